@@ -1,0 +1,55 @@
+# One verb per job; `make help` lists them. Works in a folder with spaces in its name.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup demo test lint format generate bench up down clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make the virtual environment with everything that the other verbs need
+
+$(STAMP): pyproject.toml tools/setup.sh
+	@bash tools/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $(STAMP)
+
+demo: setup ## Run it all on the built-in simulator (REAL=1 probes the real API)
+	@bash tools/programs.sh prometheus prometheus-alertmanager
+	@exec $(BIN)/openai-exporter demo $(if $(REAL),--real) $(DEMO_FLAGS)
+
+test: setup ## Lint, then run every test
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -q $(PYTEST_FLAGS)
+
+lint: setup ## Check style, types, imports and generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/generate.py --check
+
+format: setup ## Rewrite the code in house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+generate: setup ## Write the generated files: rules, Alertmanager configuration, schema, tables
+	@$(BIN)/python tools/generate.py
+
+bench: setup ## Measure speed and accuracy against peers in the same run
+	@$(BIN)/python -m bench
+
+up: ## Start the full stack with Docker Compose
+	@[ -f docker-compose.yml ] || { echo "up: this version has no docker-compose.yml yet; make demo runs everything without Docker" >&2; exit 1; }
+	docker compose up --detach --wait
+
+down: ## Stop the stack; volumes stay
+	docker compose down
+
+clean: ## Remove the virtual environment and the demo's data
+	rm -rf $(VENV) .demo

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Make the virtual environment: setup.sh PYTHON VENV. Says what is missing and how to get it.
+set -euo pipefail
+python=$1
+venv=$2
+
+if ! command -v "$python" >/dev/null; then
+  echo "setup: $python is not installed; install Python 3.11 or newer (Debian: apt-get install python3 python3-venv), or run make PYTHON=/path/to/python3" >&2
+  exit 1
+fi
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "setup: $("$python" --version) is too old; Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2
+  exit 1
+fi
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+  if ! "$python" -m venv --clear "$venv"; then
+    echo "setup: the module venv is missing (Debian: apt-get install python3-venv)" >&2
+    exit 1
+  fi
+fi
+echo "setup: installing openai-exporter and its tools into $venv (about a minute the first time)"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+# Dependency groups are read by pip 25.1 and newer only.
+"$venv/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
+"$venv/bin/python" -m pip install --quiet --editable . --group dev
