@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The field types that the parts of the configuration share, each with the words that errors use for it."""
+
+import math
+import re
+import warnings
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from openai_exporter.config.duration import ALLOWED, PATTERN, format_duration, parse_duration
+from openai_exporter.config.masking import looks_like_key, shown
+
+_Each = TypeVar("_Each")
+
+RESERVED_LABELS = {
+    # What Prometheus and /sd set, then what the metrics of /probe carry.
+    *("job", "instance", "target", "module", "model", "endpoint", "provider", "organization"),
+    *("le", "quantile"),
+    *("phase", "outcome", "direction", "limit_type", "requested_model", "served_model", "service_tier"),
+    *("owned_by", "listed_model"),
+}
+
+_LONGEST_LABEL = 256
+_LABEL = r"^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_MODEL = r"^[\x21-\x7e]{1,200}$"
+_TOKEN = r"^[\x21-\x7e]{1,256}$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+_URL = r"^https?://[^\s/?#@\\]+(/[^\s?#\\]*)?$"
+_FILE = r"^[^\x00]+$"
+_SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
+
+WORDS = {
+    _NAME: "a name of 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit",
+    _MODEL: "a model name of 1 to 200 printable ASCII characters without spaces",
+    _TOKEN: "1 to 256 printable ASCII characters without spaces",
+    _VARIABLE: "the name of an environment variable, such as OPENAI_API_KEY",
+    _URL: "an http:// or https:// URL without user, query or fragment",
+    _FILE: "the path of a file",
+    _SIZE: "auto or width x height, such as 1024x1024",
+    _LABEL: "a label name of letters, digits and underscores, no leading digit and no leading __",
+    PATTERN: ALLOWED,
+}
+"""What each pattern of the JSON Schema means, as a noun."""
+
+
+class Section(BaseModel):
+    """A mapping of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class FieldError(ValueError):
+    """A mistake that a check of a whole section finds in one of its fields.
+
+    Attributes:
+        path: from the section to the field.
+    """
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("must be longer than zero, at least 1ms")
+    return seconds
+
+
+def _regular_expression(value: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(value)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"must be a regular expression (Python's re): {error}") from None
+    return value
+
+
+def _base_url(value: str) -> str:
+    try:
+        host, port = urlsplit(value).hostname, urlsplit(value).port
+    except ValueError:
+        host, port = None, None
+    if not host or port == 0 or not value.isascii() or not value.isprintable():
+        raise ValueError(f"must be {WORDS[_URL]}, such as https://api.openai.com/v1; host or port is wrong")
+    return value.rstrip("/")
+
+
+def _file(value: str) -> str:
+    if looks_like_key(value.rpartition("/")[2]):
+        raise ValueError("must be the path of a file that holds the key, not the key")
+    return value
+
+
+def _labels(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if not re.search(_LABEL, name) or name.endswith("\n"):
+            raise FieldError(f"the label's name must be {WORDS[_LABEL]}", name)
+        if name in RESERVED_LABELS:
+            raise FieldError("the exporter sets this label itself; choose another name", name)
+        if len(text) > _LONGEST_LABEL or not text.isprintable():
+            raise FieldError(f"must be text of at most {_LONGEST_LABEL} printable characters", name)
+    return value
+
+
+def _distinct(values: tuple[_Each, ...]) -> tuple[_Each, ...]:
+    seen: set[_Each] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"has {shown(value)} twice; remove one")
+        seen.add(value)
+    return values
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not hold .inf or .nan; JSON has no such numbers")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _json(each)
+    return value
+
+
+DURATION_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": PATTERN}]
+}
+_POSITIVE_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number", "minimum": 0.001}, {"type": "string", "pattern": PATTERN}]
+}
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=Any),
+    PlainSerializer(format_duration, return_type=str),
+    Field(json_schema_extra=DURATION_SCHEMA),
+]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive), Field(json_schema_extra=_POSITIVE_SCHEMA)]
+Pattern = Annotated[str, AfterValidator(_regular_expression)]
+Url = Annotated[str, Field(pattern=_URL), AfterValidator(_base_url)]
+Name = Annotated[str, Field(pattern=_NAME)]
+ModelName = Annotated[str, Field(pattern=_MODEL)]
+Token = Annotated[str, Field(pattern=_TOKEN)]
+Variable = Annotated[str, Field(pattern=_VARIABLE)]
+FileName = Annotated[str, Field(pattern=_FILE, max_length=4096), AfterValidator(_file)]
+ImageSize = Annotated[str, Field(pattern=_SIZE)]
+
+
+def _named(schema: dict[str, Any]) -> None:
+    """In JSON Schema, names that do not match are refused rather than left unchecked."""
+    pattern, value = schema.pop("patternProperties").popitem()
+    schema |= {"propertyNames": {"pattern": pattern}, "additionalProperties": value}
+
+
+BY_NAME = Field(json_schema_extra=_named)
+"""Put on a mapping from `Name`."""
+_LABELS_SCHEMA: dict[str, Any] = {
+    "propertyNames": {"pattern": _LABEL, "not": {"enum": sorted(RESERVED_LABELS)}},
+    "additionalProperties": {"type": "string", "maxLength": _LONGEST_LABEL},
+}
+Labels = Annotated[dict[str, str], AfterValidator(_labels), Field(json_schema_extra=_LABELS_SCHEMA)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_json)]
+Money = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LIST = Field(strict=False, json_schema_extra={"uniqueItems": True})
+"""Put on a tuple: it is written as a list, and its entries differ (with `DISTINCT` after it)."""
+DISTINCT = AfterValidator(_distinct)

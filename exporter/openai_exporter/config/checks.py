@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks that need more than one part of the configuration."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from openai_exporter.config.masking import shown
+from openai_exporter.config.organization import GROUPABLE, Budget, Organization
+from openai_exporter.config.probing import Module
+from openai_exporter.config.root import Config
+from openai_exporter.config.secret import Credential
+from openai_exporter.config.suggestion import unknown
+from openai_exporter.errors import CredentialError
+from openai_exporter.model import Endpoint, Provider
+
+Path = tuple[str | int, ...]
+
+_DIMENSIONS = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake.
+
+    Attributes:
+        path: where it is.
+        message: what is wrong and what is allowed.
+        first: the other place that it clashes with, None when there is none.
+    """
+
+    path: Path
+    message: str
+    first: Path | None = None
+
+
+def cross_check(config: Config) -> Iterator[Finding]:
+    """Yield every mistake that one part alone cannot show."""
+    for section in ("targets", "organizations", "budgets", "status_pages"):
+        yield from _unique(section, [each.name for each in getattr(config, section)])
+    yield from _probes(config)
+    yield from _groups(config)
+    yield from _budgets(config)
+    yield from _keys(config)
+
+
+def _unique(section: str, names: Sequence[str]) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in first:
+            text = f"{shown(name)}: duplicate name; names are unique"
+            yield Finding((section, index, "name"), text, (section, first[name], "name"))
+        first.setdefault(name, index)
+
+
+def _probes(config: Config) -> Iterator[Finding]:
+    targets = [each.name for each in config.targets]
+    first: dict[tuple[str, str, str], int] = {}
+    for index, probe in enumerate(config.probes):
+        place: Path = ("probes", index)
+        if probe.target not in targets:
+            yield Finding((*place, "target"), unknown("target", probe.target, targets))
+        module = config.modules.get(probe.module)
+        if module is None:
+            yield Finding((*place, "module"), unknown("module", probe.module, list(config.modules)))
+        elif module.endpoint is Endpoint.MODELS and probe.models:
+            yield Finding((*place, "models"), "endpoint models lists every model; leave models out")
+        elif module.endpoint is not Endpoint.MODELS and not probe.models:
+            text = f"endpoint {module.endpoint} needs at least one model, such as models: [gpt-5.4-mini]"
+            yield Finding((*place, "models"), text)
+        target = config.target(probe.target)
+        if module and target and target.provider is Provider.COMPATIBLE and _unpriced_limit(module):
+            text = (
+                "has no effect on a compatible server, whose prices nobody publishes; add price_per_call_usd"
+            )
+            yield Finding(("modules", probe.module, "daily_cost_limit_usd"), text)
+        for model in probe.models or ("",):
+            key = (probe.target, probe.module, model)
+            if key in first:
+                name = " ".join(part for part in key if part)
+                text = f"{shown(name)}: duplicate probe; remove one"
+                yield Finding(place, text, ("probes", first[key]))
+            first.setdefault(key, index)
+
+
+def _unpriced_limit(module: Module) -> bool:
+    return module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
+
+
+def _groups(config: Config) -> Iterator[Finding]:
+    for index, owner in enumerate(config.organizations):
+        for operation, usage in owner.usage.items():
+            allowed = GROUPABLE[operation]
+            for number, name in enumerate(usage.group_by):
+                if name not in allowed:
+                    path = ("organizations", index, "usage", operation, "group_by", number)
+                    yield Finding(
+                        path,
+                        f"{shown(name)}: {operation} cannot be grouped by it; allowed: {', '.join(allowed)}",
+                    )
+
+
+def _budgets(config: Config) -> Iterator[Finding]:
+    names = [each.name for each in config.organizations]
+    for index, budget in enumerate(config.budgets):
+        place: Path = ("budgets", index)
+        if budget.organization is None and len(names) != 1:
+            listed = ", ".join(names) or "none"
+            yield Finding(place, f"needs organization: which one it belongs to; configured: {listed}")
+            continue
+        owner = config.organization(budget.organization or names[0])
+        if owner is None:
+            text = unknown("organization", budget.organization or "", names)
+            yield Finding((*place, "organization"), text)
+            continue
+        yield from _grouped(place, budget, owner)
+
+
+def _grouped(place: Path, budget: Budget, owner: Organization) -> Iterator[Finding]:
+    scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
+    wanted = budget.each or (_DIMENSIONS[scoped] if scoped else None)
+    known: set[str] = {name for usage in owner.usage.values() for name in usage.group_by}
+    if owner.costs:
+        known.update(owner.costs.group_by)
+    if wanted and wanted not in known:
+        where = (*place, "each") if budget.each else (*place, "scope", scoped or "")
+        yield Finding(
+            where,
+            f"needs usage by {wanted}, which nothing of organization {shown(owner.name)} is grouped by; "
+            f"add {wanted} to a group_by under usage",
+        )
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    for index, target in enumerate(config.targets):
+        yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name))
+    for index, each in enumerate(config.organizations):
+        found = config.organization_credential(each.name)
+        yield from _unreadable(("organizations", index), "admin_key", found)
+
+
+def _unreadable(place: Path, key: str, found: Credential | None) -> Iterator[Finding]:
+    if found is None:
+        return
+    try:
+        found.read()
+    except CredentialError as error:
+        name = f"{key}_file" if found.path else f"{key}_env"
+        yield Finding((*place, name), f"{shown(found.name)}: {error.reason}")

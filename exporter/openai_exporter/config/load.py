@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a file, or from nothing but environment variables, to a checked `Config`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from openai_exporter.config.checks import Finding, cross_check
+from openai_exporter.config.defaults import default_document
+from openai_exporter.config.document import Document, dotted
+from openai_exporter.config.messages import problems
+from openai_exporter.config.root import Config
+from openai_exporter.errors import ConfigError, Problem
+
+MAX_BYTES = 1 << 20
+"""Size of a configuration file; a larger one is not a configuration."""
+
+_NO_KEYS = (
+    "no configuration file and no key: set OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs), "
+    "or give --config.file; `openai-exporter simulate` starts an API to try it on"
+)
+_EMPTY = "is empty; start with `targets:`, or leave the file out for the built-in configuration"
+
+
+def load_config(path: Path, env: Mapping[str, str]) -> Config:
+    """Decode, check and bind a configuration file.
+
+    Raises:
+        ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
+    """
+    return parse_config(_read(path), str(path), env, path.parent)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError([Problem(str(path), "is larger than 1 MiB; this is not a configuration")])
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem(str(path), _unreadable(error))]) from None
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} on line {line}); save it as UTF-8"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}; name an existing file"
+
+
+def zero_config(env: Mapping[str, str]) -> Config:
+    """The built-in configuration, made of OPENAI_API_KEY, OPENAI_ADMIN_KEY and OPENAI_BASE_URL.
+
+    Raises:
+        ConfigError: neither key is set, or a value is unusable.
+    """
+    data = default_document(env)
+    if data is None:
+        raise ConfigError([Problem("environment", _NO_KEYS)])
+    text = yaml.safe_dump(data, sort_keys=False)
+    try:
+        return parse_config(text, "built-in configuration", env, Path())
+    except ConfigError as error:
+        found = dict.fromkeys(_of_environment(problem) for problem in error.problems)
+        raise ConfigError(list(found)) from None
+
+
+def _of_environment(problem: Problem) -> Problem:
+    """Names the variable in place of a line of a file that nobody sees."""
+    variables = {
+        ".base_url": "OPENAI_BASE_URL",
+        ".api_key_env": "OPENAI_API_KEY",
+        ".admin_key_env": "OPENAI_ADMIN_KEY",
+    }
+    for ending, name in variables.items():
+        if problem.place.endswith(ending):
+            return Problem(f"environment variable {name}", problem.message.removeprefix(f"'{name}': "))
+    return problem
+
+
+def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Config:
+    """Decode, check and bind configuration text; `name` is shown in errors.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    document = Document(text, name)
+    if document.data is None or document.data == {}:
+        raise ConfigError([Problem(name, _EMPTY)])
+    if not isinstance(document.data, dict):
+        raise ConfigError([document.problem((), "must be a mapping; start with `targets:`")])
+    try:
+        config = Config.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(problems(error, document)) from None
+    config.bind(env, base)
+    found = sorted(cross_check(config), key=lambda finding: document.line(finding.path))
+    if found:
+        raise ConfigError([_problem(finding, document) for finding in found])
+    return config
+
+
+def _problem(finding: Finding, document: Document) -> Problem:
+    message = finding.message
+    if finding.first is not None:
+        message += f"; first on line {document.line(finding.first)} ({dotted(finding.first)})"
+    return document.problem(finding.path, message)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose usage is read, its budgets, and the status pages."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from openai_exporter.config.base import (
+    DISTINCT,
+    LIST,
+    FileName,
+    ModelName,
+    Money,
+    Name,
+    PositiveDuration,
+    Section,
+    Token,
+    Url,
+    Variable,
+)
+from openai_exporter.config.probing import OPENAI_URL, one_of
+
+Dimension = Literal["project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "size", "source"]
+
+_TOKENS: tuple[Dimension, ...] = ("project_id", "api_key_id", "model")
+GROUPABLE: dict[str, tuple[str, ...]] = {
+    "completions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier"),
+    "embeddings": ("project_id", "user_id", "api_key_id", "model"),
+    "moderations": ("project_id", "user_id", "api_key_id", "model"),
+    "images": ("project_id", "user_id", "api_key_id", "model", "size", "source"),
+    "audio_speeches": ("project_id", "user_id", "api_key_id", "model"),
+    "audio_transcriptions": ("project_id", "user_id", "api_key_id", "model"),
+    "vector_stores": ("project_id",),
+    "code_interpreter_sessions": ("project_id",),
+    "file_search_calls": ("project_id", "user_id", "api_key_id"),
+    "web_search_calls": ("project_id", "user_id", "api_key_id", "model"),
+    "decisions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier"),
+}
+"""Dimensions that each usage endpoint can be grouped by (official OpenAPI description, SDK 3.52)."""
+
+Operation = Literal[
+    "completions",
+    "embeddings",
+    "moderations",
+    "images",
+    "audio_speeches",
+    "audio_transcriptions",
+    "vector_stores",
+    "code_interpreter_sessions",
+    "file_search_calls",
+    "web_search_calls",
+    "decisions",
+]
+
+
+class Usage(Section):
+    """How one usage endpoint is read."""
+
+    group_by: Annotated[tuple[Dimension, ...], LIST, DISTINCT] = Field(
+        description="Dimensions that become labels; the empty list gives totals."
+    )
+
+
+def default_usage() -> dict[Operation, Usage]:
+    """The endpoints read when the configuration names none."""
+    return {
+        "completions": Usage(group_by=("project_id", "api_key_id", "model", "batch", "service_tier")),
+        "embeddings": Usage(group_by=_TOKENS),
+    }
+
+
+class Costs(Section):
+    """How /organization/costs is read."""
+
+    group_by: Annotated[tuple[Literal["project_id", "line_item"], ...], LIST, DISTINCT] = Field(
+        default=("project_id", "line_item"), description="Dimensions that become labels."
+    )
+    refresh_interval: PositiveDuration = Field(default=600.0, description="Least time between two reads.")
+
+
+class Organization(Section):
+    """An organization whose usage and costs are read with an admin key."""
+
+    model_config = ConfigDict(
+        json_schema_extra=one_of(
+            {"admin_key_file": {"type": "string"}}, {"admin_key_env": {"type": "string"}}
+        )
+    )
+
+    name: Name = Field(description="Name in URLs and in the label `organization`.")
+    base_url: Url = Field(default=OPENAI_URL, description="Root of the API, with its version.")
+    admin_key_file: FileName | None = Field(
+        default=None,
+        description="File that holds the admin key, relative to the configuration; re-read when it changes.",
+    )
+    admin_key_env: Variable | None = Field(
+        default=None, description="Environment variable that holds the admin key."
+    )
+    usage: dict[Operation, Usage] = Field(
+        default_factory=default_usage,
+        description="Usage endpoints to read; when left out, completions and embeddings by project, key and model.",
+    )
+    costs: Costs | None = Field(default_factory=Costs, description="Read billed costs; null reads none.")
+    refresh_interval: PositiveDuration = Field(
+        default=60.0, description="Least time between two reads of usage."
+    )
+    settle: PositiveDuration = Field(
+        default=21_600.0, description="Age at which an hour's usage counts as final."
+    )
+    audit_interval: PositiveDuration = Field(
+        default=3600.0, description="Time between two reads of the whole month."
+    )
+    timeout: PositiveDuration = Field(default=20.0, description="Deadline of one API call.")
+    series_limit: Annotated[int, Field(ge=1)] = Field(
+        default=20_000, description="Usage series per endpoint; the rest folds into `other`."
+    )
+    names: bool = Field(default=True, description="Read names of projects, keys and users.")
+    names_interval: PositiveDuration = Field(
+        default=900.0, description="Least time between two reads of names and limits."
+    )
+    limits: bool = Field(default=True, description="Read spend limits, spend alerts and project rate limits.")
+    emails: Literal["off", "hashed", "plain"] = Field(
+        default="off", description="How e-mail addresses become names."
+    )
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.admin_key_file is None and self.admin_key_env is None:
+            raise ValueError("has no admin key; give admin_key_file or admin_key_env")
+        if self.admin_key_file is not None and self.admin_key_env is not None:
+            raise ValueError("gives admin_key_file and admin_key_env; keep one of them")
+        return self
+
+
+class Scope(Section):
+    """Whose spend a budget bounds; everything of the organization when nothing is given."""
+
+    project: Token | None = Field(default=None, description="Project id.")
+    key: Token | None = Field(default=None, description="API key id.")
+    user: Token | None = Field(default=None, description="User id.")
+    model: ModelName | None = Field(default=None, description="Model as usage names it.")
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Self:
+        given = [name for name in ("project", "key", "user", "model") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"gives {' and '.join(given)}; keep one of them")
+        return self
+
+
+class Budget(Section):
+    """A bound on spend in a period, exported beside what was spent."""
+
+    name: Name = Field(description="Name in the label `budget`.")
+    organization: str | None = Field(
+        default=None, description="Name of the organization; may be left out when there is one."
+    )
+    scope: Scope = Field(default_factory=Scope, description="Whose spend it bounds; default is all of it.")
+    each: Literal["project_id", "api_key_id", "user_id", "model"] | None = Field(
+        default=None, description="One budget for each value of this dimension; not together with scope."
+    )
+    period: Literal["day", "month"] = Field(default="month", description="UTC day or calendar month.")
+    limit_usd: Money = Field(description="The bound, in US dollars.")
+    warn_ratio: float = Field(
+        default=0.8, gt=0, le=1, description="Share of the limit at which the budget warns."
+    )
+
+    @model_validator(mode="after")
+    def _scope_or_each(self) -> Self:
+        if self.each is not None and self.scope != Scope():
+            raise ValueError("gives scope and each; keep one of them")
+        return self
+
+
+class StatusPage(Section):
+    """A public status page of the Statuspage v2 form."""
+
+    name: Name = Field(default="openai", description="Name in URLs and in the label `status_page`.")
+    url: Url = Field(
+        default="https://status.openai.com", description="Root; /api/v2/summary.json is read below it."
+    )
+    components: Annotated[tuple[str, ...], LIST, DISTINCT] = Field(
+        default=(), description="Names or ids to export; none exports all."
+    )
+    refresh_interval: PositiveDuration = Field(default=60.0, description="Least time between two reads.")
+    timeout: PositiveDuration = Field(default=8.0, description="Deadline of one read.")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PrivateAttr
+
+from openai_exporter.config.base import BY_NAME, Name, Section
+from openai_exporter.config.organization import Budget, Organization, StatusPage
+from openai_exporter.config.probing import Module, Probe, Target
+from openai_exporter.config.secret import Credential, credential
+
+
+class History(Section):
+    """How many probe results are kept for `/history`."""
+
+    limit: int = Field(
+        default=200, ge=1, le=10_000, description="Recent results; as many failures are kept longer."
+    )
+
+
+class Config(Section):
+    """Everything that `exporter.yml` says."""
+
+    targets: tuple[Target, ...] = Field(default=(), strict=False, description="APIs that are probed.")
+    modules: Annotated[dict[Name, Module], BY_NAME] = Field(
+        default_factory=dict, description="How a probe is made, by name."
+    )
+    probes: tuple[Probe, ...] = Field(
+        default=(), strict=False, description="Which module runs on which target, for which models."
+    )
+    organizations: tuple[Organization, ...] = Field(
+        default=(), strict=False, description="Organizations whose usage and costs are read."
+    )
+    budgets: tuple[Budget, ...] = Field(default=(), strict=False, description="Bounds on spend.")
+    status_pages: tuple[StatusPage, ...] = Field(
+        default=(), strict=False, description="Public status pages that are read."
+    )
+    history: History = Field(default_factory=History, description="Results kept for `/history`.")
+
+    _credentials: dict[tuple[str, str], Credential] = PrivateAttr(default_factory=dict)
+
+    def bind(self, env: Mapping[str, str], base: Path) -> None:
+        """Resolve where each key comes from; call once, right after decoding."""
+        for target in self.targets:
+            if not target.no_key:
+                found = credential(target.api_key_file, target.api_key_env, env, base)
+                self._credentials["target", target.name] = found
+        for each in self.organizations:
+            found = credential(each.admin_key_file, each.admin_key_env, env, base, "admin_key")
+            self._credentials["organization", each.name] = found
+
+    def target_credential(self, name: str) -> Credential | None:
+        """The credential of a target, None when its server takes no key."""
+        return self._credentials.get(("target", name))
+
+    def organization_credential(self, name: str) -> Credential:
+        """The admin credential of an organization."""
+        return self._credentials["organization", name]
+
+    def target(self, name: str) -> Target | None:
+        """The target of that name."""
+        return next((each for each in self.targets if each.name == name), None)
+
+    def organization(self, name: str) -> Organization | None:
+        """The organization of that name."""
+        return next((each for each in self.organizations if each.name == name), None)

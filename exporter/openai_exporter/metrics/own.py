@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics of the exporter itself (`/metrics`)."""
+
+from openai_exporter.metrics.metric import Kind, Metric, Page
+
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, Page.METRICS, text, labels)
+
+
+def _counter(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, Page.METRICS, text, labels)
+
+
+BUILD_INFO = _gauge(
+    "openai_exporter_build_info", "Version of the exporter and its runtime.", "version", "python_version"
+)
+PRICE_TABLE_INFO = _gauge("openai_exporter_price_table_info", "Price table in use.", "source", "version")
+CONFIG_RELOAD_SUCCESSFUL = _gauge(
+    "openai_exporter_config_last_reload_successful", "Whether the last reload of the configuration succeeded."
+)
+CONFIG_RELOAD_TIMESTAMP = _gauge(
+    "openai_exporter_config_last_reload_success_timestamp_seconds", "Unix time of the last successful reload."
+)
+UPSTREAM_CALLS = _counter(
+    "openai_exporter_upstream_calls_total", "Calls to organization and status APIs.", "organization", "api"
+)
+UPSTREAM_FAILURES = _counter(
+    "openai_exporter_upstream_failures_total",
+    "Calls to organization and status APIs that failed, by reason.",
+    "organization",
+    "api",
+    "reason",
+)
+PROBES_IN_FLIGHT = _gauge("openai_exporter_probes_in_flight", "Probes that wait for their answer now.")
+REQUESTS_REFUSED = _counter(
+    "openai_exporter_requests_refused_total",
+    "Requests to the exporter that were refused, by reason.",
+    "reason",
+)
+UNKNOWN_NAMES = _counter(
+    "openai_exporter_unknown_names_total",
+    "Requests that named an unknown target, module, model or organization.",
+    "kind",
+)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics of one probe (`/probe`) and those accumulated over probes (`/metrics`)."""
+
+from openai_exporter.metrics.metric import Kind, Metric, Page
+
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, Page.PROBE, text, labels)
+
+
+# blackbox_exporter's names, so that its dashboards and rules work unchanged.
+SUCCESS = _gauge(
+    "probe_success", "Whether the probe reached the API and got the expected answer (1) or not (0)."
+)
+DURATION = _gauge(
+    "probe_duration_seconds",
+    "Time from the start of the request to the end of the answer; waits for our own resources excluded.",
+)
+TIMEOUT = _gauge("probe_timeout_seconds", "Total deadline that the probe was given.")
+HTTP_STATUS = _gauge("probe_http_status_code", "HTTP status of the answer, 0 when none came.")
+HTTP_DURATION = _gauge(
+    "probe_http_duration_seconds",
+    "Time spent in each phase of the request; resolve, connect and tls are 0 on a reused connection.",
+    "phase",
+)
+HTTP_CONTENT_LENGTH = _gauge("probe_http_content_length", "Bytes of the answer's body as received.")
+HTTP_VERSION = _gauge("probe_http_version", "HTTP version of the answer.")
+SSL_EARLIEST_EXPIRY = _gauge(
+    "probe_ssl_earliest_cert_expiry",
+    "Unix time at which the server's certificate expires; absent without TLS.",
+)
+FAILED_DUE_TO_REGEX = _gauge(
+    "probe_failed_due_to_regex",
+    "Whether the probe failed because the text did not match the expected pattern.",
+)
+
+OUTCOME = _gauge(
+    "openai_probe_outcome",
+    "State set over the outcome taxonomy: 1 for the outcome of this probe, 0 for every other one.",
+    "outcome",
+)
+AVAILABILITY_VALID = _gauge(
+    "openai_probe_availability_valid",
+    "Whether this probe counts as a valid event of the availability SLI; absent on an answer from the cache.",
+)
+AVAILABILITY_GOOD = _gauge(
+    "openai_probe_availability_good",
+    "Whether this probe counts as a good event of the availability SLI; absent on an answer from the cache.",
+)
+CONNECTION_REUSED = _gauge(
+    "openai_probe_connection_reused", "Whether the probe used a warm connection (1) or opened a new one (0)."
+)
+TIME_TO_FIRST_EVENT = _gauge(
+    "openai_probe_time_to_first_event_seconds",
+    "Time from the start of the request to the first event of the stream, whatever it says; streams only.",
+)
+TIME_TO_FIRST_TOKEN = _gauge(
+    "openai_probe_time_to_first_token_seconds",
+    "Time from the start of the request to the first visible token; streams only.",
+)
+INTER_TOKEN_MEAN = _gauge(
+    "openai_probe_inter_token_seconds_mean",
+    "Mean gap between visible tokens of the stream; needs two or more.",
+)
+INTER_TOKEN_MAX = _gauge(
+    "openai_probe_inter_token_seconds_max",
+    "Longest gap between visible tokens of the stream; needs two or more.",
+)
+OUTPUT_TOKENS_PER_SECOND = _gauge(
+    "openai_probe_output_tokens_per_second",
+    "Output tokens after the first, divided by the time between the first and the last visible token.",
+)
+TOKENS = _gauge(
+    "openai_probe_tokens",
+    "Tokens of this probe as its usage object says; cached is a part of input, reasoning a part of output.",
+    "direction",
+)
+SERVER_PROCESSING = _gauge(
+    "openai_probe_server_processing_seconds", "The API's own processing time (header openai-processing-ms)."
+)
+NETWORK = _gauge(
+    "openai_probe_network_seconds",
+    "Time to the first byte of the answer less the API's own processing time: network and edge.",
+)
+COST = _gauge(
+    "openai_probe_cost_usd", "Estimated list price of this probe; absent when the model has no price."
+)
+CACHED_AGE = _gauge(
+    "openai_probe_cached_age_seconds",
+    "Age of the result when it is answered from the cache, 0 for a fresh one.",
+)
+BACKOFF = _gauge(
+    "openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0."
+)
+COST_LIMITED = _gauge(
+    "openai_probe_cost_limited", "Whether the module's daily cost limit stops this probe until midnight UTC."
+)
+RATE_LIMIT_LIMIT = _gauge(
+    "openai_api_rate_limit_limit", "Permitted per window (header x-ratelimit-limit-*).", "limit_type"
+)
+RATE_LIMIT_REMAINING = _gauge(
+    "openai_api_rate_limit_remaining", "Left in the window (header x-ratelimit-remaining-*).", "limit_type"
+)
+RATE_LIMIT_RESET = _gauge(
+    "openai_api_rate_limit_reset_seconds",
+    "Time until the window is whole again (header x-ratelimit-reset-*).",
+    "limit_type",
+)
+PROBE_MODEL_INFO = _gauge(
+    "openai_probe_model_info",
+    "The model asked for and the one that answered (field model of the answer), with the tier used.",
+    "requested_model",
+    "served_model",
+    "service_tier",
+)
+MODEL_LISTED = _gauge(
+    "openai_probe_model_listed",
+    "Whether GET /models lists the model that is configured for probing; module models only.",
+    "listed_model",
+)
+MODEL_INFO = _gauge("openai_model_info", "A model that GET /models lists.", "model", "owned_by")
+MODEL_CREATED = _gauge("openai_model_created_timestamp_seconds", "Field created of GET /models.", "model")
+MODEL_SHUTDOWN = _gauge(
+    "openai_model_shutdown_timestamp_seconds",
+    "Midnight UTC at the start of the day in field shutdown_date of GET /models; absent without a date.",
+    "model",
+)
+
+# Bounds of the OpenTelemetry GenAI semantic conventions, with the SLO thresholds 2.5, 5 and 10 added.
+LATENCY_BUCKETS = (
+    0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.28, 2.0, 2.56, 5.0, 7.5, 10.0, 20.48, 40.96, 81.92,
+)  # fmt: skip
+_PROBE_LABELS = ("target", "endpoint", "model")
+
+
+def _counter(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, Page.METRICS, text, labels)
+
+
+def _histogram(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, Page.METRICS, text, labels, LATENCY_BUCKETS)
+
+
+API_LATENCY = _histogram(
+    "openai_api_latency_seconds",
+    "Duration of fresh probes that got an HTTP answer; the exemplar is the request id.",
+    *_PROBE_LABELS,
+    "status_code",
+)
+API_TTFT = _histogram(
+    "openai_api_time_to_first_token_seconds",
+    "Time to the first visible token of fresh streamed probes; the exemplar is the request id.",
+    *_PROBE_LABELS,
+)
+API_REQUESTS = _counter("openai_api_requests_total", "Requests that probes sent to the API.", *_PROBE_LABELS)
+API_ERRORS = _counter(
+    "openai_api_errors_total",
+    "Probes that failed, by outcome (error_type) and HTTP status (0 when no answer came).",
+    *_PROBE_LABELS,
+    "error_type",
+    "status_code",
+)
+API_TOKENS = _counter(
+    "openai_api_tokens_total",
+    "Tokens that probes spent; cached is a part of input, reasoning a part of output.",
+    *_PROBE_LABELS,
+    "direction",
+)
+PROBE_COST_TOTAL = _counter(
+    "openai_probe_cost_usd_total",
+    "Estimated list price of all probes since start.",
+    "target",
+    "module",
+    "model",
+)
+PROBE_UNPRICED = _counter(
+    "openai_probe_unpriced_total",
+    "Probes whose model has no price, so that no cost was counted.",
+    *_PROBE_LABELS,
+)
+PROBES_CACHED = _counter(
+    "openai_probe_cached_answers_total", "Scrapes answered from the last result.", "target", "module", "model"
+)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics of an organization (`/usage`): usage, costs, limits, budgets, names and freshness.
+
+Every value is read by a refresh that several scrapes share; HELP says so once, in the freshness metrics.
+"""
+
+from openai_exporter.metrics.metric import Kind, Metric, Page
+
+DIMENSIONS = ("operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier")
+"""Labels of usage series; a dimension that is not grouped by is the empty label, hence absent."""
+
+_SINCE = "since the first of the month (UTC)"
+
+
+def _gauge(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, Page.USAGE, text, labels)
+
+
+def _counter(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, Page.USAGE, text, labels)
+
+
+def _usage(name: str, text: str, *more: str) -> Metric:
+    return _counter(f"openai_usage_{name}_total", f"{text} {_SINCE}.", *DIMENSIONS, *more)
+
+
+REQUESTS = _usage("requests", "Requests (field num_model_requests)")
+INPUT_TOKENS = _usage(
+    "input_tokens", "Input tokens, cached and cache-write ones included (field input_tokens)"
+)
+INPUT_CACHED_TOKENS = _usage(
+    "input_cached_tokens",
+    "Input tokens read from the cache, a part of the input tokens (field input_cached_tokens)",
+)
+INPUT_CACHE_WRITE_TOKENS = _usage(
+    "input_cache_write_tokens",
+    "Input tokens written to the cache, a part of the input tokens (field input_cache_write_tokens)",
+)
+OUTPUT_TOKENS = _usage("output_tokens", "Output tokens (field output_tokens)")
+AUDIO_INPUT_TOKENS = _usage(
+    "audio_input_tokens", "Uncached audio input tokens, a part of the input tokens (field input_audio_tokens)"
+)
+AUDIO_OUTPUT_TOKENS = _usage(
+    "audio_output_tokens", "Audio output tokens, a part of the output tokens (field output_audio_tokens)"
+)
+IMAGES = _usage("images", "Images (field images)", "size", "source")
+CHARACTERS = _usage("characters", "Characters turned into speech (field characters)")
+AUDIO_SECONDS = _usage("audio_seconds", "Seconds of audio transcribed (field seconds)")
+TOOL_CALLS = _usage("tool_calls", "Tool calls, file and web search (field num_requests)", "tool")
+SESSIONS = _usage("sessions", "Code interpreter sessions (field num_sessions)")
+VECTOR_STORE_BYTES = _gauge(
+    "openai_usage_vector_store_bytes", "Bytes in vector stores, newest day (field usage_bytes).", "project_id"
+)
+ESTIMATED_COST = _usage(
+    "estimated_cost_usd",
+    "List price of the tokens used, an estimate (price table: openai_exporter_price_table_info),",
+)
+UNPRICED_TOKENS = _usage(
+    "unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,"
+)
+CORRECTIONS = _counter(
+    "openai_usage_corrections_total",
+    "What the API took back of figures that it had reported; usage is the counter less its corrections.",
+    "operation",
+    "field",
+)
+
+COSTS_MONTH = _gauge(
+    "openai_costs_month_to_date_usd",
+    "Billed cost since the first of the month (UTC) of /organization/costs; falls when credits are booked.",
+    "project_id",
+    "line_item",
+)
+COSTS_DAY = _gauge(
+    "openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window"
+)
+COSTS_PREVIOUS_MONTH = _gauge(
+    "openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC)."
+)
+
+COSTS_SKIPPED = _gauge(
+    "openai_costs_skipped_rows",
+    "Rows of the last read of costs in a currency other than usd; they are in no sum.",
+    "currency",
+)
+
+PROJECT_INFO = _gauge(
+    "openai_project_info", "A project and its name; join by project_id.", "project_id", "project", "status"
+)
+API_KEY_INFO = _gauge(
+    "openai_api_key_info",
+    "A project API key, its name and owner; join by api_key_id.",
+    "api_key_id",
+    "api_key",
+    "project_id",
+    "owner_type",
+    "owner_id",
+)
+USER_INFO = _gauge(
+    "openai_user_info", "A user of the organization; join by user_id.", "user_id", "user", "role"
+)
+API_KEY_LAST_USED = _gauge(
+    "openai_api_key_last_used_timestamp_seconds",
+    "Field last_used_at; absent when never used.",
+    "api_key_id",
+    "kind",
+)
+API_KEY_EXPIRES = _gauge(
+    "openai_api_key_expires_timestamp_seconds",
+    "Field expires_at; absent when the key does not expire.",
+    "api_key_id",
+    "kind",
+)
+API_KEY_CREATED = _gauge(
+    "openai_api_key_created_timestamp_seconds", "Field created_at.", "api_key_id", "kind"
+)
+
+SPEND_LIMIT = _gauge(
+    "openai_spend_limit_usd",
+    "Hard monthly spend limit (field threshold_amount); absent when none is set.",
+    "scope",
+    "project_id",
+)
+SPEND_LIMIT_ENFORCING = _gauge(
+    "openai_spend_limit_enforcing", "Whether the hard limit is blocking requests now.", "scope", "project_id"
+)
+SPEND_ALERT_THRESHOLD = _gauge(
+    "openai_spend_alert_threshold_usd",
+    "Threshold of a spend alert set at the API.",
+    "scope",
+    "project_id",
+    "alert_id",
+)
+PROJECT_RPM = _gauge(
+    "openai_project_rate_limit_requests_per_minute",
+    "Configured request limit of a project.",
+    "project_id",
+    "model",
+)
+PROJECT_TPM = _gauge(
+    "openai_project_rate_limit_tokens_per_minute",
+    "Configured token limit of a project.",
+    "project_id",
+    "model",
+)
+
+_BUDGET = ("budget", "scope", "id", "period")
+BUDGET_LIMIT = _gauge("openai_budget_limit_usd", "Limit of a budget in the configuration.", *_BUDGET)
+BUDGET_SPENT = _gauge("openai_budget_spent_usd", "Spent of a budget in its period so far.", *_BUDGET, "basis")
+BUDGET_WARN_RATIO = _gauge(
+    "openai_budget_warn_ratio", "Share of the limit at which the budget warns.", *_BUDGET
+)
+
+UP = _gauge("openai_usage_up", "Whether the last refresh of this dataset succeeded.", "dataset")
+LAST_SUCCESS = _gauge(
+    "openai_usage_last_success_timestamp_seconds",
+    "Unix time of the last successful refresh of this dataset; scrapes in between share its figures.",
+    "dataset",
+)
+NEWEST_BUCKET = _gauge(
+    "openai_usage_newest_bucket_timestamp_seconds",
+    "Start of the newest usage bucket with data, in the API's time.",
+    "operation",
+)
+SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
+SERIES_DROPPED = _gauge(
+    "openai_usage_series_dropped",
+    "Usage series folded into the value other by the series limit.",
+    "operation",
+)
+REFRESH_DURATION = _gauge(
+    "openai_usage_refresh_duration_seconds", "Duration of the last refresh of this dataset.", "dataset"
+)
+REFRESH_CALLS = _gauge(
+    "openai_usage_refresh_calls", "API calls of the last refresh of this dataset.", "dataset"
+)
+CLOCK_OFFSET = _gauge(
+    "openai_usage_clock_offset_seconds",
+    "The API's clock (header Date) less ours; windows and month boundaries follow the API's clock.",
+)
