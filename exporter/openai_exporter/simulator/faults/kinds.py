@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of fault and their parameters, decoded strictly. Does not say how a fault is acted out."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from openai_exporter.simulator.errors import QUOTA_CODES
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+When = Literal["before_headers", "mid_body"]
+ErrorStatus = Annotated[int, Field(ge=400, le=599)]
+
+
+class Fault(BaseModel):
+    """What every fault has: where it strikes, how often, how long (real seconds; null: until deleted).
+
+    `path` is an exact path, a prefix of whole segments, or a glob with `*`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(default="", max_length=0)
+    kind: str
+    path: str = Field(default="*", min_length=1, max_length=200)
+    model: str | None = None
+    probability: float = Field(default=1.0, ge=0, le=1)
+    seconds: float | None = Field(default=None, gt=0)
+
+
+class Latency(Fault):
+    """A wait before the answer; `in_processing: false` hides it from openai-processing-ms."""
+
+    kind: Literal["latency"]
+    delay_seconds: Seconds = 1.0
+    jitter_seconds: Seconds = 0.0
+    in_processing: bool = True
+
+
+class FirstTokenLatency(Fault):
+    """A stream that starts, then waits before its first visible token."""
+
+    kind: Literal["first_token_latency"]
+    delay_seconds: Seconds = 1.0
+
+
+class Status(Fault):
+    """An error reply; what is not given comes from the documented table for that status."""
+
+    kind: Literal["status"]
+    status: ErrorStatus = 500
+    code: str | None = None
+    type: str | None = None
+    message: str | None = None
+    param: str | None = None
+    retry_after: Seconds | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class InsufficientQuota(Fault):
+    """A quota or spend limit that is used up."""
+
+    kind: Literal["insufficient_quota"]
+    code: Literal[QUOTA_CODES] = "insufficient_quota"  # type: ignore[valid-type]
+    status: Literal[400, 429] = 429
+
+
+class RateLimit(Fault):
+    """429 with Retry-After (null: without)."""
+
+    kind: Literal["rate_limit"]
+    retry_after: Seconds | None = 1.0
+    code: Literal["rate_limit_exceeded", "slow_down"] = "rate_limit_exceeded"
+    limit: Literal["requests", "tokens"] = "requests"
+
+
+class Drip(Fault):
+    """The reply arrives a few bytes at a time; `part: headers` drips the head as well."""
+
+    kind: Literal["drip"]
+    interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    bytes: Annotated[int, Field(ge=1, le=65_536)] = 1
+    part: Literal["body", "headers"] = "body"
+
+
+class Hang(Fault):
+    """Silence until the client leaves (or for `hold_seconds`, after which the reply goes on)."""
+
+    kind: Literal["hang"]
+    when: When = "before_headers"
+    after_bytes: Annotated[int, Field(ge=0)] | None = None
+    hold_seconds: Seconds | None = None
+
+
+class Reset(Fault):
+    """A TCP reset; mid-body after `after_bytes` (null: half of a plain body, the third piece of a stream)."""
+
+    kind: Literal["reset"]
+    when: When = "before_headers"
+    after_bytes: Annotated[int, Field(ge=0)] | None = None
+
+
+class Truncate(Fault):
+    """The connection is closed mid-body, without a reset."""
+
+    kind: Literal["truncate"]
+    after_bytes: Annotated[int, Field(ge=0)] | None = None
+
+
+class MalformedJson(Fault):
+    """A complete reply whose JSON (of a stream: each event after the first) is broken."""
+
+    kind: Literal["malformed_json"]
+
+
+class Html(Fault):
+    """An edge's HTML page instead of the API's reply."""
+
+    kind: Literal["html"]
+    status: Annotated[int, Field(ge=200, le=599)] = 502
+
+
+class WrongTypes(Fault):
+    """JSON whose values have other types than described; `fields` limits it to members of those names."""
+
+    kind: Literal["wrong_types"]
+    fields: list[str] | None = None
+
+
+class Empty(Fault):
+    """Status 200 and no content, or an empty JSON value."""
+
+    kind: Literal["empty"]
+    content: Literal["nothing", "object", "array", "null"] = "nothing"
+
+
+class StreamError(Fault):
+    """A stream that ends in an error event; `shape: failed` ends a Responses stream with response.failed."""
+
+    kind: Literal["stream_error"]
+    after_tokens: Annotated[int, Field(ge=0)] = 1
+    code: str | None = "server_error"
+    type: str = "server_error"
+    message: str = "The server had an error while processing the request."
+    shape: Literal["error", "failed"] = "error"
+
+
+class NoUsage(Fault):
+    """A reply without its usage."""
+
+    kind: Literal["no_usage"]
+
+
+class ReasoningOnly(Fault):
+    """All output tokens go to reasoning; no visible text, cut off by the limit."""
+
+    kind: Literal["reasoning_only"]
+
+
+class Huge(Fault):
+    """A body padded to at least `bytes` bytes."""
+
+    kind: Literal["huge"]
+    bytes: Annotated[int, Field(ge=1, le=1 << 31)] = 64 << 20
+
+
+class MissingHeaders(Fault):
+    """Headers left out: those named, or (null) all that are the API's own."""
+
+    kind: Literal["missing_headers"]
+    names: list[str] | None = None
+
+
+class PageLoop(Fault):
+    """A page cursor of the organization API that never ends: `next_page` leads back to the same page."""
+
+    kind: Literal["page_loop"]
+
+
+class LateBuckets(Fault):
+    """Usage that becomes visible `by_seconds` (simulated) later than usual."""
+
+    kind: Literal["late_buckets"]
+    by_seconds: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class ReviseDown(Fault):
+    """Closed usage buckets shrink to `factor` of their values."""
+
+    kind: Literal["revise_down"]
+    factor: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+
+class Outage(Fault):
+    """All of `scope` fails the same way; `api` is inference and organization, `all` the status page too."""
+
+    kind: Literal["outage"]
+    mode: Literal["503", "reset", "hang"] = "503"
+    scope: Literal["all", "api", "inference", "organization"] = "all"
+
+
+KINDS: dict[str, type[Fault]] = {
+    cls.model_fields["kind"].annotation.__args__[0]: cls  # type: ignore[union-attr]
+    for cls in Fault.__subclasses__()
+}
+
+
+def adapter(kind: str) -> TypeAdapter[Fault]:
+    """The strict decoder of one kind; KeyError for an unknown one."""
+    return TypeAdapter(KINDS[kind])
