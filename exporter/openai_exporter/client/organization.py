@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The organization API: authenticated GET requests, failures named so that a person can act. Follows no pages."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from openai_exporter.client.session import Network, Params, Reply, Session, retry_after
+from openai_exporter.config.secret import Credential, Secret
+from openai_exporter.errors import CredentialError, PermissionDeniedError, UpstreamError
+from openai_exporter.model import Answer
+
+MOST_BYTES = 16 << 20
+"""Bound on an answer that is read whole."""
+_MOST_ERROR_BYTES = 64 << 10
+_ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
+_SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]+(?:\.[a-z_]+)*)*)")
+
+
+class OrganizationClient:
+    """Calls of one organization; one at a time.
+
+    Args:
+        base_url: root of the API with its version, such as https://api.openai.com/v1.
+        credential: where the admin key is read from, anew for each call.
+        timeout: total deadline of a call in seconds.
+    """
+
+    def __init__(
+        self, base_url: str, credential: Credential, timeout: float, network: Network | None = None
+    ) -> None:
+        self._credential = credential
+        self._session = Session(base_url, timeout, network)
+
+    def get(self, path: str, params: Params = (), *, api: str) -> Answer:
+        """The JSON object of an answer.
+
+        Raises:
+            UpstreamError: no answer, an error, or not a JSON object; PermissionDeniedError for a refused key.
+        """
+        with self.open(path, params, api=api) as reply:
+            body = decoded(reply.body(MOST_BYTES), api, reply)
+            return Answer(body, reply.date, reply.headers.get("x-request-id", ""), reply.headers)
+
+    @contextlib.contextmanager
+    def open(self, path: str, params: Params = (), *, api: str) -> Iterator[Reply]:
+        """An answer of status 200 whose body is read inside the block, as it arrives.
+
+        Raises:
+            UpstreamError: as `get`.
+        """
+        key = self._key(api)
+        headers = {"Authorization": f"Bearer {key.reveal()}"}
+        with self._session.get(path, params, headers, api=api) as reply:
+            if reply.status != 200:
+                raise self._refused(reply, api, key)
+            yield reply
+
+    def close(self) -> None:
+        """Cut the running call and close the connection."""
+        self._session.close()
+
+    def _key(self, api: str) -> Secret:
+        try:
+            return self._credential.read()
+        except CredentialError as error:
+            raise UpstreamError(str(error), api=api, reason="credential") from None
+
+    def _refused(self, reply: Reply, api: str, key: Secret) -> UpstreamError:
+        message, code = error_of(reply)
+        message = message.replace(key.reveal(), str(key))
+        kind = PermissionDeniedError if reply.status in (401, 403) else UpstreamError
+        text = _said(reply, message)
+        if kind is PermissionDeniedError:
+            text = _remedy(text, message, key, self._credential)
+        return kind(
+            text,
+            api=api,
+            reason=_reason(reply.status),
+            status=reply.status,
+            code=code,
+            request_id=reply.headers.get("x-request-id"),
+            retry_after=retry_after(reply.headers, reply.date),
+        )
+
+
+def decoded(body: bytes, api: str, reply: Reply) -> Mapping[str, object]:
+    """The JSON object of a body.
+
+    Raises:
+        UpstreamError: not JSON, or not an object.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        kind = reply.headers.get("content-type", "no content type")
+        raise malformed(f"the answer is not JSON ({kind}, {len(body)} bytes)", api, reply) from None
+    if not isinstance(found, dict):
+        raise malformed(f"the answer is a JSON {type(found).__name__}, expected an object", api, reply)
+    return found
+
+
+def malformed(message: str, api: str, reply: Reply | None = None) -> UpstreamError:
+    """An answer that cannot be used."""
+    request_id = reply.headers.get("x-request-id") if reply else None
+    status = reply.status if reply else None
+    return UpstreamError(message, api=api, reason="malformed", status=status, request_id=request_id)
+
+
+def error_of(reply: Reply) -> tuple[str, str | None]:
+    """`error.message` (cut short) and `error.code` of an error body; empty and None where absent."""
+    try:
+        body = json.loads(reply.body(_MOST_ERROR_BYTES))
+    except (ValueError, RecursionError, UpstreamError):
+        return "", None
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, str):
+        return error[:300], None
+    if not isinstance(error, dict):
+        return "", None
+    message, code = error.get("message"), error.get("code")
+    return (message[:300] if isinstance(message, str) else ""), (str(code)[:100] if code else None)
+
+
+def _reason(status: int) -> str:
+    by_status = {401: "auth", 403: "permission", 404: "not_found", 408: "timeout", 429: "rate_limited"}
+    if status in by_status:
+        return by_status[status]
+    if status >= 500:
+        return "server_error"
+    return "redirect" if 300 <= status < 400 else "bad_request" if status >= 400 else "malformed"
+
+
+def _said(reply: Reply, message: str) -> str:
+    if 300 <= reply.status < 400:
+        return f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
+    return f"HTTP {reply.status}: {message}" if message else f"HTTP {reply.status}"
+
+
+def _remedy(text: str, message: str, key: Secret, credential: Credential) -> str:
+    found = _SCOPES.search(message)
+    scope = found.group(1) if found else "api.usage.read and api.management.read"
+    if key.reveal().startswith("sk-admin-"):
+        advice = f"give the admin key the scope {scope}, or make a new one"
+    else:
+        advice = f"this is not an admin key; it needs the scope {scope}, which only admin keys have"
+    return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"

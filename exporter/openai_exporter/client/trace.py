@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of one HTTP exchange: its stamps, what was sent, what came back, and how it failed."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import monotonic
+
+from openai_exporter.config.masking import MASK
+from openai_exporter.model import Chunk, Phases
+
+SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "set-cookie"})
+
+
+class Step(StrEnum):
+    """Where an exchange is, in order."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    PROXY = "proxy"
+    TLS = "tls"
+    PROCESSING = "processing"
+    TRANSFER = "transfer"
+
+
+class FailureKind(StrEnum):
+    """How an exchange failed."""
+
+    DNS = "dns"
+    CONNECT = "connect"
+    PROXY = "proxy"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    REQUEST = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an exchange ended early; `step` is where it was."""
+
+    kind: FailureKind
+    step: Step
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request; `headers` as sent, so mask them (see `shown_headers`) before they are shown."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
+    body: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One finished exchange; of a failed one, what there was until then.
+
+    Attributes:
+        request: what was sent, its secret headers masked.
+        duration: seconds from the start of the request to the last byte, or to the failure.
+        reused: whether the connection was warm.
+        retries: how often a warm connection turned out to be closed when the request reached it, so that the
+            request was sent again on a new one; `duration` holds the whole time, `phases.connect` what was lost.
+        address: `ip:port` that was connected to, the proxy's when there is one.
+        status: 0 when no complete head came.
+        body: content-decoded.
+        chunks: arrivals of the body, times since the start, sizes of the decoded body.
+        size: bytes of the body as received.
+        certificate_expiry: Unix seconds, None without TLS.
+    """
+
+    request: Sent
+    duration: float
+    phases: Phases = field(default_factory=Phases)
+    reused: bool = False
+    retries: int = 0
+    address: str = ""
+    proxy: str = ""
+    status: int = 0
+    http_version: float | None = None
+    headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
+    body: bytes = field(repr=False, default=b"")
+    chunks: tuple[Chunk, ...] = field(repr=False, default=())
+    size: int = 0
+    certificate_expiry: float | None = None
+    failure: Failure | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class WireError(Exception):
+    """An exchange that did not end with a whole answer.
+
+    Attributes:
+        exchange: the partial record; its `failure` is set.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        super().__init__(exchange.failure.message if exchange.failure else "failed")
+
+
+class StepError(Exception):
+    """Raised inside the wire when a step fails; the pool turns it into a `WireError`."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Trace:
+    """The running stamps of one exchange, in monotonic seconds; its steps follow each other without a gap.
+
+    Attributes:
+        step: where the exchange is; setting it renames the step that runs, see `enter` to begin the next.
+        to_proxy: whether what runs is the way to the proxy, so that its failure is none of the API's.
+    """
+
+    __slots__ = (
+        "_entered", "_spent", "address", "began", "certificate_expiry", "proxy", "retries", "reused", "step",
+        "to_proxy",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.retries = 0
+        self.reused = False
+        self.to_proxy = False
+        self.proxy = ""
+        self.address = ""
+        self.certificate_expiry: float | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start the clock."""
+        self.began = self._entered = monotonic()
+        self._spent: dict[Step, float] = {}
+        self.step = Step.RESOLVE
+
+    def enter(self, step: Step) -> None:
+        """End the step that runs and begin the next, at the same moment."""
+        now = monotonic()
+        self._spent[self.step] = self._spent.get(self.step, 0.0) + now - self._entered
+        self._entered = now
+        self.step = step
+
+    def retry(self) -> None:
+        """Begin again on a new connection; what the stale one cost counts as connecting."""
+        self.step = Step.CONNECT
+        self.enter(Step.RESOLVE)
+        self.retries += 1
+        self.reused = False
+        self.address = ""
+        self.certificate_expiry = None
+
+    def phases(self, first_at: float | None, ended: float) -> Phases:
+        """The phases of an exchange that ended at `ended`; together they are its whole duration.
+
+        Args:
+            first_at: when the answer began, None when it did not.
+            ended: when the exchange ended.
+        """
+        spent = dict(self._spent)
+        answered = first_at is not None and self.step is Step.PROCESSING
+        left = first_at if first_at is not None and answered else ended
+        spent[self.step] = spent.get(self.step, 0.0) + max(left - self._entered, 0.0)
+        return Phases(
+            resolve=spent.get(Step.RESOLVE, 0.0),
+            connect=spent.get(Step.CONNECT, 0.0) + spent.get(Step.PROXY, 0.0),
+            tls=spent.get(Step.TLS, 0.0),
+            processing=spent.get(Step.PROCESSING, 0.0),
+            transfer=max(ended - left, 0.0),
+        )
+
+
+def shown_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Headers with the values of credentials replaced by a mask."""
+    return tuple((name, MASK if name.lower() in SECRET_HEADERS else value) for name, value in headers)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts a probe's result together: masks and bounds everything that a server or a request brought in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from openai_exporter.client.trace import Exchange
+from openai_exporter.model import Endpoint, ModelCard, ProbeKey, ProbeResult
+from openai_exporter.probe.judge import Verdict
+from openai_exporter.probe.logline import ProbeLog
+from openai_exporter.probe.outcomes import OUTCOMES
+from openai_exporter.probe.ratelimit import processing_seconds, rate_limits, request_id, retry_after
+from openai_exporter.probe.reading import Setting
+from openai_exporter.probe.redact import Redactor
+
+_FREE = (Endpoint.MODELS, Endpoint.MODERATIONS)
+_TEXTUAL = ("json", "text", "xml", "event-stream", "urlencoded", "javascript")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is known of a probe before it starts.
+
+    Attributes:
+        started_at: Unix seconds.
+        timeout: total deadline in seconds.
+        client_request_id: sent along, so that support can find a request that got no answer.
+        expected_models: models configured on the target, for endpoint `models`.
+    """
+
+    key: ProbeKey
+    setting: Setting
+    started_at: float
+    timeout: float
+    redactor: Redactor
+    client_request_id: str = ""
+    expected_models: tuple[str, ...] = ()
+
+
+def bare_result(frame: Frame, log: ProbeLog, outcome: str, message: str, at: float = 0.0) -> ProbeResult:
+    """The result of a probe that came to no exchange; `at` is when it was judged."""
+    fact = OUTCOMES[outcome]
+    log.add(at, "judgement", outcome=outcome, success=fact.success, message=message)
+    return ProbeResult(
+        key=frame.key,
+        endpoint=frame.setting.module.endpoint,
+        provider=frame.setting.provider,
+        started_at=frame.started_at,
+        outcome=outcome,
+        success=fact.success,
+        valid=fact.valid,
+        good=fact.good,
+        duration=0.0,
+        timeout=frame.timeout,
+        message=_actionable(frame.redactor.message(message), outcome),
+        expected_models=frame.expected_models,
+        log=log.lines(),
+    )
+
+
+def build_result(
+    frame: Frame, log: ProbeLog, exchange: Exchange, verdict: Verdict, cost: Decimal | None
+) -> ProbeResult:
+    """The result of an exchange."""
+    headers = first_values(exchange)
+    reading, clean = verdict.reading, frame.redactor.label
+    message = frame.redactor.message(verdict.message)
+    bare = bare_result(frame, log, verdict.outcome, message, exchange.duration)
+    return replace(
+        bare,
+        duration=exchange.duration,
+        status_code=exchange.status,
+        error_code=clean(verdict.error.code or verdict.error.type),
+        phases=exchange.phases,
+        reused=exchange.reused,
+        stream=reading.stream,
+        tokens=reading.tokens,
+        cost_usd=cost,
+        unpriced=cost is None and _billed(frame, exchange),
+        server_processing=processing_seconds(headers),
+        rate_limits=rate_limits(headers),
+        served_model=clean(reading.served_model),
+        service_tier=clean(reading.service_tier),
+        request_id=clean(request_id(headers)),
+        content_length=exchange.size if exchange.status else None,
+        http_version=exchange.http_version,
+        certificate_expiry=exchange.certificate_expiry,
+        regex_failed=verdict.regex_failed,
+        retry_after=retry_after(headers, frame.started_at),
+        models=tuple([_clean_card(card, frame.redactor) for card in reading.models]),
+        log=log.lines(),
+        request=_shown_request(exchange, frame.redactor),
+        reply=_shown_reply(exchange, frame.redactor),
+        simulated=headers.get("x-simulated") == "true",
+    )
+
+
+def _billed(frame: Frame, exchange: Exchange) -> bool:
+    """Whether the answer has probably been charged for."""
+    return 200 <= exchange.status < 300 and frame.setting.module.endpoint not in _FREE
+
+
+def first_values(exchange: Exchange) -> Mapping[str, str]:
+    """Headers by lower-case name; of a repeated one the first counts."""
+    return dict(reversed(exchange.headers))
+
+
+def _actionable(message: str, outcome: str) -> str:
+    fact = OUTCOMES[outcome]
+    return fact.meaning if fact.success else f"{message.rstrip('.')}. {fact.remedy}"
+
+
+def _clean_card(card: ModelCard, redactor: Redactor) -> ModelCard:
+    return ModelCard(
+        redactor.label(card.id), redactor.label(card.owned_by), card.created, card.shutdown_timestamp
+    )
+
+
+def _shown_request(exchange: Exchange, redactor: Redactor) -> str:
+    sent = exchange.request
+    kind = next((value for name, value in sent.headers if name.lower() == "content-type"), "")
+    head = "\n".join([f"{sent.method} {sent.url}", *(f"{name}: {value}" for name, value in sent.headers)])
+    return f"{redactor.body(head)}\n\n{_shown_body(sent.body, kind, redactor)}".rstrip()
+
+
+def _shown_reply(exchange: Exchange, redactor: Redactor) -> str:
+    if not exchange.status:
+        return ""
+    lines = [f"HTTP/{exchange.http_version} {exchange.status}"]
+    lines += [f"{name}: {value}" for name, value in exchange.headers]
+    kind = exchange.header("content-type") or ""
+    return f"{redactor.body(chr(10).join(lines))}\n\n{_shown_body(exchange.body, kind, redactor)}".rstrip()
+
+
+def _shown_body(body: bytes, kind: str, redactor: Redactor) -> str:
+    if not body:
+        return ""
+    if kind and not any(word in kind.lower() for word in _TEXTUAL):
+        return f"<{len(body)} bytes of {redactor.label(kind)}>"
+    return redactor.body(body[:65_536].decode("utf-8", "replace"))

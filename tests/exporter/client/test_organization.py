@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every answer of the organization API that is of no use has its own word, and a sentence that helps."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.client.organization import MOST_BYTES, OrganizationClient
+from openai_exporter.config.secret import Credential, Secret
+from openai_exporter.errors import PermissionDeniedError, UpstreamError
+
+from .calling import DATE, KEY, TIMEOUT, client, failure, get
+from .rawserver import Turn, answer, raw_server
+
+
+async def test_an_answer_is_the_json_object_with_its_date_and_request_id() -> None:
+    async def respond(turn: Turn) -> None:
+        await turn.send(answer('{"a": 1}', more=f"{DATE}x-request-id: req_1\r\n"))
+
+    async with raw_server(respond) as server:
+        made = client(f"{server.url}/v1")
+        found = await get(made, ("group_by[]", "project_id"), ("group_by[]", "line_item"), ("limit", "7"))
+        made.close()
+    assert ({"a": 1}, 1795253400.0, "req_1") == (found.body, found.date, found.request_id)
+    head = server.requests[0].decode()
+    assert head.startswith(
+        "GET /v1/organization/costs?group_by%5B%5D=project_id&group_by%5B%5D=line_item&limit=7 HTTP/1.1\r\n"
+    )
+    assert f"\r\nAuthorization: Bearer {KEY}\r\n" in head
+    assert "\r\nUser-Agent: openai-exporter/" in head
+
+
+STATUSES = [
+    (400, "bad_request"), (401, "auth"), (403, "permission"), (404, "not_found"), (408, "timeout"),
+    (422, "bad_request"), (429, "rate_limited"), (500, "server_error"), (503, "server_error"),
+    (301, "redirect"), (308, "redirect"), (204, "malformed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "reason"), STATUSES, ids=[str(row[0]) for row in STATUSES])
+async def test_a_status_has_its_word(status: int, reason: str) -> None:
+    body = '{"error": {"message": "Because.", "type": "t", "code": "c"}}' if status != 204 else ""
+    found = await failure(lambda turn: answer(body, f"{status} S", more="x-request-id: req_9\r\n"))
+    assert (reason, status, "req_9") == (found.reason, found.status, found.request_id)
+    if status not in (204, 301, 308):
+        assert "c" == found.code
+        assert f"HTTP {status}: Because." in str(found)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "<html>", '{"error": null}', '{"error": "text"}', '{"error": {"message": 5}}', "[1]", "[" * 9999],
+    ids=lambda body: body[:20],
+)
+async def test_any_error_body_is_survived(body: str) -> None:
+    found = await failure(lambda turn: answer(body, "500 S"))
+    assert "server_error" == found.reason
+
+
+async def test_a_redirect_is_never_followed() -> None:
+    async with raw_server(lambda turn: turn.send(answer("{}"))) as elsewhere:
+        found = await failure(lambda turn: answer("", "302 Found", more=f"Location: {elsewhere.url}/x\r\n"))
+        assert [] == elsewhere.requests
+    assert "set base_url" in str(found)
+
+
+WAITS = [
+    ("30", 30.0), ("1.5", 1.5), ("0", 0.0), ("Sat, 21 Nov 2026 09:31:00 GMT", 60.0),
+    ("Sat, 21 Nov 2026 09:00:00 GMT", 0.0), ("-5", None), ("soon", None), ("", None), ("1e9", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("header", "seconds"), WAITS, ids=[row[0] for row in WAITS])
+async def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    found = await failure(lambda turn: answer("{}", "429 S", more=f"{DATE}Retry-After: {header}\r\n"))
+    assert seconds == found.retry_after
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        ("", "application/json", "the answer is not JSON (application/json, 0 bytes)"),
+        ("{", "application/json", "the answer is not JSON (application/json, 1 bytes)"),
+        ("<html>", "text/html", "the answer is not JSON (text/html, 6 bytes)"),
+        ("[]", "application/json", "the answer is a JSON list, expected an object"),
+        ("null", "application/json", "the answer is a JSON NoneType, expected an object"),
+        ("[" * 99_999, "application/json", "the answer is not JSON (application/json, 99999 bytes)"),
+    ],
+    ids=["nothing", "cut", "html", "array", "null", "deep"],
+)
+async def test_what_is_no_json_object_is_malformed(body: str, kind: str, message: str) -> None:
+    found = await failure(lambda turn: answer(body, kind=kind))
+    assert ("malformed", message) == (found.reason, str(found))
+
+
+async def test_an_answer_without_end_is_too_large() -> None:
+    async def flood(turn: Turn) -> None:
+        await turn.send(f"HTTP/1.1 200 OK\r\nContent-Length: {MOST_BYTES * 4}\r\n\r\n")
+        for _ in range(4):
+            await turn.send(b" " * MOST_BYTES)
+
+    found = await failure(flood, timeout=20)
+    assert ("too_large", "the answer is larger than 16 MiB") == (found.reason, str(found))
+
+
+async def test_a_gzip_bomb_is_too_large() -> None:
+    bomb = gzip.compress(b" " * (MOST_BYTES * 8), 9)
+    found = await failure(lambda turn: answer(bomb, more="Content-Encoding: gzip\r\n"), timeout=20)
+    assert "too_large" == found.reason
+
+
+async def test_a_key_file_is_read_again_for_each_call(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+
+    async def respond(turn: Turn) -> None:
+        await turn.send(answer("{}"))
+
+    async with raw_server(respond) as server:
+        made = OrganizationClient(server.url, Credential("admin_key_file key", path=file), TIMEOUT)
+        with pytest.raises(UpstreamError) as found:
+            await get(made)
+        assert "credential" == found.value.reason
+        assert str(found.value).startswith("admin_key_file key: cannot be read: No such file or directory")
+        for key in ("sk-admin-one", "sk-admin-two"):
+            file.write_text(f"{key}\n")
+            await get(made)
+            assert f"Bearer {key}\r\n".encode() in server.requests[-1]
+        made.close()
+
+
+REFUSALS = [
+    ("sk-proj-1", "Missing scopes: api.usage.read.", "this is not an admin key; it needs the scope api.usage.read"),
+    ("sk-admin-1", "Missing scopes: api.usage.read, x.y", "give the admin key the scope api.usage.read, x.y"),
+    ("sk-proj-1", "No.", "it needs the scope api.usage.read and api.management.read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("key", "message", "advice"), REFUSALS, ids=["project", "admin", "unsaid"])
+async def test_a_refused_key_is_told_what_is_missing(
+    status: int, key: str, message: str, advice: str
+) -> None:
+    async def respond(turn: Turn) -> None:
+        body = json.dumps({"error": {"message": f"{message} Your key: {key}"}})
+        await turn.send(answer(body, f"{status} S"))
+
+    async with raw_server(respond) as server:
+        made = OrganizationClient(server.url, Credential("admin_key_file /k", value=Secret(key)), TIMEOUT)
+        with pytest.raises(PermissionDeniedError) as found:
+            await get(made)
+        made.close()
+    assert advice in str(found.value)
+    assert "admin_key_file /k" in str(found.value)
+    assert "https://platform.openai.com/settings/organization/admin-keys" in str(found.value)
+    assert key not in str(found.value)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every fault of the simulator against endpoints, plain and streamed: outcome, success, validity, status, log line."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from openai_exporter.simulator.testing import SimulatorControl
+
+from .probers import MODULES, configuration, key_of, prober_for
+
+GOOD, BAD, OURS = (True, True), (False, True), (False, False)
+"""Success, and whether the probe is a valid event of the availability SLI."""
+
+DEADLINE = 0.4
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault on a module's endpoint, and what the probe must find."""
+
+    module: str
+    kind: str
+    outcome: str
+    expected: tuple[bool, bool]
+    status: int
+    log: str = ""
+    faults: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The case's id."""
+        details = "-".join(f"{name}={value}" for name, value in self.faults.items())
+        return "-".join(part for part in (self.module, self.kind, details) if part)
+
+
+def row(
+    module: str,
+    kind: str,
+    outcome: str,
+    expected: tuple[bool, bool],
+    status: int,
+    log: str = "",
+    /,
+    **faults: Any,
+) -> Row:
+    return Row(module, kind, outcome, expected, status, log, faults)
+
+
+def refused(module: str, outcome: str, expected: tuple[bool, bool], status: int, /, **faults: Any) -> Row:
+    code = f"event=status code={status} request_id=req_"
+    return row(module, "status", outcome, expected, status, code, status=status, **faults)
+
+
+TIMEOUT = "event=failure kind=timeout step="
+ROWS = (
+    # No fault at all.
+    *(row(module, "", "success", GOOD, 200, "event=body bytes=") for module in MODULES),
+    # Refusals: our own faults.
+    refused("models", "auth", OURS, 401),
+    refused("chat", "auth", OURS, 401),
+    refused("responses_stream", "auth", OURS, 401),
+    refused("chat", "region_unsupported", OURS, 403),
+    refused("chat", "permission", OURS, 403, code=None, message="Missing scopes: model.request"),
+    refused("chat", "model_not_found", OURS, 404),
+    refused("embeddings", "model_not_found", OURS, 404),
+    refused("chat", "not_found", OURS, 404, code=None, message="Invalid URL"),
+    refused("chat", "bad_request", OURS, 400),
+    refused("responses", "bad_request", OURS, 400, code="unsupported_parameter"),
+    refused("transcriptions", "bad_request", OURS, 413),
+    refused("moderations", "bad_request", OURS, 422),
+    # Refusals: limits and money.
+    row("chat", "rate_limit", "rate_limited_requests", OURS, 429, "error code=rate_limit_exceeded"),
+    row("chat_stream", "rate_limit", "rate_limited_tokens", OURS, 429, "rate_limit_exceeded", limit="tokens"),
+    row("responses", "rate_limit", "slow_down", OURS, 429, "error code=slow_down", code="slow_down"),
+    refused("embeddings", "rate_limited", OURS, 429),
+    row("chat", "insufficient_quota", "quota_exhausted", OURS, 429, "error code=insufficient_quota"),
+    *(
+        row("chat", "insufficient_quota", outcome, OURS, 429, f"error code={code}", code=code)
+        for code, outcome in {
+            "credit_balance_exhausted": "quota_exhausted",
+            "billing_hard_limit_reached": "quota_exhausted",
+            "organization_spend_limit_exceeded": "spend_limit",
+            "project_spend_limit_exceeded": "spend_limit",
+            "organization_usage_limit_exceeded": "usage_limit",
+        }.items()
+    ),
+    row(
+        "images", "insufficient_quota", "quota_exhausted", OURS, 400, "event=status code=400",
+        code="billing_hard_limit_reached", status=400,
+    ),
+    refused("chat", "billing_inactive", OURS, 429, code="billing_not_active"),
+    # Refusals: the provider's failures.
+    refused("chat", "server_error", BAD, 500),
+    refused("responses_stream", "server_error", BAD, 500),
+    refused("speech", "server_error", BAD, 500),
+    refused("chat", "server_error", BAD, 502),
+    refused("chat", "overloaded", BAD, 503),
+    refused("chat_stream", "overloaded", BAD, 503, retry_after=1),
+    refused("chat", "slow_down", OURS, 503, code="slow_down"),
+    refused("models", "server_error", BAD, 408),
+    row("chat", "html", "edge_error", BAD, 502, "event=status code=502"),
+    row("chat_stream", "html", "edge_error", BAD, 503, "event=status code=503", status=503),
+    row("models", "html", "edge_error", BAD, 200, "event=status code=200", status=200),
+    row("responses", "html", "edge_error", BAD, 403, "event=status code=403", status=403),
+    row("embeddings", "outage", "overloaded", BAD, 503, "code=server_is_overloaded"),
+    # Answers that are none.
+    *(
+        row(module, "malformed_json", "malformed", BAD, 200, "outcome=malformed")
+        for module in ("chat", "chat_stream", "responses", "responses_stream", "embeddings", "models")
+    ),
+    *(
+        row(module, "wrong_types", "wrong_shape", BAD, 200, "outcome=wrong_shape")
+        for module in ("chat", "chat_stream", "responses", "responses_stream", "moderations", "models", "images")
+    ),
+    row("chat", "wrong_types", "success", GOOD, 200, "event=body", fields=["usage"]),
+    *(
+        row("chat", "empty", "empty", BAD, 200, "event=body bytes=", content=content)
+        for content in ("nothing", "object", "array", "null")
+    ),
+    row("chat_stream", "empty", "empty", BAD, 200, "outcome=empty"),
+    row("speech", "empty", "empty", BAD, 200, "outcome=empty"),
+    row("chat", "huge", "too_large", BAD, 200, "kind=too_large step=transfer"),
+    row("chat_stream", "huge", "too_large", BAD, 200, "kind=too_large step=transfer"),
+    row("chat_stream", "stream_error", "stream_error", BAD, 200, "error code=server_error"),
+    row("responses_stream", "stream_error", "stream_error", BAD, 200, "error code=server_error"),
+    row("responses_stream", "stream_error", "stream_error", BAD, 200, "code=server_error", shape="failed"),
+    row(
+        "chat_stream", "stream_error", "rate_limited", OURS, 200, "error code=rate_limit_exceeded",
+        code="rate_limit_exceeded",
+    ),
+    # Answers that lack something and are good nevertheless.
+    row("chat", "no_usage", "success", GOOD, 200, "event=body"),
+    row("chat_stream", "no_usage", "success", GOOD, 200, "event=first_token"),
+    row("responses_stream", "no_usage", "success", GOOD, 200, "event=first_token"),
+    row("chat", "missing_headers", "success", GOOD, 200, "event=status code=200"),
+    # No visible text, although some was expected.
+    row("chat", "reasoning_only", "content_mismatch", OURS, 200, "reasoning=16"),
+    row("chat_stream", "reasoning_only", "content_mismatch", OURS, 200, "reasoning=16"),
+    row("responses_stream", "reasoning_only", "content_mismatch", OURS, 200, "reasoning=16"),
+    # Broken connections.
+    row("chat", "reset", "reset", BAD, 0, "kind=reset step=processing"),
+    row("chat_stream", "reset", "reset", BAD, 200, "kind=reset step=transfer", when="mid_body"),
+    row("models", "reset", "reset", BAD, 200, "kind=reset step=transfer", when="mid_body"),
+    row("embeddings", "outage", "reset", BAD, 0, "kind=reset step=processing", mode="reset"),
+    row("chat", "truncate", "truncated", BAD, 200, "kind=truncated step=transfer"),
+    row("chat_stream", "truncate", "truncated", BAD, 200, "kind=truncated step=transfer"),
+    row("responses_stream", "truncate", "truncated", BAD, 200, "kind=truncated step=transfer", after_bytes=900),
+    # Deadlines.
+    row("chat", "hang", "timeout_headers", BAD, 0, TIMEOUT + "processing"),
+    row("responses_stream", "hang", "timeout_headers", BAD, 0, TIMEOUT + "processing"),
+    row("models", "outage", "timeout_headers", BAD, 0, TIMEOUT + "processing", mode="hang"),
+    row("chat", "hang", "timeout_total", BAD, 200, TIMEOUT + "transfer", when="mid_body"),
+    row("chat_stream", "hang", "timeout_total", BAD, 200, TIMEOUT + "transfer", when="mid_body", after_bytes=800),
+    row(
+        "chat_stream", "hang", "timeout_first_token", BAD, 200, TIMEOUT + "transfer",
+        when="mid_body", after_bytes=100,
+    ),
+    row("chat_stream", "first_token_latency", "timeout_first_token", BAD, 200, TIMEOUT, delay_seconds=5),
+    row("responses_stream", "first_token_latency", "timeout_first_token", BAD, 200, TIMEOUT, delay_seconds=5),
+    row("chat", "latency", "timeout_headers", BAD, 0, TIMEOUT + "processing", delay_seconds=5),
+    row("chat", "latency", "success", GOOD, 200, "event=body", delay_seconds=0.1),
+    row("chat", "drip", "timeout_total", BAD, 200, TIMEOUT + "transfer", interval_seconds=0.02),
+    row("chat_stream", "drip", "timeout_first_token", BAD, 200, TIMEOUT + "transfer", interval_seconds=0.02),
+    row("models", "drip", "timeout_headers", BAD, 0, TIMEOUT + "transfer", interval_seconds=0.02, part="headers"),
+)  # fmt: skip
+
+
+def test_the_matrix_is_as_wide_as_promised() -> None:
+    assert len(ROWS) >= 45
+    assert set(MODULES) == {each.module for each in ROWS}
+
+
+@pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
+async def test_each_fault_has_its_outcome(case: Row, simulator: SimulatorControl) -> None:
+    if case.kind:
+        simulator.fault(case.kind, **case.faults)
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        await prober.warm()
+        answer = await prober.probe(key_of(case.module), DEADLINE if "timeout" in case.outcome else 5.0)
+    result = answer.result
+    assert (case.outcome, case.status) == (result.outcome, result.status_code)
+    assert case.expected == (result.success, result.valid)
+    assert result.good is (result.success and result.valid)
+    judged = rf"event=judgement outcome={case.outcome} success={str(result.success).lower()} message="
+    assert re.search(judged, result.log[-1])
+    assert case.log in "\n".join(result.log)
+    assert result.message.endswith(".")
+    if "timeout" in case.outcome:
+        assert DEADLINE / 2 <= result.duration < DEADLINE + 0.25
+
+
+@pytest.mark.parametrize("module", ["chat", "chat_stream", "models"])
+async def test_a_drip_ends_within_a_tenth_of_a_second_of_its_deadline(
+    module: str, simulator: SimulatorControl
+) -> None:
+    simulator.fault("drip", interval_seconds=0.01, part="headers")
+    overruns = []
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        await prober.warm()
+        for _ in range(5):  # the best of some, since the machine may be busy with something else
+            result = (await prober.probe(key_of(module), 0.3)).result
+            overruns.append(result.duration - result.timeout)
+    assert -0.05 < min(overruns) < 0.1

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verdicts over answers of every endpoint: good ones, odd ones, and those that only look good."""
+
+import base64
+import struct
+from typing import Any
+
+import pytest
+
+from openai_exporter.client.trace import Exchange, Failure, FailureKind, Step
+from openai_exporter.model import Endpoint, Provider, Tokens
+from openai_exporter.probe.endpoints import METHODS
+from openai_exporter.probe.judge import Verdict, judge
+from openai_exporter.probe.reading import Setting
+
+from .exchanges import event, exchange, setting, streamed, timeout
+
+USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+
+
+def verdict(found: Exchange, about: Setting) -> Verdict:
+    return judge(METHODS[about.module.endpoint], found, about)
+
+
+def chat(content: Any = "pong", finish: Any = "stop", **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content, **more.pop("message", {})}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return {"object": "chat.completion", "model": "m-2026", "choices": [choice], "usage": USAGE, **more}
+
+
+def response(text: str = "pong", **more: Any) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"type": "message", "content": [part]}
+    usage = {"input_tokens": 9, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}}
+    return {
+        "object": "response",
+        "status": "completed",
+        "model": "m-2026",
+        "output": [item],
+        "usage": usage,
+        **more,
+    }
+
+
+EMBEDDING = {
+    "data": [{"embedding": [0.1, 0.2]}],
+    "model": "e",
+    "usage": {"prompt_tokens": 2, "total_tokens": 2},
+}
+PACKED = base64.b64encode(struct.pack("<3f", 1, 2, 3)).decode()
+INCOMPLETE = {"status": "incomplete", "output": [{"type": "reasoning", "summary": []}]}
+PLAIN: list[tuple[str, Endpoint, Any, str]] = [
+    ("an answer", Endpoint.CHAT, chat(), "success"),
+    ("a refusal in words", Endpoint.CHAT, chat(None, message={"refusal": "no"}), "success"),
+    ("a tool call", Endpoint.CHAT, chat(None, "tool_calls", message={"tool_calls": [{"id": "1"}]}), "success"),
+    ("cut off by the bound", Endpoint.CHAT, chat("", "length", usage=None), "success"),
+    ("only reasoning, elsewhere", Endpoint.CHAT, chat("", usage=None, message={"reasoning_content": "hm"}), "success"),
+    ("only reasoning, by usage", Endpoint.CHAT, chat(""), "success"),
+    ("nothing said at all", Endpoint.CHAT, chat("", usage=None), "empty"),
+    ("withheld by the filter", Endpoint.CHAT, chat("", "content_filter"), "content_filtered"),
+    ("no choices", Endpoint.CHAT, chat(choices=[]), "empty"),
+    ("choices that are an object", Endpoint.CHAT, chat(choices={}), "wrong_shape"),
+    ("a choice that is a string", Endpoint.CHAT, chat(choices=["x"]), "wrong_shape"),
+    ("a message that is missing", Endpoint.CHAT, {"choices": [{"text": "completion"}]}, "wrong_shape"),
+    ("content that is a number", Endpoint.CHAT, chat(5), "wrong_shape"),
+    ("usage of other types", Endpoint.CHAT, chat(usage={"prompt_tokens": "12", "completion_tokens": -1}), "success"),
+    ("an error with status 200", Endpoint.CHAT, {"error": {"message": "no", "code": "insufficient_quota"}},
+     "quota_exhausted"),
+    ("an unknown error with status 200", Endpoint.CHAT, {"error": "boom"}, "server_error"),
+    ("a list", Endpoint.CHAT, [1], "wrong_shape"),
+    ("a string", Endpoint.CHAT, "pong", "wrong_shape"),
+    ("null", Endpoint.CHAT, None, "empty"),
+    ("an answer", Endpoint.RESPONSES, response(), "success"),
+    ("a refusal in words", Endpoint.RESPONSES,
+     response(output=[{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]), "success"),
+    ("cut off while reasoning", Endpoint.RESPONSES, INCOMPLETE, "success"),
+    ("withheld by the filter", Endpoint.RESPONSES,
+     {**INCOMPLETE, "incomplete_details": {"reason": "content_filter"}}, "content_filtered"),
+    ("failed", Endpoint.RESPONSES,
+     response(status="failed", error={"code": "server_error", "message": "no"}), "server_error"),
+    ("failed without a word", Endpoint.RESPONSES, response(status="failed"), "server_error"),
+    ("failed by a limit", Endpoint.RESPONSES,
+     response(status="failed", error={"code": "rate_limit_exceeded", "message": "no"}), "rate_limited"),
+    ("still queued", Endpoint.RESPONSES, response(status="queued"), "wrong_shape"),
+    ("no output", Endpoint.RESPONSES, response(output=[], usage=None), "empty"),
+    ("output that is an object", Endpoint.RESPONSES, response(output={}), "wrong_shape"),
+    ("an item that is a string", Endpoint.RESPONSES, response(output=["x"]), "wrong_shape"),
+    ("text that is a number", Endpoint.RESPONSES,
+     response(output=[{"type": "message", "content": [{"type": "output_text", "text": 5}]}]), "wrong_shape"),
+    ("a vector", Endpoint.EMBEDDINGS, EMBEDDING, "success"),
+    ("a packed vector", Endpoint.EMBEDDINGS, {"data": [{"embedding": PACKED}]}, "success"),
+    ("a vector of nothing", Endpoint.EMBEDDINGS, {"data": [{"embedding": []}]}, "empty"),
+    ("no vectors", Endpoint.EMBEDDINGS, {"data": []}, "empty"),
+    ("a vector of strings", Endpoint.EMBEDDINGS, {"data": [{"embedding": ["1"]}]}, "wrong_shape"),
+    ("a vector that is no base64", Endpoint.EMBEDDINGS, {"data": [{"embedding": "%%"}]}, "wrong_shape"),
+    ("a vector with half a float", Endpoint.EMBEDDINGS, {"data": [{"embedding": "AAAA"}]}, "wrong_shape"),
+    ("a vector that is missing", Endpoint.EMBEDDINGS, {"data": [{}]}, "wrong_shape"),
+    ("an entry that is a string", Endpoint.EMBEDDINGS, {"data": ["x"]}, "wrong_shape"),
+    ("an entry that is a string", Endpoint.IMAGES, {"data": ["x"]}, "wrong_shape"),
+    ("a result that is a string", Endpoint.MODERATIONS, {"results": ["x"]}, "wrong_shape"),
+    ("a content part that is a string", Endpoint.RESPONSES,
+     response(output=[{"type": "message", "content": ["x"]}]), "wrong_shape"),
+    *(("an error with status 200", endpoint, {"error": {"code": "slow_down"}}, "slow_down") for endpoint in Endpoint),
+    ("a judgement", Endpoint.MODERATIONS, {"model": "o", "results": [{"flagged": False}]}, "success"),
+    ("no judgement", Endpoint.MODERATIONS, {"results": []}, "empty"),
+    ("a judgement in words", Endpoint.MODERATIONS, {"results": [{"flagged": "no"}]}, "wrong_shape"),
+    ("a list of models", Endpoint.MODELS, {"data": [{"id": "a", "owned_by": "x", "created": 5}]}, "success"),
+    ("no models", Endpoint.MODELS, {"object": "list", "data": []}, "empty"),
+    ("a model without id", Endpoint.MODELS, {"data": [{"name": "a"}]}, "wrong_shape"),
+    ("a model that is a string", Endpoint.MODELS, {"data": ["a"]}, "wrong_shape"),
+    ("a transcript", Endpoint.TRANSCRIPTIONS, {"text": "", "usage": {"type": "duration", "seconds": 1}}, "success"),
+    ("a transcript of a list", Endpoint.TRANSCRIPTIONS, {"text": []}, "wrong_shape"),
+    ("an image", Endpoint.IMAGES, {"data": [{"b64_json": "AAAA"}], "usage": {"input_tokens": 1}}, "success"),
+    ("an image elsewhere", Endpoint.IMAGES, {"data": [{"url": "https://x"}]}, "success"),
+    ("no image", Endpoint.IMAGES, {"data": []}, "empty"),
+    ("an image without content", Endpoint.IMAGES, {"data": [{"b64_json": None}]}, "wrong_shape"),
+    ("JSON in place of sound", Endpoint.SPEECH, {"ok": True}, "wrong_shape"),
+    ("an error in place of sound", Endpoint.SPEECH, {"error": {"code": "slow_down"}}, "slow_down"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "document", "outcome"),
+    [pytest.param(*case[1:], id=f"{case[1]}: {case[0]}") for case in PLAIN],
+)
+def test_plain_answers(endpoint: Endpoint, document: Any, outcome: str) -> None:
+    assert outcome == verdict(exchange(document), setting(endpoint)).outcome
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return {
+        "model": "m-2026",
+        "choices": [{"index": 0, "delta": fields, "finish_reason": None}],
+        "usage": None,
+    }
+
+
+FINISH = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+LAST = {"choices": [], "usage": USAGE}
+TEXT = {"type": "response.output_text.delta", "delta": "pong"}
+STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
+    ("whole", Endpoint.CHAT, [delta(role="assistant", content=""), delta(content="pong"), FINISH, LAST, "[DONE]"],
+     "success"),
+    ("without [DONE]", Endpoint.CHAT, [delta(content="pong"), FINISH], "success"),
+    ("without finish reason", Endpoint.CHAT, [delta(content="pong"), "[DONE]"], "success"),
+    ("with heartbeats", Endpoint.CHAT, ["", delta(content="pong"), " ", FINISH, "[DONE]"], "success"),
+    ("that goes on after its end", Endpoint.CHAT, [delta(content="pong"), FINISH, "[DONE] ", "bye"], "success"),
+    ("with usage without choices", Endpoint.CHAT, [delta(content="pong"), FINISH, {"usage": USAGE}], "success"),
+    ("with a ping of its own", Endpoint.CHAT, [{"type": "ping"}, delta(content="pong"), FINISH], "success"),
+    ("with content in parts", Endpoint.CHAT, [delta(content=[{"type": "text", "text": "pong"}]), FINISH], "success"),
+    ("of something else", Endpoint.CHAT, [{"type": "ping"}], "wrong_shape"),
+    ("with a rate limit by number", Endpoint.CHAT, [{"error": {"message": "no", "code": 429}}], "rate_limited"),
+    ("with a bad key by number", Endpoint.CHAT, [{"error": {"message": "no", "code": "401"}}], "auth"),
+    ("with our mistake by number", Endpoint.CHAT, [{"error": {"message": "no", "code": 400}}], "bad_request"),
+    ("that just ends", Endpoint.CHAT, [delta(content="pong")], "truncated"),
+    ("of reasoning only", Endpoint.CHAT, [delta(reasoning_content="hm"), FINISH, "[DONE]"], "success"),
+    ("of nothing", Endpoint.CHAT, [delta(role="assistant"), FINISH, "[DONE]"], "empty"),
+    ("with an error event", Endpoint.CHAT, [delta(content="p"), {"error": {"message": "no", "code": None}}],
+     "stream_error"),
+    ("with an overload", Endpoint.CHAT, [{"error": {"message": "no", "code": "server_is_overloaded"}}], "overloaded"),
+    ("with broken JSON", Endpoint.CHAT, [delta(content="p"), "{"], "malformed"),
+    ("with a number", Endpoint.CHAT, ["5"], "wrong_shape"),
+    ("with choices that are a number", Endpoint.CHAT, [{"choices": 5}], "wrong_shape"),
+    ("with a choice that is a number", Endpoint.CHAT, [{"choices": [5]}], "wrong_shape"),
+    ("with a delta that is a string", Endpoint.CHAT, [{"choices": [{"delta": "x"}]}], "wrong_shape"),
+    ("with content that is a number", Endpoint.CHAT, [delta(content=5)], "wrong_shape"),
+    ("that the filter ended", Endpoint.CHAT, [{"choices": [{"delta": {}, "finish_reason": "content_filter"}]}],
+     "content_filtered"),
+    ("whole", Endpoint.RESPONSES, [TEXT, {"type": "response.completed", "response": response()}], "success"),
+    ("incomplete", Endpoint.RESPONSES, [{"type": "response.incomplete", "response": INCOMPLETE}], "success"),
+    ("failed", Endpoint.RESPONSES, [TEXT, {"type": "response.failed", "response": response(status="failed")}],
+     "server_error"),
+    ("with an error event", Endpoint.RESPONSES, [TEXT, {"type": "error", "code": "server_error", "message": "no"}],
+     "stream_error"),
+    ("with a nested error", Endpoint.RESPONSES, [{"error": {"code": "rate_limit_exceeded"}}], "rate_limited"),
+    ("that just ends", Endpoint.RESPONSES, [TEXT], "truncated"),
+    ("of events without type", Endpoint.RESPONSES, [{"x": 1}], "wrong_shape"),
+    ("with a delta that is a number", Endpoint.RESPONSES, [{**TEXT, "delta": 5}], "wrong_shape"),
+    ("with a list", Endpoint.RESPONSES, ["[]"], "wrong_shape"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "events", "outcome"),
+    [pytest.param(*case[1:], id=f"{case[1]}: a stream {case[0]}") for case in STREAMS],
+)
+def test_streams(endpoint: Endpoint, events: list[Any], outcome: str) -> None:
+    found = verdict(streamed([event(each) for each in events]), setting(endpoint, stream=True))
+    expected = "stream_error" if outcome == "server_error" else outcome
+    assert expected == found.outcome
+
+
+def test_a_streams_times_are_those_of_its_visible_tokens() -> None:
+    events = [
+        delta(role="assistant"),
+        delta(reasoning="hm"),
+        delta(content="po"),
+        delta(content="ng"),
+        FINISH,
+        LAST,
+    ]
+    found = verdict(streamed([event(each) for each in events]), setting(Endpoint.CHAT, stream=True)).reading
+    assert found.stream is not None
+    assert found.stream.first_event == pytest.approx(0.1)
+    assert found.stream.first_token == pytest.approx(0.3)
+    assert found.stream.gaps_max == pytest.approx(0.1)
+    assert ("pong", "m-2026", Tokens(12, 3, 4)) == (found.text, found.served_model, found.tokens)
+
+
+def test_event_names_stand_in_for_types_of_a_responses_stream() -> None:
+    done = event({"response": response()}, "response.completed")
+    found = verdict(streamed([event({"delta": "pong"}, "response.output_text.delta"), done]),
+                    setting(Endpoint.RESPONSES, stream=True))  # fmt: skip
+    assert "success" == found.outcome
+    assert Tokens(9, 2, 0, 1) == found.reading.tokens
+
+
+def test_a_plain_error_in_place_of_a_stream_is_read() -> None:
+    about = setting(Endpoint.CHAT, stream=True)
+    assert "quota_exhausted" == verdict(exchange({"error": {"code": "insufficient_quota"}}), about).outcome
+    assert "wrong_shape" == verdict(exchange(chat()), about).outcome
+    assert "empty" == verdict(exchange(b""), about).outcome
+
+
+def test_a_stream_that_breaks_keeps_what_had_come() -> None:
+    broken = streamed([event(delta(content="po"))], timeout())
+    found = verdict(broken, setting(Endpoint.CHAT, stream=True))
+    assert ("timeout_total", "po") == (found.outcome, found.reading.text)
+    assert found.reading.stream is not None
+    assert found.reading.stream.first_token == pytest.approx(0.1)
+
+
+def test_a_reset_after_an_error_event_is_the_errors_outcome() -> None:
+    failure = Failure(FailureKind.RESET, Step.TRANSFER, "reset")
+    broken = streamed([event({"error": {"message": "no", "code": "insufficient_quota"}})], failure)
+    assert "quota_exhausted" == verdict(broken, setting(Endpoint.CHAT, stream=True)).outcome
+
+
+@pytest.mark.parametrize(
+    ("expect", "status", "outcome"),
+    [
+        ({}, 200, "success"),
+        ({"text": "(?i)PONG"}, 200, "success"),
+        ({"text": "^pang"}, 200, "content_mismatch"),
+        ({"status": [200, 201]}, 201, "success"),
+        ({}, 201, "status_mismatch"),
+        ({"status": [401]}, 401, "success"),
+        ({"status": [401]}, 200, "status_mismatch"),
+        ({"status": [401]}, 403, "permission"),
+    ],
+)
+def test_expectations(expect: dict[str, Any], status: int, outcome: str) -> None:
+    found = verdict(exchange(chat(), status), setting(Endpoint.CHAT, expect=expect))
+    assert outcome == found.outcome
+    assert found.regex_failed is (outcome == "content_mismatch")
+
+
+@pytest.mark.parametrize(("length", "outcome"), [(2, "success"), (3, "content_mismatch")])
+def test_the_length_of_a_vector_is_checked(length: int, outcome: str) -> None:
+    found = verdict(exchange(EMBEDDING), setting(Endpoint.EMBEDDINGS, expect={"vector_length": length}))
+    assert outcome == found.outcome
+    assert not found.regex_failed
+
+
+def test_a_missing_text_says_when_the_bound_was_used_up() -> None:
+    found = verdict(exchange(chat("", "length")), setting(Endpoint.CHAT, expect={"text": "pong"}))
+    assert "max_output_tokens was used up before any text" in found.message
+
+
+@pytest.mark.parametrize(
+    ("audio", "body", "outcome"),
+    [
+        ("wav", b"RIFF....WAVE", "success"),
+        ("mp3", b"\xff\xf3\xe4", "success"),
+        ("opus", b"OggS", "success"),
+        ("wav", b"ID3", "wrong_shape"),
+        ("pcm", b"\x00\x01", "success"),
+        ("wav", b"", "empty"),
+    ],
+)
+def test_sound_is_known_by_its_first_bytes(audio: str, body: bytes, outcome: str) -> None:
+    found = exchange(body, headers={"content-type": "audio/whatever"})
+    assert outcome == verdict(found, setting(Endpoint.SPEECH, request={"audio_format": audio})).outcome
+
+
+def test_an_html_page_is_never_a_success() -> None:
+    page = exchange(b"<!doctype html><p>pong", headers={"content-type": "text/html"})
+    for endpoint in Endpoint:
+        assert "edge_error" == verdict(page, setting(endpoint, provider=Provider.COMPATIBLE)).outcome
+
+
+def test_an_error_event_that_is_only_named_so_is_an_error() -> None:
+    found = verdict(streamed([event({"message": "no"}, "error")]), setting(Endpoint.CHAT, stream=True))
+
+    assert ("stream_error", "no") == (found.outcome, found.message)
+
+
+def test_good_json_under_a_wrong_content_type_is_read() -> None:
+    found = verdict(exchange(chat(), headers={"content-type": "text/html"}), setting(Endpoint.CHAT))
+
+    assert "success" == found.outcome

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No spelling of a key survives, no text is longer than its bound, no control character gets through."""
+
+import base64
+import json
+import unicodedata
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openai_exporter.config.masking import mask_keys
+from openai_exporter.probe.redact import MAX_BODY, MAX_LABEL, MAX_MESSAGE, Redactor, named_secrets
+
+KEY = 'p@ss"word/9+Zk3v'
+KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        json.dumps({"key": KEY}),
+        f"https://x/?key={quote(KEY, safe='')}",
+        "Basic " + base64.b64encode(KEY.encode()).decode(),
+        f"{KEY}{KEY}",
+    ],
+)
+def test_every_spelling_of_a_configured_key_is_masked(text: str) -> None:
+    shown = Redactor([KEY]).mask(text)
+    for spelling in (
+        KEY,
+        json.dumps(KEY)[1:-1],
+        quote(KEY, safe=""),
+        base64.b64encode(KEY.encode()).decode(),
+    ):
+        assert spelling not in shown
+    assert "<secret>" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "Incorrect API key provided: sk-proj-********************Rw8x.",
+            "Incorrect API key provided: <secret>",
+        ),
+        ("key sk-abcdefghij", "key <secret>"),
+        ("Authorization: Bearer abcdefgh\nX: 1", "Authorization: <secret>\nX: 1"),
+        ('{"authorization": "Bearer x y", "a": 1}', '{"authorization": <secret>, "a": 1}'),
+        ("api-key: 0123456789abcdef", "api-key: <secret>"),
+        ("set-cookie: __cf_bm=abc; path=/", "set-cookie: <secret>"),
+        ("Bearer abcdefgh01234567", "Bearer <secret>"),
+        ("http://user:password@proxy:1/", "http://<secret>@proxy:1/"),
+        ("an answer about cookies and basic things", "an answer about cookies and basic things"),
+        ("task-force desk-work", "task-force desk-work"),
+    ],
+)
+def test_keys_by_their_form(text: str, shown: str) -> None:
+    assert shown == Redactor().mask(text)
+
+
+@given(st.text(st.sampled_from("skrp-_Bbearer basicAIzahf_eyJ.:/@xai0123456789\n"), max_size=80))
+def test_nothing_that_the_configuration_masks_is_missed(text: str) -> None:
+    assert mask_keys(Redactor().mask(text)) == Redactor().mask(text)
+
+
+def test_tiny_keys_do_not_tear_texts_apart() -> None:
+    assert Redactor(["a", "x"]).mask("an exact answer") == "an exact answer"
+
+
+def test_a_redactor_never_shows_what_it_masks() -> None:
+    assert KEY not in repr(Redactor([KEY]))
+
+
+@given(KEYS, st.integers(0, 5000), st.integers(1, 40))
+def test_no_half_of_a_key_is_left_where_a_text_is_cut(key: str, before: int, times: int) -> None:
+    text = "." * before + key * times
+    redactor = Redactor([key])
+    for shown in (redactor.label(text), redactor.message(text), redactor.body(text)):
+        assert key[:8] not in shown.replace("<secret>", "|")
+
+
+@given(st.text(max_size=6000))
+def test_texts_are_bounded_and_printable(text: str) -> None:
+    redactor = Redactor([KEY])
+    assert len(redactor.body(text)) <= MAX_BODY
+    for shown, limit in ((redactor.label(text), MAX_LABEL), (redactor.message(text), MAX_MESSAGE)):
+        assert len(shown) <= limit
+        assert not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in shown)
+        shown.encode()
+
+
+def test_secrets_in_a_request_are_known_by_their_names() -> None:
+    extra = {"a": [{"password": "one"}], "token": "two", "tokens": "no", "api_key": {"value": "no"}, "n": 5}
+    assert sorted(named_secrets(extra)) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY.lower(),
+        KEY.encode().hex(),
+        "".join(f"%{byte:02X}" for byte in KEY.encode()),
+        "".join(f"\\u{ord(character):04X}" for character in KEY),
+        base64.b64encode(f"Bearer {KEY}".encode()).decode(),
+        base64.b64encode(f":{KEY}".encode()).decode(),
+        base64.b64encode(f"user:{KEY}:".encode()).decode(),
+    ],
+    ids=[
+        "lower case",
+        "hex",
+        "percent",
+        "unicode escapes",
+        "base64 of Bearer",
+        "base64 of :KEY",
+        "base64 inside",
+    ],
+)
+def test_disguises_of_a_configured_key_are_masked(text: str) -> None:
+    assert "<secret>" in Redactor([KEY]).mask(text)
+
+
+def test_the_beginning_of_a_long_key_is_masked_with_what_follows() -> None:
+    key = "abcdefghijklMNOPQRSTuvwxyz0123456789"
+
+    assert Redactor([key]).mask(f"wrong key {key[:16]}…") == "wrong key <secret>…"
+
+
+def test_a_text_of_many_half_tokens_is_masked_in_one_pass() -> None:
+    assert Redactor([KEY]).body("-eyJaaaaaaaa" * 6000).startswith("-eyJ")

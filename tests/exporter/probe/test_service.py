@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Caching, sharing, waiting, spending, reloading: against a running simulator, with a clock in hand."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openai_exporter.exposition import Instruments
+from openai_exporter.model import ProbeAnswer, ProbeKey
+from openai_exporter.probe.history import History
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.client.rawserver import Turn, answer, raw_server
+
+from .probers import KEY, MODULES, configuration, key_of, prober_for
+
+CHAT = key_of("chat")
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def modules(**more: Any) -> dict[str, dict[str, Any]]:
+    """The chat module with more settings."""
+    return {"chat": {**MODULES["chat"], **more}}
+
+
+async def test_a_fresh_answer_has_no_age_and_is_kept_in_the_history(simulator: SimulatorControl) -> None:
+    history = History(5)
+    async with prober_for(configuration(simulator.api_url), history=history) as prober:
+        found = await prober.probe(CHAT)
+    assert ProbeAnswer(found.result) == found
+    assert [found] == [entry.answer for entry in history.recent()]
+    assert found.result.simulated
+
+
+async def test_an_unknown_probe_is_refused() -> None:
+    async with prober_for(configuration("http://127.0.0.1:1")) as prober:
+        assert "unknown model 'x'" in str(prober.knows(ProbeKey("api", "chat", "x")))
+        assert prober.knows(CHAT) is None
+        with pytest.raises(ValueError, match="unknown target 'x'"):
+            await prober.probe(ProbeKey("x", "chat", "x"))
+
+
+async def test_scrapes_within_the_minimal_interval_share_a_probe(simulator: SimulatorControl) -> None:
+    clock = Clock()
+    config = configuration(simulator.api_url, modules(min_interval="30s"))
+    async with prober_for(config, monotonic=clock) as prober:
+        first = await prober.probe(CHAT)
+        clock.now += 29
+        second = await prober.probe(CHAT)
+        clock.now += 1
+        third = await prober.probe(CHAT)
+    assert (first.cached, third.cached) == (False, False)
+    assert ProbeAnswer(first.result, age=29.0, cached=True, reason="min_interval") == second
+    assert third.result.request_id != first.result.request_id
+
+
+async def test_scrapes_at_the_same_time_share_the_probe_in_flight(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.1)
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        found = await asyncio.gather(*(prober.probe(CHAT) for _ in range(5)))
+    assert 1 == len({each.result.request_id for each in found})
+    assert [False, True, True, True, True] == [each.cached for each in found]
+    assert {"shared"} == {each.reason for each in found if each.cached}
+
+
+async def test_a_scrape_with_less_time_does_not_wait_for_a_probe_that_has_more(
+    simulator: SimulatorControl,
+) -> None:
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        slow = asyncio.create_task(prober.probe(CHAT, 5.0))
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        quick = await prober.probe(CHAT, 0.2)
+        assert time.monotonic() - began < 1
+        slow.cancel()
+    assert ("timeout_headers", False) == (quick.result.outcome, quick.cached)
+    assert quick.result.timeout == pytest.approx(0.2, abs=0.05)
+
+
+async def test_a_scrape_that_leaves_does_not_end_the_probe(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.1)
+    history = History(5)
+    async with prober_for(configuration(simulator.api_url), history=history) as prober:
+        leaver = asyncio.create_task(prober.probe(CHAT))
+        await asyncio.sleep(0.02)
+        leaver.cancel()
+        stayer = await prober.probe(CHAT)
+    assert stayer.reason == "shared"
+    assert 1 == len(history.recent())
+
+
+async def test_a_rate_limit_makes_the_probe_wait_as_long_as_it_says(simulator: SimulatorControl) -> None:
+    clock = Clock()
+    simulator.fault("rate_limit", retry_after=20)
+    async with prober_for(configuration(simulator.api_url), monotonic=clock) as prober:
+        first = await prober.probe(CHAT)
+        simulator.clear()
+        clock.now += 15
+        second = await prober.probe(CHAT)
+        clock.now += 5
+        third = await prober.probe(CHAT)
+    assert ("rate_limited_requests", False, 20.0) == (first.result.outcome, first.cached, first.backoff)
+    assert ProbeAnswer(first.result, 15.0, True, 5.0, reason="backoff") == second
+    assert ("success", False, 0.0) == (third.result.outcome, third.cached, third.backoff)
+
+
+async def test_waits_grow_until_an_answer_comes(simulator: SimulatorControl) -> None:
+    clock = Clock()
+    waits = []
+    simulator.fault("insufficient_quota")
+    config = configuration(simulator.api_url)
+    async with prober_for(config, monotonic=clock, draw=lambda low, high: high) as prober:
+        for _ in range(3):
+            found = await prober.probe(CHAT)
+            waits.append(found.backoff)
+            clock.now += found.backoff
+        simulator.clear()
+        assert (await prober.probe(CHAT)).result.success
+        simulator.fault("insufficient_quota")
+        waits.append((await prober.probe(CHAT)).backoff)
+    assert waits == [60.0, 120.0, 240.0, 60.0]
+
+
+async def test_a_limit_that_is_nearly_reached_makes_the_probe_wait() -> None:
+    headers = "".join(
+        f"x-ratelimit-{name}-requests: {value}\r\n"
+        for name, value in (("limit", "1000"), ("remaining", "3"), ("reset", "41s"))
+    )
+    body = '{"choices": [{"message": {"content": "pong"}, "finish_reason": "stop"}]}'
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(answer(body, more=headers))
+
+    clock = Clock()
+    async with raw_server(reply) as server, prober_for(configuration(server.url), monotonic=clock) as prober:
+        first = await prober.probe(CHAT)
+        clock.now += 40
+        second = await prober.probe(CHAT)
+    assert first.result.success
+    assert first.backoff == 41.0
+    assert (second.reason, second.backoff) == ("backoff", 1.0)
+    assert 1 == len(server.requests)
+
+
+async def test_failures_of_the_provider_cause_no_wait(simulator: SimulatorControl) -> None:
+    simulator.fault("status", status=503, retry_after=60)
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        found = [await prober.probe(CHAT) for _ in range(2)]
+    assert [(False, 0.0)] * 2 == [(each.cached, each.backoff) for each in found]
+
+
+async def test_the_daily_cost_limit_stops_a_module_until_midnight_utc(simulator: SimulatorControl) -> None:
+    now = Clock(20_000 * 86_400 + 43_200)
+    config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
+    async with prober_for(config, now=now) as prober:
+        first = await prober.probe(CHAT)
+        second = await prober.probe(CHAT)
+        now.now += 43_200
+        third = await prober.probe(CHAT)
+    assert first.result.cost_usd is not None
+    assert (False, False) == (first.cached, first.cost_limited)
+    assert (True, True, "cost_limit") == (second.cached, second.cost_limited, second.reason)
+    assert second.result is first.result
+    assert (False, False) == (third.cached, third.cost_limited)
+
+
+async def test_a_probe_that_never_ran_says_that_the_cost_limit_stops_it(simulator: SimulatorControl) -> None:
+    config = configuration(
+        simulator.api_url,
+        modules(daily_cost_limit_usd=0.000001),
+        more={"probes": [{"target": "api", "module": "chat", "models": ["gpt-6-luna", "gpt-5.4-mini"]}]},
+    )
+    async with prober_for(config) as prober:
+        await prober.probe(CHAT)
+        other = await prober.probe(ProbeKey("api", "chat", "gpt-5.4-mini"))
+    assert ("cost_limited", False, False) == (other.result.outcome, other.result.success, other.result.valid)
+    assert (True, True) == (other.cached, other.cost_limited)
+
+
+async def test_a_key_file_is_read_again_at_each_probe(simulator: SimulatorControl, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("sk-invalid-0123456789")
+    config = configuration(simulator.api_url, api_key_file=str(path))
+    async with prober_for(config) as prober:
+        outcomes = [(await prober.probe(CHAT)).result.outcome]
+        path.write_text("sk-valid-0123456789\n")
+        outcomes.append((await prober.probe(CHAT)).result.outcome)
+        path.unlink()
+        found = await prober.probe(CHAT)
+        outcomes.append(found.result.outcome)
+    assert outcomes == ["auth", "success", "no_credentials"]
+    assert "cannot be read: No such file or directory" in found.result.message
+    assert not found.result.valid
+
+
+async def test_connections_are_used_again_unless_fresh_ones_are_wanted(simulator: SimulatorControl) -> None:
+    fresh = {**MODULES["models"], "connection": "fresh"}
+    config = configuration(simulator.api_url, {"chat": MODULES["chat"], "models": fresh})
+    async with prober_for(config) as prober:
+        reused = [(await prober.probe(CHAT)).result.reused for _ in range(2)]
+        fresh_results = [(await prober.probe(key_of("models"))).result for _ in range(2)]
+    assert reused == [False, True]
+    assert not any(each.reused for each in fresh_results)
+    assert all(each.phases.connect > 0 for each in fresh_results)
+
+
+async def test_a_bound_on_probes_in_flight_makes_others_wait_unmeasured(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.2)
+    async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
+        await prober.warm()
+        began = time.monotonic()
+        found = await asyncio.gather(
+            *(prober.probe(key_of(name)) for name in ("chat", "responses", "models"))
+        )
+        elapsed = time.monotonic() - began
+    assert elapsed > 0.6
+    assert all(each.result.success and each.result.duration < 0.4 for each in found)
+
+
+async def test_a_probe_that_finds_no_place_in_time_is_not_the_apis_failure(
+    simulator: SimulatorControl,
+) -> None:
+    simulator.fault("hang", path="/v1/models")
+    async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
+        hanging = asyncio.create_task(prober.probe(key_of("models"), 5))
+        await asyncio.sleep(0)
+        found = await prober.probe(CHAT, 0.1)
+        hanging.cancel()
+    assert ("exporter_busy", False, False) == (found.result.outcome, found.result.success, found.result.valid)
+
+
+async def test_the_scrapes_limit_and_the_modules_timeout_both_bind(simulator: SimulatorControl) -> None:
+    async with prober_for(configuration(simulator.api_url, modules(timeout="2s"))) as prober:
+        found = [(await prober.probe(CHAT, limit)).result.timeout for limit in (None, 1.0, 9.0)]
+    assert found == pytest.approx([2.0, 1.0, 2.0], abs=0.2)
+
+
+async def test_the_first_probe_warms_up_by_itself_and_is_not_slower_for_it(
+    simulator: SimulatorControl,
+) -> None:
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        first = await prober.probe(CHAT)
+    assert first.result.success
+    assert first.result.duration < 0.2
+
+
+async def test_a_reload_keeps_what_did_not_change(simulator: SimulatorControl) -> None:
+    clock = Clock()
+    history = History(10)
+    simulator.fault("rate_limit", path="/v1/responses", retry_after=100)
+    config = configuration(simulator.api_url)
+    changed = configuration(simulator.api_url, {**MODULES, "chat": {**MODULES["chat"], "timeout": "3s"}})
+    async with prober_for(config, monotonic=clock, history=history) as old:
+        await old.probe(CHAT)
+        await old.probe(key_of("responses"))
+        new = old.replaced_by(changed)
+        await old.close()
+        waiting = await new.probe(key_of("responses"))
+        fresh = await new.probe(CHAT)
+        await new.close()
+    assert waiting.reason == "backoff"
+    assert not fresh.cached
+    assert fresh.result.reused, "the target did not change, so its connection was kept"
+    assert fresh.result.timeout == pytest.approx(3.0, abs=0.1)
+    assert 3 == len(history.recent())
+
+
+async def test_a_probe_in_flight_survives_a_reload(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.2)
+    async with prober_for(configuration(simulator.api_url)) as old:
+        running = asyncio.create_task(old.probe(CHAT))
+        await asyncio.sleep(0.05)
+        new = old.replaced_by(configuration("http://127.0.0.1:1"))
+        await old.close()
+        assert (await running).result.success
+        assert (await new.probe(CHAT)).result.outcome == "connect"
+        await new.close()
+
+
+async def test_closing_ends_what_is_in_flight(simulator: SimulatorControl) -> None:
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        await prober.warm()
+        running = asyncio.create_task(prober.probe(CHAT))
+        await asyncio.sleep(0.05)
+        await prober.close()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+async def test_an_internal_failure_is_an_outcome_with_a_log_and_no_traceback(
+    simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "openai_exporter.probe")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"boom {KEY}")
+
+    monkeypatch.setattr("openai_exporter.probe.run.judge", fail)
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        found = await prober.probe(CHAT)
+    assert ("internal", False, False) == (found.result.outcome, found.result.success, found.result.valid)
+    assert "RuntimeError: boom <secret> at test_service.py:" in found.result.message
+    (logged,) = caplog.records
+    assert logged.levelno == logging.ERROR
+    assert logged.exc_info is None
+    assert KEY not in caplog.text
+
+
+async def test_a_certificate_bundle_that_cannot_be_loaded_is_an_outcome(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("nonsense")
+    monkeypatch.setattr("openai_exporter.client.tls.BUNDLES", (str(bundle),))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    async with prober_for(configuration("https://127.0.0.1:1/v1")) as prober:
+        found = await prober.probe(CHAT)
+    assert "internal" == found.result.outcome
+
+
+async def test_a_missing_audio_file_is_our_fault(simulator: SimulatorControl) -> None:
+    module = {"endpoint": "transcriptions", "request": {"audio_file": "/no/such/file.wav"}}
+    async with prober_for(configuration(simulator.api_url, {"transcriptions": module})) as prober:
+        found = await prober.probe(ProbeKey("api", "transcriptions", "gpt-transcribe"))
+    assert ("bad_request", False) == (found.result.outcome, found.result.valid)
+    assert "audio_file cannot be read" in found.result.message
+
+
+async def test_what_is_counted_over_probes(simulator: SimulatorControl) -> None:
+    instruments = Instruments(process=False)
+    config = configuration(
+        simulator.api_url, {"chat_stream": {**MODULES["chat_stream"], "min_interval": "1h"}}
+    )
+    key = key_of("chat_stream")
+    async with prober_for(config, instruments=instruments) as prober:
+        found = await prober.probe(key)
+        await prober.probe(key)
+        page, _ = instruments.render("application/openmetrics-text; version=1.0.0")
+    lines = page.decode().splitlines()
+    labels = 'endpoint="chat",model="gpt-6-luna",target="api"'
+    assert f"openai_api_requests_total{{{labels}}} 1.0" in lines
+    assert f'openai_api_tokens_total{{direction="input",{labels}}} 12.0' in lines
+    (error,) = [line for line in lines if 'error_type="auth"' in line]
+    assert error.endswith('status_code="401",target="api"} 0.0')
+    assert (
+        'openai_probe_cached_answers_total{model="gpt-6-luna",module="chat_stream",target="api"} 1.0' in lines
+    )
+    buckets = [line for line in lines if line.startswith("openai_api_time_to_first_token_seconds_bucket")]
+    assert any(f'# {{request_id="{found.result.request_id}"}}' in line for line in buckets)
+    assert found.result.cost_usd is not None
+    spent = 'openai_probe_cost_usd_total{model="gpt-6-luna",module="chat_stream",target="api"}'
+    assert f"{spent} {float(found.result.cost_usd)}" in lines
+    assert "openai_exporter_probes_in_flight 0.0" in lines
+
+
+async def test_a_request_can_be_found_without_an_answer(simulator: SimulatorControl) -> None:
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        found = await prober.probe(CHAT, 0.2)
+    assert "client_request_id=" in found.result.log[0]
+    sent = found.result.log[0].rsplit("client_request_id=", 1)[1]
+    assert f"x-client-request-id: {sent}" in found.result.request.lower()
+
+
+async def test_failures_are_counted_by_outcome_and_status(simulator: SimulatorControl) -> None:
+    instruments = Instruments(process=False)
+    simulator.fault("status", status=500)
+    async with prober_for(configuration(simulator.api_url), instruments=instruments) as prober:
+        await prober.probe(CHAT)
+        simulator.clear()
+        simulator.fault("reset")
+        await prober.probe(CHAT)
+    lines = instruments.render("")[0].decode().splitlines()
+    labels = 'endpoint="chat",error_type="{}",model="gpt-6-luna",status_code="{}",target="api"'
+    for error, status, count in (("server_error", 500, 1.0), ("reset", 0, 1.0), ("overloaded", 503, 0.0)):
+        assert f"openai_api_errors_total{{{labels.format(error, status)}}} {count}" in lines
+    latency = "openai_api_latency_seconds_count"
+    assert 1 == sum(line.startswith(latency) for line in lines), "a reset had no status, so it is no latency"
+
+
+@pytest.mark.parametrize(
+    ("module", "priced", "unpriced"),
+    [("chat", True, False), ("embeddings", True, False), ("images", True, False), ("models", False, False),
+     ("moderations", False, False), ("speech", False, True), ("transcriptions", False, True)],
+)  # fmt: skip
+async def test_what_is_charged_for_has_a_price_or_is_counted_as_unpriced(
+    module: str, priced: bool, unpriced: bool, simulator: SimulatorControl
+) -> None:
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        found = (await prober.probe(key_of(module))).result
+    assert (priced, unpriced) == (found.cost_usd is not None, found.unpriced)
+
+
+@pytest.mark.parametrize("module", ["chat", "chat_stream", "embeddings", "models"])
+@pytest.mark.parametrize("base", ["", "/openai/v1"])
+async def test_azure_is_probed_under_its_own_paths(
+    base: str, module: str, simulator: SimulatorControl
+) -> None:
+    config = configuration(f"{simulator.base_url}{base}", provider="azure")
+    async with prober_for(config) as prober:
+        found = (await prober.probe(key_of(module))).result
+    assert ("success", 200) == (found.outcome, found.status_code)
+    assert "client-request-id" not in found.request
+    assert found.server_processing is None, "Azure does not send it"
+
+
+@pytest.mark.parametrize("module", ["chat", "chat_stream", "responses", "embeddings", "models"])
+async def test_a_compatible_server_has_no_price(module: str, simulator: SimulatorControl) -> None:
+    modules = {module: {**MODULES[module], "request": {}, "expect": {}}}
+    async with prober_for(configuration(simulator.api_url, modules, provider="compatible")) as prober:
+        found = (await prober.probe(key_of(module, modules))).result
+    assert found.cost_usd is None
+
+
+async def test_a_result_of_before_an_idle_hour_is_not_served_while_a_new_probe_runs(
+    simulator: SimulatorControl,
+) -> None:
+    clock = Clock()
+    config = configuration(simulator.api_url, modules(min_interval="30s"))
+    async with prober_for(config, monotonic=clock) as prober:
+        first = await prober.probe(CHAT)
+        clock.now += 3600
+        one, two = await asyncio.gather(prober.probe(CHAT), prober.probe(CHAT))
+
+    assert first.result != one.result
+    assert one.result == two.result
+    assert [one.reason, two.reason] == ["", "shared"]
+
+
+async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(
+    simulator: SimulatorControl,
+) -> None:
+    speech = {"endpoint": "speech", "daily_cost_limit_usd": 0.01, "price_per_call_usd": 0.006}
+    key = ProbeKey("api", "speech", "gpt-4o-mini-tts")
+    config = configuration(simulator.api_url, {"speech": speech})
+    async with prober_for(config) as prober:
+        answers = [await prober.probe(key) for _ in range(3)]
+
+    assert [False, False, True] == [answer.cost_limited for answer in answers]

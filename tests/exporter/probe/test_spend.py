@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spend per module and UTC day."""
+
+from decimal import Decimal
+
+from openai_exporter.probe.spend import DAY, Spend
+
+
+class Clock:
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_spend_adds_up_per_module_and_starts_over_at_midnight_utc() -> None:
+    clock = Clock(20_000 * DAY + DAY - 1)
+    spend = Spend(clock)
+    spend.add("chat", Decimal("0.1"))
+    spend.add("chat", Decimal("0.2"))
+    spend.add("other", Decimal(5))
+    assert Decimal("0.3") == spend.today("chat")
+    clock.now += 1
+    assert spend.today("chat") == 0
+    assert spend.today("other") == 0
+
+
+def test_a_limit_is_reached_when_it_is_met_exactly() -> None:
+    spend = Spend(Clock(0))
+    spend.add("chat", Decimal("0.1"))
+    spend.add("chat", Decimal("0.2"))
+    assert spend.reached("chat", 0.3)
+    assert not spend.reached("chat", 0.31)
+    assert not spend.reached("chat", None)
+    assert not spend.reached("other", 0.3)
