@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estimated cost of usage rows: list prices, no bill; what is billed is told by the costs.
+
+A row sums many requests. Prices that depend on the length of one request (long context) are therefore
+chosen by the average request of the row, never by the sum.
+"""
+
+from collections.abc import Callable, Mapping
+from operator import mul
+from typing import Any
+
+from openai_exporter.usage.prices import PriceTable, Situation
+from openai_exporter.usage.rows import label, whole
+from openai_exporter.usage.window import day_start
+
+TOKEN_KINDS = (
+    "input", "cached", "cache_write", "audio", "cached_audio", "image", "cached_image",
+    "output", "output_audio", "output_image",
+)  # fmt: skip
+_INPUTS = 7
+_MOST_KNOWN = 20_000
+
+Rates = tuple[int, ...] | None
+Key = tuple[str, bool, str, int]
+
+
+class Estimator:
+    """The computed columns of a row: its list price in pico-dollars, and its tokens without a price.
+
+    Args:
+        pricing: as `Operation.pricing`.
+        table: the price table; asked for at the first row.
+    """
+
+    def __init__(self, pricing: str, table: Callable[[], PriceTable]) -> None:
+        self._pricing = pricing
+        self._kinds = {"tokens": TOKEN_KINDS}.get(pricing, (pricing,))
+        self._table = table
+        self._known: dict[Key, tuple[int, Rates]] = {}
+
+    def __call__(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
+        """Price a result of a bucket that begins at `start`."""
+        match self._pricing:
+            case "tokens":
+                return self._tokens(result, start)
+            case "input":
+                tokens = whole(result, "input_tokens")
+                rates = self._rates(result, start)
+                return (tokens * rates[0], 0) if rates else (0, tokens)
+            case "characters" | "seconds":
+                rates = self._rates(result, start)
+                return (whole(result, self._pricing) * rates[0] if rates else 0,)
+        return ()
+
+    def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
+        counts = split(result)
+        average = sum(counts[:_INPUTS]) // max(1, whole(result, "num_model_requests"))
+        rates = self._rates(result, start, average)
+        return (sum(map(mul, counts, rates)), 0) if rates else (0, sum(counts))
+
+    def _rates(self, result: Mapping[str, Any], start: int, average: int = 0) -> Rates:
+        """The rates of a row; those of requests of usual length are kept at hand."""
+        batch = result.get("batch") is True
+        key = (label(result, "model"), batch, label(result, "service_tier"), day_start(start))
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[key] = (self._table().long_context(key[0]), self._asked(key, 0))
+        return known[1] if average <= known[0] else self._asked(key, average)
+
+    def _asked(self, key: Key, average: int) -> Rates:
+        model, batch, tier, day = key
+        return self._table().rates(model, self._kinds, Situation(batch, tier, day, average))
+
+
+def split(result: Mapping[str, Any]) -> tuple[int, ...]:
+    """Tokens by kind, in the order of `TOKEN_KINDS`; each token is in one kind only.
+
+    input_tokens includes cached and cache-write tokens of every modality; input_audio_tokens and
+    input_image_tokens are uncached only (official OpenAPI description). What is left over is text.
+
+    Raises:
+        MalformedError: a field that is no whole number.
+    """
+    cached_audio = whole(result, "input_cached_audio_tokens")
+    cached_image = whole(result, "input_cached_image_tokens")
+    cached = whole(result, "input_cached_tokens")
+    written = whole(result, "input_cache_write_tokens")
+    audio, image = whole(result, "input_audio_tokens"), whole(result, "input_image_tokens")
+    output_audio = whole(result, "output_audio_tokens")
+    output_image = whole(result, "output_image_tokens")
+    return (
+        max(0, whole(result, "input_tokens") - cached - written - audio - image),
+        max(0, cached - cached_audio - cached_image),
+        written,
+        audio,
+        cached_audio,
+        image,
+        cached_image,
+        max(0, whole(result, "output_tokens") - output_audio - output_image),
+        output_audio,
+        output_image,
+    )

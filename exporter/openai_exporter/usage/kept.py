@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of one usage endpoint as they are kept over restarts. Plain data."""
+
+from dataclasses import dataclass
+
+from openai_exporter.usage.fold import Labels, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The figures of one usage endpoint.
+
+    Attributes:
+        group_by, columns: what labels and values are; kept figures of another shape are of no use.
+        month: start of the month.
+        totals: counters by labels.
+        books: what the API said, by labels.
+        fresh: series that nobody has seen as 0 yet.
+    """
+
+    operation: str
+    group_by: tuple[str, ...]
+    columns: tuple[str, ...]
+    month: int
+    corrections: tuple[int, ...]
+    totals: Rows
+    books: Rows
+    fresh: frozenset[Labels] = frozenset()

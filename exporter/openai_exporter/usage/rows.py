@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One result of a usage bucket, decoded strictly: labels and whole numbers. Unknown fields are ignored."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openai_exporter.usage.fold import Labels, Values
+from openai_exporter.usage.jsontext import MalformedError
+from openai_exporter.usage.operations import Operation
+
+MOST = 10**15
+"""Figures beyond this are taken for a fault; it keeps sums and costs within what is exact everywhere."""
+
+Cost = Callable[[Mapping[str, Any], int], tuple[int, ...]]
+
+
+class RowDecoder:
+    """Turns results of one endpoint into rows.
+
+    Args:
+        group_by: dimensions, in the order of the labels.
+        cost: from a result and its bucket's start to the columns that are computed.
+    """
+
+    def __init__(self, operation: Operation, group_by: tuple[str, ...], cost: Cost) -> None:
+        self._group_by = group_by
+        self._sources = tuple((each.source, each.required) for each in operation.sources)
+        self._cost = cost
+        self._known: dict[Labels, Labels] = {}
+
+    def decode(self, result: Any, start: int) -> tuple[Labels, Values]:
+        """Labels and values of one result.
+
+        Raises:
+            MalformedError: names the field.
+        """
+        if not isinstance(result, dict):
+            raise MalformedError(f"expected an object, got {shown(result)}")
+        labels = tuple([label(result, name) for name in self._group_by])
+        values = tuple([whole(result, name, required) for name, required in self._sources])
+        return self._known.setdefault(labels, labels), values + self._cost(result, start)
+
+    def forget(self) -> None:
+        """Drop the labels that were seen."""
+        self._known.clear()
+
+
+def label(result: Mapping[str, Any], name: str) -> str:
+    """A dimension as a label value; null and absent are empty."""
+    found = result.get(name)
+    if type(found) is str:
+        return found
+    if found is None:
+        return ""
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    raise MalformedError(f"{name}: expected a string or null, got {shown(found)}")
+
+
+def whole(result: Mapping[str, Any], name: str, required: bool = False) -> int:
+    """A whole number; null and absent are 0 where the field is optional."""
+    found = result.get(name)
+    if type(found) is int and -MOST <= found <= MOST:
+        return found
+    if found is None and not required:
+        return 0
+    if found is None:
+        raise MalformedError(f"{name}: is missing")
+    raise MalformedError(f"{name}: expected a whole number of at most {MOST:.0e}, got {shown(found)}")
+
+
+def shown(value: object) -> str:
+    """A value as errors show it."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

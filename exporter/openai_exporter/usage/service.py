@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
+
+The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openai_exporter.client.reasons import REASONS
+from openai_exporter.config import Config
+from openai_exporter.config.organization import Organization
+from openai_exporter.exposition import EncodedPage, Instruments
+from openai_exporter.metrics import own
+from openai_exporter.usage.summary import UsageSummary
+from openai_exporter.usage.wanted import budgets_of, dataset_names
+
+if TYPE_CHECKING:
+    from openai_exporter.client.calls import Client
+    from openai_exporter.usage.reader import Reader
+
+log = logging.getLogger(__name__)
+
+
+class UsageService:
+    """Usage, costs, names, limits and budgets of one organization.
+
+    Args:
+        storage: folder in which counters are kept over restarts; None keeps none.
+        now: our clock in Unix seconds.
+        sleep: how the worker rests between pieces of work.
+        client: makes the API client; None makes the real one.
+        proxies: as `urllib.request.getproxies()` returns them.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        organization: Organization,
+        *,
+        instruments: Instruments,
+        storage: Path | None = None,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        client: "Callable[[], Client] | None" = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> None:
+        self._config = config
+        self._organization = organization
+        self._instruments = instruments
+        self._storage = storage
+        self._now = now
+        self._sleep = sleep
+        self._client = client
+        self._proxies = proxies
+        self._reader: Reader | None = None
+        self._closed = False
+        self._before: UsageService | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"usage-{organization.name}")
+        self._running: asyncio.Future[None] | None = None
+        self._prepare()
+
+    async def page(self, limit: float | None = None) -> EncodedPage:
+        """The page, refreshed when it is due; the last one when that takes longer than `limit` seconds."""
+        if self._running is None and not self._closed and (self._reader is None or self._reader.due):
+            loop = asyncio.get_running_loop()
+            self._running = loop.run_in_executor(self._worker, self._refresh)
+            self._running.add_done_callback(self._finished)
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=limit)
+        return self._shown()
+
+    def summary(self) -> UsageSummary:
+        """The figures as of the last refresh; no call is made."""
+        if self._reader is not None:
+            return self._reader.summary
+        return self._before.summary() if self._before else UsageSummary(self._organization.name)
+
+    def replaced_by(self, config: Config, organization: Organization) -> "UsageService":
+        """The service for a new configuration: this one if nothing changed, else one that takes over from it.
+
+        This one must not be closed then, nor asked for pages.
+        """
+        if self._same(config, organization):
+            return self
+        new = UsageService(
+            config, organization, instruments=self._instruments, storage=self._storage,
+            now=self._now, sleep=self._sleep, client=self._client, proxies=self._proxies,
+        )  # fmt: skip
+        # A service that never read anything has no figures to hand over; the one before it may.
+        idle = self._reader is None and self._running is None and self._before is not None
+        new._before = self._before if idle else self
+        new._worker = self._worker  # a refresh that still runs here ends before the first one there
+        return new
+
+    async def close(self) -> None:
+        """End a running refresh and close the connection."""
+        self._closed = True
+        for each in (self, self._before):
+            if each is not None:
+                await each._end()
+        self._worker.shutdown(wait=False)
+
+    async def _end(self) -> None:
+        if self._reader is not None:
+            self._reader.stop()
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    def _shown(self) -> EncodedPage:
+        if self._reader is not None:
+            return self._reader.shown()
+        return self._before._shown() if self._before else EncodedPage(())
+
+    def _same(self, config: Config, organization: Organization) -> bool:
+        name = organization.name
+        return (
+            organization == self._organization
+            and config.organization_credential(name) == self._config.organization_credential(name)
+            and budgets_of(config, organization) == budgets_of(self._config, organization)
+        )
+
+    def _prepare(self) -> None:
+        """Make the call counters appear, so that their first increase is seen."""
+        for api in dataset_names(self._organization):
+            self._instruments.prepare(own.UPSTREAM_CALLS, (self._organization.name, api))
+            for reason in REASONS:
+                self._instruments.prepare(own.UPSTREAM_FAILURES, (self._organization.name, api, reason))
+
+    def _refresh(self) -> None:
+        if self._reader is None:
+            reader = self._make_reader()
+            self._take_over(reader)
+            self._reader = reader
+        self._reader.refresh()
+
+    def _take_over(self, reader: "Reader") -> None:
+        before = self._before
+        if before is None:
+            return
+        name = self._organization.name
+        if before._reader is not None:
+            old, new = before._organization, self._organization
+            places = [each.organization_credential(name).place for each in (before._config, self._config)]
+            if old.base_url == new.base_url and places[0] == places[1]:
+                reader.adopt(before._reader)
+            before._reader.stop()
+        self._before = None
+
+    def _make_reader(self) -> "Reader":
+        # Imported here, in the worker: the HTTP library takes longer to load than the server to start.
+        from openai_exporter.client.calls import Calls
+        from openai_exporter.client.organization import OrganizationClient
+        from openai_exporter.client.session import Network
+        from openai_exporter.usage.reader import Reader
+
+        organization = self._organization
+        client = self._client() if self._client else OrganizationClient(
+            organization.base_url,
+            self._config.organization_credential(organization.name),
+            organization.timeout,
+            Network(self._proxies or {}),
+        )  # fmt: skip
+        calls = Calls(client, organization.name, self._instruments, self._now)
+        return Reader(
+            self._config, organization, calls, self._instruments,
+            storage=self._storage, now=self._now, sleep=self._sleep,
+        )  # fmt: skip
+
+    def _finished(self, done: asyncio.Future[None]) -> None:
+        self._running = None
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            log.error("organization %s: refresh failed", self._organization.name, exc_info=error)

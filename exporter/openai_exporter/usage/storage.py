@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters kept over restarts, one file per organization: lines of JSON, written whole, checked when read.
+
+Without it a restart computes the counters anew from the API, which is right as long as the API took nothing
+back: a counter that fell would look like a reset. Kept figures that cannot be read are set aside, never fatal.
+"""
+
+import json
+import logging
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from openai_exporter.usage.fold import Labels, Rows, Values
+from openai_exporter.usage.kept import Kept
+
+log = logging.getLogger(__name__)
+
+FORMAT = "openai-exporter usage counters"
+VERSION = 1
+
+
+class DamagedError(ValueError):
+    """The file is not what was written."""
+
+
+class Storage:
+    """The file of one organization."""
+
+    def __init__(self, folder: Path, organization: str, pause: Callable[[], None], source: str = "") -> None:
+        self._source = source
+        self.path = folder / f"{organization}.usage.jsonl"
+        self._pause = pause
+        self._failed = ""
+
+    def load(self) -> dict[str, Kept]:
+        """Kept figures by operation; nothing when there are none, or none that can be used."""
+        try:
+            with self.path.open(encoding="utf-8") as lines:
+                return {kept.operation: kept for kept in _decoded(lines, self._source)}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            log.error("%s: cannot be read: %s; the counters begin anew", self.path, error.strerror)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            self._set_aside(error)
+        return {}
+
+    def save(self, kept: Iterable[Kept]) -> bool:
+        """Replace the file; False when that failed, which is said once in the log."""
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                for line in _encoded(kept, self._source):
+                    self._pause()
+                    file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+            _sync(self.path.parent)
+        except OSError as error:
+            self._complain(error)
+            return False
+        self._failed = ""
+        return True
+
+    def _complain(self, error: OSError) -> None:
+        message = error.strerror or str(error)
+        if message != self._failed:
+            log.error(
+                "%s: cannot be written: %s; counters may seem to reset at the next start if the API "
+                "takes figures back meanwhile",
+                self.path,
+                message,
+            )
+        self._failed = message
+
+    def _set_aside(self, error: Exception) -> None:
+        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+        log.error("%s: damaged (%s); set aside as %s, the counters begin anew", self.path, error, aside.name)
+        try:
+            self.path.replace(aside)
+        except OSError as failure:
+            log.error("%s: cannot be set aside: %s", self.path, failure.strerror)
+
+
+def _encoded(kept: Iterable[Kept], source: str) -> Iterator[str]:
+    check = 0
+    for line in _lines(kept, source):
+        check = zlib.crc32(line.encode(), check)
+        yield line
+    yield json.dumps({"end": check}) + "\n"
+
+
+def _lines(kept: Iterable[Kept], source: str) -> Iterator[str]:
+    yield _line({"format": FORMAT, "version": VERSION, "source": source})
+    for each in kept:
+        yield _line(
+            {
+                "operation": each.operation,
+                "group_by": each.group_by,
+                "columns": each.columns,
+                "month": each.month,
+                "corrections": each.corrections,
+                "series": len(each.totals),
+            }
+        )
+        for labels, values in each.totals.items():
+            books = each.books.get(labels, ())
+            line = [labels, values, 0 if books == values else books, int(labels in each.fresh)]
+            yield _line(line[:2] if line[2:] == [0, 0] else line)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def _decoded(lines: Iterable[str], source: str) -> Iterator[Kept]:
+    checked = _checked(iter(lines))
+    head = next(checked, None)
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise DamagedError("it does not begin as this file does")
+    if head.get("version") != VERSION:
+        raise DamagedError(f"version {head.get('version')!r}, this program writes {VERSION}")
+    if head.get("source", "") != source:
+        raise DamagedError(f"it is of {head.get('source')!r}, the configuration now reads {source!r}")
+    for entry in checked:
+        yield _operation(entry, checked)
+
+
+def _checked(lines: Iterator[str]) -> Iterator[Any]:
+    check = 0
+    for line in lines:
+        value = json.loads(line)
+        if isinstance(value, dict) and "end" in value:
+            if value["end"] != check or next(lines, None) is not None:
+                raise DamagedError("the checksum differs")
+            return
+        check = zlib.crc32(line.encode(), check)
+        yield value
+    raise DamagedError("it ends too early")
+
+
+def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> Kept:
+    group_by, columns = tuple(entry["group_by"]), tuple(entry["columns"])
+    totals: Rows = {}
+    books: Rows = {}
+    fresh: set[Labels] = set()
+    for _ in range(entry["series"]):
+        labels, values, said, new = (*next(rest), 0, 0)[:4]
+        key = _texts(labels, len(group_by))
+        totals[key] = _numbers(values, len(columns))
+        if said != []:
+            books[key] = _numbers(said, len(columns)) if said else totals[key]
+        if new:
+            fresh.add(key)
+    corrections = _numbers(entry["corrections"], len(columns))
+    operation, month = str(entry["operation"]), int(entry["month"])
+    return Kept(operation, group_by, columns, month, corrections, totals, books, frozenset(fresh))
+
+
+def _texts(values: list[Any], width: int) -> Labels:
+    if len(values) != width or not all(isinstance(each, str) for each in values):
+        raise DamagedError(f"expected {width} labels")
+    return tuple(values)
+
+
+def _numbers(values: list[Any], width: int) -> Values:
+    if len(values) != width or not all(type(each) is int for each in values):
+        raise DamagedError(f"expected {width} whole numbers")
+    return tuple(values)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

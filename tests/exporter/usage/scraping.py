@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A usage service against a simulator, and what a scrape of it shows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from openai_exporter.config.load import parse_config
+from openai_exporter.exposition import EncodedPage, Instruments
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.metrics.metric import Metric
+from openai_exporter.usage import UsageService
+from openai_exporter.usage.operations import OPERATIONS
+
+ADMIN_KEY = "sk-admin-0123456789abcdef"
+ALL = """
+  usage:
+    completions: {group_by: [project_id, api_key_id, model, batch, service_tier]}
+    decisions: {group_by: [project_id, model]}
+    embeddings: {group_by: [project_id, api_key_id, model]}
+    moderations: {group_by: [model]}
+    images: {group_by: [project_id, size, source]}
+    audio_speeches: {group_by: [user_id, model]}
+    audio_transcriptions: {group_by: [project_id, model]}
+    vector_stores: {group_by: [project_id]}
+    code_interpreter_sessions: {group_by: [project_id]}
+    file_search_calls: {group_by: [project_id, api_key_id]}
+    web_search_calls: {group_by: [model]}
+"""
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+Scrape = dict[Series, float]
+
+
+class Now:
+    """Our clock, moved by the test."""
+
+    def __init__(self, seconds: float = 1_700_000_000.0) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def service(
+    api_url: str,
+    now: Now,
+    *,
+    more: str = "",
+    tail: str = "",
+    key: str = ADMIN_KEY,
+    storage: Path | None = None,
+    instruments: Instruments | None = None,
+) -> UsageService:
+    """A service of one organization `acme`; `more` is YAML of the organization, `tail` of the top level."""
+    config = parse_config(document(api_url, more, tail), "test", {"KEY": key}, Path())
+    return UsageService(
+        config,
+        config.organizations[0],
+        instruments=instruments or Instruments(process=False),
+        storage=storage,
+        now=now,
+    )
+
+
+def document(api_url: str, more: str = "", tail: str = "") -> str:
+    return f"organizations:\n- name: acme\n  base_url: {api_url}\n  admin_key_env: KEY\n{more}\n{tail}"
+
+
+def scrape(page: EncodedPage) -> Scrape:
+    """Every sample of a page, parsed from its text."""
+    found: Scrape = {}
+    for family in text_string_to_metric_families(page.body().decode()):
+        for sample in family.samples:
+            found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def one(found: Scrape, metric: Metric, **labels: str) -> float:
+    """The value of one series."""
+    return found[metric.name, tuple(sorted(labels.items()))]
+
+
+def of(found: Scrape, metric: Metric) -> dict[tuple[tuple[str, str], ...], float]:
+    """All series of a metric, by labels."""
+    return {labels: value for (name, labels), value in found.items() if name == metric.name}
+
+
+def books(rows: list[dict[str, Any]], operation: str, group_by: tuple[str, ...]) -> Scrape:
+    """The counters that the simulator's rows of one operation must give (without estimated costs)."""
+    found: Scrape = {}
+    for row in rows:
+        labels = {name: text(row[name]) for name in group_by} | {"operation": operation}
+        for column in OPERATIONS[operation].sources:
+            names = column.metric.labels
+            kept = {name: value for name, value in labels.items() if name in names and value}
+            kept |= dict(zip(names[len(names) - len(column.more) :], column.more, strict=True))
+            series = (column.metric.name, tuple(sorted(kept.items())))
+            found[series] = found.get(series, 0) + row[column.source]
+    return found
+
+
+def text(value: object) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def counters(found: Scrape) -> Scrape:
+    """The counters that come from fields of the API."""
+    names = {column.metric.name for each in OPERATIONS.values() for column in each.sources}
+    return {series: value for series, value in found.items() if series[0] in names}
+
+
+def net(found: Scrape, operation: str) -> dict[str, float]:
+    """Each counter's sum less its corrections, by field: what the API must say."""
+    sums: dict[str, float] = {}
+    for column in OPERATIONS[operation].columns:
+        values = [v for k, v in of(found, column.metric).items() if ("operation", operation) in k]
+        corrections = one(found, metrics.CORRECTIONS, operation=operation, field=column.name)
+        sums[column.name] = sum(values) - corrections
+    return sums
+
+
+def up(found: Scrape) -> Mapping[str, float]:
+    """The state of each dataset."""
+    return {dict(labels)["dataset"]: value for labels, value in of(found, metrics.UP).items()}

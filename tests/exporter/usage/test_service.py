@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service: scrapes share a refresh, wait no longer than they may, and survive a reload."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.client.session import Reply
+from openai_exporter.config import Config
+from openai_exporter.config.load import parse_config
+from openai_exporter.exposition import Instruments
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.model import Answer
+from openai_exporter.simulator.testing import SimulatorControl
+from openai_exporter.usage import UsageService
+
+from .scraping import ADMIN_KEY, Now, counters, document, of, scrape, service, up
+
+MORE = """
+  usage:
+    completions: {group_by: [project_id, model]}
+"""
+
+
+@pytest.fixture
+async def usage(simulator: SimulatorControl, now: Now) -> AsyncIterator[UsageService]:
+    made = service(simulator.api_url, now, more=MORE)
+    yield made
+    await made.close()
+
+
+def calls(simulator: SimulatorControl) -> int:
+    found = simulator.state()["calls"]
+    return sum(each["count"] for each in found if each["path"] == "/v1/organization/usage/completions")
+
+
+async def test_ten_scrapers_cause_one_refresh(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    await usage.page()
+    before = calls(simulator)
+    now.advance(60)
+    pages = await asyncio.gather(*(usage.page() for _ in range(10)))
+    assert 1 == len({id(page) for page in pages})
+    assert before + 1 == calls(simulator)
+
+
+async def test_scrapes_between_two_refreshes_share_the_figures(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    first = await usage.page()
+    before = calls(simulator)
+    now.advance(50)
+    assert first is await usage.page()
+    assert before == calls(simulator)
+
+
+async def test_a_scrape_that_comes_a_little_early_refreshes_too(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    await usage.page()
+    before = calls(simulator)
+    now.advance(58.5)
+    await usage.page()
+    assert before + 1 == calls(simulator)
+
+
+async def test_a_slow_api_delays_a_scrape_no_longer_than_its_limit(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    first = await usage.page()
+    simulator.fault("latency", path="/v1/organization/*", delay_seconds=1.0)
+    now.advance(61)
+    start = time.monotonic()
+    assert first is await usage.page(0.2)
+    assert time.monotonic() - start < 0.5
+    simulator.clear()
+    assert first is not await usage.page(10)
+
+
+async def test_before_anything_is_read_the_page_is_empty(
+    usage: UsageService, simulator: SimulatorControl
+) -> None:
+    simulator.fault("latency", path="/v1/organization/*", delay_seconds=0.5)
+    assert b"" == (await usage.page(0.05)).body()
+    assert usage.summary().month_to_date_usd is None
+
+
+async def test_names_do_not_hold_up_the_first_figures(
+    usage: UsageService, simulator: SimulatorControl
+) -> None:
+    simulator.fault("hang", path="/v1/organization/users", hold_seconds=2.0)
+    deadline = time.monotonic() + 10
+    while not (found := scrape(await usage.page(0.1))):
+        assert time.monotonic() < deadline
+    assert {"completions": 1.0, "costs": 1.0} == up(found)
+
+
+async def test_closing_ends_a_refresh_that_hangs(simulator: SimulatorControl, now: Now) -> None:
+    usage = service(simulator.api_url, now, more=MORE)
+    simulator.fault("hang", path="/v1/organization/*")
+    await usage.page(0.2)
+    start = time.monotonic()
+    await usage.close()
+    assert time.monotonic() - start < 1
+    assert b"" == (await usage.page()).body()
+
+
+async def test_the_call_counters_are_there_before_the_first_call(
+    simulator: SimulatorControl, now: Now
+) -> None:
+    instruments = Instruments(process=False)
+    usage = service(simulator.api_url, now, more=MORE, instruments=instruments)
+    text = instruments.render("text/plain")[0].decode()
+    assert 'openai_exporter_upstream_calls_total{api="limits",organization="acme"} 0.0' in text
+    line = 'openai_exporter_upstream_failures_total{api="costs",organization="acme",reason="timeout"} 0.0'
+    assert line in text
+    await usage.close()
+
+
+async def test_the_price_table_in_use_is_named(simulator: SimulatorControl, now: Now) -> None:
+    instruments = Instruments(process=False)
+    usage = service(simulator.api_url, now, more=MORE, instruments=instruments)
+    await usage.page()
+    text = instruments.render("text/plain")[0].decode()
+    assert 'openai_exporter_price_table_info{source="genai-prices",version="0.2' in text
+    await usage.close()
+
+
+def configured(simulator: SimulatorControl, more: str = MORE, tail: str = "", key: str = ADMIN_KEY) -> Config:
+    return parse_config(document(simulator.api_url, more, tail), "test", {"KEY": key}, Path())
+
+
+async def test_a_reload_without_a_change_keeps_the_service(
+    usage: UsageService, simulator: SimulatorControl
+) -> None:
+    config = configured(simulator)
+    assert usage is usage.replaced_by(config, config.organizations[0])
+
+
+async def test_a_reload_keeps_what_was_read_and_shows_it_at_once(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    first = await usage.page()
+    before = calls(simulator)
+    config = configured(simulator, tail="budgets: [{name: b, limit_usd: 100}]")
+    new = usage.replaced_by(config, config.organizations[0])
+    assert usage is not new
+    page = await new.page(0)
+    assert page is first
+    found = scrape(await new.page())
+    assert counters(scrape(first)) == counters(found)
+    assert before == calls(simulator)
+    assert {100.0} == set(of(found, metrics.BUDGET_LIMIT).values())
+    now.advance(61)
+    await new.page()
+    assert before + 1 == calls(simulator)
+    await new.close()
+
+
+async def test_a_reload_with_another_grouping_reads_anew(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    first = scrape(await usage.page())
+    config = configured(simulator, MORE.replace("[project_id, model]", "[model]"))
+    new = usage.replaced_by(config, config.organizations[0])
+    found = scrape(await new.page())
+    names = {name for labels in of(found, metrics.INPUT_TOKENS) for name, _ in labels}
+    assert {"operation", "model"} == names
+    assert sum(of(first, metrics.INPUT_TOKENS).values()) == sum(of(found, metrics.INPUT_TOKENS).values())
+    await new.close()
+
+
+async def test_a_reload_with_another_key_takes_nothing_over_in_silence(
+    usage: UsageService, simulator: SimulatorControl
+) -> None:
+    await usage.page()
+    config = configured(simulator, key="sk-admin-another")
+    new = usage.replaced_by(config, config.organizations[0])
+    assert usage is not new
+    assert {1.0} == set(up(scrape(await new.page())).values())
+    await new.close()
+
+
+async def test_a_replacement_that_is_never_asked_closes_its_predecessor(
+    simulator: SimulatorControl, now: Now
+) -> None:
+    usage = service(simulator.api_url, now, more=MORE)
+    await usage.page()
+    config = configured(simulator, tail="budgets: [{name: b, limit_usd: 100}]")
+    await usage.replaced_by(config, config.organizations[0]).close()
+
+
+async def test_two_organizations_do_not_touch_each_other(simulator: SimulatorControl, now: Now) -> None:
+    good = service(simulator.api_url, now, more=MORE)
+    bad = service(simulator.api_url, now, more=MORE, key="sk-proj-0123456789")
+    pages = await asyncio.gather(good.page(), bad.page())
+    assert [{1.0}, {0.0}] == [set(up(scrape(page)).values()) for page in pages]
+    await good.close()
+    await bad.close()
+
+
+async def test_counters_are_kept_in_the_storage_folder(
+    simulator: SimulatorControl, now: Now, tmp_path: Path
+) -> None:
+    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path)
+    page = scrape(await usage.page())
+    await usage.close()
+    assert ["acme.usage.jsonl"] == [each.name for each in tmp_path.iterdir()]
+    simulator.fault("status", path="/v1/organization/*", status=500)
+    again = service(simulator.api_url, now, more=MORE, storage=tmp_path)
+    found = scrape(await again.page())
+    assert counters(page) == counters(found)
+    assert 0.0 == up(found)["completions"]
+    await again.close()
+
+
+async def test_damaged_storage_is_no_obstacle(
+    simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "acme.usage.jsonl").write_text('{"format":')
+    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path)
+    assert {1.0} == set(up(scrape(await usage.page())).values())
+    assert "damaged" in caplog.text
+    await usage.close()
+
+
+async def test_a_storage_folder_that_cannot_be_written_is_no_obstacle(
+    simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path / "file" / "folder")
+    assert {1.0} == set(up(scrape(await usage.page())).values())
+    assert "cannot be" in caplog.text
+    await usage.close()
+
+
+class BrokenClient:
+    """A client with a mistake of ours in it."""
+
+    def get(self, *args: object, **named: object) -> Answer:
+        raise RuntimeError("a mistake")
+
+    def open(self, *args: object, **named: object) -> AbstractContextManager[Reply]:
+        raise RuntimeError("a mistake")
+
+    def close(self) -> None: ...
+
+
+async def test_a_mistake_of_ours_is_logged_and_counted_and_breaks_no_scrape(
+    now: Now, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = parse_config(document("http://127.0.0.1:1/v1", MORE), "test", {"KEY": ADMIN_KEY}, Path())
+    usage = UsageService(
+        config,
+        config.organizations[0],
+        instruments=Instruments(process=False),
+        now=now,
+        client=BrokenClient,
+    )
+    found = scrape(await usage.page())
+    await usage.close()
+    assert {0.0} == set(up(found).values())
+    assert {"unexpected RuntimeError, see the log"} == {each.error for each in usage.summary().datasets}
+    assert "Traceback" in caplog.text

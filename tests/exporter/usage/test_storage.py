@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kept counters are the ones that were written, or none."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openai_exporter.usage.fold import Rows
+from openai_exporter.usage.kept import Kept
+from openai_exporter.usage.storage import Storage
+
+labels_ = st.tuples(st.text(max_size=10), st.text(max_size=10))
+values_ = st.tuples(st.integers(0, 10**20), st.integers(0, 10**20))
+rows_ = st.dictionaries(labels_, values_, max_size=8)
+
+
+def storage(folder: Path) -> Storage:
+    return Storage(folder, "acme", lambda: None)
+
+
+def kept(totals: Rows, books: Rows, *fresh: tuple[str, str]) -> Kept:
+    return Kept("completions", ("a", "b"), ("x", "y"), 1793491200, (3, 4), totals, books, frozenset(fresh))
+
+
+EXAMPLE = kept({("p", "m"): (1, 2), ("ü", ""): (5, 6)}, {("p", "m"): (1, 1)}, ("ü", ""))
+
+
+@given(totals=rows_, share=st.floats(0, 1), fresh=st.booleans())
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, totals: Rows, share: float, fresh: bool
+) -> None:
+    books = {
+        labels: values if share > 0.5 else (values[0] // 2, values[1])
+        for labels, values in list(totals.items())[: int(len(totals) * share) + 1]
+    }
+    written = kept(totals, books, *(totals if fresh else ()))
+    file = storage(tmp_path_factory.mktemp("kept"))
+    assert file.save([written])
+    assert {"completions": written} == file.load()
+
+
+def test_nothing_kept_is_nothing(tmp_path: Path) -> None:
+    assert {} == storage(tmp_path / "absent").load()
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    assert storage(tmp_path / "a" / "b").save([EXAMPLE])
+    assert {"completions": EXAMPLE} == storage(tmp_path / "a" / "b").load()
+
+
+def test_every_cut_is_noticed_and_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = storage(tmp_path)
+    file.save([EXAMPLE])
+    whole = file.path.read_bytes()
+    for size in range(len(whole) - 1):
+        file.path.write_bytes(whole[:size])
+        assert {} == file.load()
+        assert not file.path.exists()
+    assert "damaged" in caplog.text
+    assert "set aside" in caplog.text
+
+
+def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
+    file = storage(tmp_path)
+    file.save([EXAMPLE])
+    whole = bytearray(file.path.read_bytes())
+    for place in range(len(whole) - 1):
+        changed = bytes(whole[:place]) + bytes([whole[place] ^ 1]) + bytes(whole[place + 1 :])
+        file.path.write_bytes(changed)
+        assert {} == file.load()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "null\n", "[]\n", '{"format": "something else"}\n', "\x00\x01", '{"end": 0}\n'],
+    ids=repr,
+)
+def test_another_file_is_set_aside(tmp_path: Path, text: str) -> None:
+    file = storage(tmp_path)
+    file.path.write_text(text)
+    assert {} == file.load()
+    assert 1 == len(list(tmp_path.glob("*.damaged-*")))
+
+
+def test_a_newer_version_is_set_aside_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = storage(tmp_path)
+    file.save([])
+    newer = '{"format":"openai-exporter usage counters","version":2}\n'
+    file.path.write_text(newer + '{"end": 0}\n')
+    assert {} == file.load()
+    assert "version 2, this program writes 1" in caplog.text
+
+
+def test_a_failed_write_leaves_the_old_file_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = storage(tmp_path)
+    file.save([EXAMPLE])
+    file.path.with_suffix(f".{os.getpid()}.tmp").mkdir()
+    with caplog.at_level(logging.ERROR):
+        assert not file.save([])
+        assert not file.save([])
+    assert 1 == len(caplog.records)
+    assert "cannot be written" in caplog.text
+    assert {"completions": EXAMPLE} == file.load()
+
+
+def test_figures_of_another_api_are_set_aside(tmp_path: Path) -> None:
+    Storage(tmp_path, "acme", lambda: None, "https://one/v1").save([])
+
+    other = Storage(tmp_path, "acme", lambda: None, "https://two/v1")
+
+    assert {} == other.load()
+    assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name]
