@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter check`: every mistake of a configuration, or what the exporter would do with it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from openai_exporter.cli.failing import told
+from openai_exporter.config import Config, load_config
+from openai_exporter.config.duration import format_duration
+from openai_exporter.web.webfile import WebFile
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--web.config.file", "web_config_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Check this web configuration too, with its certificates.",
+)  # fmt: skip
+def check(file: Path, web_config_file: Path | None) -> None:
+    """Check a configuration FILE and say what it makes the exporter do; calls no API.
+
+    \b
+    Exit status: 0 when it can be used, 1 when not; then each line names one mistake:
+      exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean 'api_key_file'? ...
+    """
+    with told():
+        config = load_config(file, os.environ)
+        WebFile(web_config_file)
+    click.echo(f"{file}: can be used")
+    for line in summary(config):
+        click.echo(f"  {line}")
+
+
+def summary(config: Config) -> Iterator[str]:
+    """What a configuration makes the exporter do, in lines."""
+    for probe in config.probes:
+        module = config.modules[probe.module]
+        what = f"{module.endpoint}{', streamed' if module.stream else ''}"
+        models = ", ".join(probe.models) or "all models"
+        yield f"probes {probe.target} with {probe.module} ({what}, within {format_duration(module.timeout)}): {models}"
+    for each in config.organizations:
+        usage = ", ".join(each.usage) or "no usage"
+        costs = "and costs" if each.costs else "but no costs"
+        yield f"reads organization {each.name} each {format_duration(each.refresh_interval)}: {usage} {costs}"
+    for budget in config.budgets:
+        yield f"watches budget {budget.name}: {budget.limit_usd:g} USD per {budget.period}"
+    for page in config.status_pages:
+        yield f"reads status page {page.name}: {page.url}"
+    yield from _idle(config)
+
+
+def _idle(config: Config) -> Iterator[str]:
+    """What is defined and has no effect."""
+    for name in sorted(set(config.modules) - {each.module for each in config.probes}):
+        yield f"note: module {name} is used by no probe"
+    used = {each.target for each in config.probes}
+    for target in config.targets:
+        if target.name not in used:
+            yield f"note: target {target.name} is used by no probe"
+    if not (config.probes or config.organizations or config.status_pages):
+        yield "note: nothing is probed or read; add `probes:` or `organizations:`"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter demo`: everything at once on loopback."""
+
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from openai_exporter.cli.failing import told
+from openai_exporter.demo import DemoSettings, Schedule, run_demo
+from openai_exporter.errors import StartError
+
+
+@click.command("demo")
+@click.option(
+    "--real",
+    is_flag=True,
+    help="Probe the API of OPENAI_API_KEY (and OPENAI_ADMIN_KEY, OPENAI_BASE_URL) instead of the simulator.",
+)
+@click.option(
+    "--config.file",
+    "config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --real: the exporter's configuration (default: the built-in one).",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".demo"),
+    show_default=True,
+    help="Folder for logs and databases; it is emptied at the start.",
+)
+@click.option(
+    "--bundle-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder that holds prometheus/rules, alerting/thresholds.yml and dashboards/generated (default: this one).",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated organization.")
+@click.option("--seconds", type=click.FloatRange(1), help="End by itself after that long.")
+@click.option(
+    "--break-after",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Break the simulated API after that long.",
+)
+@click.option(
+    "--mend-after",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Mend it after that long, counted alike.",
+)
+def demo(
+    real: bool,
+    config: Path | None,
+    data_dir: Path,
+    bundle_dir: Path,
+    seed: int,
+    seconds: float | None,
+    break_after: float | None,
+    mend_after: float | None,
+) -> None:
+    """Run simulator, exporter, Prometheus, Alertmanager and Grafana on loopback, as far as they are installed.
+
+    In a terminal, press b to break the simulated API and m to mend it, and see the page arrive.
+
+    \b
+    Nothing needs a key, and nothing leaves this machine:
+      openai-exporter demo
+    Watch the real API instead (a fraction of a cent per probe):
+      OPENAI_API_KEY=sk-... openai-exporter demo --real
+    """
+    console = Console(highlight=False)
+    if config is not None and not real:
+        raise click.UsageError(
+            "--config.file goes with --real; the simulated demo brings its own configuration"
+        )
+    if real and (break_after is not None or mend_after is not None):
+        raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
+    schedule = Schedule(seconds, break_after, mend_after)
+    settings = DemoSettings(data_dir, bundle_dir, real, config, seed, schedule)
+    with told():
+        if (
+            real
+            and config is None
+            and not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_ADMIN_KEY"))
+        ):
+            raise StartError(
+                "environment: --real needs OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs)"
+            )
+        raise SystemExit(run_demo(settings, console))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `openai-exporter`: finds the subcommand and loads only that one's code."""
+
+import importlib
+import platform
+from collections.abc import Mapping
+
+import click
+
+from openai_exporter import __version__
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "serve": ("openai_exporter.cli.serve:serve", "Run the exporter (also when no command is given)."),
+    "check": ("openai_exporter.cli.check:check", "Check a configuration file."),
+    "probe": ("openai_exporter.cli.probe:probe", "Make one probe and explain it."),
+    "report": ("openai_exporter.cli.report:report", "Report usage and costs of a period."),
+    "backfill": ("openai_exporter.cli.backfill:backfill", "Write the past for Prometheus to import."),
+    "demo": ("openai_exporter.cli.demo:demo", "Run everything together on the simulator."),
+    "rules": ("openai_exporter.cli.rules:rules", "Compile thresholds and raw rules for Prometheus."),
+    "page-sink": (
+        "openai_exporter.cli.page_sink:page_sink",
+        "Receive pages and show them, for demos and tests.",
+    ),
+    "simulate": ("openai_exporter.simulator.command:simulate_command", "Run a simulated OpenAI API."),
+    "schema": ("openai_exporter.cli.catalogue:schema", "Print the JSON Schema of the configuration."),
+    "metrics": ("openai_exporter.cli.catalogue:metrics", "Print every metric with its type and labels."),
+}
+"""Where each command is, and its line in --help, so that the list loads none of them."""
+
+_OWN_FLAGS = ("--help", "-h", "--version")
+
+
+class Commands(click.Group):
+    """A group that loads a command when it is used, and takes `serve` when none is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of --help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the command's module; None for an unknown name."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read flags without a command as those of `serve`."""
+        if not args or (args[0].startswith("-") and args[0] not in _OWN_FLAGS):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(
+    __version__,
+    prog_name="openai-exporter",
+    message=f"%(prog)s %(version)s (Python {platform.python_version()})",
+)
+def main() -> None:
+    """Prometheus exporter for the OpenAI API: probes, usage, costs, limits.
+
+    \b
+    With nothing but keys in the environment it probes a small set of models and reads the organization:
+      OPENAI_API_KEY=... OPENAI_ADMIN_KEY=... openai-exporter
+    Try it without a key:
+      openai-exporter simulate --listen-address 127.0.0.1:8085 &
+      OPENAI_BASE_URL=http://127.0.0.1:8085/v1 OPENAI_API_KEY=sk-any openai-exporter
+    With a configuration:
+      openai-exporter check exporter.yml
+      openai-exporter --config.file=exporter.yml
+    Then point Prometheus at it:
+      scrape_configs:
+        - job_name: openai
+          http_sd_configs: [{url: "http://localhost:9985/sd"}]
+    """

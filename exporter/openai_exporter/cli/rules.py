@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter rules`: build, check and test the user's thresholds and raw rules."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from openai_exporter.cli.failing import fail, tell, told
+from openai_exporter.errors import ConfigError
+from openai_exporter.rules import Built, failures, find_promtool, is_stale, load_thresholds, write
+from openai_exporter.rules import build as build_rules
+from openai_exporter.rules.load import place_of
+from openai_exporter.rules.promtool import MISSING
+
+THRESHOLDS = Path("alerting/thresholds.yml")
+RULES_DIR = Path("alerting/rules.d")
+OUTPUT = Path("prometheus/rules/user-thresholds.yml")
+
+_thresholds = click.option(
+    "--thresholds", type=click.Path(path_type=Path), default=THRESHOLDS, show_default=True, metavar="FILE",
+    help="The thresholds.",
+)  # fmt: skip
+_rules_dir = click.option(
+    "--rules-dir", type=click.Path(path_type=Path), default=RULES_DIR, show_default=True, metavar="FOLDER",
+    help="Folder of raw Prometheus rule files; it need not exist.",
+)  # fmt: skip
+
+
+@click.group("rules")
+def rules() -> None:
+    """Compile thresholds.yml and raw rule files to Prometheus rules.
+
+    \b
+    From the root of the bundle, or with --thresholds, --rules-dir and --output:
+      openai-exporter rules check
+      openai-exporter rules test
+      openai-exporter rules build
+    """
+
+
+@rules.command("build")
+@_thresholds
+@_rules_dir
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default=OUTPUT, show_default=True,
+    metavar="FILE", help="The rule file; - prints it.",
+)  # fmt: skip
+@click.option(
+    "--check", "only_check", is_flag=True, help="Write nothing; exit 1 when the rule file is stale."
+)
+def build(thresholds: Path, rules_dir: Path, output: Path, only_check: bool) -> None:
+    """Write the rule file, whole or not at all.
+
+    A mistake in the thresholds leaves the old file as it is (exit 1). A raw file with a mistake is left out and
+    told on standard error; the other rules are written.
+    """
+    with told():
+        built = build_rules(thresholds, rules_dir, find_promtool())
+        _tell_left_out(built)
+        if str(output) == "-":
+            click.echo(built.text, nl=False)
+            return
+        stale = is_stale(output, built.text)
+        if stale and not only_check:
+            write(output, built.text)
+    if stale and only_check:
+        fail(f"{output}: is stale; run `openai-exporter rules build`")
+    state = "written" if stale else "up to date"
+    click.echo(f"{output}: {state}, {_counted(built.rules, 'rule')}")
+
+
+@rules.command("check")
+@_thresholds
+@_rules_dir
+def check(thresholds: Path, rules_dir: Path) -> None:
+    """Check thresholds and raw rules; writes nothing, exits 1 when there is a mistake.
+
+    \b
+    Each line names one mistake:
+      alerting/thresholds.yml:12: thresholds[0].threshold: 5: must be a duration with its unit, ...
+    """
+    promtool = find_promtool()
+    with told():
+        built = build_rules(thresholds, rules_dir, promtool)
+    enabled = sum(each.enabled for each in built.file.thresholds)
+    click.echo(f"{thresholds}: {_counted(len(built.file.thresholds), 'threshold')}, {enabled} enabled")
+    for name in built.raw:
+        click.echo(f"{rules_dir / name}: can be used")
+    click.echo(f"promtool accepts {_counted(built.rules, 'rule')}" if promtool else f"note: {MISSING}")
+    _tell_left_out(built)
+    if built.left_out:
+        raise SystemExit(1)
+
+
+@rules.command("test")
+@_thresholds
+def test(thresholds: Path) -> None:
+    """Run the examples of the thresholds through promtool; exits 1 when one does not hold.
+
+    \b
+    An example is a value that lasts, or one value per probe, and whether the alert fires at some time:
+      examples:
+        - {value: 4.9s, fires: false}
+        - {values: [1s x10, 9s x5], fires: true}
+        - {values: [ok x10, fail, ok x10], fires: false}   # error_rate and throughput
+    """
+    promtool = find_promtool()
+    if promtool is None:
+        fail(MISSING)
+    with told():
+        file = load_thresholds(thresholds)
+        failed = failures(file, promtool)
+    for index, number in failed:
+        example = file.thresholds[index].examples[number]
+        said = "the alert stays silent" if example.fires else "the alert fires"
+        place = place_of(thresholds, ("thresholds", index, "examples", number))
+        click.echo(f"openai-exporter: {place}: {file.thresholds[index].name}: {said}", err=True)
+    count = sum(len(each.examples) for each in file.thresholds)
+    without = [each.name for each in file.thresholds if not each.examples]
+    if without:
+        click.echo(f"note: no examples: {', '.join(without)}")
+    click.echo(f"{_counted(count, 'example')}, {len(failed)} failed")
+    if failed:
+        raise SystemExit(1)
+
+
+def _tell_left_out(built: Built) -> None:
+    if built.left_out:
+        tell(ConfigError(list(built.left_out)))
+        files = _counted(len({problem.place.partition(".yml")[0] for problem in built.left_out}), "file")
+        click.echo(f"openai-exporter: {files} of raw rules left out", err=True)
+    _note(built.notes)
+
+
+def _note(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter serve`: flags to settings, logs, run, end."""
+
+import logging
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from openai_exporter import __version__
+from openai_exporter.cli import logging as structured
+from openai_exporter.cli.failing import FAILED, tell
+from openai_exporter.errors import ExporterError
+from openai_exporter.web.masking import Masker
+from openai_exporter.web.settings import (
+    DEFAULT_LISTEN,
+    DEFAULT_MAX_REQUESTS,
+    DEFAULT_TIMEOUT_OFFSET,
+    Settings,
+)
+
+log = logging.getLogger(__name__)
+
+_ENVIRONMENT = """\b
+Environment:
+  OPENAI_API_KEY     key for probes, when there is no configuration file
+  OPENAI_ADMIN_KEY   admin key for usage and costs, when there is no configuration file
+  OPENAI_BASE_URL    root of the API, when there is no configuration file
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   honoured for every call
+  SSL_CERT_FILE      authorities to trust, for proxies that inspect TLS
+
+\b
+Examples:
+  openai-exporter serve --config.file=exporter.yml
+  openai-exporter serve --web.listen-address=127.0.0.1:9985 --web.listen-address='[::1]:9985'
+  openai-exporter serve --web.config.file=web.yml --web.external-url=https://exporter.example.org
+  kill -HUP $(pidof openai-exporter)    # read the configuration again; also: POST /-/reload
+"""
+
+
+def _external_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise click.BadParameter(
+            f"{value!r} is not a URL such as https://exporter.example.org or http://host/path"
+        )
+    return value.rstrip("/")
+
+
+def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    stripped = value.strip("/")
+    return f"/{stripped}" if stripped else ""
+
+
+@click.command(epilog=_ENVIRONMENT)
+@click.option(
+    "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
+    show_envvar=True, metavar="FILE", help="Configuration; without one, keys of the environment are enough.",
+)  # fmt: skip
+@click.option(
+    "--web.listen-address", "listen", multiple=True, default=(DEFAULT_LISTEN,), show_default=True,
+    metavar="[HOST]:PORT", help="Where to listen; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--web.config.file", "web_config_file", type=click.Path(path_type=Path), metavar="FILE",
+    envvar="OPENAI_EXPORTER_WEB_CONFIG_FILE", show_envvar=True,
+    help="TLS, users, headers and rate limit, in the format of Prometheus' exporters.",
+)  # fmt: skip
+@click.option(
+    "--web.external-url", "external_url", default="", callback=_external_url, metavar="URL",
+    help="Root under which Prometheus and people reach this exporter; /sd names it.  [default: the request's Host]",
+)  # fmt: skip
+@click.option(
+    "--web.route-prefix", "route_prefix", callback=_prefix, metavar="PATH",
+    help="Path before every route.  [default: the path of --web.external-url]",
+)  # fmt: skip
+@click.option(
+    "--web.max-requests", "max_requests", type=click.IntRange(1), default=DEFAULT_MAX_REQUESTS, show_default=True,
+    metavar="N", help="Scrapes answered at once; /metrics and health are never refused.",
+)  # fmt: skip
+@click.option(
+    "--timeout-offset", type=click.FloatRange(0), default=DEFAULT_TIMEOUT_OFFSET, show_default=True,
+    metavar="SECONDS", help="Taken off the scrape timeout that Prometheus announces.",
+)  # fmt: skip
+@click.option(
+    "--history.limit", "history_limit", type=click.IntRange(1, 10_000), metavar="N",
+    help="Probe results kept for /history.  [default: history.limit of the configuration]",
+)  # fmt: skip
+@click.option(
+    "--storage.path", "storage", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    envvar="OPENAI_EXPORTER_STORAGE_PATH", show_envvar=True,
+    help="Keeps the high-water marks of usage counters over a restart.",
+)  # fmt: skip
+@click.option(
+    "--log.level", "log_level", type=click.Choice(list(structured.LEVELS)), default="info", show_default=True,
+    envvar="OPENAI_EXPORTER_LOG_LEVEL",
+)  # fmt: skip
+@click.option(
+    "--log.format", "log_format", type=click.Choice(structured.FORMATS), default="logfmt", show_default=True,
+    envvar="OPENAI_EXPORTER_LOG_FORMAT",
+)  # fmt: skip
+def serve(
+    config_file: Path | None,
+    listen: tuple[str, ...],
+    web_config_file: Path | None,
+    external_url: str,
+    route_prefix: str | None,
+    max_requests: int,
+    timeout_offset: float,
+    history_limit: int | None,
+    storage: Path | None,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Run the exporter until SIGTERM or Ctrl-C.
+
+    It answers /probe, /usage, /status, /metrics, /sd and a landing page; see http://localhost:9985/.
+    """
+    settings = Settings(
+        env=dict(os.environ),
+        proxies=urllib.request.getproxies(),
+        config_file=config_file,
+        listen=listen,
+        web_config_file=web_config_file,
+        external_url=external_url,
+        route_prefix=urlsplit(external_url).path.rstrip("/") if route_prefix is None else route_prefix,
+        max_requests=max_requests,
+        timeout_offset=timeout_offset,
+        storage=storage,
+        history_limit=history_limit,
+    )
+    masker = Masker()
+    structured.configure(log_level, log_format, masker)
+    _leave(_run(settings, masker))
+
+
+def _run(settings: Settings, masker: Masker) -> int:
+    from openai_exporter.web.server import run
+
+    log.info("starting", extra={"fields": {"version": __version__}})
+    try:
+        run(settings, masker)
+    except ExporterError as error:
+        tell(error)
+        return FAILED
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _leave(status: int) -> None:
+    """End without waiting for worker threads: one may hang in a call to an API for many seconds."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

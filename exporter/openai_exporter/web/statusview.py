@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the landing page says of a status page."""
+
+from dataclasses import dataclass
+
+from openai_exporter.status.reading import Component, Incident
+from openai_exporter.status.service import StatusSummary
+from openai_exporter.web import words
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """One status page.
+
+    Attributes:
+        troubled: components that are not operational.
+        state: `good`, `bad` or `none`, for the colour of `headline`.
+    """
+
+    name: str
+    url: str
+    read: bool
+    age: str
+    error: str
+    total: int
+    troubled: tuple[Component, ...]
+    incidents: tuple[Incident, ...]
+    state: str
+    headline: str
+
+
+def status_view(summary: StatusSummary, now: float) -> StatusView:
+    """The view of a page as it was last read."""
+    troubled = tuple(each for each in summary.components if each.state != "operational")
+    read = summary.read_at is not None
+    state = "none" if not read else "bad" if troubled or summary.incidents else "good"
+    return StatusView(
+        summary.name,
+        summary.url,
+        read,
+        f"read {words.ago(summary.read_at, now)}" if read else "not read yet",
+        summary.error if read or summary.tried else "",
+        len(summary.components),
+        troubled,
+        summary.incidents,
+        state,
+        _headline(read, len(troubled), len(summary.incidents)),
+    )
+
+
+def _headline(read: bool, troubled: int, incidents: int) -> str:
+    if not read:
+        return "unknown"
+    if incidents:
+        return f"{incidents} incident{'s' if incidents > 1 else ''}"
+    return f"{troubled} not operational" if troubled else "operational"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures as people read them; each takes None as unknown and says so."""
+
+from datetime import UTC, datetime
+
+UNKNOWN = "\N{EN DASH}"
+
+
+def seconds(value: float | None) -> str:
+    """`0.3 ms`, `412 ms`, `1.24 s`, `2 min 5 s`."""
+    if value is None:
+        return UNKNOWN
+    if 0 < value < 0.00995:
+        return f"{value * 1000:.1f} ms"
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
+    return span(value)
+
+
+def span(value: float | None) -> str:
+    """A duration in its two largest units: `45 s`, `2 min 5 s`, `3 h 4 min`, `2 d 3 h`."""
+    if value is None:
+        return UNKNOWN
+    rest = max(0, round(value))
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count or (size == 1 and not parts):
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def ago(moment: float | None, now: float) -> str:
+    """`12 s ago`, `just now`, or that it never happened."""
+    if moment is None:
+        return "never"
+    age = now - moment
+    return "just now" if age < 1 else f"{span(age)} ago"
+
+
+def clock(moment: float | None) -> str:
+    """`2026-11-21 09:30:05 UTC`."""
+    if moment is None:
+        return UNKNOWN
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def dollars(value: float | None) -> str:
+    """`$1,234.56`; small amounts keep the digits that matter."""
+    if value is None:
+        return UNKNOWN
+    size = abs(value)
+    digits = 2 if size >= 1 or size == 0 else 4 if size >= 0.001 else 6
+    return f"{'-' if value < 0 else ''}${size:,.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """`843`, `12.3 k`, `4.56 M`, `1.20 G`."""
+    if value is None:
+        return UNKNOWN
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            scaled = value / (1e3 if unit == "k" else size)
+            return f"{scaled:.3g} {unit}" if scaled < 999.5 else f"{scaled:,.0f} {unit}"
+    return f"{value:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    """A ratio as `79.7 %`; a tenth more or less decides what is over a limit."""
+    return UNKNOWN if value is None else f"{value * 100:.1f} %"

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents name no metric, label, flag or key that does not exist, and no YAML that does not load."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import pytest
+
+from openai_exporter.config import Config
+from openai_exporter.config.document import Document
+from openai_exporter.config.load import parse_config
+from openai_exporter.config.schema import node_at
+from openai_exporter.errors import ConfigError
+from openai_exporter.metrics import CATALOGUE, Kind
+
+from .documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
+
+documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+NOT_METRICS = {"openai_exporter"}
+"""Words of the same form: the package."""
+TARGET_LABELS = {
+    *(
+        "job",
+        "instance",
+        "le",
+        "target",
+        "module",
+        "model",
+        "endpoint",
+        "provider",
+        "organization",
+        "status_page",
+    ),
+}
+SERIES = {name: metric for name, metric in CATALOGUE.items() if metric.kind is not Kind.HISTOGRAM} | {
+    f"{name}{suffix}": metric
+    for name, metric in CATALOGUE.items()
+    if metric.kind is Kind.HISTOGRAM
+    for suffix in ("", "_bucket", "_count", "_sum")
+}
+
+
+def unknown_metrics(text: str) -> list[str]:
+    return sorted(set(metric_names(text)) - set(SERIES) - NOT_METRICS)
+
+
+def unknown_labels(text: str) -> list[tuple[str, str]]:
+    known = {name: {*metric.labels, *TARGET_LABELS} for name, metric in SERIES.items()}
+    return sorted((name, label) for name, label in label_names(text) if label not in known.get(name, {label}))
+
+
+def unknown_keys(text: str) -> list[str]:
+    """Paths that begin with a key of the configuration and lead nowhere."""
+    found = []
+    for written in dotted_paths(text):
+        plain = re.sub(r"\[\d*\]", ".0", written)
+        path = [int(part) if part.isdigit() else part for part in plain.split(".")]
+        if path[0] in Config.model_fields and not node_at(tuple(path)):
+            found.append(written)
+    return found
+
+
+def yaml_mistakes(block: str) -> list[str]:
+    """What the loader has to say about a block that is a configuration; keys need not be there."""
+    data = Document(block, "block").data
+    if not isinstance(data, dict) or not set(data) & set(Config.model_fields):
+        return []
+    try:
+        parse_config(block, "block", {}, Path("/nonexistent"))
+    except ConfigError as error:
+        keys = ("_key_file", "_key_env")
+        return [str(problem) for problem in error.problems if not problem.place.endswith(keys)]
+    return []
+
+
+@pytest.fixture(scope="module")
+def known_flags() -> set[str]:
+    commands: Mapping[str, tuple[str, str]] = pytest.importorskip("openai_exporter.cli.main").COMMANDS
+    found = {"--help", "--version"}
+    for place, _ in commands.values():
+        module, _, attribute = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        for option in command.params:
+            found.update(*(option.opts, option.secondary_opts) if isinstance(option, click.Option) else ())
+    return found
+
+
+@documents
+def test_every_metric_that_a_document_names_exists(path: Path) -> None:
+    assert unknown_metrics(path.read_text(encoding="utf-8")) == []
+
+
+@documents
+def test_every_label_that_a_document_selects_by_exists(path: Path) -> None:
+    assert unknown_labels(path.read_text(encoding="utf-8")) == []
+
+
+@documents
+def test_every_flag_that_a_document_names_exists(path: Path, known_flags: set[str]) -> None:
+    assert sorted(set(flags(path.read_text(encoding="utf-8"))) - known_flags) == []
+
+
+@documents
+def test_every_key_that_a_document_names_exists(path: Path) -> None:
+    assert unknown_keys(path.read_text(encoding="utf-8")) == []
+
+
+@documents
+def test_every_configuration_that_a_document_shows_loads(path: Path) -> None:
+    found = [yaml_mistakes(block) for block in yaml_blocks(path.read_text(encoding="utf-8"))]
+    assert [mistakes for mistakes in found if mistakes] == []
+
+
+def test_the_documents_are_there_and_show_something() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in DOCUMENTS]
+    assert {"README.md", "exporter/README.md"} <= {path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
+    for text in texts[:1]:
+        assert list(metric_names(text))
+        assert list(flags(text))
+        assert list(yaml_blocks(text))
+
+
+WRONG = """
+Ask `openai_probe_outcomes{outcome="ok"}` or openai_usage_requests_total{user="me"}, see /run/secrets/openai_api_key,
+openai_usage_* and `slo:probe_success:ratio`; start `openai-exporter serve --config.fil=x`, `curl --fail`,
+set `targets[].base_ur`, `budgets[0].scope.key` and `history.limit`.
+
+```yaml
+targets: [{name: a, api_key_file: /nowhere, base: x}]
+```
+
+```yaml
+scrape_configs: []
+```
+"""
+
+
+def test_a_document_with_mistakes_is_caught(known_flags: set[str]) -> None:
+    assert unknown_metrics(WRONG) == ["openai_probe_outcomes"]
+    assert unknown_labels(WRONG) == [("openai_usage_requests_total", "user")]
+    assert sorted(set(flags(WRONG)) - known_flags) == ["--config.fil"]
+    assert unknown_keys(WRONG) == ["targets[].base_ur"]
+    assert [len(yaml_mistakes(block)) for block in yaml_blocks(WRONG)] == [1, 0]

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter rules`: what is printed, the exit status, and what is written."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from openai_exporter.cli.rules import rules
+from openai_exporter.rules.promtool import MISSING
+from tests.exporter.rules.documents import document
+from tests.exporter.rules.prometheus import needs_promtool
+
+RAW = "groups: [{name: mine, rules: [{record: 'a:up:sum', expr: sum(up)}]}]\n"
+BROKEN = "groups: [{name: mine, rules: [{record: 'a:up:sum', expr: sum(up}]}]\n"
+EXAMPLES = [{"value": "6s", "fires": True}, {"value": "4s", "fires": False}]
+
+
+@pytest.fixture(autouse=True)
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with thresholds and raw rules where the commands look for them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alerting" / "rules.d").mkdir(parents=True)
+    (tmp_path / "alerting" / "thresholds.yml").write_text(
+        document({"examples": EXAMPLES}, {"enabled": False})
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def without_promtool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(rules, arguments)
+
+
+def test_build_writes_once_and_says_so(bundle: Path) -> None:
+    output = bundle / "prometheus" / "rules" / "user-thresholds.yml"
+
+    first, second = run("build"), run("build")
+
+    assert (first.exit_code, first.stdout) == (0, "prometheus/rules/user-thresholds.yml: written, 1 rule\n")
+    assert (second.exit_code, second.stdout) == (
+        0,
+        "prometheus/rules/user-thresholds.yml: up to date, 1 rule\n",
+    )
+    assert yaml.safe_load(output.read_text())["groups"][0]["name"] == "openai-user-p95-latency"
+
+
+def test_build_check_writes_nothing_and_tells_a_stale_file(bundle: Path) -> None:
+    stale = run("build", "--check")
+
+    assert stale.exit_code == 1
+    assert stale.stderr == (
+        "openai-exporter: prometheus/rules/user-thresholds.yml: is stale; run `openai-exporter rules build`\n"
+    )
+    assert not (bundle / "prometheus").exists()
+    run("build")
+    assert run("build", "--check").exit_code == 0
+
+
+def test_build_prints_where_the_output_is_a_dash() -> None:
+    found = run("build", "--output", "-")
+
+    assert found.exit_code == 0
+    assert yaml.safe_load(found.stdout)["groups"]
+
+
+def test_build_leaves_out_a_broken_raw_file_and_writes_the_rest(bundle: Path, without_promtool: None) -> None:
+    (bundle / "alerting" / "rules.d" / "a.yml").write_text(BROKEN)
+    (bundle / "alerting" / "rules.d" / "b.yml").write_text(RAW)
+
+    found = run("build")
+
+    assert (found.exit_code, found.stdout) == (0, "prometheus/rules/user-thresholds.yml: written, 2 rules\n")
+    assert found.stderr.splitlines() == [
+        "openai-exporter: alerting/rules.d/a.yml:1: groups[0].rules[0].expr: 'sum(up': "
+        "character 7: expected ',', found the end",
+        "openai-exporter: 1 file of raw rules left out",
+    ]
+
+
+def test_a_mistake_leaves_the_old_file_as_it_is(bundle: Path) -> None:
+    run("build")
+    output = bundle / "prometheus" / "rules" / "user-thresholds.yml"
+    before = output.read_bytes()
+    (bundle / "alerting" / "thresholds.yml").write_text("thresholds: [{name: a}]")
+
+    found = run("build")
+
+    assert found.exit_code == 1
+    assert "alerting/thresholds.yml:1: thresholds[0].metric: is missing" in found.stderr
+    assert output.read_bytes() == before
+
+
+@needs_promtool
+@pytest.mark.stack
+def test_check_says_what_there_is(bundle: Path) -> None:
+    (bundle / "alerting" / "rules.d" / "b.yml").write_text(RAW)
+
+    found = run("check")
+
+    assert found.exit_code == 0
+    assert found.stdout.splitlines() == [
+        "alerting/thresholds.yml: 2 thresholds, 1 enabled",
+        "alerting/rules.d/b.yml: can be used",
+        "promtool accepts 2 rules",
+    ]
+    assert not (bundle / "prometheus").exists()
+
+
+def test_check_fails_for_a_broken_raw_file_and_says_who_did_not_look(
+    bundle: Path, without_promtool: None
+) -> None:
+    (bundle / "alerting" / "rules.d" / "a.yml").write_text(BROKEN)
+
+    found = run("check")
+
+    assert found.exit_code == 1
+    assert f"note: {MISSING}" in found.stdout
+    assert "alerting/rules.d/a.yml:1: groups[0].rules[0].expr" in found.stderr
+
+
+@needs_promtool
+@pytest.mark.stack
+def test_test_runs_the_examples(bundle: Path) -> None:
+    found = run("test")
+
+    assert (found.exit_code, found.stdout) == (0, "note: no examples: entry 1\n2 examples, 0 failed\n")
+
+
+@needs_promtool
+@pytest.mark.stack
+def test_test_names_the_example_that_does_not_hold(bundle: Path) -> None:
+    wrong = {"value": "4s", "fires": True}
+    (bundle / "alerting" / "thresholds.yml").write_text(document({"examples": [*EXAMPLES, wrong]}))
+
+    found = run("test")
+
+    assert (found.exit_code, found.stdout) == (1, "3 examples, 1 failed\n")
+    assert found.stderr == (
+        "openai-exporter: alerting/thresholds.yml:13: thresholds[0].examples[2]: entry 0: the alert stays silent\n"
+    )
+
+
+def test_test_without_promtool_fails_and_says_how_to_get_it(without_promtool: None) -> None:
+    found = run("test")
+
+    assert (found.exit_code, found.stderr) == (1, f"openai-exporter: {MISSING}\n")
+
+
+def test_without_a_bundle_the_missing_file_is_named(bundle: Path) -> None:
+    (bundle / "alerting" / "thresholds.yml").unlink()
+
+    found = run("build")
+
+    assert found.exit_code == 1
+    assert found.stderr == (
+        "openai-exporter: alerting/thresholds.yml: cannot be read: No such file or directory; name an existing file\n"
+    )

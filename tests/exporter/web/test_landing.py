@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages for people: what they say, and that nothing an upstream sends becomes markup."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.web.exporters import MODEL, Exporter, Reply, document, running
+
+CHAT = f"/probe?target=sim&module=chat&model={MODEL}"
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
+
+
+class Page(HTMLParser):
+    """The text, links and tags of a page."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "rect", "path"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name == "href"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {' '.join(data.split())}"
+
+
+def _page(reply: Reply) -> Page:
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    return Page(reply.text)
+
+
+def test_it_shows_every_probe_before_the_first_scrape(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        page = _page(exporter.get("/"))
+    assert page.text.count("not scraped yet") == 5 + 1
+    assert "0 of 0" in page.text
+    assert "None since start." in page.text
+
+
+def test_it_shows_what_probes_organization_and_status_page_said(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    budget = {"name": "all", "limit_usd": 0.01}
+    with running(tmp_path, document(simulator.api_url, budgets=[budget])) as exporter:
+        for path in (CHAT, f"/probe?target=sim&module=chat_stream&model={MODEL}", "/usage", "/status"):
+            assert exporter.get(path).status == 200
+        page = _page(exporter.get("/"))
+    assert "2 of 2" in page.text
+    assert re.search(r"acme: billed this month\s+\$[\d,]+\.\d\d", page.text)
+    assert "completions" in page.text
+    assert "up to date" in page.text
+    assert re.search(r"Budget .* all", page.text)
+    assert "operational" in page.text
+
+
+def test_a_simulator_is_called_one(exporter: Exporter) -> None:
+    exporter.get(CHAT)
+    assert (
+        "Simulated data: target sim, organization acme are answered by a simulator"
+        in _page(exporter.get("/")).text
+    )
+
+
+def test_every_link_leads_somewhere(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=500)
+    exporter.get(CHAT)
+    links = set(_page(exporter.get("/")).links)
+    assert {"/metrics", "/sd", "/config", "/history", "/-/healthy", "/usage?organization=acme"} <= links
+    assert any(re.fullmatch(r"/history/\d+", link) for link in links)
+    for link in links:
+        if link.startswith("/"):
+            assert exporter.get(link).status == 200, link
+
+
+def test_a_failure_is_shown_with_its_log_request_id_and_meaning(
+    exporter: Exporter, simulator: SimulatorControl
+) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=503)
+    exporter.get(CHAT)
+    entry = exporter.live.history.recent()[0]
+    front = _page(exporter.get("/"))
+    assert entry.answer.result.outcome in front.text
+    assert entry.answer.result.request_id in front.text
+    page = _page(exporter.get(f"/history/{entry.id}"))
+    for part in (entry.answer.result.outcome, entry.answer.result.request_id, "HTTP status 503", "POST"):
+        assert part in page.text
+
+
+def test_what_an_upstream_says_is_text_never_markup(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=400, message=EVIL, code="bad" + EVIL)
+    exporter.get(CHAT)
+    number = exporter.live.history.recent()[0].id
+    for path in ("/", "/history", f"/history/{number}"):
+        page = _page(exporter.get(path))
+        assert not {"script", "img", "iframe"} & set(page.tags)
+        assert "alert(1)" in page.text
+
+
+def test_the_history_lists_results_and_failures(exporter: Exporter, simulator: SimulatorControl) -> None:
+    exporter.get(CHAT)
+    simulator.fault("reset", "/v1/chat/completions")
+    exporter.get(CHAT)
+    everything, failed = (_page(exporter.get(path)).text for path in ("/history", "/history?failures=true"))
+    assert "success" in everything
+    assert "success" not in failed.replace("succe" + "ed", "")
+    assert "Recent failures" in failed
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/history/999999", 404), ("/history/abc", 404), ("/history/-1", 404)]
+)
+def test_a_result_that_is_not_kept_is_404(exporter: Exporter, path: str, status: int) -> None:
+    reply = exporter.get(path)
+    assert reply.status == status
+    assert len(reply.text.splitlines()) == 1
+
+
+def test_a_route_prefix_stands_before_every_link(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url), route_prefix="/openai") as exporter:
+        page = _page(exporter.get("/openai/"))
+        inner = [link for link in page.links if link.startswith("/")]
+        assert inner
+        for link in inner:
+            assert link.startswith("/openai/")
+            assert exporter.get(link).status == 200
+
+
+def test_an_exporter_without_probes_says_how_to_get_some(tmp_path: Path) -> None:
+    page = {"name": "page", "url": "http://127.0.0.1:1"}
+    with running(tmp_path, {"status_pages": [page]}) as exporter:
+        found = _page(exporter.get("/"))
+        assert "No probes are configured." in found.text
+        assert exporter.get("/probe?target=x").text == "no probes are configured; add some under `probes:`\n"
+
+
+def test_a_reload_forgets_probes_that_are_gone(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        exporter.get(CHAT)
+        config = document(simulator.api_url)
+        config["probes"] = config["probes"][:1]
+        exporter.write(config)
+        assert exporter.send("POST", "/-/reload").status == 200
+        assert MODEL not in _page(exporter.get("/")).text.split("Recent failures")[0]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A reload puts all of a new configuration in force, or nothing of it."""
+
+import signal
+import threading
+from pathlib import Path
+
+import yaml
+
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.web.exporters import ENV, MODEL, child, document, poll, request, running
+
+CHAT = f"/probe?target=sim&module=chat&model={MODEL}"
+SUCCESSFUL = "openai_exporter_config_last_reload_successful"
+
+
+def _metric(text: str, name: str) -> float:
+    return next(float(line.split(" ")[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def test_a_new_configuration_counts_from_then_on(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        changed = document(simulator.api_url)
+        changed["probes"].append({"target": "sim", "module": "chat", "models": ["gpt-5.4-mini"]})
+        changed["organizations"], changed["status_pages"] = [], []
+        exporter.write(changed)
+        reply = exporter.send("POST", "/-/reload")
+        assert (reply.status, reply.text) == (200, "reloaded: 6 probes, 0 organizations.\n")
+        assert exporter.get("/probe?target=sim&module=chat&model=gpt-5.4-mini").status == 200
+        assert exporter.get("/usage").status == 400
+        assert exporter.send("PUT", "/-/reload").status == 200
+
+
+def test_a_bad_configuration_leaves_the_old_one_in_force(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        before = exporter.get("/config").text
+        bad = document(simulator.api_url)
+        bad["targets"][0]["nme"] = "x"
+        bad["modules"]["chat"]["timeout"] = "-1s"
+        bad["probes"] = []
+        exporter.write(bad)
+        reply = exporter.send("POST", "/-/reload")
+        assert reply.status == 500
+        assert "targets[0].nme" in reply.text
+        assert "modules.chat.timeout" in reply.text
+        assert exporter.get("/config").text == before
+        assert exporter.get(CHAT).status == 200
+        assert exporter.get("/-/ready").status == 200
+        own = exporter.get("/metrics").text
+        assert _metric(own, SUCCESSFUL) == 0
+        exporter.write(document(simulator.api_url))
+        assert exporter.send("POST", "/-/reload").status == 200
+        later = exporter.get("/metrics").text
+        assert _metric(later, SUCCESSFUL) == 1
+        timestamp = "openai_exporter_config_last_reload_success_timestamp_seconds"
+        assert _metric(later, timestamp) > _metric(own, timestamp)
+
+
+def test_a_file_that_is_gone_is_told(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        exporter.config_file.unlink()
+        reply = exporter.send("POST", "/-/reload")
+        assert reply.status == 500
+        assert str(exporter.config_file) in reply.text
+        assert exporter.get("/sd").status == 200
+
+
+def test_a_probe_in_flight_survives_a_reload(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        simulator.fault("latency", "/v1/chat/completions", seconds=1.0)
+        found: list[str] = []
+        scrape = threading.Thread(target=lambda: found.append(exporter.get(CHAT).text))
+        scrape.start()
+        poll(lambda: exporter.server.gate.waiting == 1)
+        assert exporter.send("POST", "/-/reload").status == 200
+        scrape.join(10)
+        assert "probe_success 1" in found[0].splitlines()
+
+
+def test_counters_go_on_over_a_reload(tmp_path: Path, simulator: SimulatorControl) -> None:
+    series = f'openai_api_requests_total{{endpoint="chat",model="{MODEL}",target="sim"}}'
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        exporter.get(CHAT)
+        exporter.send("POST", "/-/reload")
+        exporter.get(CHAT)
+        assert f"{series} 2.0" in exporter.get("/metrics").text.splitlines()
+
+
+def test_sighup_reloads_too(tmp_path: Path, simulator: SimulatorControl) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text(yaml.safe_dump(document(simulator.api_url)))
+    with child("--config.file", str(file), env=ENV) as exporter:
+        file.write_text(yaml.safe_dump(document(simulator.api_url, organizations=[])))
+        exporter.process.send_signal(signal.SIGHUP)
+        poll(lambda: "acme" not in request(exporter.port, "/sd").text)
+        file.write_text("targets: [")
+        exporter.process.send_signal(signal.SIGHUP)
+        poll(lambda: f"{SUCCESSFUL} 0.0" in request(exporter.port, "/metrics").text)
+        _, status, log = exporter.stop()
+        assert status == 0
+        assert 'msg="configuration reloaded"' in log
+        assert "not reloaded, the one in force stays" in log

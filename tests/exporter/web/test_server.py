@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process: it starts at once, stays responsive under hanging probes, ends promptly."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from openai_exporter.simulator.testing import SimulatorControl
+from openai_exporter.web.gate import MAX_HEAD_BYTES
+from tests.exporter.web.exporters import (
+    ENV,
+    MODEL,
+    child,
+    document,
+    free_port,
+    poll,
+    request,
+    run_cli,
+    running,
+)
+
+HANGING = 500
+SLOW = f"/probe?target=sim&module=slow&model={MODEL}"
+
+
+def _file(folder: Path, simulator: SimulatorControl, probes: int = 0) -> Path:
+    config = document(simulator.api_url)
+    config["modules"]["hang"] = {"endpoint": "chat", "timeout": "20s"}
+    if probes:
+        config["probes"].append(
+            {"target": "sim", "module": "hang", "models": [f"m{i}" for i in range(probes)]}
+        )
+    file = folder / "exporter.yml"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+async def _hold(port: int, path: str) -> asyncio.StreamWriter:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return writer
+
+
+def _in_flight(port: int) -> int:
+    text = request(port, "/metrics").text
+    found = re.search(r"^openai_exporter_probes_in_flight (\S+)$", text, re.MULTILINE)
+    return int(float(found[1])) if found else 0
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, simulator: SimulatorControl) -> SimulatorControl:
+    simulator.fault("hang", "/v1/chat/completions")
+    return simulator
+
+
+async def test_hanging_probes_do_not_delay_health(tmp_path: Path, hanging: SimulatorControl) -> None:
+    with child("--config.file", str(_file(tmp_path, hanging, HANGING)), env=ENV) as exporter:
+        writers = [
+            await _hold(exporter.port, f"/probe?target=sim&module=hang&model=m{i}") for i in range(HANGING)
+        ]
+        end = time.monotonic() + 15
+        while await asyncio.to_thread(_in_flight, exporter.port) < HANGING:
+            assert time.monotonic() < end
+        waits = [await asyncio.to_thread(_health_seconds, exporter.port) for _ in range(30)]
+        for writer in writers:
+            writer.close()
+        seconds, status, log = await asyncio.to_thread(exporter.stop)
+    # 50 ms is the aim on a quiet machine; the bound leaves room for one that is shared.
+    assert sorted(waits)[len(waits) // 2] < 0.05
+    assert max(waits) < 0.5
+    assert status == 0
+    assert seconds < 3
+    assert "Traceback" not in log
+
+
+def _health_seconds(port: int) -> float:
+    start = time.perf_counter()
+    assert request(port, "/-/healthy").status == 200
+    return time.perf_counter() - start
+
+
+async def test_one_scrape_too_many_is_refused_and_counted(tmp_path: Path, hanging: SimulatorControl) -> None:
+    config = document(hanging.api_url)
+    with running(tmp_path, config, max_requests=1) as exporter:
+        writer = await _hold(exporter.port, SLOW)
+        await asyncio.to_thread(poll, lambda: exporter.server.gate.waiting == 1)
+        reply = await asyncio.to_thread(exporter.get, "/probe?target=sim&module=models")
+        assert (reply.status, reply.text) == (
+            503,
+            "1 scrapes are being answered already; raise --web.max-requests\n",
+        )
+        own = (await asyncio.to_thread(exporter.get, "/metrics")).text
+        assert 'openai_exporter_requests_refused_total{reason="concurrency"} 1.0' in own.splitlines()
+        hanging.clear()
+        writer.close()
+
+
+async def test_a_scraper_that_gives_up_ends_nothing_that_others_wait_for(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    simulator.fault("latency", "/v1/chat/completions", seconds=1.0)
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        writer = await _hold(exporter.port, SLOW)
+        await asyncio.to_thread(poll, lambda: exporter.server.gate.waiting == 1)
+        other = asyncio.create_task(asyncio.to_thread(exporter.get, SLOW))
+        await asyncio.to_thread(poll, lambda: exporter.server.gate.waiting == 2)
+        writer.transport.abort()
+        reply = await other
+        assert reply.status == 200
+        assert "probe_success 1" in reply.text.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_within_a_second_and_answers_what_hangs(
+    tmp_path: Path, hanging: SimulatorControl, number: signal.Signals
+) -> None:
+    with child("--config.file", str(_file(tmp_path, hanging)), env=ENV) as exporter:
+        reader, writer = await asyncio.open_connection("127.0.0.1", exporter.port)
+        writer.write(f"GET {SLOW} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        end = time.monotonic() + 15
+        while await asyncio.to_thread(_in_flight, exporter.port) < 1:
+            assert time.monotonic() < end
+        seconds, status, log = await asyncio.to_thread(exporter.stop, number)
+        answered = await reader.read()
+        writer.close()
+    assert answered.startswith(b"HTTP/1.1 503")
+    assert answered.endswith(b"the exporter is stopping\n")
+    assert status == 0
+    # One second on a quiet machine.
+    assert seconds < 2
+    assert "Traceback" not in log
+    assert log.splitlines()[-1].endswith("msg=stopped")
+
+
+def test_a_client_that_does_not_read_does_not_keep_it_from_ending(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    with (
+        child("--config.file", str(_file(tmp_path, simulator)), env=ENV) as exporter,
+        socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as deaf,
+    ):
+        deaf.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                deaf.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        assert request(exporter.port, "/-/healthy").status == 200
+        seconds, status, _ = exporter.stop()
+    assert status == 0
+    assert seconds < 4
+
+
+def test_the_start_says_where_it_listens(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with child("--config.file", str(_file(tmp_path, simulator)), env=ENV) as exporter:
+        _, _, log = exporter.stop()
+    address = f"127.0.0.1:{exporter.port}"
+    lines = [line for line in log.splitlines() if "msg=listening" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith(
+        f"level=info component=web.server msg=listening address={address} url=http://{address}/"
+    )
+
+
+def test_it_listens_on_several_addresses(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url), listen=("127.0.0.1:0", "127.0.0.2:0")) as exporter:
+        assert exporter.get("/-/healthy").status == 200
+        assert len(exporter.server.servers) == 2
+
+
+def test_a_port_in_use_is_one_line_with_the_remedy(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        file = _file(tmp_path, simulator)
+        process = run_cli("serve", "--web.listen-address", address, "--config.file", str(file), env=ENV)
+        _, log = process.communicate(timeout=20)
+    expected = (
+        f"openai-exporter: cannot listen on {address}: the port is in use; "
+        "stop what listens there or give another --web.listen-address\n"
+    )
+    assert process.returncode == 1
+    assert log.splitlines(keepends=True)[-1] == expected
+    assert "Traceback" not in log
+
+
+def test_a_head_that_is_too_long_is_refused(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        reply = exporter.get("/-/healthy", X_Filler="x" * (MAX_HEAD_BYTES + 1))
+        assert reply.status == 431
+        with socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as endless:
+            endless.sendall(b"GET / HTTP/1.1\r\nX-Filler: " + b"x" * (2 * MAX_HEAD_BYTES))
+            assert endless.recv(1000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_what_is_no_http_gets_400(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        with socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as client:
+            client.sendall(b"\x16\x03\x01\x02\x00nonsense\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert exporter.get("/-/healthy").status == 200
+
+
+def test_an_upgrade_is_ignored(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        reply = exporter.get("/-/healthy", Connection="Upgrade", Upgrade="websocket")
+        assert reply.status == 200
+
+
+def test_zero_configuration_needs_a_key_and_says_which(tmp_path: Path) -> None:
+    process = run_cli("serve", "--web.listen-address", f"127.0.0.1:{free_port()}")
+    _, log = process.communicate(timeout=20)
+    last = log.splitlines()[-1]
+    assert process.returncode == 1
+    assert last.startswith(
+        "openai-exporter: environment: no configuration file and no key: set OPENAI_API_KEY"
+    )
+
+
+def test_zero_configuration_probes_and_reads(simulator: SimulatorControl) -> None:
+    env = {
+        "OPENAI_API_KEY": "sk-test-0123456789abcdef",
+        "OPENAI_ADMIN_KEY": "sk-admin-0123456789abcdef",
+        "OPENAI_BASE_URL": simulator.api_url,
+    }
+    with child(env=env) as exporter:
+        found = request(exporter.port, "/sd").json()
+        assert {"/probe", "/usage", "/metrics"} == {each["labels"]["__metrics_path__"] for each in found}
+        reply = request(exporter.port, f"/probe?target=openai&module=chat_stream&model={MODEL}")
+        assert "probe_success 1" in reply.text.splitlines()
+        exporter.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux' /proc")
+def test_a_start_takes_little_time_and_memory(tmp_path: Path, simulator: SimulatorControl) -> None:
+    """CPU seconds rather than time on the clock, which other processes of the machine would spoil."""
+    with child("--config.file", str(_file(tmp_path, simulator)), env=ENV) as exporter:
+        proc = Path(f"/proc/{exporter.process.pid}")
+        ticks = proc.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
+        cpu = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        for _ in range(20):
+            request(exporter.port, f"/probe?target=sim&module=chat&model={MODEL}")
+        resident = int(re.findall(r"VmRSS:\s+(\d+) kB", proc.joinpath("status").read_text())[0])
+        exporter.stop()
+    assert cpu < 0.6
+    assert resident < 90 * 1024
