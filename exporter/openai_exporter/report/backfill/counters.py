@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters of one usage endpoint over time: what `/usage` would have shown. Memory grows with the series only.
+
+A counter is known at the end of each bucket; between two of them it is drawn as rising evenly, as the API
+tells no more. It begins at 0 with the month, and its whole month is shown in the month's last second.
+What the API takes back is left out where it was counted, or is in the corrections.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.report.backfill.falls import Course, course
+from openai_exporter.report.backfill.families import Families
+from openai_exporter.report.backfill.grid import Grid
+from openai_exporter.report.backfill.journal import Journal, Line
+from openai_exporter.report.backfill.plan import WIDTHS, Step
+from openai_exporter.usage.flow import FlowDataset
+from openai_exporter.usage.fold import OTHER, Labels, Rows, accumulate
+from openai_exporter.usage.project import Projection
+from openai_exporter.usage.window import month_start
+
+Key = tuple[int, str]
+"""Column (beyond the last one: the corrections of a column), and the series as its lines begin."""
+
+
+class Counters:
+    """Writes the counters of one endpoint.
+
+    Args:
+        flow: the live dataset, which is not read: its labels, columns and series limit are those of `/usage`.
+    """
+
+    def __init__(self, flow: FlowDataset, families: Families, grid: Grid) -> None:
+        self._columns = flow.operation.columns
+        self._flow = flow
+        self._families = families
+        self._grid = grid
+        self._totals: dict[Key, int] = {}
+        self._places: dict[Labels, tuple[str, ...]] = {}
+        self._kept: set[Labels] | None = None
+        self._changed: dict[Key, Course] = {}
+
+    def write(self, journal: Journal, steps: Iterable[Step]) -> None:
+        """Write everything, month by month."""
+        steps = tuple(steps)
+        largest, fallen = self._survey(journal, steps)
+        courses = self._courses(journal, steps, largest, fallen)
+        for month, slots in _months(journal, steps):
+            self._roll(month)
+            self._kept = largest.get(month)
+            self._changed = courses.get(month, {})
+            for start, end, lines in slots:
+                self._slot(start, end, lines)
+
+    def _survey(self, journal: Journal, steps: tuple[Step, ...]) -> tuple[dict[int, set[Labels]], set[int]]:
+        """The series that keep their labels in months that have more than the limit; months with negative rows."""
+        found: dict[int, set[Labels]] = {}
+        fallen: set[int] = set()
+        for month, slots in _months(journal, steps):
+            rows: Rows = {}
+            for _, _, lines in slots:
+                for _, labels, values in lines:
+                    accumulate(rows, tuple(labels), tuple(values))
+                    if min(values) < 0:
+                        fallen.add(month)
+            if len(rows) > self._flow.fold.limit:
+                self._flow.fold.restart()
+                self._flow.fold.apply((rows,), ())
+                found[month] = set(rows)
+        return found, fallen
+
+    def _courses(
+        self, journal: Journal, steps: tuple[Step, ...], largest: dict[int, set[Labels]], fallen: set[int]
+    ) -> dict[int, dict[Key, Course]]:
+        """How the series go that have a negative bucket; there are few, if any."""
+        found: dict[int, dict[Key, Course]] = {}
+        for month, slots in _months(journal, steps):
+            if month in fallen:
+                self._kept = largest.get(month)
+                changes: dict[Key, dict[int, int]] = {}
+                for start, _, lines in slots:
+                    for key, change in self._changes(lines).items():
+                        changes.setdefault(key, {})[start] = change
+                negative = {key: each for key, each in changes.items() if min(each.values()) < 0}
+                found[month] = {key: course(each) for key, each in negative.items()}
+        return found
+
+    def _roll(self, month: int) -> None:
+        """What was in use shows 0; the rest is forgotten."""
+        self._totals = {key: 0 for key, value in self._totals.items() if value}
+        if self._grid.start <= month <= self._grid.end:
+            self._sample(month)
+
+    def _slot(self, start: int, end: int, lines: Iterable[Line]) -> None:
+        rises = self._rises(start, lines)
+        for key in rises:
+            if key not in self._totals:
+                self._totals[key] = 0
+                if start >= self._grid.start:
+                    self._one(key, 0, start)
+        last = month_start(end) == end
+        for moment in self._grid.after(start, end - 1 if last else end):
+            self._between(rises, moment - start, end - start, moment)
+        for key, rise in rises.items():
+            self._totals[key] += rise
+        if last and self._grid.start < end <= self._grid.end + 1:
+            self._sample(end - 1)
+
+    def _rises(self, start: int, lines: Iterable[Line]) -> dict[Key, int]:
+        found = {key: change for key, change in self._changes(lines).items() if key not in self._changed}
+        for key, way in self._changed.items():
+            found[key] = way.rises.get(start, 0)
+            if way.taken is not None and way.taken[0] == start:
+                correction = self._correction(key[0])
+                found[correction] = found.get(correction, 0) + way.taken[1]
+        return {key: rise for key, rise in found.items() if rise}
+
+    def _correction(self, column: int) -> Key:
+        values = (self._flow.name, self._columns[column].name)
+        return column + len(self._columns), self._families.series(metrics.CORRECTIONS, values)
+
+    def _changes(self, lines: Iterable[Line]) -> dict[Key, int]:
+        found: dict[Key, int] = {}
+        for _, listed, values in lines:
+            labels: Labels = tuple(listed)
+            if self._kept is not None and labels not in self._kept:
+                labels = (OTHER,) * len(labels)
+            places = self._places.get(labels)
+            if places is None:
+                places = self._places[labels] = tuple(self._series(labels))
+            for column, (series, value) in enumerate(zip(places, values, strict=True)):
+                if value:
+                    key = (column, series)
+                    found[key] = found.get(key, 0) + value
+        return found
+
+    def _series(self, labels: Labels) -> Iterator[str]:
+        flow = self._flow
+        row = (labels, (0,) * len(self._columns))
+        projection = Projection([row], flow.group_by, flow.name, lambda: None)
+        for index, column in enumerate(self._columns):
+            [(values, _)] = projection.samples(index, column)
+            yield self._families.series(column.metric, values)
+
+    def _between(self, rises: dict[Key, int], passed: int, width: int, moment: int) -> None:
+        for key, total in self._totals.items():
+            rise = rises.get(key)
+            self._one(key, total + rise * passed // width if rise else total, moment)
+
+    def _sample(self, moment: int) -> None:
+        for key, total in self._totals.items():
+            self._one(key, total, moment)
+
+    def _one(self, key: Key, total: int, moment: int) -> None:
+        corrects, place = divmod(key[0], len(self._columns))
+        column = self._columns[place]
+        value = total if column.unit == 1 else total / column.unit
+        self._families.write(metrics.CORRECTIONS if corrects else column.metric, key[1], value, moment)
+
+
+def _slots(journal: Journal, steps: tuple[Step, ...]) -> Iterator[tuple[int, int, Iterable[Line]]]:
+    """Start, end and rows of all buckets, also of those without usage, in the order of time."""
+    for step in steps:
+        width = WIDTHS[step.part.width]
+        moment = step.part.start
+        for start, lines in journal.buckets(step.name):
+            yield from ((at, at + width, ()) for at in range(moment, start, width))
+            yield start, start + width, lines
+            moment = start + width
+        yield from ((at, at + width, ()) for at in range(moment, step.end, width))
+
+
+def _months(
+    journal: Journal, steps: tuple[Step, ...]
+) -> Iterator[tuple[int, Iterator[tuple[int, int, Iterable[Line]]]]]:
+    """The buckets by month."""
+    return groupby(_slots(journal, steps), key=lambda slot: month_start(slot[0]))

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The times at which samples are written. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Multiples of `step` seconds from `start` to `end`, and `end` itself; Unix seconds."""
+
+    start: int
+    end: int
+    step: int
+
+    def after(self, low: int, high: int) -> Iterator[int]:
+        """Times in (low, high]: for what is known at the end of a bucket."""
+        yield from self._times(low + 1, high)
+
+    def from_on(self, low: int, high: int) -> Iterator[int]:
+        """Times in [low, high), with the very end: for what is known during a day."""
+        yield from self._times(low, high - 1)
+
+    def _times(self, first: int, last: int) -> Iterator[int]:
+        first, last = max(first, self.start), min(last, self.end)
+        begin = -(-first // self.step) * self.step
+        moment = begin - self.step
+        for moment in range(begin, last + 1, self.step):
+            yield moment
+        if last == self.end >= first and moment != last:
+            yield last

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Usage and costs per day and group, read from the API; reports are sums over it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from openai_exporter.config.organization import GROUPABLE, Organization
+from openai_exporter.errors import UpstreamError
+from openai_exporter.report.costrow import CostRow
+from openai_exporter.report.figures import COUNTS, Figures, Tally
+from openai_exporter.report.source import Source, TakeCosts, TakeUsage
+from openai_exporter.usage.fold import Labels, Values
+from openai_exporter.usage.operations import OPERATIONS
+from openai_exporter.usage.window import Range, day_start
+
+By = Literal["model", "project", "key", "user", "line_item"]
+DIMENSIONS: dict[By, str] = {
+    "model": "model",
+    "project": "project_id",
+    "key": "api_key_id",
+    "user": "user_id",
+    "line_item": "line_item",
+}
+_PRICED_BY = ("model", "batch", "service_tier")
+_DAYS = 31
+_COST_DAYS = 180
+UNTOLD = ""
+"""The group of what the API attributes to none."""
+
+Cells = dict[tuple[int, str], Tally]
+
+
+@dataclass(slots=True)
+class Book:
+    """Figures per day and group.
+
+    Attributes:
+        by: what the groups are.
+        cells: by the start of the day and the group's id; costs of models are under their line item.
+        billed: whether costs are in it.
+        models: names that usage has; a line item `<model>, <what>` of these belongs to the model.
+        skipped: costs in other currencies, rows by currency: they are in no sum.
+        notes: what a reader should know.
+    """
+
+    by: By
+    cells: Cells = field(default_factory=dict)
+    billed: bool = False
+    models: set[str] = field(default_factory=set)
+    skipped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def groups(self, start: int, end: int) -> dict[str, Figures]:
+        """Figures of each group in [start, end)."""
+        found: dict[str, Tally] = {}
+        for (_, id), tally in self._within(start, end):
+            found.setdefault(self._group(id), Tally()).add(tally)
+        return {id: Figures.of(tally, billed=self.billed) for id, tally in found.items()}
+
+    def total(self, start: int, end: int) -> Figures:
+        """Figures of everything in [start, end)."""
+        found = Tally()
+        for _, tally in self._within(start, end):
+            found.add(tally)
+        return Figures.of(found, billed=self.billed)
+
+    def _within(self, start: int, end: int) -> Iterator[tuple[tuple[int, str], Tally]]:
+        return (cell for cell in self.cells.items() if start <= cell[0][0] < end)
+
+    def _group(self, id: str) -> str:
+        if self.by != "model":
+            return id
+        model = id.rpartition(", ")[0]
+        return model if model in self.models else id
+
+
+def read_usage(book: Book, source: Source, organization: Organization, start: int, end: int | None) -> None:
+    """Add the usage of all configured endpoints.
+
+    Raises:
+        UpstreamError: one of them could not be read.
+    """
+    for name, _ in organization.usage.items():
+        if name not in OPERATIONS:
+            continue
+        wanted = dict.fromkeys((DIMENSIONS[book.by], *_PRICED_BY))
+        group_by = tuple(each for each in wanted if each in GROUPABLE[name])
+        cells: Cells = {}
+        part = Range(start, end, "1d", _DAYS)
+        source.usage(name, group_by, part, _usage_taker(book, cells, name, group_by))
+        _merge(book, cells)
+
+
+def read_costs(book: Book, source: Source, organization: Organization, start: int, end: int | None) -> None:
+    """Add the costs, unless the configuration reads none or the API does not group them so.
+
+    Raises:
+        UpstreamError: they could not be read.
+    """
+    if organization.costs is None:
+        book.notes.append("The configuration reads no costs; amounts are list prices of the usage.")
+        return
+    dimension = "line_item" if book.by == "model" else DIMENSIONS[book.by]
+    cells: Cells = {}
+    try:
+        source.costs((dimension,), Range(start, end, "1d", _COST_DAYS), _cost_taker(book, cells))
+    except UpstreamError as error:
+        if error.status != 400 or book.by not in ("key", "user"):
+            raise
+        book.notes.append(f"The API does not tell costs by {book.by}; amounts are list prices of the usage.")
+        return
+    _merge(book, cells)
+    book.billed = True
+    for currency, rows in book.skipped.items():
+        book.notes.append(f"{rows} rows of costs in {currency} are in no sum.")
+
+
+def _usage_taker(book: Book, cells: Cells, name: str, group_by: tuple[str, ...]) -> Callable[[], TakeUsage]:
+    columns = [(index, each.name) for index, each in enumerate(OPERATIONS[name].columns)]
+    price = next((index for index, each in columns if each == "estimated_cost_usd"), None)
+    counted = [(index, each) for index, each in columns if each in COUNTS]
+    dimension = DIMENSIONS[book.by]
+    place = group_by.index(dimension) if dimension in group_by else None
+    model = group_by.index("model") if "model" in group_by else None
+
+    def take(start: int, labels: Labels, values: Values) -> None:
+        id = UNTOLD if place is None else labels[place]
+        tally = cells.setdefault((day_start(start), id), Tally())
+        counts = {each: values[index] for index, each in counted if values[index]}
+        tally.add(Tally(pico=0 if price is None else values[price], counts=counts))
+        if model is not None and labels[model]:
+            book.models.add(labels[model])
+
+    def begin() -> TakeUsage:
+        cells.clear()
+        return take
+
+    return begin
+
+
+def _cost_taker(book: Book, cells: Cells) -> Callable[[], TakeCosts]:
+    def take(start: int, row: CostRow) -> None:
+        if row.usd is None:
+            book.skipped[row.currency] = book.skipped.get(row.currency, 0) + 1
+            return
+        tally = cells.setdefault((day_start(start), row.labels[0]), Tally(Decimal(0)))
+        tally.usd += row.usd
+
+    def begin() -> TakeCosts:
+        cells.clear()
+        book.skipped.clear()
+        return take
+
+    return begin
+
+
+def _merge(book: Book, cells: Cells) -> None:
+    for key, tally in cells.items():
+        book.cells.setdefault(key, Tally()).add(tally)

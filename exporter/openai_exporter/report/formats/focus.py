@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Billed costs in the columns of FOCUS (FinOps Open Cost and Usage Specification 1.1), one row per charge and day.
+
+The API tells no discounts and no contract: all four costs are what is billed. Columns that FOCUS leaves to
+the provider and that the API does not tell are empty.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from openai_exporter.config.organization import Organization
+from openai_exporter.errors import StartError, UpstreamError
+from openai_exporter.report.costrow import CostRow
+from openai_exporter.report.formats.sheet import Cell, table
+from openai_exporter.report.moments import iso
+from openai_exporter.report.period import Period
+from openai_exporter.report.source import Source, TakeCosts
+from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
+
+HEAD = (
+    "BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "BillingCurrency",
+    "BillingAccountId", "BillingAccountName", "BillingPeriodStart", "BillingPeriodEnd",
+    "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription",
+    "ChargeFrequency", "ConsumedQuantity", "ConsumedUnit", "PricingQuantity", "PricingUnit",
+    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceCategory", "ServiceName",
+    "SubAccountId", "SubAccountName", "SkuId",
+)  # fmt: skip
+_GROUP_BY = ("project_id", "line_item")
+_OPENAI = "OpenAI"
+_MOST_DAYS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One billed amount of a day."""
+
+    day: int
+    project_id: str
+    line_item: str
+    row: CostRow
+
+
+def charges(source: Source, period: Period, now: float) -> list[Charge]:
+    """Every billed amount of a period.
+
+    Raises:
+        UpstreamError: costs could not be read.
+    """
+    found: list[Charge] = []
+
+    def take(start: int, row: CostRow) -> None:
+        if period.start <= start < period.end:
+            project_id, line_item = row.labels
+            found.append(Charge(start, project_id, line_item, row))
+
+    def begin() -> TakeCosts:
+        found.clear()
+        return take
+
+    end = period.end if period.end <= now else None
+    source.costs(_GROUP_BY, Range(period.start, end, "1d", _MOST_DAYS), begin)
+    return found
+
+
+def names_of(source: Source, organization: Organization) -> dict[str, str]:
+    """Names of the projects by id; empty where names are not to be read, or cannot be."""
+    if not organization.names:
+        return {}
+    try:
+        return {each.id: each.name for each in source.directory().projects.values()}
+    except UpstreamError:
+        return {}
+
+
+def render(organization: Organization, found: Iterable[Charge], names: Mapping[str, str]) -> str:
+    """The charges as comma-separated values.
+
+    Raises:
+        StartError: an amount is in another currency, whose column would be wrong.
+    """
+    return table(HEAD, _rows(organization.name, found, names))
+
+
+def _rows(organization: str, found: Iterable[Charge], names: Mapping[str, str]) -> Iterator[dict[str, Cell]]:
+    for each in found:
+        usd = each.row.usd
+        if usd is None:
+            raise StartError(f"costs have an amount in {each.row.currency}; only usd can be reported")
+        yield {
+            **dict.fromkeys(("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"), usd),
+            **_times(each.day),
+            **_kind(each, usd),
+            "BillingCurrency": "USD",
+            "BillingAccountId": organization,
+            "BillingAccountName": organization,
+            **dict.fromkeys(("ProviderName", "PublisherName", "InvoiceIssuerName"), _OPENAI),
+            "ServiceCategory": "AI and Machine Learning",
+            "ServiceName": "OpenAI API",
+            "SubAccountId": each.project_id,
+            "SubAccountName": names.get(each.project_id, ""),
+        }
+
+
+def _times(day: int) -> dict[str, Cell]:
+    return {
+        "BillingPeriodStart": iso(month_start(day)),
+        "BillingPeriodEnd": iso(next_month_start(day)),
+        "ChargePeriodStart": iso(day),
+        "ChargePeriodEnd": iso(day + DAY),
+    }
+
+
+def _kind(each: Charge, usd: Decimal) -> dict[str, Cell]:
+    credit = usd < 0
+    quantity = None if credit else each.row.quantity
+    return {
+        "ChargeCategory": "Credit" if credit else "Usage",
+        "ChargeDescription": each.line_item,
+        "ChargeFrequency": "One-Time" if credit else "Usage-Based",
+        "ConsumedQuantity": quantity,
+        "ConsumedUnit": "" if quantity is None else each.row.unit,
+        "PricingQuantity": quantity,
+        "PricingUnit": "" if quantity is None else each.row.unit,
+        "SkuId": each.line_item,
+    }

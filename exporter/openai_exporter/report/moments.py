@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dates that people write, as Unix seconds (UTC); what cannot be meant is refused with what is allowed."""
+
+import re
+from datetime import UTC, date, datetime
+
+from openai_exporter.errors import ExporterError
+from openai_exporter.usage.window import DAY
+
+FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+"""No API key is older; an earlier date is a slip."""
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class PeriodError(ExporterError):
+    """A date or period that cannot be used; the message says what is allowed."""
+
+
+def day(text: str, name: str, now: float) -> int:
+    """The start of a day written `2026-11-21`, not after today and not before 2020.
+
+    Raises:
+        PeriodError: names the option and the value.
+    """
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        found = int(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp())
+    except ValueError:
+        raise PeriodError(f"{name}: {text!r} is not a date such as 2026-11-21") from None
+    if found > now:
+        raise PeriodError(f"{name}: {text} is in the future; today is {shown(now)} (UTC)")
+    if found < FIRST:
+        raise PeriodError(f"{name}: {text} is before {shown(FIRST)}; there is no usage that old")
+    return found
+
+
+def days(first: str, last: str, names: tuple[str, str], now: float) -> tuple[int, int]:
+    """From the start of the first day to the end of the last.
+
+    Raises:
+        PeriodError: a date is wrong, or the first is after the last.
+    """
+    start, end = day(first, names[0], now), day(last, names[1], now)
+    if start > end:
+        raise PeriodError(f"{names[0]}: {first} is after {names[1]} {last}; swap them")
+    return start, end + DAY
+
+
+def shown(moment: float) -> str:
+    """The day of a moment as `2026-11-21`."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+
+
+def iso(moment: float) -> str:
+    """A moment as `2026-11-21T09:30:00Z`."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report: groups, totals, days, movers, forecast and budgets of a period. Plain data and how it is made."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from openai_exporter.config import Config
+from openai_exporter.config.organization import Organization
+from openai_exporter.errors import UpstreamError
+from openai_exporter.report.book import UNTOLD, Book, By, read_costs, read_usage
+from openai_exporter.report.figures import Figures, Tally, change
+from openai_exporter.report.forecast import EARLIEST, Forecast, forecast
+from openai_exporter.report.period import Period
+from openai_exporter.report.source import Source
+from openai_exporter.usage import budgets
+from openai_exporter.usage.datasets import Datasets
+from openai_exporter.usage.directory import Directory
+from openai_exporter.usage.summary import BudgetState
+from openai_exporter.usage.wanted import budgets_of
+from openai_exporter.usage.window import DAY, day_start, month_start
+
+_MOVERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One group: in the period, and in the time before that it is compared with."""
+
+    id: str
+    name: str
+    now: Figures
+    before: Figures
+
+    @property
+    def difference(self) -> Decimal:
+        """USD more than before."""
+        return self.now.money - self.before.money
+
+    @property
+    def change(self) -> float | None:
+        """How much more it cost than before, as a ratio."""
+        return change(self.now.money, self.before.money)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that is shown.
+
+    Attributes:
+        parts: the groups, those that cost most first; they add up to `total`.
+        days: (start of the day, figures) of the period, those without usage included.
+        movers: the groups whose cost changed most.
+        forecast: None when the period has nothing of the running month, or costs are not read.
+        budgets: of the running day or month.
+        notes: sentences that a reader should know.
+    """
+
+    organization: str
+    by: By
+    period: Period
+    as_of: float
+    parts: tuple[Part, ...]
+    total: Part
+    days: tuple[tuple[int, Figures], ...]
+    movers: tuple[Part, ...]
+    forecast: Forecast | None
+    budgets: tuple[BudgetState, ...]
+    notes: tuple[str, ...]
+
+
+def gathered(
+    source: Source, config: Config, organization: Organization, period: Period, by: By, now: float
+) -> Report:
+    """Read what a report needs, and make it.
+
+    Args:
+        now: the API's time.
+
+    Raises:
+        UpstreamError: usage or costs could not be read.
+    """
+    book = Book(by)
+    current = period.end > month_start(now)
+    earliest = min(month_start(now), day_start(now) - EARLIEST) if current else period.before_start
+    read_usage(book, source, organization, period.before_start, _until(period.end, now))
+    end = None if current else period.end
+    read_costs(book, source, organization, min(period.before_start, earliest), end)
+    names = _names(source, organization, book)
+    spending = _budgets(source, config, organization)
+    return made(book, organization.name, period, now, names, spending)
+
+
+def made(
+    book: Book,
+    organization: str,
+    period: Period,
+    now: float,
+    names: dict[str, str],
+    spending: tuple[BudgetState, ...],
+) -> Report:
+    """A report of what a book has; `names` are by id."""
+    parts = _parts(book, period, names)
+    total = Part(
+        "", "Total", book.total(period.start, period.end), book.total(period.before_start, period.before_end)
+    )
+    days = range(period.start, period.end, DAY)
+    moved = sorted((each for each in parts if each.difference), key=lambda each: -abs(each.difference))
+    known = book.billed and period.end > month_start(now)
+    return Report(
+        organization,
+        book.by,
+        period,
+        now,
+        parts,
+        total,
+        tuple((day, book.total(day, day + DAY)) for day in days),
+        tuple(moved[:_MOVERS]),
+        forecast(lambda start, end: book.total(start, end).money, now) if known else None,
+        spending,
+        (*book.notes, *_notes(book, period, now)),
+    )
+
+
+def _until(end: int, now: float) -> int | None:
+    return None if end > now else end
+
+
+def _parts(book: Book, period: Period, names: dict[str, str]) -> tuple[Part, ...]:
+    none = Figures.of(Tally(), billed=book.billed)
+    after = book.groups(period.start, period.end)
+    before = book.groups(period.before_start, period.before_end)
+    parts = [
+        Part(id, _name(id, names), after.get(id, none), before.get(id, none))
+        for id in dict.fromkeys((*after, *before))
+    ]
+    return tuple(sorted(parts, key=lambda each: (-each.now.money, -each.before.money, each.id)))
+
+
+def _name(id: str, names: dict[str, str]) -> str:
+    return "(not attributed)" if id == UNTOLD else names.get(id) or id
+
+
+def _names(source: Source, organization: Organization, book: Book) -> dict[str, str]:
+    if book.by not in ("project", "key", "user") or not organization.names:
+        return {}
+    try:
+        found: Directory = source.directory()
+    except UpstreamError as error:
+        book.notes.append(f"Names could not be read, so ids stand for them: {error}")
+        return {}
+    records = {"project": found.projects, "key": found.keys, "user": found.users}[book.by]
+    return {id: record.name for id, record in records.items()}  # type: ignore[attr-defined]
+
+
+def _budgets(source: Source, config: Config, organization: Organization) -> tuple[BudgetState, ...]:
+    configured = budgets_of(config, organization)
+    if not configured:
+        return ()
+    datasets = Datasets.of(config, organization, source.context)
+    priced = [each for each in datasets.flows if each.operation.pricing]
+    costs = datasets.costs
+    for each in (*priced, *([costs] if costs else [])):
+        source.patiently(lambda each=each: each.read(source.calls, seen=True))  # type: ignore[misc]
+    return tuple(budgets.states(configured, organization, costs.bill if costs else None, priced))
+
+
+def _notes(book: Book, period: Period, now: float) -> list[str]:
+    notes = []
+    if period.end > now:
+        notes.append("Today is not over, and is compared with whole days.")
+    if book.billed and period.end > day_start(now) - DAY:
+        notes.append("Costs of the last two days are still arriving.")
+    unpriced = book.total(period.start, period.end).count("unpriced_tokens")
+    if unpriced:
+        notes.append(f"{unpriced} tokens are of models without a list price.")
+    return notes

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports against the books and the live page: whole, interrupted, refused."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.metrics import CATALOGUE
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage
+from tests.exporter.report.openmetrics import Samples, at, families, samples
+from tests.exporter.usage.scraping import Now, Scrape, scrape, service
+from tests.stack.programs import environment, wait_for
+
+FROM = "2026-09-20"
+END = unix(NOW)
+TARGET = ("organization", "job")
+
+
+@pytest.fixture(scope="module")
+def imported(shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("import") / "history.om"
+    done(run(shared_simulator, "backfill", "--from", FROM, "-o", str(output), "--step", "1h"))
+    return output
+
+
+@pytest.fixture(scope="module")
+def history(imported: Path) -> Samples:
+    return samples(imported, *TARGET)
+
+
+def test_families_do_not_interleave_and_the_file_ends(imported: Path) -> None:
+    found = families(imported)
+
+    assert len(set(found)) == len(found)
+    assert found == [
+        name.removesuffix("_total") for name in CATALOGUE if name.removesuffix("_total") in found
+    ]
+    assert imported.read_text().endswith("\n# EOF\n")
+
+
+def test_times_of_a_series_rise_and_lie_in_the_period(history: Samples) -> None:
+    for series, found in history.items():
+        moments = [moment for moment, _ in found]
+        assert moments == sorted(set(moments)), series
+        assert unix(FROM) <= moments[0] <= moments[-1] == END or moments[-1] < END
+
+
+def test_counters_fall_only_in_the_first_second_of_a_month(history: Samples) -> None:
+    resets = {unix("2026-10-01"), unix("2026-11-01")}
+    fallen = set()
+    for (name, _), found in history.items():
+        if name.endswith("_total"):
+            for (_, before), (moment, after) in pairwise(found):
+                if after < before:
+                    assert after == 0
+                    fallen.add(moment)
+    assert resets == fallen
+
+
+@pytest.mark.parametrize(
+    ("metric", "field"),
+    [
+        ("openai_usage_requests_total", "num_model_requests"),
+        ("openai_usage_input_tokens_total", "input_tokens"),
+        ("openai_usage_input_cached_tokens_total", "input_cached_tokens"),
+        ("openai_usage_output_tokens_total", "output_tokens"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("start", "end", "shown_at"),
+    [
+        pytest.param("2026-09-01", "2026-10-01", "2026-09-30T23:59:59Z", id="whole month"),
+        pytest.param("2026-10-01", "2026-11-01", "2026-10-31T23:59:59Z", id="month with corrections"),
+        pytest.param("2026-10-01", "2026-10-07", "2026-10-07", id="end of a coarse day"),
+        pytest.param("2026-11-01", "2026-11-14T15:00:00Z", "2026-11-14T15:00:00Z", id="end of a fine hour"),
+        pytest.param("2026-11-01", NOW, NOW, id="end"),
+    ],
+)
+def test_totals_equal_the_books(
+    simulator: SimulatorControl,
+    history: Samples,
+    metric: str,
+    field: str,
+    start: str,
+    end: str,
+    shown_at: str,
+) -> None:
+    expected = total(usage(simulator, unix(start), unix(end)), field)
+
+    column = metric.removeprefix("openai_usage_").removesuffix("_total")
+    taken = at(history, metrics.CORRECTIONS.name, unix(shown_at), ("field", column))
+    assert expected > 0
+    assert expected == at(history, metric, unix(shown_at)) - taken
+
+
+def test_costs_equal_the_books(simulator: SimulatorControl, history: Samples) -> None:
+    october = spent(bill(simulator, unix("2026-10-01"), unix("2026-11-01")))[""]
+    november = spent(bill(simulator, unix("2026-11-01"), unix("2026-11-20")))[""]
+
+    assert float(october) == at(history, metrics.COSTS_PREVIOUS_MONTH.name, END)
+    assert float(october) == pytest.approx(at(history, metrics.COSTS_PREVIOUS_MONTH.name, unix("2026-11-01")))
+    assert float(november) == pytest.approx(at(history, metrics.COSTS_MONTH.name, END), rel=1e-12)
+    assert 0 == at(history, metrics.COSTS_MONTH.name, unix("2026-11-01"))
+
+
+async def test_the_last_samples_are_what_the_live_page_shows(
+    simulator: SimulatorControl, history: Samples
+) -> None:
+    live = service(simulator.api_url, Now(END))
+    try:
+        page: Scrape = scrape(await live.page())
+    finally:
+        await live.close()
+
+    last = {series: found[-1][1] for series, found in history.items() if found[-1][0] == END}
+    names = {name for name, _ in last}
+    expected = {series: value for series, value in page.items() if series[0] in names and value}
+    assert len(expected) > 100
+    assert expected.keys() == {series for series, value in last.items() if value}
+    for series, value in expected.items():
+        assert value == pytest.approx(last[series], rel=1e-9 if "cost" in series[0] else 0), series
+
+
+def test_a_new_series_begins_at_zero(history: Samples) -> None:
+    first = [found[0] for (name, _), found in history.items() if name.endswith("_total")]
+
+    begun_later = [value for moment, value in first if moment > unix(FROM)]
+    assert begun_later
+    assert {0.0} == set(begun_later)
+
+
+def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
+    simulator: SimulatorControl, imported: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "history.om"
+    arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", "1h", "--max-calls", "4")
+    before = len(simulator.journal_since())
+    result = run(simulator, *arguments)
+
+    assert 1 == result.exit_code
+    assert "stopped after 4 API calls" in result.stderr
+    assert "run the same command again to go on" in result.stderr
+    assert 4 == len(simulator.journal_since()) - before
+    assert not output.exists()
+    tries = 1
+    while run(simulator, *arguments).exit_code:
+        tries += 1
+        assert tries < 20
+    assert tries > 1
+    assert imported.read_bytes() == output.read_bytes()
+    assert [output] == list(tmp_path.iterdir())
+
+
+def test_a_killed_import_goes_on_to_the_same_file(
+    simulator: SimulatorControl, imported: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "history.om"
+    arguments = ["backfill", "--from", FROM, "-o", str(output), "--step", "1h"]
+    env = environment(OPENAI_ADMIN_KEY=ADMIN_KEY, OPENAI_BASE_URL=simulator.api_url)
+    simulator.fault("latency", path="/v1/organization/*", delay_seconds=0.4)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "openai_exporter", *arguments],
+        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        parts = tmp_path / "history.om.parts"
+        wait_for(lambda: len(list(parts.glob("*.jsonl"))) > 1, 30, "some queries are read")
+    finally:
+        child.kill()
+        child.wait()
+    simulator.clear()
+    assert not output.exists()
+
+    result = run(simulator, *arguments)
+    done(result)
+    assert "more were made before" in result.stderr
+    assert imported.read_bytes() == output.read_bytes()
+
+
+def test_a_passing_failure_is_tried_again(
+    simulator: SimulatorControl, imported: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "history.om"
+    simulator.fault(
+        "status", path="/v1/organization/usage/embeddings", status=429, retry_after=0.1, seconds=0.5
+    )
+    result = run(simulator, "backfill", "--from", FROM, "-o", str(output), "--step", "1h")
+
+    done(result)
+    assert "trying again in" in result.stderr
+    assert imported.read_bytes() == output.read_bytes()
+
+
+def test_a_journal_of_other_options_is_refused_until_it_is_thrown_away(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    output = tmp_path / "history.om"
+    arguments = ("backfill", "--from", "2026-11-18", "-o", str(output))
+    run(simulator, *arguments, "--max-calls", "2")
+    other = run(simulator, *arguments, "--step", "5m")
+
+    assert 1 == other.exit_code
+    assert "belongs to an import with other options" in other.stderr
+    done(run(simulator, *arguments, "--step", "5m", "--no-resume"))
+    moments = {moment for found in samples(output).values() for moment, _ in found}
+    assert set(range(unix("2026-11-18"), END + 1, 300)) == moments
+
+
+def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -> None:
+    output = tmp_path / "my history.om"
+    said = done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output)))
+
+    assert (
+        f"promtool tsdb create-blocks-from openmetrics --max-block-duration=162h '{output}' '{output}.blocks'"
+        in said
+    )
+    assert "Wait 3 hours" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--from", "2026-11-10", "--to", "2026-11-09"),
+            "--from: 2026-11-10 is after --to 2026-11-09; swap them",
+        ),
+        (("--from", "2026-12-01"), "--from: 2026-12-01 is in the future; today is 2026-11-19 (UTC)"),
+        (("--from", "soon"), "--from: 'soon' is not a date such as 2026-11-21"),
+        (
+            ("--from", "2026-11-18", "-o", "/nonexistent/x.om"),
+            "/nonexistent/x.om: cannot be written: No such file",
+        ),
+        (("--from", "2026-11-18", "-o", "/tmp"), "/tmp: cannot be written: Is a directory"),
+        (("--from", "2026-11-18", "--organization", "x"), "unknown organization 'x'"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_remedy(
+    simulator: SimulatorControl, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(simulator, "backfill", "-o", str(tmp_path / "x.om"), *arguments)
+
+    assert 1 == result.exit_code
+    assert message in result.stderr
+    assert 1 == len(result.stderr.splitlines())
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--step", "7m"), "must be 1m or longer and divide a day"),
+        (("--label", "model=x"), "'model' is a label that the series have themselves"),
+        (("--label", "instance"), "is not NAME=VALUE, such as instance=exporter:9985"),
+    ],
+)
+def test_a_wrong_flag_is_refused(
+    simulator: SimulatorControl, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(simulator, "backfill", "--from", "2026-11-18", "-o", "x.om", *arguments)
+
+    assert 2 == result.exit_code
+    assert message in result.stderr

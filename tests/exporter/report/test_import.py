@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ninety days imported by the real promtool and asked for in a real Prometheus."""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.report.commands import NOW, bill, done, run, spent, total, unix, usage
+from tests.stack.programs import PROMETHEUS, Prometheus, free_port, get, wait_for
+
+PROMTOOL = shutil.which("promtool")
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(not (PROMETHEUS and PROMTOOL), reason="prometheus and promtool are not installed"),
+]
+FROM = "2026-08-22"
+
+
+@contextmanager
+def prometheus(folder: Path, blocks: Path) -> Iterator[Prometheus]:
+    """A Prometheus that has nothing but these blocks."""
+    assert PROMETHEUS is not None
+    config = folder / "prometheus.yml"
+    config.write_text("global: {}\n")
+    address = f"127.0.0.1:{free_port()}"
+    argv = [
+        PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={blocks}",
+        "--storage.tsdb.retention.time=3650d", f"--web.listen-address={address}",
+    ]  # fmt: skip
+    with (folder / "prometheus.log").open("wb") as out:
+        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)
+    try:
+        url = f"http://{address}"
+        wait_for(lambda: get(f"{url}/-/ready")[0] == 200, 60, "Prometheus ready")
+        yield Prometheus(url)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def taken(found: Prometheus, metric: str, moment: int) -> float:
+    """What the API took back in the month so far."""
+    field = metric.removeprefix("openai_usage_").removesuffix("_total")
+    return found.value(f'sum(openai_usage_corrections_total{{field="{field}"}} @ {moment})') or 0
+
+
+def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, tmp_path: Path) -> None:
+    output = tmp_path / "history.om"
+    said = done(run(simulator, "backfill", "--from", FROM, "-o", str(output)))
+    command = shlex.split(next(line for line in said.splitlines() if "promtool" in line))
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+
+    with prometheus(tmp_path, Path(command[-1])) as found:
+        for start, end in (("2026-09-01", "2026-10-01"), ("2026-10-01", "2026-11-01")):
+            first, last = unix(start), unix(end)
+            rows = usage(simulator, first, last)
+            for metric, field in {
+                "openai_usage_requests_total": "num_model_requests",
+                "openai_usage_input_tokens_total": "input_tokens",
+                "openai_usage_output_tokens_total": "output_tokens",
+            }.items():
+                expected = total(rows, field)
+                counted = found.value(f"sum({metric} @ {last - 1})") or 0
+                assert expected == counted - taken(found, metric, last - 1)
+                grown = found.value(f"sum(increase({metric}[{last - first}s] @ {last}))")
+                assert counted == pytest.approx(grown, rel=0.01)
+
+        now = unix(NOW)
+        october = spent(bill(simulator, unix("2026-10-01"), unix("2026-11-01")))[""]
+        november = spent(bill(simulator, unix("2026-11-01"), unix("2026-11-20")), "project_id")
+        assert float(october) == pytest.approx(found.value(f"openai_costs_previous_month_usd @ {now}"))
+        shown = found.query(f"sum by (project_id) (openai_costs_month_to_date_usd @ {now})")
+        assert {id: float(usd) for id, usd in november.items() if usd} == pytest.approx(
+            {
+                each["metric"].get("project_id", ""): float(each["value"][1])
+                for each in shown
+                if float(each["value"][1])
+            }
+        )
+        # An hour's window always has the two samples that increase() needs, at any time of the 90 days.
+        windows = f"count_over_time(sum(increase(openai_usage_requests_total[1h]))[89d:1h] @ {now})"
+        assert 89 * 24 <= (found.value(windows) or 0) + 1

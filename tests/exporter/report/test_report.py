@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports against the simulator's books: to the cent, in every form."""
+
+import csv
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openai_exporter.report.words import cents
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.report.commands import bill, done, run, spent, total, unix, usage
+
+OCTOBER = (unix("2026-10-01"), unix("2026-11-01"))
+SEPTEMBER = (unix("2026-09-01"), unix("2026-10-01"))
+DIMENSIONS = {"project": "project_id", "key": "api_key_id", "user": "user_id", "line_item": "line_item"}
+
+
+def october(simulator: SimulatorControl, by: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        done(run(simulator, "report", "--period", "2026-10", "--by", by, "--format", "json"))
+    )
+    return found
+
+
+def billed(parts: list[dict[str, Any]]) -> dict[str, Decimal]:
+    return {each["id"]: Decimal(each["billed_usd"]) for each in parts if Decimal(each["billed_usd"])}
+
+
+@pytest.mark.parametrize("by", DIMENSIONS)
+def test_billed_costs_equal_the_books(simulator: SimulatorControl, by: str) -> None:
+    books = bill(simulator, *OCTOBER)
+    found = october(simulator, by)
+
+    expected = {id: usd for id, usd in spent(books, DIMENSIONS[by]).items() if usd}
+    assert len(expected) > 3
+    assert expected == billed(found["parts"])
+    assert spent(books)[""] == Decimal(found["total"]["billed_usd"])
+    assert spent(bill(simulator, *SEPTEMBER))[""] == Decimal(found["total"]["before"]["billed_usd"])
+
+
+@pytest.mark.parametrize("by", ["model", "project", "key", "user"])
+def test_usage_equals_the_books_and_parts_add_up(simulator: SimulatorControl, by: str) -> None:
+    rows = usage(simulator, *OCTOBER)
+    found = october(simulator, by)
+
+    for name, field in {"requests": "num_model_requests"}.items() | {
+        (each, each) for each in ("input_tokens", "input_cached_tokens", "output_tokens")
+    }:
+        expected = total(rows, field)
+        assert expected == found["total"][name] == sum(part[name] for part in found["parts"]), name
+        assert expected == sum(day[name] for day in found["days"])
+    assert 31 == len(found["days"])
+    assert sum(billed(found["parts"]).values()) == Decimal(found["total"]["billed_usd"])
+
+
+def test_models_have_the_costs_of_their_line_items(simulator: SimulatorControl) -> None:
+    books = bill(simulator, *OCTOBER)
+    found = billed(october(simulator, "model")["parts"])
+
+    model = "gpt-5.4-2026-03-05"
+    own = [row for row in books if row["line_item"].startswith(f"{model}, ")]
+    assert spent(own)[""] == found[model]
+    assert spent(books, "line_item")["web search tool calls"] == found["web search tool calls"]
+
+
+def test_shown_parts_add_up_to_the_shown_total_to_the_cent(simulator: SimulatorControl) -> None:
+    lines = done(
+        run(simulator, "report", "--period", "2026-10", "--by", "line_item", "--format", "markdown")
+    ).splitlines()
+    start = lines.index("| Line item | Billed | Share | Before | Change |".replace("_", r"\_")) + 2
+    end = next(place for place in range(start, len(lines)) if lines[place].startswith("| **Total**"))
+    shown = [Decimal(line.split(" | ")[1].replace("$", "").replace(",", "")) for line in lines[start:end]]
+
+    expected = cents(spent(bill(simulator, *OCTOBER))[""])
+    assert expected == sum(shown, Decimal(0))
+    assert f"**${expected:,}**" in lines[end]
+
+
+def test_csv_has_every_digit_and_its_parts_are_its_total(simulator: SimulatorControl) -> None:
+    text = done(run(simulator, "report", "--period", "2026-10", "--by", "project", "--format", "csv"))
+    *parts, whole = list(csv.DictReader(io.StringIO(text)))
+
+    assert "total" == whole["row"]
+    assert {"part"} == {row["row"] for row in parts}
+    assert spent(bill(simulator, *OCTOBER))[""] == Decimal(whole["billed_usd"])
+    for name in ("billed_usd", "billed_usd_before", "requests", "input_tokens", "output_tokens"):
+        assert sum(Decimal(row[name]) for row in parts) == Decimal(whole[name])
+    assert "Search" in {row["name"] for row in parts}
+
+
+def test_focus_has_one_row_per_charge_and_names_projects(simulator: SimulatorControl) -> None:
+    text = done(run(simulator, "report", "--period", "2026-10", "--format", "focus"))
+    rows = list(csv.DictReader(io.StringIO(text)))
+
+    books = bill(simulator, *OCTOBER)
+    assert spent(books)[""] == sum(Decimal(row["BilledCost"]) for row in rows)
+    assert spent(books, "project_id") == {
+        id: sum(Decimal(row["BilledCost"]) for row in rows if row["SubAccountId"] == id)
+        for id in spent(books, "project_id")
+    }
+    credits = [row for row in rows if row["ChargeCategory"] == "Credit"]
+    assert credits
+    assert all(Decimal(row["BilledCost"]) < 0 for row in credits)
+    assert {("USD", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z")} == {
+        (row["BillingCurrency"], row["BillingPeriodStart"], row["BillingPeriodEnd"]) for row in rows
+    }
+
+
+def test_the_month_so_far_has_a_forecast_from_its_days(simulator: SimulatorControl) -> None:
+    found = json.loads(done(run(simulator, "report", "--format", "json")))
+
+    per_day = [spent(bill(simulator, day, day + 86_400)).get("", Decimal(0)) for day in november()]
+    mean = sum(per_day[10:17], Decimal(0)) / 7  # the 11th to the 17th, as it is the 19th
+    settled = sum(per_day[:17], Decimal(0)) + max(mean, per_day[17]) + max(mean, per_day[18])
+    assert f"{settled + mean * 11:.2f}" == found["forecast"]["month_end_usd"]
+    assert sum(per_day) == Decimal(found["forecast"]["month_to_date_usd"])
+    assert ["Today is not over, and is compared with whole days."] == found["notes"][:1]
+
+
+def november() -> range:
+    return range(unix("2026-11-01"), unix("2026-11-20"), 86_400)
+
+
+def test_budgets_are_in_it(simulator: SimulatorControl, tmp_path: Path) -> None:
+    config = tmp_path / "exporter.yml"
+    config.write_text(
+        f"organizations: [{{name: acme, base_url: '{simulator.api_url}', admin_key_env: OPENAI_ADMIN_KEY}}]\n"
+        "budgets: [{name: all, limit_usd: 10000}]\n"
+    )
+    found = json.loads(done(run(simulator, "report", "--config.file", str(config), "--format", "json")))
+
+    [budget] = found["budgets"]
+    spent_so_far = spent(bill(simulator, unix("2026-11-01"), unix("2026-11-20")))[""]
+    assert ("all", "billed", spent_so_far) == (
+        budget["budget"],
+        budget["basis"],
+        Decimal(budget["spent_usd"]),
+    )
+    assert 10_000 - spent_so_far == Decimal(budget["remaining_usd"])
+
+
+def test_html_is_one_file_with_charts_and_no_script(simulator: SimulatorControl, tmp_path: Path) -> None:
+    output = tmp_path / "october.html"
+    done(run(simulator, "report", "--period", "2026-10", "--format", "html", "-o", str(output)))
+    page = output.read_text()
+
+    assert 31 * 3 == page.count("<rect ")
+    assert f"{cents(spent(bill(simulator, *OCTOBER))['']):,}" in page
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--period", "fortnight"), "'fortnight' is not one of"),
+        (("--period", "2026-12-01..2026-12-02"), "is in the future; today is 2026-11-19"),
+        (
+            ("--organization", "umbrella"),
+            "unknown organization 'umbrella'; give --organization with one of: default",
+        ),
+        (("-o", "/nonexistent/report.csv"), "/nonexistent/report.csv: cannot be written: No such file"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_remedy(
+    simulator: SimulatorControl, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(simulator, "report", *arguments)
+
+    assert 1 == result.exit_code
+    assert message in result.stderr
+    assert 1 == len(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize("command", [("report",), ("backfill", "--from", "2026-11-01", "-o", "never.om")])
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("sk-proj-0123456789abcdef", "only admin keys have; owners make them at"),
+        ("", "set OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY"),
+    ],
+)
+def test_a_wrong_or_missing_key_says_how_to_get_the_right_one(
+    simulator: SimulatorControl, command: tuple[str, ...], key: str, message: str
+) -> None:
+    result = run(simulator, *command, key=key)
+
+    assert 1 == result.exit_code
+    assert message in result.stderr
+    assert 1 == len(result.stderr.splitlines())
+    assert not Path("never.om.parts").exists()

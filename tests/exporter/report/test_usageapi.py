@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /api/v1/usage: the books as JSON over a real socket, without a call per request."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from openai_exporter.report.figures import COUNTS
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.report.commands import NOW, bill, spent, total, unix, usage
+from tests.exporter.web.exporters import Exporter, running
+
+DAY = 86_400
+TODAY = unix("2026-11-19")
+FIGURES = {
+    "billed_usd", "list_price_usd", *COUNTS, "output_per_input", "cached_share", "tokens_per_request",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exporter(
+    shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Exporter]:
+    shared_simulator.clock(now=NOW)
+    own = {"base_url": shared_simulator.api_url, "names": False, "limits": False}
+    config = {
+        "organizations": [
+            {"name": "acme", "admin_key_env": "TEST_ADMIN_KEY", **own},
+            {"name": "broken", "admin_key_env": "TEST_KEY", **own},
+        ],
+        "budgets": [{"name": "all", "organization": "acme", "limit_usd": 10000}],
+    }
+    with running(tmp_path_factory.mktemp("exporter"), config) as found:
+        yield found
+
+
+def read(exporter: Exporter, name: str, more: str = "") -> dict[str, Any]:
+    answer = exporter.get(f"/api/v1/usage/{name}?organization=acme{more}")
+    assert 200 == answer.status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    found: dict[str, Any] = answer.json()
+    assert ("acme", "2026-11-19T09:00:00Z", None) == (found["organization"], found["as_of"], found["error"])
+    return found
+
+
+def agrees(simulator: SimulatorControl, found: dict[str, Any], start: int, end: int) -> None:
+    """Whether figures equal the books of [start, end)."""
+    rows = usage(simulator, start, min(end, unix(NOW)))
+    assert found.keys() >= FIGURES
+    assert spent(bill(simulator, start, end))[""] == Decimal(found["billed_usd"])
+    assert total(rows, "num_model_requests") == found["requests"]
+    for name in ("input_tokens", "input_cached_tokens", "output_tokens"):
+        assert total(rows, name) == found[name]
+
+
+def test_days_equal_the_books(simulator: SimulatorControl, exporter: Exporter) -> None:
+    days = read(exporter, "daily", "&days=40")["days"]
+
+    assert 40 == len(days)
+    assert ("2026-11-19", False) == (days[0]["date"], days[0]["complete"])
+    assert ("2026-10-11", True) == (days[39]["date"], days[39]["complete"])
+    for place in (0, 1, 39):
+        agrees(simulator, days[place], TODAY - place * DAY, TODAY - place * DAY + DAY)
+
+
+def test_months_equal_the_books(simulator: SimulatorControl, exporter: Exporter) -> None:
+    months = read(exporter, "monthly")["months"]
+
+    assert ["2026-11", "2026-10", "2026-09", "2026-08"] == [each["month"] for each in months]
+    assert [False, True, True, True] == [each["complete"] for each in months]
+    agrees(simulator, months[0], unix("2026-11-01"), TODAY + DAY)
+    agrees(simulator, months[1], unix("2026-10-01"), unix("2026-11-01"))
+
+
+def test_the_dashboard_is_the_present_and_its_models_add_up(
+    simulator: SimulatorControl, exporter: Exporter
+) -> None:
+    exporter.get("/usage?organization=acme")
+    found = read(exporter, "dashboard")
+
+    agrees(simulator, found["today"], TODAY, TODAY + DAY)
+    agrees(simulator, found["yesterday"], TODAY - DAY, TODAY)
+    agrees(simulator, found["month_to_date"], unix("2026-11-01"), TODAY + DAY)
+    agrees(simulator, found["previous_month"], unix("2026-10-01"), unix("2026-11-01"))
+    month = found["month_to_date"]
+    assert Decimal(month["billed_usd"]) == sum(Decimal(each["billed_usd"]) for each in found["models"])
+    assert month["input_tokens"] == sum(each["input_tokens"] for each in found["models"])
+    assert Decimal(found["forecast"]["month_end_usd"]) > Decimal(month["billed_usd"])
+    [budget] = found["budgets"]
+    assert Decimal(month["billed_usd"]) == Decimal(budget["spent_usd"])
+
+
+def test_requests_share_one_reading(simulator: SimulatorControl, exporter: Exporter) -> None:
+    read(exporter, "daily")
+    before = len(simulator.journal_since())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda name: read(exporter, name), ["daily", "monthly"] * 8))
+
+    assert 16 == len(answers)
+    assert before == len(simulator.journal_since())
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("daily?organization=umbrella", "unknown organization 'umbrella'; configured: acme, broken"),
+        ("monthly", "parameter organization is missing; configured: acme, broken"),
+        ("daily?organization=acme&days=0", "parameter days: expected a whole number from 1 to 92, got '0'"),
+        ("daily?organization=acme&days=ten", "expected a whole number from 1 to 92, got 'ten'"),
+        ("dashboard?organization=acme&days=3", "unknown parameter 'days'; allowed: organization"),
+    ],
+)
+def test_unknown_names_are_refused_with_what_is_allowed(exporter: Exporter, path: str, message: str) -> None:
+    answer = exporter.get(f"/api/v1/usage/{path}")
+
+    assert 400 == answer.status
+    assert message in answer.json()["error"]
+
+
+def test_there_is_no_other_document(exporter: Exporter) -> None:
+    assert 404 == exporter.get("/api/v1/usage/hourly?organization=acme").status
+    assert 405 == exporter.send("POST", "/api/v1/usage/daily").status
+
+
+def test_an_organization_that_cannot_be_read_says_why(exporter: Exporter) -> None:
+    answer = exporter.get("/api/v1/usage/daily?organization=broken")
+
+    assert 503 == answer.status
+    found = answer.json()
+    assert "only admin keys" in found["error"]
+    assert ([], None) == (found["days"], found["as_of"])
+    assert "sk-test-0123456789abcdef" not in answer.text
