@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who hears of what: the dead man's switch first, then cost by office hours, then teams, pages before warnings.
+local receivers = import 'receivers.libsonnet';
+
+function(config)
+  local quiet = if config.quietTimes == [] then {} else { mute_time_intervals: ['quiet-times'] };
+  local page = {
+    matchers: ['severity="critical"'],
+    group_wait: config.groupWait.page,
+    repeat_interval: config.repeat.page,
+  };
+  local cost = {
+    matchers: ['category="cost"', 'severity!="critical"'],
+    active_time_intervals: ['office-hours'],
+    repeat_interval: config.repeat.cost,
+  } + quiet;
+  local info = { matchers: ['severity="info"'] } + quiet;
+  local notify = { matchers: ['severity="warning"'] } + quiet;
+
+  // Every level of urgency, for one team or (team null) for everybody else. Cost that does not page comes before info.
+  local levels(team) = [
+    page { receiver: receivers.name('page', team) },
+    cost { receiver: receivers.name('cost', team) },
+    info { receiver: receivers.name('info', team) },
+    notify { receiver: receivers.name('notify', team) },
+  ];
+
+  {
+    receiver: 'notify',
+    group_by: ['alertname', 'organization', 'target', 'slo'],
+    group_wait: config.groupWait.notify,
+    group_interval: config.groupInterval,
+    repeat_interval: config.repeat.notify,
+    routes: [
+      {
+        matchers: ['alertname="Watchdog"'],
+        receiver: 'watchdog',
+        group_wait: '0s',
+        group_interval: '1m',
+        repeat_interval: '1m',
+      },
+      { matchers: ['severity="none"'], receiver: 'nobody' },
+    ] + [
+      { matchers: ['team="%s"' % team], receiver: receivers.name('notify', team), routes: levels(team) }
+      for team in std.objectFields(config.teams)
+    ] + levels(null),
+  }

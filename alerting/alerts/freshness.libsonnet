@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// How old the figures on usage and cost are; alerts on spend are worth no more than that.
+local alert = import '../lib/alert.libsonnet';
+local burnAlerts = import '../lib/burn_alerts.libsonnet';
+local duration = import '../lib/duration.libsonnet';
+local series = import '../lib/series.libsonnet';
+local text = import '../lib/text.libsonnet';
+
+function(config)
+  local t = config.thresholds;
+  local without = text.fill('without (%s)', config.instanceLabels);
+  local new(fields) = alert.new(config, { category: 'freshness', severity: 'warning', dashboard: 'exporter', variables: ['organization'] } + fields);
+  local labels = 'job, organization, operation';
+
+  burnAlerts.new(config, 'freshness', 'dataset', {
+    name: 'OpenAIFreshnessBudgetBurn',
+    category: 'freshness',
+    summary: 'Usage data is stale too much of the time.',
+    description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was older than its bound in {{ $value | humanizePercentage }} of the last %s.',
+    variables: ['organization'],
+  }) + [
+    new({
+      name: 'OpenAIUsageDataStale',
+      expr: text.fill(|||
+        %s > %s
+      |||, [series.dataAge, series.dataAgeBound]),
+      'for': '5m',
+      summary: 'Figures on usage or cost are out of date.',
+      description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was last read {{ $value | humanizeDuration }} ago; alerts on spend see nothing newer.',
+    }),
+    new({
+      name: 'OpenAIUsageRefreshFailing',
+      expr: text.fill(|||
+        max %s (openai_usage_up{%s}) == 0
+      |||, [without, config.selector]),
+      'for': t.refreshFailing,
+      summary: 'Reading usage or cost fails.',
+      description: 'The last refreshes of {{ $labels.dataset }} of organization {{ $labels.organization }} failed.',
+    }),
+    new({
+      name: 'OpenAIUsageBucketsLate',
+      expr: text.fill(|||
+        time() - max by (%(labels)s) (openai_usage_newest_bucket_timestamp_seconds{%(selector)s}) > %(hours)s * 3600
+        and
+        max_over_time(%(requests)s[%(hours)sh] offset %(rest)sh) > 0
+      |||, {
+        labels: labels,
+        selector: config.selector,
+        hours: t.bucketsLate.hours,
+        rest: 24 - t.bucketsLate.hours,
+        requests: series.operationRequests,
+      }),
+      'for': t.bucketsLate['for'],
+      summary: 'The usage API reports no new usage, though a day ago there was some at this time.',
+      description: 'The newest usage of {{ $labels.operation }} in organization {{ $labels.organization }} is {{ $value | humanizeDuration }} old.',
+    }),
+    new({
+      name: 'OpenAIUsageSeriesDropped',
+      expr: text.fill(|||
+        max %s (openai_usage_series_dropped{%s}) > 0
+      |||, [without, config.selector]),
+      'for': '30m',
+      severity: 'info',
+      summary: 'Usage series are folded into `other` by the series limit.',
+      description: '{{ $value }} series of {{ $labels.operation }} in organization {{ $labels.organization }} are folded into other.',
+    }),
+  ]

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far we are from rate limits: live headers, lasting 429s, and the limits of projects.
+local alert = import '../lib/alert.libsonnet';
+local duration = import '../lib/duration.libsonnet';
+local outcomes = import '../lib/outcomes.libsonnet';
+local series = import '../lib/series.libsonnet';
+local text = import '../lib/text.libsonnet';
+
+function(config)
+  local t = config.thresholds;
+  local new(fields) = alert.new(config, { category: 'limits', severity: 'warning', dashboard: 'models' } + fields);
+  local limited = outcomes.matcher('rateLimit');
+
+  [
+    new({
+      name: 'OpenAIRateLimited',
+      expr: text.fill(|||
+        avg without (%(instance)s) (sum without (outcome) (avg_over_time(openai_probe_outcome{%(selector)s, %(limited)s}[%(window)s]))) > %(share)s
+        and
+        sum without (outcome) (sum_over_time(%(fresh)s{%(limited)s}[%(memory)s])) >= %(minFresh)s
+      |||, {
+        instance: config.instanceLabels,
+        limited: limited,
+        selector: config.selector,
+        window: duration.scaled(config, t.rateLimited.window),
+        share: text.number(t.rateLimited.share),
+        fresh: series.freshOutcome,
+        memory: duration.scaled(config, t.outcome.memory),
+        minFresh: t.rateLimited.minFresh,
+      }),
+      'for': t.rateLimited['for'],
+      summary: 'Probes run into a rate limit most of the time.',
+      description: alert.probe + text.fill(' was rate limited in {{ $value | humanizePercentage }} of the last %s; other traffic of the project is likely refused too.', t.rateLimited.window),
+      dashboard: 'probes',
+      variables: ['target', 'model'],
+    }),
+    new({
+      name: 'OpenAIRateLimitHeadroomLow',
+      expr: text.fill(|||
+        max_over_time(%(headroom)s[%(window)s]) < %(share)s
+      |||, { headroom: series.headroom, window: duration.scaled(config, t.headroom.window), share: text.number(t.headroom.share) }),
+      'for': t.headroom['for'],
+      summary: 'Little is left of a rate limit.',
+      description: 'At best {{ $value | humanizePercentage }} of the limit on {{ $labels.limit_type }} was left for ' + alert.probe + text.fill(' within %s.', t.headroom.window),
+      dashboard: 'probes',
+      variables: ['target', 'model'],
+    }),
+    new({
+      name: 'OpenAIProjectLimitNear',
+      expr: text.fill(|||
+        %(used)s > %(share)s
+      |||, { used: series.projectLimitUsed, share: text.number(t.projectLimit.share) }),
+      'for': t.projectLimit['for'],
+      summary: 'A project comes close to its configured rate limit.',
+      description: 'Project {{ $labels.project_id }} uses {{ $value | humanizePercentage }} of its {{ $labels.limit_type }} per minute for {{ $labels.model }}.',
+      variables: ['organization', 'model'],
+    }),
+  ]

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every setting of rules and alerts, with its unit. Override with `_config+::`, or in user.libsonnet.
+{
+  _config+:: {
+    // --- What is watched.
+    // Scrape jobs of the exporter; part of every selector.
+    selector: 'job=~"openai|openai-exporter"',
+    // Labels that tell replicas of the exporter apart; aggregated away.
+    instanceLabels: 'instance',
+    // Prometheus' and Alertmanager's own metrics; '' leaves out the alerts on them.
+    prometheusSelector: 'job="prometheus"',
+    alertmanagerSelector: 'job="alertmanager"',
+    // Whether at least one probe is expected; false where only usage is read.
+    expectProbes: true,
+
+    // --- Time.
+    // Scrape interval of the probes. Service levels without a counter are sampled at this pace.
+    probeInterval: '60s',
+    // How long Prometheus keeps data (--storage.tsdb.retention.time).
+    retention: '40d',
+    // Shortens every window, `for` and interval of rules and alerts, for demos and end-to-end tests: 0.1 makes 10 minutes one.
+    timeScale: 1,
+
+    // --- Service levels. `match` takes regexes of target, module, model, endpoint (dataset for freshness); first match wins.
+    slo: {
+      period: '30d',
+      availability: {
+        objectives: [{ objective: 0.995 }],
+        pages: true,
+      },
+      latency: {  // share of good probes that end within `bound` seconds
+        objectives: [{ objective: 0.95 }],
+        bounds: [
+          { match: { endpoint: 'embeddings|moderations|models' }, bound: 2.5 },
+          { match: { endpoint: 'images' }, bound: 60 },
+          { bound: 5 },
+        ],
+        pages: true,
+      },
+      first_token: {  // share of good streamed probes whose first visible token comes within `bound` seconds
+        objectives: [{ objective: 0.95 }],
+        bounds: [{ bound: 2.5 }],
+        pages: false,
+      },
+      freshness: {  // share of time in which a dataset is not older than `bound` seconds
+        objectives: [{ objective: 0.99 }],
+        bounds: [
+          { match: { dataset: 'costs' }, bound: 3600 },
+          { match: { dataset: 'names|limits' }, bound: 7200 },
+          { bound: 900 },
+        ],
+        pages: false,
+      },
+      // Multi-window, multi-burn-rate alerts (SRE workbook, chapter 5): the error ratio must exceed `factor` budgets in both
+      // windows, and the long window must hold `minBad` bad events, for a ratio of few probes proves nothing.
+      burn: [
+        { severity: 'critical', long: '1h', short: '5m', factor: 14.4, 'for': '2m', minBad: 5 },
+        { severity: 'critical', long: '6h', short: '30m', factor: 6, 'for': '15m', minBad: 10 },
+        { severity: 'warning', long: '1d', short: '2h', factor: 3, 'for': '1h', minBad: 20 },
+        { severity: 'warning', long: '3d', short: '6h', factor: 1, 'for': '3h', minBad: 20 },
+      ],
+    },
+
+    // --- Thresholds.
+    thresholds: {
+      targetDown: { window: '3m', memory: '5m', minBad: 3, 'for': '1m' },  // no good probe in window, minBad bad ones in memory
+      outcome: { window: '5m', memory: '2h', minFresh: 2, 'for': '1m' },  // the same outcome throughout window, minFresh real calls in memory
+      rateLimited: { window: '15m', share: 0.5, minFresh: 3, 'for': '5m' },  // share of the probes in window
+      nearDeadline: { window: '15m', share: 0.8, 'for': '15m' },  // mean duration of good probes by their deadline
+      certificateDays: 7,
+      headroom: { window: '15m', share: 0.1, 'for': '5m' },  // left of a rate limit, best moment of window
+      projectLimit: { share: 0.8, 'for': '10m' },  // used of a project's limit, mean of 10 minutes
+      budget: { half: 0.5, full: 1, memory: '15m', 'for': '5m' },  // shares of a budget; the middle one is its own warn_ratio
+      forecast: { minElapsed: 0.1, 'for': '6h' },  // share of the month that must be over before a forecast alerts
+      spendLimit: { share: 0.9, 'for': '30m' },
+      costDrift: { share: 0.25, minUsd: 50, 'for': '12h' },  // estimated against billed, month to date
+      keySpike: { factor: 5, minUsd: 5, 'for': '15m' },  // US dollars per hour, against the mean hour of the last day
+      probeSpendUsd: 5,  // US dollars per target and day, what the probes themselves cost
+      refreshFailing: '15m',
+      bucketsLate: { hours: 4, 'for': '30m' },
+      modelRetires: [
+        { days: 60, severity: 'info' },
+        { days: 30, severity: 'warning' },
+        { days: 7, severity: 'critical' },
+      ],
+      keyExpires: [
+        { days: 14, severity: 'warning' },
+        { days: 2, severity: 'critical' },
+      ],
+      keyUnusedDays: 90,
+      upstream: { window: '30m', share: 0.5, minCalls: 3, 'for': '15m' },  // share of calls to organization and status APIs that fail
+      restarts: 3,  // starts of the exporter within an hour
+      clockSkewSeconds: 30,
+    },
+    // Components of the status page that alert; the overall indicator also turns for products that are not the API.
+    statusComponents: 'Chat Completions|Responses|Embeddings|Moderations|Images|Audio|Realtime|Batch|Files|Fine-tuning',
+
+    // --- Anomalies: the last hour against the same hour of the last `days` days. The band is the baseline plus or minus
+    // `deviations` standard deviations (at least `minSpread` of the baseline), and never narrower than the signal's `floor`.
+    anomaly: {
+      days: 7,
+      minDays: 3,
+      deviations: 4,
+      minSpread: 0.1,
+      'for': '30m',
+      floors: {
+        tokens: 100000,  // tokens per hour and organization
+        cost: 5,  // US dollars per hour and organization
+        latency: 1,  // seconds
+      },
+    },
+
+    // --- Where alerts point and whom they concern.
+    grafanaUrl: 'http://localhost:3000',
+    runbookUrlPattern: 'https://github.com/openai-exporter/openai-exporter/blob/main/alerting/runbooks/%s.md',
+    // Dashboard -> its fixed uid.
+    dashboards: {
+      overview: 'openai-overview',
+      probes: 'openai-probes',
+      usage: 'openai-usage',
+      costs: 'openai-costs',
+      slo: 'openai-slo',
+      models: 'openai-models',
+      exporter: 'openai-exporter',
+    },
+    // Category of an alert -> label team; Alertmanager routes by it.
+    teams: {
+      availability: 'platform',
+      latency: 'platform',
+      limits: 'platform',
+      cost: 'finops',
+      freshness: 'finops',
+      models: 'platform',
+      keys: 'security',
+      status: 'platform',
+      exporter: 'platform',
+    },
+  } + (import 'alertmanager/config.libsonnet'),
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes alerting rules: every one has severity, category, team, summary, description, runbook and dashboard.
+local duration = import 'duration.libsonnet';
+
+local severities = ['critical', 'warning', 'info', 'none'];
+
+{
+  local lib = self,
+
+  // How descriptions name a probe; the model is absent for endpoint models.
+  probe: '{{ $labels.module }} on {{ $labels.target }}{{ with $labels.model }} ({{ . }}){{ end }}',
+
+  dashboardUrl(config, dashboard, variables)::
+    local pairs = ['var-' + name + '={{ $labels.' + name + ' | urlquery }}' for name in variables];
+    config.grafanaUrl + '/d/' + config.dashboards[dashboard]
+    + (if variables == [] then '' else '?' + std.join('&', pairs)),
+
+  // new(config, fields): fields as below; `variables` are labels handed to the dashboard, `labels` are added to the alert.
+  new(config, fields)::
+    local it = {
+      name: error 'an alert needs a name',
+      expr: error '%s: expr is missing' % it.name,
+      'for': error '%s: for is missing' % it.name,
+      severity: error '%s: severity is missing' % it.name,
+      category: error '%s: category is missing' % it.name,
+      summary: error '%s: summary is missing' % it.name,
+      description: error '%s: description is missing' % it.name,
+      dashboard: error '%s: dashboard is missing' % it.name,
+      variables: [],
+      labels: {},
+    } + fields;
+    assert std.member(severities, it.severity) :
+           '%s: severity "%s" is unknown; allowed: %s' % [it.name, it.severity, std.join(', ', severities)];
+    {
+      alert: it.name,
+      expr: it.expr,
+      [if it['for'] != '0s' then 'for']: duration.scaled(config, it['for']),
+      labels: it.labels {
+        severity: it.severity,
+        category: it.category,
+        team: config.teams[it.category],
+      },
+      annotations: {
+        summary: it.summary,
+        description: it.description,
+        runbook_url: std.strReplace(config.runbookUrlPattern, '%s', it.name),
+        dashboard_url: lib.dashboardUrl(config, it.dashboard, it.variables),
+      },
+    },
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of the recorded series, spelt here and nowhere else; rules, alerts and dashboards take them from here.
+//
+// level:metric:operations. The levels and the labels that their series carry:
+//   probe         one probe: job, target, provider, module, endpoint, model
+//   target        everything probed on a target: job, target, provider
+//   dataset       one dataset of an organization: job, organization, dataset
+//   organization, project_model, key, operation, model, budget     usage and costs by these labels
+//   anomaly       job and the labels of the signal (organization, or those of a probe), plus anomaly
+{
+  // --- service levels; label slo says which. w is a window of the configuration, such as 1h.
+  events(level, w):: level + ':openai_sli_events:sum' + w,
+  badEvents(level, w):: level + ':openai_sli_bad_events:sum' + w,
+  errorRatio(level, w):: level + ':openai_sli_error:ratio' + w,
+  objective(level):: level + ':openai_objective:ratio',
+  errorBudget(level):: level + ':openai_error_budget:ratio',
+  currentBurnRate(level):: level + ':openai_current_burn_rate:ratio',
+  periodBurnRate(level):: level + ':openai_period_burn_rate:ratio',
+  budgetRemaining(level):: level + ':openai_period_error_budget_remaining:ratio',
+  budgetRemainingEvents(level):: level + ':openai_period_error_budget_remaining_events:difference',
+  // Unix time at which the budget is gone at the pace of the second-shortest long window (6h).
+  budgetExhaustion(level):: level + ':openai_error_budget_exhaustion_timestamp_seconds:projection',
+
+  // --- samples of probes and datasets, taken once per probe interval; the events of an SLI that has no counter.
+  sampleEvents(level, slo):: level + ':openai_' + slo + '_sli_events:count',
+  sampleGood(level, slo):: level + ':openai_' + slo + '_sli_good:sum',
+  freshOutcome: 'probe:openai_probe_fresh_outcome:sum',
+  goodDuration: 'probe:openai_probe_good_duration_seconds:avg',
+  dataAge: 'dataset:openai_usage_data_age_seconds:min',
+  dataAgeBound: 'dataset:openai_usage_data_age_bound_seconds:max',
+
+  // --- limits
+  headroom: 'probe:openai_api_rate_limit_remaining_per_limit:ratio',
+  projectRequests: 'project_model:openai_usage_requests:rate10m',
+  projectInputTokens: 'project_model:openai_usage_input_tokens:rate10m',
+  projectTokens: 'project_model:openai_usage_tokens:rate10m',
+  projectLimitUsed: 'project_model:openai_project_rate_limit_used:ratio10m',
+
+  // --- usage and spend
+  inputTokens: 'organization:openai_usage_input_tokens:increase1h',
+  tokens: 'organization:openai_usage_tokens:increase1h',
+  estimatedCost: 'organization:openai_usage_estimated_cost_usd:increase1h',
+  keyCost: 'key:openai_usage_estimated_cost_usd:increase1h',
+  operationRequests: 'operation:openai_usage_requests:increase1h',
+  modelRequests: 'model:openai_usage_requests:increase1h',
+  modelInUse: 'model:openai_model_in_use:group',
+  costMonth: 'organization:openai_costs_month_to_date_usd:sum',
+  costDrift: 'organization:openai_estimated_per_billed_cost:ratio',
+  monthElapsed: 'global:openai_month_elapsed:ratio',
+  monthRemainingDays: 'global:openai_month_remaining_days:difference',
+  costDaily: 'organization:openai_costs_daily_usd:avg7d',
+  costRest: 'organization:openai_costs_remaining_usd:projection',
+  forecastSpread: 'organization:openai_costs_forecast_spread_usd:projection',
+  forecast: 'organization:openai_costs_forecast_usd:projection',
+  forecastUpper: 'organization:openai_costs_forecast_upper_usd:projection',
+  forecastLower: 'organization:openai_costs_forecast_lower_usd:projection',
+  budgetRatio: 'budget:openai_budget_spent_per_limit:ratio',
+  budgetForecast: 'budget:openai_budget_forecast_per_limit:ratio',
+
+  // --- anomalies; label anomaly says which signal
+  anomalyLevel: 'anomaly:openai_signal:level',
+  anomalyLookback: 'anomaly:openai_signal:lookback',
+  anomalyBaseline: 'anomaly:openai_signal:baseline',
+  anomalySpread: 'anomaly:openai_signal:spread',
+  anomalyUpper: 'anomaly:openai_signal:upper_band',
+  anomalyLower: 'anomaly:openai_signal:lower_band',
+
+  // Recorded for people and dashboards, though no alert reads them: name (or its start, ending in *) -> why.
+  exported: {
+    'probe:openai_current_burn_rate:ratio': 'SLO page: how fast the budget burns now',
+    'target:openai_*': 'SLO page: service levels of a target as a whole',
+    'dataset:openai_*': 'SLO page: service level of the usage data',
+    'probe:openai_period_error_budget_remaining_events:difference': 'SLO page: failed probes that the budget still allows',
+    'probe:openai_error_budget_exhaustion_timestamp_seconds:projection': 'SLO page: when the budget will be gone',
+    'organization:openai_costs_forecast_*': 'costs page: forecast to the end of the month with its band',
+  },
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Anomalies: the last hour against the same hour of the days before, as a level, a baseline and a band to draw.
+local duration = import '../lib/duration.libsonnet';
+local series = import '../lib/series.libsonnet';
+local text = import '../lib/text.libsonnet';
+
+function(config)
+  local anomaly = config.anomaly;
+  assert duration.seconds('1d') * (anomaly.days + 1) <= duration.seconds(config.retention) :
+         text.fill('anomaly.days %s: the comparison needs one day more than that, but retention is %s', [anomaly.days, config.retention]);
+  assert anomaly.minDays >= 2 && anomaly.minDays <= anomaly.days :
+         text.fill('anomaly.minDays %s: needs at least 2, and at most anomaly.days (%s)', [anomaly.minDays, anomaly.days]);
+
+  local levels = {
+    tokens: series.tokens,
+    cost: series.estimatedCost,
+    latency: text.fill('avg_over_time(%s[1h])', series.goodDuration),
+  };
+  local signals = std.objectFields(levels);
+  local lookback(day) = text.fill('label_replace(%s offset %sd, "lookback", "%sd", "", "")', [series.anomalyLevel, day, day]);
+  local enough = text.fill('and count without (lookback) (%s) >= %s', [series.anomalyLookback, anomaly.minDays]);
+
+  // Half the height of the band, by signal, for its floor differs.
+  local margin(signal) = text.fill('clamp_min(%s * %s{anomaly="%s"}, %s)', [
+    text.number(anomaly.deviations),
+    series.anomalySpread,
+    signal,
+    text.number(anomaly.floors[signal]),
+  ]);
+
+  [{
+    name: 'openai-anomalies',
+    interval: duration.scaled(config, '1m'),
+    rules: [
+      {
+        record: series.anomalyLevel,
+        expr: levels[signal],
+        labels: { anomaly: signal },
+      }
+      for signal in signals
+    ] + [
+      {
+        record: series.anomalyLookback,
+        expr: std.join('\nor\n', [lookback(day) for day in std.range(1, anomaly.days)]),
+      },
+      {
+        record: series.anomalyBaseline,
+        expr: text.fill('avg without (lookback) (%s)\n%s', [series.anomalyLookback, enough]),
+      },
+      {
+        record: series.anomalySpread,
+        expr: text.fill(|||
+          stddev without (lookback) (%(lookback)s) > %(share)s * %(baseline)s
+          or
+          %(share)s * %(baseline)s
+        |||, { lookback: series.anomalyLookback, share: text.number(anomaly.minSpread), baseline: series.anomalyBaseline }),
+      },
+    ] + std.flatMap(function(signal) [
+      {
+        record: series.anomalyUpper,
+        expr: text.fill('%s{anomaly="%s"}\n+ %s', [series.anomalyBaseline, signal, margin(signal)]),
+        labels: { anomaly: signal },
+      },
+      {
+        record: series.anomalyLower,
+        expr: text.fill('clamp_min(\n  %s{anomaly="%s"}\n  - %s,\n  0\n)', [series.anomalyBaseline, signal, margin(signal)]),
+        labels: { anomaly: signal },
+      },
+    ], signals),
+  }]

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Billed cost, its drift from the estimate, and the forecast to the end of the month with a band.
+local series = import '../lib/series.libsonnet';
+local text = import '../lib/text.libsonnet';
+
+// Two standard deviations: the band holds the result in about 19 of 20 months if days are independent.
+local bandDeviations = 2;
+// A band is never narrower than this share of what is still to come.
+local minSpread = 0.1;
+
+function(config)
+  local yesterday = text.fill('openai_costs_day_usd{%s, window="yesterday"}', config.selector);
+  local sum(metric) = text.fill(|||
+    sum by (job, organization) (
+      max without (%s) (%s{%s})
+    )
+  |||, [config.instanceLabels, metric, config.selector]);
+
+  [{
+    name: 'openai-costs',
+    rules: [
+      {
+        record: series.costMonth,
+        expr: sum('openai_costs_month_to_date_usd'),
+      },
+      {
+        record: series.costDrift,
+        expr: text.fill('%s/ (%s > 0)', [sum('openai_usage_estimated_cost_usd_total'), series.costMonth]),
+      },
+      {
+        record: series.costDaily,
+        expr: text.fill('max by (job, organization) (avg_over_time(%s[7d]))', yesterday),
+      },
+      {
+        // What is still to come: the mean of the last seven whole days times the days that are left.
+        record: series.costRest,
+        expr: text.fill('%s * on () group_left () %s', [series.costDaily, series.monthRemainingDays]),
+      },
+      {
+        // Half the height of the band: what the days varied by, or the least share, whichever is wider.
+        record: series.forecastSpread,
+        expr: text.fill(|||
+          %(deviations)s * max by (job, organization) (stddev_over_time(%(yesterday)s[14d]))
+          * on () group_left () sqrt(%(days)s)
+          > %(minSpread)s * %(rest)s
+          or
+          %(minSpread)s * %(rest)s
+        |||, {
+          deviations: bandDeviations,
+          yesterday: yesterday,
+          days: series.monthRemainingDays,
+          minSpread: text.number(minSpread),
+          rest: series.costRest,
+        }),
+      },
+      {
+        record: series.forecast,
+        expr: text.fill('%s + %s', [series.costMonth, series.costRest]),
+      },
+      {
+        record: series.forecastUpper,
+        expr: text.fill('%s + %s', [series.forecast, series.forecastSpread]),
+      },
+      {
+        // Never below what is billed already.
+        record: series.forecastLower,
+        expr: text.fill(|||
+          (%(forecast)s - %(spread)s) > %(month)s
+          or
+          %(month)s
+        |||, { forecast: series.forecast, spread: series.forecastSpread, month: series.costMonth }),
+      },
+    ],
+  }]

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samples of probes and datasets, one per probe interval: each evaluation counts as one event of its service level.
+// A probe that is answered from the cache has no availability sample, hence is no event.
+local duration = import '../lib/duration.libsonnet';
+local match = import '../lib/match.libsonnet';
+local series = import '../lib/series.libsonnet';
+local text = import '../lib/text.libsonnet';
+
+function(config)
+  local without = text.fill('without (%s)', config.instanceLabels);
+  local good = 'openai_probe_availability_good{%s} == 1';
+
+  // Events and good ones of a share of good probes that keep a bound in seconds.
+  local underBound(slo, metric) = [
+    {
+      record: series.sampleEvents('probe', slo),
+      expr: text.fill('count %s (%s{%s} and %s)', [without, metric, config.selector, good % config.selector]),
+    },
+    {
+      record: series.sampleGood('probe', slo),
+      expr: text.fill('sum %s (\n%s\n)', [without, match.first(
+        'slo.' + slo + '.bounds',
+        config.slo[slo].bounds,
+        function(matchers, entry)
+          text.fill('  (%s{%s} and %s) <= bool %s', [
+            metric,
+            match.selector(config.selector, matchers),
+            good % config.selector,
+            text.number(entry.bound),
+          ])
+      )]),
+    },
+  ];
+
+  local up = text.fill('max %s (openai_usage_up{%s})', [without, config.selector]);
+  local freshness = [
+    {
+      record: series.dataAge,
+      expr: text.fill('min %s (time() - openai_usage_last_success_timestamp_seconds{%s})', [without, config.selector]),
+    },
+    {
+      record: series.dataAgeBound,
+      expr: match.first('slo.freshness.bounds', config.slo.freshness.bounds, function(matchers, entry)
+        text.fill('0 * max %s (openai_usage_up{%s}) + %s', [without, match.selector(config.selector, matchers), text.number(entry.bound)])),
+    },
+    {
+      record: series.sampleEvents('dataset', 'freshness'),
+      expr: text.fill('0 * %s + 1', up),
+    },
+    {
+      // A dataset that was never read has no age, and is not fresh.
+      record: series.sampleGood('dataset', 'freshness'),
+      expr: text.fill('%s <= bool %s\nor\n0 * %s', [series.dataAge, series.dataAgeBound, up]),
+    },
+  ];
+
+  [{
+    name: 'openai-samples',
+    interval: duration.scaled(config, config.probeInterval),
+    rules:
+      underBound('latency', 'probe_duration_seconds')
+      + underBound('first_token', 'openai_probe_time_to_first_token_seconds')
+      + freshness
+      + [
+        {
+          record: series.freshOutcome,
+          expr: text.fill(|||
+            sum %(without)s (
+              openai_probe_outcome{%(selector)s} == 1
+              and ignoring (outcome) openai_probe_availability_valid{%(selector)s}
+            )
+          |||, { without: without, selector: config.selector }),
+        },
+        {
+          record: series.goodDuration,
+          expr: text.fill('avg %s (probe_duration_seconds{%s} and %s)', [without, config.selector, good % config.selector]),
+        },
+      ],
+  }]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundle as tests read it: the generated files as data, the mixin with settings, and the tools that check it."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# go-jsonnet is several times faster; a test holds both engines to the same result.
+_ENGINE: Any = importlib.import_module("_gojsonnet" if importlib.util.find_spec("_gojsonnet") else "_jsonnet")
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "prometheus" / "rules"
+RUNBOOKS = ROOT / "alerting" / "runbooks"
+ALERTMANAGER = ROOT / "alerting" / "alertmanager"
+
+PROMTOOL = os.environ.get("PROMTOOL_BINARY") or shutil.which("promtool")
+AMTOOL = os.environ.get("AMTOOL_BINARY") or shutil.which("amtool")
+ALERTMANAGER_BINARY = os.environ.get("ALERTMANAGER_BINARY") or shutil.which("prometheus-alertmanager")
+JSONNETFMT = shutil.which("jsonnetfmt")
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a tool to its end; its output is text."""
+    return subprocess.run([str(each) for each in command], capture_output=True, text=True, timeout=300)
+
+
+@cache
+def rule_files() -> dict[str, dict[str, Any]]:
+    """What the mixin generates in prometheus/rules/, file name -> content; what users add there is not ours."""
+    paths = [*RULES.glob("alerts-*.yml"), *RULES.glob("recording-*.yml")]
+    return {path.name: yaml.safe_load(path.read_text()) for path in sorted(paths)}
+
+
+@cache
+def alert_rules() -> tuple[dict[str, Any], ...]:
+    """Every alerting rule, in the order of the files."""
+    return tuple(
+        rule
+        for document in rule_files().values()
+        for group in document["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    )
+
+
+def evaluate(expression: str) -> Any:
+    """The value of a Jsonnet expression, imports found from the repository's root."""
+    return json.loads(_ENGINE.evaluate_snippet(str(ROOT / "test"), expression, jpathdir=[str(ROOT)]))
+
+
+def mixin(field: str, settings: str = "{}") -> Any:
+    """A field of the mixin, with settings laid over `_config`."""
+    return evaluate(f"((import 'mixin.libsonnet') + {{ _config+:: {settings} }}).{field}")
+
+
+def errors_of(settings: str, field: str = "prometheusAlerts") -> str:
+    """The message with which the mixin refuses settings; empty when it takes them."""
+    try:
+        mixin(field, settings)
+    except RuntimeError as error:
+        return str(error).split("\n\t")[0].removeprefix("RUNTIME ERROR: ")
+    return ""

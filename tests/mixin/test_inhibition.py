@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running Alertmanager: what inhibits what, and when nothing is sent."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.mixin.bundle import ALERTMANAGER_BINARY
+from tests.mixin.desk import ALWAYS, NEVER, OTHER, PROBE, Desk, alert, desk
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(ALERTMANAGER_BINARY is None, reason="prometheus-alertmanager is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Outside office hours, and in a quiet time."""
+    with ExitStack() as stack:
+        yield desk(tmp_path_factory.mktemp("quiet"), stack, officeHours=NEVER, quietTimes=ALWAYS)
+
+
+INHIBITED = {
+    "a dead exporter mutes what it explains": (
+        alert("OpenAIExporterDown"),
+        [
+            alert("OpenAIScrapeFailing", instance="a"),
+            alert("OpenAITargetDown", target="openai"),
+            alert("OpenAIBudgetSpent"),
+        ],
+        [alert("OpenAIAlertDeliveryFailing", instance="am"), alert("Watchdog"), {"alertname": "NodeDown"}],
+    ),
+    "critical mutes warning and info of the same": (
+        alert("OpenAIBudgetSpent", "critical", organization="acme", budget="all", id="p1"),
+        [
+            alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all", id="p1"),
+            alert("OpenAIBudgetSpent", "info", organization="acme", budget="all", id="p1"),
+        ],
+        [
+            alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all", id="p2"),
+            alert("OpenAIUserBudgetSpent", "info", organization="acme", budget="all", id="p1"),
+        ],
+    ),
+    "warning mutes info of the same": (
+        alert("OpenAIModelRetiring", "warning", target="openai", model="gpt-4"),
+        [alert("OpenAIModelRetiring", "info", target="openai", model="gpt-4")],
+        [alert("OpenAIModelRetiring", "info", target="openai", model="gpt-5")],
+    ),
+    "a target that is down mutes its probes": (
+        alert("OpenAITargetDown", target="openai"),
+        [
+            alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE),
+            alert("OpenAILatencyBudgetBurn", "warning", **PROBE),
+        ],
+        [
+            alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE | OTHER),
+            alert("OpenAIQuotaExhausted", target="openai"),
+        ],
+    ),
+    "refused credentials explain silence": (
+        alert("OpenAICredentialsRejected", target="openai"),
+        [alert("OpenAISLOMetricAbsent", **PROBE), alert("OpenAIModelUnavailable", **PROBE)],
+        [alert("OpenAISLOMetricAbsent", **PROBE | OTHER), alert("OpenAITargetDown", target="openai")],
+    ),
+    "a spent daily limit explains silence of that probe": (
+        alert("OpenAIProbeCostLimited", **PROBE),
+        [alert("OpenAISLOMetricAbsent", **PROBE)],
+        [alert("OpenAISLOMetricAbsent", **PROBE | {"model": "gpt-5"})],
+    ),
+    "a probe that fails is not called slow as well": (
+        alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE),
+        [alert("OpenAILatencyBudgetBurn", "critical", **PROBE), alert("OpenAIFirstTokenBudgetBurn", **PROBE)],
+        [alert("OpenAILatencyBudgetBurn", "critical", **PROBE | {"model": "gpt-5"})],
+    ),
+    "an incident of the provider mutes warnings on latency, not pages": (
+        alert("OpenAIStatusIncident", impact="major"),
+        [alert("OpenAILatencyAnomaly", **PROBE), alert("OpenAILatencyBudgetBurn", "warning", **PROBE)],
+        [
+            alert("OpenAILatencyBudgetBurn", "critical", **PROBE),
+            alert("OpenAIAvailabilityBudgetBurn", "warning", **PROBE),
+        ],
+    ),
+    "old figures mute what they say of cost, not what the API does": (
+        alert("OpenAIUsageDataStale", organization="acme", dataset="costs"),
+        [
+            alert("OpenAICostAnomaly", organization="acme"),
+            alert("OpenAIUsageRefreshFailing", organization="acme", dataset="costs"),
+        ],
+        [
+            alert("OpenAISpendLimitEnforcing", organization="acme"),
+            alert("OpenAICostAnomaly", organization="other"),
+            alert("OpenAIUsageRefreshFailing", organization="acme", dataset="completions"),
+        ],
+    ),
+    "old names of projects mute nothing": (
+        alert("OpenAIUsageDataStale", organization="acme", dataset="names"),
+        [],
+        [alert("OpenAICostAnomaly", organization="acme")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "muted", "heard"), INHIBITED.values(), ids=INHIBITED)
+def test_inhibits(
+    quiet: Desk, source: dict[str, str], muted: list[dict[str, str]], heard: list[dict[str, str]]
+) -> None:
+    """Each row lives in an environment of its own, told apart by label cluster, so that rows do not meet."""
+    cluster = {
+        "cluster": f"row-{list(INHIBITED).index(next(k for k, v in INHIBITED.items() if v[0] is source))}"
+    }
+    everything = [each | cluster for each in (source, *muted, *heard)]
+    quiet.alertmanager.post(everything)
+
+    def states() -> dict[frozenset[tuple[str, str]], bool]:
+        found = [
+            each
+            for each in quiet.alertmanager.alerts()
+            if each["labels"].get("cluster") == cluster["cluster"]
+        ]
+        return {frozenset(each["labels"].items()): bool(each["status"]["inhibitedBy"]) for each in found}
+
+    expected = {frozenset(each.items()): each in [m | cluster for m in muted] for each in everything}
+    quiet.alertmanager.wait(lambda: states() == expected, f"{expected} but {states()}")
+
+
+def test_the_same_alerts_in_another_environment_are_not_inhibited(quiet: Desk) -> None:
+    down = alert("OpenAIExporterDown", cluster="one")
+    other = alert("OpenAIScrapeFailing", cluster="two", instance="a")
+    quiet.alertmanager.post([down, other])
+    quiet.alertmanager.wait(
+        lambda: (
+            [
+                each["status"]["inhibitedBy"]
+                for each in quiet.alertmanager.alerts()
+                if each["labels"].get("cluster") == "two"
+            ]
+            == [[]]
+        ),
+        "the other environment's alert is active",
+    )
+
+
+def test_outside_office_hours_cost_waits_and_in_quiet_times_warnings_do_while_pages_come(quiet: Desk) -> None:
+    cost = alert("OpenAICostAnomaly", cluster="night", organization="acme")
+    warning = alert("OpenAIRateLimited", cluster="night", **PROBE)
+    page = alert("OpenAISpendLimitEnforcing", cluster="night", organization="acme")
+    quiet.alertmanager.post([cost, warning, page])
+
+    quiet.alertmanager.wait(
+        lambda: "OpenAISpendLimitEnforcing" in quiet.http.alerts("/webhook", "firing"), "the page"
+    )
+    # The second time that a group is looked at, the first is over; had it notified, the receiver would know.
+    quiet.alertmanager.wait(
+        lambda: all(flushed(quiet.alertmanager.log, each["alertname"]) >= 2 for each in (cost, warning)),
+        "both looked at",
+    )
+
+    assert {"OpenAICostAnomaly", "OpenAIRateLimited"} & quiet.http.alerts("/webhook", "firing") == set()
+    assert [each for each in quiet.mail.messages if "OpenAICostAnomaly" in str(each["Subject"])] == []
+
+
+def flushed(log: Path, name: str) -> int:
+    """How often Alertmanager looked at a group that holds the alert."""
+    return len(
+        [
+            line
+            for line in log.read_text().splitlines()
+            if "flushing" in line and f'alertname=\\"{name}\\"' in line
+        ]
+    )

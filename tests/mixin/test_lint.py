@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated files pass our linter and the tools of Prometheus and Alertmanager."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.mixin.bundle import (
+    ALERTMANAGER,
+    AMTOOL,
+    PROMTOOL,
+    ROOT,
+    RULES,
+    alert_rules,
+    mixin,
+    rule_files,
+    run,
+)
+from tests.mixin.lint.checks import Context
+from tests.mixin.lint.files import lint, recorded_labels
+from tests.mixin.lint.parser import seconds
+
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+REMOTE = sorted((ROOT / "prometheus" / "remote-write").glob("*.yml"))
+
+
+def test_our_linter_finds_nothing() -> None:
+    retention = seconds(mixin("_config.retention"))
+
+    assert lint(rule_files(), Context(recorded_labels(rule_files()), retention=retention)) == []
+
+
+@pytest.mark.stack
+@needs_promtool
+def test_promtool_finds_nothing_in_the_rules() -> None:
+    found = run(PROMTOOL or "", "check", "rules", *sorted(RULES.glob("*.yml")))
+
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "FAILED" not in found.stdout + found.stderr
+
+
+@pytest.mark.stack
+@needs_promtool
+def test_promtool_accepts_the_configuration_of_prometheus() -> None:
+    found = run(PROMTOOL or "", "check", "config", ROOT / "prometheus" / "prometheus.yml")
+
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.stack
+@needs_promtool
+@pytest.mark.parametrize("path", REMOTE, ids=lambda path: path.stem)
+def test_a_remote_write_example_fits_the_end_of_the_configuration(path: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "prometheus.yml"
+    whole.write_text((ROOT / "prometheus" / "prometheus.yml").read_text() + path.read_text())
+    found = run(PROMTOOL or "", "check", "config", whole)
+    written = yaml.safe_load(path.read_text())["remote_write"][0]
+
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert not {"password", "credentials", "bearer_token"} & (
+        set(written.get("basic_auth", {})) | set(written)
+    )
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")
+def test_amtool_accepts_the_configuration_of_alertmanager() -> None:
+    found = run(AMTOOL or "", "check-config", ALERTMANAGER / "alertmanager.yml")
+
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "1 templates" in found.stdout
+
+
+def test_prometheus_scrapes_at_the_pace_that_rules_assume_and_evaluates_faster() -> None:
+    settings = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["global"]
+
+    assert seconds(settings["scrape_interval"]) == seconds(mixin("_config.probeInterval"))
+    assert seconds(settings["evaluation_interval"]) <= seconds(settings["scrape_interval"]) / 2
+
+
+def test_the_way_from_an_outage_to_the_page_takes_less_than_six_minutes() -> None:
+    """Scrapes until the window holds bad probes only, `for`, one evaluation each, and Alertmanager's wait."""
+    settings = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["global"]
+    down = next(rule for rule in alert_rules() if rule["alert"] == "OpenAITargetDown")
+    window = seconds(mixin("_config.thresholds.targetDown.window"))
+    wait = seconds(mixin("alertmanagerConfig.route.routes")[2]["group_wait"])
+    evaluations = 2 * seconds(settings["evaluation_interval"])
+    deadline = seconds(settings["scrape_timeout"])
+
+    assert window + deadline + seconds(down["for"]) + evaluations + wait <= 360

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running Alertmanager: what people read by mail, Slack and webhook."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from email.message import Message
+from typing import Any
+
+import pytest
+
+from tests.mixin.bundle import ALERTMANAGER_BINARY
+from tests.mixin.desk import ALWAYS, NEVER, OTHER, PROBE, Desk, alert, desk
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(ALERTMANAGER_BINARY is None, reason="prometheus-alertmanager is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def awake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """In office hours."""
+    with ExitStack() as stack:
+        yield desk(tmp_path_factory.mktemp("awake"), stack, officeHours=ALWAYS, quietTimes=NEVER)
+
+
+def test_in_office_hours_cost_comes_by_mail_as_html_and_text(awake: Desk) -> None:
+    awake.alertmanager.post([alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all")])
+    awake.alertmanager.wait(lambda: mails(awake, "OpenAIBudgetSpent"), "a mail")
+    message = mails(awake, "OpenAIBudgetSpent")[0]
+    parts = {part.get_content_type(): content(part) for part in message.walk() if not part.is_multipart()}
+
+    assert message["Subject"] == "[warning] OpenAIBudgetSpent acme: It is wrong."
+    assert message["To"] == "oncall@example.org"
+    assert set(parts) == {"text/plain", "text/html"}
+    assert "a < b & c > d\n" in parts["text/plain"]
+    assert "Runbook: https://r.example.org/x\n" in parts["text/plain"]
+    assert "a &lt; b &amp; c &gt; d" in parts["text/html"]
+    assert '<a href="https://r.example.org/x">Runbook</a>' in parts["text/html"]
+    assert "border-top:6px solid #ef6c00" in parts["text/html"]
+    assert "ZgotmplZ" not in parts["text/html"], "html/template refused a value"
+
+
+def mails(found: Desk, name: str) -> list[Message]:
+    return [each for each in found.mail.messages if name in str(each["Subject"])]
+
+
+def content(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode().replace("\r\n", "\n")
+
+
+def test_a_page_comes_by_slack_with_colour_text_and_links(awake: Desk) -> None:
+    awake.alertmanager.post([alert("OpenAITargetDown", target="openai", provider="openai")])
+    awake.alertmanager.wait(lambda: slack(awake, "OpenAITargetDown"), "a message to Slack")
+    message = slack(awake, "OpenAITargetDown")[0]
+    links = {action["text"]: action["url"] for action in message["actions"]}
+
+    assert message["title"] == "[critical] OpenAITargetDown openai: It is wrong."
+    assert message["color"] == "#c62828"
+    assert message["title_link"] == "https://g.example.org/d/x?var-target=openai&var-model=gpt-6"
+    assert ":rotating_light: a &lt; b &amp; c &gt; d (<https://g.example.org/d/x" in message["text"]
+    assert links["Runbook"] == "https://r.example.org/x"
+    assert "/#/silences/new?filter=%7B" in links["Silence"]
+    assert "alertname%3D%22OpenAITargetDown%22%7D" in links["Silence"]
+
+
+def slack(found: Desk, name: str) -> list[dict[str, Any]]:
+    bodies = found.http.received.get("/slack", [])
+    return [part for body in bodies for part in body["attachments"] if name in part["title"]]
+
+
+def test_two_models_make_one_notification_and_its_end_is_told(awake: Desk) -> None:
+    both = [alert("OpenAIModelUnavailable", **PROBE | {"model": model}) for model in ("gpt-6", "gpt-5")]
+    awake.alertmanager.post(both)
+    awake.alertmanager.wait(lambda: slack(awake, "x2] OpenAIModelUnavailable"), "one message for both")
+    awake.alertmanager.post(both, resolved=True)
+    awake.alertmanager.wait(lambda: slack(awake, "[resolved x2] OpenAIModelUnavailable"), "its end")
+    ended = slack(awake, "[resolved x2] OpenAIModelUnavailable")[0]
+
+    assert ended["color"] == "#2e7d32"
+    assert ended["text"].count(":white_check_mark:") == 2
+    awake.alertmanager.wait(
+        lambda: "OpenAIModelUnavailable" in awake.http.alerts("/webhook", "resolved"), "the webhook"
+    )
+
+
+def test_a_webhook_gets_its_token_and_sms_gets_pages_only(awake: Desk) -> None:
+    awake.alertmanager.post(
+        [alert("OpenAIQuotaExhausted", target="openai"), alert("OpenAIProbeInvalid", **PROBE)]
+    )
+    awake.alertmanager.wait(
+        lambda: awake.http.alerts("/webhook", "firing") >= {"OpenAIQuotaExhausted", "OpenAIProbeInvalid"},
+        "both",
+    )
+    awake.alertmanager.wait(lambda: "OpenAIQuotaExhausted" in awake.http.alerts("/sms", "firing"), "the page")
+
+    assert awake.http.headers["/webhook"]["Authorization"] == "Bearer t0ken"
+    assert "OpenAIProbeInvalid" not in awake.http.alerts("/sms", "firing")
+
+
+def test_the_watchdog_calls_outside_and_nobody_else(awake: Desk) -> None:
+    awake.alertmanager.post([alert("Watchdog")])
+    awake.alertmanager.wait(lambda: "Watchdog" in awake.http.alerts("/watchdog", "firing"), "the call")
+
+    assert "Watchdog" not in awake.http.alerts("/webhook", "firing")
+
+
+def test_more_than_ten_alerts_are_cut_short(awake: Desk) -> None:
+    awake.alertmanager.post(
+        [alert("OpenAIProbeNearDeadline", **PROBE | OTHER | {"model": f"m{n}"}) for n in range(12)]
+    )
+    awake.alertmanager.wait(lambda: slack(awake, "x12] OpenAIProbeNearDeadline"), "one message")
+    text = slack(awake, "x12] OpenAIProbeNearDeadline")[0]["text"]
+
+    assert text.count(":warning:") == 10
+    assert "More in Alertmanager: http" in text
