@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The user's rules: thresholds.yml and raw rule files, compiled to one Prometheus rule file."""
+
+from openai_exporter.rules.build import Built, build
+from openai_exporter.rules.load import load_thresholds, parse_thresholds
+from openai_exporter.rules.output import is_stale, write
+from openai_exporter.rules.promtool import find as find_promtool
+from openai_exporter.rules.schema import ThresholdFile
+from openai_exporter.rules.trial import failures
+
+__all__ = [
+    "Built",
+    "ThresholdFile",
+    "build",
+    "failures",
+    "find_promtool",
+    "is_stale",
+    "load_thresholds",
+    "parse_thresholds",
+    "write",
+]

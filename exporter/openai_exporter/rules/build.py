@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""thresholds.yml and rules.d/ to one rule file; what is broken in rules.d/ is left out and told."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openai_exporter.errors import ConfigError, Problem, StartError
+from openai_exporter.rules import promtool as tool
+from openai_exporter.rules.compile import groups
+from openai_exporter.rules.load import load_thresholds
+from openai_exporter.rules.output import as_rule_file, as_yaml
+from openai_exporter.rules.raw import load_raw
+from openai_exporter.rules.schema import ThresholdFile
+
+Groups = list[dict[str, Any]]
+_SUFFIXES = (".yml", ".yaml")
+_LIKELY = (".rules", ".json", ".rule")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build made.
+
+    Attributes:
+        text: the rule file.
+        file: the thresholds.
+        raw: names of the raw files that are in it.
+        rules: number of rules in it.
+        left_out: what is wrong with raw files that are not in it.
+        notes: files that were not read, and why.
+    """
+
+    text: str
+    file: ThresholdFile
+    raw: tuple[str, ...]
+    rules: int
+    left_out: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def build(thresholds: Path, rules_dir: Path | None = None, promtool: str | None = None) -> Built:
+    """Compile thresholds and raw rules to the text of a rule file. Writes nothing.
+
+    Args:
+        thresholds: the file of thresholds.
+        rules_dir: folder of raw rule files; one that does not exist holds none.
+        promtool: path of promtool, None to go by our own checks alone.
+
+    Raises:
+        ConfigError: a mistake in the thresholds.
+        StartError: promtool cannot be run, or refuses what was compiled.
+    """
+    file = load_thresholds(thresholds)
+    made = groups(file)
+    taken, names, left_out = list(made), [], list[Problem]()
+    for path in _raw_files(rules_dir):
+        try:
+            taken += _raw(path, taken, promtool)
+            names.append(path.name)
+        except ConfigError as error:
+            left_out += error.problems
+    sources = thresholds.name + (f" and {rules_dir.name}/" if rules_dir else "")
+    text = as_rule_file(taken, sources)
+    if promtool is not None:
+        _prove(text, promtool)
+    count = sum(len(group["rules"]) for group in taken)
+    return Built(text, file, tuple(names), count, tuple(left_out), tuple(_notes(rules_dir)))
+
+
+def _raw_files(folder: Path | None) -> list[Path]:
+    if folder is None or not folder.exists():
+        return []
+    try:
+        return sorted(
+            path for path in folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith(".")
+        )
+    except OSError as error:
+        raise StartError(f"{folder}: cannot be read: {error.strerror or error}") from None
+
+
+def _notes(folder: Path | None) -> Iterator[str]:
+    if folder is not None and folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.suffix in _LIKELY:
+                yield f"{path}: is not read; rule files end in .yml or .yaml"
+
+
+def _raw(path: Path, taken: Groups, promtool: str | None) -> Groups:
+    """The groups of one raw file; ConfigError when it must be left out."""
+    refused = tool.check_rules(promtool, path) if promtool else []
+    found = load_raw(path, vouched=promtool is not None and not refused)
+    if not refused and promtool is not None:
+        refused = _refusal(as_yaml({"groups": found}), promtool)
+    if refused:
+        raise ConfigError([_said(path, line) for line in refused])
+    names = {group["name"] for group in taken}
+    clash = next((group["name"] for group in found if group["name"] in names), None)
+    if clash is not None:
+        raise ConfigError([Problem(str(path), f"group {clash!r} exists already; give it another name")])
+    return found
+
+
+_LINE = re.compile(r"(?:yaml: )?(?:line )?(\d+)(?::\d+)?: (?:\d+:\d+: )?(.*)")
+
+
+def _said(path: Path, line: str) -> Problem:
+    """A line of promtool, such as `5:12: group "a", rule 1: ...` or `line 3: cannot unmarshal ...`."""
+    match = _LINE.match(line)
+    return (
+        Problem(f"{path}:{match[1]}", f"promtool: {match[2]}")
+        if match
+        else Problem(str(path), f"promtool: {line}")
+    )
+
+
+def _refusal(text: str, promtool: str) -> list[str]:
+    with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
+        path = Path(folder) / "rules.yml"
+        path.write_text(text, encoding="utf-8")
+        return tool.check_rules(promtool, path)
+
+
+def _prove(text: str, promtool: str) -> None:
+    said = _refusal(text, promtool)
+    if said:
+        raise StartError(f"promtool refuses the compiled rules: {'; '.join(said)}; nothing is written")

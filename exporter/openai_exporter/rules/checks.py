@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks of thresholds.yml that need more than one key: an alert must be able to fire, and to stay silent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from openai_exporter.config.duration import format_duration
+from openai_exporter.rules.measure import Measure
+from openai_exporter.rules.measures import MEASURES
+from openai_exporter.rules.promql import PromQLError, check
+from openai_exporter.rules.quantity import parse, show
+from openai_exporter.rules.samples import problem_of as example_problem
+from openai_exporter.rules.schema import MUST_BE, Settings, Threshold, ThresholdFile
+from openai_exporter.rules.templates import problem_of
+from openai_exporter.rules.words import alert_name
+
+Path = tuple[str | int, ...]
+
+SCOPES = ("target", "endpoint", "model", "organization", "project")
+LONGEST = 15 * 86_400.0
+"""Seconds that Prometheus keeps data by default."""
+LOOKBACK = 300.0
+"""Seconds for which Prometheus takes a sample for present by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake.
+
+    Attributes:
+        path: where it is.
+        message: what is wrong and what is allowed.
+        value: the scalar that is wrong, None when the message names it.
+        first: the other place that it clashes with, None when there is none.
+    """
+
+    path: Path
+    message: str
+    value: Any = None
+    first: Path | None = None
+
+
+def cross_check(file: ThresholdFile) -> Iterator[Finding]:
+    """Yield every mistake that one key alone cannot show."""
+    yield from _settings(file.settings)
+    yield from _unique(file)
+    for index, threshold in enumerate(file.thresholds):
+        measure = MEASURES[threshold.metric]
+        place: Path = ("thresholds", index)
+        yield from _limit(place, threshold, measure)
+        yield from _scope(place, threshold, measure)
+        yield from _window(place, threshold, measure, file.settings)
+        yield from _texts(place, threshold, measure)
+        for number, example in enumerate(threshold.examples):
+            key, problem = example_problem(example, measure) or ("", "")
+            if problem:
+                yield Finding((*place, "examples", number, *([key] if key else [])), problem)
+
+
+def labels_of(threshold: Threshold, measure: Measure) -> tuple[str, ...]:
+    """Labels that the alert carries."""
+    named = [
+        measure.scope[key] for key in SCOPES if getattr(threshold, key) is not None and key in measure.scope
+    ]
+    return tuple(dict.fromkeys((*measure.labels, *named, "severity", "team", "category")))
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    try:
+        check(f"up{{{settings.selector}}}")
+    except PromQLError as error:
+        yield Finding(("settings", "selector"), f"must be {MUST_BE['selector']}: {error}", settings.selector)
+    if settings.interval > LOOKBACK:
+        text = f"must be at most {format_duration(LOOKBACK)}; Prometheus takes an older sample for gone"
+        yield Finding(("settings", "interval"), text, format_duration(settings.interval))
+
+
+def _unique(file: ThresholdFile) -> Iterator[Finding]:
+    first: dict[tuple[str, str], int] = {}
+    for index, each in enumerate(file.thresholds):
+        key = (alert_name(each.name), each.severity)
+        if key in first:
+            text = f"is alert {key[0]} with severity {key[1]} again; give it another name or severity"
+            yield Finding(("thresholds", index, "name"), text, each.name, ("thresholds", first[key], "name"))
+        first.setdefault(key, index)
+
+
+def _limit(place: Path, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+    if threshold.operator not in measure.operators:
+        text = f"metric {measure.name} takes {' or '.join(measure.operators)}"
+        yield Finding((*place, "operator"), text, threshold.operator)
+        return
+    try:
+        limit = parse(measure.kind, threshold.threshold)
+    except ValueError as error:
+        yield Finding((*place, "threshold"), str(error), threshold.threshold)
+        return
+    never, always = _verdict(threshold.operator, limit, measure.most)
+    if never or always:
+        said = f"{measure.name} {threshold.operator} {show(measure.kind, limit)}"
+        text = f"{said} is {'never' if never else 'always'} true"
+        yield Finding((*place, "threshold"), f"{text}; choose another limit", threshold.threshold)
+
+
+def _verdict(operator: str, limit: float, most: float | None) -> tuple[bool, bool]:
+    """Whether a value from 0 to `most` never, or always, fulfils the comparison."""
+    low = {">": False, ">=": limit <= 0, "<": limit > 0, "<=": True}[operator]
+    top = float("inf") if most is None else most
+    high = {">": top > limit, ">=": top >= limit, "<": top < limit, "<=": top <= limit}[operator]
+    return not low and not high, low and high
+
+
+def _scope(place: Path, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+    for key in SCOPES:
+        if getattr(threshold, key) is not None and key not in measure.scope:
+            text = f"metric {measure.name} is not known by {key}; allowed: {', '.join(measure.scope)}"
+            yield Finding((*place, key), text)
+
+
+def _window(place: Path, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
+    if threshold.min_events is not None and not measure.counts_probes:
+        yield Finding(
+            (*place, "min_events"), f"is not for metric {measure.name}, which counts no probes; remove it"
+        )
+    if threshold.hold > LONGEST:
+        yield Finding((*place, "for"), "must be at most 15d", format_duration(threshold.hold))
+    if threshold.window is not None and measure.fixed_window:
+        yield Finding(
+            (*place, "window"), f"is not for metric {measure.name}: {measure.fixed_window}; remove it"
+        )
+        return
+    window = threshold.window or measure.window
+    events = (threshold.min_events or settings.min_events) if measure.counts_probes else 2
+    least = max(2, events) * settings.interval
+    if window < least:
+        text = (
+            f"must be at least {format_duration(least)}, {max(2, events)} probes at the interval of "
+            f"{format_duration(settings.interval)}; else the alert can never fire"
+        )
+        yield Finding((*place, "window"), text, format_duration(window))
+    if window > LONGEST:
+        yield Finding(
+            (*place, "window"), "must be at most 15d, which Prometheus keeps", format_duration(window)
+        )
+
+
+def _texts(place: Path, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+    labels = labels_of(threshold, measure)
+    for key in ("summary", "description", "runbook_url"):
+        text = getattr(threshold, key)
+        if text is None:
+            continue
+        if not text.strip() or (key == "summary" and "\n" in text.strip()):
+            yield Finding(
+                (*place, key), f"must be {'one line of text' if key == 'summary' else 'text'}", text
+            )
+        elif problem := problem_of(text, labels):
+            yield Finding((*place, key), problem)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""thresholds.yml: what is read, and the exact message for each kind of mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openai_exporter.errors import ConfigError
+from openai_exporter.rules import load_thresholds, parse_thresholds
+from openai_exporter.rules.schema import DEFAULT_SELECTOR
+
+from .documents import document
+
+TEXT = """
+thresholds:
+  - name: high latency
+    metric: p95_latency
+    operator: '>'
+    threshold: 5s
+    for: 2m
+    severity: warning
+    model: gpt-6*
+    endpoint: [chat, responses]
+"""
+
+
+def test_a_file_is_read() -> None:
+    found = parse_thresholds(TEXT, "thresholds.yml")
+
+    entry = found.thresholds[0]
+    assert entry.name == "high latency"
+    assert entry.hold == 120.0
+    assert entry.model == ("gpt-6*",)
+    assert entry.endpoint == ("chat", "responses")
+    assert entry.enabled
+    assert found.settings.interval == 60.0
+
+
+def message_of(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_thresholds(text, "t.yml")
+    return str(caught.value)
+
+
+METRICS = (
+    "p50_latency, p90_latency, p95_latency, p99_latency, mean_latency, time_to_first_token, error_rate, throughput, "
+    "tokens_per_second, headroom, requests_per_hour, tokens_per_hour, cost_per_hour, cost_per_day, cost_per_month, "
+    "probe_cost_per_day"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "metric: p95_latency",
+            "metric: p95_latencies",
+            f"t.yml:4: thresholds[0].metric: 'p95_latencies': must be one of {METRICS}; did you mean 'p95_latency'?",
+        ),
+        (
+            "operator: '>'",
+            "operator: >",
+            "t.yml:5: thresholds[0].operator: '': must be one of >, >=, <, <=; "
+            "YAML reads a bare > as the start of a text, write it in quotes: '>'",
+        ),
+        (
+            "operator: '>'",
+            "operator: >=",
+            "t.yml:5: has a bare >= or similar sign; write it in quotes: operator: '>='",
+        ),
+        (
+            "operator: '>'",
+            "operator: above",
+            "t.yml:5: thresholds[0].operator: 'above': must be one of >, >=, <, <=; did you mean '>'?",
+        ),
+        (
+            "threshold: 5s",
+            "threshold: 5000",
+            "t.yml:6: thresholds[0].threshold: 5000: must be a duration with its unit, such as 5s, 2.5s or 800ms; "
+            "add the unit: 5000s or 5000ms",
+        ),
+        (
+            "threshold: 5s",
+            "threshold:",
+            "t.yml:6: thresholds[0].threshold: is empty (null); must be a number or a text with a unit, such as 5s, "
+            "5% or 25 USD; give a value or remove the key",
+        ),
+        (
+            "for: 2m",
+            "for: two minutes",
+            "t.yml:7: thresholds[0].for: 'two minutes': must be a duration such as 15s, 500ms or 1h30m",
+        ),
+        (
+            "severity: warning",
+            "severity: page",
+            "t.yml:8: thresholds[0].severity: 'page': must be one of critical, warning, info",
+        ),
+        (
+            "severity: warning",
+            "severty: warning",
+            "t.yml:3: thresholds[0].severity: is missing; must be one of critical, warning, info\n"
+            "t.yml:8: thresholds[0].severty: unknown key 'severty'; did you mean 'severity'? allowed: name, metric, "
+            "operator, threshold, for, window, severity, enabled, team, target, endpoint, model, organization, "
+            "project, min_events, summary, description, runbook_url, examples",
+        ),
+        (
+            "model: gpt-6*",
+            "model: gpt-6.*",
+            "t.yml:9: thresholds[0].model: 'gpt-6.*': must be a name or a pattern with *, not a regular expression: "
+            "* stands for anything, such as gpt-6*; give several as a list",
+        ),
+        (
+            "model: gpt-6*",
+            "model: 6.1",
+            "t.yml:9: thresholds[0].model: 6.1: must be the name of a model, a pattern with *, or a list of them; "
+            "put it in quotes: '6.1'",
+        ),
+        (
+            "[chat, responses]",
+            "[chat, completions]",
+            "t.yml:10: thresholds[0].endpoint[1]: 'completions': must be one of chat, responses, embeddings, "
+            "moderations, models, transcriptions, speech, images",
+        ),
+        (
+            "model: gpt-6*",
+            "project: proj_x",
+            "t.yml:9: thresholds[0].project: metric p95_latency is not known by project; "
+            "allowed: target, endpoint, model",
+        ),
+        (
+            "for: 2m",
+            "window: 1m",
+            "t.yml:7: thresholds[0].window: '1m': must be at least 2m, 2 probes at the interval of 1m; "
+            "else the alert can never fire",
+        ),
+        (
+            "for: 2m",
+            "description: '{{ $labels.tenant }}'",
+            "t.yml:7: thresholds[0].description: names label tenant, which the alert does not carry; it carries job, "
+            "target, module, endpoint, model, provider, severity, team, category",
+        ),
+        (
+            "for: 2m",
+            "summary: '{{ template }}'",
+            "t.yml:7: thresholds[0].summary: has {{ template }}; allowed between braces: $value, $value | humanize, "
+            "humanizeDuration or humanizePercentage, and $labels.NAME",
+        ),
+        (
+            "for: 2m",
+            "examples: [{value: 5s, values: [5s], fires: true}]",
+            "t.yml:7: thresholds[0].examples[0]: needs value (one that lasts) or values (one per probe), not both",
+        ),
+        (
+            "for: 2m",
+            "examples: [{values: [fast x3], fires: true}]",
+            "t.yml:7: thresholds[0].examples[0].values: 'fast': must be a duration with its unit, such as 5s, 2.5s "
+            "or 800ms; or one of timeout, fail, none",
+        ),
+        (
+            "\nthresholds:",
+            "\nsettings: {interval: 1h}\nthresholds:",
+            "t.yml:2: settings.interval: '1h': must be at most 5m; Prometheus takes an older sample for gone\n"
+            "t.yml:4: thresholds[0].window: '5m': must be at least 2h, 2 probes at the interval of 1h; "
+            "else the alert can never fire",
+        ),
+        (
+            "\nthresholds:",
+            "\nsettings: {selector: 'job='}\nthresholds:",
+            "t.yml:2: settings.selector: 'job=': must be label matchers as PromQL writes them, such as "
+            f"{DEFAULT_SELECTOR}: character 8: expected a text in quotes, found }}",
+        ),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_a_mistake_is_told_with_place_value_and_what_is_allowed(old: str, new: str, expected: str) -> None:
+    assert old in TEXT
+    assert expected == message_of(TEXT.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"metric": "error_rate", "threshold": "100%"}, "error_rate > 100% is never true"),
+        ({"metric": "error_rate", "threshold": "0%", "operator": ">="}, "error_rate >= 0% is always true"),
+        (
+            {"metric": "throughput", "threshold": "0/min", "operator": "<"},
+            "throughput < 0 per minute is never true",
+        ),
+        ({"metric": "p95_latency", "threshold": "0s", "operator": ">="}, "p95_latency >= 0s is always true"),
+        ({"metric": "headroom", "threshold": "100%", "operator": "<="}, "headroom <= 100% is always true"),
+        ({"metric": "error_rate", "threshold": "5%", "operator": "<"}, "metric error_rate takes > or >="),
+        ({"metric": "headroom", "threshold": "5%"}, "metric headroom takes < or <="),
+        ({"metric": "cost_per_day", "threshold": 5, "operator": "<"}, "metric cost_per_day takes > or >="),
+        ({"metric": "cost_per_day", "threshold": 5, "window": "1h"}, "is not for metric cost_per_day"),
+        (
+            {"metric": "cost_per_day", "threshold": 5, "model": "x"},
+            "not known by model; allowed: organization",
+        ),
+        ({"metric": "headroom", "threshold": "5%", "operator": "<", "min_events": 3}, "counts no probes"),
+        ({"min_events": 9}, "'5m': must be at least 9m, 9 probes"),
+        ({"window": "16d"}, "must be at most 15d"),
+        ({"for": "16d"}, "must be at most 15d"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_an_alert_that_cannot_fire_or_stay_silent_is_refused(entry: dict[str, Any], said: str) -> None:
+    assert said in message_of(document(entry))
+
+
+def test_names_may_repeat_with_another_severity_only() -> None:
+    same = {"name": "Slow"}
+    assert parse_thresholds(document(same, {"name": "slow", "severity": "critical"}), "t.yml")
+    assert message_of(document(same, {"name": "slow"})) == (
+        "t.yml:8: thresholds[1].name: 'slow': is alert OpenAISlow with severity warning again; "
+        "give it another name or severity; first on line 2 (thresholds[0].name)"
+    )
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    text = message_of(document({"metric": "latency"}, {"severity": "x", "for": -1}))
+    assert [line.partition(": ")[0] for line in text.splitlines()] == ["t.yml:3", "t.yml:12", "t.yml:13"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "t.yml: is empty; start with `thresholds:`"),
+        ("# nothing", "t.yml: is empty; start with `thresholds:`"),
+        ("{}", "t.yml: is empty; start with `thresholds:`"),
+        ("- name: a", "t.yml:1: must be a mapping; start with `thresholds:`"),
+        ("word", "t.yml:1: 'word': must be a mapping; start with `thresholds:`"),
+        ("thresholds: {a: b}", "t.yml:1: thresholds: must be a list of thresholds"),
+        ("thresholds: [3]", "t.yml:1: thresholds[0]: 3: must be a mapping with keys of name, metric"),
+        ("alerts: []", "t.yml:1: thresholds: is missing; must be a list of thresholds"),
+        ("thresholds: [", "t.yml:1: has a bracket or brace that is not closed"),
+    ],
+)
+def test_what_is_no_file_of_thresholds_is_refused(text: str, said: str) -> None:
+    assert said in message_of(text)
+
+
+def test_a_file_without_thresholds_is_fine() -> None:
+    assert parse_thresholds("thresholds: []", "t.yml").thresholds == ()
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.yml"
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        load_thresholds(path)
+    path.write_bytes(b"thresholds: []\n# caf\xe9")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text .byte 0xe9 on line 2."):
+        load_thresholds(path)
+    path.write_bytes(b"#" * (1 << 21))
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+        load_thresholds(path)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own check of PromQL against tables, and against promtool on thousands of broken expressions."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.rules.promql import PromQLError, check
+
+from .prometheus import needs_promtool, refused
+
+GOOD = [
+    "up", "up == 0", "1 == bool 1", "-1 ^ 2", "2 ^ -1 ^ 3", "a * -b", "sum(a) by (b)", "sum by (b,) (a)", "sum by () (a)",
+    "rate(a[5m])", "rate(a[5m:1m])", "max_over_time((a + b)[5m:1m] offset 5m)", "rate(a[5m] offset -5m @ 100)",
+    "a @ end() offset 1m", "{a=\"b\"}", "a{}", "a{b=\"c\",}", "a{b='c\"d'}", r'a{b=~"c\\d"}', "{__name__=\"x\"}",
+    "a and on(b) c", "a / on(b) group_left(c,d) e", "a / ignoring(b) group_right() e", "a > bool b", "vector(1)",
+    "scalar(a) + 1", "clamp(a, 1, 2)", "round(a)", "round(a, 5)", 'label_join(a, "x", ",")',
+    'label_join(a, "x", ",", "b", "c")', 'label_replace(a,"x","$1","y","(.*)")', "hour()", "hour(a)", "topk(5, a)",
+    'count_values("x", a)', "histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m])))", 'absent(a{b="c"})', "+Inf",
+    "NaN + a", "0x1F + 1e3 + .5 + 5.", "a # comment\n+ b", "SUM(a) BY (b)", "a AND b OR c UNLESS d", "a atan2 b",
+    "min_over_time(sum(a)[5m:])", 'a:b:c{d="e"}', ":x", "a @ -5.5", "pi() * a", "a > 1 > 2", "a - - b", "`abc`",
+    'a{b=~"(?i)x(?:y)[a-z]{2,3}"}', "a{on=\"x\"}", "sum by (on) (a)", "sum + offset", "rate(rate(a[5m])[10m:])",
+]  # fmt: skip
+BAD = [
+    "", "1 == 1", "sum by (b)(a) by (c)", "rate(a)", "rate((a+b)[5m])", "a offset 1m offset 1m", "(a) offset 1m",
+    '{a=~".*"}', "{}", "a{,}", r'a{b="c\d"}', 'a{b=~"(?=x)"}', 'a{b=~"("}', 'foo{__name__="x"}', "a and 1",
+    "a and on(b) group_left c", "a / on(b) group_left(b) e", "a + bool b", "vector(a)", "clamp(a, 1)", "round(a, 1, 2)",
+    'label_join(a, "x")', "topk(a, 5)", "topk(a)", '-"foo"', "-a[5m]", "a +", "(a", "a)", "a b", 'a{b="c}', "a{b==c}",
+    "foo(a)", "a[0s]", "a[5]", "a[5m5m]", "a[30m1h]", "a{b:c=\"d\"}", "sum(a,)", "rate(a[5m],)", "()", "sum()",
+    "a @ b", "@", "a[5m] + 1", "5 m", "a == 5m", "2 ^ a[5m]", "a[5m:1m][5m:1m]", "1e400", "on", 'a{b=~"a{1001}"}',
+    'a{b=~"(a{500}){500}"}', 'a{b=~"[[:lpha:]]"}', "é", "a{b=~\"x++\"}", "a or 1", "c UNLESS 0", "-" * 100 + "a",
+    "(" * 100 + "a" + ")" * 100, "a + " * 10_000 + "a",
+]  # fmt: skip
+PIECES = [
+    *(
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "5m",
+        "1",
+        "up",
+        "by",
+        "on",
+        "bool",
+        "offset",
+        "@",
+        "-",
+        "+",
+        "^",
+        "or",
+    ),
+    *(
+        " and ",
+        "==",
+        "=~",
+        "=",
+        '"x"',
+        "'",
+        '"',
+        "\\",
+        "rate",
+        "sum",
+        "(a)",
+        "[5m]",
+        "[5m:1m]",
+        "ignoring(b)",
+    ),
+    *("group_left", " ", "a", "time()", ":", "unless", "#", "\n", "inf", "start()", "0", "é", "*"),
+]
+
+
+@pytest.mark.parametrize("expression", GOOD)
+def test_what_prometheus_accepts_is_accepted(expression: str) -> None:
+    assert check(expression) in ("scalar", "instant vector", "range vector", "string")
+
+
+@pytest.mark.parametrize("expression", BAD, ids=lambda text: repr(text[:30]))
+def test_what_prometheus_refuses_is_refused_in_one_line(expression: str) -> None:
+    with pytest.raises(PromQLError) as caught:
+        check(expression)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@needs_promtool
+@pytest.mark.stack
+def test_promtool_agrees_with_both_tables(tmp_path: Path) -> None:
+    good = [text for text in GOOD if check(text) in ("scalar", "instant vector")]
+    bad = [text for text in BAD if text and len(text) < 90]
+
+    found = refused(tmp_path, [{"record": "a:b:c", "expr": text} for text in (*good, *bad)])
+
+    assert [False] * len(good) + [True] * len(bad) == found
+
+
+@needs_promtool
+@pytest.mark.stack
+def test_no_broken_expression_is_taken_that_promtool_refuses(tmp_path: Path) -> None:
+    draw = random.Random(2026)
+    broken = [_broken(draw) for _ in range(3000)]
+    taken = [text for text in broken if _taken(text)]
+
+    found = refused(tmp_path, [{"record": "a:b:c", "expr": text} for text in taken])
+
+    assert len(taken) > 200
+    assert [text for text, bad in zip(taken, found, strict=True) if bad] == []
+
+
+def _taken(text: str) -> bool:
+    try:
+        return bool(text.strip()) and bool(check(text))
+    except PromQLError:
+        return False
+
+
+def _broken(draw: random.Random) -> str:
+    """An expression with one to three random edits."""
+    text = draw.choice(GOOD + [each for each in BAD if len(each) < 90])
+    for _ in range(draw.randint(1, 3)):
+        start = draw.randint(0, len(text))
+        end = min(len(text), start + draw.randint(0, 3))
+        piece = draw.choice(["", *PIECES])
+        text = text[:start] + piece + text[end:]
+    return text

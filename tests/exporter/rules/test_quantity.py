@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amounts with units."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openai_exporter.rules.quantity import Kind, allowed, parse, plain, show
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "expected"),
+    [
+        (Kind.SECONDS, "5s", 5.0),
+        (Kind.SECONDS, "800ms", 0.8),
+        (Kind.SECONDS, "2.5s", 2.5),
+        (Kind.SECONDS, "1m30s", 90.0),
+        (Kind.SECONDS, " 5s ", 5.0),
+        (Kind.RATIO, "5%", 0.05),
+        (Kind.RATIO, "0.1 %", 0.001),
+        (Kind.RATIO, 0.05, 0.05),
+        (Kind.RATIO, "0.05", 0.05),
+        (Kind.RATIO, 1, 1.0),
+        (Kind.PER_MINUTE, "100/min", 100.0),
+        (Kind.PER_MINUTE, "2/s", 120.0),
+        (Kind.PER_MINUTE, "6/h", 0.1),
+        (Kind.PER_MINUTE, "0.1/minute", 0.1),
+        (Kind.PER_MINUTE, "1440/day", 1.0),
+        (Kind.PER_SECOND, 20, 20.0),
+        (Kind.PER_SECOND, "20 tokens/s", 20.0),
+        (Kind.PER_SECOND, "600/min", 10.0),
+        (Kind.PER_HOUR, "2M", 2e6),
+        (Kind.PER_HOUR, "500k/h", 5e5),
+        (Kind.PER_HOUR, 50000, 5e4),
+        (Kind.PER_HOUR, "1k/min", 6e4),
+        (Kind.USD, "25 USD", 25.0),
+        (Kind.USD, "$25", 25.0),
+        (Kind.USD, "2.50", 2.5),
+        (Kind.USD, 25, 25.0),
+    ],
+)
+def test_an_amount_is_read_in_the_base_unit(kind: Kind, written: str | float, expected: float) -> None:
+    assert expected == parse(kind, written)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "said"),
+    [
+        (Kind.SECONDS, 5, "add the unit: 5s or 5ms"),
+        (Kind.SECONDS, "5", "add the unit: 5s or 5ms"),
+        (Kind.SECONDS, "5 apples", "such as 5s, 2.5s or 800ms"),
+        (Kind.SECONDS, "-5s", "such as 5s, 2.5s or 800ms"),
+        (Kind.RATIO, 5, "did you mean 5%?"),
+        (Kind.RATIO, "150%", "at most 100%"),
+        (Kind.RATIO, "5 percent", "such as 5% or 0.05"),
+        (Kind.PER_MINUTE, 100, "with its unit, such as 100/min"),
+        (Kind.PER_MINUTE, "100/week", "with its unit, such as 100/min"),
+        (Kind.PER_HOUR, "2 million", "such as 50000, 500k, 2M"),
+        (Kind.PER_HOUR, "1.2.3", "such as 50000, 500k, 2M"),
+        (Kind.USD, "25 EUR", "in US dollars"),
+        (Kind.USD, "1,000", "in US dollars"),
+        (Kind.USD, -1, "not negative"),
+        (Kind.USD, float("nan"), "not negative"),
+        (Kind.PER_SECOND, float("inf"), "a number per second"),
+        (Kind.RATIO, True, "such as 5% or 0.05"),
+        (Kind.RATIO, None, "such as 5% or 0.05"),
+        (Kind.RATIO, [], "such as 5% or 0.05"),
+    ],
+)
+def test_what_is_no_amount_is_refused_with_what_is_allowed(kind: Kind, written: object, said: str) -> None:
+    with pytest.raises(ValueError, match="must be") as caught:
+        parse(kind, written)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@given(value=st.one_of(st.text(max_size=30), st.floats(), st.integers(), st.booleans(), st.none()))
+def test_no_value_raises_anything_else(kind: Kind, value: object) -> None:
+    try:
+        assert parse(kind, value) >= 0
+    except ValueError as error:
+        assert allowed(kind) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (Kind.SECONDS, 0.8, "800ms"),
+        (Kind.RATIO, 0.05, "5%"),
+        (Kind.RATIO, 0.001, "0.1%"),
+        (Kind.PER_MINUTE, 0.1, "0.1 per minute"),
+        (Kind.PER_HOUR, 2e6, "2000000 per hour"),
+        (Kind.USD, 25.5, "25.5 USD"),
+    ],
+)
+def test_an_amount_is_shown_as_people_write_it(kind: Kind, value: float, expected: str) -> None:
+    assert expected == show(kind, value)
+
+
+@given(st.floats(min_value=0, max_value=1e12))
+def test_a_plain_number_has_no_exponent_and_keeps_its_value(value: float) -> None:
+    text = plain(value)
+    assert "e" not in text
+    assert float(text) == pytest.approx(value, rel=1e-9, abs=1e-9)
