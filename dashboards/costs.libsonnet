@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Costs and budgets: what the month costs, whether it stays in budget, and who spends on what.
+local g = import 'lib/g.libsonnet';
+local page = import 'lib/page.libsonnet';
+
+function(config, promql, variables)
+  local panels = (import 'panels/costs.libsonnet')(config, promql);
+
+  page.new(config, 'costs')
+  + g.dashboard.withTime('now-30d')
+  + g.dashboard.withTimezone('utc')
+  + g.dashboard.withRefresh('5m')
+  + g.dashboard.withVariables([variables.datasource, variables.organization, variables.project, variables.key])
+  + g.dashboard.withRows([
+    g.row.new('The month so far', 4, [
+      [4, panels.today],
+      [4, panels.yesterday],
+      [4, panels.month],
+      [4, panels.forecast],
+      [4, panels.previous],
+      [4, panels.pace],
+    ]),
+    g.row.new('Will it stay in budget?', 9, [
+      [16, panels.course],
+      [8, panels.budgets],
+    ]),
+    g.row.new('Day by day', 8, [
+      [12, panels.days],
+      [12, panels.daysByProject],
+    ]),
+    g.row.new('Who spends on what', 10, [
+      [8, panels.byProject],
+      [8, panels.byLineItem],
+      [8, panels.spenders],
+    ]),
+    g.row.new('Budget by budget', 7, [
+      [24, panels.budgetTable],
+    ]),
+    g.row.new('Savings and the estimate', 4, [
+      [5, panels.savedByCache],
+      [5, panels.savedByBatch],
+      [5, panels.driftRatio],
+      [5, panels.unpriced],
+      [4, panels.skipped],
+    ]),
+    g.row.new('Is it usual, is it right, what stops it?', 9, [
+      [8, panels.anomaly],
+      [8, panels.drift],
+      [8, panels.spendLimits],
+    ]),
+    g.row.new('Every line', 10, [
+      [24, panels.bill],
+    ]),
+  ])

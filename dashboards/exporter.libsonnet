@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exporter: whether its figures can be trusted, and what it costs to have them.
+local g = import 'lib/g.libsonnet';
+local page = import 'lib/page.libsonnet';
+
+function(config, promql, variables)
+  local panels = (import 'panels/exporter.libsonnet')(config, promql);
+
+  page.new(config, 'exporter')
+  + g.dashboard.withVariables([variables.datasource, variables.organization, variables.target, variables.model])
+  + g.dashboard.withRows([
+    g.row.new('At a glance', 4, [
+      [4, panels.scraped],
+      [4, panels.config],
+      [4, panels.loaded],
+      [4, panels.version],
+      [4, panels.prices],
+      [4, panels.uptime],
+    ]),
+    g.row.new('How fresh are the figures?', 8, [
+      [12, panels.age],
+      [12, panels.up],
+      [12, panels.buckets],
+      [12, panels.statusPage],
+    ]),
+    g.row.new('Calls to the API', 8, [
+      [6, panels.calls],
+      [6, panels.failures],
+      [6, panels.refreshDuration],
+      [6, panels.refreshCalls],
+    ]),
+    g.row.new('What does probing cost?', 4, [
+      [4, panels.spendDay],
+      [4, panels.probeTokens],
+      [4, panels.perProbe],
+      [4, panels.stopped],
+      [4, panels.unpriced],
+      [4, panels.cached],
+    ]),
+    g.row.new('Probing over time', 8, [
+      [8, panels.spend],
+      [8, panels.inFlight],
+      [8, panels.connections],
+    ]),
+    g.row.new('Scrapes', 9, [
+      [12, panels.scrapeDuration],
+      [12, panels.seriesCount],
+    ]),
+    g.row.new('The process', 7, [
+      [8, panels.cpu],
+      [8, panels.memory],
+      [8, panels.scrapeSamples],
+      [12, panels.refused],
+      [12, panels.clock],
+    ]),
+  ])

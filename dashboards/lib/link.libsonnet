@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Links that keep the time range and the variables of the page they are on.
+{
+  // From the head of a page to all pages with a tag, as a menu.
+  dashboards(tag, title, tooltip): {
+    type: 'dashboards',
+    title: title,
+    tooltip: tooltip,
+    url: '',
+    icon: 'external link',
+    keepTime: true,
+    includeVars: true,
+    asDropdown: true,
+    targetBlank: false,
+    tags: [tag],
+  },
+
+  // From a panel's head to the page that explains it.
+  panel(uid, title): {
+    type: 'link',
+    title: title,
+    tooltip: '',
+    url: '/d/' + uid + '?${__url_time_range}&${__all_variables}',
+    icon: '',
+    keepTime: false,
+    includeVars: false,
+    asDropdown: false,
+    targetBlank: false,
+    tags: [],
+  },
+
+  // From a value to another page. `variables` maps its variables to fields of the value's row or labels of its series;
+  // without any, the page gets those of this one.
+  data(uid, title, variables={}): {
+    local pairs = ['var-' + name + '=${' + variables[name] + '}' for name in std.objectFields(variables)],
+    title: title,
+    url: std.join('&', ['/d/' + uid + '?${__url_time_range}'] + (if pairs == [] then ['${__all_variables}'] else pairs)),
+    targetBlank: false,
+  },
+
+  url(title, url): { title: title, url: url, targetBlank: true },
+}

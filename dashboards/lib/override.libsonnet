@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings for some fields only: byName('p99', [color('blue')]).
+{
+  byName(name, properties): { matcher: { id: 'byName', options: name }, properties: properties },
+  byRegexp(pattern, properties): { matcher: { id: 'byRegexp', options: pattern }, properties: properties },
+
+  unit(unit): { id: 'unit', value: unit },
+  decimals(decimals): { id: 'decimals', value: decimals },
+  max(value): { id: 'max', value: value },
+  color(color): { id: 'color', value: { mode: 'fixed', fixedColor: color } },
+  thresholds(thresholds): { id: 'thresholds', value: thresholds },
+  mappings(mappings): { id: 'mappings', value: mappings },
+  links(links): { id: 'links', value: links },
+  noValue(text): { id: 'noValue', value: text },
+  width(pixels): { id: 'custom.width', value: pixels },
+  // A table cell: auto, basic, color-text, color-background-solid, gradient-gauge, ... (content of schema version 37).
+  cell(mode): { id: 'custom.displayMode', value: mode },
+  lineWidth(width): { id: 'custom.lineWidth', value: width },
+  fillOpacity(percent): { id: 'custom.fillOpacity', value: percent },
+  fillBelowTo(name): { id: 'custom.fillBelowTo', value: name },
+  dashed: { id: 'custom.lineStyle', value: { fill: 'dash', dash: [8, 6] } },
+}

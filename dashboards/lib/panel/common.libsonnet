@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all panels share. A panel is made with `new` of its kind, and refined with these.
+local mapping = import '../mapping.libsonnet';
+
+{
+  base(type, title, description, unit, queries): {
+    local letters = std.stringChars('ABCDEFGHIJKLMNOPQRSTUVWXYZ'),
+    type: type,
+    title: title,
+    description: description,
+    datasource: { type: 'prometheus', uid: '${datasource}' },
+    targets: [queries[i] { refId: letters[i] } for i in std.range(0, std.length(queries) - 1)],
+    fieldConfig: { defaults: { unit: unit, custom: {} }, overrides: [] },
+    options: {},
+    transformations: [],
+    links: [],
+  },
+
+  withMin(min): { fieldConfig+: { defaults+: { min: min } } },
+  withMax(max): { fieldConfig+: { defaults+: { max: max } } },
+  withDecimals(decimals): { fieldConfig+: { defaults+: { decimals: decimals } } },
+  // What stands where there is nothing to draw: why, in a few words.
+  withNoValue(text): { fieldConfig+: { defaults+: { noValue: text } } },
+  // The same for figures and bars, which would else take the colour of the lowest value.
+  withNoFigure(text): self.withNoValue(text) + self.withMappings([mapping.none(text)]),
+  withThresholds(thresholds): { fieldConfig+: { defaults+: { thresholds: thresholds } } },
+  withMappings(mappings): { fieldConfig+: { defaults+: { mappings+: mappings } } },
+  withColor(color): { fieldConfig+: { defaults+: { color: { mode: 'fixed', fixedColor: color } } } },
+  withColorScheme(mode): { fieldConfig+: { defaults+: { color: { mode: mode } } } },
+  withDataLinks(links): { fieldConfig+: { defaults+: { links: links } } },
+  withOverrides(overrides): { fieldConfig+: { overrides+: overrides } },
+  withTransformations(transformations): { transformations: transformations },
+  withLinks(links): { links: links },
+  withMaxDataPoints(points): { maxDataPoints: points },
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// One figure, coloured by its thresholds.
+local threshold = import '../threshold.libsonnet';
+local common = import 'common.libsonnet';
+
+{
+  new(title, description, unit, queries):
+    common.base('stat', title, description, unit, queries)
+    + common.withThresholds(threshold.plain())
+    + common.withColorScheme('thresholds')
+    + {
+      options: {
+        colorMode: 'value',
+        graphMode: 'none',
+        justifyMode: 'auto',
+        orientation: 'auto',
+        textMode: 'auto',
+        wideLayout: true,
+        reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+      },
+    },
+
+  withTextMode(mode): { options+: { textMode: mode } },
+}

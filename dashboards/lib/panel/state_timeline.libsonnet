@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// A band for each series, coloured by its state over time.
+local mapping = import '../mapping.libsonnet';
+local common = import 'common.libsonnet';
+
+{
+  new(title, description, unit, queries):
+    common.base('state-timeline', title, description, unit, queries)
+    // Colours come from mappings, which thresholds would override.
+    + common.withColorScheme('palette-classic')
+    + common.withMappings([mapping.values({ [self.nothing]: ['–', 'transparent'] })])
+    + {
+      fieldConfig+: { defaults+: { custom: { lineWidth: 0, fillOpacity: 80 } } },
+      options: {
+        mergeValues: true,
+        showValue: 'never',
+        alignValue: 'left',
+        rowHeight: 0.85,
+        legend: { showLegend: false, displayMode: 'list', placement: 'bottom', calcs: [] },
+        tooltip: { mode: 'single', sort: 'none' },
+      },
+    },
+
+  // The value of the row that says why there is nothing; see promql.orWhyAllTheTime.
+  nothing: '-2',
+
+  // Shares of success: green is all, red is less than half; -1 stands for faults of our own.
+  withShares: common.withMappings([
+    mapping.values({ '-1': ['Our own fault', 'blue'] }),
+    mapping.band(0, 0.4999, 'red'),
+    mapping.band(0.5, 0.8999, 'orange'),
+    mapping.band(0.9, 0.9899, 'yellow'),
+    mapping.band(0.99, 1, 'green'),
+  ]),
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines, areas and bars over time.
+local threshold = import '../threshold.libsonnet';
+local common = import 'common.libsonnet';
+
+{
+  // Thin lines from zero.
+  new(title, description, unit, queries):
+    common.base('timeseries', title, description, unit, queries)
+    + common.withMin(0)
+    + common.withThresholds(threshold.plain('green'))
+    + common.withColorScheme('palette-classic')
+    + {
+      fieldConfig+: { defaults+: { custom: {
+        drawStyle: 'line',
+        lineInterpolation: 'linear',
+        lineWidth: 2,
+        fillOpacity: 8,
+        gradientMode: 'none',
+        showPoints: 'auto',
+        pointSize: 4,
+        spanNulls: false,
+        barAlignment: 0,
+        stacking: { mode: 'none', group: 'A' },
+        axisPlacement: 'auto',
+        axisLabel: '',
+        axisColorMode: 'text',
+        scaleDistribution: { type: 'linear' },
+        thresholdsStyle: { mode: 'off' },
+        hideFrom: { viz: false, legend: false, tooltip: false },
+      } } },
+      options: {
+        legend: { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [] },
+        tooltip: { mode: 'multi', sort: 'desc' },
+      },
+    },
+
+  // One bar for each step of at least `step`, drawn over the time that it sums up.
+  bars(title, description, unit, queries, step='1h'):
+    self.new(title, description, unit, [query { interval: step } for query in queries])
+    + common.withMaxDataPoints(100)
+    + self.withCustom({ drawStyle: 'bars', lineWidth: 0, fillOpacity: 75, barAlignment: -1, showPoints: 'never' }),
+
+  withCustom(custom): { fieldConfig+: { defaults+: { custom+: custom } } },
+  withStacking: self.withCustom({ stacking: { mode: 'normal', group: 'A' } }),
+  withFill(percent): self.withCustom({ fillOpacity: percent }),
+  withThresholdLine: self.withCustom({ thresholdsStyle: { mode: 'dashed' } }),
+  // The scale starts where the values do.
+  withFreeMin: { fieldConfig+: { defaults+: { min:: null } } },
+  withoutLegend: { options+: { legend+: { showLegend: false } } },
+}

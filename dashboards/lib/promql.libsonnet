@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pieces of PromQL that panels share: selectors by the page's variables, joined replicas, names for ids, few lines of many.
+// Strings are put together with +, which is far faster than % where hundreds of queries are rendered.
+local metric = import 'metric.libsonnet';
+
+local byWhich(labels) = if labels == '' then '' else ' by (' + labels + ')';
+
+function(config) {
+  local it = self,
+  local without = 'max without (' + config.instanceLabels + ') (',
+  local ofOrganization = 'organization=~"$organization"',
+  local ofProject = ofOrganization + ',project_id=~"$project"',
+  // An alias of a model also selects its dated snapshots.
+  local ofUsage = ofProject + ',api_key_id=~"$key",user_id=~"$user",model=~"$model(-[0-9]{4}-[0-9]{2}-[0-9]{2})?"',
+  local ofProbe = 'target=~"$target",model=~"$model"',
+  local selector(name, matchers, more) =
+    name + '{' + config.selector
+    + (if matchers == '' then '' else ',' + matchers)
+    + (if more == '' then '' else ',' + more)
+    + '}',
+
+  // --- Selectors. `more` are further matchers, such as 'direction="input"'.
+  select(name, matchers, more=''): selector(name, std.join(',', matchers), more),
+  // What probes expose, and what adds up over them.
+  probe(name, more=''): selector(name, ofProbe, more),
+  usage(name, more=''): selector(name, ofUsage, more),
+  organization(name, more=''): selector(name, ofOrganization, more),
+  project(name, more=''): selector(name, ofProject, more),
+  own(name, more=''): selector(name, '', more),
+  // Service levels of one kind; label slo.
+  slo(name, more=''): selector(name, 'slo="$slo",' + ofProbe, more),
+
+  // --- Replicas of the exporter show the same figures; one of them is enough.
+  one(expr): without + expr + ')',
+  sum(expr, by=''): 'sum' + byWhich(by) + ' (' + it.one(expr) + ')',
+  // What a usage counter grew by.
+  grown(name, by='', range='$__interval', more=''): it.sum('increase(' + it.usage(name, more) + '[' + range + '])', by),
+  // Per second.
+  rate(name, by='', more=''): it.sum('rate(' + it.usage(name, more) + '[$__rate_interval])', by),
+
+  // --- The `k` labels with the largest `ranking` at the end of the time range keep their line over the whole of it.
+  local largest(k, label, ranking) = 'on (' + label + ') topk(' + k + ', ' + it.sum(ranking + ' @ end()', label) + ')',
+  top(k, label, ranking, expr): '(' + expr + ')\nand ' + largest(k, label, ranking),
+  rest(k, label, ranking, expr): 'sum(\n(' + expr + ')\nunless ' + largest(k, label, ranking) + '\n)',
+  // The models that are probed most.
+  models(expr, k=12): '(' + expr + ')\nand on (model) topk(' + k + ', sum by (model) (' + it.probe(metric.api.requests) + ' @ end()))',
+
+  // --- Share of each probe's valid calls that were good, of the twelve that fail most; -1 where none was valid.
+  local summed(by, name, range) = 'sum by (' + by + ') (sum_over_time(' + it.probe(name) + '[' + range + '))',
+  local good = metric.probe.availability_good,
+  local valid = metric.probe.availability_valid,
+  shares(by):
+    '(\n' + summed(by, good, '$__interval]') + '\n/ (' + summed(by, valid, '$__interval]') + ' > 0)\nor\n('
+    + summed(by, valid, '$__interval]') + ' == 0) - 1\n)\nand on (' + by + ') bottomk(12,\n'
+    + summed(by, good, '$__range] @ end()') + '\n/ ' + summed(by, valid, '$__range] @ end()') + '\n)',
+
+  // --- Names for ids. What has no name shows its id; what is not grouped says so.
+  local named(id, name, info, known, expr, absent='not grouped') =
+    '(' + expr + ')\n* on (' + id + ') group_left (' + name + ') (\ntopk by (' + id + ') (1, max by ('
+    + id + ', ' + name + ') (' + info + '))\nor on (' + id + ')\n' + it.idsAsNames(id, name, known, absent) + '\n)',
+  idsAsNames(id, name, known, absent='not grouped'):
+    'label_replace(label_replace(group by (' + id + ') (' + known + '), "' + name + '", "$1", "' + id + '", "(.+)"), "'
+    + name + '", "' + absent + '", "' + id + '", "")',
+  local requests = it.organization(metric.usage.requests),
+  withProject(expr, known=requests, absent='not grouped'):
+    named('project_id', 'project', it.organization(metric.project.info), known, expr, absent),
+  withKey(expr, known=requests):
+    named('api_key_id', 'api_key', it.organization(metric.key.info), known, expr),
+  withUser(expr, known=requests):
+    named('user_id', 'user', it.organization(metric.user.info), known, expr),
+
+  // --- Where there is nothing, tables of several queries and state timelines would say so without a reason: they get
+  // one row, in which `label` says why.
+  orWhy(expr, label, why): expr + '\nor on () label_replace(vector(NaN), "' + label + '", "' + why + '", "", "")',
+  // Over a time range, where `known` had no sample in all of it; the value is that of panel.stateTimeline.nothing.
+  orWhyAllTheTime(expr, known, label, why):
+    expr + '\nor on () label_replace(0 * absent_over_time(' + known + '[$__range] @ end()) - 2, "' + label + '", "' + why + '", "", "")',
+
+  // --- Histograms and dates.
+  quantile(q, name, by='', range='$__rate_interval', more=''):
+    'histogram_quantile(' + q + ', sum by (le' + (if by == '' then '' else ', ' + by) + ') ('
+    + (if range == '$__rate_interval' then 'rate(' else 'increase(') + it.probe(name, more) + '[' + range + '])))',
+  // Grafana's dates are in milliseconds.
+  date(expr): '1000 * (' + expr + ')',
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Panels of costs and budgets, for those who answer for the money.
+local series = import '../../alerting/lib/series.libsonnet';
+local g = import '../lib/g.libsonnet';
+local metric = import '../lib/metric.libsonnet';
+local words = import '../lib/words.libsonnet';
+
+local panel = g.panel;
+local query = g.query;
+local override = g.override;
+local threshold = g.threshold;
+local transformation = g.transformation;
+
+function(config, promql)
+  local organization = promql.organization;
+  local project = promql.project;
+  local costs = metric.costs;
+  local usage = metric.usage;
+  local usd = 'currencyUSD';
+  local tile(title, description, expr, unit=usd, noValue=words.short.costs) =
+    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
+  local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
+  // Recorded per key and hour: cheap over a month. Sampled once an hour, the hours add up.
+  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s:1h]))' % [by, project(series.keyCost, 'api_key_id=~"$key"'), range];
+  local largest(k, expr) = 'topk(%d, %s)' % [k, expr];
+  local budgets = '%s{%s,organization=~"$organization"}';
+
+  {
+    // --- The month so far
+    today: tile('Today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.sum(organization(costs.day_usd, 'window="today"'))),
+    yesterday: tile('Yesterday', 'Billed for the whole day before (UTC).', promql.sum(organization(costs.day_usd, 'window="yesterday"'))),
+    month: tile('Month', 'Billed since the first of the month (UTC); credits are deducted.', 'sum(%s)' % organization(series.costMonth)),
+    forecast: tile('Forecast', 'What the month will cost: billed so far, and the mean of the last seven whole days for those to come.', 'sum(%s)' % organization(series.forecast)),
+    previous: tile('Last month', 'Billed for the whole month before (UTC).', promql.sum(organization(costs.previous_month_usd))),
+    pace: tile('Change', 'The forecast against the month before.', 'sum(%s) / %s - 1' % [organization(series.forecast), promql.sum(organization(costs.previous_month_usd))], 'percentunit')
+          + panel.withDecimals(0),
+
+    course:
+      panel.timeSeries.new('Month to date and forecast', 'Billed so far, and what the whole month will cost. The band is two standard deviations of the days before; the dashed line is the hard spend limit, where one is set.', usd, [
+        query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
+        query.range('sum(%s)' % organization(series.forecast), 'forecast'),
+        query.range('sum(%s)' % organization(series.forecastUpper), 'at most'),
+        query.range('sum(%s)' % organization(series.forecastLower), 'at least'),
+        query.range(promql.sum(organization(metric.spend.limit_usd, 'scope="organization"')), 'spend limit'),
+      ])
+      + panel.withOverrides([
+        override.byName('month to date', [override.color('green'), override.fillOpacity(25)]),
+        override.byName('forecast', [override.color('orange'), override.fillOpacity(0)]),
+        override.byName('at most', [override.color('super-light-orange'), override.lineWidth(0), override.fillBelowTo('at least'), override.fillOpacity(20)]),
+        override.byName('at least', [override.color('super-light-orange'), override.lineWidth(0), override.fillOpacity(0)]),
+        override.byName('spend limit', [override.color('purple'), override.dashed, override.fillOpacity(0)]),
+      ])
+      + panel.withNoValue(words.costs),
+    budgets:
+      panel.barGauge.new('Budgets', 'Share of each budget that is spent in its period; the ten fullest. Orange from 80 %, red when it is spent.', 'percentunit', '${__field.labels.budget}', [
+        query.instant(largest(10, 'max by (organization, budget) (%s)' % organization(series.budgetRatio)), '{{budget}}'),
+      ])
+      + panel.withMax(1)
+      + panel.withThresholds(threshold.rising(0.8, 1))
+      + panel.withNoFigure(words.short.budgets),
+    days:
+      panel.timeSeries.bars('Cost per day', 'Billed for each day (UTC). The last bar is yesterday; bills grow for some hours after the day.', usd, [
+        query.range(
+          |||
+            sum(last_over_time(%(yesterday)s[1d] offset -1d))
+            or
+            sum(max_over_time(%(today)s[1d]))
+          ||| % {
+            yesterday: organization(costs.day_usd, 'window="yesterday"'),
+            today: organization(costs.day_usd, 'window="today"'),
+          },
+          'billed'
+        ),
+      ], '1d')
+      + panel.withColor('green')
+      + panel.timeSeries.withoutLegend
+      + panel.withNoValue(words.costs),
+    daysByProject:
+      panel.timeSeries.bars('Estimated cost per day, by project', 'List price of the tokens of each day (UTC); the eight projects that used most input tokens this month. Chosen keys apply.', usd, [
+        query.range(promql.withProject(promql.top(8, 'project_id', project(usage.input_tokens), spent('project_id', '1d'))), '{{project}}'),
+      ], '1d')
+      + panel.timeSeries.withStacking
+      + panel.withNoValue(words.recorded),
+
+    // --- Who and what
+    byProject:
+      panel.pieChart.new('This month by project', 'Billed since the first of the month; the eight largest projects.', usd, [
+        query.instant(largest(8, promql.withProject('sum by (project_id) (%s) > 0' % billed(), project(costs.month_to_date_usd))), '{{project}}'),
+      ])
+      + panel.withNoValue(words.costs),
+    byLineItem:
+      panel.barGauge.new('This month by line item', 'Billed since the first of the month, as the bill names it; the eight largest.', usd, '${__field.labels.line_item}', [
+        query.instant('sort_desc(%s)' % largest(8, 'sum by (line_item) (%s) > 0' % billed('line_item!=""')), '{{line_item}}'),
+      ])
+      + panel.barGauge.withNamesAbove
+      + panel.withNoFigure(words.short.costs),
+    spenders:
+      panel.table.new('Top spenders', 'API keys by the estimated cost of their tokens in the time range; the fifty largest.', usd, [
+        query.table(largest(50, promql.withProject(promql.withKey(spent('api_key_id, project_id', '$__range') + ' > 0')))),
+      ])
+      + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['Value', 'Cost']])
+      + panel.table.withSort('Cost')
+      + panel.withOverrides([override.byName('API key', [override.width(170), override.links([
+        g.link.data(config.dashboards.usage, 'Usage of this project', { project: '__data.fields.project' }),
+      ])])])
+      + panel.withNoValue(words.recorded),
+    bill:
+      panel.table.new('The bill', 'Every project and line item since the first of the month. Inspect the panel to save it as CSV.', usd, [
+        query.table(promql.withProject('sum by (project_id, line_item) (%s)' % billed(), project(costs.month_to_date_usd))),
+      ])
+      + panel.table.withColumns([['project', 'Project'], ['line_item', 'Line item'], ['Value', 'Billed']])
+      + panel.table.withSort('Billed')
+      + panel.withOverrides([override.byName('Line item', [override.width(420)])])
+      + panel.withNoValue(words.costs),
+
+    // --- Budgets and limits
+    budgetTable:
+      panel.table.new('Budgets in detail', 'Every budget: its limit, what is spent by each way of counting, its share, and the share at the end of the month at the pace so far.', usd, [
+        query.table(promql.orWhy('max by (budget, scope, period) (%s)' % organization(metric.budget.limit_usd), 'budget', words.short.budgets)),
+        query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.spent_usd, 'basis="billed"')),
+        query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.spent_usd, 'basis="estimated"')),
+        query.table('max by (budget, scope, period) (%s)' % organization(series.budgetRatio)),
+        query.table('max by (budget, scope, period) (%s)' % organization(series.budgetForecast)),
+        query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.warn_ratio)),
+      ])
+      + panel.table.withColumns([
+        ['budget', 'Budget'],
+        ['scope', 'Of'],
+        ['period', 'Period'],
+        ['Value #A', 'Limit'],
+        ['Value #B', 'Billed'],
+        ['Value #C', 'Estimated'],
+        ['Value #D', 'Spent'],
+        ['Value #E', 'At the end'],
+        ['Value #F', 'Warns at'],
+      ])
+      + panel.table.withSort('Spent')
+      + panel.withOverrides([
+        override.byRegexp('Spent|At the end|Warns at', [override.unit('percentunit'), override.decimals(0)]),
+        override.byRegexp('Spent|At the end', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
+      ])
+      + panel.withNoValue(words.budgets),
+    spendLimits:
+      local limits = [
+        promql.withProject('%s by (scope, project_id) (%s)' % [it[0], organization(it[1])], organization(it[1]), 'all projects')
+        for it in [['max', metric.spend.limit_usd], ['max', metric.spend.limit_enforcing], ['min', metric.spend.alert_threshold_usd]]
+      ];
+      panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API mails; set in the organization's settings, not here.", usd, [
+        query.table(if i == 0 then promql.orWhy(limits[i], 'project', 'No spend limits') else limits[i])
+        for i in std.range(0, std.length(limits) - 1)
+      ])
+      + panel.table.withColumns([
+        ['project', 'Of'],
+        ['Value #A', 'Limit'],
+        ['Value #B', 'Blocks'],
+        ['Value #C', 'Mails at'],
+      ])
+      + panel.withOverrides([override.byName('Blocks', [
+        override.cell('color-text'),
+        override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),
+      ])])
+      + panel.withNoValue(words.spendLimits),
+
+    // --- Is the estimate right, and what is saved?
+    drift:
+      panel.timeSeries.new('Estimated against billed', 'Month to date by list price and by the bill. They drift apart where prices are wrong, models have none, or something is billed that is not tokens.', usd, [
+        query.range(promql.sum(organization(usage.estimated_cost_usd)), 'estimated'),
+        query.range('sum(%s)' % billed(), 'billed'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withOverrides([override.byName('estimated', [override.color('blue')]), override.byName('billed', [override.color('green')])])
+      + panel.withNoValue(words.costs),
+    anomaly:
+      panel.timeSeries.new('Spend against its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
+        query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'band, top'),
+        query.range('sum(%s)' % organization(series.anomalyLower, 'anomaly="cost"'), 'band, bottom'),
+        query.range('sum(%s)' % organization(series.anomalyLevel, 'anomaly="cost"'), 'cost per hour'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withOverrides([
+        override.byName('band, top', [override.color('super-light-green'), override.lineWidth(0), override.fillBelowTo('band, bottom'), override.fillOpacity(20)]),
+        override.byName('band, bottom', [override.color('super-light-green'), override.lineWidth(0)]),
+        override.byName('cost per hour', [override.color('green')]),
+      ])
+      + panel.withNoValue(words.learning),
+    savedByCache:
+      tile('Saved by cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
+        sum(
+          sum by (model) (label_replace(%(costs)s, "model", "$1", "line_item", "(.+), (?:input|input_tokens)"))
+          * on (model) (
+            sum by (model) (%(cached)s)
+            / (sum by (model) (%(input)s) - sum by (model) (%(cached)s) > 0)
+          )
+          - on (model) sum by (model) (label_replace(%(cachedCosts)s, "model", "$1", "line_item", "(.+), cached.+"))
+        )
+      ||| % {
+        costs: billed('line_item=~".+, (input|input_tokens)"'),
+        cachedCosts: billed('line_item=~".+, (cached input|cached_input_tokens|input_cached_tokens)"'),
+        cached: promql.one(project(usage.input_cached_tokens, 'batch!="true"')),
+        input: promql.one(project(usage.input_tokens, 'batch!="true"')),
+      }, noValue=words.short.none)
+      + panel.withThresholds(threshold.plain('green')),
+    savedByBatch:
+      tile('Saved by batch', 'Batch requests cost half the list price, so they saved as much as they cost. Estimated, month to date.', promql.sum(project(usage.estimated_cost_usd, 'batch="true"')), noValue=words.short.none)
+      + panel.withThresholds(threshold.plain('green')),
+    driftRatio:
+      tile('Estimate/bill', 'The estimated cost of the month by the billed one; 100 % is right.', 'avg(%s)' % organization(series.costDrift), 'percentunit')
+      + panel.withDecimals(1)
+      + panel.withThresholds(threshold.steps([
+        ['orange', null],
+        ['green', 1 - config.thresholds.costDrift.share],
+        ['orange', 1 + config.thresholds.costDrift.share],
+      ])),
+    unpriced:
+      tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', promql.sum(project(usage.unpriced_tokens)), 'short', words.short.none),
+    skipped:
+      tile('Skipped', 'Rows of the bill in a currency other than US dollars; they are in no sum.', promql.sum(organization(costs.skipped_rows)), 'short', words.short.none)
+      + panel.withThresholds(threshold.notice(1)),
+  }

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Panels of the probes: how fast and how reliable the API is for us.
+local series = import '../../alerting/lib/series.libsonnet';
+local g = import '../lib/g.libsonnet';
+local metric = import '../lib/metric.libsonnet';
+local words = import '../lib/words.libsonnet';
+
+local panel = g.panel;
+local query = g.query;
+local override = g.override;
+local threshold = g.threshold;
+
+function(config, promql)
+  local probe = promql.probe;
+  local byProbe = 'target, module, model';
+  local name = '{{target}} {{module}} {{model}}';
+  // Percentiles need some probes in each window; one probe a minute makes twenty in this one.
+  local steady = query.withMinStep('5m');
+  local blues = { p50: 'light-blue', p95: 'blue', p99: 'purple', 'p99.9': 'dark-purple' };
+  local percentileColors = panel.withOverrides([override.byName(p, [override.color(blues[p])]) for p in std.objectFields(blues)]);
+  local tile(title, description, unit, queries, noValue=words.short.probes) =
+    panel.stat.new(title, description, unit, queries)
+    + panel.withNoFigure(noValue)
+    + panel.withThresholds(threshold.plain('blue'));
+  local overRange(q) = query.instant(promql.quantile(q, metric.api.latency_seconds, range='$__range'), 'p%g' % (100 * q));
+  local headroom = config.thresholds.headroom.share;
+
+  {
+    // --- Over the whole time range
+    success:
+      tile('Success', 'Share of valid probes in the time range that got the expected answer. Our own faults (key, quota, request) are no valid probes.', 'percentunit', [
+        query.instant('sum(sum_over_time(%s[$__range])) / sum(sum_over_time(%s[$__range]))' % [
+          probe(metric.probe.availability_good),
+          probe(metric.probe.availability_valid),
+        ], 'success'),
+      ])
+      + panel.withDecimals(2)
+      + panel.withMax(1)
+      + panel.withThresholds(threshold.falling(0.95, 0.99)),
+    median:
+      tile('p50', 'Latency: the duration that half of the probes in the time range stayed under.', 's', [overRange(0.5)]),
+    tail:
+      tile('p99', 'Latency: the duration that 99 % of the probes in the time range stayed under.', 's', [overRange(0.99)]),
+    firstToken:
+      tile('TTFT p95', 'Time to the first visible token that 95 % of the streamed probes in the time range stayed under.', 's', [
+        query.instant(promql.quantile(0.95, metric.api.time_to_first_token_seconds, range='$__range'), 'p95'),
+      ], words.short.streams),
+    speed:
+      tile('Tokens/s', 'Output tokens per second of streamed probes after their first token, mean of the time range.', 'short', [
+        query.instant('avg(avg_over_time(%s[$__range]))' % probe(metric.probe.output_tokens_per_second), 'tokens per second'),
+      ], words.short.pace)
+      + panel.withDecimals(0),
+    failures:
+      tile('Failures', 'Probes in the time range that failed, for whatever reason.', 'short', [
+        query.instant('round(sum(increase(%s[$__range])) or 0 * sum(increase(%s[$__range])))' % [probe(metric.api.errors), probe(metric.api.requests)], 'failures'),
+      ])
+      + panel.withDecimals(0)
+      + panel.withThresholds(threshold.notice(1)),
+
+    // --- Latency
+    percentiles:
+      panel.timeSeries.new('Latency', 'Duration of the probes, from the start of the request to the end of the answer, in windows of twenty minutes or more. The dots are single probes with their request id.', 's', [
+        query.range(promql.quantile(q[1], metric.api.latency_seconds), q[0]) + steady + (if q[0] == 'p99' then query.withExemplars else {})
+        for q in [['p50', 0.5], ['p95', 0.95], ['p99', 0.99], ['p99.9', 0.999]]
+      ])
+      + percentileColors
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.probes),
+    heatmap:
+      panel.heatmap.new('Latency, distribution', 'How many probes took how long; a second band shows what percentiles hide.', 's', [
+        query.heatmap('sum by (le) (increase(%s[$__interval]))' % probe(metric.api.latency_seconds)) + query.withMinStep('5m'),
+      ])
+      + panel.withMaxDataPoints(100)
+      + panel.withNoValue(words.probes),
+    byModel:
+      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes of each model stayed under.', 's', [
+        query.range(promql.models(promql.quantile(0.95, metric.api.latency_seconds, by='model', more='model!=""')), '{{model}}') + steady,
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.probes),
+    byEndpoint:
+      panel.timeSeries.new('Latency by endpoint, p95', 'The duration that 95 % of the probes of each endpoint stayed under.', 's', [
+        query.range(promql.quantile(0.95, metric.api.latency_seconds, by='endpoint'), '{{endpoint}}') + steady,
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.probes),
+    anomaly:
+      panel.timeSeries.new('Latency against its usual band', 'Mean duration of good probes over an hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', 's', [
+        query.range('max(%s)' % probe(series.anomalyUpper, 'anomaly="latency"'), 'band, top'),
+        query.range('max(%s)' % probe(series.anomalyLower, 'anomaly="latency"'), 'band, bottom'),
+        query.range('max(%s)' % probe(series.anomalyLevel, 'anomaly="latency"'), 'slowest probe'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withOverrides([
+        override.byName('band, top', [override.color('super-light-blue'), override.lineWidth(0), override.fillBelowTo('band, bottom'), override.fillOpacity(20)]),
+        override.byName('band, bottom', [override.color('super-light-blue'), override.lineWidth(0)]),
+        override.byName('slowest probe', [override.color('blue')]),
+      ])
+      + panel.withNoValue(words.learning),
+
+    // --- Streams
+    firstTokenByModel:
+      panel.timeSeries.new('Time to first token', 'Time from the start of the request to the first visible token of streamed probes, by model.', 's', [
+        query.range(promql.models(promql.quantile(q, metric.api.time_to_first_token_seconds, by='model'), 6), '{{model}} p%g' % (100 * q)) + steady
+        for q in [0.5, 0.95]
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.streams),
+    tokensPerSecond:
+      panel.timeSeries.new('Output tokens per second', 'Speed of the stream after its first token, by model.', 'short', [
+        query.range(promql.models('avg by (model) (avg_over_time(%s[$__interval]))' % probe(metric.probe.output_tokens_per_second)), '{{model}}') + query.withMinStep('2m'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.pace),
+    gaps:
+      panel.timeSeries.new('Gaps between tokens', 'Mean and longest gap between visible tokens of a stream; a long one is a stall that people see.', 's', [
+        query.range(promql.models('avg by (model) (avg_over_time(%s[$__interval]))' % probe(metric.probe.inter_token_seconds_mean), 6), '{{model}} mean') + query.withMinStep('2m'),
+        query.range(promql.models('max by (model) (max_over_time(%s[$__interval]))' % probe(metric.probe.inter_token_seconds_max), 6), '{{model}} longest') + query.withMinStep('2m'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.pace),
+
+    // --- Where the time goes
+    phases:
+      panel.timeSeries.new('Phases of a request', 'Mean time in each phase, stacked. Processing runs from the last byte sent to the first byte received; resolve, connect and tls are zero on a warm connection.', 's', [
+        query.range('avg by (phase) (avg_over_time(%s[$__interval]))' % probe(metric.probe.http_duration_seconds), '{{phase}}') + query.withMinStep('2m'),
+      ])
+      + panel.timeSeries.withStacking
+      + panel.timeSeries.withFill(60)
+      + panel.withOverrides([
+        override.byName(phase[0], [override.color(phase[1]), override.lineWidth(0)])
+        for phase in [['resolve', 'yellow'], ['connect', 'orange'], ['tls', 'purple'], ['processing', 'blue'], ['transfer', 'green']]
+      ])
+      + panel.withNoValue(words.probes),
+    provider:
+      panel.timeSeries.new('Provider and network', "The API's own processing time (header openai-processing-ms), the rest up to the first byte, and the first event of a stream.", 's', [
+        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.server_processing_seconds), 'API processing') + query.withMinStep('2m'),
+        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.network_seconds), 'network and edge') + query.withMinStep('2m'),
+        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.time_to_first_event_seconds), 'first event') + query.withMinStep('2m'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.probes),
+
+    // --- Errors
+    errors:
+      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status (0: no answer came). The runbook of an alert says what each outcome means.', 'short', [
+        query.range('round(sum by (error_type, status_code) (increase(%s[$__interval]))) > 0' % probe(metric.api.errors), '{{error_type}} {{status_code}}'),
+      ], '5m')
+      + panel.timeSeries.withStacking
+      + panel.withDecimals(0)
+      + panel.withNoValue(words.noFailures),
+    states:
+      panel.stateTimeline.new('Each probe', "Share of each probe's calls that succeeded. Blue marks our own faults (key, quota, request), which say nothing about the provider.", 'percentunit', [
+        query.range(promql.orWhyAllTheTime(promql.shares(byProbe), probe(metric.probe.availability_valid), 'module', words.short.probes), name) + query.withMinStep('2m'),
+      ])
+      + panel.stateTimeline.withShares
+      + panel.withNoValue(words.probes),
+
+    // --- Limits and the provider
+    headroom:
+      panel.timeSeries.new('Rate limits, share left', 'What is left of the rate limits, from the headers of the answers; the tightest model for each kind of limit.', 'percentunit', [
+        query.range('min by (limit_type) (min_over_time(%s[$__interval]))' % probe(series.headroom), '{{limit_type}}') + query.withMinStep('5m'),
+      ])
+      + panel.withMax(1)
+      + panel.timeSeries.withFill(0)
+      + panel.timeSeries.withThresholdLine
+      + panel.withThresholds(threshold.steps([['red', null], ['transparent', headroom]]))
+      + panel.withNoValue(words.rateLimits),
+    limits:
+      panel.table.new('Rate limits now', 'Limits as the last answers gave them: what is allowed in the window, what is left, and when the window is whole again.', 'short', [
+        query.table(promql.orWhy('min by (target, model, limit_type) (%s)' % probe(metric.limit.limit), 'model', words.short.rateLimits)),
+      ] + [
+        query.table('min by (target, model, limit_type) (%s)' % probe(metric.limit[what]))
+        for what in ['remaining', 'reset_seconds']
+      ])
+      + panel.table.withColumns([
+        ['target', 'Target'],
+        ['model', 'Model'],
+        ['limit_type', 'Limit'],
+        ['Value #A', 'Allowed'],
+        ['Value #B', 'Left'],
+        ['Value #C', 'Whole in'],
+      ])
+      + panel.withOverrides([override.byName('Whole in', [override.unit('s')]), override.byName('Model', [override.width(150)]), override.byName('Limit', [override.width(115)])])
+      + panel.withNoValue(words.rateLimits),
+    components:
+      panel.stateTimeline.new('What the provider says', "Components of the provider's status page that matter to the API, with the state that it gives them.", 'none', [
+        query.range(
+          promql.orWhyAllTheTime(std.join('\nor\n', [
+            '%d * (max by (component) (max_over_time(%s[$__interval])) == 1)' % [
+              state[0],
+              promql.own(metric.status.component, 'state="%s",component=~"%s"' % [state[1], config.statusComponents]),
+            ]
+            for state in [[4, 'major_outage'], [3, 'partial_outage'], [2, 'degraded_performance'], [1, 'under_maintenance'], [0, 'operational']]
+          ]), promql.own(metric.status.component, 'component=~"%s"' % config.statusComponents), 'component', 'No status page is read'),
+          '{{component}}'
+        ) + query.withMinStep('2m'),
+      ])
+      + panel.withMappings([g.mapping.values({
+        '0': ['Operational', 'green'],
+        '1': ['Maintenance', 'blue'],
+        '2': ['Degraded', 'yellow'],
+        '3': ['Partial outage', 'orange'],
+        '4': ['Major outage', 'red'],
+      })])
+      + panel.withNoValue(words.status),
+    ownView:
+      panel.timeSeries.new('What we see', 'Share of our own valid probes that succeeded, by target.', 'percentunit', [
+        query.range('sum by (target) (sum_over_time(%s[$__interval])) / sum by (target) (sum_over_time(%s[$__interval]))' % [
+          probe(metric.probe.availability_good),
+          probe(metric.probe.availability_valid),
+        ], '{{target}}') + query.withMinStep('5m'),
+      ])
+      + panel.withMax(1)
+      + panel.withNoValue(words.probes),
+
+    // --- The last probe of each
+    last:
+      panel.table.new('The last probe of each', "What each probe found last, and how much of its deadline it took. The exporter's own page shows its log and request id.", 'none', [
+        query.table(promql.orWhy('max by (%s, outcome) (%s == 1)' % [byProbe, probe(metric.probe.outcome)], 'model', words.short.probes)),
+        query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.duration_seconds)]),
+        query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.http_status_code)]),
+        query.table('max by (%s) (%s / %s)' % [byProbe, probe(metric.probe.duration_seconds), probe(metric.probe.timeout_seconds)]),
+        query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.cached_age_seconds)]),
+        query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.backoff_seconds)]),
+        query.table('min by (%s) (%s - time())' % [byProbe, probe(metric.probe.ssl_earliest_cert_expiry)]),
+      ])
+      + panel.table.withColumns([
+        ['target', 'Target'],
+        ['module', 'Module'],
+        ['model', 'Model'],
+        ['outcome', 'Outcome'],
+        ['Value #C', 'HTTP'],
+        ['Value #B', 'Duration'],
+        ['Value #D', 'Deadline'],
+        ['Value #E', 'Age'],
+        ['Value #F', 'Waits for'],
+        ['Value #G', 'Certificate'],
+      ])
+      + panel.withOverrides([
+        override.byName('Model', [override.width(180)]),
+        override.byName('Outcome', [override.width(150), override.cell('color-text'), override.mappings([g.mapping.values({ success: ['success', 'green'] })]), override.thresholds(threshold.plain('orange'))]),
+        override.byRegexp('Duration|Age|Waits for', [override.unit('s')]),
+        override.byName('Certificate', [override.unit('s'), override.decimals(0)]),
+        override.byName('Deadline', [
+          override.unit('percentunit'),
+          override.max(1),
+          override.cell('gradient-gauge'),
+          override.thresholds(threshold.rising(config.thresholds.nearDeadline.share, 1)),
+        ]),
+      ])
+      + panel.withNoValue(words.probes),
+  }

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Panels of service levels: what is promised, what is left of the error budget, how fast it burns.
+local burn = import '../../alerting/lib/burn.libsonnet';
+local duration = import '../../alerting/lib/duration.libsonnet';
+local series = import '../../alerting/lib/series.libsonnet';
+local g = import '../lib/g.libsonnet';
+local metric = import '../lib/metric.libsonnet';
+local words = import '../lib/words.libsonnet';
+
+local panel = g.panel;
+local query = g.query;
+local override = g.override;
+local threshold = g.threshold;
+local transformation = g.transformation;
+
+function(config, promql)
+  local slo = promql.slo;
+  local period = config.slo.period;
+  local byProbe = 'target, module, model';
+  local name = '{{target}} {{module}} {{model}}';
+  local tile(title, description, unit, expr, noValue=words.short.recorded) =
+    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
+  // Distinct long windows of the burn-rate alerts, with the factor at which they fire.
+  local rows = config.slo.burn;
+  local colors = ['red', 'orange', 'yellow', 'blue'];
+
+  {
+    // --- The worst probe
+    objective: tile('Objective', 'The share of good events that is promised; the strictest of the chosen probes.', 'percentunit', 'max(%s)' % slo(series.objective('probe')))
+               + panel.withDecimals(2),
+    level: tile('Level', 'Share of good events over %s, of all chosen probes together.' % period, 'percentunit', '1 - sum(%s) / sum(%s)' % [slo(series.badEvents('probe', period)), slo(series.events('probe', period))])
+           + panel.withDecimals(2),
+    left:
+      panel.gauge.new('Budget', 'What is left of the error budget over ' + period + ', of the probe that has least.', 'percentunit', [
+        query.instant('min(%s)' % slo(series.budgetRemaining('probe')), 'left'),
+      ])
+      + panel.withMin(0)
+      + panel.withMax(1)
+      + panel.withNoFigure(words.short.recorded)
+      + panel.withThresholds(threshold.falling(0, 0.25)),
+    burning: tile('Burn rate', 'How many times faster than allowed the budget burns now, of the probe that burns fastest: 1 uses it up in exactly %s.' % period, 'short', 'max(%s)' % slo(series.currentBurnRate('probe')))
+             + panel.withDecimals(1)
+             + panel.withThresholds(threshold.rising(1, rows[0].factor)),
+    allowed: tile('May fail', 'Bad events that the budget still allows, of the probe that has fewest left.', 'short', 'floor(min(%s))' % slo(series.budgetRemainingEvents('probe')))
+             + panel.withDecimals(0)
+             + panel.withThresholds(threshold.falling(0, 10)),
+    gone: tile('Gone on', 'When the first budget will be gone at the pace of the last hours; years from now means that nothing burns.', 'dateTimeFromNow', promql.date('min(%s)' % slo(series.budgetExhaustion('probe'))), 'Not in sight'),
+
+    // --- Over time
+    remaining:
+      panel.timeSeries.new('Error budget left', 'What is left of the error budget over %s, of the ten probes that have least; below zero the objective is missed.' % period, 'percentunit', [
+        query.range('max by (%(by)s) (%(left)s)\nand on (%(by)s) bottomk(10, max by (%(by)s) (%(left)s @ end()))' % { by: byProbe, left: slo(series.budgetRemaining('probe')) }, name),
+      ])
+      + panel.timeSeries.withFreeMin
+      + panel.withMax(1)
+      + panel.timeSeries.withFill(0)
+      + panel.timeSeries.withThresholdLine
+      + panel.withThresholds(threshold.steps([['red', null], ['transparent', 0]]))
+      + panel.withNoValue(words.slo),
+    burnRates:
+      panel.timeSeries.new('Burn rate by window', 'The fastest burning probe in each window of the alerts. An alert fires when the long and the short window of a line of the table below both exceed its factor.', 'short', [
+        query.range('max(%s / on (slo, %s) %s)' % [slo(series.errorRatio('probe', w)), byProbe, slo(series.errorBudget('probe'))], w)
+        for w in [row.long for row in rows]
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withOverrides([
+        override.byName(rows[i].long, [override.color(['purple', 'blue', 'light-blue', 'green'][std.min(i, 3)])])
+        for i in std.range(0, std.length(rows) - 1)
+      ])
+      + panel.withNoValue(words.slo),
+    badEvents:
+      panel.timeSeries.bars('Bad events', 'Events in each hour that missed this service level, by probe.', 'short', [
+        query.range('topk(10, sum by (%s) (%s) > 0)' % [byProbe, slo(series.badEvents('probe', '1h'))], name),
+      ])
+      + panel.timeSeries.withStacking
+      + panel.withDecimals(0)
+      + panel.withNoValue('No bad events in this time'),
+    targets:
+      panel.timeSeries.new('Whole targets', 'What is left of the error budget of everything that is probed on a target.', 'percentunit', [
+        query.range('max by (target) (%s)' % promql.select(series.budgetRemaining('target'), ['slo="$slo"', 'target=~"$target"']), '{{target}}'),
+      ])
+      + panel.timeSeries.withFreeMin
+      + panel.withMax(1)
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.slo),
+
+    // --- Each probe
+    probes:
+      panel.table.new('Each probe', 'Service level, budget and pace of each probe over %s.' % period, 'short', [
+        query.table(promql.orWhy('max by (%s) (%s)' % [byProbe, slo(series.objective('probe'))], 'model', words.short.recorded)),
+      ] + [
+        query.table('max by (%s) (%s)' % [byProbe, slo(it)])
+        for it in [
+          '1 - ' + series.errorRatio('probe', period),
+          series.events('probe', period),
+          series.badEvents('probe', period),
+          series.budgetRemaining('probe'),
+          series.budgetRemainingEvents('probe'),
+          series.currentBurnRate('probe'),
+        ]
+      ] + [query.table(promql.date('max by (%s) (%s)' % [byProbe, slo(series.budgetExhaustion('probe'))]))])
+      + panel.table.withColumns([
+        ['target', 'Target'],
+        ['module', 'Module'],
+        ['model', 'Model'],
+        ['Value #A', 'Objective'],
+        ['Value #B', 'Level'],
+        ['Value #C', 'Events'],
+        ['Value #D', 'Bad'],
+        ['Value #E', 'Budget left'],
+        ['Value #F', 'May still fail'],
+        ['Value #G', 'Burn rate'],
+        ['Value #H', 'Gone on'],
+      ])
+      + panel.table.withSort('Budget left', descending=false)
+      + panel.withOverrides([
+        override.byRegexp('Objective|Level', [override.unit('percentunit'), override.decimals(2)]),
+        override.byName('Budget left', [override.unit('percentunit'), override.decimals(0), override.cell('color-text'), override.thresholds(threshold.falling(0, 0.25))]),
+        override.byRegexp('Bad|Events|May still fail', [override.decimals(0)]),
+        override.byName('Burn rate', [override.decimals(1)]),
+        override.byName('Gone on', [override.width(140), override.unit('time:YYYY-MM-DD HH:mm')]),
+        override.byName('Model', [override.width(190), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),
+      ])
+      + panel.withNoValue(words.slo),
+
+    // --- The figures behind the alerts
+    freshness:
+      panel.timeSeries.new('Freshness of the usage data', 'Share of the last day in which each dataset was younger than its bound.', 'percentunit', [
+        query.range('1 - max by (dataset) (%s)' % promql.organization(series.errorRatio('dataset', '1d'), 'slo="freshness"'), '{{dataset}}'),
+      ])
+      + panel.withMax(1)
+      + panel.timeSeries.withFill(0)
+      + panel.withNoValue(words.usage),
+    policy:
+      panel.text.new('When an alert fires', 'The windows and factors of the burn-rate alerts, as they are configured.', |||
+        | severity | over | and over | burns faster than | budget gone in | bad events at least |
+        |---|---|---|---|---|---|
+        %s
+        An alert needs both windows above the factor: the long one shows that it matters, the short one that it still goes on.
+      ||| % std.join('\n', [
+        '| %s | %s | %s | %gx | %s | %d |' % [row.severity, row.long, row.short, row.factor, burn.exhaustion(config.slo, row), row.minBad]
+        for row in rows
+      ] + [''])),
+  }

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Panels of usage: tokens and requests, by whom and of what.
+local series = import '../../alerting/lib/series.libsonnet';
+local g = import '../lib/g.libsonnet';
+local metric = import '../lib/metric.libsonnet';
+local words = import '../lib/words.libsonnet';
+
+local panel = g.panel;
+local query = g.query;
+local override = g.override;
+local threshold = g.threshold;
+local transformation = g.transformation;
+
+function(config, promql)
+  local usage = metric.usage;
+  local grown = promql.grown;
+  // What ranks models, projects, keys and users.
+  local inputs = promql.usage(usage.input_tokens);
+  local tokens(by='', range='$__interval') =
+    local input = grown(usage.input_tokens, by, range);
+    '%s\n+ (%s or 0 * %s)' % [input, grown(usage.output_tokens, by, range), input];
+  local tile(title, description, unit, expr, noValue=words.short.usage) =
+    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
+  // A chart of the eight largest and all the others, whose sum is the whole. `named` turns label into `shown`.
+  local stacked(title, description, label, shown=label, named=function(expr) expr) =
+    panel.timeSeries.bars(title, description, 'short', [
+      query.range(
+        named(promql.top(8, label, inputs, tokens(label)))
+        + '\nor\nlabel_replace(' + promql.rest(8, label, inputs, tokens(label)) + ', "' + shown + '", "all others", "", "")',
+        '{{' + shown + '}}'
+      ),
+    ])
+    + panel.timeSeries.withStacking
+    + panel.withOverrides([override.byName('all others', [override.color('text')])])
+    + panel.withNoValue(words.usage);
+  local ratio(title, description, unit, above, below) =
+    panel.timeSeries.new(title, description, unit, [
+      query.range(
+        promql.top(8, 'model', inputs, 'sum by (model) (%s)\n/ sum by (model) (%s)' % [grown(above, 'model'), grown(below, 'model')]),
+        '{{model}}'
+      ) + query.withMinStep('1h'),
+    ])
+    + panel.withMaxDataPoints(100)
+    + panel.timeSeries.withFill(0)
+    + panel.withNoValue(words.usage);
+
+  {
+    // --- In the time range
+    total: tile('Tokens', 'Input and output tokens in the time range.', 'short', tokens(range='$__range')),
+    input: tile('Input', 'Input tokens in the time range, cached ones included.', 'short', grown(usage.input_tokens, range='$__range'))
+           + panel.withThresholds(threshold.plain('blue')),
+    output: tile('Output', 'Output tokens in the time range; they include reasoning.', 'short', grown(usage.output_tokens, range='$__range')),
+    requests: tile('Requests', 'Requests to models in the time range.', 'short', grown(usage.requests, range='$__range')),
+    cost: tile('Est. cost', 'List price of the tokens in the time range. What is billed stands on the page Costs and budgets.', 'currencyUSD', grown(usage.estimated_cost_usd, range='$__range')),
+    cached: tile('Cached', 'Share of the input tokens in the time range that came from the cache, at a lower price.', 'percentunit', '%s / %s' % [
+      grown(usage.input_cached_tokens, range='$__range'),
+      grown(usage.input_tokens, range='$__range'),
+    ]) + panel.withDecimals(1),
+
+    // --- The three charts that everybody knows
+    totalTokens:
+      panel.timeSeries.bars('Total tokens', 'Input and output tokens together. Each bar sums up one step of the chart, an hour at least.', 'short', [
+        query.range(tokens(), 'tokens'),
+      ])
+      + panel.withColor('green')
+      + panel.timeSeries.withoutLegend
+      + panel.withNoValue(words.usage),
+    inputOutput:
+      panel.timeSeries.new('Input and output tokens', 'Input tokens (blue) and output tokens (red). Each point sums up one step of the chart, an hour at least.', 'short', [
+        query.range(grown(usage.input_tokens), 'input') + query.withMinStep('1h'),
+        query.range(grown(usage.output_tokens), 'output') + query.withMinStep('1h'),
+      ])
+      + panel.withMaxDataPoints(100)
+      + panel.withOverrides([override.byName('input', [override.color('blue')]), override.byName('output', [override.color('red')])])
+      + panel.withNoValue(words.usage),
+    requestsPerHour:
+      panel.timeSeries.bars('Requests per hour', 'Requests to models, as a mean per hour over each step of the chart.', 'short', [
+        query.range('3600 * (%s)' % promql.rate(usage.requests), 'requests per hour'),
+      ])
+      + panel.withColor('green')
+      + panel.timeSeries.withoutLegend
+      + panel.withNoValue(words.usage),
+
+    // --- By model, project, key, user
+    byModel: stacked('Tokens by model', 'Tokens of the eight models that used most input tokens this month, and of all others together.', 'model'),
+    byProject: stacked('Tokens by project', 'Tokens of the eight projects that used most input tokens this month, and of all others together.', 'project_id', 'project', promql.withProject),
+    models:
+      panel.table.new('Models', 'Each model in the time range. The cost is an estimate by list price; a model without one has none.', 'short', [
+        query.table(promql.orWhy(grown(usage.requests, 'model', '$__range') + ' > 0', 'model', words.short.usage)),
+      ] + [
+        query.table(grown(usage[name], 'model', '$__range') + ' > 0')
+        for name in ['input_tokens', 'input_cached_tokens', 'output_tokens', 'estimated_cost_usd']
+      ])
+      + panel.table.withColumns([
+        ['model', 'Model'],
+        ['Value #A', 'Requests'],
+        ['Value #B', 'Input tokens'],
+        ['Value #C', 'Cached input'],
+        ['Value #D', 'Output tokens'],
+        ['Input/req.', 'Input/req.'],
+        ['Output/req.', 'Output/req.'],
+        ['Value #E', 'Cost'],
+        ['Cost/req.', 'Cost/req.'],
+      ], [
+        transformation.binary('Input/req.', 'Value #B', '/', 'Value #A'),
+        transformation.binary('Output/req.', 'Value #D', '/', 'Value #A'),
+        transformation.binary('Cost/req.', 'Value #E', '/', 'Value #A'),
+      ])
+      + panel.table.withSort('Input tokens')
+      + panel.withOverrides([
+        override.byRegexp('Cost.*', [override.unit('currencyUSD')]),
+        override.byName('Cost/req.', [override.decimals(5)]),
+        override.byName('Model', [override.width(180), override.links([g.link.data(config.dashboards.usage, 'Only this model', { model: '__value.raw' })])]),
+      ])
+      + panel.withNoValue(words.usage),
+    keys:
+      local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', inputs, grown(name, 'api_key_id, project_id', '$__range'))));
+      panel.table.new('API keys', 'Each API key in the time range; the fifty that used most input tokens this month. The cost is an estimate by list price.', 'short', [
+        query.table(promql.orWhy(ofKeys(usage.requests), 'api_key', words.short.usage)),
+      ] + [
+        query.table(ofKeys(name))
+        for name in [usage.input_tokens, usage.output_tokens, usage.estimated_cost_usd]
+      ])
+      + panel.table.withColumns([
+        ['api_key', 'API key'],
+        ['project', 'Project'],
+        ['Value #A', 'Requests'],
+        ['Value #B', 'Input tokens'],
+        ['Value #C', 'Output tokens'],
+        ['Value #D', 'Cost'],
+      ])
+      + panel.table.withSort('Input tokens')
+      + panel.withOverrides([override.byRegexp('Cost.*', [override.unit('currencyUSD')]), override.byName('API key', [override.width(155)])])
+      + panel.withNoValue(words.keys),
+    users:
+      panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most input tokens this month.', 'short', '${__field.labels.user}', [
+        query.instant('sort_desc(%s)' % promql.withUser(promql.top(10, 'user_id', inputs, tokens('user_id', '$__range'))), '{{user}}'),
+      ])
+      + panel.withNoFigure(words.short.users),
+
+    // --- Ratios
+    inputPerRequest: ratio('Input per request', 'Mean input tokens of a request, by model: long prompts cost and slow down.', 'short', usage.input_tokens, usage.requests),
+    outputPerInput: ratio('Output per input', 'Output tokens for each input token, by model.', 'percentunit', usage.output_tokens, usage.input_tokens),
+    cachedShare: ratio('Cached share of input', 'Share of the input tokens that came from the cache, by model.', 'percentunit', usage.input_cached_tokens, usage.input_tokens)
+                 + panel.withMax(1),
+
+    // --- When, and whether it is usual
+    peakHours:
+      panel.barChart.new('Requests by hour of day', 'Mean requests per hour at each hour of the day (UTC) over the time range; choose a week or more.', 'short', [
+        query.range(promql.sum('increase(%s[1h])' % promql.usage(usage.requests)), 'requests') + query.withMinStep('1h'),
+      ])
+      + panel.withMaxDataPoints(1000)
+      + panel.barChart.withNameField('Time')
+      + panel.withTransformations([
+        transformation.timeAsText('HH'),
+        transformation.groupBy('Time', { requests: 'mean' }),
+        transformation.sortBy('Time'),
+      ])
+      + panel.withColor('green')
+      + panel.withNoValue(words.usage),
+    anomaly:
+      panel.timeSeries.new('Tokens against their usual band', 'Tokens of the last hour, and the range that the same hour of the days before would lead to expect. Outside the band for long, an alert fires. Whole organizations: the filters by project, key, user and model do not apply.', 'short', [
+        query.range('sum(%s)' % promql.organization(series.anomalyUpper, 'anomaly="tokens"'), 'band, top'),
+        query.range('sum(%s)' % promql.organization(series.anomalyLower, 'anomaly="tokens"'), 'band, bottom'),
+        query.range('sum(%s)' % promql.organization(series.anomalyLevel, 'anomaly="tokens"'), 'tokens per hour'),
+      ])
+      + panel.timeSeries.withFill(0)
+      + panel.withOverrides([
+        override.byName('band, top', [override.color('super-light-green'), override.lineWidth(0), override.fillBelowTo('band, bottom'), override.fillOpacity(20)]),
+        override.byName('band, bottom', [override.color('super-light-green'), override.lineWidth(0)]),
+        override.byName('tokens per hour', [override.color('green')]),
+      ])
+      + panel.withNoValue(words.learning),
+
+    // --- More than text
+    cacheWrites: tile('To cache', 'Input tokens written to the cache in the time range.', 'short', grown(usage.input_cache_write_tokens, range='$__range'), words.short.none),
+    audioTokens: tile('Audio', 'Audio tokens in and out in the time range; a part of the input and output tokens.', 'short', '%s + %s' % [
+      grown(usage.audio_input_tokens, range='$__range'),
+      grown(usage.audio_output_tokens, range='$__range'),
+    ], words.short.none),
+    images: tile('Images', 'Images made or edited in the time range.', 'short', grown(usage.images, range='$__range'), words.short.none),
+    speech: tile('To speech', 'Characters turned into speech in the time range.', 'short', grown(usage.characters, range='$__range'), words.short.none),
+    transcribed: tile('To text', 'Audio transcribed in the time range.', 's', grown(usage.audio_seconds, range='$__range'), words.short.none),
+    tools: tile('Tool calls', 'File searches, web searches and code interpreter sessions in the time range.', 'short', '%s + (%s or vector(0))' % [
+      grown(usage.tool_calls, range='$__range'),
+      grown(usage.sessions, range='$__range'),
+    ], words.short.none),
+  }

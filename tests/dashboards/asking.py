@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks every query of a page, and tells what was refused or empty."""
+
+from dataclasses import dataclass
+
+from tests.dashboards.data.tsdb import Server
+from tests.dashboards.grafana import Range, Values, ask
+from tests.dashboards.pages import Json, Page, Panel
+
+_NOTHING = {"NaN", "-2"}
+"""Values of the row that says why there is nothing."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query of a panel and Prometheus' answer."""
+
+    panel: Panel
+    target: Json
+    answer: Json
+
+    @property
+    def name(self) -> str:
+        """Page, panel and letter of the query."""
+        return f"{self.panel} {self.target['refId']}"
+
+    @property
+    def rows(self) -> list[Json]:
+        """Its series."""
+        found: list[Json] = self.answer["data"]["result"]
+        return found
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is more than the row that says why there is nothing."""
+        values = {value for row in self.rows for _, value in row.get("values", [row.get("value")])}
+        return bool(values - _NOTHING)
+
+
+def ask_all(server: Server, page: Page, when: Range, values: Values | None = None) -> list[Asked]:
+    """Every query of a page, with All chosen where `values` say nothing."""
+    return [
+        Asked(panel, target, ask(server, page, panel, target, when, values or {}))
+        for panel in page.panels
+        for target in panel.targets
+    ]
+
+
+def refused(asked: list[Asked]) -> list[str]:
+    """What Prometheus refused, and why."""
+    return [
+        f"{each.name}: {each.answer.get('error')}" for each in asked if each.answer["status"] != "success"
+    ]
+
+
+def empty(asked: list[Asked]) -> list[str]:
+    """Names of queries without data."""
+    return [each.name for each in asked if not each.has_data]

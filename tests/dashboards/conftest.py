@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prometheus servers on made-up data: one that ends in an outage, one with many keys, one that is empty."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from openai_exporter.demo.files import exporter_document
+from openai_exporter.simulator.testing import running_simulator
+from tests.dashboards.data import scenarios
+from tests.dashboards.data.rules import needed, recorded_names
+from tests.dashboards.data.timeline import HOUR
+from tests.dashboards.data.tsdb import PROMETHEUS, PROMTOOL, Server, serving
+from tests.dashboards.grafana import Range
+from tests.dashboards.pages import expressions, pages
+from tests.mixin.bundle import mixin
+from tests.stack.programs import running_exporter
+
+END = int(datetime(2026, 11, 18, 15, 0, tzinfo=UTC).timestamp())
+"""A Wednesday in the middle of a month, so that forecasts are due whatever the day of the test."""
+OUTAGE = END - 40 * 60
+
+
+@dataclass(frozen=True)
+class World:
+    """A server and the two moments at which it is looked at."""
+
+    server: Server
+    healthy: Range
+    outage: Range
+
+
+def _groups(settings: str = "{}") -> list[Mapping[str, Any]]:
+    """The recording rules that pages need."""
+    wanted = {name for page in pages() for _, text in expressions(page) for name in recorded_names(text)}
+    return needed(mixin("prometheusRules", settings)["groups"], wanted)
+
+
+def _needs_programs() -> None:
+    if PROMETHEUS is None or PROMTOOL is None:
+        pytest.skip("prometheus and promtool are not installed")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two days and a half, the last forty minutes of it an outage."""
+    _needs_programs()
+    folder = tmp_path_factory.mktemp("world") / "data"
+    # Two days of comparison are enough to see a band.
+    groups = _groups("{ anomaly+: { minDays: 2 } }")
+    scenarios.build(folder, scenarios.timeline(END, 2.2, fine=7 * HOUR), groups, OUTAGE)
+    with serving(folder) as server:
+        yield World(server, Range(OUTAGE - 6 * HOUR, OUTAGE - 60), Range(END - 6 * HOUR, END))
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Range]]:
+    """Thirty projects with a hundred and fifty keys."""
+    _needs_programs()
+    folder = tmp_path_factory.mktemp("crowd") / "data"
+    groups = [
+        group for group in _groups() if group["name"] in ("openai-usage", "openai-budgets", "openai-limits")
+    ]
+    scenarios.build_large(folder, scenarios.timeline(END, 0.15, fine=HOUR), groups)
+    with serving(folder) as server:
+        yield server, Range(END - 3 * HOUR, END)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Callable[[], Range]]]:
+    """Simulator, exporter and Prometheus with our rules, all real, each second a scrape."""
+    _needs_programs()
+    folder = tmp_path_factory.mktemp("chain")
+    rules = folder / "rules.yml"
+    rules.write_text(json.dumps(mixin("prometheusRules", "{ probeInterval: '1s', timeScale: 0.005 }")))
+    keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
+    with running_simulator() as simulator:
+        document = exporter_document(simulator.api_url.removesuffix("/v1"))
+        with running_exporter(folder, keys, document) as exporter:
+            config = _scraping(f"{exporter.url}/sd?scrape_interval=1s", str(rules))
+            with serving(folder / "data", config) as server:
+                started = time.time()
+                yield server, lambda: Range(started, time.time(), hurried=5.0)
+
+
+def _scraping(discovery: str, rules: str) -> dict[str, object]:
+    pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    job = {"job_name": "openai", "http_sd_configs": [{"url": discovery, "refresh_interval": "1s"}]}
+    return {"global": pace, "rule_files": [rules], "scrape_configs": [job]}
+
+
+@pytest.fixture(scope="session")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An empty database."""
+    _needs_programs()
+    with serving(tmp_path_factory.mktemp("nothing") / "data") as server:
+        yield server

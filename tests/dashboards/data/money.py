@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the organization costs, its budgets and limits, and how fresh each dataset is."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from openai_exporter.metrics import usage
+from tests.dashboards.data.organization import TARGET, Organization, Stream
+from tests.dashboards.data.series import Series, series
+from tests.dashboards.data.timeline import DAY, HOUR, Timeline, month_start
+
+_DATASETS = {"completions": 60, "embeddings": 60, "costs": 600, "names": 900, "limits": 900}
+"""Name to seconds between two reads."""
+_CREDIT = -18.0
+_BILLED_PER_ESTIMATED = 1.04
+
+Rate = Callable[[int], float]
+
+
+def money_series(organization: Organization, timeline: Timeline) -> Iterator[Series]:
+    """Costs, budgets and limits."""
+    items = _line_items(organization.streams)
+    months = {item: timeline.month_counter(_sum(rates), whole=False) for item, rates in items.items()}
+    for (project, line_item), values in months.items():
+        yield series(usage.COSTS_MONTH.name, values, TARGET, project_id=project, line_item=line_item)
+    yield series(usage.COSTS_MONTH.name, timeline.constant(_CREDIT), TARGET, line_item="credit")
+    everything = _sum([rate for rates in items.values() for rate in rates])
+    yield from _days(everything, timeline)
+    totals = [value + _CREDIT for value in _added(months.values())]
+    yield from _budgets(organization, months, totals, timeline)
+    yield from _limits(organization, timeline)
+
+
+def _added(parts: Iterable[Sequence[float | None]]) -> list[float]:
+    """The sum of several series."""
+    return [sum(value or 0.0 for value in found) for found in zip(*parts, strict=True)]
+
+
+def _line_items(streams: Sequence[Stream]) -> dict[tuple[str, str], list[Rate]]:
+    """Dollars per hour by project and line item; input and output are billed apart, as on the real bill."""
+    items: dict[tuple[str, str], list[Rate]] = defaultdict(list)
+    for stream in streams:
+        if stream.model.prices and any(stream.model.prices):
+            for part, share in (("input", 0.38), ("cached input", 0.06), ("output", 0.56)):
+                items[stream.key.project, f"{stream.model.name}, {part}"].append(
+                    _scaled(stream.dollars(), share)
+                )
+        elif stream.more.get("tool") == "web_search":
+            items[stream.key.project, "web search tool calls"].append(_scaled(stream.requests(), 0.01))
+    return items
+
+
+def _scaled(rate: Rate, share: float) -> Rate:
+    return lambda hour: rate(hour) * share * _BILLED_PER_ESTIMATED
+
+
+def _sum(rates: Sequence[Rate]) -> Rate:
+    return lambda hour: sum(rate(hour) for rate in rates)
+
+
+def _days(everything: Rate, timeline: Timeline) -> Iterator[Series]:
+    whole: dict[int, float] = {}
+
+    def day(start: int) -> float:
+        if start not in whole:
+            whole[start] = sum(everything(start + hour * HOUR) for hour in range(24))
+        return whole[start]
+
+    def today(t: int) -> float:
+        start = t - t % DAY
+        return day(start) * (t - start) / DAY
+
+    yield series(usage.COSTS_DAY.name, timeline.gauge(today), TARGET, window="today")
+    yesterday = timeline.gauge(lambda t: day(t - t % DAY - DAY))
+    yield series(usage.COSTS_DAY.name, yesterday, TARGET, window="yesterday")
+    previous = timeline.gauge(lambda t: 31 * day(month_start(t) - 3 * DAY) * 0.8)
+    yield series(usage.COSTS_PREVIOUS_MONTH.name, previous, TARGET)
+
+
+def _budgets(
+    organization: Organization,
+    months: dict[tuple[str, str], list[float | None]],
+    totals: Sequence[float],
+    timeline: Timeline,
+) -> Iterator[Series]:
+    scopes = [("everything", "organization", "", list(totals), 9000.0)]
+    for project, limit in zip(list(organization.projects)[:3], (900.0, 4200.0, 6500.0), strict=True):
+        parts = [values for (owner, _), values in months.items() if owner == project]
+        spent = _added(parts)
+        scopes.append((organization.projects[project].lower(), "project", project, spent, limit))
+    for name, scope, one, spent, limit in scopes:
+        budget = {"budget": name, "scope": scope, "id": one, "period": "month"}
+        yield series(usage.BUDGET_LIMIT.name, timeline.constant(limit), TARGET, **budget)
+        yield series(usage.BUDGET_WARN_RATIO.name, timeline.constant(0.8), TARGET, **budget)
+        for basis, share in (("billed", 1.0), ("estimated", 1 / _BILLED_PER_ESTIMATED)):
+            values = [value * share for value in spent]
+            yield series(usage.BUDGET_SPENT.name, values, TARGET, **budget, basis=basis)
+
+
+def _limits(organization: Organization, timeline: Timeline) -> Iterator[Series]:
+    hard = {"organization": ("", 12_000.0), "project": (next(iter(organization.projects)), 1_500.0)}
+    for scope, (project, limit) in hard.items():
+        place = {"scope": scope, "project_id": project}
+        yield series(usage.SPEND_LIMIT.name, timeline.constant(limit), TARGET, **place)
+        yield series(usage.SPEND_LIMIT_ENFORCING.name, timeline.constant(0.0), TARGET, **place)
+        alert = timeline.constant(limit * 0.8)
+        yield series(usage.SPEND_ALERT_THRESHOLD.name, alert, TARGET, **place, alert_id=f"alert_{scope}")
+    for project in list(organization.projects)[:6]:
+        for model, requests in (("gpt-6-luna", 500.0), ("gpt-6-astra", 60.0), ("gpt-5.4-mini", 300.0)):
+            limit_of = {"project_id": project, "model": model}
+            yield series(usage.PROJECT_RPM.name, timeline.constant(requests), TARGET, **limit_of)
+            yield series(usage.PROJECT_TPM.name, timeline.constant(requests * 4000), TARGET, **limit_of)
+        size = timeline.gauge(lambda t: 2.5e9 + 40 * (t - timeline.start))
+        yield series(usage.VECTOR_STORE_BYTES.name, size, TARGET, project_id=project)
+
+
+def freshness_series(organization: Organization, timeline: Timeline, broken_from: float) -> Iterator[Series]:
+    """What the refreshes say of themselves; dataset costs fails from `broken_from` on."""
+    for number, (dataset, pace) in enumerate(_DATASETS.items()):
+        fails = broken_from if dataset == "costs" else float("inf")
+        success = [float(min(t - t % pace, fails)) for t in timeline.times]
+        duration = timeline.around(0.4 + 0.5 * number, 0.5, dataset)
+        yield series(usage.UP.name, timeline.since(fails, 0.0, before=1.0), TARGET, dataset=dataset)
+        yield series(usage.LAST_SUCCESS.name, success, TARGET, dataset=dataset)
+        yield series(usage.REFRESH_DURATION.name, duration, TARGET, dataset=dataset)
+        yield series(usage.REFRESH_CALLS.name, timeline.constant(1 + 3 * number), TARGET, dataset=dataset)
+    for operation in sorted({stream.operation for stream in organization.streams}):
+        one = {"operation": operation}
+        count = sum(stream.operation == operation for stream in organization.streams)
+        newest = timeline.gauge(lambda t: t - t % HOUR)
+        yield series(usage.NEWEST_BUCKET.name, newest, TARGET, **one)
+        yield series(usage.SERIES.name, timeline.constant(count * 7), TARGET, **one)
+        yield series(usage.SERIES_DROPPED.name, timeline.constant(0.0), TARGET, **one)
+    yield series(usage.COSTS_SKIPPED.name, timeline.constant(0.0), TARGET, currency="eur")
+    corrected = timeline.month_counter(lambda hour: 120.0 if hour % (6 * HOUR) == 0 else 0.0)
+    yield series(usage.CORRECTIONS.name, corrected, TARGET, operation="completions", field="input_tokens")
+    yield series(usage.CLOCK_OFFSET.name, timeline.around(0.6, 0.2, "clock", HOUR), TARGET)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prometheus databases from made-up series: import, recording rules filled in, and a server to ask."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.dashboards.data.series import Series, write
+from tests.dashboards.data.timeline import Timeline
+
+PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Prometheus at `url`."""
+
+    url: str
+
+    def ask(self, path: str, **params: str | float) -> dict[str, Any]:
+        """The API's JSON document, also of a refusal."""
+        body = urllib.parse.urlencode(params).encode()
+        try:
+            with _OPENER.open(f"{self.url}{path}", data=body, timeout=60) as answer:
+                found: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                found = json.load(error)
+        return found
+
+
+def load(folder: Path, timeline: Timeline, found: Iterable[Series]) -> int:
+    """Add series to the database in `folder`; returns how many samples."""
+    assert PROMTOOL is not None
+    text = folder.parent / f"{folder.name}.om"
+    samples = write(text, timeline, found)
+    # One block per three weeks: promtool reads the file once for each block.
+    argv = [PROMTOOL, "tsdb", "create-blocks-from", "--quiet", "openmetrics", "--max-block-duration=486h"]
+    done = subprocess.run([*argv, str(text), str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text.unlink()
+    return samples
+
+
+@contextmanager
+def serving(folder: Path, config: Mapping[str, Any] | None = None) -> Iterator[Server]:
+    """Run Prometheus on the database in `folder`; it scrapes only what `config` tells it to."""
+    assert PROMETHEUS is not None
+    address = f"127.0.0.1:{_free_port()}"
+    settings = folder.parent / f"{folder.name}.yml"
+    settings.write_text(json.dumps(config or {}))
+    argv = [
+        PROMETHEUS,
+        f"--config.file={settings}",
+        f"--storage.tsdb.path={folder}",
+        "--storage.tsdb.retention.time=400d",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+    ]
+    with (folder.parent / f"{folder.name}.log").open("wb") as out:
+        process = subprocess.Popen(argv, stdout=out, stderr=out)
+    try:
+        _wait_for(f"http://{address}/-/ready", process)
+        yield Server(f"http://{address}")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            with _OPENER.open(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"no answer from {url}")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The made-up data covers the catalogue and can be, so that an empty panel is the panel's own fault."""
+
+from collections import Counter
+
+import pytest
+
+from openai_exporter.metrics import CATALOGUE
+from tests.dashboards.data import scenarios
+from tests.dashboards.data.organization import Organization, large_organization, small_organization
+from tests.dashboards.data.rules import levels, needed
+from tests.dashboards.data.series import Series
+from tests.dashboards.data.timeline import HOUR, Timeline
+from tests.mixin.bundle import alert_rules
+
+_END = 1_795_000_000
+_WHEN = Timeline(_END - 2 * HOUR, _END, _END - HOUR)
+_OUTAGE = _END - 600
+
+
+@pytest.fixture(scope="module")
+def small() -> list[Series]:
+    return list(scenarios.all_series(small_organization(), _WHEN, _OUTAGE))
+
+
+def test_every_metric_of_the_catalogue_has_a_series(small: list[Series]) -> None:
+    names = {each.name for each in small} | {each.name.rpartition("_")[0] for each in small}
+
+    assert set(CATALOGUE) <= names
+
+
+@pytest.mark.parametrize("organization", [small_organization(), large_organization()], ids=["small", "large"])
+def test_no_series_is_written_twice(organization: Organization) -> None:
+    found = scenarios.all_series(organization, _WHEN, _OUTAGE)
+    seen = Counter((each.name, tuple(sorted(each.labels.items()))) for each in found)
+
+    assert [key for key, times in seen.items() if times > 1] == []
+
+
+def test_every_series_has_a_value_or_a_gap_for_each_moment(small: list[Series]) -> None:
+    assert {len(each.values) for each in small} == {_WHEN.length}
+
+
+def test_alerts_are_some_that_the_rules_can_raise(small: list[Series]) -> None:
+    raised = {each.labels["alertname"] for each in small if each.name == "ALERTS"}
+
+    assert raised <= {rule["alert"] for rule in alert_rules()}
+
+
+def test_a_month_counter_starts_anew_on_the_first() -> None:
+    first = 1_793_491_200
+    values = Timeline(first - 240, first + 120, first).month_counter(lambda hour: 3600.0)
+
+    # The sample before midnight holds a month of one event a second, those after it a minute each.
+    assert values == [31 * 86400 - 240, 0.0, 60.0, 120.0]
+
+
+def test_rules_are_filled_in_after_those_they_need() -> None:
+    groups = [
+        {"name": "g", "rules": [{"record": "a:b:c", "expr": "a:x:y + 1"}, {"record": "a:x:y", "expr": "up"}]}
+    ]
+
+    assert [["a:x:y"], ["a:b:c"]] == [[rule["record"] for rule in level] for level in levels(groups)]
+    assert [["a:x:y"]] == [[rule["record"] for rule in group["rules"]] for group in needed(groups, {"a:x:y"})]

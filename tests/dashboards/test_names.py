@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every metric, label and recorded series that a page names exists; every metric is on a page or reasoned away."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import pytest
+
+from openai_exporter.metrics import CATALOGUE
+from tests.dashboards.pages import Page, config, expressions, pages
+from tests.mixin.bundle import evaluate, rule_files
+from tests.mixin.lint.files import recorded_labels
+from tests.mixin.lint.labels import Inference
+from tests.mixin.lint.nodes import Aggregate, Node, selectors
+from tests.mixin.lint.parser import parse
+
+ADDED = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped", "ALERTS"})
+"""What Prometheus adds to each target and alert."""
+PROCESS = frozenset(
+    {
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_open_fds",
+    }
+)
+"""What the Prometheus client library tells of the process."""
+NOT_SHOWN = {
+    "probe_http_content_length": "the size of an answer of a few tokens tells nothing; debug=true shows it",
+    "probe_http_version": "does not change; debug=true shows it",
+    "probe_success": "openai_probe_availability_good and _outcome say the same and why; kept for other dashboards",
+    "probe_failed_due_to_regex": "an outcome (content_mismatch) that the table of last probes shows",
+    "openai_probe_tokens": "openai_api_tokens_total adds it up on the page Exporter",
+    "openai_probe_time_to_first_token_seconds": "the histogram openai_api_time_to_first_token_seconds shows it",
+    "openai_user_info": "joined for names only",
+    "openai_project_info": "joined for names only",
+}
+"""Metrics that are deliberately on no page, and why; those joined for names count as shown where they are joined."""
+_BUILT_IN = {"$__rate_interval": "5m", "$__interval": "1h", "$__range": "6h"}
+_RECORDED = re.compile(r"\b[a-z_]+:[a-zA-Z0-9_]+:[a-zA-Z0-9_]+\b")
+
+
+def plain(text: str) -> str:
+    """An expression that the linter's parser reads: variables filled in, `@ end()`, steps of subqueries left out."""
+    for name, value in _BUILT_IN.items():
+        text = text.replace(name, value)
+    text = re.sub(r"=~\"([^\"]*)\"", lambda found: f'=~"{re.sub(r"[$][a-z]+", "x", found[1])}"', text)
+    text = re.sub(r"=\"\$[a-z]+\"", '="x"', text)
+    return re.sub(r"(\[\w+):\w+\]", r"\1]", text).replace(" @ end()", "").replace("offset -", "offset ")
+
+
+class Labels(Inference):
+    """Knows besides that topk and bottomk keep the labels of what they choose from."""
+
+    def labels(self, node: Node) -> frozenset[str] | None:
+        """Labels of the result."""
+        if isinstance(node, Aggregate) and node.op in ("topk", "bottomk"):
+            return self.labels(node.expr)
+        return super().labels(node)
+
+
+@cache
+def _recorded() -> dict[str, frozenset[str]]:
+    return recorded_labels(rule_files())
+
+
+def _problems(text: str) -> list[str]:
+    inference = Labels(_recorded(), ADDED | PROCESS)
+    inference.labels(parse(plain(text)))
+    # An alert carries what its rule gives it.
+    return [each for each in inference.problems if each != "max by (category): the series have no such label"]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_names_and_labels_of_a_page_exist(page: Page) -> None:
+    assert {} == {where: found for where, text in expressions(page) if (found := _problems(text))}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_names_in_variables_exist(page: Page) -> None:
+    for variable in page.variables.values():
+        named = set(re.findall(r"\b(?:openai|probe)_\w+", variable["query"]))
+        assert named <= set(CATALOGUE)
+
+
+def _shown() -> set[str]:
+    found = set()
+    for page in pages():
+        for _, text in expressions(page):
+            found |= {selector.metric for selector in selectors(parse(plain(text)))}
+    return {re.sub("_bucket$", "", name) for name in found}
+
+
+def test_every_metric_of_the_catalogue_is_on_a_page_or_deliberately_not() -> None:
+    shown = _shown()
+    through_rules = {
+        name
+        for document in rule_files().values()
+        for group in document["groups"]
+        for rule in group["rules"]
+        if rule.get("record") in shown
+        for name in re.findall(r"\w+", rule["expr"])
+    }
+
+    assert set(CATALOGUE) - shown - through_rules - set(NOT_SHOWN) == set()
+
+
+def test_the_list_of_what_is_not_shown_is_not_longer_than_need_be() -> None:
+    assert set(NOT_SHOWN) <= set(CATALOGUE)
+    assert set(NOT_SHOWN) & _shown() <= {"openai_user_info", "openai_project_info"}
+
+
+def test_the_names_that_pages_use_are_those_of_the_catalogue() -> None:
+    tree = evaluate("import 'dashboards/lib/metric.libsonnet'")
+    names = {name for group in tree.values() for name in group.values()}
+    bare = {re.sub("_bucket$", "", name) for name in names}
+
+    assert bare - ADDED - PROCESS <= set(CATALOGUE)
+
+
+def test_recorded_series_come_from_the_shared_names() -> None:
+    """Windows and names follow the settings: another period changes pages and rules together."""
+    changed = evaluate(
+        "local m = (import 'mixin.libsonnet') + { _config+:: { slo+: { period: '28d' } } };"
+        "{ pages: m.grafanaDashboards, rules: m.prometheusRules }"
+    )
+    recorded = {rule["record"] for group in changed["rules"]["groups"] for rule in group["rules"]}
+    used = {
+        name
+        for document in changed["pages"].values()
+        for _, text in expressions(Page("changed", document))
+        for name in _RECORDED.findall(text)
+    }
+
+    assert used
+    assert used <= recorded
+    assert any(name.endswith("28d") for name in used)
+
+
+def _alerts() -> Iterator[Mapping[str, str]]:
+    """Annotations of every alert."""
+    for document in rule_files().values():
+        for group in document["groups"]:
+            yield from (rule["annotations"] for rule in group["rules"] if "alert" in rule)
+
+
+def test_alerts_link_to_pages_that_exist() -> None:
+    linked = {re.sub(r".*/d/([\w-]+).*", r"\1", found["dashboard_url"]) for found in _alerts()}
+
+    assert linked <= set(config()["dashboards"].values())
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_alerts_hand_over_variables_that_the_page_has(page: Page) -> None:
+    for found in _alerts():
+        url = found["dashboard_url"]
+        if f"/d/{page.json['uid']}?" in url:
+            assert set(re.findall(r"var-(\w+)=", url)) <= set(page.variables), found["summary"]

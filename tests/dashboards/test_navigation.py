@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Variables, links and annotations: how people get from one page to what explains it."""
+
+import re
+
+import pytest
+
+from tests.dashboards.pages import DATASOURCE, Page, config, expressions, pages, strings, variables_in
+
+_PAGE_LINK = re.compile(r"/d/([\w-]+)(?:\?(.*))?")
+each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+
+
+@each_page
+def test_variables_and_annotations_ask_the_chosen_data_source(page: Page) -> None:
+    queried = [each for each in page.variables.values() if each["type"] == "query"]
+
+    assert next(iter(page.variables)) == "datasource"
+    assert all(each["datasource"] == DATASOURCE for each in [*queried, *page.annotations])
+
+
+@each_page
+def test_every_variable_that_is_used_is_on_the_page_and_the_other_way_round(page: Page) -> None:
+    queries = [text for _, text in expressions(page)]
+    own = [each["query"] for each in page.variables.values() if each["type"] == "query"]
+    used = set().union(*(variables_in(text) for text in [*queries, *own]))
+
+    assert used | {"datasource"} == set(page.variables)
+
+
+@each_page
+def test_variables_depend_only_on_those_before_them(page: Page) -> None:
+    before = {"datasource"}
+    for name, variable in page.variables.items():
+        assert variables_in(variable["query"]) <= before, name
+        before.add(name)
+
+
+@each_page
+def test_links_lead_to_pages_that_exist_and_set_variables_that_these_have(page: Page) -> None:
+    known = {each.json["uid"]: each for each in pages()}
+    for text in strings(page.json):
+        for uid, query in _PAGE_LINK.findall(text):
+            assert uid in known
+            assert set(re.findall(r"var-(\w+)=", query)) <= set(known[uid].variables)
+
+
+@each_page
+def test_the_head_of_a_page_leads_to_all_others_and_keeps_time_and_variables(page: Page) -> None:
+    (menu,) = page.json["links"]
+
+    assert ("dashboards", True, True, True) == (
+        menu["type"],
+        menu["asDropdown"],
+        menu["keepTime"],
+        menu["includeVars"],
+    )
+    assert all(set(menu["tags"]) <= set(other.json["tags"]) for other in pages())
+
+
+@each_page
+def test_alerts_and_incidents_are_drawn_over_every_chart(page: Page) -> None:
+    assert ["Alerts", "Provider incidents"] == [each["name"] for each in page.annotations]
+
+
+def test_the_runbook_of_a_firing_alert_is_one_click_away() -> None:
+    overview = next(page for page in pages() if page.name == "overview")
+    firing = next(panel for panel in overview.panels if panel.title == "What fires")
+
+    assert config()["runbookUrlPattern"] % "${__value.raw}" in set(strings(firing.overrides))

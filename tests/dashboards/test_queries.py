@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every query of every panel against a real Prometheus: it parses, and has data where data is due."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from tests.dashboards.asking import ask_all, empty, refused
+from tests.dashboards.conftest import World
+from tests.dashboards.data.tsdb import Server
+from tests.dashboards.grafana import Range, ask, choices
+from tests.dashboards.pages import Page, Panel, pages
+
+pytestmark = pytest.mark.stack
+
+MOST_LINES = 12
+QUIET_WHEN_WELL = {
+    "overview / What fires": "no alert fires",
+    "probes / Failures by type": "no probe fails",
+    "exporter / Failed calls": "no call fails",
+    "exporter / Requests refused": "none is refused",
+    "slo / Bad events": "no event is bad",
+    "slo / Gone on": "nothing burns, so no end is in sight",
+}
+"""Panels that are rightly empty while all is well, and why."""
+QUIET_IN_AN_OUTAGE = {"exporter / Requests refused": "an outage of the API refuses nothing at the exporter"}
+RARELY = {
+    "slo / Each probe H": "nothing burns, so no end is in sight",
+}
+"""Single queries that may be empty while their panel is not, and why."""
+NO_DATA = Range(0, 6 * 3600)
+each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+
+
+def _page(name: str) -> Page:
+    return next(page for page in pages() if page.name == name)
+
+
+def _panel(page: Page, title: str) -> Panel:
+    return next(panel for panel in page.panels if panel.title == title)
+
+
+def _unexpected(names: Iterable[str], *allowed: dict[str, str]) -> list[str]:
+    known = set().union(*allowed, RARELY)
+    return [name for name in names if name not in known and name.rpartition(" ")[0] not in known]
+
+
+@each_page
+def test_every_panel_has_data_while_all_is_well(page: Page, world: World) -> None:
+    asked = ask_all(world.server, page, world.healthy)
+
+    print(f"{page.name}: {len(asked)} queries answered")
+    assert refused(asked) == []
+    assert _unexpected(empty(asked), QUIET_WHEN_WELL) == []
+
+
+@each_page
+def test_every_panel_has_data_in_an_outage(page: Page, world: World) -> None:
+    asked = ask_all(world.server, page, world.outage)
+
+    print(f"{page.name}: {len(asked)} queries answered")
+    assert refused(asked) == []
+    assert _unexpected(empty(asked), QUIET_IN_AN_OUTAGE) == []
+
+
+@each_page
+def test_chosen_values_reach_the_queries(page: Page, world: World) -> None:
+    """Two values, as Grafana escapes them, of each variable at a time, the others at All."""
+    offered = choices(world.server, page, world.outage)
+
+    assert all(offered.values()), offered
+    for name, values in offered.items():
+        asked = ask_all(world.server, page, world.outage, {name: values[:2]})
+        assert refused(asked) == []
+        assert len(empty(asked)) < len(asked)
+
+
+@each_page
+def test_with_nothing_recorded_every_query_is_still_answered(page: Page, nothing: Server) -> None:
+    asked = ask_all(nothing, page, NO_DATA)
+
+    assert refused(asked) == []
+    # Where none of something is zero, the query says so itself.
+    assert [each.name for each in asked if each.has_data and "vector(0)" not in each.target["expr"]] == []
+
+
+@each_page
+def test_tables_and_timelines_say_in_a_row_why_they_are_empty(page: Page, nothing: Server) -> None:
+    for panel in page.panels:
+        if panel.kind == "state-timeline" or (panel.kind == "table" and len(panel.targets) > 1):
+            (row,) = ask(nothing, page, panel, panel.targets[0], NO_DATA, {})["data"]["result"]
+            (why,) = row["metric"].values()
+            assert re.fullmatch(r"No[tn]? .{4,25}", why), panel
+
+
+@each_page
+def test_charts_stay_readable_with_many_keys(page: Page, crowd: tuple[Server, Range]) -> None:
+    server, when = crowd
+    asked = ask_all(server, page, when)
+    lines: Counter[str] = Counter()
+    for each in asked:
+        if each.panel.kind not in ("table", "heatmap", "stat"):
+            lines[str(each.panel)] += len(each.rows)
+
+    assert refused(asked) == []
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_an_alias_of_a_model_also_selects_its_snapshots(world: World) -> None:
+    page = _page("usage")
+    panel = _panel(page, "Models")
+    answer = ask(world.server, page, panel, panel.targets[0], world.healthy, {"model": ["gpt-6-luna"]})
+
+    assert ["gpt-6-luna-2026-05-12"] == [row["metric"]["model"] for row in answer["data"]["result"]]
+
+
+def test_a_project_is_chosen_by_name_and_queried_by_id(world: World) -> None:
+    assert "proj_search" in choices(world.server, _page("usage"), world.healthy)["project"]
+
+
+def test_the_lines_of_a_stack_and_all_others_add_up_to_the_total(crowd: tuple[Server, Range]) -> None:
+    server, when = crowd
+    page = _page("usage")
+
+    def last(title: str) -> float:
+        panel = _panel(page, title)
+        answers = [ask(server, page, panel, target, when, {}) for target in panel.targets]
+        return sum(float(row["values"][-1][1]) for answer in answers for row in answer["data"]["result"])
+
+    assert last("Tokens by model") == pytest.approx(last("Total tokens"), rel=1e-6)
+    assert last("Tokens by project") == pytest.approx(last("Total tokens"), rel=1e-6)
+
+
+def test_what_the_probes_table_shows_is_what_the_data_says(world: World) -> None:
+    page = _page("overview")
+    panel = _panel(page, "Success")
+    well, ill = (
+        float(
+            ask(world.server, page, panel, panel.targets[0], when, {})["data"]["result"][0]["values"][-1][1]
+        )
+        for when in (world.healthy, world.outage)
+    )
+
+    assert well > 0.99
+    assert ill < 0.9

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every page and every panel."""
+
+import json
+import re
+from itertools import combinations
+
+import pytest
+
+from tests.dashboards.pages import (
+    DATASOURCE,
+    Json,
+    Page,
+    Panel,
+    config,
+    drawn,
+    expressions,
+    failing,
+    pages,
+    panels,
+)
+from tests.mixin.bundle import mixin
+
+MOST_QUERIES = 40
+_LETTERS = {4: 10, 5: 14, 6: 20}
+"""Columns of a panel to letters that its head has room for beside an open menu in a window of 1280 pixels."""
+
+each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+
+
+def test_the_seven_pages_have_the_uids_that_alerts_link_to() -> None:
+    assert config()["dashboards"] == {page.name: page.json["uid"] for page in pages()}
+
+
+@each_page
+def test_a_page_is_classic_json_that_grafana_11_to_13_provision(page: Page) -> None:
+    document = page.json
+
+    assert document["schemaVersion"] == 37
+    assert document["id"] is None
+    assert document["editable"] is False
+    assert "__inputs" not in document
+    assert isinstance(document["refresh"], str)
+    assert document["title"].startswith("OpenAI / ")
+    assert document["description"]
+    assert all("pluginVersion" not in panel for panel in document["panels"])
+
+
+@each_page
+def test_ids_of_panels_are_unique(page: Page) -> None:
+    ids = [panel["id"] for panel in page.json["panels"]]
+
+    assert list(range(1, len(ids) + 1)) == ids
+
+
+@each_page
+def test_titles_of_panels_are_unique(page: Page) -> None:
+    titles = [panel.title for panel in page.panels]
+
+    assert sorted(set(titles)) == sorted(titles)
+
+
+def _overlap(one: Json, other: Json) -> bool:
+    a, b = one["gridPos"], other["gridPos"]
+    beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
+    below = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
+    return not (beside or below)
+
+
+@each_page
+def test_no_panel_overlaps_another_or_leaves_the_grid(page: Page) -> None:
+    placed = page.json["panels"]
+
+    assert [] == [(a["title"], b["title"]) for a, b in combinations(placed, 2) if _overlap(a, b)]
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in placed)
+
+
+@each_page
+def test_every_line_of_panels_is_as_wide_as_the_page(page: Page) -> None:
+    widths: dict[int, int] = {}
+    for panel in page.json["panels"]:
+        place = panel["gridPos"]
+        widths[place["y"]] = widths.get(place["y"], 0) + place["w"]
+
+    assert {24} == set(widths.values())
+
+
+def test_a_panel_has_a_title_and_a_description() -> None:
+    def described(panel: Panel) -> bool:
+        text: str = panel.json["description"]
+        return bool(panel.title.strip()) and len(text) > 15 and text.endswith(".")
+
+    assert failing(described, panels()) == []
+
+
+def test_the_title_of_a_narrow_panel_fits_its_head() -> None:
+    assert (
+        failing(lambda panel: len(panel.title) <= _LETTERS.get(panel.json["gridPos"]["w"], 99), panels())
+        == []
+    )
+
+
+def _always_draws(panel: Panel) -> bool:
+    return all("vector(0)" in target["expr"] for target in panel.targets)
+
+
+def test_a_panel_has_a_unit_and_says_why_it_is_empty() -> None:
+    assert failing(lambda panel: bool(panel.defaults["unit"]), drawn()) == []
+    assert failing(lambda panel: bool(panel.defaults.get("noValue")) or _always_draws(panel), drawn()) == []
+
+
+def test_a_figure_says_in_a_few_words_and_without_alarm_why_it_is_missing() -> None:
+    for panel in drawn():
+        if panel.kind in ("stat", "bargauge", "gauge") and not _always_draws(panel):
+            (word,) = (each["options"] for each in panel.defaults["mappings"] if each["type"] == "special")
+            result = (word["match"], word["result"]["text"], word["result"]["color"])
+            assert ("null+nan", panel.defaults["noValue"], "text") == result, panel
+            assert len(panel.defaults["noValue"]) <= (16 if panel.kind == "stat" else 24), panel
+
+
+def test_a_panel_has_distinct_queries_named_by_letter() -> None:
+    for panel in drawn():
+        asked = [target["expr"] for target in panel.targets]
+        assert asked, panel
+        assert len(set(asked)) == len(asked), panel
+        assert [chr(ord("A") + n) for n in range(len(asked))] == [target["refId"] for target in panel.targets]
+
+
+@each_page
+def test_no_two_panels_ask_the_same(page: Page) -> None:
+    asked = [
+        json.dumps([(target["expr"], target["instant"], target.get("interval")) for target in panel.targets])
+        for panel in page.panels
+        if panel.targets
+    ]
+
+    assert len(set(asked)) == len(asked)
+
+
+@each_page
+def test_a_page_asks_for_at_most_forty_queries(page: Page) -> None:
+    assert sum(len(panel.targets) for panel in page.panels) <= MOST_QUERIES
+
+
+def test_the_data_source_is_the_page_s_variable() -> None:
+    def chosen(panel: Panel) -> bool:
+        return all(each["datasource"] == DATASOURCE for each in [panel.json, *panel.targets])
+
+    assert failing(chosen, drawn()) == []
+
+
+def test_thresholds_start_open_and_rise() -> None:
+    for panel in drawn():
+        steps = panel.defaults.get("thresholds", {}).get("steps", [{"value": None}])
+        values = [step["value"] for step in steps]
+        assert values[0] is None, panel
+        assert sorted(values[1:]) == values[1:], panel
+
+
+def test_settings_of_columns_name_headers_that_the_table_has() -> None:
+    """An override by name that fits no header would be dead."""
+    for panel in drawn():
+        if panel.kind == "table":
+            organize = next(each for each in panel.json["transformations"] if each["id"] == "organize")
+            headers = set(organize["options"]["renameByName"].values())
+            named = [o["matcher"]["options"] for o in panel.overrides if o["matcher"]["id"] == "byName"]
+            patterns = [o["matcher"]["options"] for o in panel.overrides if o["matcher"]["id"] == "byRegexp"]
+            sorts = [each["displayName"] for each in panel.json["options"]["sortBy"]]
+            assert set(named) | set(sorts) <= headers, panel
+            assert all(any(re.fullmatch(p, header) for header in headers) for p in patterns), panel
+
+
+def test_settings_of_lines_name_legends_that_the_chart_has() -> None:
+    for panel in drawn():
+        if panel.kind != "table":
+            named = [o["matcher"]["options"] for o in panel.overrides if o["matcher"]["id"] == "byName"]
+            legends = {target.get("legendFormat", "") for target in panel.targets}
+            assert set(named) <= legends or any("{{" in legend for legend in legends), panel
+
+
+def test_another_selector_reaches_every_query() -> None:
+    rendered = mixin("grafanaDashboards", "{ selector: 'job=\"elsewhere\"' }")
+    # Alerts lose the label where their rule aggregates it away, and so does what is in use.
+    free = ("ALERTS{", "model:openai_model_in_use:group")
+    for name, document in rendered.items():
+        for where, text in expressions(Page(name, document)):
+            assert 'job="elsewhere"' in text or any(each in text for each in free), where
+            assert 'job=~"openai' not in text, where
