@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration files that the demo writes for the programs it runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from openai_exporter.config.defaults import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
+
+SCRAPE_INTERVAL = "5s"
+USER_RULES = "user-thresholds.yml"
+"""Compiled thresholds of the bundle; the demo has its own, faster ones."""
+
+
+def exporter_document(simulator: str) -> dict[str, Any]:
+    """A configuration of the exporter that shows every page against the simulator at `simulator`."""
+    root = f"{simulator}/v1"
+    return {
+        "targets": [{"name": "openai", "base_url": root, "api_key_env": "OPENAI_API_KEY"}],
+        "modules": builtin_modules(),
+        "probes": [
+            {"target": "openai", "module": "models"},
+            {"target": "openai", "module": "chat", "models": [CHAT_MODELS[0]]},
+            {"target": "openai", "module": "chat_stream", "models": list(CHAT_MODELS)},
+            {"target": "openai", "module": "responses", "models": [CHAT_MODELS[0]]},
+            {"target": "openai", "module": "responses_stream", "models": [CHAT_MODELS[0]]},
+            {"target": "openai", "module": "embeddings", "models": [EMBEDDING_MODEL]},
+            {"target": "openai", "module": "moderations", "models": [MODERATION_MODEL]},
+        ],
+        "organizations": [
+            {
+                "name": "acme",
+                "base_url": root,
+                "admin_key_env": "OPENAI_ADMIN_KEY",
+                "refresh_interval": "10s",
+                "names_interval": "1m",
+                "costs": {"refresh_interval": "1m"},
+            }
+        ],
+        "budgets": [
+            {"name": "organization", "organization": "acme", "period": "month", "limit_usd": 5000.0},
+            {
+                "name": "per-model",
+                "organization": "acme",
+                "each": "model",
+                "period": "month",
+                "limit_usd": 2000.0,
+            },
+        ],
+        "status_pages": [{"name": "openai", "url": f"{simulator}/status", "refresh_interval": "10s"}],
+    }
+
+
+def bundled_rules(bundle: Path) -> list[Path]:
+    """The bundle's rule files, its compiled thresholds left out."""
+    found = sorted((bundle / "prometheus" / "rules").glob("*.yml"))
+    return [path for path in found if path.name != USER_RULES]
+
+
+def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence[Path]) -> dict[str, Any]:
+    """A Prometheus configuration that finds everything through the exporter's `/sd`."""
+    document: dict[str, Any] = {
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
+        "scrape_configs": [
+            {
+                "job_name": "openai",
+                "scrape_timeout": SCRAPE_INTERVAL,
+                "http_sd_configs": [{"url": f"{exporter}/sd", "refresh_interval": "5s"}],
+            },
+        ],
+    }
+    if rules:
+        document["rule_files"] = [str(path) for path in rules]
+    if alertmanager is not None:
+        host = alertmanager.removeprefix("http://")
+        document["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [host]}]}]}
+    return document
+
+
+def alertmanager_document(pages: str) -> dict[str, Any]:
+    """An Alertmanager configuration that sends every alert to page-sink at `pages`; not the dead-man switch."""
+    return {
+        "route": {
+            "receiver": "page-sink",
+            "group_by": ["alertname"],
+            "group_wait": "1s",
+            "group_interval": "5s",
+            "routes": [{"matchers": ['severity="none"'], "receiver": "nobody"}],
+        },
+        "receivers": [{"name": "page-sink", "webhook_configs": [{"url": f"{pages}/"}]}, {"name": "nobody"}],
+    }
+
+
+def grafana_datasource(prometheus: str) -> dict[str, Any]:
+    """A Grafana provisioning file for the demo's Prometheus."""
+    source = {
+        "name": "Prometheus",
+        "uid": "prometheus",
+        "type": "prometheus",
+        "access": "proxy",
+        "url": prometheus,
+        "isDefault": True,
+        "jsonData": {"timeInterval": SCRAPE_INTERVAL, "httpMethod": "POST"},
+    }
+    return {"apiVersion": 1, "datasources": [source]}
+
+
+def grafana_dashboards(folder: Path) -> dict[str, Any]:
+    """A Grafana provisioning file for the dashboards in `folder`."""
+    provider = {"name": "openai", "type": "file", "folder": "OpenAI", "options": {"path": str(folder)}}
+    return {"apiVersion": 1, "providers": [provider]}
+
+
+def write(path: Path, document: dict[str, Any]) -> Path:
+    """Write a document as YAML, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return path

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which services a demo runs, with their commands; pure but for the files it writes and the ports it asks for."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from openai_exporter.config.duration import parse_duration
+from openai_exporter.demo import files, thresholds
+from openai_exporter.demo.ports import LOOPBACK, free_port
+from openai_exporter.demo.processes import Service
+from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, Program
+from openai_exporter.rules import write
+
+EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT = 9985, 9090, 9093, 3000
+SIMULATOR_PORT, PAGES_PORT = 8085, 8086
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What runs, in starting order.
+
+    Attributes:
+        exporter, prometheus, alertmanager, pages: root URLs, None for what does not run; `pages` is page-sink.
+        missing: programs that were not found.
+        notes: what a person should know.
+    """
+
+    services: tuple[Service, ...]
+    exporter: str
+    simulator: str | None
+    prometheus: str | None
+    alertmanager: str | None
+    pages: str | None
+    missing: tuple[Program, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Planner:
+    """Builds a plan in the folder `data`.
+
+    Args:
+        found: path of each program that is on this machine.
+        bundle: folder that holds `prometheus/rules`, `alerting/thresholds.yml` and `dashboards/generated`.
+    """
+
+    def __init__(self, data: Path, found: Mapping[Program, str], bundle: Path, seed: int) -> None:
+        self._data = data
+        self._found = found
+        self._bundle = bundle
+        self._seed = seed
+        self._taken: set[int] = set()
+        self._services: list[Service] = []
+        self._notes: list[str] = []
+
+    def plan(self, *, real: bool, config: Path | None = None) -> Plan:
+        """The plan: `real` probes the API of the environment, else the simulator."""
+        simulator = None if real else self._simulator()
+        exporter = self._url(EXPORTER_PORT)
+        alertmanager = self._url(ALERTMANAGER_PORT) if ALERTMANAGER in self._found else None
+        prometheus = self._url(PROMETHEUS_PORT) if PROMETHEUS in self._found else None
+        self._exporter(exporter, simulator, config)
+        pages = None
+        if alertmanager:
+            pages = self._page_sink()
+            self._alertmanager(alertmanager, pages)
+        if prometheus:
+            self._prometheus(prometheus, exporter, alertmanager)
+        if GRAFANA in self._found and prometheus:
+            self._grafana(prometheus)
+        missing = tuple(each for each in (PROMETHEUS, ALERTMANAGER, GRAFANA) if each not in self._found)
+        services, notes = tuple(self._services), tuple(self._notes)
+        return Plan(services, exporter, simulator, prometheus, alertmanager, pages, missing, notes)
+
+    def _url(self, wanted: int) -> str:
+        return f"http://{LOOPBACK}:{free_port(wanted, self._taken)}"
+
+    def _simulator(self) -> str:
+        url = self._url(SIMULATOR_PORT)
+        argv = (sys.executable, "-m", "openai_exporter", "simulate", "--seed", str(self._seed))
+        self._services.append(
+            Service(
+                "simulator",
+                (*argv, "--listen-address", _address(url)),
+                ready_url=f"{url}/_simulator/state",
+                url=url,
+                hint="the simulated OpenAI API; break it with POST /_simulator/faults",
+            )
+        )
+        return url
+
+    def _exporter(self, url: str, simulator: str | None, config: Path | None) -> None:
+        argv = [sys.executable, "-m", "openai_exporter", "serve", "--web.listen-address", _address(url)]
+        env: dict[str, str] = {}
+        if simulator is not None:
+            config = files.write(self._data / "exporter.yml", files.exporter_document(simulator))
+            # Accepted by the simulator only; a real key in the environment must never reach it.
+            env = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
+        if config is not None:
+            argv += ["--config.file", str(config)]
+        self._services.append(
+            Service(
+                "exporter", argv, f"{url}/-/ready", url, env, "what is probed, last results, recent failures"
+            )
+        )
+
+    def _page_sink(self) -> str:
+        url = self._url(PAGES_PORT)
+        argv = (sys.executable, "-m", "openai_exporter", "page-sink", "--listen-address", _address(url))
+        kept = ("--file", str(self._data / "pages.jsonl"))
+        hint = "pages that Alertmanager delivers, in place of a pager"
+        self._services.append(Service("page-sink", (*argv, *kept), f"{url}/-/ready", url, hint=hint))
+        return url
+
+    def _alertmanager(self, url: str, pages: str) -> None:
+        config = files.write(self._data / "alertmanager.yml", files.alertmanager_document(pages))
+        argv = (
+            self._found[ALERTMANAGER],
+            f"--config.file={config}",
+            f"--storage.path={self._data / 'alertmanager'}",
+            f"--web.listen-address={_address(url)}",
+            "--cluster.listen-address=",
+        )
+        self._services.append(Service("alertmanager", argv, f"{url}/-/ready", url, hint="alerts that fire"))
+
+    def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
+        rules = [*files.bundled_rules(self._bundle), self._thresholds()]
+        document = files.prometheus_document(exporter, alertmanager, rules)
+        config = files.write(self._data / "prometheus.yml", document)
+        argv = (
+            self._found[PROMETHEUS],
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self._data / 'prometheus'}",
+            f"--web.listen-address={_address(url)}",
+            "--enable-feature=exemplar-storage",
+            "--log.level=warn",
+        )
+        self._services.append(
+            Service(
+                "prometheus",
+                argv,
+                f"{url}/-/ready",
+                url,
+                hint="targets found through /sd; try openai_probe_outcome == 1",
+            )
+        )
+
+    def _thresholds(self) -> Path:
+        interval = parse_duration(files.SCRAPE_INTERVAL)
+        text, problem = thresholds.rule_file(self._bundle / "alerting" / thresholds.NAME, interval)
+        if problem:
+            self._notes.append(f"{problem}; the demo goes on with thresholds of its own")
+        path = self._data / "rules" / "thresholds.yml"
+        write(path, text)
+        return path
+
+    def _grafana(self, prometheus: str) -> None:
+        url = self._url(GRAFANA_PORT)
+        provisioning = self._data / "grafana" / "provisioning"
+        files.write(provisioning / "datasources" / "prometheus.yml", files.grafana_datasource(prometheus))
+        dashboards = self._bundle / "dashboards" / "generated"
+        if dashboards.is_dir():
+            files.write(provisioning / "dashboards" / "openai.yml", files.grafana_dashboards(dashboards))
+        binary = self._found[GRAFANA]
+        argv = (binary, "server") if Path(binary).name == "grafana" else (binary,)
+        env = {
+            "GF_PATHS_DATA": str(self._data / "grafana"),
+            "GF_PATHS_PROVISIONING": str(provisioning),
+            "GF_SERVER_HTTP_ADDR": LOOPBACK,
+            "GF_SERVER_HTTP_PORT": url.rsplit(":", 1)[1],
+            # Loopback only, and nothing in it but the demo's own data: no login, hence no password to choose.
+            "GF_AUTH_ANONYMOUS_ENABLED": "true",
+            "GF_AUTH_DISABLE_LOGIN_FORM": "true",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        }
+        if Path("/usr/share/grafana/conf/defaults.ini").exists():
+            argv = (*argv, "--homepath", "/usr/share/grafana")
+        self._services.append(Service("grafana", argv, f"{url}/api/health", url, env, "dashboards"))
+
+
+def _address(url: str) -> str:
+    return url.removeprefix("http://")

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes that are started together and leave nothing behind."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from openai_exporter.errors import StartError
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    # Covers `kill -9` of the demo itself, when no handler of ours can run (prctl(2), Linux only).
+    if hasattr(_libc, "prctl"):
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process of the demo.
+
+    Attributes:
+        name: for logs and the screen.
+        argv: the command.
+        url: where a person looks; empty when there is nothing to see.
+        ready_url: answers 200 once the service works.
+        env: variables added to the environment.
+        hint: what to look at there.
+    """
+
+    name: str
+    argv: Sequence[str]
+    ready_url: str
+    url: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    hint: str = ""
+
+
+class Supervisor:
+    """Starts services one after the other and stops them in the reverse order.
+
+    Args:
+        logs: directory for one log file per service.
+        answers: whether a URL answers 200 now.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        answers: Callable[[str], bool],
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logs = logs
+        self._answers = answers
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._running: list[tuple[Service, subprocess.Popen[bytes]]] = []
+
+    def start(self, service: Service, *, timeout: float, stopping: Callable[[], bool]) -> None:
+        """Start a service and wait until it is ready.
+
+        Raises:
+            StartError: it ended at once, or is not ready in time; the message shows the end of its log.
+        """
+        log = self._logs / f"{service.name}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                list(service.argv),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **service.env},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self._running.append((service, process))
+        end = self._monotonic() + timeout
+        while not stopping() and not self._answers(service.ready_url):
+            if process.poll() is not None:
+                raise StartError(
+                    f"{service.name} ended with status {process.returncode}: {_last_line(log)} ({log})"
+                )
+            if self._monotonic() > end:
+                raise StartError(
+                    f"{service.name} is not ready after {timeout:.0f} s: {_last_line(log)} ({log})"
+                )
+            self._sleep(0.05)
+
+    def ended(self) -> list[tuple[Service, int]]:
+        """The services that are not running any more, with their exit status."""
+        return [
+            (service, process.returncode) for service, process in self._running if process.poll() is not None
+        ]
+
+    def stop(self, grace: float = 8.0) -> None:
+        """Stop everything: SIGTERM to all, SIGKILL to what is left after `grace` seconds."""
+        for _, process in reversed(self._running):
+            _signal(process, signal.SIGTERM)
+        end = self._monotonic() + grace
+        for _, process in reversed(self._running):
+            try:
+                process.wait(max(0.0, end - self._monotonic()))
+            except subprocess.TimeoutExpired:
+                _signal(process, signal.SIGKILL)
+                process.wait()
+            # Whatever the service started itself shares its process group.
+            _signal(process, signal.SIGKILL)
+        self._running.clear()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "it said nothing"

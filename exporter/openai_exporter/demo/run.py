@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a plan: starts everything, shows it, and ends it all on Ctrl-C, SIGTERM or a failure."""
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from openai_exporter.demo import screen
+from openai_exporter.demo.outage import Switch
+from openai_exporter.demo.plan import Plan, Planner
+from openai_exporter.demo.processes import Supervisor
+from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, find
+from openai_exporter.demo.scraper import Scraper
+from openai_exporter.demo.state import State, answers, read_state
+from openai_exporter.demo.watch import Schedule, Watch
+from openai_exporter.errors import StartError
+
+START_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """What the command line asks for.
+
+    Attributes:
+        data: folder for logs and databases; emptied first.
+        bundle: folder with the rules and dashboards.
+        real: probe the API of the environment instead of the simulator.
+        config: configuration of the exporter when `real`; None for the built-in one.
+        seed: seed of the simulated organization.
+        schedule: what happens by itself.
+    """
+
+    data: Path
+    bundle: Path
+    real: bool = False
+    config: Path | None = None
+    seed: int = 1
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+def run_demo(settings: DemoSettings, console: Console) -> int:
+    """Run the demo until it is told to end; returns the exit status.
+
+    Raises:
+        StartError: a service did not start; everything that had started is stopped again.
+    """
+    data = settings.data.resolve()
+    _empty(data)
+    found = {each: path for each in (PROMETHEUS, ALERTMANAGER, GRAFANA) if (path := find(each))}
+    plan = Planner(data, found, settings.bundle.resolve(), settings.seed).plan(
+        real=settings.real, config=settings.config
+    )
+    supervisor = Supervisor(data / "logs", answers)
+    with _stopping() as stop:
+        try:
+            return _run(plan, supervisor, stop, settings, console)
+        finally:
+            supervisor.stop()
+            console.print("stopped; logs are in", str(data / "logs"))
+
+
+def _run(
+    plan: Plan, supervisor: Supervisor, stop: threading.Event, settings: DemoSettings, console: Console
+) -> int:
+    for service in plan.services:
+        console.print(f"starting {service.name} …", style="dim")
+        supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
+        if stop.is_set():
+            return 0
+    screen.overview(plan, console)
+    scraper = None if plan.prometheus else Scraper(plan.exporter)
+    if scraper is not None:
+        scraper.start()
+    try:
+        switch = None if plan.simulator is None else Switch(plan.simulator)
+        Watch(_reader(plan, scraper), lambda: _complain(supervisor), switch, settings.schedule, console).run(
+            stop
+        )
+    finally:
+        if scraper is not None:
+            scraper.stop()
+    return 0
+
+
+def _reader(plan: Plan, scraper: Scraper | None) -> Callable[[], State]:
+    if plan.prometheus is not None:
+        prometheus, pages = plan.prometheus, plan.pages
+        return lambda: read_state(prometheus, pages)
+    return lambda: replace(State(), targets=scraper.targets, targets_up=scraper.up) if scraper else State()
+
+
+def _complain(supervisor: Supervisor) -> None:
+    for service, status in supervisor.ended():
+        raise StartError(f"{service.name} ended by itself with status {status}; see its log")
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM and SIGHUP set, instead of ending the process half-way."""
+    stop = threading.Event()
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _empty(data: Path) -> None:
+    marker = data / ".openai-exporter-demo"
+    if data.exists() and any(data.iterdir()) and not marker.exists():
+        raise StartError(f"{data} is not empty and not a folder of the demo; choose another with --data-dir")
+    shutil.rmtree(data, ignore_errors=True)
+    (data / "logs").mkdir(parents=True)
+    marker.touch()

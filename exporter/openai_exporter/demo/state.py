@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the running demo shows: figures asked of Prometheus, or of the exporter where there is none."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+Get = Callable[[str, dict[str, str]], Any]
+TIMEOUT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Live figures; None where nothing is known yet.
+
+    Attributes:
+        targets_up, targets: scrape targets that answer, and all of them.
+        probes_good, probes: probes that succeed, and all of them.
+        cost: month-to-date billed cost in USD.
+        tokens: input and output tokens since the first of the month.
+        firing: names of firing alerts.
+        alerts: name of each active alert -> `pending` or `firing`.
+        pages: what page-sink has, None while it is not known.
+    """
+
+    targets_up: int | None = None
+    targets: int | None = None
+    probes_good: int | None = None
+    probes: int | None = None
+    cost: float | None = None
+    tokens: float | None = None
+    firing: tuple[str, ...] = ()
+    alerts: Mapping[str, str] = field(default_factory=dict)
+    pages: tuple[Mapping[str, Any], ...] | None = None
+
+
+def get_json(url: str, params: dict[str, str]) -> Any:
+    """The JSON that a local URL answers; None when it does not."""
+    try:
+        answer = requests.get(url, params=params, timeout=TIMEOUT)
+        return answer.json() if answer.ok else None
+    except (requests.RequestException, ValueError):
+        return None
+
+
+def answers(url: str) -> bool:
+    """Whether a local URL answers 200."""
+    try:
+        return requests.get(url, timeout=TIMEOUT).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -> State:
+    """The state as Prometheus, and page-sink at `pages`, know it."""
+
+    def query(text: str) -> list[dict[str, Any]]:
+        found = get(f"{prometheus}/api/v1/query", {"query": text})
+        return found["data"]["result"] if found and found.get("status") == "success" else []
+
+    def value(text: str) -> float | None:
+        result = query(text)
+        return float(result[0]["value"][1]) if result else None
+
+    def count(text: str) -> int | None:
+        found = value(text)
+        return None if found is None else int(found)
+
+    return State(
+        targets_up=count("count(up == 1) or vector(0)"),
+        targets=count("count(up)"),
+        probes_good=count("count(probe_success == 1) or vector(0)"),
+        probes=count("count(probe_success)"),
+        cost=value("sum(openai_costs_month_to_date_usd)"),
+        tokens=value("sum(openai_usage_input_tokens_total) + sum(openai_usage_output_tokens_total)"),
+        firing=tuple(sorted(_name(each) for each in query('ALERTS{alertstate="firing",severity!="none"}'))),
+        alerts=_states(query('ALERTS{severity!="none"}')),
+        pages=None if pages is None else _pages(get(f"{pages}/api/v1/pages", {})),
+    )
+
+
+def _states(found: list[dict[str, Any]]) -> dict[str, str]:
+    """An alert fires when one of its series does."""
+    states: dict[str, str] = {}
+    for each in found:
+        labels = each["metric"]
+        if states.get(labels["alertname"]) != "firing":
+            states[labels["alertname"]] = labels["alertstate"]
+    return states
+
+
+def _pages(found: Any) -> tuple[Mapping[str, Any], ...] | None:
+    return None if found is None else tuple(found["pages"])
+
+
+def _name(result: dict[str, Any]) -> str:
+    labels = result["metric"]
+    model = labels.get("model", "")
+    return f"{labels['alertname']} {model}".strip()

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo as a newcomer runs it: from a folder with a space in its name, ended by a signal, ports taken."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from openai_exporter.demo import programs
+from openai_exporter.demo.programs import find
+from tests.exporter.demo.terminal import Terminal
+from tests.stack.programs import PROMETHEUS, environment, wait_for
+
+pytestmark = pytest.mark.stack
+
+ALERTMANAGER = find(programs.ALERTMANAGER)
+
+
+class Demo:
+    """A running demo and the lines that it has printed."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        argv = [sys.executable, "-m", "openai_exporter", "demo", "--data-dir", str(folder / "demo data")]
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as out:
+            self.lines.extend(line.rstrip() for line in out)
+
+    def said(self, text: str) -> bool:
+        return any(text in line for line in list(self.lines))
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        self._reader.join(10)
+        return status
+
+
+@contextmanager
+def running_demo(folder: Path, **env: str) -> Iterator[Demo]:
+    demo = Demo(folder, **env)
+    try:
+        yield demo
+    finally:
+        demo.process.terminate()
+        demo.process.wait(30)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "a folder with spaces"
+    made.mkdir()
+    return made
+
+
+def left_over(folder: Path) -> list[str]:
+    """Command lines of processes that still name the folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            line = place.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in line:
+                found.append(line)
+    return found
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_the_demo_gets_every_probe_to_succeed_and_leaves_no_process(
+    folder: Path, number: signal.Signals
+) -> None:
+    with running_demo(folder) as demo:
+        wait_for(lambda: demo.said("probe_success=8/8"), 90, f"all probes succeed; it said {demo.lines}")
+
+        status = demo.end(number)
+
+    assert status == 0, demo.lines
+    assert wait_for(lambda: not left_over(folder), 10, f"no process left: {left_over(folder)}")
+    assert not demo.said("Traceback")
+
+
+def test_without_prometheus_the_demo_says_so_and_scrapes_by_itself(folder: Path) -> None:
+    with running_demo(folder, PATH="/nonexistent") as demo:
+        wait_for(lambda: demo.said("up=11/11"), 60, f"all targets answer; it said {demo.lines}")
+        demo.end(signal.SIGTERM)
+
+    assert demo.said("without Prometheus (Debian: sudo apt-get install prometheus)")
+
+
+def test_a_taken_port_moves_the_demo_to_the_next_one(folder: Path) -> None:
+    with socket.socket() as taken:
+        # Connections of a demo that has just ended linger on the port; one that somebody else uses is taken as well.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", 9985))
+            taken.listen()
+        with running_demo(folder, PATH="/nonexistent") as demo:
+            wait_for(lambda: demo.said("Ctrl-C ends it all"), 60, f"it runs; it said {demo.lines}")
+
+            assert not demo.said("http://127.0.0.1:9985 ")
+            assert demo.said("http://127.0.0.1:99")
+
+
+def test_a_folder_of_somebody_else_is_not_emptied(folder: Path) -> None:
+    data = folder / "demo data"
+    data.mkdir()
+    (data / "precious").write_text("x")
+
+    demo = Demo(folder)
+
+    assert demo.process.wait(30) == 1
+    wait_for(
+        lambda: demo.said("is not empty and not a folder of the demo"), 5, f"the reason; it said {demo.lines}"
+    )
+    assert (data / "precious").read_text() == "x"
+
+
+THRESHOLDS = """
+thresholds:
+  - {name: down, metric: error_rate, operator: '>', threshold: 50%, window: 2m, for: 0s, severity: critical}
+"""
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
+@pytest.mark.skipif(ALERTMANAGER is None, reason="prometheus-alertmanager is not installed")
+def test_a_key_breaks_it_and_the_page_arrives_and_is_resolved_after_another(folder: Path) -> None:
+    (folder / "alerting").mkdir()
+    (folder / "alerting" / "thresholds.yml").write_text(THRESHOLDS)
+    argv = [sys.executable, "-m", "openai_exporter", "demo", "--data-dir", str(folder / "demo data")]
+    terminal = Terminal(argv, folder, environment(TERM="xterm"))
+
+    def shows(text: str, seconds: float) -> None:
+        wait_for(lambda: text in terminal.text, seconds, f"{text}; it shows {terminal.text[-2000:]}")
+
+    try:
+        shows("scrape targets up", 60)
+        terminal.press("b")
+        shows("outage set: every probe now gets 503", 10)
+        shows("OpenAIDown firing", 45)
+        shows("page delivered: critical OpenAIDown", 20)
+        terminal.press("m")
+        shows("page delivered: OpenAIDown resolved", 60)
+    finally:
+        terminal.press("\x03")
+        status = terminal.end()
+
+    assert status == 0
+    assert wait_for(lambda: not left_over(folder), 10, f"no process left: {left_over(folder)}")

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From cause to page and back, with real programs: simulator, exporter, Prometheus, Alertmanager, page-sink.
+
+The shipped rules and routes run as they are, sixty times faster by their own setting timeScale; thresholds by their
+windows. Nothing is replaced.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from openai_exporter.rules import build, find_promtool
+from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from tests.mixin.alerting import configured, written
+from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin
+from tests.mixin.live import running_alertmanager
+from tests.stack.conftest import DETECTIONS
+from tests.stack.programs import (
+    PROMETHEUS,
+    Exporter,
+    PageSink,
+    call,
+    running_exporter,
+    running_page_sink,
+    running_prometheus,
+    wait_for,
+)
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
+    pytest.mark.skipif(ALERTMANAGER_BINARY is None, reason="prometheus-alertmanager is not installed"),
+]
+
+KEYS = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
+PACE = 1.0
+"""Seconds between two scrapes, and between two evaluations."""
+GROUP_WAIT = 1.0
+LARGE = 1e9
+"""A budget in US dollars that is not reached."""
+SLACK = 4.0
+"""Seconds for what takes no time by design: queues, HTTP, a machine that is busy with other tests."""
+
+RULES = """{
+  timeScale: 1 / 60,
+  thresholds+: { budget+: { memory: '3m' } },
+  slo+: {
+    latency+: { bounds: [{ bound: 0.2 }] },
+    freshness+: { bounds: [{ bound: 3 }] },
+    burn: [{ severity: 'critical', long: '6m', short: '5m', factor: 14.4, 'for': '1m', minBad: 4 }],
+  },
+}"""
+THRESHOLDS = """
+settings: {interval: 1s}
+thresholds:
+  - {name: high_error_rate, metric: error_rate, operator: '>', threshold: 5%, window: 5s, for: 2s, severity: critical}
+  - {name: high_latency, metric: p95_latency, operator: '>', threshold: 200ms, window: 5s, for: 2s, severity: warning}
+"""
+
+
+def bound(before: float, hold: float) -> float:
+    """Seconds from cause to page that the design allows.
+
+    Args:
+        before: until the expression is true: the samples that its windows and guards need.
+        hold: the rule's `for`.
+    """
+    return PACE + before + 2 * PACE + hold + GROUP_WAIT + SLACK
+
+
+def exporter_document(simulator: SimulatorControl, limit_usd: float, prompt: str) -> dict[str, Any]:
+    organization = {
+        "name": "acme",
+        "base_url": simulator.api_url,
+        "admin_key_env": "OPENAI_ADMIN_KEY",
+        "refresh_interval": "1s",
+        "names_interval": "1s",
+        "costs": {"refresh_interval": "1s"},
+    }
+    return {
+        "targets": [{"name": "openai", "base_url": simulator.api_url, "api_key_env": "OPENAI_API_KEY"}],
+        "modules": {"chat": {"endpoint": "chat", "request": {"prompt": prompt}}},
+        "probes": [{"target": "openai", "module": "chat", "models": ["gpt-6-luna", "gpt-5.4-mini"]}],
+        "organizations": [organization],
+        "budgets": [{"name": "all", "organization": "acme", "period": "month", "limit_usd": limit_usd}],
+    }
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that runs.
+
+    Attributes:
+        config: the configuration file of the exporter.
+        report: takes what was paged, the seconds it took, and the bound.
+    """
+
+    simulator: SimulatorControl
+    exporter: Exporter
+    sink: PageSink
+    config: Path
+    report: list[tuple[str, float, float]]
+
+    def reload(self, limit_usd: float = LARGE, prompt: str = "Reply with the word: pong") -> None:
+        """Change the exporter's configuration; another prompt is another probe, without back-off."""
+        self.config.write_text(yaml.safe_dump(exporter_document(self.simulator, limit_usd, prompt)))
+        assert call(f"{self.exporter.url}/-/reload", "POST") == 200
+
+    def spend_limit(self, cents: int | None) -> None:
+        """Set or remove the organization's hard spend limit at the API."""
+        url = f"{self.simulator.api_url}/organization/spend_limit"
+        headers = {"Authorization": f"Bearer {KEYS['OPENAI_ADMIN_KEY']}"}
+        body = {"threshold_amount": cents, "currency": "USD", "interval": "month"}
+        assert (
+            call(url, "DELETE" if cents is None else "POST", None if cents is None else body, **headers)
+            == 200
+        )
+
+
+@dataclass
+class Watched:
+    """An alert that a cause must bring to the pager, and its end must resolve."""
+
+    stack: Stack
+    alert: str
+    bound: float
+    began: float = field(default_factory=time.monotonic)
+    since: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        pages = self.stack.sink.pages()
+        self.since = pages[-1]["id"] if pages else 0
+
+    def fires(self) -> dict[str, Any]:
+        """Wait for its page; its first alert."""
+        found = wait_for(
+            lambda: self._found("firing"), self.bound + 20, f"{self.alert} firing; {self._seen()}"
+        )
+        took = time.monotonic() - self.began
+        self.stack.report.append((self.alert, took, self.bound))
+        assert took <= self.bound, f"{self.alert} took {took:.1f} s, at most {self.bound:.1f} s"
+        return found[0]
+
+    def resolves(self) -> None:
+        """Wait for the page that says it is over."""
+        wait_for(lambda: self._found("resolved"), 45, f"{self.alert} resolved; {self._seen()}")
+
+    def _found(self, status: str) -> list[dict[str, Any]]:
+        return self.stack.sink.alerts(self.alert, status, self.since)
+
+    def _seen(self) -> list[str]:
+        return [f"{page['title']} {page['status']}" for page in self.stack.sink.pages()]
+
+
+def rule_files(folder: Path) -> list[Path]:
+    """The shipped rules at speed, and compiled thresholds."""
+    found = []
+    for name, document in mixin("prometheusRuleFiles", RULES).items():
+        found.append(folder / name)
+        found[-1].write_text(yaml.safe_dump(document))
+    (folder / "thresholds.yml").write_text(THRESHOLDS)
+    found.append(folder / "user-thresholds.yml")
+    found[-1].write_text(build(folder / "thresholds.yml", promtool=find_promtool()).text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("paging")
+    with running_simulator(latency_scale=0) as simulator, running_page_sink() as sink:
+        config = written(
+            configured(
+                {"webhook": {"url": f"{sink.url}/"}},
+                groupWait={"page": f"{GROUP_WAIT:.0f}s", "notify": f"{GROUP_WAIT:.0f}s"},
+                groupInterval="1s",
+                audiences={"cost": ["webhook"]},
+            ),
+            folder,
+        )
+        with (
+            running_alertmanager(config) as alertmanager,
+            running_exporter(folder, KEYS, exporter_document(simulator, LARGE, "pong")) as exporter,
+            running_prometheus(
+                folder, f"{exporter.url}/sd", f"{PACE:.0f}s", rule_files(folder), alertmanager.url
+            ) as prometheus,
+        ):
+            wait_for(lambda: prometheus.value("count(probe_success == 1)") == 2, 30, "both probes succeed")
+            yield Stack(simulator, exporter, sink, Path(exporter.argv[-1]), pytestconfig.stash[DETECTIONS])
+
+
+def test_a_killed_exporter_pages_and_nothing_else_does(stack: Stack) -> None:
+    down = Watched(stack, "OpenAIExporterDown", bound(1, 3))
+    stack.exporter.kill()
+
+    paged = down.fires()
+    fired = {page["title"] for page in stack.sink.pages(down.since) if page["status"] == "firing"}
+    stack.exporter.start()
+
+    assert paged["annotations"]["summary"].startswith("No exporter can be scraped")
+    assert fired == {"OpenAIExporterDown"}
+    down.resolves()
+
+
+def test_an_outage_and_a_reached_spend_limit_page_and_their_end_resolves(stack: Stack) -> None:
+    down = Watched(stack, "OpenAITargetDown", bound(3, 1))
+    errors = Watched(stack, "OpenAIHighErrorRate", bound(2, 2))
+    limit = Watched(stack, "OpenAISpendLimitEnforcing", bound(2, 2))
+    stack.simulator.fault("outage", scope="inference")
+    stack.spend_limit(100)
+
+    paged, by_threshold, enforced = down.fires(), errors.fires(), limit.fires()
+    stack.simulator.clear()
+    stack.spend_limit(None)
+
+    assert paged["labels"]["severity"] == "critical"
+    assert paged["annotations"]["description"].startswith("No probe of openai (openai) has succeeded for")
+    assert paged["annotations"]["runbook_url"].endswith("/OpenAITargetDown.md")
+    assert by_threshold["annotations"]["summary"] == "The error rate is above 5%."
+    assert by_threshold["annotations"]["description"].startswith("The error rate of chat on openai (gpt-")
+    assert enforced["labels"]["organization"] == "acme"
+    for each in (down, errors, limit):
+        each.resolves()
+
+
+def test_slow_answers_and_stale_data_page_and_their_end_resolves(stack: Stack) -> None:
+    slow = Watched(stack, "OpenAIHighLatency", bound(2, 2))
+    burn = Watched(stack, "OpenAILatencyBudgetBurn", bound(6, 1))
+    stale = Watched(stack, "OpenAIUsageDataStale", bound(4, 5))
+    stack.simulator.fault("latency", path="/v1/chat/completions", delay_seconds=0.3)
+    stack.simulator.fault("outage", scope="organization")
+
+    warned, old = slow.fires(), stale.fires()
+    burn.fires()
+    stack.simulator.clear()
+
+    assert warned["labels"]["severity"] == "warning"
+    assert warned["annotations"]["summary"] == "The p95 latency is above 200ms."
+    assert " is 3" in warned["annotations"]["description"]
+    assert old["labels"]["organization"] == "acme"
+    assert "was last read" in old["annotations"]["description"]
+    for each in (slow, burn, stale):
+        each.resolves()
+
+
+def test_an_exhausted_quota_and_a_crossed_budget_page(stack: Stack) -> None:
+    quota = Watched(stack, "OpenAIQuotaExhausted", bound(5, 1))
+    budget = Watched(stack, "OpenAIBudgetSpent", bound(2, 5))
+    stack.simulator.fault("insufficient_quota", path="/v1/chat/completions")
+    stack.reload(limit_usd=1)
+
+    paged = quota.fires()
+    crossed = budget.fires()
+    stack.simulator.clear()
+    stack.reload(prompt="Say pong")
+
+    assert paged["annotations"]["summary"].startswith("The quota is exhausted")
+    assert crossed["labels"]["severity"] == "critical"
+    assert crossed["annotations"]["description"].startswith("Budget all is spent to")
+    quota.resolves()
+    budget.resolves()
