@@ -131,17 +131,3 @@ def test_the_lines_of_a_stack_and_all_others_add_up_to_the_total(crowd: tuple[Se
 
     assert last("Tokens by model") == pytest.approx(last("Total tokens"), rel=1e-6)
     assert last("Tokens by project") == pytest.approx(last("Total tokens"), rel=1e-6)
-
-
-def test_what_the_probes_table_shows_is_what_the_data_says(world: World) -> None:
-    page = _page("overview")
-    panel = _panel(page, "Success")
-    well, ill = (
-        float(
-            ask(world.server, page, panel, panel.targets[0], when, {})["data"]["result"][0]["values"][-1][1]
-        )
-        for when in (world.healthy, world.outage)
-    )
-
-    assert well > 0.99
-    assert ill < 0.9
