@@ -32,6 +32,17 @@ UPSTREAM_FAILURES = _counter(
     "api",
     "reason",
 )
+STORAGE_SUCCESSFUL = _gauge(
+    "openai_exporter_storage_last_write_successful",
+    "Whether counters could be kept in --storage.path after the last refresh; absent without that flag.",
+    "organization",
+)
+STORAGE_FAILURES = _counter(
+    "openai_exporter_storage_failures_total",
+    "Failures of --storage.path, by reason; locked: another exporter keeps its counters there.",
+    "organization",
+    "reason",
+)
 PROBES_IN_FLIGHT = _gauge("openai_exporter_probes_in_flight", "Probes that wait for their answer now.")
 REQUESTS_REFUSED = _counter(
     "openai_exporter_requests_refused_total",

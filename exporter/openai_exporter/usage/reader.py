@@ -19,7 +19,7 @@ from openai_exporter.usage.datasets import Datasets
 from openai_exporter.usage.pace import Pace
 from openai_exporter.usage.prices import ListPrices, list_prices
 from openai_exporter.usage.refresh import Refresher
-from openai_exporter.usage.storage import Storage
+from openai_exporter.usage.storage import REASONS, Storage
 from openai_exporter.usage.summary import BudgetState, UsageSummary
 from openai_exporter.usage.tally import summarized
 from openai_exporter.usage.wanted import budgets_of
@@ -52,7 +52,7 @@ class Reader:
         context = Context(self._clock, functools.cache(self._load_prices), pause)
         self._datasets = Datasets.of(config, organization, context)
         self._refresher = Refresher(organization.name, self._datasets.all, calls, now)
-        self._storage = Storage(storage, organization.name, pause, organization.base_url) if storage else None
+        self._storage = self._storage_in(storage) if storage else None
         self._page = EncodedPage(())
         self._seen = False
         self._outdated = False
@@ -93,6 +93,11 @@ class Reader:
         self._refresher.stopped = True
         self._calls.close()
 
+    def release(self) -> None:
+        """Let another one keep its counters; to be called when no refresh runs any more."""
+        if self._storage:
+            self._storage.release()
+
     def _publish(self) -> None:
         spending = tuple(self._budgets())
         page = EncodedPage(assembled(self._families(spending)), self._pause)
@@ -124,6 +129,16 @@ class Reader:
         self._instruments.set(own.PRICE_TABLE_INFO, 1, (table.source, table.version))
         return table
 
+    def _storage_in(self, folder: Path) -> Storage:
+        name = self._organization.name
+        for reason in REASONS:
+            self._instruments.prepare(own.STORAGE_FAILURES, (name, reason))
+
+        def failed(reason: str) -> None:
+            self._instruments.count(own.STORAGE_FAILURES, (name, reason))
+
+        return Storage(folder, name, self._pause, self._organization.base_url, failed)
+
     def _restore(self) -> None:
         kept = self._storage.load() if self._storage else {}
         for flow in self._datasets.flows:
@@ -132,4 +147,5 @@ class Reader:
 
     def _keep(self) -> None:
         if self._storage:
-            self._storage.save(flow.keep() for flow in self._datasets.flows if flow.ledger.month)
+            kept = self._storage.save(flow.keep() for flow in self._datasets.flows if flow.ledger.month)
+            self._instruments.set(own.STORAGE_SUCCESSFUL, int(kept), (self._organization.name,))

@@ -100,17 +100,19 @@ class UsageService:
 
     async def close(self) -> None:
         """End a running refresh and close the connection."""
-        self._closed = True
-        for each in (self, self._before):
-            if each is not None:
-                await each._end()
+        await self._end()
         self._worker.shutdown(wait=False)
 
     async def _end(self) -> None:
+        self._closed = True
+        if self._before is not None:
+            await self._before._end()
         if self._reader is not None:
             self._reader.stop()
         if self._running is not None:
             await asyncio.wait({self._running})
+        if self._reader is not None:
+            self._reader.release()
 
     def _shown(self) -> EncodedPage:
         if self._reader is not None:
@@ -133,11 +135,14 @@ class UsageService:
                 self._instruments.prepare(own.UPSTREAM_FAILURES, (self._organization.name, api, reason))
 
     def _refresh(self) -> None:
-        if self._reader is None:
+        if self._reader is None and not self._closed:
+            if self._before is not None and self._before._reader is not None:
+                self._before._reader.release()
             reader = self._make_reader()
             self._take_over(reader)
             self._reader = reader
-        self._reader.refresh()
+        if self._reader is not None and not self._closed:
+            self._reader.refresh()
 
     def _take_over(self, reader: "Reader") -> None:
         before = self._before

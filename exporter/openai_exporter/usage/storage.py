@@ -3,8 +3,10 @@
 
 Without it a restart computes the counters anew from the API, which is right as long as the API took nothing
 back: a counter that fell would look like a reset. Kept figures that cannot be read are set aside, never fatal.
+One exporter at a time writes the file; another one reads it and takes over the writing when the first has ended.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -16,11 +18,15 @@ from typing import Any
 
 from openai_exporter.usage.fold import Labels, Rows, Values
 from openai_exporter.usage.kept import Kept
+from openai_exporter.usage.lock import FileLock
 
 log = logging.getLogger(__name__)
 
 FORMAT = "openai-exporter usage counters"
 VERSION = 1
+
+READ, DAMAGED, LOCKED, WRITE = REASONS = ("read", "damaged", "locked", "write")
+"""Why figures were not read or not kept."""
 
 
 class DamagedError(ValueError):
@@ -28,13 +34,28 @@ class DamagedError(ValueError):
 
 
 class Storage:
-    """The file of one organization."""
+    """The file of one organization.
 
-    def __init__(self, folder: Path, organization: str, pause: Callable[[], None], source: str = "") -> None:
+    Args:
+        pause: called for each line, so that other threads get their turn.
+        source: root of the API that the figures are of; those of another are of no use.
+        failed: told the reason of each failure, one of `REASONS`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        organization: str,
+        pause: Callable[[], None],
+        source: str = "",
+        failed: Callable[[str], None] = lambda reason: None,
+    ) -> None:
         self._source = source
         self.path = folder / f"{organization}.usage.jsonl"
+        self._lock = FileLock(folder / f"{organization}.usage.lock")
         self._pause = pause
-        self._failed = ""
+        self._failed = failed
+        self._complaint = ""
 
     def load(self) -> dict[str, Kept]:
         """Kept figures by operation; nothing when there are none, or none that can be used."""
@@ -44,16 +65,40 @@ class Storage:
         except FileNotFoundError:
             return {}
         except OSError as error:
+            self._failed(READ)
             log.error("%s: cannot be read: %s; the counters begin anew", self.path, error.strerror)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            self._failed(DAMAGED)
             self._set_aside(error)
         return {}
 
     def save(self, kept: Iterable[Kept]) -> bool:
         """Replace the file; False when that failed, which is said once in the log."""
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._lock.acquire():
+                self._complain(LOCKED, self._occupied())
+                return False
+            self._replace(kept)
+        except OSError as error:
+            self._complain(
+                WRITE,
+                f"cannot be written: {error.strerror or error}; counters may seem to reset at the next start "
+                "if the API takes figures back meanwhile",
+            )
+            return False
+        if self._complaint:
+            log.info("%s: counters are kept again", self.path)
+        self._complaint = ""
+        return True
+
+    def release(self) -> None:
+        """Let another one write the file."""
+        self._lock.release()
+
+    def _replace(self, kept: Iterable[Kept]) -> None:
+        temporary = self.path.with_suffix(".tmp")
+        try:
             with temporary.open("w", encoding="utf-8") as file:
                 for line in _encoded(kept, self._source):
                     self._pause()
@@ -61,31 +106,38 @@ class Storage:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
-            _sync(self.path.parent)
-        except OSError as error:
-            self._complain(error)
-            return False
-        self._failed = ""
-        return True
+        except OSError:
+            # What was written so far would take room on a disk that has none.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync(self.path.parent)
 
-    def _complain(self, error: OSError) -> None:
-        message = error.strerror or str(error)
-        if message != self._failed:
-            log.error(
-                "%s: cannot be written: %s; counters may seem to reset at the next start if the API "
-                "takes figures back meanwhile",
-                self.path,
-                message,
-            )
-        self._failed = message
+    def _occupied(self) -> str:
+        holder = self._lock.holder
+        by = f"another exporter ({holder})" if holder else "another exporter"
+        return (
+            f"{by} keeps its counters there; this one goes on without keeping its own until that one ends; "
+            "give each exporter its own --storage.path"
+        )
+
+    def _complain(self, reason: str, message: str) -> None:
+        self._failed(reason)
+        if message != self._complaint:
+            log.error("%s: %s", self.path, message)
+        self._complaint = message
 
     def _set_aside(self, error: Exception) -> None:
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
-        log.error("%s: damaged (%s); set aside as %s, the counters begin anew", self.path, error, aside.name)
         try:
+            if not self._lock.acquire():
+                log.error("%s: damaged (%s), and %s", self.path, error, self._occupied())
+                return
             self.path.replace(aside)
         except OSError as failure:
-            log.error("%s: cannot be set aside: %s", self.path, failure.strerror)
+            log.error("%s: damaged (%s), cannot be set aside: %s", self.path, error, failure.strerror)
+            return
+        log.error("%s: damaged (%s); set aside as %s, the counters begin anew", self.path, error, aside.name)
 
 
 def _encoded(kept: Iterable[Kept], source: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 """The service: scrapes share a refresh, wait no longer than they may, and survive a reload."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
@@ -210,7 +211,7 @@ async def test_counters_are_kept_in_the_storage_folder(
     usage = service(simulator.api_url, now, more=MORE, storage=tmp_path)
     page = scrape(await usage.page())
     await usage.close()
-    assert ["acme.usage.jsonl"] == [each.name for each in tmp_path.iterdir()]
+    assert {"acme.usage.jsonl", "acme.usage.lock"} == {each.name for each in tmp_path.iterdir()}
     simulator.fault("status", path="/v1/organization/*", status=500)
     again = service(simulator.api_url, now, more=MORE, storage=tmp_path)
     found = scrape(await again.page())
@@ -223,9 +224,11 @@ async def test_damaged_storage_is_no_obstacle(
     simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "acme.usage.jsonl").write_text('{"format":')
-    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path)
+    told = Instruments(process=False)
+    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path, instruments=told)
     assert {1.0} == set(up(scrape(await usage.page())).values())
     assert "damaged" in caplog.text
+    assert {"kept": 1, "read": 0, "damaged": 1, "locked": 0, "write": 0} == storage_state(told)
     await usage.close()
 
 
@@ -233,10 +236,99 @@ async def test_a_storage_folder_that_cannot_be_written_is_no_obstacle(
     simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
-    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path / "file" / "folder")
+    told = Instruments(process=False)
+    folder = tmp_path / "file" / "folder"
+    usage = service(simulator.api_url, now, more=MORE, storage=folder, instruments=told)
     assert {1.0} == set(up(scrape(await usage.page())).values())
-    assert "cannot be" in caplog.text
+    assert "cannot be written: Not a directory" in caplog.text
+    assert {"kept": 0, "read": 1, "damaged": 0, "locked": 0, "write": 1} == storage_state(told)
     await usage.close()
+
+
+async def reloaded(usage: UsageService, simulator: SimulatorControl, limit_usd: int) -> UsageService:
+    config = configured(simulator, tail=f"budgets: [{{name: b, limit_usd: {limit_usd}}}]")
+    return usage.replaced_by(config, config.organizations[0])
+
+
+@pytest.mark.parametrize("scraped", [False, True], ids=["unread", "read between"])
+async def test_two_reloads_in_a_row_keep_the_figures(
+    usage: UsageService, simulator: SimulatorControl, now: Now, tmp_path: Path, scraped: bool
+) -> None:
+    first = await usage.page()
+    before = calls(simulator)
+    second = await reloaded(usage, simulator, 100)
+    if scraped:
+        await second.page()
+    third = await reloaded(second, simulator, 200)
+    assert counters(scrape(first)) == counters(scrape(await third.page(0)))
+    found = scrape(await third.page())
+    assert counters(scrape(first)) == counters(found)
+    assert {200.0} == set(of(found, metrics.BUDGET_LIMIT).values())
+    assert before == calls(simulator)
+    await third.close()
+
+
+async def test_two_reloads_during_a_refresh_that_hangs_end_at_once(
+    simulator: SimulatorControl, now: Now
+) -> None:
+    usage = service(simulator.api_url, now, more=MORE)
+    simulator.fault("hang", path="/v1/organization/*")
+    await usage.page(0.2)
+    second = await reloaded(usage, simulator, 100)
+    await second.page(0.1)
+    third = await reloaded(second, simulator, 200)
+    await third.page(0.1)
+    start = time.monotonic()
+    await third.close()
+    assert time.monotonic() - start < 1
+
+
+async def test_a_reload_hands_the_storage_over(
+    simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    usage = service(simulator.api_url, now, more=MORE, storage=tmp_path)
+    await usage.page()
+    new = await reloaded(usage, simulator, 100)
+    now.advance(61)
+    kept = tmp_path / "acme.usage.jsonl"
+    kept.unlink()
+    await new.page()
+    now.advance(61)
+    await new.page()
+    assert kept.exists()
+    assert "" == caplog.text
+    await new.close()
+
+
+def storage_state(instruments: Instruments) -> dict[str, float]:
+    """The storage metrics: reason, or `kept`, to value."""
+    found = {}
+    for line in instruments.render("text/plain")[0].decode().splitlines():
+        if line.startswith("openai_exporter_storage_failures_total"):
+            found[line.partition('reason="')[2].partition('"')[0]] = float(line.split()[-1])
+        if line.startswith("openai_exporter_storage_last_write_successful"):
+            found["kept"] = float(line.split()[-1])
+    return found
+
+
+async def test_of_two_exporters_with_one_folder_the_second_waits_for_the_first(
+    simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = [Instruments(process=False) for _ in range(2)]
+    first, second = (
+        service(simulator.api_url, now, more=MORE, storage=tmp_path, instruments=each) for each in told
+    )
+    pages = [scrape(await first.page()), scrape(await second.page())]
+    assert counters(pages[0]) == counters(pages[1])
+    assert {"kept": 1, "read": 0, "damaged": 0, "locked": 0, "write": 0} == storage_state(told[0])
+    assert {"kept": 0, "read": 0, "damaged": 0, "locked": 1, "write": 0} == storage_state(told[1])
+    assert f"another exporter (process {os.getpid()} on " in caplog.text
+    assert "give each exporter its own --storage.path" in caplog.text
+    await first.close()
+    now.advance(61)
+    await second.page()
+    assert storage_state(told[1])["kept"] == 1
+    await second.close()
 
 
 class BrokenClient:

@@ -2,7 +2,12 @@
 """Kept counters are the ones that were written, or none."""
 
 import logging
-import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,7 +105,7 @@ def test_a_failed_write_leaves_the_old_file_and_is_said_once(
 ) -> None:
     file = storage(tmp_path)
     file.save([EXAMPLE])
-    file.path.with_suffix(f".{os.getpid()}.tmp").mkdir()
+    file.path.with_suffix(".tmp").mkdir()
     with caplog.at_level(logging.ERROR):
         assert not file.save([])
         assert not file.save([])
@@ -110,9 +115,95 @@ def test_a_failed_write_leaves_the_old_file_and_is_said_once(
 
 
 def test_figures_of_another_api_are_set_aside(tmp_path: Path) -> None:
-    Storage(tmp_path, "acme", lambda: None, "https://one/v1").save([])
+    one = Storage(tmp_path, "acme", lambda: None, "https://one/v1")
+    one.save([])
+    one.release()
 
     other = Storage(tmp_path, "acme", lambda: None, "https://two/v1")
 
     assert {} == other.load()
     assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from openai_exporter.usage.storage import Storage
+print(Storage(Path(sys.argv[1]), "acme", lambda: None).save([]), flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def another_exporter(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has kept its counters in the folder and goes on."""
+    argv = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "True\n" == process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_two_processes_do_not_write_one_file_and_a_killed_one_lets_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures: list[str] = []
+    file = Storage(tmp_path, "acme", lambda: None, failed=failures.append)
+    with another_exporter(tmp_path) as other:
+        theirs = file.path.read_bytes()
+        assert not file.save([EXAMPLE])
+        assert not file.save([EXAMPLE])
+        assert theirs == file.path.read_bytes()
+        assert ["locked", "locked"] == failures
+        assert 1 == len(caplog.records)
+        assert f"another exporter (process {other.pid} on " in caplog.text
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        with caplog.at_level(logging.INFO):
+            assert file.save([EXAMPLE])
+    assert "counters are kept again" in caplog.text
+    assert {"completions": EXAMPLE} == file.load()
+
+
+def test_a_damaged_file_of_another_exporter_is_left_to_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = storage(tmp_path)
+    with another_exporter(tmp_path):
+        file.path.write_text("{")
+        assert {} == file.load()
+        assert file.path.exists()
+    assert "keeps its counters there" in caplog.text
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures: list[str] = []
+    file = Storage(tmp_path, "acme", lambda: None, failed=failures.append)
+    file.save([EXAMPLE])
+    many = kept({(f"p{number}", "m"): (1, 2) for number in range(5000)}, {})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        assert not file.save([many])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ["write"] == failures
+    assert "cannot be written: File too large" in caplog.text
+    assert {"completions": EXAMPLE} == file.load()
+    assert {"acme.usage.jsonl", "acme.usage.lock"} == {each.name for each in tmp_path.iterdir()}
+    assert file.save([many])
+    assert {"completions": many} == file.load()
+
+
+def test_what_a_killed_exporter_left_half_written_is_overwritten(tmp_path: Path) -> None:
+    file = storage(tmp_path)
+    file.path.with_suffix(".tmp").write_text('{"format":')
+    assert {} == file.load()
+    assert file.save([EXAMPLE])
+    assert {"completions": EXAMPLE} == file.load()
+    assert {"acme.usage.jsonl", "acme.usage.lock"} == {each.name for each in tmp_path.iterdir()}
