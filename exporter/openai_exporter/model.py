@@ -133,6 +133,8 @@ class ProbeResult:
     Attributes:
         started_at: Unix seconds.
         outcome: a name of the taxonomy in `probe/outcomes.py`.
+        called: whether the API was called, be it in vain; not when the key could not be read, say.
+        streamed: whether a stream was asked for.
         valid, good: whether it counts in the availability SLI, and as what.
         status_code: HTTP status, 0 when no answer came.
         duration: seconds from the start of the request to the end of the answer.
@@ -154,6 +156,8 @@ class ProbeResult:
     good: bool
     duration: float
     timeout: float
+    called: bool = False
+    streamed: bool = False
     status_code: int = 0
     error_code: str = ""
     message: str = ""

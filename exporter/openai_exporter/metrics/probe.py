@@ -130,7 +130,7 @@ MODEL_SHUTDOWN = _gauge(
 LATENCY_BUCKETS = (
     0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.28, 2.0, 2.56, 5.0, 7.5, 10.0, 20.48, 40.96, 81.92,
 )  # fmt: skip
-_PROBE_LABELS = ("target", "endpoint", "model")
+_PROBE_LABELS = ("target", "module", "endpoint", "model")
 
 
 def _counter(name: str, text: str, *labels: str) -> Metric:
@@ -143,19 +143,23 @@ def _histogram(name: str, text: str, *labels: str) -> Metric:
 
 API_LATENCY = _histogram(
     "openai_api_latency_seconds",
-    "Duration of fresh probes that got an HTTP answer; the exemplar is the request id.",
+    "Duration of fresh probes that got an HTTP answer or (status_code 0) ran into their deadline without one; "
+    "the exemplar is the request id.",
     *_PROBE_LABELS,
     "status_code",
 )
 API_TTFT = _histogram(
     "openai_api_time_to_first_token_seconds",
-    "Time to the first visible token of fresh streamed probes; the exemplar is the request id.",
+    "Time to the first visible token of fresh streamed probes, their deadline when it came first; "
+    "the exemplar is the request id.",
     *_PROBE_LABELS,
 )
-API_REQUESTS = _counter("openai_api_requests_total", "Requests that probes sent to the API.", *_PROBE_LABELS)
+API_REQUESTS = _counter(
+    "openai_api_requests_total", "Probes that called the API, be it in vain.", *_PROBE_LABELS
+)
 API_ERRORS = _counter(
     "openai_api_errors_total",
-    "Probes that failed, by outcome (error_type) and HTTP status (0 when no answer came).",
+    "Those of openai_api_requests_total that failed, by outcome (error_type) and HTTP status (0: no answer came).",
     *_PROBE_LABELS,
     "error_type",
     "status_code",
@@ -175,8 +179,14 @@ PROBE_COST_TOTAL = _counter(
 )
 PROBE_UNPRICED = _counter(
     "openai_probe_unpriced_total",
-    "Probes whose model has no price, so that no cost was counted.",
+    "Answered probes that may be billed but have no counted cost: no tokens are named, or the model has no list price.",
     *_PROBE_LABELS,
+)
+PROBE_NOT_SENT = _counter(
+    "openai_probe_not_sent_total",
+    "Probes that failed before the API was called, by outcome, such as no_credentials or exporter_busy.",
+    *_PROBE_LABELS,
+    "error_type",
 )
 PROBES_CACHED = _counter(
     "openai_probe_cached_answers_total", "Scrapes answered from the last result.", "target", "module", "model"

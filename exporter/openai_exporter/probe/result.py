@@ -53,6 +53,7 @@ def bare_result(frame: Frame, log: ProbeLog, outcome: str, message: str, at: flo
         good=fact.good,
         duration=0.0,
         timeout=frame.timeout,
+        streamed=frame.setting.module.stream,
         message=_actionable(frame.redactor.message(message), outcome),
         expected_models=frame.expected_models,
         log=log.lines(),
@@ -69,6 +70,7 @@ def build_result(
     bare = bare_result(frame, log, verdict.outcome, message, exchange.duration)
     return replace(
         bare,
+        called=True,
         duration=exchange.duration,
         status_code=exchange.status,
         error_code=clean(verdict.error.code or verdict.error.type),

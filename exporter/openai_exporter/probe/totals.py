@@ -22,7 +22,8 @@ USUAL_ERRORS = (
 )
 """Failures whose series exist from the start, at 0, so that `increase()` sees the first one."""
 
-NOT_SENT = frozenset({"cost_limited", "exporter_busy", "no_credentials", "internal"})
+_HUNG = frozenset({"timeout_connect", "timeout_headers", "timeout_first_token"})
+"""Outcomes of probes whose answer, or first token, took at least as long as they were given."""
 _EXEMPLAR = 100
 
 
@@ -32,7 +33,6 @@ class Totals:
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
         self._in_flight = 0
-        self._endpoints: dict[ProbeKey, tuple[str, str, str]] = {}
         instruments.set(own.PROBES_IN_FLIGHT, 0)
 
     def prepare(self, directory: Directory) -> None:
@@ -40,13 +40,15 @@ class Totals:
         count = self._instruments.count
         for key in directory.keys:
             _, module = directory.parts(key)
-            labels = (key.target, str(module.endpoint), key.model)
+            labels = (key.target, key.module, str(module.endpoint), key.model)
             for metric in (m.API_REQUESTS, m.PROBE_UNPRICED):
                 count(metric, labels, 0.0)
             for direction in DIRECTIONS:
                 count(m.API_TOKENS, (*labels, direction), 0.0)
             for error in USUAL_ERRORS:
                 count(m.API_ERRORS, (*labels, *error), 0.0)
+            for outcome in ("no_credentials", "exporter_busy"):
+                count(m.PROBE_NOT_SENT, (*labels, outcome), 0.0)
             for metric in (m.PROBE_COST_TOTAL, m.PROBES_CACHED):
                 count(metric, (key.target, key.module, key.model), 0.0)
 
@@ -62,9 +64,11 @@ class Totals:
     def count(self, result: ProbeResult) -> None:
         """Add a fresh result."""
         count, key = self._instruments.count, result.key
-        labels = (key.target, str(result.endpoint), key.model)
-        if result.outcome not in NOT_SENT:
-            count(m.API_REQUESTS, labels)
+        labels = (key.target, key.module, str(result.endpoint), key.model)
+        if not result.called:
+            count(m.PROBE_NOT_SENT, (*labels, result.outcome))
+            return
+        count(m.API_REQUESTS, labels)
         if not result.success:
             count(m.API_ERRORS, (*labels, result.outcome, str(result.status_code)))
         self._observe(result, labels)
@@ -76,11 +80,18 @@ class Totals:
         if result.unpriced:
             count(m.PROBE_UNPRICED, labels)
 
-    def _observe(self, result: ProbeResult, labels: tuple[str, str, str]) -> None:
+    def _observe(self, result: ProbeResult, labels: tuple[str, ...]) -> None:
         exemplar = {"request_id": result.request_id[:_EXEMPLAR]} if result.request_id else None
-        if result.status_code:
+        hung = result.outcome in _HUNG
+        if result.status_code or hung:
             status = str(result.status_code)
             self._instruments.observe(m.API_LATENCY, result.duration, (*labels, status), exemplar)
-        stream = result.stream
-        if stream is not None and stream.first_token is not None:
-            self._instruments.observe(m.API_TTFT, stream.first_token, labels, exemplar)
+        if not result.streamed:
+            return
+        first = result.stream.first_token if result.stream else None
+        if (
+            first is None and hung
+        ):  # else an API that hangs would look fast: only its good moments would count
+            first = result.duration
+        if first is not None:
+            self._instruments.observe(m.API_TTFT, first, labels, exemplar)

@@ -34,7 +34,8 @@ class Name:
     @property
     def identity(self) -> dict[str, str]:
         """Labels of what adds up over probes."""
-        return {"target": self.target, "endpoint": self.endpoint, "model": self.model}
+        names = {"target": self.target, "module": self.module}
+        return {**names, "endpoint": self.endpoint, "model": self.model}
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ def _totals(run: Run) -> Iterator[Series]:
     yield series(probe.PROBE_COST_TOTAL.name, timeline.count([9.2e-6] * timeline.length), OWN, **module)
     yield series(probe.PROBES_CACHED.name, timeline.constant(0.0), OWN, **module)
     yield series(probe.PROBE_UNPRICED.name, timeline.constant(0.0), OWN, **identity)
+    unsent = identity | {"error_type": "no_credentials"}
+    yield series(probe.PROBE_NOT_SENT.name, timeline.constant(0.0), OWN, **unsent)
 
 
 def _histogram(

@@ -24,6 +24,7 @@ def result(outcome: str = "success", **fields: Any) -> ProbeResult:
         good=fact.good,
         duration=0.5,
         timeout=9.5,
+        called=True,
         status_code=200 if fact.success else 429,
     )
     return replace(made, **fields)

@@ -352,11 +352,11 @@ async def test_what_is_counted_over_probes(simulator: SimulatorControl) -> None:
         await prober.probe(key)
         page, _ = instruments.render("application/openmetrics-text; version=1.0.0")
     lines = page.decode().splitlines()
-    labels = 'endpoint="chat",model="gpt-6-luna",target="api"'
+    labels = 'endpoint="chat",model="gpt-6-luna",module="chat_stream",target="api"'
     assert f"openai_api_requests_total{{{labels}}} 1.0" in lines
     assert f'openai_api_tokens_total{{direction="input",{labels}}} 12.0' in lines
     (error,) = [line for line in lines if 'error_type="auth"' in line]
-    assert error.endswith('status_code="401",target="api"} 0.0')
+    assert error.endswith('module="chat_stream",status_code="401",target="api"} 0.0')
     assert (
         'openai_probe_cached_answers_total{model="gpt-6-luna",module="chat_stream",target="api"} 1.0' in lines
     )
@@ -386,11 +386,43 @@ async def test_failures_are_counted_by_outcome_and_status(simulator: SimulatorCo
         simulator.fault("reset")
         await prober.probe(CHAT)
     lines = instruments.render("")[0].decode().splitlines()
-    labels = 'endpoint="chat",error_type="{}",model="gpt-6-luna",status_code="{}",target="api"'
+    labels = 'endpoint="chat",error_type="{}",model="gpt-6-luna",module="chat",status_code="{}",target="api"'
     for error, status, count in (("server_error", 500, 1.0), ("reset", 0, 1.0), ("overloaded", 503, 0.0)):
         assert f"openai_api_errors_total{{{labels.format(error, status)}}} {count}" in lines
     latency = "openai_api_latency_seconds_count"
     assert 1 == sum(line.startswith(latency) for line in lines), "a reset had no status, so it is no latency"
+
+
+async def test_a_probe_that_never_left_is_no_error_of_the_api(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    instruments = Instruments(process=False)
+    (tmp_path / "key").write_text("sk-test-1")
+    config = configuration(simulator.api_url, api_key_file=str(tmp_path / "key"))
+    (tmp_path / "key").unlink()
+    async with prober_for(config, instruments=instruments) as prober:
+        found = await prober.probe(CHAT)
+    assert ("no_credentials", False) == (found.result.outcome, found.result.called)
+    lines = instruments.render("")[0].decode().splitlines()
+    labels = 'model="gpt-6-luna",module="chat",target="api"}'
+    assert f'openai_probe_not_sent_total{{endpoint="chat",error_type="no_credentials",{labels} 1.0' in lines
+    assert f'openai_api_requests_total{{endpoint="chat",{labels} 0.0' in lines
+    assert not [line for line in lines if "api_errors_total{" in line and not line.endswith(" 0.0")]
+
+
+async def test_an_api_that_hangs_is_slow_in_the_histograms_not_missing(simulator: SimulatorControl) -> None:
+    instruments = Instruments(process=False)
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url), instruments=instruments) as prober:
+        found = await prober.probe(key_of("chat_stream"), 0.3)
+    assert ("timeout_headers", 0) == (found.result.outcome, found.result.status_code)
+    lines = instruments.render("")[0].decode().splitlines()
+    labels = 'model="gpt-6-luna",module="chat_stream",status_code="0",target="api"}'
+    assert f'openai_api_latency_seconds_count{{endpoint="chat",{labels} 1.0' in lines
+    first = "openai_api_time_to_first_token_seconds_"
+    (total,) = [float(line.split()[1]) for line in lines if line.startswith(f"{first}sum")]
+    assert total == pytest.approx(found.result.duration)
+    assert total > 0
 
 
 @pytest.mark.parametrize(

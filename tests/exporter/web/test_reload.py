@@ -78,7 +78,7 @@ def test_a_probe_in_flight_survives_a_reload(tmp_path: Path, simulator: Simulato
 
 
 def test_counters_go_on_over_a_reload(tmp_path: Path, simulator: SimulatorControl) -> None:
-    series = f'openai_api_requests_total{{endpoint="chat",model="{MODEL}",target="sim"}}'
+    series = f'openai_api_requests_total{{endpoint="chat",model="{MODEL}",module="chat",target="sim"}}'
     with running(tmp_path, document(simulator.api_url)) as exporter:
         exporter.get(CHAT)
         exporter.send("POST", "/-/reload")
