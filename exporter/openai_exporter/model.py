@@ -112,6 +112,31 @@ class StreamTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsPeer:
+    """What a server showed in the TLS handshake; empty or None where it is not known.
+
+    Attributes:
+        version, cipher: such as `TLS 1.3` and OpenSSL's name of the cipher.
+        earliest_expiry: Unix seconds, of the first certificate to expire of those that the server sent.
+        chain_expiry: Unix seconds, of the first one to expire of the chain that was verified, its root included.
+        fingerprint: SHA-256 of the server's own certificate, in hexadecimal.
+        subject, issuer: as RFC 2253 writes names.
+        alternatives: DNS names, joined by commas.
+        serial: in hexadecimal.
+    """
+
+    version: str = ""
+    cipher: str = ""
+    earliest_expiry: float | None = None
+    chain_expiry: float | None = None
+    fingerprint: str = ""
+    subject: str = ""
+    issuer: str = ""
+    alternatives: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """One entry of GET /models.
 
@@ -139,6 +164,9 @@ class ProbeResult:
         status_code: HTTP status, 0 when no answer came.
         duration: seconds from the start of the request to the end of the answer.
         timeout: the total deadline in seconds.
+        content_length, body_length: bytes of the body as received, and with its content coding undone.
+        address: `ip:port` that was connected to, the proxy's when there is one; empty without a connection.
+        tls: what the server showed, None without TLS.
         cost_usd: list price; None when nothing was spent or the model has no price.
         message: one sentence a person can act on.
         log: `key=value` lines of what happened, in order, secrets masked.
@@ -174,7 +202,9 @@ class ProbeResult:
     request_id: str = ""
     content_length: int | None = None
     http_version: float | None = None
-    certificate_expiry: float | None = None
+    body_length: int | None = None
+    address: str = ""
+    tls: TlsPeer | None = None
     regex_failed: bool = False
     retry_after: float | None = None
     models: tuple[ModelCard, ...] = ()

@@ -28,6 +28,21 @@ PROCESS = frozenset(
 """What the Prometheus client library tells of the process."""
 NOT_SHOWN = {
     "probe_http_content_length": "the size of an answer of a few tokens tells nothing; debug=true shows it",
+    **dict.fromkeys(
+        (
+            "probe_dns_lookup_time_seconds",
+            "probe_http_redirects",
+            "probe_http_ssl",
+            "probe_http_uncompressed_body_length",
+            "probe_ip_addr_hash",
+            "probe_ip_protocol",
+            "probe_ssl_last_chain_expiry_timestamp_seconds",
+            "probe_ssl_last_chain_info",
+            "probe_tls_cipher_info",
+            "probe_tls_version_info",
+        ),
+        "for the dashboards and rules of blackbox_exporter",
+    ),
     "probe_http_version": "does not change; debug=true shows it",
     "probe_success": "openai_probe_availability_good and _outcome say the same and why; kept for other dashboards",
     "probe_failed_due_to_regex": "an outcome (content_mismatch) that the table of last probes shows",

@@ -112,8 +112,9 @@ def _answer(result: ProbeResult) -> Iterator[Line]:
         ("service tier", result.service_tier),
     )
     yield from ((name, value) for name, value in named if value)
-    if result.certificate_expiry is not None:
-        yield "certificate expires", words.clock(result.certificate_expiry)
+    if result.tls is not None:
+        yield "TLS", ", ".join(filter(None, (result.tls.version, result.tls.cipher)))
+        yield "certificate expires", words.clock(result.tls.earliest_expiry)
 
 
 def _limits(result: ProbeResult) -> Iterator[Line]:

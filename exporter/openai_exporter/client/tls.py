@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS settings of outgoing connections, and what a server's certificate says; accepts no unverified server."""
+"""TLS settings of outgoing connections; accepts no unverified server."""
 
 import ssl
 from pathlib import Path
@@ -27,13 +27,6 @@ def client_context() -> ssl.SSLContext:
             context.load_verify_locations(cafile=found)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def expiry(connection: ssl.SSLObject | None) -> float | None:
-    """Unix seconds at which the server's certificate expires; None without one."""
-    certificate = connection.getpeercert() if connection is not None else None
-    not_after = certificate.get("notAfter") if certificate else None
-    return float(ssl.cert_time_to_seconds(not_after)) if isinstance(not_after, str) else None
 
 
 def reason(error: ssl.SSLError) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
 
+from openai_exporter.client.peer import Peer
 from openai_exporter.config.masking import MASK
-from openai_exporter.model import Chunk, Phases
+from openai_exporter.model import Chunk, Phases, TlsPeer
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "set-cookie"})
 
@@ -71,7 +72,7 @@ class Exchange:
         body: content-decoded.
         chunks: arrivals of the body, times since the start, sizes of the decoded body.
         size: bytes of the body as received.
-        certificate_expiry: Unix seconds, None without TLS.
+        tls: what the server showed, None without TLS.
     """
 
     request: Sent
@@ -87,7 +88,7 @@ class Exchange:
     body: bytes = field(repr=False, default=b"")
     chunks: tuple[Chunk, ...] = field(repr=False, default=())
     size: int = 0
-    certificate_expiry: float | None = None
+    tls: TlsPeer | None = None
     failure: Failure | None = None
 
     def header(self, name: str) -> str | None:
@@ -127,8 +128,7 @@ class Trace:
     """
 
     __slots__ = (
-        "_entered", "_spent", "address", "began", "certificate_expiry", "proxy", "retries", "reused", "step",
-        "to_proxy",
+        "_entered", "_spent", "address", "began", "peer", "proxy", "retries", "reused", "step", "to_proxy",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Trace:
         self.to_proxy = False
         self.proxy = ""
         self.address = ""
-        self.certificate_expiry: float | None = None
+        self.peer: Peer | None = None
         self.start()
 
     def start(self) -> None:
@@ -160,7 +160,7 @@ class Trace:
         self.retries += 1
         self.reused = False
         self.address = ""
-        self.certificate_expiry = None
+        self.peer = None
 
     def phases(self, first_at: float | None, ended: float) -> Phases:
         """The phases of an exchange that ended at `ended`; together they are its whole duration.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from openai_exporter.client import tls
+from openai_exporter.client.peer import Peer
 from openai_exporter.client.proxy import Proxy
 from openai_exporter.client.trace import FailureKind, Step, StepError, Trace
 from openai_exporter.client.wire_connection import Connection
@@ -41,7 +42,7 @@ async def open_connection(route: Route, trace: Trace) -> Connection:
         connection.close()
         raise
     connection.address = trace.address
-    connection.certificate_expiry = trace.certificate_expiry
+    connection.peer = trace.peer
     return connection
 
 
@@ -87,8 +88,8 @@ async def _secure(connection: Connection, route: Route, trace: Trace) -> None:
         trace.enter(Step.PROXY)
         await open_tunnel(connection, route.host, route.port, route.proxy)
     await _start_tls(connection, route.context, route.host, trace)
-    peer = cast(ssl.SSLObject | None, connection.transport.get_extra_info("ssl_object"))
-    trace.certificate_expiry = tls.expiry(peer)
+    secured = cast(ssl.SSLObject | None, connection.transport.get_extra_info("ssl_object"))
+    trace.peer = Peer(secured) if secured is not None else None
 
 
 async def _start_tls(connection: Connection, context: ssl.SSLContext | None, host: str, trace: Trace) -> None:

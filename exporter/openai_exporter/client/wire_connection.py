@@ -6,6 +6,7 @@ import select
 from time import monotonic
 from typing import cast
 
+from openai_exporter.client.peer import Peer
 from openai_exporter.client.trace import FailureKind, StepError
 from openai_exporter.client.wire_reply import Reply
 
@@ -14,8 +15,8 @@ class Connection(asyncio.Protocol):
     """A connection that carries one exchange at a time."""
 
     __slots__ = (
-        "_closed", "_layers", "_loop", "_reply", "_waiter", "address", "certificate_expiry", "connect_seconds",
-        "idle_since", "lost", "transport",
+        "_closed", "_layers", "_loop", "_reply", "_waiter", "address", "connect_seconds", "idle_since",
+        "lost", "peer", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -26,7 +27,7 @@ class Connection(asyncio.Protocol):
         self._layers: list[asyncio.Transport] = []
         self.lost: Exception | None = None
         self.address = ""
-        self.certificate_expiry: float | None = None
+        self.peer: Peer | None = None
         self.connect_seconds = 0.0
         self.idle_since = 0.0
 

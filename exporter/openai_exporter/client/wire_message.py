@@ -71,7 +71,7 @@ def finished(request: Sent, trace: Trace, reply: Reply, failure: Failure | None 
         body=body,
         chunks=tuple([Chunk(at - trace.began, size) for at, size in arrivals]),
         size=reply.size,
-        certificate_expiry=trace.certificate_expiry,
+        tls=trace.peer.facts() if trace.peer else None,
         failure=_located(failure, reply),
     )
 

@@ -136,7 +136,7 @@ class Pool:
         warm = None if terms.fresh else self._take()
         if warm is not None:
             trace.reused = True
-            trace.address, trace.certificate_expiry = warm.address, warm.certificate_expiry
+            trace.address, trace.peer = warm.address, warm.peer
             sent = monotonic()
             try:
                 return await self._attempt(warm, payload, terms, trace, replies)

@@ -20,6 +20,7 @@ RESERVED_LABELS = {
     *("le", "quantile"),
     *("phase", "outcome", "direction", "limit_type", "requested_model", "served_model", "service_tier"),
     *("owned_by", "listed_model"),
+    *("fingerprint_sha256", "subject", "issuer", "subjectalternative", "serialnumber", "version", "cipher"),
 }
 
 _LONGEST_LABEL = 256

@@ -17,6 +17,17 @@ DURATION = _gauge(
     "Time from the start of the request to the end of the answer; waits for our own resources excluded.",
 )
 TIMEOUT = _gauge("probe_timeout_seconds", "Total deadline that the probe was given.")
+DNS_LOOKUP = _gauge(
+    "probe_dns_lookup_time_seconds", "Time of the name lookup, phase resolve; 0 on a reused connection."
+)
+IP_PROTOCOL = _gauge(
+    "probe_ip_protocol",
+    "IP version, 4 or 6, of the address that was connected to (a proxy's when there is one).",
+)
+IP_ADDR_HASH = _gauge(
+    "probe_ip_addr_hash",
+    "Hash (FNV-1a, 32 bits) of that address, as blackbox_exporter makes it: a change shows.",
+)
 HTTP_STATUS = _gauge("probe_http_status_code", "HTTP status of the answer, 0 when none came.")
 HTTP_DURATION = _gauge(
     "probe_http_duration_seconds",
@@ -24,10 +35,36 @@ HTTP_DURATION = _gauge(
     "phase",
 )
 HTTP_CONTENT_LENGTH = _gauge("probe_http_content_length", "Bytes of the answer's body as received.")
+HTTP_BODY_LENGTH = _gauge(
+    "probe_http_uncompressed_body_length", "Bytes of the answer's body with its content coding undone."
+)
+HTTP_REDIRECTS = _gauge(
+    "probe_http_redirects", "Redirects followed: always 0, for keys are not taken along (outcome redirect)."
+)
+HTTP_SSL = _gauge("probe_http_ssl", "Whether the answer came over TLS (1); 0 without an answer.")
 HTTP_VERSION = _gauge("probe_http_version", "HTTP version of the answer.")
 SSL_EARLIEST_EXPIRY = _gauge(
     "probe_ssl_earliest_cert_expiry",
-    "Unix time at which the server's certificate expires; absent without TLS.",
+    "Unix time at which the first of the certificates that the server sent expires; absent without TLS.",
+)
+SSL_CHAIN_EXPIRY = _gauge(
+    "probe_ssl_last_chain_expiry_timestamp_seconds",
+    "Unix time at which the first certificate of the verified chain expires, its root included; absent without TLS.",
+)
+SSL_CHAIN_INFO = _gauge(
+    "probe_ssl_last_chain_info",
+    "The server's own certificate; absent without TLS.",
+    "fingerprint_sha256",
+    "subject",
+    "issuer",
+    "subjectalternative",
+    "serialnumber",
+)
+TLS_VERSION = _gauge(
+    "probe_tls_version_info", "TLS version of the connection; absent without TLS.", "version"
+)
+TLS_CIPHER = _gauge(
+    "probe_tls_cipher_info", "Cipher of the connection as OpenSSL names it; absent without TLS.", "cipher"
 )
 FAILED_DUE_TO_REGEX = _gauge(
     "probe_failed_due_to_regex",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from openai_exporter.exposition import Family, family
 from openai_exporter.metrics import probe as m
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeResult
+from openai_exporter.probe.blackbox import blackbox
 from openai_exporter.probe.outcomes import OUTCOMES
 
-PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 DIRECTIONS = ("input", "output", "cached", "reasoning")
 
 
@@ -16,7 +16,7 @@ def families(answer: ProbeAnswer) -> list[Family]:
     """The families of one answer, in the catalogue's order."""
     result = answer.result
     return [
-        *_blackbox(result),
+        *blackbox(result),
         _outcome(result),
         *_availability(answer),
         *_timing(result),
@@ -24,21 +24,6 @@ def families(answer: ProbeAnswer) -> list[Family]:
         *_limits(result),
         *_models(result),
     ]
-
-
-def _blackbox(result: ProbeResult) -> Iterator[Family]:
-    yield family(m.SUCCESS, int(result.success))
-    yield family(m.DURATION, result.duration)
-    yield family(m.TIMEOUT, result.timeout)
-    yield family(m.HTTP_STATUS, result.status_code)
-    phases = Family(m.HTTP_DURATION)
-    for phase in PHASES:
-        phases.add(getattr(result.phases, phase), phase)
-    yield phases
-    yield family(m.HTTP_CONTENT_LENGTH, result.content_length)
-    yield family(m.HTTP_VERSION, result.http_version)
-    yield family(m.SSL_EARLIEST_EXPIRY, result.certificate_expiry)
-    yield family(m.FAILED_DUE_TO_REGEX, int(result.regex_failed))
 
 
 def _outcome(result: ProbeResult) -> Family:

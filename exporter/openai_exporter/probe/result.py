@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from openai_exporter.client.trace import Exchange
-from openai_exporter.model import Endpoint, ModelCard, ProbeKey, ProbeResult
+from openai_exporter.model import Endpoint, ModelCard, ProbeKey, ProbeResult, TlsPeer
 from openai_exporter.probe.judge import Verdict
 from openai_exporter.probe.logline import ProbeLog
 from openai_exporter.probe.outcomes import OUTCOMES
@@ -87,7 +87,9 @@ def build_result(
         request_id=clean(request_id(headers)),
         content_length=exchange.size if exchange.status else None,
         http_version=exchange.http_version,
-        certificate_expiry=exchange.certificate_expiry,
+        body_length=len(exchange.body) if exchange.status else None,
+        address=clean(exchange.address),
+        tls=exchange.tls and _clean_peer(exchange.tls, frame.redactor),
         regex_failed=verdict.regex_failed,
         retry_after=retry_after(headers, frame.started_at),
         models=tuple([_clean_card(card, frame.redactor) for card in reading.models]),
@@ -116,6 +118,18 @@ def _actionable(message: str, outcome: str) -> str:
 def _clean_card(card: ModelCard, redactor: Redactor) -> ModelCard:
     return ModelCard(
         redactor.label(card.id), redactor.label(card.owned_by), card.created, card.shutdown_timestamp
+    )
+
+
+def _clean_peer(peer: TlsPeer, redactor: Redactor) -> TlsPeer:
+    """A server's certificate is its own text like any other."""
+    clean = redactor.label
+    return replace(
+        peer,
+        subject=clean(peer.subject),
+        issuer=clean(peer.issuer),
+        alternatives=clean(peer.alternatives),
+        serial=clean(peer.serial),
     )
 
 

@@ -69,12 +69,23 @@ def _circumstances(run: Run) -> Iterator[Series]:
         probe.HTTP_CONTENT_LENGTH: 1830.0,
         probe.HTTP_VERSION: 1.1,
         probe.SSL_EARLIEST_EXPIRY: timeline.end + 61.0 * DAY,
+        probe.HTTP_BODY_LENGTH: 1830.0,
+        probe.HTTP_REDIRECTS: 0.0,
+        probe.HTTP_SSL: 1.0,
+        probe.DNS_LOOKUP: 0.0,
+        probe.IP_PROTOCOL: 4.0,
+        probe.IP_ADDR_HASH: 3072811905.0,
+        probe.SSL_CHAIN_EXPIRY: timeline.end + 61.0 * DAY,
         probe.CACHED_AGE: 0.0,
         probe.BACKOFF: 0.0,
         probe.COST_LIMITED: 0.0,
     }
     for metric, value in values.items():
         yield series(metric.name, timeline.constant(value), target)
+    certificate = {"subject": "CN=api.openai.com", "issuer": "CN=WE1", "serialnumber": "0a1b"}
+    yield series(probe.SSL_CHAIN_INFO.name, timeline.constant(1.0), target, **certificate)
+    yield series(probe.TLS_VERSION.name, timeline.constant(1.0), target, version="TLS 1.3")
+    yield series(probe.TLS_CIPHER.name, timeline.constant(1.0), target, cipher="TLS_AES_256_GCM_SHA384")
     reused = timeline.gauge(lambda t: float(t % 900 >= 60))
     yield series(probe.CONNECTION_REUSED.name, reused, target)
     for direction, count in zip(

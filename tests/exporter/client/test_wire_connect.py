@@ -31,7 +31,10 @@ async def test_a_trusted_server_is_spoken_to_and_its_certificate_dated(certifica
     assert first.phases.tls > 0
     assert (True, 0.0) == (second.reused, second.phases.tls)
     expected = ssl.cert_time_to_seconds(_not_after(certificates))
-    assert first.certificate_expiry == second.certificate_expiry == expected
+    assert first.tls is not None
+    assert first.tls == second.tls
+    assert (expected, expected) == (first.tls.earliest_expiry, first.tls.chain_expiry)
+    assert ("TLS 1.3", "CN=localhost") == (first.tls.version, first.tls.subject)
 
 
 def _not_after(certificates: Certificates) -> str:

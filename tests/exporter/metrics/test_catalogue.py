@@ -20,7 +20,7 @@ ALL = list(CATALOGUE.values())
 PACKAGE = Path(openai_exporter.__file__).parent
 
 NAME = re.compile(r"(?:openai|probe)(?:_[a-z0-9]+)+")
-LABEL = re.compile(r"[a-z]+(?:_[a-z]+)*")
+LABEL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 NOT_BASE_UNITS = re.compile(
     r"_(?:ms|milliseconds?|micros|minutes|hours|days|kb|mb|kib|mib|percent|percentage|cents)(?:_|$)"
 )

@@ -17,6 +17,7 @@ from openai_exporter.model import (
     ProbeResult,
     RateLimit,
     StreamTiming,
+    TlsPeer,
     Tokens,
 )
 from openai_exporter.probe.families import families
@@ -36,7 +37,19 @@ FULL = result(
     service_tier="default",
     content_length=974,
     http_version=1.1,
-    certificate_expiry=1_800_000_000.0,
+    body_length=1201,
+    address="104.18.6.192:443",
+    tls=TlsPeer(
+        "TLS 1.3",
+        "TLS_AES_256_GCM_SHA384",
+        1_800_000_000.0,
+        1_800_000_000.5,
+        "ab12",
+        "CN=api.openai.com",
+        "CN=WE1,O=Google Trust Services,C=US",
+        "api.openai.com,*.api.openai.com",
+        "0a1b",
+    ),
 )
 MODELS = result(
     endpoint=Endpoint.MODELS,
@@ -61,6 +74,15 @@ def test_a_full_result_is_exposed_whole() -> None:
         "probe_http_content_length 974",
         "probe_http_version 1.1",
         "probe_ssl_earliest_cert_expiry 1800000000",
+        "probe_ssl_last_chain_expiry_timestamp_seconds 1800000000.5",
+        'probe_tls_version_info{version="TLS 1.3"} 1',
+        'probe_tls_cipher_info{cipher="TLS_AES_256_GCM_SHA384"} 1',
+        "probe_dns_lookup_time_seconds 0.01",
+        "probe_ip_protocol 4",
+        "probe_ip_addr_hash 3072811905",
+        "probe_http_uncompressed_body_length 1201",
+        "probe_http_redirects 0",
+        "probe_http_ssl 1",
         "probe_failed_due_to_regex 0",
         'openai_probe_outcome{outcome="success"} 1',
         'openai_probe_outcome{outcome="auth"} 0',
@@ -104,7 +126,18 @@ def test_every_metric_of_the_page_is_exposed_by_one_of_these() -> None:
 def test_what_is_unknown_is_absent() -> None:
     bare = result("connect", status_code=0)
     found = "\n".join(line for line in lines(ProbeAnswer(bare)) if "outcome" not in line)
-    for name in ("ssl", "first_token", "tokens", "cost_usd", "rate_limit", "model_info", "reused", "network"):
+    for name in (
+        "_ssl_",
+        "tls_",
+        "ip_",
+        "first_token",
+        "tokens",
+        "cost_usd",
+        "rate_limit",
+        "model_info",
+        "reused",
+        "network",
+    ):
         assert name not in found
     assert "probe_success 0" in found
 
