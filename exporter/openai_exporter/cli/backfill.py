@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`openai-exporter backfill`: the past of an organization as a file that promtool makes blocks of."""
 
+import functools
 import os
 import re
 import urllib.request
@@ -25,6 +26,7 @@ from openai_exporter.report.backfill.plan import Request, identity
 from openai_exporter.report.backfill.run import Import, planned, read, write
 from openai_exporter.report.moments import days, iso, shown
 from openai_exporter.report.source import CallsSpentError, Source
+from openai_exporter.usage.ownprices import price_table
 from openai_exporter.web.live import read_config
 from openai_exporter.web.settings import Settings
 
@@ -137,9 +139,10 @@ def backfill(
         config = read_config(Settings(env=dict(os.environ), config_file=config_file))
         one = chosen(config, organization)
         with opened(config, one, urllib.request.getproxies()) as client:
-            source = Source(one, client, most=max_calls, waiting=waiting)
+            prices = functools.partial(price_table, config)
+            source = Source(one, client, most=max_calls, waiting=waiting, prices=prices)
             now = source.learn_time()
-            request = _request(one, (first, last), (step, fine_days), labels, now)
+            request = _request(config, one, (first, last), (step, fine_days), labels, now)
             found = planned(one, request, Journal(output), now, resume=resume)
             _announce(console, found, max_calls)
             _read(console, found, source)
@@ -148,6 +151,7 @@ def backfill(
 
 
 def _request(
+    config: Config,
     organization: Organization,
     dates: tuple[str, str | None],
     grain: tuple[int, int],
@@ -157,7 +161,7 @@ def _request(
     first, last = dates
     start, end = days(first, last or shown(now), ("--from", "--to"), now)
     named = {"job": "openai", "organization": organization.name} | dict(labels)
-    return Request(start, end, *grain, tuple(sorted(named.items())), identity(organization))
+    return Request(start, end, *grain, tuple(sorted(named.items())), identity(config, organization))
 
 
 def _announce(console: Console, found: Import, most: int | None) -> None:

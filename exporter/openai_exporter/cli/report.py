@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`openai-exporter report`: usage and costs of a period, for people and for finance."""
 
+import functools
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from openai_exporter.report.book import DIMENSIONS, By
 from openai_exporter.report.period import ALLOWED, Period, period
 from openai_exporter.report.report import Report, gathered
 from openai_exporter.report.source import Source
+from openai_exporter.usage.ownprices import price_table
 from openai_exporter.web.live import read_config
 from openai_exporter.web.settings import Settings
 
@@ -59,7 +61,7 @@ def report(
         config = read_config(Settings(env=dict(os.environ), config_file=config_file))
         one = chosen(config, organization)
         with opened(config, one, urllib.request.getproxies()) as client:
-            source = Source(one, client, waiting=_waiting)
+            source = Source(one, client, waiting=_waiting, prices=functools.partial(price_table, config))
             now = source.learn_time()
             _write(_made(source, config, one, period(span, now), by, form, now), output)
 

@@ -4,6 +4,7 @@
 import math
 import re
 import warnings
+from datetime import date
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _TOKEN = r"^[\x21-\x7e]{1,256}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 _URL = r"^https?://[^\s/?#@\\]+(/[^\s?#\\]*)?$"
 _FILE = r"^[^\x00]+$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
 
 WORDS = {
@@ -40,6 +42,7 @@ WORDS = {
     _VARIABLE: "the name of an environment variable, such as OPENAI_API_KEY",
     _URL: "an http:// or https:// URL without user, query or fragment",
     _FILE: "the path of a file",
+    _DATE: "a day such as '2026-11-01'",
     _SIZE: "auto or width x height, such as 1024x1024",
     _LABEL: "a label name of letters, digits and underscores, no leading digit and no leading __",
     PATTERN: ALLOWED,
@@ -117,6 +120,14 @@ def _distinct(values: tuple[_Each, ...]) -> tuple[_Each, ...]:
     return values
 
 
+def _day(value: str) -> str:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a day of the calendar, such as 2026-11-01") from None
+    return value
+
+
 def _json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must not hold .inf or .nan; JSON has no such numbers")
@@ -143,6 +154,7 @@ Url = Annotated[str, Field(pattern=_URL), AfterValidator(_base_url)]
 Name = Annotated[str, Field(pattern=_NAME)]
 ModelName = Annotated[str, Field(pattern=_MODEL)]
 Token = Annotated[str, Field(pattern=_TOKEN)]
+Day = Annotated[str, Field(pattern=_DATE), AfterValidator(_day)]
 Variable = Annotated[str, Field(pattern=_VARIABLE)]
 FileName = Annotated[str, Field(pattern=_FILE, max_length=4096), AfterValidator(_file)]
 ImageSize = Annotated[str, Field(pattern=_SIZE)]

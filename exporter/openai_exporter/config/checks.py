@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from openai_exporter.config.masking import shown
 from openai_exporter.config.organization import GROUPABLE, Budget, Organization
+from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module
 from openai_exporter.config.root import Config
 from openai_exporter.config.secret import Credential
@@ -40,7 +41,18 @@ def cross_check(config: Config) -> Iterator[Finding]:
     yield from _probes(config)
     yield from _groups(config)
     yield from _budgets(config)
+    yield from never_applied(config.prices)
     yield from _keys(config)
+
+
+def never_applied(prices: Sequence[Price]) -> Iterator[Finding]:
+    """Yield the prices that an earlier one always comes before."""
+    for index, price in enumerate(prices):
+        for before, earlier in enumerate(prices[:index]):
+            if earlier.covers(price):
+                text = "never applies, for an earlier entry matches all that it does; put this one before it"
+                yield Finding(("prices", index), text, ("prices", before))
+                break
 
 
 def _unique(section: str, names: Sequence[str]) -> Iterator[Finding]:

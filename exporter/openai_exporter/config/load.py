@@ -11,6 +11,8 @@ from openai_exporter.config.checks import Finding, cross_check
 from openai_exporter.config.defaults import default_document
 from openai_exporter.config.document import Document, dotted
 from openai_exporter.config.messages import problems
+from openai_exporter.config.pricefile import read_prices
+from openai_exporter.config.prices import Price
 from openai_exporter.config.root import Config
 from openai_exporter.errors import ConfigError, Problem
 
@@ -96,11 +98,28 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
         config = Config.model_validate(document.data)
     except ValidationError as error:
         raise ConfigError(problems(error, document)) from None
-    config.bind(env, base)
+    more, wrong = _price_file(config, document, base)
+    config.bind(env, base, more)
     found = sorted(cross_check(config), key=lambda finding: document.line(finding.path))
-    if found:
-        raise ConfigError([_problem(finding, document) for finding in found])
+    if found or wrong:
+        raise ConfigError([*(_problem(finding, document) for finding in found), *wrong])
     return config
+
+
+def _price_file(config: Config, document: Document, base: Path) -> tuple[tuple[Price, ...], list[Problem]]:
+    """The prices of the price file, and what is wrong with it."""
+    if config.price_file is None:
+        return (), []
+    path = base / config.price_file
+    try:
+        text = _read(path)
+    except ConfigError as error:
+        # A file that is not there is a mistake of the line that names it.
+        return (), [document.problem(("price_file",), str(each)) for each in error.problems]
+    try:
+        return read_prices(text, str(path), config.prices, document), []
+    except ConfigError as error:
+        return (), list(error.problems)
 
 
 def _problem(finding: Finding, document: Document) -> Problem:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, PrivateAttr
 
-from openai_exporter.config.base import BY_NAME, Name, Section
+from openai_exporter.config.base import BY_NAME, FileName, Name, Section
 from openai_exporter.config.organization import Budget, Organization, StatusPage
+from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module, Probe, Target
 from openai_exporter.config.secret import Credential, credential
 
@@ -35,15 +36,24 @@ class Config(Section):
         default=(), strict=False, description="Organizations whose usage and costs are read."
     )
     budgets: tuple[Budget, ...] = Field(default=(), strict=False, description="Bounds on spend.")
+    prices: tuple[Price, ...] = Field(
+        default=(), strict=False, description="Prices of your own, over the list prices; the first match counts."
+    )
+    price_file: FileName | None = Field(
+        default=None,
+        description="YAML file with more `prices:`, after those here; relative to the configuration.",
+    )
     status_pages: tuple[StatusPage, ...] = Field(
         default=(), strict=False, description="Public status pages that are read."
     )
     history: History = Field(default_factory=History, description="Results kept for `/history`.")
 
+    _more_prices: tuple[Price, ...] = PrivateAttr(default=())
     _credentials: dict[tuple[str, str], Credential] = PrivateAttr(default_factory=dict)
 
-    def bind(self, env: Mapping[str, str], base: Path) -> None:
-        """Resolve where each key comes from; call once, right after decoding."""
+    def bind(self, env: Mapping[str, str], base: Path, more_prices: tuple[Price, ...] = ()) -> None:
+        """Resolve where each key comes from, and take what the price file says; once, right after decoding."""
+        self._more_prices = more_prices
         for target in self.targets:
             if not target.no_key:
                 found = credential(target.api_key_file, target.api_key_env, env, base)
@@ -51,6 +61,11 @@ class Config(Section):
         for each in self.organizations:
             found = credential(each.admin_key_file, each.admin_key_env, env, base, "admin_key")
             self._credentials["organization", each.name] = found
+
+    @property
+    def all_prices(self) -> tuple[Price, ...]:
+        """The prices of this file, then those of the price file."""
+        return self.prices + self._more_prices
 
     def target_credential(self, name: str) -> Credential | None:
         """The credential of a target, None when its server takes no key."""

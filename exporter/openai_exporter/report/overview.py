@@ -5,6 +5,7 @@ Each answer is made of the last reading; a reading that fails leaves the one bef
 """
 
 import asyncio
+import functools
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ from openai_exporter.errors import ExporterError
 from openai_exporter.report.access import opened
 from openai_exporter.report.book import Book, read_costs, read_usage
 from openai_exporter.report.source import Source
+from openai_exporter.usage.ownprices import price_table
 from openai_exporter.usage.window import DAY, day_start, month_start
 
 log = logging.getLogger(__name__)
@@ -113,7 +115,13 @@ class Overview:
 
     def _read(self) -> Reading:
         with self._open() as client:
-            source = Source(self.organization, client, now=self._now, tries=1)
+            source = Source(
+                self.organization,
+                client,
+                now=self._now,
+                tries=1,
+                prices=functools.partial(price_table, self.config),
+            )
             now = source.learn_time()
             start = month_start(day_start(now) - DAYS * DAY)
             book = Book("model")

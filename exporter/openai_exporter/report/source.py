@@ -2,6 +2,7 @@
 """Buckets of usage and costs of any time, asked for with patience and within a bound on calls. Keeps no figures."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -23,7 +24,7 @@ from openai_exporter.usage.fold import Labels, Values
 from openai_exporter.usage.names import NamesDataset
 from openai_exporter.usage.operations import OPERATIONS
 from openai_exporter.usage.pages import Query, Sink, read
-from openai_exporter.usage.prices import list_prices
+from openai_exporter.usage.prices import PriceTable, list_prices
 from openai_exporter.usage.rows import RowDecoder
 from openai_exporter.usage.window import DAY, Range
 
@@ -83,6 +84,7 @@ class Source:
         most: calls that may be made, None for any number.
         waiting: told why and for how many seconds a failed call is put off.
         tries: of each query.
+        prices: the price table.
     """
 
     def __init__(
@@ -95,11 +97,12 @@ class Source:
         sleep: Callable[[float], None] = time.sleep,
         waiting: Callable[[str, float], None] = lambda why, seconds: None,
         tries: int = _TRIES,
+        prices: Callable[[], PriceTable] = list_prices,
     ) -> None:
         self._organization = organization
         self._client = _Bounded(client, most)
         self.calls = Calls(self._client, organization.name, Instruments(process=False), now)
-        self.context = Context(ApiClock(now), list_prices, lambda: None)
+        self.context = Context(ApiClock(now), functools.cache(prices), lambda: None)
         self._sleep = sleep
         self._tries = tries
         self._waiting = waiting

@@ -73,6 +73,10 @@ class FlowDataset:
         self.ledger, self.fold, self._audit_at = other.ledger, other.fold, other._audit_at
         return True
 
+    def audit(self) -> None:
+        """Read the whole month at the next read: what its usage cost has changed."""
+        self._audit_at = 0.0
+
     def families(self) -> Iterator[Family]:
         """The counters, the corrections, and how many series there are."""
         if not self.ledger.month:

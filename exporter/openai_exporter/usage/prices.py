@@ -36,10 +36,13 @@ class Situation:
 
 
 class PriceTable(Protocol):
-    """Unit prices."""
+    """Unit prices.
 
-    source: str
-    version: str
+    Attributes:
+        sources: where they come from, and the version of each.
+    """
+
+    sources: tuple[tuple[str, str], ...]
 
     def long_context(self, model: str) -> int:
         """Input tokens of a request up to which its price is the base price."""
@@ -82,13 +85,11 @@ class _Model:
 class ListPrices:
     """The table of the genai-prices package as it is installed; it is imported here, which takes 0.2 s."""
 
-    source = "genai-prices"
-
     def __init__(self) -> None:
         import genai_prices
         from genai_prices import types
 
-        self.version: str = genai_prices.__version__
+        self.sources: tuple[tuple[str, str], ...] = (("genai-prices", genai_prices.__version__),)
         self._prices = genai_prices
         self._types = types
         self._models: dict[str, _Model | None] = {}

@@ -17,7 +17,8 @@ from openai_exporter.usage.clock import ApiClock
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.datasets import Datasets
 from openai_exporter.usage.pace import Pace
-from openai_exporter.usage.prices import ListPrices, list_prices
+from openai_exporter.usage.ownprices import SOURCE, price_table, version
+from openai_exporter.usage.prices import PriceTable
 from openai_exporter.usage.refresh import Refresher
 from openai_exporter.usage.storage import REASONS, Storage
 from openai_exporter.usage.summary import BudgetState, UsageSummary
@@ -87,6 +88,11 @@ class Reader:
         self._calls.adopt(other._calls)
         self._clock.offset = other._clock.offset
         self._page, self._seen, self._outdated = other._page, other._seen, True
+        before, now = other._config.all_prices, self._config.all_prices
+        if before != now:
+            self._instruments.forget(own.PRICE_TABLE_INFO, (SOURCE, version(before)))
+            for flow in self._datasets.flows:
+                flow.audit()
 
     def stop(self) -> None:
         """End a running refresh soon; safe from any thread."""
@@ -124,9 +130,10 @@ class Reader:
         configured = budgets_of(self._config, self._organization)
         return budgets.states(configured, self._organization, costs.bill if costs else None, priced)
 
-    def _load_prices(self) -> ListPrices:
-        table = list_prices()
-        self._instruments.set(own.PRICE_TABLE_INFO, 1, (table.source, table.version))
+    def _load_prices(self) -> PriceTable:
+        table = price_table(self._config)
+        for source in table.sources:
+            self._instruments.set(own.PRICE_TABLE_INFO, 1, source)
         return table
 
     def _storage_in(self, folder: Path) -> Storage:

@@ -125,6 +125,7 @@ class UsageService:
             organization == self._organization
             and config.organization_credential(name) == self._config.organization_credential(name)
             and budgets_of(config, organization) == budgets_of(self._config, organization)
+            and config.all_prices == self._config.all_prices
         )
 
     def _prepare(self) -> None:

@@ -29,6 +29,7 @@ OUT_OF_REACH = {
     *("bad-module-dimensions", "bad-module-output-tokens", "bad-module-stream", "bad-module-vector"),
     *("bad-probe-models-model", "bad-probe-module", "bad-probe-no-model", "bad-probe-target"),
     *("bad-provider-needs-url", "bad-provider-version"),
+    *("bad-price-file-missing", "bad-price-never", "bad-price-none"),
     # What a pattern says less exactly than the loader.
     *("bad-value-duration-long", "bad-value-duration-zero", "bad-value-url-port", "bad-value-pattern"),
     *("bad-value-label-text", "bad-secret-key-in-file"),

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.operations import OPERATIONS
+from openai_exporter.usage.ownprices import version
 from openai_exporter.usage.window import (
     DAY,
     HOUR,
@@ -67,14 +69,15 @@ class Step:
         return self.part.end
 
 
-def identity(organization: Organization) -> dict[str, Any]:
-    """What of an organization's configuration decides the figures."""
+def identity(config: Config, organization: Organization) -> dict[str, Any]:
+    """What of a configuration decides the figures of an organization."""
     return {
         "name": organization.name,
         "base_url": organization.base_url,
         "usage": {name: list(usage.group_by) for name, usage in organization.usage.items()},
         "costs": list(organization.costs.group_by) if organization.costs else None,
         "series_limit": organization.series_limit,
+        "prices": version(config.all_prices),
     }
 
 
