@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from openai_exporter.config.masking import shown
-from openai_exporter.config.organization import GROUPABLE, Budget, Organization
+from openai_exporter.config.organization import COSTS_GROUPABLE, GROUPABLE, PRICED, Budget, Organization
 from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module
 from openai_exporter.config.root import Config
@@ -128,18 +128,21 @@ def _budgets(config: Config) -> Iterator[Finding]:
 
 
 def _grouped(place: Path, budget: Budget, owner: Organization) -> Iterator[Finding]:
+    """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
     scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
     wanted = budget.each or (_DIMENSIONS[scoped] if scoped else None)
-    known: set[str] = {name for usage in owner.usage.values() for name in usage.group_by}
-    if owner.costs:
-        known.update(owner.costs.group_by)
-    if wanted and wanted not in known:
-        where = (*place, "each") if budget.each else (*place, "scope", scoped or "")
-        yield Finding(
-            where,
-            f"needs usage by {wanted}, which nothing of organization {shown(owner.name)} is grouped by; "
-            f"add {wanted} to a group_by under usage",
-        )
+    if wanted is None or (owner.costs and wanted in owner.costs.group_by):
+        return
+    priced = [name for name in owner.usage if name in PRICED]
+    lacking = [name for name in priced if wanted not in owner.usage[name].group_by]
+    if priced and not lacking:
+        return
+    where = (*place, "each") if budget.each else (*place, "scope", scoped or "")
+    missed = " and ".join(lacking) or "any usage with a price"
+    text = f"needs spend by {wanted}, and organization {shown(owner.name)} does not read {missed} by it"
+    also = ", or to costs.group_by" if wanted in COSTS_GROUPABLE and owner.costs else ""
+    places = " and ".join(f"usage.{name}.group_by" for name in lacking) or "a group_by under usage"
+    yield Finding(where, f"{text}; add {wanted} to {places}{also}")
 
 
 def _keys(config: Config) -> Iterator[Finding]:

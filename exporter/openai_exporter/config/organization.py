@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose usage is read, its budgets, and the status pages."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -20,11 +20,24 @@ from openai_exporter.config.base import (
 )
 from openai_exporter.config.probing import OPENAI_URL, one_of
 
-Dimension = Literal["project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "size", "source"]
+Dimension = Literal[
+    "project_id",
+    "api_key_id",
+    "user_id",
+    "model",
+    "batch",
+    "service_tier",
+    "api_source",
+    "size",
+    "source",
+    "vector_store_id",
+    "context_level",
+]
+CostDimension = Literal["project_id", "line_item", "api_key_id", "user_id", "api_source"]
 
 _TOKENS: tuple[Dimension, ...] = ("project_id", "api_key_id", "model")
 GROUPABLE: dict[str, tuple[str, ...]] = {
-    "completions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier"),
+    "completions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"),
     "embeddings": ("project_id", "user_id", "api_key_id", "model"),
     "moderations": ("project_id", "user_id", "api_key_id", "model"),
     "images": ("project_id", "user_id", "api_key_id", "model", "size", "source"),
@@ -32,11 +45,17 @@ GROUPABLE: dict[str, tuple[str, ...]] = {
     "audio_transcriptions": ("project_id", "user_id", "api_key_id", "model"),
     "vector_stores": ("project_id",),
     "code_interpreter_sessions": ("project_id",),
-    "file_search_calls": ("project_id", "user_id", "api_key_id"),
-    "web_search_calls": ("project_id", "user_id", "api_key_id", "model"),
-    "decisions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier"),
+    "file_search_calls": ("project_id", "user_id", "api_key_id", "vector_store_id"),
+    "web_search_calls": ("project_id", "user_id", "api_key_id", "model", "context_level", "api_source"),
+    "decisions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"),
 }
 """Dimensions that each usage endpoint can be grouped by (official OpenAPI description, SDK 3.52)."""
+COSTS_GROUPABLE: tuple[str, ...] = get_args(CostDimension)
+"""Dimensions that costs can be grouped by (official OpenAPI description, SDK 3.52)."""
+PRICED = (
+    "completions", "decisions", "embeddings", "moderations", "audio_speeches", "audio_transcriptions",
+)  # fmt: skip
+"""The usage endpoints whose cost is estimated."""
 
 Operation = Literal[
     "completions",
@@ -72,8 +91,9 @@ def default_usage() -> dict[Operation, Usage]:
 class Costs(Section):
     """How /organization/costs is read."""
 
-    group_by: Annotated[tuple[Literal["project_id", "line_item"], ...], LIST, DISTINCT] = Field(
-        default=("project_id", "line_item"), description="Dimensions that become labels."
+    group_by: Annotated[tuple[CostDimension, ...], LIST, DISTINCT] = Field(
+        default=("project_id", "line_item"),
+        description="Dimensions that become labels. The API may refuse user_id together with project_id.",
     )
     refresh_interval: PositiveDuration = Field(default=600.0, description="Least time between two reads.")
 

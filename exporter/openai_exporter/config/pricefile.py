@@ -12,7 +12,9 @@ from openai_exporter.config.messages import problems
 from openai_exporter.config.prices import Price, PriceFile
 from openai_exporter.errors import ConfigError, Problem
 
-_EXAMPLE = "start with `prices:` and a list, such as `- {model: my-model, usd_per_million: {input: 1, output: 4}}`"
+_EXAMPLE = (
+    "start with `prices:` and a list, such as `- {model: my-model, usd_per_million: {input: 1, output: 4}}`"
+)
 
 
 def read_prices(text: str, name: str, before: Sequence[Price], configuration: Document) -> tuple[Price, ...]:
@@ -33,9 +35,7 @@ def read_prices(text: str, name: str, before: Sequence[Price], configuration: Do
     unknown = [key for key in data if key != "prices"]
     if unknown:
         text = "; a price file has only: prices"
-        raise ConfigError(
-            [document.problem((key,), f"unknown key {shown(key)}{text}") for key in unknown]
-        )
+        raise ConfigError([document.problem((key,), f"unknown key {shown(key)}{text}") for key in unknown])
     try:
         prices = PriceFile.model_validate(data).prices
     except ValidationError as error:

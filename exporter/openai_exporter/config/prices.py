@@ -22,9 +22,13 @@ class PerMillion(Section):
     cached_input: Usd | None = Field(default=None, description="Input tokens read from the cache.")
     cache_write: Usd | None = Field(default=None, description="Input tokens written to the cache.")
     audio_input: Usd | None = Field(default=None, description="Uncached audio input tokens.")
-    cached_audio_input: Usd | None = Field(default=None, description="Audio input tokens read from the cache.")
+    cached_audio_input: Usd | None = Field(
+        default=None, description="Audio input tokens read from the cache."
+    )
     image_input: Usd | None = Field(default=None, description="Uncached image input tokens.")
-    cached_image_input: Usd | None = Field(default=None, description="Image input tokens read from the cache.")
+    cached_image_input: Usd | None = Field(
+        default=None, description="Image input tokens read from the cache."
+    )
     output: Usd | None = Field(default=None, description="Text output tokens, reasoning included.")
     audio_output: Usd | None = Field(default=None, description="Audio output tokens.")
     image_output: Usd | None = Field(default=None, description="Image output tokens.")

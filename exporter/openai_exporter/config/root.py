@@ -37,7 +37,9 @@ class Config(Section):
     )
     budgets: tuple[Budget, ...] = Field(default=(), strict=False, description="Bounds on spend.")
     prices: tuple[Price, ...] = Field(
-        default=(), strict=False, description="Prices of your own, over the list prices; the first match counts."
+        default=(),
+        strict=False,
+        description="Prices of your own, over the list prices; the first match counts.",
     )
     price_file: FileName | None = Field(
         default=None,

@@ -6,7 +6,9 @@ Every value is read by a refresh that several scrapes share; HELP says so once, 
 
 from openai_exporter.metrics.metric import Kind, Metric, Page
 
-DIMENSIONS = ("operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier")
+DIMENSIONS = (
+    "operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "api_source",
+)  # fmt: skip
 """Labels of usage series; a dimension that is not grouped by is the empty label, hence absent."""
 
 _SINCE = "since the first of the month (UTC)"
@@ -46,7 +48,13 @@ AUDIO_OUTPUT_TOKENS = _usage(
 IMAGES = _usage("images", "Images (field images)", "size", "source")
 CHARACTERS = _usage("characters", "Characters turned into speech (field characters)")
 AUDIO_SECONDS = _usage("audio_seconds", "Seconds of audio transcribed (field seconds)")
-TOOL_CALLS = _usage("tool_calls", "Tool calls, file and web search (field num_requests)", "tool")
+TOOL_CALLS = _usage(
+    "tool_calls",
+    "Tool calls, file and web search (field num_requests)",
+    "vector_store_id",
+    "context_level",
+    "tool",
+)
 SESSIONS = _usage("sessions", "Code interpreter sessions (field num_sessions)")
 VECTOR_STORE_BYTES = _gauge(
     "openai_usage_vector_store_bytes", "Bytes in vector stores, newest day (field usage_bytes).", "project_id"
@@ -70,6 +78,9 @@ COSTS_MONTH = _gauge(
     "Billed cost since the first of the month (UTC) of /organization/costs; falls when credits are booked.",
     "project_id",
     "line_item",
+    "api_key_id",
+    "user_id",
+    "api_source",
 )
 COSTS_DAY = _gauge(
     "openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window"

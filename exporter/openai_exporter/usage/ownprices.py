@@ -86,9 +86,7 @@ def version(prices: tuple[Price, ...]) -> str:
 
 
 def _matches(price: Price, model: str, situation: Situation) -> bool:
-    return price.matches(
-        model, batch=situation.batch, service_tier=situation.service_tier, day=situation.day
-    )
+    return price.matches(model, batch=situation.batch, service_tier=situation.service_tier, day=situation.day)
 
 
 def _own(price: Price) -> dict[str, int]:

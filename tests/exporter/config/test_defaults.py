@@ -71,6 +71,7 @@ def test_every_commented_example_of_the_sample_file_loads(tmp_path: Path) -> Non
     assert examples != text
     for name in ("openai_api_key", "openai_admin_key", "azure_key"):
         (tmp_path / name).write_text("sk-test-0123456789")
+    (tmp_path / "prices.yml").write_text("prices: []")
     examples = examples.replace("/run/secrets/", f"{tmp_path}/")
     config = parse_config(examples, "examples", KEY | ADMIN, tmp_path)
     assert {"openai", "azure", "local"} == {target.name for target in config.targets}

@@ -37,7 +37,10 @@ def test_the_prices_of_the_file_come_after_those_of_the_configuration(tmp_path: 
         ("- model: a\n", "{file}: is no price file; start with `prices:` and a list, such as"),
         ("models: {}\n", "{file}:1: models: unknown key 'models'; a price file has only: prices"),
         ("prices: {a: 1}\n", "{file}:1: prices: must be a list, not a mapping"),
-        ("prices:\n- {model: a, list_price_ratio: -1}\n", "{file}:2: prices[0].list_price_ratio: -1: must be"),
+        (
+            "prices:\n- {model: a, list_price_ratio: -1}\n",
+            "{file}:2: prices[0].list_price_ratio: -1: must be",
+        ),
         ("prices:\n- {model: a, modle: b}\n", "{file}:2: prices[0].modle: unknown key 'modle'; did you mean"),
         ("prices: [\n", "{file}:"),
         (

@@ -18,7 +18,7 @@ ADMIN_KEY = "sk-admin-0123456789abcdef"
 ALL = """
   usage:
     completions: {group_by: [project_id, api_key_id, model, batch, service_tier]}
-    decisions: {group_by: [project_id, model]}
+    decisions: {group_by: [project_id, model, api_source]}
     embeddings: {group_by: [project_id, api_key_id, model]}
     moderations: {group_by: [model]}
     images: {group_by: [project_id, size, source]}
@@ -26,8 +26,8 @@ ALL = """
     audio_transcriptions: {group_by: [project_id, model]}
     vector_stores: {group_by: [project_id]}
     code_interpreter_sessions: {group_by: [project_id]}
-    file_search_calls: {group_by: [project_id, api_key_id]}
-    web_search_calls: {group_by: [model]}
+    file_search_calls: {group_by: [project_id, api_key_id, vector_store_id]}
+    web_search_calls: {group_by: [model, context_level, api_source]}
 """
 
 Series = tuple[str, tuple[tuple[str, str], ...]]

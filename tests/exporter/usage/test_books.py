@@ -72,6 +72,18 @@ async def test_costs_equal_the_bill_to_the_last_digit(make: Make, simulator: Sim
     assert float(told["previous_month"]) == one(found, metrics.COSTS_PREVIOUS_MONTH)
 
 
+async def test_costs_by_key_user_and_source_equal_the_bill_too(
+    make: Make, simulator: SimulatorControl
+) -> None:
+    whole = simulator.state()["books"]["billed_cost_usd"]["arrived"]["month_to_date"]
+    for dimension in ("api_key_id", "user_id", "api_source"):
+        found = scrape(await make(more=f"  costs: {{group_by: [{dimension}]}}").page())
+        sums = of(found, metrics.COSTS_MONTH)
+        assert len(sums) > 1
+        assert all({name for name, _ in labels} <= {dimension} for labels in sums)
+        assert float(whole) == pytest.approx(sum(sums.values()))
+
+
 async def test_the_summary_says_the_same_as_the_books(make: Make, simulator: SimulatorControl) -> None:
     each = make()
     await each.page()

@@ -9,15 +9,15 @@ from .scraping import Now, Scrape, books, net, scrape
 
 GROUPS = {
     "completions": ("project_id", "api_key_id", "model", "batch", "service_tier"),
-    "decisions": ("project_id", "model"),
+    "decisions": ("project_id", "model", "api_source"),
     "embeddings": ("project_id", "api_key_id", "model"),
     "moderations": ("model",),
     "images": ("project_id", "size", "source"),
     "audio_speeches": ("user_id", "model"),
     "audio_transcriptions": ("project_id", "model"),
     "code_interpreter_sessions": ("project_id",),
-    "file_search_calls": ("project_id", "api_key_id"),
-    "web_search_calls": ("model",),
+    "file_search_calls": ("project_id", "api_key_id", "vector_store_id"),
+    "web_search_calls": ("model", "context_level", "api_source"),
 }
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
