@@ -16,8 +16,8 @@ from openai_exporter.usage.assemble import assembled
 from openai_exporter.usage.clock import ApiClock
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.datasets import Datasets
-from openai_exporter.usage.pace import Pace
 from openai_exporter.usage.ownprices import SOURCE, price_table, version
+from openai_exporter.usage.pace import Pace
 from openai_exporter.usage.prices import PriceTable
 from openai_exporter.usage.refresh import Refresher
 from openai_exporter.usage.storage import REASONS, Storage
