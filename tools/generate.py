@@ -48,6 +48,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+_STYLE: dict[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "width": 10_000, "allow_unicode": True}
 
 
 def evaluate(expression: str, root: Path) -> Any:
@@ -65,7 +66,7 @@ def evaluate(expression: str, root: Path) -> Any:
 
 def as_yaml(value: Any, source: str) -> str:
     """A document as YAML with the head of generated files."""
-    body: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
+    body: str = yaml.dump(value, **_STYLE)
     return HEAD.format(source=source) + body
 
 
@@ -97,6 +98,33 @@ def dashboards(root: Path) -> Product:
     return Product(("dashboards/generated/*.json",), files)
 
 
+def kubernetes(root: Path) -> Product:
+    """Rules and routing as resources of the Prometheus Operator.
+
+    The operator's users have rules for Prometheus and Alertmanager themselves, whose jobs bear other names there.
+    """
+    # AlertmanagerConfig reaches Alertmanager through the operator, which knows every version's settings.
+    settings = "{_config+:: {prometheusSelector: '', alertmanagerSelector: ''}}"
+    library = "(import 'deploy/kubernetes/operator.libsonnet')"
+    found: dict[str, Any] = evaluate(f"{library}({MIXIN} + {settings})", root)
+    resources = found["prometheusRules"]
+    rules = [resources[name] | {"spec": _ordered(resources[name]["spec"])} for name in sorted(resources)]
+    (thresholds,) = user_rules(root).files.values()
+    metadata = rules[0]["metadata"] | {"name": "openai-user-thresholds"}
+    rules.append(rules[0] | {"metadata": metadata, "spec": yaml.safe_load(thresholds)})
+    folder = "deploy/kubernetes/components/operator"
+    bodies = [yaml.dump(each, **_STYLE) for each in rules]
+    return Product(
+        (),
+        {
+            f"{folder}/prometheusrules.yaml": HEAD.format(source="alerting/") + "---\n".join(bodies),
+            f"{folder}/alertmanagerconfig.yaml": as_yaml(
+                found["alertmanagerConfig"], "alerting/user.libsonnet"
+            ),
+        },
+    )
+
+
 def reference(root: Path) -> Product:
     """The reference tables of exporter/README.md and the JSON Schema of the configuration."""
     from tools import docs
@@ -117,7 +145,7 @@ def user_rules(root: Path) -> Product:
     return Product((path,), {path: built.text})
 
 
-PRODUCERS: tuple[Producer, ...] = (rules, alertmanager, dashboards, reference, user_rules)
+PRODUCERS: tuple[Producer, ...] = (rules, alertmanager, dashboards, kubernetes, reference, user_rules)
 
 
 def _ordered(document: dict[str, Any]) -> dict[str, Any]:

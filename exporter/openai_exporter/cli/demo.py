@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from openai_exporter.bundle import bundle_root
 from openai_exporter.cli.failing import told
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.errors import StartError
@@ -34,8 +35,8 @@ from openai_exporter.errors import StartError
 @click.option(
     "--bundle-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path(),
-    help="Folder that holds prometheus/rules, alerting/thresholds.yml and dashboards/generated (default: this one).",
+    help="Folder that holds prometheus/rules, alerting/thresholds.yml and dashboards/generated, such as "
+    "`openai-exporter bundle` writes.  [default: the bundle of this version]",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated organization.")
 @click.option("--seconds", type=click.FloatRange(1), help="End by itself after that long.")
@@ -55,7 +56,7 @@ def demo(
     real: bool,
     config: Path | None,
     data_dir: Path,
-    bundle_dir: Path,
+    bundle_dir: Path | None,
     seed: int,
     seconds: float | None,
     break_after: float | None,
@@ -79,8 +80,8 @@ def demo(
     if real and (break_after is not None or mend_after is not None):
         raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
     schedule = Schedule(seconds, break_after, mend_after)
-    settings = DemoSettings(data_dir, bundle_dir, real, config, seed, schedule)
     with told():
+        settings = DemoSettings(data_dir, bundle_dir or bundle_root(), real, config, seed, schedule)
         if (
             real
             and config is None

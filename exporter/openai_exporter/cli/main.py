@@ -22,8 +22,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Receive pages and show them, for demos and tests.",
     ),
     "simulate": ("openai_exporter.simulator.command:simulate_command", "Run a simulated OpenAI API."),
+    "bundle": ("openai_exporter.cli.bundle:bundle", "Write rules, dashboards and routing into a folder."),
     "schema": ("openai_exporter.cli.catalogue:schema", "Print the JSON Schema of the configuration."),
     "metrics": ("openai_exporter.cli.catalogue:metrics", "Print every metric with its type and labels."),
+    "completion": ("openai_exporter.cli.completion:completion", "Print the completion script of a shell."),
 }
 """Where each command is, and its line in --help, so that the list loads none of them."""
 
@@ -47,7 +49,9 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read flags without a command as those of `serve`."""
-        if not args or (args[0].startswith("-") and args[0] not in _OWN_FLAGS):
+        # While a shell completes, nothing typed yet means a command to come.
+        named = ctx.resilient_parsing and not args
+        if not named and (not args or (args[0].startswith("-") and args[0] not in _OWN_FLAGS)):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 

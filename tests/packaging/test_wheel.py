@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people install: sdist and wheel hold everything, and run from a folder that has no checkout near it.
+
+Opt-in, since it installs from a package index: CI=true or PACKAGING=1.
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from openai_exporter import __version__
+from openai_exporter.bundle import PARTS, part_files
+from openai_exporter.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(
+    not (os.environ.get("PACKAGING") or os.environ.get("CI")),
+    reason="opt-in: PACKAGING=1 builds sdist and wheel and installs them in an empty virtual environment",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The two files that a release has."""
+
+    sdist: Path
+    wheel: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Build the sdist, and the wheel from the sdist, as pip would."""
+    folder = tmp_path_factory.mktemp("dist")
+    pytest.importorskip("build", reason="build is not installed (make setup)")
+    found = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    if found.returncode and "Could not find a version that satisfies" in found.stdout + found.stderr:
+        pytest.skip("no package index can be reached for hatchling")
+    assert found.returncode == 0, found.stdout + found.stderr
+    (sdist,) = folder.glob("*.tar.gz")
+    (wheel,) = folder.glob("*.whl")
+    return Built(sdist, wheel)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An environment with the wheel and what it depends on, and a folder to work in."""
+
+    python: Path
+    folder: Path
+
+    def run(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run the installed command, away from the checkout and without its environment."""
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return subprocess.run(
+            [self.python.with_name("openai-exporter"), *arguments],
+            cwd=self.folder, env=env, capture_output=True, text=True, timeout=seconds,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Install the wheel alone into an empty environment, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("a folder") / "with a space"
+    folder.mkdir()
+    venv.create(folder / "environment", with_pip=True)
+    python = folder / "environment/bin/python"
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", str(built.wheel)]
+    found = subprocess.run(pip, capture_output=True, text=True, timeout=600, cwd=folder)
+    if found.returncode and "Could not find a version that satisfies" in found.stderr:
+        pytest.skip("no package index can be reached for the dependencies")
+    assert found.returncode == 0, found.stderr
+    return Installed(python, folder)
+
+
+def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        names = set(archive.namelist())
+    for path in part_files(ROOT, tuple(PARTS)):
+        assert f"openai_exporter/_bundle/{path.as_posix()}" in names
+    package = ROOT / "exporter/openai_exporter"
+    for file in package.rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            assert f"openai_exporter/{file.relative_to(package).as_posix()}" in names
+    assert "openai_exporter/py.typed" in names
+    assert {name.partition("/")[0] for name in names} == {
+        "openai_exporter",
+        f"openai_exporter-{__version__}.dist-info",
+    }
+
+
+def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = {line for line in tracked.stdout.splitlines() if not line.startswith(".")}
+    assert wanted - names == set()
+    assert not [name for name in names if name.startswith((".venv/", ".demo/", ".env/"))]
+    assert ".env" not in names
+
+
+def test_the_installed_command_knows_its_version_and_explains_itself(installed: Installed) -> None:
+    found = installed.run("--version")
+    assert (found.returncode, found.stdout.split(" (")[0]) == (0, f"openai-exporter {__version__}")
+    for name in COMMANDS:
+        assert installed.run(name, "--help").returncode == 0, name
+
+
+def test_the_bundle_comes_out_as_it_is_in_the_checkout(installed: Installed) -> None:
+    found = installed.run("bundle", "my monitoring")
+    assert found.returncode == 0, found.stderr
+    for path in part_files(ROOT, tuple(PARTS)):
+        assert (installed.folder / "my monitoring" / path).read_bytes() == (ROOT / path).read_bytes(), path
+    checked = installed.run("rules", "check", "--thresholds", "my monitoring/alerting/thresholds.yml",
+                            "--rules-dir", "my monitoring/alerting/rules.d")  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
+    found = installed.run("demo", "--seconds", "15", "--data-dir", "demo data")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "simulator" in found.stdout
+    config = installed.folder / "demo data" / "prometheus.yml"
+    if not config.is_file():
+        pytest.skip("Prometheus is not installed: the demo ran without it")
+    assert "_bundle/prometheus/rules/recording-slo.yml" in config.read_text()
+
+
+def test_types_reach_those_who_import_it(installed: Installed) -> None:
+    code = "from importlib.resources import files; print(files('openai_exporter').joinpath('py.typed').is_file())"
+    found = subprocess.run(
+        [installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder
+    )
+    assert found.stdout == "True\n", found.stderr
