@@ -73,23 +73,23 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ra
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Callable[[], Range]]]:
-    """Simulator, exporter and Prometheus with our rules, all real, each second a scrape."""
+    """Simulator, exporter and Prometheus with our rules, all real, a scrape every two seconds."""
     _needs_programs()
     folder = tmp_path_factory.mktemp("chain")
     rules = folder / "rules.yml"
-    rules.write_text(json.dumps(mixin("prometheusRules", "{ probeInterval: '1s', timeScale: 0.005 }")))
+    rules.write_text(json.dumps(mixin("prometheusRules", "{ probeInterval: '2s', timeScale: 0.02 }")))
     keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
     with running_simulator() as simulator:
         document = exporter_document(simulator.api_url.removesuffix("/v1"))
         with running_exporter(folder, keys, document) as exporter:
-            config = _scraping(f"{exporter.url}/sd?scrape_interval=1s", str(rules))
+            config = _scraping(f"{exporter.url}/sd?scrape_interval=2s", str(rules))
             with serving(folder / "data", config) as server:
                 started = time.time()
                 yield server, lambda: Range(started, time.time(), hurried=5.0)
 
 
 def _scraping(discovery: str, rules: str) -> dict[str, object]:
-    pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    pace = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
     job = {"job_name": "openai", "http_sd_configs": [{"url": discovery, "refresh_interval": "1s"}]}
     return {"global": pace, "rule_files": [rules], "scrape_configs": [job]}
 
