@@ -29,9 +29,9 @@ function(config, promql, variables)
       [12, panels.daysByProject],
     ]),
     g.row.new('Who spends on what', 10, [
-      [8, panels.byProject],
+      [7, panels.byProject],
       [8, panels.byLineItem],
-      [8, panels.spenders],
+      [9, panels.spenders],
     ]),
     g.row.new('Budget by budget', 7, [
       [24, panels.budgetTable],

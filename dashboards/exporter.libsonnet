@@ -50,7 +50,9 @@ function(config, promql, variables)
       [8, panels.cpu],
       [8, panels.memory],
       [8, panels.scrapeSamples],
-      [12, panels.refused],
-      [12, panels.clock],
+      [6, panels.refused],
+      [6, panels.notSent],
+      [6, panels.storage],
+      [6, panels.clock],
     ]),
   ])

@@ -23,15 +23,15 @@ function(config, promql, variables)
       [12, panels.retirement],
       [12, panels.shutdowns],
       [10, panels.served],
-      [7, panels.missing],
-      [7, panels.newest],
+      [8, panels.missing],
+      [6, panels.newest],
     ]),
     g.row.new('Keys', 9, [
       [24, panels.keyTable],
     ]),
     g.row.new('Limits of projects', 8, [
       [8, panels.limitUsed],
-      [9, panels.limitTable],
-      [7, panels.vectorStores],
+      [10, panels.limitTable],
+      [6, panels.vectorStores],
     ]),
   ])

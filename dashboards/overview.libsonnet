@@ -24,8 +24,8 @@ function(config, promql, variables)
       [6, panels.retirement],
     ]),
     g.row.new('The last hours', 8, [
-      [12, panels.probes],
-      [12, panels.firing],
+      [13, panels.probes],
+      [11, panels.firing],
       [8, panels.latencyByModel],
       [8, panels.tokens],
       [8, panels.spend],

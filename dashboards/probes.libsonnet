@@ -34,18 +34,18 @@ function(config, promql, variables)
       [12, panels.provider],
     ]),
     g.row.new('Failures', 8, [
-      [10, panels.errors],
-      [14, panels.states],
+      [8, panels.errors],
+      [16, panels.states],
     ]),
     g.row.new('The provider and ourselves', 8, [
       [12, panels.components],
       [12, panels.ownView],
     ]),
     g.row.new('Rate limits', 8, [
-      [12, panels.headroom],
-      [12, panels.limits],
+      [10, panels.headroom],
+      [14, panels.limits],
     ]),
-    g.row.new('Now', 8, [
+    g.row.new('Now', 9, [
       [24, panels.last],
     ]),
   ])

@@ -29,7 +29,7 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
   api:
     named('openai_api_', ['latency_seconds', 'time_to_first_token_seconds'], '_bucket')
     + named('openai_api_', ['requests', 'errors', 'tokens'], '_total')
-    + named('openai_probe_', ['cost_usd', 'unpriced', 'cached_answers'], '_total'),
+    + named('openai_probe_', ['cost_usd', 'unpriced', 'cached_answers', 'not_sent'], '_total'),
   limit: named('openai_api_rate_limit_', ['limit', 'remaining', 'reset_seconds']),
   model: named('openai_model_', ['info', 'created_timestamp_seconds', 'shutdown_timestamp_seconds']),
   status: named('openai_status_', ['up', 'component', 'incident', 'last_success_timestamp_seconds']),
@@ -76,8 +76,9 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
       'config_last_reload_successful',
       'config_last_reload_success_timestamp_seconds',
       'probes_in_flight',
+      'storage_last_write_successful',
     ])
-    + named('openai_exporter_', ['upstream_calls', 'upstream_failures', 'requests_refused', 'unknown_names'], '_total'),
+    + named('openai_exporter_', ['upstream_calls', 'upstream_failures', 'requests_refused', 'unknown_names', 'storage_failures'], '_total'),
   process: named('process_', ['cpu_seconds_total', 'resident_memory_bytes', 'start_time_seconds', 'open_fds']),
   // Prometheus' own, for each target and alert.
   scrape: { up: 'up', duration_seconds: 'scrape_duration_seconds', samples: 'scrape_samples_scraped', alerts: 'ALERTS' },

@@ -18,5 +18,6 @@
   lineWidth(width): { id: 'custom.lineWidth', value: width },
   fillOpacity(percent): { id: 'custom.fillOpacity', value: percent },
   fillBelowTo(name): { id: 'custom.fillBelowTo', value: name },
+  notInLegend: { id: 'custom.hideFrom', value: { viz: false, legend: true, tooltip: false } },
   dashed: { id: 'custom.lineStyle', value: { fill: 'dash', dash: [8, 6] } },
 }

@@ -66,6 +66,10 @@ function(config) {
     named('project_id', 'project', it.organization(metric.project.info), known, expr, absent),
   withKey(expr, known=requests):
     named('api_key_id', 'api_key', it.organization(metric.key.info), known, expr),
+  // Owners of keys are users, known by name, or service accounts, known by id.
+  local asOwner(expr) = 'label_replace(label_replace(' + expr + ', "owner_id", "$1", "user_id", "(.+)"), "owner", "$1", "user", "(.+)")',
+  withOwner(expr):
+    named('owner_id', 'owner', asOwner(it.organization(metric.user.info)), it.organization(metric.key.info), expr, 'nobody'),
   withUser(expr, known=requests):
     named('user_id', 'user', it.organization(metric.user.info), known, expr),
 

@@ -17,6 +17,8 @@ function(config, promql)
   local costs = metric.costs;
   local usage = metric.usage;
   local usd = 'currencyUSD';
+  // Dollars to the cent, where a bill is compared.
+  local exact = [override.unit('locale'), override.decimals(2)];
   local tile(title, description, expr, unit=usd, noValue=words.short.costs) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
   local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
@@ -32,24 +34,24 @@ function(config, promql)
     month: tile('Month', 'Billed since the first of the month (UTC); credits are deducted.', 'sum(%s)' % organization(series.costMonth)),
     forecast: tile('Forecast', 'What the month will cost: billed so far, and the mean of the last seven whole days for those to come.', 'sum(%s)' % organization(series.forecast)),
     previous: tile('Last month', 'Billed for the whole month before (UTC).', promql.sum(organization(costs.previous_month_usd))),
-    pace: tile('Change', 'The forecast against the month before.', 'sum(%s) / %s - 1' % [organization(series.forecast), promql.sum(organization(costs.previous_month_usd))], 'percentunit')
+    pace: tile('Vs. before', 'The forecast against the month before.', 'sum(%s) / %s - 1' % [organization(series.forecast), promql.sum(organization(costs.previous_month_usd))], 'percentunit')
           + panel.withDecimals(0),
 
     course:
       panel.timeSeries.new('Month to date and forecast', 'Billed so far, and what the whole month will cost. The band is two standard deviations of the days before; the dashed line is the hard spend limit, where one is set.', usd, [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
-        query.range('sum(%s)' % organization(series.forecastUpper), 'at most'),
+        query.range('sum(%s)' % organization(series.forecastUpper), 'likely range'),
         query.range('sum(%s)' % organization(series.forecastLower), 'at least'),
         query.range(promql.sum(organization(metric.spend.limit_usd, 'scope="organization"')), 'spend limit'),
       ])
       + panel.withOverrides([
         override.byName('month to date', [override.color('green'), override.fillOpacity(25)]),
         override.byName('forecast', [override.color('orange'), override.fillOpacity(0)]),
-        override.byName('at most', [override.color('super-light-orange'), override.lineWidth(0), override.fillBelowTo('at least'), override.fillOpacity(20)]),
-        override.byName('at least', [override.color('super-light-orange'), override.lineWidth(0), override.fillOpacity(0)]),
         override.byName('spend limit', [override.color('purple'), override.dashed, override.fillOpacity(0)]),
       ])
+      + panel.timeSeries.withBand('likely range', 'at least', 'super-light-orange')
+      + panel.withTimeFrom('30d')
       + panel.withNoValue(words.costs),
     budgets:
       panel.barGauge.new('Budgets', 'Share of each budget that is spent in its period; the ten fullest. Orange from 80 %, red when it is spent.', 'percentunit', '${__field.labels.budget}', [
@@ -72,6 +74,7 @@ function(config, promql)
           'billed'
         ),
       ], '1d')
+      + panel.withTimeFrom('30d')
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
       + panel.withNoValue(words.costs),
@@ -79,6 +82,7 @@ function(config, promql)
       panel.timeSeries.bars('Estimated cost per day, by project', 'List price of the tokens of each day (UTC); the eight projects that used most input tokens this month. Chosen keys apply.', usd, [
         query.range(promql.withProject(promql.top(8, 'project_id', project(usage.input_tokens), spent('project_id', '1d'))), '{{project}}'),
       ], '1d')
+      + panel.withTimeFrom('30d')
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.recorded),
 
@@ -100,7 +104,7 @@ function(config, promql)
       ])
       + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['Value', 'Cost']])
       + panel.table.withSort('Cost')
-      + panel.withOverrides([override.byName('API key', [override.width(170), override.links([
+      + panel.withOverrides([override.byName('Cost', [override.width(80), override.decimals(2)]), override.byName('API key', [override.width(165), override.links([
         g.link.data(config.dashboards.usage, 'Usage of this project', { project: '__data.fields.project' }),
       ])])])
       + panel.withNoValue(words.recorded),
@@ -108,9 +112,9 @@ function(config, promql)
       panel.table.new('The bill', 'Every project and line item since the first of the month. Inspect the panel to save it as CSV.', usd, [
         query.table(promql.withProject('sum by (project_id, line_item) (%s)' % billed(), project(costs.month_to_date_usd))),
       ])
-      + panel.table.withColumns([['project', 'Project'], ['line_item', 'Line item'], ['Value', 'Billed']])
-      + panel.table.withSort('Billed')
-      + panel.withOverrides([override.byName('Line item', [override.width(420)])])
+      + panel.table.withColumns([['project', 'Project'], ['line_item', 'Line item'], ['Value', 'Billed, USD']])
+      + panel.table.withSort('Billed, USD')
+      + panel.withOverrides([override.byName('Billed, USD', exact), override.byName('Line item', [override.width(420)])])
       + panel.withNoValue(words.costs),
 
     // --- Budgets and limits
@@ -127,15 +131,16 @@ function(config, promql)
         ['budget', 'Budget'],
         ['scope', 'Of'],
         ['period', 'Period'],
-        ['Value #A', 'Limit'],
-        ['Value #B', 'Billed'],
-        ['Value #C', 'Estimated'],
+        ['Value #A', 'Limit, USD'],
+        ['Value #B', 'Billed, USD'],
+        ['Value #C', 'Estimated, USD'],
         ['Value #D', 'Spent'],
         ['Value #E', 'At the end'],
         ['Value #F', 'Warns at'],
       ])
       + panel.table.withSort('Spent')
       + panel.withOverrides([
+        override.byRegexp('.*USD', exact),
         override.byRegexp('Spent|At the end|Warns at', [override.unit('percentunit'), override.decimals(0)]),
         override.byRegexp('Spent|At the end', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
       ])
@@ -155,7 +160,8 @@ function(config, promql)
         ['Value #B', 'Blocks'],
         ['Value #C', 'Mails at'],
       ])
-      + panel.withOverrides([override.byName('Blocks', [
+      + panel.withOverrides([override.byRegexp('Limit|Mails at', [override.width(80)]), override.byName('Blocks', [
+        override.width(80),
         override.cell('color-text'),
         override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),
       ])])
@@ -172,16 +178,13 @@ function(config, promql)
       + panel.withNoValue(words.costs),
     anomaly:
       panel.timeSeries.new('Spend against its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
-        query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'band, top'),
+        query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'usual band'),
         query.range('sum(%s)' % organization(series.anomalyLower, 'anomaly="cost"'), 'band, bottom'),
         query.range('sum(%s)' % organization(series.anomalyLevel, 'anomaly="cost"'), 'cost per hour'),
       ])
       + panel.timeSeries.withFill(0)
-      + panel.withOverrides([
-        override.byName('band, top', [override.color('super-light-green'), override.lineWidth(0), override.fillBelowTo('band, bottom'), override.fillOpacity(20)]),
-        override.byName('band, bottom', [override.color('super-light-green'), override.lineWidth(0)]),
-        override.byName('cost per hour', [override.color('green')]),
-      ])
+      + panel.timeSeries.withBand('usual band', 'band, bottom', 'super-light-green')
+      + panel.withOverrides([override.byName('cost per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
     savedByCache:
       tile('Saved by cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
@@ -214,6 +217,6 @@ function(config, promql)
     unpriced:
       tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', promql.sum(project(usage.unpriced_tokens)), 'short', words.short.none),
     skipped:
-      tile('Skipped', 'Rows of the bill in a currency other than US dollars; they are in no sum.', promql.sum(organization(costs.skipped_rows)), 'short', words.short.none)
+      tile('Skipped', 'Rows of the bill in a currency other than US dollars; they are in no sum.', '%s or 0 * sum(%s)' % [promql.sum(organization(costs.skipped_rows)), organization(series.costMonth)], 'short', words.short.costs)
       + panel.withThresholds(threshold.notice(1)),
   }

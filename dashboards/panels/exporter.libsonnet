@@ -44,9 +44,9 @@ function(config, promql)
 
     // --- Freshness
     age:
-      lines('Age of the figures', 'Time since each dataset was last read successfully; the oldest of the chosen organizations.', 's', 'max by (dataset) (%s)' % organization(series.dataAge), '{{dataset}}', words.usage),
+      lines('Age of the figures', 'Time since each dataset was last read successfully; the oldest of the chosen organizations.', 'm', 'max by (dataset) (%s) / 60' % organization(series.dataAge), '{{dataset}}', words.usage),
     buckets:
-      lines('Age of the newest usage', 'Time since the start of the newest usage bucket with data, by usage endpoint. The API itself lags by minutes to an hour.', 's', 'time() - max by (operation) (%s)' % organization(refresh.newest_bucket_timestamp_seconds), '{{operation}}', words.usage),
+      lines('Age of the newest usage', 'Time since the start of the newest usage bucket with data, by usage endpoint. The API itself lags by minutes to an hour.', 'm', '(time() - max by (operation) (%s)) / 60' % organization(refresh.newest_bucket_timestamp_seconds), '{{operation}}', words.usage),
     up:
       panel.stateTimeline.new('Reads that succeed', 'Whether the last read of each dataset succeeded; a failed one leaves the figures of the one before.', 'none', [
         query.range(promql.orWhyAllTheTime('min by (organization, dataset) (%s)' % organization(refresh.up), organization(refresh.up), 'organization', words.short.usage), '{{organization}} {{dataset}}'),
@@ -70,8 +70,9 @@ function(config, promql)
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage),
     failures:
-      panel.timeSeries.bars('Failed calls', 'Failed calls to organization and status APIs in each step, by API and reason.', 'short', [
+      panel.timeSeries.bars('Failed calls', 'Failed calls to organization and status APIs in each step, by API and reason; and refreshes whose counters could not be kept in the storage folder.', 'short', [
         query.range('sum by (api, reason) (increase(%s[$__interval])) > 0' % own(exporter.upstream_failures), '{{api}} {{reason}}'),
+        query.range('sum by (reason) (increase(%s[$__interval])) > 0' % organization(exporter.storage_failures), 'storage {{reason}}'),
       ], '5m')
       + panel.timeSeries.withStacking
       + panel.withNoValue('No call failed in this time'),
@@ -106,15 +107,25 @@ function(config, promql)
     scrapeDuration:
       local seconds(more) = own(metric.scrape.duration_seconds, more);
       panel.timeSeries.new('Slowest scrapes', "Duration of the exporter's slowest scrape targets. A probe's scrape lasts as long as its answer.", 's', [
-        query.range('max by (%(by)s) (%(it)s)\nand on (%(by)s) topk(8, max by (%(by)s) (max_over_time(%(it)s[$__range] @ end())))' % {
+        query.range('max by (%(by)s) (max_over_time(%(it)s[$__interval]))\nand on (%(by)s) topk(8, max by (%(by)s) (max_over_time(%(it)s[$__range] @ end())))' % {
           by: 'target, module, model',
           it: seconds('module!=""'),
-        }, '{{target}} {{module}} {{model}}'),
-        query.range('max(%s)' % seconds('module=""'), 'usage, status and own pages'),
+        }, '{{target}} {{module}} {{model}}') + query.withMinStep('5m'),
+        query.range('max(max_over_time(%s[$__interval]))' % seconds('module=""'), 'usage, status and own pages') + query.withMinStep('5m'),
       ])
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.probes),
-    scrapeSamples: lines('Samples by page', 'Samples of each scrape; usage grows with projects, keys and models.', 'short', 'sum by (organization, status_page) (%s)' % own(metric.scrape.samples), 'samples {{organization}}{{status_page}}', words.probes),
+    scrapeSamples: lines('Samples by page', 'Samples of each scrape; usage grows with projects, keys and models.', 'short', |||
+      sum by (page) (
+        label_replace(
+          label_replace(
+            label_replace(%s, "page", "probes and metrics", "", ""),
+            "page", "usage of $1", "organization", "(.+)"
+          ),
+          "page", "status page $1", "status_page", "(.+)"
+        )
+      )
+    ||| % own(metric.scrape.samples), '{{page}}', words.probes),
     seriesCount:
       panel.table.new('Usage series', 'Series of each usage endpoint, those folded into `other` by series_limit, and what the API took back of figures that it had reported.', 'short', [
         query.table(promql.orWhy('max by (operation) (%s)' % organization(refresh.series), 'operation', words.short.usage)),
@@ -132,7 +143,20 @@ function(config, promql)
       ], '5m')
       + panel.timeSeries.withStacking
       + panel.withNoValue('None was refused in this time'),
-    clock: lines('Clock against the API', "The API's clock less ours; days and months follow the API's clock.", 's', 'max by (organization) (%s)' % organization(refresh.clock_offset_seconds), '{{organization}}', words.usage)
+    notSent:
+      panel.timeSeries.bars('Probes not sent', 'Probes in each step that failed before the API was called, by outcome: a missing key, or too many probes at once.', 'short', [
+        query.range('sum by (error_type) (increase(%s[$__interval])) > 0' % promql.probe(metric.api.not_sent), '{{error_type}}'),
+      ], '5m')
+      + panel.timeSeries.withStacking
+      + panel.withNoValue('Every probe was sent'),
+    storage:
+      local written = organization(exporter.storage_last_write_successful);
+      panel.stateTimeline.new('Counters kept', 'Whether the usage counters could be written to the storage folder after each refresh, so that a restart loses nothing.', 'none', [
+        query.range(promql.orWhyAllTheTime('min by (organization) (%s)' % written, written, 'organization', 'No --storage.path'), '{{organization}}'),
+      ])
+      + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Kept', 'green'] })])
+      + panel.withNoValue('No --storage.path is set'),
+    clock: lines('Clock offset', "The API's clock less ours; days and months follow the API's clock.", 's', 'max by (organization) (%s)' % organization(refresh.clock_offset_seconds), '{{organization}}', words.usage)
            + panel.timeSeries.withFreeMin,
     cpu: lines('CPU', 'Processor time of the exporter, 100 % is one core.', 'percentunit', 'sum by (instance) (rate(%s[$__rate_interval]))' % own(metric.process.cpu_seconds_total), '{{instance}}', words.probes),
     memory: lines('Memory', 'Resident memory of the exporter.', 'bytes', 'sum by (instance) (%s)' % own(metric.process.resident_memory_bytes), '{{instance}}', words.probes),

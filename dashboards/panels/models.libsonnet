@@ -77,7 +77,7 @@ function(config, promql)
         query.table('max by (target, requested_model, served_model, service_tier) (%s)' % promql.probe(metric.probe.model_info)),
       ])
       + panel.table.withColumns([['target', 'Target'], ['requested_model', 'Requested'], ['served_model', 'Served by'], ['service_tier', 'Tier']])
-      + panel.withOverrides([override.byName('Served by', [override.width(180)]), override.byName('Tier', [override.width(75)])])
+      + panel.withOverrides([override.byName('Target', [override.width(80)]), override.byName('Requested', [override.width(115)]), override.byName('Tier', [override.width(75)])])
       + panel.withNoValue(words.probes),
     missing:
       local listed = promql.select(metric.probe.model_listed, ['target=~"$target"', 'listed_model=~"$model"']);
@@ -98,7 +98,7 @@ function(config, promql)
     // --- Keys
     keyTable:
       panel.table.new('Keys', 'Every key with its project and owner. Unused keys and keys without an end are worth a question.', 'none', [
-        query.table(promql.orWhy(promql.withProject('max by (api_key_id, api_key, project_id, owner_type) (%s)' % organization(key.info)), 'api_key', 'No keys are read')),
+        query.table(promql.orWhy(promql.withOwner(promql.withProject('max by (api_key_id, api_key, project_id, owner_id, owner_type) (%s)' % organization(key.info))), 'api_key', 'No keys are read')),
         query.table('time() - max by (api_key_id) (%s)' % organization(key.last_used_timestamp_seconds)),
         query.table('min by (api_key_id) (%s) - time()' % organization(key.expires_timestamp_seconds)),
         query.table('time() - max by (api_key_id) (%s)' % organization(key.created_timestamp_seconds)),
@@ -107,14 +107,16 @@ function(config, promql)
         ['api_key', 'API key'],
         ['api_key_id', 'Id'],
         ['project', 'Project'],
-        ['owner_type', 'Owner'],
+        ['owner', 'Owner'],
+        ['owner_type', 'Owned by a'],
         ['Value #B', 'Last used'],
         ['Value #C', 'Expires in'],
         ['Value #D', 'Age'],
       ])
       + panel.table.withSort('Last used')
       + panel.withOverrides([
-        override.byRegexp('Last used|Expires in|Age', [override.unit('s'), override.decimals(0)]),
+        override.byRegexp('Last used|Expires in', [override.unit('s'), override.decimals(0)]),
+        override.byName('Age', [override.unit('s'), override.decimals(1)]),
         override.byName('Last used', [override.cell('color-text'), override.thresholds(threshold.notice(unused * day)), override.mappings([g.mapping.none('never')])]),
         override.byName('Expires in', [override.cell('color-text'), override.thresholds(threshold.falling(2 * day, expiring * day)), override.mappings([g.mapping.none('no end')])]),
       ])
@@ -136,7 +138,7 @@ function(config, promql)
         query.table(ofProjects(metric.project.rate_limit_tokens_per_minute)),
       ])
       + panel.table.withColumns([['project', 'Project'], ['model', 'Model'], ['Value #A', 'Req./min'], ['Value #B', 'Tokens/min']])
-      + panel.withOverrides([override.byName('Model', [override.width(115)])])
+      + panel.withOverrides([override.byName('Model', [override.width(120)]), override.byRegexp('Req./min|Tokens/min', [override.width(100)])])
       + panel.withNoValue(words.projectLimits),
     vectorStores:
       panel.timeSeries.new('Vector stores', 'Bytes in vector stores, by project.', 'bytes', [

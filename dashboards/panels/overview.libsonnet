@@ -106,6 +106,7 @@ function(config, promql)
         query.range(promql.models(promql.quantile(0.95, metric.api.latency_seconds, by='model', more='model!=""')), '{{model}}') + query.withMinStep('5m'),
       ])
       + panel.withNoValue(words.probes)
+      + panel.timeSeries.withFill(0)
       + panel.withDataLinks([g.link.data(page.probes, 'Probes of this model', { model: '__field.labels.model' })])
       + to('probes'),
     tokens:
@@ -127,6 +128,7 @@ function(config, promql)
         override.byName('month to date', [override.color('green'), override.fillOpacity(25)]),
         override.byName('forecast', [override.color('orange'), override.dashed, override.fillOpacity(0)]),
       ])
+      + panel.withTimeFrom('30d')
       + to('costs'),
     budgets:
       panel.barGauge.new('Budgets', 'Share of each budget that is spent in its period; the ten fullest.', 'percentunit', '${__field.labels.budget}', [
@@ -166,20 +168,19 @@ function(config, promql)
       + to('models'),
     firing:
       panel.table.new('What fires', 'Alerts that fire now, with what they are about. The name leads to the runbook: cause, check, action.', 'none', [
-        query.table('max by (alertname, severity, category, target, model, organization) (%s{alertname=~"OpenAI.*",alertstate="firing"})' % metric.scrape.alerts),
+        query.table(
+          'label_join(\nmax by (alertname, severity, target, module, model, organization, budget, status_page) (%s{alertname=~"OpenAI.*",alertstate="firing"}),\n"what", " ", "organization", "status_page", "budget", "target", "module", "model"\n)' % metric.scrape.alerts
+        ),
       ])
       + panel.table.withColumns([
         ['severity', 'Severity'],
         ['alertname', 'Alert'],
-        ['category', 'About'],
-        ['target', 'Target'],
-        ['model', 'Model'],
-        ['organization', 'Org.'],
+        ['what', 'What'],
       ])
       + panel.table.withSort('Severity', descending=false)
       + panel.withNoValue(words.alerts)
       + panel.withOverrides([
-        override.byName('Alert', [override.width(200), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Alert', [override.width(230), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
         override.byName('Severity', [
           override.width(85),
           override.cell('color-text'),

@@ -86,16 +86,13 @@ function(config, promql)
       + panel.withNoValue(words.probes),
     anomaly:
       panel.timeSeries.new('Latency against its usual band', 'Mean duration of good probes over an hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', 's', [
-        query.range('max(%s)' % probe(series.anomalyUpper, 'anomaly="latency"'), 'band, top'),
+        query.range('max(%s)' % probe(series.anomalyUpper, 'anomaly="latency"'), 'usual band'),
         query.range('max(%s)' % probe(series.anomalyLower, 'anomaly="latency"'), 'band, bottom'),
         query.range('max(%s)' % probe(series.anomalyLevel, 'anomaly="latency"'), 'slowest probe'),
       ])
       + panel.timeSeries.withFill(0)
-      + panel.withOverrides([
-        override.byName('band, top', [override.color('super-light-blue'), override.lineWidth(0), override.fillBelowTo('band, bottom'), override.fillOpacity(20)]),
-        override.byName('band, bottom', [override.color('super-light-blue'), override.lineWidth(0)]),
-        override.byName('slowest probe', [override.color('blue')]),
-      ])
+      + panel.timeSeries.withBand('usual band', 'band, bottom', 'super-light-blue')
+      + panel.withOverrides([override.byName('slowest probe', [override.color('blue')])])
       + panel.withNoValue(words.learning),
 
     // --- Streams
@@ -212,6 +209,7 @@ function(config, promql)
         ], '{{target}}') + query.withMinStep('5m'),
       ])
       + panel.withMax(1)
+      + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.probes),
 
     // --- The last probe of each
@@ -238,11 +236,14 @@ function(config, promql)
         ['Value #G', 'Certificate'],
       ])
       + panel.withOverrides([
-        override.byName('Model', [override.width(180)]),
-        override.byName('Outcome', [override.width(150), override.cell('color-text'), override.mappings([g.mapping.values({ success: ['success', 'green'] })]), override.thresholds(threshold.plain('orange'))]),
+        override.byName('Module', [override.width(115)]),
+        override.byName('Model', [override.width(185)]),
+        override.byName('Outcome', [override.width(145), override.cell('color-text'), override.mappings([g.mapping.values({ success: ['success', 'green'] })]), override.thresholds(threshold.plain('orange'))]),
         override.byRegexp('Duration|Age|Waits for', [override.unit('s')]),
-        override.byName('Certificate', [override.unit('s'), override.decimals(0)]),
+        override.byName('HTTP', [override.width(60)]),
+        override.byName('Certificate', [override.width(95), override.unit('s'), override.decimals(0)]),
         override.byName('Deadline', [
+          override.width(120),
           override.unit('percentunit'),
           override.max(1),
           override.cell('gradient-gauge'),

@@ -95,7 +95,6 @@ function(config, promql)
           series.events('probe', period),
           series.badEvents('probe', period),
           series.budgetRemaining('probe'),
-          series.budgetRemainingEvents('probe'),
           series.currentBurnRate('probe'),
         ]
       ] + [query.table(promql.date('max by (%s) (%s)' % [byProbe, slo(series.budgetExhaustion('probe'))]))])
@@ -108,18 +107,19 @@ function(config, promql)
         ['Value #C', 'Events'],
         ['Value #D', 'Bad'],
         ['Value #E', 'Budget left'],
-        ['Value #F', 'May still fail'],
-        ['Value #G', 'Burn rate'],
-        ['Value #H', 'Gone on'],
+        ['Value #F', 'Burn rate'],
+        ['Value #G', 'Gone on'],
       ])
       + panel.table.withSort('Budget left', descending=false)
       + panel.withOverrides([
         override.byRegexp('Objective|Level', [override.unit('percentunit'), override.decimals(2)]),
         override.byName('Budget left', [override.unit('percentunit'), override.decimals(0), override.cell('color-text'), override.thresholds(threshold.falling(0, 0.25))]),
-        override.byRegexp('Bad|Events|May still fail', [override.decimals(0)]),
+        override.byRegexp('Bad|Events', [override.width(70), override.decimals(0)]),
         override.byName('Burn rate', [override.decimals(1)]),
         override.byName('Gone on', [override.width(140), override.unit('time:YYYY-MM-DD HH:mm')]),
-        override.byName('Model', [override.width(190), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),
+        override.byName('Module', [override.width(115)]),
+        override.byRegexp('Objective|Burn rate', [override.width(90)]),
+        override.byName('Model', [override.width(235), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),
       ])
       + panel.withNoValue(words.slo),
 
@@ -129,6 +129,8 @@ function(config, promql)
         query.range('1 - max by (dataset) (%s)' % promql.organization(series.errorRatio('dataset', '1d'), 'slo="freshness"'), '{{dataset}}'),
       ])
       + panel.withMax(1)
+      + panel.timeSeries.withColorOfValue
+      + panel.withThresholds(threshold.falling(0.9, 0.99))
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.usage),
     policy:

@@ -95,7 +95,7 @@ function(config, promql)
         ['model', 'Model'],
         ['Value #A', 'Requests'],
         ['Value #B', 'Input tokens'],
-        ['Value #C', 'Cached input'],
+        ['Value #C', 'Cached tokens'],
         ['Value #D', 'Output tokens'],
         ['Input/req.', 'Input/req.'],
         ['Output/req.', 'Output/req.'],
@@ -108,9 +108,10 @@ function(config, promql)
       ])
       + panel.table.withSort('Input tokens')
       + panel.withOverrides([
-        override.byRegexp('Cost.*', [override.unit('currencyUSD')]),
+        override.byRegexp('Requests|Input/req.|Output/req.|Cost.*', [override.width(90)]),
+        override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
         override.byName('Cost/req.', [override.decimals(5)]),
-        override.byName('Model', [override.width(180), override.links([g.link.data(config.dashboards.usage, 'Only this model', { model: '__value.raw' })])]),
+        override.byName('Model', [override.width(245), override.links([g.link.data(config.dashboards.usage, 'Only this model', { model: '__value.raw' })])]),
       ])
       + panel.withNoValue(words.usage),
     keys:
@@ -130,7 +131,7 @@ function(config, promql)
         ['Value #D', 'Cost'],
       ])
       + panel.table.withSort('Input tokens')
-      + panel.withOverrides([override.byRegexp('Cost.*', [override.unit('currencyUSD')]), override.byName('API key', [override.width(155)])])
+      + panel.withOverrides([override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]), override.byRegexp('Requests|Cost', [override.width(90)]), override.byName('API key', [override.width(155)])])
       + panel.withNoValue(words.keys),
     users:
       panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most input tokens this month.', 'short', '${__field.labels.user}', [
@@ -160,16 +161,13 @@ function(config, promql)
       + panel.withNoValue(words.usage),
     anomaly:
       panel.timeSeries.new('Tokens against their usual band', 'Tokens of the last hour, and the range that the same hour of the days before would lead to expect. Outside the band for long, an alert fires. Whole organizations: the filters by project, key, user and model do not apply.', 'short', [
-        query.range('sum(%s)' % promql.organization(series.anomalyUpper, 'anomaly="tokens"'), 'band, top'),
+        query.range('sum(%s)' % promql.organization(series.anomalyUpper, 'anomaly="tokens"'), 'usual band'),
         query.range('sum(%s)' % promql.organization(series.anomalyLower, 'anomaly="tokens"'), 'band, bottom'),
         query.range('sum(%s)' % promql.organization(series.anomalyLevel, 'anomaly="tokens"'), 'tokens per hour'),
       ])
       + panel.timeSeries.withFill(0)
-      + panel.withOverrides([
-        override.byName('band, top', [override.color('super-light-green'), override.lineWidth(0), override.fillBelowTo('band, bottom'), override.fillOpacity(20)]),
-        override.byName('band, bottom', [override.color('super-light-green'), override.lineWidth(0)]),
-        override.byName('tokens per hour', [override.color('green')]),
-      ])
+      + panel.timeSeries.withBand('usual band', 'band, bottom', 'super-light-green')
+      + panel.withOverrides([override.byName('tokens per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
 
     // --- More than text

@@ -81,7 +81,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ca
     keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
     with running_simulator() as simulator:
         document = exporter_document(simulator.api_url.removesuffix("/v1"))
-        with running_exporter(folder, keys, document) as exporter:
+        with running_exporter(folder, keys, document, "--storage.path", str(folder / "kept")) as exporter:
             config = _scraping(f"{exporter.url}/sd?scrape_interval=2s", str(rules))
             with serving(folder / "data", config) as server:
                 started = time.time()

@@ -22,9 +22,10 @@ QUIET = {
         "Failures by type",
         "Failed calls",
         "Requests refused",
+        "Probes not sent",
         "Bad events",
         "Gone on",
-        "slo / Each probe H",
+        "slo / Each probe G",
     ),
     "is compared with days that are not there": ("band", "Cost per day", "by hour of day"),
     "needs usage that grows, which takes minutes": (
@@ -45,9 +46,9 @@ QUIET = {
         "To text",
         "Tool calls",
         "Vector stores",
-        "Skipped",
     ),
     "an answer of one token has no pace": ("Tokens/s", "Output tokens per second", "Gaps between tokens"),
+    "the storage folder is in order": ("exporter / Failed calls B",),
     "plain HTTP has no certificate": ("probes / The last probe of each G",),
 }
 """Why a panel may be empty on data that is seconds old, and parts of such panels' titles."""

@@ -21,13 +21,18 @@ QUIET_WHEN_WELL = {
     "probes / Failures by type": "no probe fails",
     "exporter / Failed calls": "no call fails",
     "exporter / Requests refused": "none is refused",
+    "exporter / Probes not sent": "every probe has its key",
     "slo / Bad events": "no event is bad",
     "slo / Gone on": "nothing burns, so no end is in sight",
 }
 """Panels that are rightly empty while all is well, and why."""
-QUIET_IN_AN_OUTAGE = {"exporter / Requests refused": "an outage of the API refuses nothing at the exporter"}
+QUIET_IN_AN_OUTAGE = {
+    "exporter / Requests refused": "an outage of the API refuses nothing at the exporter",
+    "exporter / Probes not sent": "in an outage of the API, probes are sent and fail",
+    "exporter / Failed calls B": "the folder of the counters is in order",
+}
 RARELY = {
-    "slo / Each probe H": "nothing burns, so no end is in sight",
+    "slo / Each probe G": "nothing burns, so no end is in sight",
 }
 """Single queries that may be empty while their panel is not, and why."""
 NO_DATA = Range(0, 6 * 3600)

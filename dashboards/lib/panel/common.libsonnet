@@ -31,5 +31,7 @@ local mapping = import '../mapping.libsonnet';
   withOverrides(overrides): { fieldConfig+: { overrides+: overrides } },
   withTransformations(transformations): { transformations: transformations },
   withLinks(links): { links: links },
+  // Looks back that far whatever the page's range (unless that is absolute), and says so in its head.
+  withTimeFrom(duration): { timeFrom: duration },
   withMaxDataPoints(points): { maxDataPoints: points },
 }

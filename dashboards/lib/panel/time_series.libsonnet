@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lines, areas and bars over time.
+local override = import '../override.libsonnet';
 local threshold = import '../threshold.libsonnet';
 local common = import 'common.libsonnet';
 
@@ -47,5 +48,14 @@ local common = import 'common.libsonnet';
   withThresholdLine: self.withCustom({ thresholdsStyle: { mode: 'dashed' } }),
   // The scale starts where the values do.
   withFreeMin: { fieldConfig+: { defaults+: { min:: null } } },
+  // Two of the lines are the edges of a band; the legend names it once.
+  withBand(top, bottom, color): {
+    fieldConfig+: { overrides+: [
+      override.byName(top, [override.color(color), override.lineWidth(0), override.fillBelowTo(bottom), override.fillOpacity(20)]),
+      override.byName(bottom, [override.color(color), override.lineWidth(0), override.fillOpacity(0), override.notInLegend]),
+    ] },
+  },
+  // The colour of each value is that of its threshold.
+  withColorOfValue: common.withColorScheme('thresholds') + self.withCustom({ gradientMode: 'scheme' }),
   withoutLegend: { options+: { legend+: { showLegend: false } } },
 }

@@ -75,6 +75,11 @@ def _exporter(timeline: Timeline, outage: float) -> Iterator[Series]:
             failing = float(api == "costs" and reason == "server_error")
             failures = timeline.count([failing if t >= outage else 0.0 for t in timeline.times])
             yield series(own.UPSTREAM_FAILURES.name, failures, OWN, **names, reason=reason)
+    for organization in ("acme",):
+        names = {"organization": organization}
+        yield series(own.STORAGE_SUCCESSFUL.name, timeline.constant(1.0), OWN, **names)
+        for reason in ("locked", "write"):
+            yield series(own.STORAGE_FAILURES.name, timeline.constant(0.0), OWN, **names, reason=reason)
     for reason in ("concurrency", "unauthorized"):
         yield series(own.REQUESTS_REFUSED.name, timeline.constant(0.0), OWN, reason=reason)
     for kind in ("target", "module", "model", "organization"):
