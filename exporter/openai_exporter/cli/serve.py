@@ -94,7 +94,7 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 @click.option(
     "--storage.path", "storage", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     envvar="OPENAI_EXPORTER_STORAGE_PATH", show_envvar=True,
-    help="Keeps the high-water marks of usage counters over a restart.",
+    help="Keeps usage counters, spend of probes and waits over a restart.",
 )  # fmt: skip
 @click.option(
     "--log.level", "log_level", type=click.Choice(list(structured.LEVELS)), default="info", show_default=True,

@@ -10,7 +10,8 @@ def _gauge(name: str, text: str, *labels: str) -> Metric:
 
 # blackbox_exporter's names, so that its dashboards and rules work unchanged.
 SUCCESS = _gauge(
-    "probe_success", "Whether the probe reached the API and got the expected answer (1) or not (0)."
+    "probe_success",
+    "Whether the API gave the expected answer (1) or not (0); openai_probe_cached_age_seconds says how long ago.",
 )
 DURATION = _gauge(
     "probe_duration_seconds",
@@ -124,7 +125,7 @@ COST = _gauge(
 )
 CACHED_AGE = _gauge(
     "openai_probe_cached_age_seconds",
-    "Age of the result when it is answered from the cache, 0 for a fresh one.",
+    "Time since the API answered, or was last called, when the answer is from the cache; 0 for a fresh result.",
 )
 BACKOFF = _gauge(
     "openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0."

@@ -43,7 +43,8 @@ def is_limited(result: ProbeResult) -> bool:
 
 
 def _until_relief(limit: RateLimit) -> float:
-    """A limit that says 0 without saying how much is allowed is not believed; Azure sends such ones."""
-    if not limit.limit or limit.remaining is None or limit.remaining >= NEAR_ZERO * limit.limit:
+    """Without a limit to compare with, as Azure often answers, only 0 is near zero; without a reset, a short wait."""
+    if limit.remaining is None or (limit.remaining > 0 and limit.remaining >= NEAR_ZERO * (limit.limit or 0)):
         return 0.0
-    return min(limit.reset_seconds or 0.0, NEAR_ZERO_CAP)
+    unknown = 0.0 if limit.remaining else LIMIT_BASE
+    return min(unknown if limit.reset_seconds is None else limit.reset_seconds, NEAR_ZERO_CAP)

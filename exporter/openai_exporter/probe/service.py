@@ -5,17 +5,20 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
-from openai_exporter.probe.backoff import Draw
+from openai_exporter.probe.backoff import RETRY_AFTER_CAP, Draw, is_limited
 from openai_exporter.probe.clients import Clients
 from openai_exporter.probe.directory import Directory
 from openai_exporter.probe.fresh import Measurer
 from openai_exporter.probe.history import History
 from openai_exporter.probe.logline import located, record
+from openai_exporter.probe.memory import Wait
 from openai_exporter.probe.shared import Clocks, Shared
 from openai_exporter.probe.state import ProbeState, Running
 
@@ -32,6 +35,7 @@ class Prober:
         draw: random number between two bounds, for jitter.
         proxies: as `urllib.request.getproxies()` returns them; none by default.
         max_in_flight: bound on probes that wait for their answer.
+        storage: folder that keeps spend and waits over a restart, None to keep nothing.
     """
 
     def __init__(
@@ -45,10 +49,14 @@ class Prober:
         draw: Draw = random.uniform,
         proxies: Mapping[str, str] = MappingProxyType({}),
         max_in_flight: int = MAX_IN_FLIGHT,
+        storage: Path | None = None,
     ) -> None:
         clocks = Clocks(now, monotonic, draw)
-        shared = Shared(config, instruments, history, clocks, proxies, max_in_flight)
+        shared = Shared(config, instruments, history, clocks, proxies, max_in_flight, storage)
         self._begin(config, shared, Clients(shared.library, proxies))
+        for wait in shared.waits.values():
+            if self.knows(wait.key) is None:
+                self._resume(wait)
 
     def _begin(self, config: Config, shared: Shared, clients: Clients) -> None:
         self._config = config
@@ -60,6 +68,17 @@ class Prober:
         self._tasks: set[asyncio.Task[ProbeResult]] = set()
         self._replaced = False
         shared.totals.prepare(self._directory)
+
+    def _resume(self, wait: Wait) -> None:
+        """Wait on as before a restart; no longer than any wait may be, should the clock have been moved."""
+        clocks = self._shared.clocks
+        left = min(wait.until - clocks.now(), RETRY_AFTER_CAP)
+        if left > 0:
+            result = self._measurer.unprobed(wait.key, wait.outcome, wait.message)
+            result = replace(result, started_at=wait.at, status_code=wait.status_code, message=wait.message)
+            age = max(clocks.now() - wait.at, 0.0)
+            state = self._states.setdefault(wait.key, ProbeState())
+            state.resume(result, age, left, wait.strikes, clocks.monotonic())
 
     @property
     def keys(self) -> tuple[ProbeKey, ...]:
@@ -122,6 +141,7 @@ class Prober:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._clients.aclose()
+        await self._shared.memory.close()
 
     def _kept(self, key: ProbeKey, state: ProbeState, now: float) -> ProbeAnswer | None:
         """The answer when the API is not to be called: by the cost limit, a wait, or a scrape just before."""
@@ -129,14 +149,28 @@ class Prober:
         if not self._shared.spend.reached(key.module, module.daily_cost_limit_usd):
             return state.from_cache(module, now)
         answer = state.cached("cost_limit", now, cost_limited=True)
-        if answer is None:
-            message = f"the daily cost limit of module {key.module} is reached"
-            result = self._measurer.unprobed(key, "cost_limited", message)
-            answer = ProbeAnswer(result, cached=True, cost_limited=True, reason="cost_limit")
-        return answer
+        if answer is not None and not state.outdated(module, now):
+            return answer
+        message = f"the daily cost limit of module {key.module} is reached"
+        result = self._measurer.unprobed(key, "cost_limited", message)
+        return ProbeAnswer(
+            result, answer.age if answer else 0.0, True, cost_limited=True, reason="cost_limit"
+        )
 
     def _backoff(self, state: ProbeState) -> float:
         return state.backoff(self._shared.clocks.monotonic())
+
+    def _remember(self, key: ProbeKey, state: ProbeState, result: ProbeResult) -> None:
+        """Let a restart know what was spent, and which probes the API told to wait."""
+        shared, now = self._shared, self._shared.clocks.now()
+        known = shared.waits.pop(key, None)
+        if is_limited(result):
+            shared.waits[key] = Wait(
+                key, now + self._backoff(state), now, state.strikes,
+                result.outcome, result.status_code, result.message,
+            )  # fmt: skip
+        if result.cost_usd or known is not None or key in shared.waits:
+            shared.memory.changed()
 
     def _start(self, key: ProbeKey, state: ProbeState, deadline: float) -> asyncio.Task[ProbeResult]:
         state.started = self._shared.clocks.monotonic()
@@ -155,6 +189,7 @@ class Prober:
         state.settle(result, shared.clocks.monotonic(), shared.clocks.draw)
         if result.cost_usd is not None:
             shared.spend.add(key.module, result.cost_usd)
+        self._remember(key, state, result)
         shared.totals.count(result)
         shared.history.add(ProbeAnswer(result, backoff=self._backoff(state)))
         record(result)

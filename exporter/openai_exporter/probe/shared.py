@@ -5,12 +5,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
+from openai_exporter.metrics import own
+from openai_exporter.model import ProbeKey
 from openai_exporter.probe.backoff import Draw
 from openai_exporter.probe.clients import Keyring, Library
 from openai_exporter.probe.history import History
+from openai_exporter.probe.memory import Memory, Remembered, Wait
 from openai_exporter.probe.spend import Spend
 from openai_exporter.probe.totals import Totals
 from openai_exporter.probe.turns import Turns
@@ -42,6 +46,7 @@ class Shared:
         clocks: Clocks,
         proxies: Mapping[str, str],
         max_in_flight: int,
+        storage: Path | None,
     ) -> None:
         self.totals = Totals(instruments)
         self.history = history
@@ -50,7 +55,23 @@ class Shared:
         self.library = Library()
         self.turns = Turns()
         self.spend = Spend(clocks.now)
+        self.waits: dict[ProbeKey, Wait] = {}
+        self.memory = Memory(
+            storage, self._kept, lambda reason: instruments.count(own.STORAGE_FAILURES, ("", reason))
+        )
+        self._recall()
         self._slots = asyncio.Semaphore(max_in_flight)
+
+    def _kept(self) -> Remembered:
+        day, spent = self.spend.so_far()
+        now = self.clocks.now()
+        return Remembered(day, spent, tuple(each for each in self.waits.values() if each.until > now))
+
+    def _recall(self) -> None:
+        found = self.memory.load()
+        if found is not None:
+            self.spend.restore(found.day, found.spend)
+            self.waits = {each.key: each for each in found.waits}
 
     @asynccontextmanager
     async def slot(self, deadline: float) -> AsyncIterator[bool]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the probes of each module have cost today (UTC), at list prices; in memory only."""
+"""What the probes of each module have cost today (UTC), at list prices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 DAY = 86_400
@@ -19,6 +19,18 @@ class Spend:
         """Count a probe."""
         self._turn_day()
         self._sums[module] = self._sums.get(module, Decimal()) + cost
+
+    def restore(self, day: int, sums: Mapping[str, Decimal]) -> None:
+        """Go on from what had been spent before a restart; of another day it means nothing."""
+        self._turn_day()
+        if day == self._day:
+            for module, usd in sums.items():
+                self._sums[module] = self._sums.get(module, Decimal()) + usd
+
+    def so_far(self) -> tuple[int, Mapping[str, Decimal]]:
+        """The day, in UTC days since 1970, and USD spent by module."""
+        self._turn_day()
+        return self._day, dict(self._sums)
 
     def today(self, module: str) -> Decimal:
         """USD spent today."""

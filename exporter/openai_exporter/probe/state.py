@@ -8,6 +8,12 @@ from openai_exporter.config.probing import Module
 from openai_exporter.model import ProbeAnswer, ProbeResult
 from openai_exporter.probe.backoff import Draw, is_limited, wait_after
 
+OUTDATED, OUTDATED_INTERVALS = 300.0, 3
+"""Age in seconds, and in intervals of a module, from which on a probe that is not made has no result to repeat.
+
+Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
+"""
+
 
 @dataclass(slots=True)
 class Running:
@@ -42,6 +48,11 @@ class ProbeState:
         self.strikes = self.strikes + 1 if wait > 0 or is_limited(result) else 0
         self.until = now + wait
 
+    def resume(self, result: ProbeResult, age: float, wait: float, strikes: int, now: float) -> None:
+        """Go on from before a restart: what was answered then, how long ago, and how long to wait still."""
+        self.last, self.finished = result, now - age
+        self.strikes, self.until = strikes, now + wait
+
     def backoff(self, now: float) -> float:
         """Seconds for which the API will still not be called."""
         return max(self.until - now, 0.0)
@@ -57,6 +68,10 @@ class ProbeState:
         if fresh and now - self.started < module.min_interval:
             return self.cached("min_interval", now)
         return None
+
+    def outdated(self, module: Module, now: float) -> bool:
+        """Whether the last result is too old to stand for the present."""
+        return now - self.finished > max(OUTDATED, OUTDATED_INTERVALS * module.min_interval)
 
     def cached(self, reason: str, now: float, *, cost_limited: bool = False) -> ProbeAnswer | None:
         """The last result with its age; None without any."""

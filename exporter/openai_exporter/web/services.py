@@ -53,7 +53,13 @@ class Builder:
 
     def first(self, config: Config) -> Services:
         """The services of the first configuration."""
-        prober = Prober(config, instruments=self._instruments, history=self._history, proxies=self._proxies)
+        prober = Prober(
+            config,
+            instruments=self._instruments,
+            history=self._history,
+            proxies=self._proxies,
+            storage=self._storage,
+        )
         usages = {each.name: self._usage(config, each) for each in config.organizations}
         return Services(
             config, prober, usages, {each.name: self._status(each) for each in config.status_pages}

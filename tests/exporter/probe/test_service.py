@@ -190,6 +190,74 @@ async def test_a_probe_that_never_ran_says_that_the_cost_limit_stops_it(simulato
     assert (True, True) == (other.cached, other.cost_limited)
 
 
+async def test_behind_the_cost_limit_an_old_result_does_not_pass_for_the_present(
+    simulator: SimulatorControl,
+) -> None:
+    clock = Clock()
+    config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
+    async with prober_for(config, monotonic=clock, now=Clock(20_000 * 86_400.0)) as prober:
+        await prober.probe(CHAT)
+        clock.now += 299
+        repeated = await prober.probe(CHAT)
+        clock.now += 3600
+        later = await prober.probe(CHAT)
+    assert ("success", 299.0, True) == (repeated.result.outcome, repeated.age, repeated.cost_limited)
+    assert ("cost_limited", False, False) == (later.result.outcome, later.result.success, later.result.valid)
+    assert (True, True, 3899.0) == (later.cached, later.cost_limited, later.age)
+
+
+async def test_a_restart_goes_on_with_the_days_spend(simulator: SimulatorControl, tmp_path: Path) -> None:
+    now = Clock(20_000 * 86_400.0)
+    config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
+    async with prober_for(config, now=now, storage=tmp_path) as prober:
+        assert not (await prober.probe(CHAT)).cost_limited
+    async with prober_for(config, now=now, storage=tmp_path) as prober:
+        limited = await prober.probe(CHAT)
+    now.now += 86_400
+    async with prober_for(config, now=now, storage=tmp_path) as prober:
+        next_day = await prober.probe(CHAT)
+    assert (True, "cost_limited") == (limited.cost_limited, limited.result.outcome)
+    assert (False, "success") == (next_day.cost_limited, next_day.result.outcome)
+
+
+async def test_a_restart_goes_on_waiting_as_the_api_asked(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    now = Clock(20_000 * 86_400.0)
+    config = configuration(simulator.api_url, modules())
+    simulator.fault("rate_limit", retry_after=60)
+    async with prober_for(config, now=now, monotonic=Clock(), storage=tmp_path) as prober:
+        refused = (await prober.probe(CHAT)).result
+    simulator.clear()
+    now.now += 20
+    async with prober_for(config, now=now, monotonic=Clock(7.0), storage=tmp_path) as prober:
+        waiting = await prober.probe(CHAT)
+    now.now += 60
+    async with prober_for(config, now=now, monotonic=Clock(7.0), storage=tmp_path) as prober:
+        after = await prober.probe(CHAT)
+    assert (True, "backoff", 40.0, 20.0) == (waiting.cached, waiting.reason, waiting.backoff, waiting.age)
+    assert (refused.outcome, refused.message, 429) == (
+        waiting.result.outcome, waiting.result.message, waiting.result.status_code
+    )  # fmt: skip
+    assert ("success", False) == (after.result.outcome, after.cached)
+
+
+async def test_what_a_restart_cannot_read_is_set_aside_and_told(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    (tmp_path / "probes.json").write_text('{"format": "openai-exporter probes", "version": 1, "day": "x"')
+    instruments = Instruments(process=False)
+    config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
+    async with prober_for(config, storage=tmp_path, instruments=instruments) as prober:
+        assert (await prober.probe(CHAT)).result.success
+    lines = instruments.render("")[0].decode().splitlines()
+    assert 'openai_exporter_storage_failures_total{reason="damaged"} 1.0' in [
+        line.replace('organization="",', "") for line in lines
+    ]
+    names = sorted(path.name.partition("-")[0] for path in tmp_path.iterdir())
+    assert names == ["probes.json", "probes.json.damaged"]
+
+
 async def test_a_key_file_is_read_again_at_each_probe(simulator: SimulatorControl, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("sk-invalid-0123456789")

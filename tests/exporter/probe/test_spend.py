@@ -26,6 +26,20 @@ def test_spend_adds_up_per_module_and_starts_over_at_midnight_utc() -> None:
     assert spend.today("other") == 0
 
 
+def test_a_restart_goes_on_from_the_same_day_only() -> None:
+    clock = Clock(20_000 * DAY)
+    spend = Spend(clock)
+    spend.add("chat", Decimal("0.25"))
+    day, sums = spend.so_far()
+    restarted = Spend(clock)
+    restarted.restore(day, sums)
+    assert Decimal("0.25") == restarted.today("chat")
+    clock.now += DAY
+    tomorrow = Spend(clock)
+    tomorrow.restore(day, sums)
+    assert tomorrow.today("chat") == 0
+
+
 def test_a_limit_is_reached_when_it_is_met_exactly() -> None:
     spend = Spend(Clock(0))
     spend.add("chat", Decimal("0.1"))
