@@ -35,7 +35,7 @@ COLUMNS = 9
 """Series that one set of labels of completions has."""
 ROUNDS = 5
 EVERY = 6.0
-"""Seconds between two refreshes."""
+"""Least seconds between two refreshes; many series take longer, as a refresh must be over before the next is due."""
 HOUR, DAY = 3600, 86_400
 MODELS = ("gpt-6-luna", "gpt-6-sol", "gpt-5.4-2026-03-05", "gpt-4o-mini-2024-07-18", "gpt-6.1-terra")
 _LINE = re.compile(r"^(\w+?)(_total)?(?:\{(.*)\})? (\S+)$")
@@ -72,11 +72,12 @@ class Figures:
 
 def measured(series: int) -> Figures:
     """Everything about one size, in an exporter of its own."""
+    every = max(EVERY, series / 10_000)
     with upstream(max(1, series // COLUMNS)) as url, tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "exporter.yml"
         config.write_text(
             f"organizations:\n- name: bench\n  base_url: {url}\n  admin_key_env: OPENAI_ADMIN_KEY\n"
-            f"  costs: null\n  names: false\n  limits: false\n  timeout: 10m\n  refresh_interval: {EVERY:g}s\n"
+            f"  costs: null\n  names: false\n  limits: false\n  timeout: 10m\n  refresh_interval: {every:g}s\n"
             "  series_limit: 1000000\n  usage: {completions: {group_by: "
             "[project_id, api_key_id, model, batch, service_tier]}}\n"
         )
@@ -84,16 +85,16 @@ def measured(series: int) -> Figures:
         argv = processes.exporter_argv(port, "--config.file", str(config))
         with processes.running(argv, {"OPENAI_ADMIN_KEY": "sk-admin-bench"}) as child:
             processes.wait_until_ok(port, "/-/healthy")
-            return _figures(port, child.pid)
+            return _figures(port, child.pid, every)
 
 
-def _figures(port: int, pid: int) -> Figures:
+def _figures(port: int, pid: int, every: float) -> Figures:
     first, text = scrape(port)
     refreshes, spent, waits = [], [], []
     with Watch(port) as idle:
-        time.sleep(EVERY / 2)
+        time.sleep(every / 2)
     for _ in range(ROUNDS):
-        time.sleep(EVERY)
+        time.sleep(every)
         cpu = processes.cpu_seconds(pid)
         with Watch(port) as busy:
             refreshes.append(scrape(port)[0])
@@ -208,7 +209,7 @@ def upstream(count: int) -> Iterator[str]:
 
 def serve(count: int, ready: Connection) -> None:
     """Answer queries of completions until killed; a bucket is made once, the running one changes each time."""
-    made: dict[tuple[int, int], bytes] = {}
+    made: dict[tuple[int, int, int], bytes] = {}
     asked = iter(range(1 << 30))
 
     class Handler(BaseHTTPRequestHandler):
@@ -220,9 +221,10 @@ def serve(count: int, ready: Connection) -> None:
             start, now, turn = int(query["start_time"][0]), time.time(), next(asked) % 2
             end = int(query.get("end_time", [str(int(now) + 1)])[0])
             parts = []
+            rows = count if "group_by[]" in query else 1
             for begin in range(start, end, width):
-                key = (begin, turn if begin + width > now else 0)
-                made[key] = made.get(key) or bucket(count, begin, width, turn)
+                key = (begin, turn if begin + width > now else 0, rows)
+                made[key] = made.get(key) or bucket(rows, begin, width, turn)
                 parts.append(made[key])
             body = b'{"object":"page","data":[' + b",".join(parts) + b'],"has_more":false,"next_page":null}'
             self.send_response(200)

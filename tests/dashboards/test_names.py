@@ -48,6 +48,10 @@ NOT_SHOWN = {
     "probe_failed_due_to_regex": "an outcome (content_mismatch) that the table of last probes shows",
     "openai_probe_tokens": "openai_api_tokens_total adds it up on the page Exporter",
     "openai_probe_time_to_first_token_seconds": "the histogram openai_api_time_to_first_token_seconds shows it",
+    **dict.fromkeys(
+        ("openai_usage_previous_month", "openai_usage_previous_month_late"),
+        "for the books of a closed month; the pages show the running one",
+    ),
     "openai_user_info": "joined for names only",
     "openai_project_info": "joined for names only",
 }

@@ -28,6 +28,10 @@ class EncodedPage:
         with self._lock:
             return self._body(openmetrics, compressed)
 
+    def made(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes | None:
+        """The page in one format if it was asked for before; None when it would have to be encoded."""
+        return self._bodies.get((openmetrics, compressed))
+
     def prepare(self, before: "EncodedPage") -> None:
         """Make the encodings that were asked of the page before, so that no scrape waits for them."""
         for openmetrics, compressed in tuple(before._bodies):

@@ -19,7 +19,7 @@ LABELS: dict[str, str] = {
     "direction": "`input`, `output`, `cached` (a part of input) or `reasoning` (a part of output).",
     "endpoint": "What a module probes, such as `chat` or `embeddings`.",
     "error_type": "Outcome of a failed probe, one of the outcome taxonomy.",
-    "field": "Field of the usage API that was corrected downwards.",
+    "field": "Figure of a usage endpoint, such as `requests` or `input_tokens`.",
     "fingerprint_sha256": "SHA-256 of a certificate, in hexadecimal.",
     "id": "Id that a budget is for; absent when it is for the whole organization.",
     "impact": "Impact of an incident as the status page says it.",

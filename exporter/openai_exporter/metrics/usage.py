@@ -72,6 +72,18 @@ CORRECTIONS = _counter(
     "operation",
     "field",
 )
+PREVIOUS_MONTH = _gauge(
+    "openai_usage_previous_month",
+    "Usage of the whole month before (UTC) as the API says it now, what arrived late included.",
+    "operation",
+    "field",
+)
+PREVIOUS_MONTH_LATE = _gauge(
+    "openai_usage_previous_month_late",
+    "What of openai_usage_previous_month is in no counter, as it came after that month's end; absent when unknown.",
+    "operation",
+    "field",
+)
 
 COSTS_MONTH = _gauge(
     "openai_costs_month_to_date_usd",

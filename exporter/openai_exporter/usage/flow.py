@@ -17,12 +17,13 @@ from openai_exporter.usage.draft import Draft
 from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.fold import Fold, Values
 from openai_exporter.usage.kept import Kept
+from openai_exporter.usage.lastmonth import LastMonth
 from openai_exporter.usage.ledger import Ledger, VanishedError
 from openai_exporter.usage.operations import OPERATIONS, PICO, Operation
 from openai_exporter.usage.pages import Query, Sink, Take, read
 from openai_exporter.usage.project import Projection
 from openai_exporter.usage.rows import RowDecoder
-from openai_exporter.usage.window import Plan, Range
+from openai_exporter.usage.window import Plan, Range, previous_month_start
 
 _TRIES = 3
 
@@ -44,16 +45,18 @@ class FlowDataset:
         self.group_by: tuple[str, ...] = organization.usage[name].group_by  # type: ignore[index]
         self.fold = Fold(organization.series_limit, _weight(self.operation), pinned)
         self.ledger = Ledger(len(self.operation.columns), self.fold)
+        self.last = LastMonth(self.operation)
         self._organization = organization
         self._context = context
         self._decoder: RowDecoder | None = None
         self._audit_at = 0.0
 
     def read(self, calls: Calls, *, seen: bool) -> bool:
-        """Read the hours that may have changed; the whole month when an audit is due."""
+        """Read the hours that may have changed; the whole month, and the one before, when an audit is due."""
         now = self._context.clock.now()
         audit = not 0 <= self._audit_at - now <= self._organization.audit_interval
         draft = self._hours(calls, audit=audit)
+        closing = self._closing(draft.month)
         if draft.month != self.ledger.month:
             self._decoder = None  # with all labels that it has seen
         try:
@@ -62,13 +65,18 @@ class FlowDataset:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
         if draft.start == draft.month:
             self._audit_at = self._context.clock.now() + self._organization.audit_interval
+        if draft.month != self.last.month:
+            self.last.begin(draft.month, closing)
+        if self.last.due(self._context.clock.now(), self._organization.audit_interval):
+            self._read_last(calls)
         return True
 
     def adopt(self, other: Dataset) -> bool:
         """Take over a ledger whose series have the same labels."""
-        if not isinstance(other, FlowDataset) or other.fold.limit != self.fold.limit:
+        if not isinstance(other, FlowDataset):
             return False
-        if other.group_by != self.group_by:
+        self.last = other.last  # is of no grouping
+        if other.fold.limit != self.fold.limit or other.group_by != self.group_by:
             return False
         self.ledger, self.fold, self._audit_at = other.ledger, other.fold, other._audit_at
         return True
@@ -91,6 +99,7 @@ class FlowDataset:
         yield Family(metrics.SERIES_DROPPED, [((self.name,), self.fold.dropped)])
         if self.ledger.newest is not None:
             yield Family(metrics.NEWEST_BUCKET, [((self.name,), self.ledger.newest)])
+        yield from self.last.families()
 
     def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal] | None:
         """USD at list prices by the values of a dimension, under `` when it is None; None before a read."""
@@ -125,13 +134,33 @@ class FlowDataset:
             ledger.totals,
             ledger.books(),
             frozenset(ledger.fresh),
+            self.last.closing,
         )
 
     def restore(self, kept: Kept) -> None:
         """Go on from what was kept, if it has the same shape."""
         columns = tuple(each.name for each in self.operation.columns)
+        if kept.closing is not None and len(kept.closing) == len(self.operation.sources):
+            self.last.begin(kept.month, kept.closing)
         if (kept.group_by, kept.columns) == (self.group_by, columns):
             self.ledger.restore(kept)
+
+    def _closing(self, month: int) -> Values | None:
+        """What the counters have of the month that ends when `month` begins; None if that is not the one they count."""
+        if self.ledger.month != previous_month_start(month):
+            return None
+        sums = self.sums()
+        return tuple(sums[column.name] for column in self.operation.sources)
+
+    def _read_last(self, calls: Calls) -> None:
+        """Read the month before in days, without any grouping: its sums are wanted."""
+        figures: list[Values] = []
+
+        def bucket(start: int) -> Take:
+            return self.last.bucket(start, figures)
+
+        if read(calls, self._query(self.last.days, ()), lambda reply: bucket):
+            self.last.finish(figures, self._context.clock.now())
 
     def _hours(self, calls: Calls, *, audit: bool) -> Draft:
         """A complete reading. The plan is made anew if the first answer's Date shows that our time was off."""
@@ -148,9 +177,10 @@ class FlowDataset:
                 found.append(self.ledger.draft(again, clock.now()))
                 return self._sink(found[0])
 
-            if read(calls, self._query(plan.hours), arrived):
+            if read(calls, self._query(plan.hours, self.group_by), arrived):
                 if plan.days is not None:
-                    read(calls, self._query(plan.days), functools.partial(self._sink_for, found[0]))
+                    sink = functools.partial(self._sink_for, found[0])
+                    read(calls, self._query(plan.days, self.group_by), sink)
                 return found[0]
         message = "the API's clock (header Date) jumps, so that no month can be told"
         raise UpstreamError(message, api=self.name, reason="malformed")
@@ -177,12 +207,12 @@ class FlowDataset:
             self._decoder = RowDecoder(self.operation, self.group_by, estimator)
         return self._decoder
 
-    def _query(self, part: Range) -> Query:
+    def _query(self, part: Range, group_by: tuple[str, ...]) -> Query:
         params = [("start_time", str(part.start)), ("bucket_width", part.width), ("limit", str(part.limit))]
         if part.end is not None:
             params.append(("end_time", str(part.end)))
         # The official SDK spells arrays so; the description leaves it open.
-        params += [("group_by[]", name) for name in self.group_by]
+        params += [("group_by[]", name) for name in group_by]
         return Query(self.operation.path, self.name, params, self._context.pause)
 
 

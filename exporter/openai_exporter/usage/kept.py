@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from openai_exporter.usage.fold import Labels, Rows
+from openai_exporter.usage.fold import Labels, Rows, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Kept:
         totals: counters by labels.
         books: what the API said, by labels.
         fresh: series that nobody has seen as 0 yet.
+        closing: what the month before was when its counters ended, by column that the API gives; None if unknown.
     """
 
     operation: str
@@ -26,3 +27,4 @@ class Kept:
     totals: Rows
     books: Rows
     fresh: frozenset[Labels] = frozenset()
+    closing: Values | None = None

@@ -158,6 +158,7 @@ def _lines(kept: Iterable[Kept], source: str) -> Iterator[str]:
                 "columns": each.columns,
                 "month": each.month,
                 "corrections": each.corrections,
+                "closing": each.closing,
                 "series": len(each.totals),
             }
         )
@@ -212,7 +213,9 @@ def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> Kept:
             fresh.add(key)
     corrections = _numbers(entry["corrections"], len(columns))
     operation, month = str(entry["operation"]), int(entry["month"])
-    return Kept(operation, group_by, columns, month, corrections, totals, books, frozenset(fresh))
+    closing = entry.get("closing")
+    closed = None if closing is None else _numbers(closing, len(closing))
+    return Kept(operation, group_by, columns, month, corrections, totals, books, frozenset(fresh), closed)
 
 
 def _texts(values: list[Any], width: int) -> Labels:
