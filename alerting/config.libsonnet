@@ -54,8 +54,9 @@
       // Multi-window, multi-burn-rate alerts (SRE workbook, chapter 5): the error ratio must exceed `factor` budgets in both
       // windows, and the long window must hold `minBad` bad events, for a ratio of few probes proves nothing.
       burn: [
-        { severity: 'critical', long: '1h', short: '5m', factor: 14.4, 'for': '2m', minBad: 5 },
-        { severity: 'critical', long: '6h', short: '30m', factor: 6, 'for': '15m', minBad: 10 },
+        // `keep` bridges the gaps between failures that come one by one, for the short window forgets each of them.
+        { severity: 'critical', long: '1h', short: '5m', factor: 14.4, 'for': '2m', keep: '10m', minBad: 5 },
+        { severity: 'critical', long: '6h', short: '30m', factor: 6, 'for': '15m', keep: '30m', minBad: 10 },
         { severity: 'warning', long: '1d', short: '2h', factor: 3, 'for': '1h', minBad: 20 },
         { severity: 'warning', long: '3d', short: '6h', factor: 1, 'for': '3h', minBad: 20 },
       ],
@@ -63,18 +64,18 @@
 
     // --- Thresholds.
     thresholds: {
-      targetDown: { window: '3m', memory: '5m', minBad: 3, 'for': '1m' },  // no good probe in window, minBad bad ones in memory
-      outcome: { window: '5m', memory: '2h', minFresh: 2, 'for': '1m' },  // the same outcome throughout window, minFresh real calls in memory
-      rateLimited: { window: '15m', share: 0.5, minFresh: 3, 'for': '5m' },  // share of the probes in window
+      targetDown: { window: '3m', memory: '5m', minBad: 3, 'for': '1m', keep: '5m' },  // no good probe in window, minBad bad ones in memory
+      outcome: { window: '5m', memory: '2h', minFresh: 2, 'for': '1m', keep: '5m' },  // the same outcome throughout window, minFresh real calls in memory
+      rateLimited: { window: '15m', share: 0.5, minFresh: 3, 'for': '5m', keep: '15m' },  // share of the probes in window
       nearDeadline: { window: '15m', share: 0.8, 'for': '15m' },  // mean duration of good probes by their deadline
       certificateDays: 7,
-      headroom: { window: '15m', share: 0.1, 'for': '5m' },  // left of a rate limit, best moment of window
-      projectLimit: { share: 0.8, 'for': '10m' },  // used of a project's limit, mean of 10 minutes
+      headroom: { window: '15m', share: 0.1, 'for': '5m', keep: '15m' },  // left of a rate limit, best moment of window
+      projectLimit: { share: 0.8, 'for': '10m', keep: '15m' },  // used of a project's limit, mean of 10 minutes
       budget: { half: 0.5, full: 1, memory: '15m', 'for': '5m' },  // shares of a budget; the middle one is its own warn_ratio
       forecast: { minElapsed: 0.1, 'for': '6h' },  // share of the month that must be over before a forecast alerts
       spendLimit: { share: 0.9, 'for': '30m' },
-      costDrift: { share: 0.25, minUsd: 50, 'for': '12h' },  // estimated against billed, month to date
-      keySpike: { factor: 5, minUsd: 5, 'for': '15m' },  // US dollars per hour, against the mean hour of the last day
+      costDrift: { share: 0.25, minUsd: 50, minElapsed: 0.2, 'for': '12h' },  // estimated against billed, month to date; the bill lags, which is much of a young month
+      keySpike: { factor: 5, peak: 2, minUsd: 5, 'for': '15m' },  // US dollars per hour, against the mean hour of the last day and the highest of the week before
       probeSpendUsd: 5,  // US dollars per target and day, what the probes themselves cost
       refreshFailing: '15m',
       bucketsLate: { hours: 4, 'for': '30m' },
@@ -95,10 +96,12 @@
     // Components of the status page that alert; the overall indicator also turns for products that are not the API.
     statusComponents: 'Chat Completions|Responses|Embeddings|Moderations|Images|Audio|Realtime|Batch|Files|Fine-tuning',
 
-    // --- Anomalies: the last hour against the same hour of the last `days` days. The band is the baseline plus or minus
+    // --- Anomalies: the last hour against the same hour of those of the last `days` days that are of the same kind, days
+    // of the `weekend` (0 is Sunday, UTC) or others; at least `minDays` of them. The band is the baseline plus or minus
     // `deviations` standard deviations (at least `minSpread` of the baseline), and never narrower than the signal's `floor`.
     anomaly: {
-      days: 7,
+      days: 14,
+      weekend: [0, 6],
       minDays: 3,
       deviations: 4,
       minSpread: 0.1,

@@ -3,6 +3,8 @@
 function(config)
   local environment = config.environmentLabels;
   local probe = environment + ['target', 'module', 'model'];
+  // Thresholds of thresholds.yml on what a probe sees; label threshold_metric says which metric.
+  local ofProbes = ['threshold_metric=~"error_rate|throughput|.+_latency|time_to_first_token|tokens_per_second"'];
   local rule(source, target, equal) = { source_matchers: source, target_matchers: target, equal: equal };
   [
     // Without an exporter every other alert is a symptom or stale.
@@ -22,7 +24,27 @@ function(config)
       ['severity="info"'],
       probe + ['alertname', 'slo', 'organization', 'project_id', 'api_key_id', 'budget', 'id', 'dataset'],
     ),
-    // A target that is down, or refuses us, explains what its probes and limits say.
+    // A target that is down, or refuses us, explains what its probes and limits say, and thresholds of the user's own.
+    rule(
+      ['alertname=~"OpenAITargetDown|OpenAICredentialsRejected|OpenAIQuotaExhausted|OpenAISpendLimitReached"'],
+      ofProbes,
+      environment + ['target'],
+    ),
+    rule(
+      ['alertname="OpenAIModelUnavailable"'],
+      ofProbes,
+      probe,
+    ),
+    rule(
+      ['alertname=~"OpenAIProbeInvalid|OpenAIProbeCostLimited"'],
+      ofProbes + ['severity!="critical"'],
+      probe,
+    ),
+    rule(
+      ['alertname="OpenAIProbeNotRun"'],
+      ofProbes + ['severity!="critical"'],
+      environment + ['target'],
+    ),
     rule(
       ['alertname="OpenAITargetDown"'],
       ['alertname=~"OpenAIAvailabilityBudgetBurn|OpenAILatencyBudgetBurn|OpenAIFirstTokenBudgetBurn|OpenAILatencyAnomaly|OpenAIProbeNearDeadline"'],
@@ -49,15 +71,22 @@ function(config)
       ['slo=~"latency|first_token"'],
       probe,
     ),
+    // What pages for a service level needs no threshold on the same thing.
+    rule(['slo="availability"', 'severity="critical"'], ofProbes, probe),
+    rule(
+      ['slo="latency"', 'severity="critical"'],
+      ['threshold_metric=~".+_latency|time_to_first_token|tokens_per_second"'],
+      probe,
+    ),
     rule(
       ['alertname="OpenAILatencyBudgetBurn"'],
       ['alertname=~"OpenAIFirstTokenBudgetBurn|OpenAILatencyAnomaly"'],
       probe,
     ),
-    // The provider knows of it: warnings about latency add nothing. Pages still come, for they say that it hits us.
+    // OpenAI knows of it: warnings about the latency of its API add nothing. Pages still come, for they say that it hits us.
     rule(
       ['alertname="OpenAIStatusIncident"'],
-      ['category="latency"', 'severity!="critical"'],
+      ['category="latency"', 'severity!="critical"', 'provider="openai"'],
       environment,
     ),
     // Old figures: what they say of spend is no news. Limits that the API enforces stay.

@@ -14,11 +14,14 @@ function(config)
     active_time_intervals: ['office-hours'],
     repeat_interval: config.repeat.cost,
   } + quiet;
+  // A shutdown that is a week away wakes nobody; a weekend with office hours closed cannot swallow it.
+  local deadline = page { matchers+: ['category="models"'], active_time_intervals: ['office-hours'] };
   local info = { matchers: ['severity="info"'] } + quiet;
   local notify = { matchers: ['severity="warning"'] } + quiet;
 
   // Every level of urgency, for one team or (team null) for everybody else. Cost that does not page comes before info.
   local levels(team) = [
+    deadline { receiver: receivers.name('page', team) },
     page { receiver: receivers.name('page', team) },
     cost { receiver: receivers.name('cost', team) },
     info { receiver: receivers.name('info', team) },

@@ -16,7 +16,8 @@ function(config)
   local probe = 'job, target, provider, module, endpoint, model';
 
   local shortest = burn.longWindows(config.slo)[0];
-  local outcome(fields) = new({ 'for': t.outcome['for'], variables: ['target'] } + fields);
+  local longest = std.reverse(burn.longWindows(config.slo))[0];
+  local outcome(fields) = new({ 'for': t.outcome['for'], keep: t.outcome.keep, variables: ['target'] } + fields);
 
   burnAlerts.new(config, 'availability', 'probe', {
     name: 'OpenAIAvailabilityBudgetBurn',
@@ -41,6 +42,7 @@ function(config)
         minBad: t.targetDown.minBad,
       }),
       'for': t.targetDown['for'],
+      keep: t.targetDown.keep,
       severity: 'critical',
       summary: 'Every probe of a target fails.',
       description: text.fill('No probe of {{ $labels.target }} ({{ $labels.provider }}) has succeeded for %s.', t.targetDown.window),
@@ -52,7 +54,19 @@ function(config)
         max without (%(instance)s) (up{%(selector)s, module!=""})
         unless ignoring (slo)
         %(events)s{slo="availability"} > 0
-      |||, { instance: config.instanceLabels, selector: config.selector, events: series.events('probe', shortest) }),
+        unless ignoring (slo)
+        (
+          %(rare)s{slo="availability"} > 0
+          and ignoring (slo)
+          max without (%(instance)s) (openai_probe_cached_age_seconds{%(selector)s}) > 0
+        )
+      |||, {
+        instance: config.instanceLabels,
+        selector: config.selector,
+        events: series.events('probe', shortest),
+        // A probe with a long min_interval is answered from the cache most of the time.
+        rare: series.events('probe', longest),
+      }),
       'for': '15m',
       severity: 'warning',
       summary: 'A probe has no valid event, so its service level says nothing.',

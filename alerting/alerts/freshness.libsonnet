@@ -43,15 +43,18 @@ function(config)
         time() - max by (%(labels)s) (openai_usage_newest_bucket_timestamp_seconds{%(selector)s}) > %(hours)s * 3600
         and
         max_over_time(%(requests)s[%(hours)sh] offset %(rest)sh) > 0
+        and
+        max_over_time(%(requests)s[%(hours)sh] offset %(week)sh) > 0
       |||, {
         labels: labels,
         selector: config.selector,
         hours: t.bucketsLate.hours,
         rest: 24 - t.bucketsLate.hours,
+        week: 7 * 24 - t.bucketsLate.hours,
         requests: series.operationRequests,
       }),
       'for': t.bucketsLate['for'],
-      summary: 'The usage API reports no new usage, though a day ago there was some at this time.',
+      summary: 'The usage API reports no new usage, though a day and a week ago there was some at this time.',
       description: 'The newest usage of {{ $labels.operation }} in organization {{ $labels.organization }} is {{ $value | humanizeDuration }} old.',
     }),
     new({

@@ -50,6 +50,6 @@ function(config)
       severity: 'warning',
       labels: { anomaly: 'latency' },
       summary: 'Latency is unusual for this hour of the day.',
-      description: 'The good probes of ' + alert.probe + text.fill(' took {{ $value | humanizeDuration }} on average in the last hour, above the band of the same hour of the last %s days.', config.anomaly.days),
+      description: 'The good probes of ' + alert.probe + ' took {{ $value | humanizeDuration }} on average in the last hour, above the band of this hour on such days.',
     }),
   ]

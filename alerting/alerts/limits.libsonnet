@@ -29,6 +29,7 @@ function(config)
         minFresh: t.rateLimited.minFresh,
       }),
       'for': t.rateLimited['for'],
+      keep: t.rateLimited.keep,
       summary: 'Probes run into a rate limit most of the time.',
       description: alert.probe + text.fill(' was rate limited in {{ $value | humanizePercentage }} of the last %s; other traffic of the project is likely refused too.', t.rateLimited.window),
       dashboard: 'probes',
@@ -40,6 +41,7 @@ function(config)
         max_over_time(%(headroom)s[%(window)s]) < %(share)s
       |||, { headroom: series.headroom, window: duration.scaled(config, t.headroom.window), share: text.number(t.headroom.share) }),
       'for': t.headroom['for'],
+      keep: t.headroom.keep,
       summary: 'Little is left of a rate limit.',
       description: 'At best {{ $value | humanizePercentage }} of the limit on {{ $labels.limit_type }} was left for ' + alert.probe + text.fill(' within %s.', t.headroom.window),
       dashboard: 'probes',
@@ -51,6 +53,7 @@ function(config)
         %(used)s > %(share)s
       |||, { used: series.projectLimitUsed, share: text.number(t.projectLimit.share) }),
       'for': t.projectLimit['for'],
+      keep: t.projectLimit.keep,
       summary: 'A project comes close to its configured rate limit.',
       description: 'Project {{ $labels.project_id }} uses {{ $value | humanizePercentage }} of its {{ $labels.limit_type }} per minute for {{ $labels.model }}.',
       variables: ['organization', 'model'],

@@ -12,15 +12,20 @@ function(config)
   [
     new({
       name: 'OpenAIModelRetiring',
+      // A day after the shutdown there is no more to warn of; probes say what fails.
       expr: text.fill(|||
-        min by (%(labels)s, model) (openai_model_shutdown_timestamp_seconds{%(selector)s}) - time() < %(days)s * 86400
+        (
+          min by (%(labels)s, model) (openai_model_shutdown_timestamp_seconds{%(selector)s}) - time() < %(days)s * 86400
+          and
+          min by (%(labels)s, model) (openai_model_shutdown_timestamp_seconds{%(selector)s}) - time() > -86400
+        )
         and on (model) %(inUse)s
       |||, { labels: target, selector: config.selector, days: row.days, inUse: series.modelInUse }),
       'for': '1h',
       severity: row.severity,
       labels: { threshold: text.fill('%sd', row.days) },
       summary: 'A model that is in use will be shut down.',
-      description: '{{ $labels.model }} on {{ $labels.target }} is used or probed, and the API shuts it down in {{ $value | humanizeDuration }}.',
+      description: '{{ $labels.model }} on {{ $labels.target }} is used or probed, and the API {{ if gt $value 0.0 }}shuts it down in {{ $value | humanizeDuration }}{{ else }}has shut it down{{ end }}.',
     })
     for row in config.thresholds.modelRetires
   ] + [

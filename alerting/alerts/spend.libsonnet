@@ -4,6 +4,7 @@ local alert = import '../lib/alert.libsonnet';
 local duration = import '../lib/duration.libsonnet';
 local names = import '../lib/names.libsonnet';
 local series = import '../lib/series.libsonnet';
+local steady = import '../lib/steady.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
@@ -56,7 +57,7 @@ function(config)
     'for': config.anomaly['for'],
     labels: { anomaly: signal },
   } + fields);
-  local sameHour = text.fill(' the band of the same hour of the last %s days.', config.anomaly.days);
+  local sameHour = ' the band of this hour on such days.';
   local month = 'sum by (%(labels)s) (max ' + without + ' (openai_costs_month_to_date_usd{' + config.selector + '}))';
   local limit = 'max by (%(labels)s) (openai_spend_limit_usd{' + config.selector + ', scope="%(scope)s"} > 0)';
   local spendLimitNear(scope, labels, who) = new({
@@ -70,7 +71,15 @@ function(config)
   local keySpike = text.fill(|||
     %(cost)s > %(factor)s * avg_over_time(%(cost)s[1d] offset 1h)
     and %(cost)s > %(min)s
-  |||, { cost: series.keyCost, factor: text.number(t.keySpike.factor), min: text.number(t.keySpike.minUsd) });
+    unless %(cost)s <= %(peak)s * max_over_time(%(cost)s[7d] offset 1d)
+    and on (job, organization) %(steady)s
+  |||, {
+    cost: series.keyCost,
+    factor: text.number(t.keySpike.factor),
+    min: text.number(t.keySpike.minUsd),
+    peak: text.number(t.keySpike.peak),
+    steady: steady.usage(config),
+  });
 
   [budgetAlert(budget, step) for budget in budgets for step in budget.steps] + [
     new({
@@ -115,7 +124,7 @@ function(config)
       expr: names.key(config, std.stripChars(keySpike, '\n')),
       'for': t.keySpike['for'],
       summary: 'An API key spends far more than it did the day before.',
-      description: 'Key ' + names.keyWords + text.fill(' of project {{ $labels.project_id }} spent an estimated {{ $value | humanize }} USD in the last hour, more than %s times its mean hour of the last day.', text.number(t.keySpike.factor)),
+      description: 'Key ' + names.keyWords + text.fill(' of project {{ $labels.project_id }} spent an estimated {{ $value | humanize }} USD in the last hour, more than %s times its mean hour of the last day, and than any hour of the week before.', text.number(t.keySpike.factor)),
     }),
     new({
       name: 'OpenAIUnpricedModel',
@@ -123,6 +132,7 @@ function(config)
         sum by (job, organization, model) (max %s (increase(openai_usage_unpriced_tokens_total{%s}[1h]))) > 0
       |||, [without, config.selector]),
       'for': '15m',
+      keep: '1d',
       summary: 'Tokens of a model without a price are used; the estimated cost is too low.',
       description: '{{ $value | humanize }} tokens of {{ $labels.model }} were used in the last hour in organization {{ $labels.organization }}, and its price is unknown.',
     }),
@@ -131,7 +141,15 @@ function(config)
       expr: text.fill(|||
         abs(%(drift)s - 1) > %(share)s
         and %(month)s > %(min)s
-      |||, { drift: series.costDrift, month: series.costMonth, share: text.number(t.costDrift.share), min: text.number(t.costDrift.minUsd) }),
+        and on () %(elapsed)s > %(minElapsed)s
+      |||, {
+        drift: series.costDrift,
+        month: series.costMonth,
+        share: text.number(t.costDrift.share),
+        min: text.number(t.costDrift.minUsd),
+        elapsed: series.monthElapsed,
+        minElapsed: text.number(t.costDrift.minElapsed),
+      }),
       'for': t.costDrift['for'],
       summary: 'Estimated and billed cost of the month disagree.',
       description: 'For organization {{ $labels.organization }} the estimate differs from the bill by {{ $value | humanizePercentage }}.',

@@ -26,6 +26,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
       summary: error '%s: summary is missing' % it.name,
       description: error '%s: description is missing' % it.name,
       dashboard: error '%s: dashboard is missing' % it.name,
+      keep: null,  // how long it goes on firing once its cause is gone, for causes that come and go
       variables: [],
       labels: {},
     } + fields;
@@ -35,6 +36,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
       alert: it.name,
       expr: it.expr,
       [if it['for'] != '0s' then 'for']: duration.scaled(config, it['for']),
+      [if it.keep != null then 'keep_firing_for']: duration.scaled(config, it.keep),
       labels: it.labels {
         severity: it.severity,
         category: it.category,

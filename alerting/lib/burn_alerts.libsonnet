@@ -26,6 +26,7 @@ local text = import 'text.libsonnet';
         minBad: row.minBad,
       }),
       'for': row['for'],
+      keep: std.get(row, 'keep'),
       severity: row.severity,
       dashboard: 'slo',
       labels+: { slo: slo, long_window: row.long, short_window: row.short },

@@ -23,9 +23,14 @@ local text = import 'text.libsonnet';
   matcher(kind):: match.matcher('outcome', std.join('|', lib.kinds[kind])),
 
   // An outcome of the kind throughout a window, seen in real calls more than once: a lasting state, not one failure.
+  // The window must be full, one missed scrape apart: after a restart a single sample would fill it.
   // Answers from the cache repeat an outcome while the probe backs off; only real calls count.
   lasting(config, kind, labels):: text.fill(|||
-    count by (%(labels)s) (min_over_time(openai_probe_outcome{%(selector)s, %(matcher)s}[%(window)s]) == 1)
+    count by (%(labels)s) (
+      min_over_time(openai_probe_outcome{%(selector)s, %(matcher)s}[%(window)s]) == 1
+      and
+      count_over_time(openai_probe_outcome{%(selector)s, %(matcher)s}[%(window)s]) >= %(full)s
+    )
     > 0
     and
     sum by (%(labels)s) (sum_over_time(%(fresh)s{%(matcher)s}[%(memory)s])) >= %(minFresh)s
@@ -34,6 +39,7 @@ local text = import 'text.libsonnet';
     selector: config.selector,
     matcher: lib.matcher(kind),
     window: duration.scaled(config, config.thresholds.outcome.window),
+    full: std.max(1, std.floor(duration.seconds(config.thresholds.outcome.window) / duration.seconds(config.probeInterval)) - 1),
     fresh: series.freshOutcome,
     memory: duration.scaled(config, config.thresholds.outcome.memory),
     minFresh: config.thresholds.outcome.minFresh,

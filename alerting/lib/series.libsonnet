@@ -28,6 +28,8 @@
   goodDuration: 'probe:openai_probe_good_duration_seconds:avg',
   dataAge: 'dataset:openai_usage_data_age_seconds:min',
   dataAgeBound: 'dataset:openai_usage_data_age_bound_seconds:max',
+  // 1 while the figures on usage are fresh, 0 while they are not or while no exporter answers.
+  usageFresh: 'organization:openai_usage_fresh:min',
 
   // --- limits
   headroom: 'probe:openai_api_rate_limit_remaining_per_limit:ratio',
@@ -58,6 +60,7 @@
   budgetForecast: 'budget:openai_budget_forecast_per_limit:ratio',
 
   // --- anomalies; label anomaly says which signal
+  weekend: 'global:openai_weekend:bool',
   anomalyLevel: 'anomaly:openai_signal:level',
   anomalyLookback: 'anomaly:openai_signal:lookback',
   anomalyBaseline: 'anomaly:openai_signal:baseline',

@@ -2,6 +2,7 @@
 // Anomalies: the last hour against the same hour of the days before, as a level, a baseline and a band to draw.
 local duration = import '../lib/duration.libsonnet';
 local series = import '../lib/series.libsonnet';
+local steady = import '../lib/steady.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
@@ -11,13 +12,18 @@ function(config)
   assert anomaly.minDays >= 2 && anomaly.minDays <= anomaly.days :
          text.fill('anomaly.minDays %s: needs at least 2, and at most anomaly.days (%s)', [anomaly.minDays, anomaly.days]);
 
+  local ofUsage(recorded) = text.fill('%s\nand on (job, organization) %s', [recorded, steady.usage(config)]);
   local levels = {
-    tokens: series.tokens,
-    cost: series.estimatedCost,
+    tokens: ofUsage(series.tokens),
+    cost: ofUsage(series.estimatedCost),
     latency: text.fill('avg_over_time(%s[1h])', series.goodDuration),
   };
   local signals = std.objectFields(levels);
-  local lookback(day) = text.fill('label_replace(%s offset %sd, "lookback", "%sd", "", "")', [series.anomalyLevel, day, day]);
+  // The level at the same hour of a day that is of the same kind as this one.
+  local lookback(day) = text.fill(
+    'label_replace(%(level)s offset %(day)sd, "lookback", "%(day)sd", "", "") and on () %(weekend)s == %(weekend)s offset %(day)sd',
+    { level: series.anomalyLevel, weekend: series.weekend, day: day }
+  );
   local enough = text.fill('and count without (lookback) (%s) >= %s', [series.anomalyLookback, anomaly.minDays]);
 
   // Half the height of the band, by signal, for its floor differs.
@@ -39,6 +45,11 @@ function(config)
       }
       for signal in signals
     ] + [
+      {
+        // 1 on days of the weekend, else 0.
+        record: series.weekend,
+        expr: std.join(' + ', [text.fill('(day_of_week() == bool %s)', day) for day in anomaly.weekend] + ['vector(0)']),
+      },
       {
         record: series.anomalyLookback,
         expr: std.join('\nor\n', [lookback(day) for day in std.range(1, anomaly.days)]),

@@ -32,6 +32,8 @@ function(config)
     },
   ];
 
+  // The datasets that usage counters come from.
+  local usage = 'dataset!~"costs|names|limits"';
   local up = text.fill('max %s (openai_usage_up{%s})', [without, config.selector]);
   local freshness = [
     {
@@ -51,6 +53,14 @@ function(config)
       // A dataset that was never read has no age, and is not fresh.
       record: series.sampleGood('dataset', 'freshness'),
       expr: text.fill('%s <= bool %s\nor\n0 * %s', [series.dataAge, series.dataAgeBound, up]),
+    },
+    {
+      record: series.usageFresh,
+      expr: text.fill(|||
+        min by (job, organization) (%(age)s{%(usage)s} <= bool %(bound)s)
+        or
+        0 * group by (job, organization) (last_over_time(%(age)s{%(usage)s}[%(memory)s]))
+      |||, { age: series.dataAge, bound: series.dataAgeBound, usage: usage, memory: duration.scaled(config, '1h') }),
     },
   ];
 

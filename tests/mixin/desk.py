@@ -13,8 +13,8 @@ from tests.mixin.sinks import HttpSink, MailSink, running
 
 ALWAYS = [{"weekdays": ["sunday:saturday"]}]
 NEVER = [{"years": ["1999"]}]
-PROBE = {"job": "openai", "target": "openai", "module": "chat", "model": "gpt-6"}
-OTHER = {"target": "azure"}
+PROBE = {"job": "openai", "target": "openai", "provider": "openai", "module": "chat", "model": "gpt-6"}
+OTHER = {"target": "azure", "provider": "azure"}
 
 
 def alert(name: str, /, severity: str | None = None, **labels: str) -> dict[str, str]:

@@ -16,6 +16,11 @@ pytestmark = [
 ]
 
 
+def threshold(metric: str, severity: str = "critical", **labels: str) -> dict[str, str]:
+    """An alert that thresholds.yml makes on a metric."""
+    return {"alertname": f"OpenAIMy_{metric}", "severity": severity, "threshold_metric": metric} | labels
+
+
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Outside office hours, and in a quiet time."""
@@ -65,6 +70,40 @@ INHIBITED = {
         [alert("OpenAISLOMetricAbsent", **PROBE), alert("OpenAIModelUnavailable", **PROBE)],
         [alert("OpenAISLOMetricAbsent", **PROBE | OTHER), alert("OpenAITargetDown", target="openai")],
     ),
+    "a target that is down or refuses us explains what thresholds see of it": (
+        alert("OpenAITargetDown", target="openai"),
+        [
+            threshold("error_rate", **PROBE),
+            threshold("p95_latency", **PROBE),
+            threshold("throughput", "warning", **PROBE),
+        ],
+        [threshold("error_rate", **PROBE | OTHER), threshold("headroom", **PROBE)],
+    ),
+    "an exhausted quota explains failed probes": (
+        alert("OpenAIQuotaExhausted", target="openai"),
+        [threshold("error_rate", **PROBE)],
+        [threshold("cost_per_hour", organization="acme"), alert("OpenAIAvailabilityBudgetBurn", **PROBE)],
+    ),
+    "a model that is gone explains failures of its probe alone": (
+        alert("OpenAIModelUnavailable", **PROBE),
+        [threshold("error_rate", **PROBE)],
+        [threshold("error_rate", **PROBE | {"model": "gpt-5"})],
+    ),
+    "a probe that is at fault mutes no page": (
+        alert("OpenAIProbeInvalid", **PROBE),
+        [threshold("throughput", "warning", **PROBE)],
+        [threshold("error_rate", **PROBE)],
+    ),
+    "a service level that pages needs no threshold beside it": (
+        alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE),
+        [threshold("error_rate", **PROBE), threshold("throughput", "warning", **PROBE)],
+        [threshold("error_rate", **PROBE | {"model": "gpt-5"})],
+    ),
+    "slow pages once": (
+        alert("OpenAILatencyBudgetBurn", "critical", **PROBE),
+        [threshold("p95_latency", **PROBE), threshold("time_to_first_token", **PROBE)],
+        [threshold("error_rate", **PROBE)],
+    ),
     "a spent daily limit explains silence of that probe": (
         alert("OpenAIProbeCostLimited", **PROBE),
         [alert("OpenAISLOMetricAbsent", **PROBE)],
@@ -81,6 +120,7 @@ INHIBITED = {
         [
             alert("OpenAILatencyBudgetBurn", "critical", **PROBE),
             alert("OpenAIAvailabilityBudgetBurn", "warning", **PROBE),
+            alert("OpenAILatencyAnomaly", **PROBE | OTHER),
         ],
     ),
     "old figures mute what they say of cost, not what the API does": (

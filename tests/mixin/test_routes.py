@@ -39,6 +39,13 @@ TABLE = [
     Row("OpenAISpendLimitReached", f"severity=critical category=availability {PLATFORM}", "page"),
     Row("OpenAIModelUnavailable", f"severity=critical category=availability {PLATFORM} model=gpt-6", "page"),
     Row("OpenAIModelRetiring", f"severity=critical category=models {PLATFORM} threshold=7d", "page"),
+    Row("OpenAIModelRetiring", f"severity=critical category=models {RESEARCH} threshold=7d", "page-research"),
+    Row("OpenAIModelRetiring", f"severity=warning category=models {PLATFORM} threshold=30d", "notify"),
+    Row(
+        "OpenAIHighErrorRate",
+        f"severity=critical category=availability {PLATFORM} threshold_metric=error_rate",
+        "page",
+    ),
     Row("OpenAIKeyExpiring", f"severity=critical category=keys {SECURITY} threshold=2d", "page"),
     Row("OpenAIExporterDown", f"severity=critical category=exporter {PLATFORM}", "page"),
     Row("OpenAIAlertDeliveryFailing", f"severity=critical category=exporter {PLATFORM}", "page"),

@@ -114,6 +114,7 @@ def _labels(threshold: Threshold, measure: Measure) -> dict[str, str]:
         "severity": threshold.severity,
         "team": _team(threshold, measure),
         "category": measure.category,
+        "threshold_metric": measure.name,
     }
 
 

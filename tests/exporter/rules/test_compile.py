@@ -73,7 +73,12 @@ def test_an_alert_carries_what_routes_and_people_need() -> None:
     rule = one({"model": "gpt-6*", "team": "research"}, grafana_url="https://g.example.org")
 
     assert rule["for"] == "2m"
-    assert rule["labels"] == {"severity": "warning", "team": "research", "category": "latency"}
+    assert rule["labels"] == {
+        "severity": "warning",
+        "team": "research",
+        "category": "latency",
+        "threshold_metric": "p95_latency",
+    }
     notes = rule["annotations"]
     assert notes["summary"] == "The p95 latency is above 5s."
     assert notes["runbook_url"].endswith("/alerting/runbooks/OpenAILatencyBudgetBurn.md")
@@ -106,7 +111,12 @@ def test_there_is_one_group_per_metric_and_none_for_what_is_not_enabled() -> Non
 def test_cost_goes_to_finops_and_carries_the_category_that_routes_know() -> None:
     labels = one({"metric": "cost_per_day", "threshold": "25 USD"})["labels"]
 
-    assert labels == {"severity": "warning", "team": "finops", "category": "cost"}
+    assert labels == {
+        "severity": "warning",
+        "team": "finops",
+        "category": "cost",
+        "threshold_metric": "cost_per_day",
+    }
 
 
 def test_a_threshold_that_names_something_gets_an_alert_for_matching_nothing() -> None:

@@ -13,7 +13,7 @@ Labels = frozenset[str] | None
 EVERY = frozenset().union(*(series.labels for series in EXPOSED.values()), {"alertname", "severity"})
 """Every label that occurs."""
 _SCALARS = frozenset({"time", "scalar", "pi"})
-_NO_INPUT = frozenset({"vector", "hour", "minute", "day_of_month", "days_in_month", "month", "year"})
+_NO_INPUT = frozenset({"vector", "hour", "minute", "day_of_month", "day_of_week", "days_in_month", "month", "year"})
 
 
 @dataclass
@@ -84,10 +84,14 @@ class Inference:
     def _aggregate(self, node: Aggregate) -> Labels:
         labels = self.labels(node.expr) or frozenset()
         missing = [each for each in node.labels if each not in labels]
+        if node.op in ("topk", "bottomk"):
+            kept = labels
+        else:
+            kept = labels - set(node.labels) if node.without else labels & set(node.labels)
         clause = "without" if node.without else "by"
         for each in missing:
             self.problems.append(f"{node.op} {clause} ({each}): the series have no such label")
-        return labels - set(node.labels) if node.without else labels & set(node.labels)
+        return kept
 
     def _binary(self, node: Binary) -> Labels:
         left, right = self.labels(node.left), self.labels(node.right)

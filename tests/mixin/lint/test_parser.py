@@ -62,4 +62,5 @@ def test_every_rule_of_the_bundle_parses_and_reads_something() -> None:
     assert {rule.get("alert") or rule["record"] for rule in empty} == {
         "Watchdog",
         "global:openai_month_elapsed:ratio",
+        "global:openai_weekend:bool",
     }
