@@ -45,7 +45,17 @@ FUNCTIONS = frozenset(
             "histogram_quantile",
             "label_replace",
         ),
-        *("day_of_month", "day_of_week", "days_in_month", "hour", "minute", "scalar", "time", "timestamp", "vector"),
+        *(
+            "day_of_month",
+            "day_of_week",
+            "days_in_month",
+            "hour",
+            "minute",
+            "scalar",
+            "time",
+            "timestamp",
+            "vector",
+        ),
     }
 )
 _COUNTING = frozenset({"rate", "increase", "irate", "resets"})

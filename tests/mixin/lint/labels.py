@@ -13,7 +13,9 @@ Labels = frozenset[str] | None
 EVERY = frozenset().union(*(series.labels for series in EXPOSED.values()), {"alertname", "severity"})
 """Every label that occurs."""
 _SCALARS = frozenset({"time", "scalar", "pi"})
-_NO_INPUT = frozenset({"vector", "hour", "minute", "day_of_month", "day_of_week", "days_in_month", "month", "year"})
+_NO_INPUT = frozenset(
+    {"vector", "hour", "minute", "day_of_month", "day_of_week", "days_in_month", "month", "year"}
+)
 
 
 @dataclass
