@@ -128,7 +128,7 @@ class Trace:
     """
 
     __slots__ = (
-        "_entered", "_spent", "address", "began", "peer", "proxy", "retries", "reused", "step", "to_proxy",
+        "_entered", "_spent", "_stopped", "address", "began", "peer", "proxy", "retries", "reused", "step", "to_proxy",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -144,10 +144,17 @@ class Trace:
         """Start the clock."""
         self.began = self._entered = monotonic()
         self._spent: dict[Step, float] = {}
+        self._stopped = False
         self.step = Step.RESOLVE
+
+    def stop(self) -> None:
+        """Stay in the step that runs, whatever comes: the deadline has passed."""
+        self._stopped = True
 
     def enter(self, step: Step) -> None:
         """End the step that runs and begin the next, at the same moment."""
+        if self._stopped:
+            return
         now = monotonic()
         self._spent[self.step] = self._spent.get(self.step, 0.0) + now - self._entered
         self._entered = now

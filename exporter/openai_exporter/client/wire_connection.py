@@ -16,7 +16,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_closed", "_layers", "_loop", "_reply", "_waiter", "address", "connect_seconds", "idle_since",
-        "lost", "peer", "transport",
+        "lost", "opened_at", "peer", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
         self.peer: Peer | None = None
         self.connect_seconds = 0.0
         self.idle_since = 0.0
+        self.opened_at = monotonic()
 
     @property
     def usable(self) -> bool:

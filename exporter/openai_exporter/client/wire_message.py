@@ -44,9 +44,18 @@ def encode_request(request: Sent, proxy: Proxy | None = None) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
 
 
-def finished(request: Sent, trace: Trace, reply: Reply, failure: Failure | None = None) -> Exchange:
-    """Freeze an exchange; a content coding that cannot be undone becomes its failure."""
-    ended = monotonic() if failure is not None or reply.last_at is None else reply.last_at
+def finished(
+    request: Sent, trace: Trace, reply: Reply, failure: Failure | None = None, failed_at: float | None = None
+) -> Exchange:
+    """Freeze an exchange; a content coding that cannot be undone becomes its failure.
+
+    Args:
+        failed_at: monotonic seconds of the failure, None for now.
+    """
+    if failure is None and reply.last_at is not None:
+        ended = reply.last_at
+    else:
+        ended = monotonic() if failed_at is None else failed_at
     duration = ended - trace.began
     body, arrivals = b"".join(reply.parts), reply.arrivals
     coding = next((value for name, value in reply.headers if name == "content-encoding"), "").lower()

@@ -21,13 +21,17 @@ from openai_exporter.client.trace import (
     Trace,
     WireError,
 )
+from openai_exporter.client.turns import Turns
 from openai_exporter.client.wire_connect import Route, open_connection
 from openai_exporter.client.wire_connection import Connection
+from openai_exporter.client.wire_deadline import Deadline
 from openai_exporter.client.wire_message import encode_request, finished
 from openai_exporter.client.wire_reply import Reply
 
 DEFAULT_CAP = 1024 * 1024
 IDLE_SECONDS = 90.0
+MAX_AGE_SECONDS = 600.0
+"""A warm connection older than this is replaced, so that a change of DNS, route or certificate is followed."""
 MAX_IDLE = 128
 
 STALE_SECONDS = 0.005
@@ -58,6 +62,7 @@ class Pool:
         *,
         proxies: Mapping[str, str] = MappingProxyType({}),
         context: Callable[[], ssl.SSLContext] = client_context,
+        turns: Turns | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         self.scheme = parts.scheme
@@ -65,6 +70,7 @@ class Pool:
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self._proxies = dict(proxies)
         self._make_context = context
+        self._turns = turns or Turns()
         self._route: Route | None = None
         self._idle: list[Connection] = []
         self._closed = False
@@ -116,14 +122,15 @@ class Pool:
         trace.start()
         replies: list[Reply] = []
         failure: Failure | None = None
+        deadline = Deadline(terms.deadline, self._turns, lambda: _stop(trace, replies))
         try:
-            async with asyncio.timeout_at(terms.deadline):
+            async with deadline.watching():
                 await self._attempts(payload, terms, trace, replies)
-        except TimeoutError:
-            failure = _timeout(trace)
-        except StepError as error:
-            failure = Failure(error.kind, trace.step, str(error))
-        exchange = finished(request, trace, replies[-1] if replies else Reply(terms.cap), failure)
+        except (TimeoutError, StepError) as error:
+            failure = _failed(error, trace, deadline)
+        _stop(trace, replies)
+        reply = replies[-1] if replies else Reply(terms.cap)
+        exchange = finished(request, trace, reply, failure, deadline.passed_at)
         if exchange.failure is not None:
             raise WireError(exchange)
         return exchange
@@ -154,6 +161,8 @@ class Pool:
     async def _attempt(
         self, connection: Connection, payload: bytes, terms: Terms, trace: Trace, replies: list[Reply]
     ) -> None:
+        if monotonic() >= terms.deadline:
+            raise TimeoutError
         reply = Reply(terms.cap)
         replies.append(reply)
         if trace.reused:
@@ -169,12 +178,13 @@ class Pool:
 
     def _take(self) -> Connection | None:
         """The idle connection that was used last, so that the others can grow old and be closed."""
-        oldest = monotonic() - IDLE_SECONDS
-        while self._idle and self._idle[0].idle_since < oldest:
+        now = monotonic()
+        while self._idle and self._idle[0].idle_since < now - IDLE_SECONDS:
             self._idle.pop(0).close()
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and not connection.disturbed:
+            young = connection.opened_at >= now - MAX_AGE_SECONDS
+            if young and connection.usable and not connection.disturbed:
                 return connection
             connection.close()
         return None
@@ -195,6 +205,18 @@ class Pool:
             raise ValueError("the request leads to another host than the target's base_url")
         proxy: Proxy | None = self._route.proxy if self.scheme == "http" else None
         return encode_request(request, proxy)
+
+
+def _stop(trace: Trace, replies: list[Reply]) -> None:
+    trace.stop()
+    for reply in replies:
+        reply.stop()
+
+
+def _failed(error: Exception, trace: Trace, deadline: Deadline) -> Failure:
+    if deadline.passed_at is None and isinstance(error, StepError):
+        return Failure(error.kind, trace.step, str(error))
+    return _timeout(trace)
 
 
 def _timeout(trace: Trace) -> Failure:

@@ -24,8 +24,8 @@ class Reply:
     """
 
     __slots__ = (
-        "_head", "_informational", "_now", "_parser", "arrivals", "cap", "done", "first_at", "headers", "headers_done",
-        "keep_alive", "last_at", "parts", "problem", "size", "status", "surplus", "version",
+        "_head", "_informational", "_now", "_parser", "_stopped", "arrivals", "cap", "done", "first_at", "headers",
+        "headers_done", "keep_alive", "last_at", "parts", "problem", "size", "status", "surplus", "version",
     )  # fmt: skip
 
     def __init__(self, cap: int) -> None:
@@ -44,21 +44,31 @@ class Reply:
         self.surplus = False
         self.problem: tuple[FailureKind, str] | None = None
         self._informational = False
+        self._stopped = False
         self._head = 0
         self._now = 0.0
-        self._parser = HttpResponseParser(self)
+        self._parser: HttpResponseParser | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing more is to be read."""
         return self.done or self.problem is not None
 
+    def stop(self) -> None:
+        """Take in nothing more; lets go of the parser, whose callbacks make a cycle of the two."""
+        self._stopped = True
+        self._parser = None
+
     def feed(self, now: float, data: bytes) -> None:
         """Take in what arrived at `now`."""
+        if self._stopped:
+            return
         if self.first_at is None:
             self.first_at = now
         self.last_at = self._now = now
         size = self.size
+        if self._parser is None:
+            self._parser = HttpResponseParser(self)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -93,7 +103,7 @@ class Reply:
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
-        if self.done:
+        if self.done or self._parser is None:
             return
         self.status = self._parser.get_status_code()
         self._informational = 100 <= self.status < 200

@@ -136,7 +136,8 @@ class Module(Section):
     stream: bool = Field(default=False, description="Ask for a stream; chat and responses only.")
     timeout: PositiveDuration = Field(default=9.5, description="Total deadline, also of a stream that drips.")
     connection: Literal["reuse", "fresh"] = Field(
-        default="reuse", description="Warm connection or a new one."
+        default="reuse",
+        description="Warm connection or a new one; a warm one is replaced 10 minutes after it was opened.",
     )
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from openai_exporter.client.proxy import ProxyError, parse_proxy
 from openai_exporter.client.tls import client_context
+from openai_exporter.client.turns import Turns
 from openai_exporter.client.wire_pool import Pool
 from openai_exporter.config import Config, Secret
 from openai_exporter.config.probing import Target
@@ -44,7 +45,6 @@ def _import() -> ModuleType:
 
     prices.warm()
     # What was imported lives as long as the process: keep the collector from walking it while a probe is timed.
-    gc.collect()
     gc.freeze()
     return sdk
 
@@ -52,9 +52,10 @@ def _import() -> ModuleType:
 class Clients:
     """One client and pool per target."""
 
-    def __init__(self, library: Library, proxies: Mapping[str, str]) -> None:
+    def __init__(self, library: Library, proxies: Mapping[str, str], turns: Turns | None = None) -> None:
         self._library = library
         self._proxies = proxies
+        self._turns = turns or Turns()
         self._clients: dict[str, TargetClient] = {}
         self._context = lru_cache(maxsize=1)(
             client_context
@@ -65,9 +66,8 @@ class Clients:
         found = self._clients.get(target.name)
         if found is None:
             sdk = await self._library.sdk()
-            client = sdk.TargetClient(
-                target, Pool(target.base_url, proxies=self._proxies, context=self._context)
-            )
+            pool = Pool(target.base_url, proxies=self._proxies, context=self._context, turns=self._turns)
+            client = sdk.TargetClient(target, pool)
             found = self._clients.setdefault(target.name, client)
         with contextlib.suppress(ProxyError):  # the exchange itself reports it
             await found.pool.prepare()
@@ -75,7 +75,7 @@ class Clients:
 
     def hand_over(self, config: Config) -> "Clients":
         """Clients for another configuration; those of unchanged targets move there with their connections."""
-        other = Clients(self._library, self._proxies)
+        other = Clients(self._library, self._proxies, self._turns)
         for target in config.targets:
             mine = self._clients.get(target.name)
             if mine is not None and mine.target == target:

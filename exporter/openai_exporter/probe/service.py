@@ -53,7 +53,7 @@ class Prober:
     ) -> None:
         clocks = Clocks(now, monotonic, draw)
         shared = Shared(config, instruments, history, clocks, proxies, max_in_flight, storage)
-        self._begin(config, shared, Clients(shared.library, proxies))
+        self._begin(config, shared, Clients(shared.library, proxies, shared.turns))
         for wait in shared.waits.values():
             if self.knows(wait.key) is None:
                 self._resume(wait)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from openai_exporter.client.turns import Turns
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
@@ -17,7 +18,6 @@ from openai_exporter.probe.history import History
 from openai_exporter.probe.memory import Memory, Remembered, Wait
 from openai_exporter.probe.spend import Spend
 from openai_exporter.probe.totals import Totals
-from openai_exporter.probe.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)

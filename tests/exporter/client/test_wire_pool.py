@@ -9,7 +9,9 @@ from time import monotonic
 
 import pytest
 
-from openai_exporter.client.trace import Exchange, FailureKind, Step
+from openai_exporter.client.trace import Exchange, FailureKind, Sent, Step, WireError
+from openai_exporter.client.turns import Turns
+from openai_exporter.client.wire_pool import Pool, Terms
 
 from .conftest import Certificates
 from .exchanges import broken, exchange, new_pool, until
@@ -514,6 +516,77 @@ async def test_a_deadline_in_the_past_fails_at_once() -> None:
     assert monotonic() - began < 1
 
 
+async def test_many_deadlines_at_the_same_moment_are_cut_one_per_pass_and_dated_to_that_moment() -> None:
+    cut_at: list[int] = []
+    passes = 0
+    loop = asyncio.get_running_loop()
+
+    def count() -> None:
+        nonlocal passes
+        passes += 1
+        counting[0] = loop.call_soon(count)
+
+    async def one(pool: Pool, url: str) -> Exchange:
+        with pytest.raises(WireError) as raised:
+            await pool.exchange(Sent("GET", url, (("Host", "test"),)), Terms(deadline))
+        cut_at.append(passes)
+        return raised.value.exchange
+
+    async with raw_server(silent()) as server:
+        pool, deadline = new_pool(server.url), monotonic() + 0.3
+        counting = [loop.call_soon(count)]
+        found = await asyncio.gather(*(one(pool, server.url) for _ in range(20)))
+        counting[0].cancel()
+    assert len(set(cut_at)) == 20
+    ends = [each.duration for each in found]
+    assert max(ends) - min(ends) < 0.3, "from their starts to one moment, however long the cuts took"
+    assert {each.failure.kind for each in found if each.failure} == {FailureKind.TIMEOUT}
+
+
+async def test_what_comes_between_the_deadline_and_the_cut_does_not_count() -> None:
+    """The turns are held up until the answer has come."""
+
+    class Held(Turns):
+        def call(self, piece: Callable[[], object]) -> None:
+            pieces.append(piece)
+
+    pieces: list[Callable[[], object]] = []
+    late = asyncio.Event()
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(HEAD + b"Content-Length: 10\r\n\r\nearly")
+        await late.wait()
+        await turn.send(b"later")
+
+    async with raw_server(reply) as server:
+        probe = asyncio.create_task(broken(new_pool(server.url, turns=Held()), server.url, seconds=0.2))
+        await until(lambda: bool(pieces))
+        late.set()
+        await asyncio.sleep(0.05)
+        assert not probe.done()
+        pieces[0]()
+        found = await probe
+    assert found.failure is not None
+    assert (FailureKind.TIMEOUT, Step.TRANSFER) == (found.failure.kind, found.failure.step)
+    assert found.body == b"early"
+    assert 0.19 <= found.duration < 0.24
+
+
+async def test_nothing_is_sent_after_the_deadline() -> None:
+    """A connection that opens between the deadline and the cut carries no request, which might be paid for."""
+
+    class Never(Turns):
+        def call(self, piece: Callable[[], object]) -> None:
+            pass
+
+    async with raw_server(always(answer("{}"))) as server:
+        found = await broken(new_pool(server.url, turns=Never()), server.url, seconds=-1)
+        await asyncio.sleep(0.05)
+        assert server.requests == []
+    assert found.failure is not None
+    assert FailureKind.TIMEOUT is found.failure.kind
+
+
 async def test_a_server_that_speaks_unasked_loses_its_connection() -> None:
     spoken = asyncio.Event()
 
@@ -532,10 +605,13 @@ async def test_a_server_that_speaks_unasked_loses_its_connection() -> None:
     assert (200, False, 0) == (found.status, found.reused, found.retries)
 
 
-async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["IDLE_SECONDS", "MAX_AGE_SECONDS"])
+async def test_a_connection_that_was_idle_or_open_for_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
     async with raw_server(always(answer("{}"))) as server:
         pool = new_pool(server.url)
         await exchange(pool, server.url)
-        monkeypatch.setattr("openai_exporter.client.wire_pool.IDLE_SECONDS", -1.0)
+        monkeypatch.setattr(f"openai_exporter.client.wire_pool.{bound}", -1.0)
         found = await exchange(pool, server.url)
     assert (200, False, 0) == (found.status, found.reused, found.retries)

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 
 class Turns:
@@ -14,13 +15,19 @@ class Turns:
 
     async def turn(self) -> None:
         """Wait for a pass of one's own; what follows up to the next await should take about a millisecond."""
-        loop = asyncio.get_running_loop()
+        await self._enqueued(asyncio.get_running_loop())
+
+    def call(self, piece: Callable[[], object]) -> None:
+        """Call `piece` in a pass of its own."""
+        self._enqueued(asyncio.get_running_loop()).add_done_callback(lambda _: piece())
+
+    def _enqueued(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         mine = loop.create_future()
         self._waiting.append(mine)
         if not self._running:
             self._running = True
             loop.call_soon(self._next, loop)
-        await mine
+        return mine
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
