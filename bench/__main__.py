@@ -7,7 +7,7 @@ import sys
 
 import bench
 
-HELPERS = {"__main__", "processes"}
+HELPERS = {"__main__", "processes", "scrapers"}
 
 
 def main(wanted: list[str]) -> int:

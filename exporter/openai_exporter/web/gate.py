@@ -8,6 +8,7 @@ from collections.abc import Collection
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from openai_exporter.client.turns import Turns
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.web.answers import text
@@ -28,16 +29,25 @@ class Gate:
     """ASGI middleware; `stop()` ends it.
 
     Args:
-        limited: paths that count against `max_requests`. Health, metrics and pages never wait for probes.
+        limited: paths that count against `max_requests` and begin in turns. Health, metrics and pages never wait
+            for probes.
+        turns: one scrape begins per pass of the event loop, however many came together.
     """
 
     def __init__(
-        self, app: ASGIApp, *, instruments: Instruments, max_requests: int, limited: Collection[str]
+        self,
+        app: ASGIApp,
+        *,
+        instruments: Instruments,
+        max_requests: int,
+        limited: Collection[str],
+        turns: Turns | None = None,
     ) -> None:
         self._app = app
         self._instruments = instruments
         self._max_requests = max_requests
         self._limited = frozenset(limited)
+        self._turns = turns or Turns()
         self._waiting: set[asyncio.Task[None]] = set()
         self._stopping = False
         for reason in REASONS:
@@ -94,6 +104,7 @@ class Gate:
         assert task is not None
         self._waiting.add(task)
         try:
+            await self._turns.turn()
             await self._guarded(scope, receive, send)
         except asyncio.CancelledError:
             if not self._stopping:

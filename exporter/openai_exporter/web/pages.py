@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from openai_exporter.exposition import EncodedPage
 from openai_exporter.web.answers import exposition, registry, text
-from openai_exporter.web.deadline import scrape_limit
+from openai_exporter.web.deadline import time_left
 from openai_exporter.web.live import Live
 from openai_exporter.web.names import Refusal, find_name
 from openai_exporter.web.probing import refused
@@ -43,7 +43,7 @@ async def metrics(request: Request) -> Response:
 async def _page(request: Request, kind: str, services: Mapping[str, _Pages]) -> Response:
     live: Live = request.app.state.live
     try:
-        limit = scrape_limit(request.headers, live.settings.timeout_offset)
+        limit = time_left(request.scope, request.headers, live.settings.timeout_offset)
     except ValueError as error:
         return text(str(error), 400)
     name = find_name(kind, request.query_params.get(kind), services)

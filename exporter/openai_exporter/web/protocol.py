@@ -11,6 +11,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from openai_exporter.web.deadline import ARRIVED
 from openai_exporter.web.gate import MAX_HEAD_BYTES
 
 HEAD_TIMEOUT = 10
@@ -27,6 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     Args:
         allowed: says whether a client's certificate is welcome; None welcomes every client.
+        arrived: monotonic seconds at which the connection came, which its first request counts from.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class BoundedProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         loop: asyncio.AbstractEventLoop | None = None,
         allowed: Callable[[Any], bool] | None = None,
+        arrived: float | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, loop)
         self._allowed = allowed
+        self._arrived = arrived
         self._head = 0
         self._in_head = True
         self._timer: asyncio.TimerHandle | None = None
@@ -60,6 +64,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """A head begins."""
         self._in_head = True
         super().on_message_begin()
+        scope: Any = self.scope
+        scope[ARRIVED] = self.loop.time() if self._arrived is None else self._arrived
+        self._arrived = None
 
     def on_headers_complete(self) -> None:
         """A head is whole."""
@@ -98,11 +105,12 @@ def factory(context: Callable[[], ssl.SSLContext | None], sans: Callable[[], Col
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        arrived: float | None = None,
     ) -> asyncio.BaseProtocol:
         loop = _loop or asyncio.get_running_loop()
         names = sans()
         allowed = (lambda certificate: _carries(certificate, names)) if names else None
-        inner = BoundedProtocol(config, server_state, app_state, loop, allowed)
+        inner = BoundedProtocol(config, server_state, app_state, loop, allowed, arrived)
         tls = context()
         if tls is None:
             return inner

@@ -8,12 +8,16 @@ import resource
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 
+from openai_exporter.client.turns import Turns
 from openai_exporter.errors import ExporterError
 from openai_exporter.web import sockets
 from openai_exporter.web.app import SCRAPED, build_app
+from openai_exporter.web.collector import Collector
+from openai_exporter.web.door import Door
 from openai_exporter.web.gate import Gate
 from openai_exporter.web.guard import Guard
 from openai_exporter.web.live import Live, read_config
@@ -40,8 +44,13 @@ class ExporterServer(uvicorn.Server):
         settings = live.settings
         limited = [f"{settings.route_prefix}{path}" for path in SCRAPED]
         guarded = Guard(build_app(live), web, live.instruments)
+        self._turns = Turns()
         self.gate = Gate(
-            guarded, instruments=live.instruments, max_requests=settings.max_requests, limited=limited
+            guarded,
+            instruments=live.instruments,
+            max_requests=settings.max_requests,
+            limited=limited,
+            turns=self._turns,
         )
         self.live = live
         self._web = web
@@ -61,7 +70,6 @@ class ExporterServer(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE,
             # Else a client that does not read its answer would keep the process from ending.
             timeout_graceful_shutdown=1,
-            backlog=sockets.BACKLOG,
         )
         super().__init__(config)
 
@@ -85,8 +93,10 @@ class ExporterServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, say so, then load what is slow in the background."""
-        await super().startup(sockets)
+        await super().startup([])
+        self._open_doors(sockets or [])
         _say_listening(sockets or [], self._web.secure, self.live.settings)
+        self._start(Collector(lambda: self.gate.waiting > 0).run(), "garbage collection")
         self._start(self.live.services.prober.warm(), "warm-up")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -101,6 +111,18 @@ class ExporterServer(uvicorn.Server):
             task.cancel()
         await super().shutdown(sockets)
         log.info("stopped")
+
+    def _open_doors(self, sockets: list[socket.socket]) -> None:
+        def protocol(arrived: float) -> asyncio.BaseProtocol:
+            make: Any = self.config.http_protocol_class
+            made: asyncio.BaseProtocol = make(
+                self.config, self.server_state, self.lifespan.state, arrived=arrived
+            )
+            return made
+
+        prefix = self.live.settings.route_prefix.encode()
+        urgent = (b"GET %b/-/" % prefix, b"HEAD %b/-/" % prefix)
+        self.servers: list[Any] = [Door(each, protocol, urgent, self._turns) for each in sockets]
 
     def _end(self) -> None:
         log.info("stopping")

@@ -162,6 +162,14 @@ def test_head_answers_headers_only(exporter: Exporter, path: str) -> None:
     assert int(reply.headers["content-length"]) > 0
 
 
+def test_head_makes_no_probe(exporter: Exporter, simulator: SimulatorControl) -> None:
+    """It asks for headers only; a call that is paid for is no way to make some."""
+    before = simulator.state()["calls"]
+    reply = exporter.send("HEAD", f"/probe?target=sim&module=chat&model={MODEL}")
+    assert (reply.status, reply.body) == (200, b"")
+    assert [each for each in simulator.state()["calls"] if each not in before] == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
