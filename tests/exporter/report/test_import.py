@@ -2,46 +2,21 @@
 """Ninety days imported by the real promtool and asked for in a real Prometheus."""
 
 import shlex
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from openai_exporter.simulator.testing import SimulatorControl
 from tests.exporter.report.commands import NOW, bill, done, run, spent, total, unix, usage
-from tests.stack.programs import PROMETHEUS, Prometheus, free_port, get, wait_for
+from tests.stack.programs import Prometheus
+from tests.stack.tsdb import MISSING, PROMTOOL, prometheus_of
 
-PROMTOOL = shutil.which("promtool")
 pytestmark = [
     pytest.mark.stack,
-    pytest.mark.skipif(not (PROMETHEUS and PROMTOOL), reason="prometheus and promtool are not installed"),
+    pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
 ]
 FROM = "2026-08-22"
-
-
-@contextmanager
-def prometheus(folder: Path, blocks: Path) -> Iterator[Prometheus]:
-    """A Prometheus that has nothing but these blocks."""
-    assert PROMETHEUS is not None
-    config = folder / "prometheus.yml"
-    config.write_text("global: {}\n")
-    address = f"127.0.0.1:{free_port()}"
-    argv = [
-        PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={blocks}",
-        "--storage.tsdb.retention.time=3650d", f"--web.listen-address={address}",
-    ]  # fmt: skip
-    with (folder / "prometheus.log").open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)
-    try:
-        url = f"http://{address}"
-        wait_for(lambda: get(f"{url}/-/ready")[0] == 200, 60, "Prometheus ready")
-        yield Prometheus(url)
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def taken(found: Prometheus, metric: str, moment: int) -> float:
@@ -54,9 +29,10 @@ def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, 
     output = tmp_path / "history.om"
     said = done(run(simulator, "backfill", "--from", FROM, "-o", str(output)))
     command = shlex.split(next(line for line in said.splitlines() if "promtool" in line))
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    assert "promtool" == command[0]
+    subprocess.run([str(PROMTOOL), *command[1:]], check=True, capture_output=True, timeout=300)
 
-    with prometheus(tmp_path, Path(command[-1])) as found:
+    with prometheus_of(tmp_path, Path(command[-1])) as found:
         for start, end in (("2026-09-01", "2026-10-01"), ("2026-10-01", "2026-11-01")):
             first, last = unix(start), unix(end)
             rows = usage(simulator, first, last)
