@@ -3,7 +3,6 @@
 
 import math
 import re
-import warnings
 from datetime import date
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from openai_exporter.config.duration import ALLOWED, PATTERN, format_duration, parse_duration
 from openai_exporter.config.masking import looks_like_key, shown
+from openai_exporter.config.pattern import PatternError, compiled
 
 _Each = TypeVar("_Each")
 
@@ -76,11 +76,12 @@ def _positive(seconds: float) -> float:
 
 def _regular_expression(value: str) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"must be a regular expression (Python's re): {error}") from None
+        compiled(value)
+    except PatternError as error:
+        raise ValueError(
+            "must be a regular expression in RE2's syntax, as blackbox_exporter takes it (no look-around, "
+            f"no back-references): {error}"
+        ) from None
     return value
 
 

@@ -122,7 +122,8 @@ class Expect(Section):
         default=(200,), min_length=1, description="Accepted HTTP statuses."
     )
     text: Pattern | None = Field(
-        default=None, description="Regular expression that the reply's text must match somewhere."
+        default=None,
+        description="Regular expression (RE2, as in blackbox_exporter) that the reply's text must match somewhere.",
     )
     vector_length: int | None = Field(
         default=None, ge=1, description="Embeddings only: length of the vector."

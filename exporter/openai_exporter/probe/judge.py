@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides what one exchange means: one outcome, one sentence. Pure."""
 
-import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from openai_exporter.client.trace import Exchange
+from openai_exporter.config.pattern import compiled
 from openai_exporter.config.probing import Expect
 from openai_exporter.model import StreamTiming
 from openai_exporter.probe.classify import (
@@ -80,7 +79,7 @@ def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verd
     if expect.vector_length is not None and reading.vector_length != expect.vector_length:
         message = f"the vector has {reading.vector_length} elements, expected {expect.vector_length}"
         return Verdict("content_mismatch", message, reading)
-    if expect.text is not None and not _matches(expect.text, reading.text or ""):
+    if expect.text is not None and not compiled(expect.text).found_in((reading.text or "")[:MAX_MATCHED]):
         return Verdict("content_mismatch", _mismatch(reading), reading, regex_failed=True)
     return Verdict("success", OUTCOMES["success"].meaning, reading)
 
@@ -107,15 +106,6 @@ def _mismatch(reading: Reading) -> str:
         return f"the text does not match the expected pattern: {reading.text[:200]}"
     why = "max_output_tokens was used up before any text" if reading.finish in _CUT else "there is no text"
     return f"the text does not match the expected pattern: {why}"
-
-
-def _matches(pattern: str, text: str) -> bool:
-    return _compiled(pattern).search(text[:MAX_MATCHED]) is not None
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 _CUT = frozenset({"length", "max_output_tokens", "incomplete"})

@@ -36,7 +36,13 @@ OUT_OF_REACH = {
     *("bad-provider-needs-url", "bad-provider-version"),
     *("bad-price-file-missing", "bad-price-never", "bad-price-none"),
     # What a pattern says less exactly than the loader.
-    *("bad-value-duration-long", "bad-value-duration-zero", "bad-value-url-port", "bad-value-pattern"),
+    *(
+        "bad-value-duration-long",
+        "bad-value-duration-zero",
+        "bad-value-url-port",
+        "bad-value-pattern",
+        "bad-value-pattern-lookahead",
+    ),
     *("bad-value-label-text", "bad-secret-key-in-file"),
     *("bad-value-extra-nan", "bad-value-money-infinite"),
 }
