@@ -21,7 +21,7 @@ from openai_exporter.probe.outcomes import OUTCOMES
 
 log = logging.getLogger(__name__)
 
-FILE = "probes.json"
+FILE = "probe-state.json"
 FORMAT, VERSION = "openai-exporter probes", 1
 DELAY = 1.0
 """Seconds from a change to its writing; what a crash forgets at most."""

@@ -245,7 +245,7 @@ async def test_a_restart_goes_on_waiting_as_the_api_asked(
 async def test_what_a_restart_cannot_read_is_set_aside_and_told(
     simulator: SimulatorControl, tmp_path: Path
 ) -> None:
-    (tmp_path / "probes.json").write_text('{"format": "openai-exporter probes", "version": 1, "day": "x"')
+    (tmp_path / "probe-state.json").write_text('{"format": "openai-exporter probes", "version": 1, "day": "x"')
     instruments = Instruments(process=False)
     config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
     async with prober_for(config, storage=tmp_path, instruments=instruments) as prober:
@@ -254,8 +254,8 @@ async def test_what_a_restart_cannot_read_is_set_aside_and_told(
     assert 'openai_exporter_storage_failures_total{reason="damaged"} 1.0' in [
         line.replace('organization="",', "") for line in lines
     ]
-    names = sorted(path.name.partition("-")[0] for path in tmp_path.iterdir())
-    assert names == ["probes.json", "probes.json.damaged"]
+    names = sorted(path.name.rstrip("0123456789") for path in tmp_path.iterdir())
+    assert names == ["probe-state.json", "probe-state.json.damaged-"]
 
 
 async def test_a_key_file_is_read_again_at_each_probe(simulator: SimulatorControl, tmp_path: Path) -> None:
