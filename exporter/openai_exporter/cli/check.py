@@ -10,6 +10,8 @@ import click
 from openai_exporter.cli.failing import told
 from openai_exporter.config import Config, load_config
 from openai_exporter.config.duration import format_duration
+from openai_exporter.errors import ConfigError
+from openai_exporter.model import Endpoint
 from openai_exporter.web.webfile import WebFile
 
 
@@ -28,6 +30,8 @@ def check(file: Path, web_config_file: Path | None) -> None:
     """
     with told():
         config = load_config(file, os.environ)
+        if config.unreadable_keys:
+            raise ConfigError(list(config.unreadable_keys))
         WebFile(web_config_file)
     click.echo(f"{file}: can be used")
     for line in summary(config):
@@ -53,9 +57,14 @@ def summary(config: Config) -> Iterator[str]:
 
 
 def _idle(config: Config) -> Iterator[str]:
-    """What is defined and has no effect."""
+    """What is defined and has no effect, or no bound."""
     for name in sorted(set(config.modules) - {each.module for each in config.probes}):
         yield f"note: module {name} is used by no probe"
+    for name in sorted({each.module for each in config.probes}):
+        module = config.modules[name]
+        free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
+        if not (free or module.min_interval or module.daily_cost_limit_usd):
+            yield f"note: module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"
     used = {each.target for each in config.probes}
     for target in config.targets:
         if target.name not in used:

@@ -30,11 +30,16 @@ def fail(message: str) -> NoReturn:
     sys.exit(FAILED)
 
 
+def problems_of(error: ExporterError) -> list[str]:
+    """One line for each problem."""
+    problems = error.problems if isinstance(error, ConfigError) else (error,)
+    return [" ".join(str(each).split()) for each in problems]
+
+
 def tell(error: ExporterError) -> None:
     """Print each problem on its own line."""
-    problems = error.problems if isinstance(error, ConfigError) else (error,)
-    for problem in problems:
-        _print(str(problem))
+    for problem in problems_of(error):
+        _print(problem)
 
 
 def _print(message: str) -> None:

@@ -12,7 +12,7 @@ import click
 
 from openai_exporter import __version__
 from openai_exporter.cli import logging as structured
-from openai_exporter.cli.failing import FAILED, tell
+from openai_exporter.cli.failing import FAILED, problems_of, tell
 from openai_exporter.errors import ExporterError
 from openai_exporter.web.masking import Masker
 from openai_exporter.web.settings import (
@@ -136,17 +136,21 @@ def serve(
     )
     masker = Masker()
     structured.configure(log_level, log_format, masker)
-    _leave(_run(settings, masker))
+    _leave(_run(settings, masker, as_lines=log_format != "json"))
 
 
-def _run(settings: Settings, masker: Masker) -> int:
+def _run(settings: Settings, masker: Masker, as_lines: bool) -> int:
     from openai_exporter.web.server import run
 
     log.info("starting", extra={"fields": {"version": __version__}})
     try:
         run(settings, masker)
     except ExporterError as error:
-        tell(error)
+        if as_lines:
+            tell(error)
+        else:  # whoever reads records has no use for a line of another form
+            for problem in problems_of(error):
+                log.error("cannot start: %s", problem)
         return FAILED
     except KeyboardInterrupt:
         return 0

@@ -42,7 +42,6 @@ def cross_check(config: Config) -> Iterator[Finding]:
     yield from _groups(config)
     yield from _budgets(config)
     yield from never_applied(config.prices)
-    yield from _keys(config)
 
 
 def never_applied(prices: Sequence[Price]) -> Iterator[Finding]:
@@ -145,7 +144,8 @@ def _grouped(place: Path, budget: Budget, owner: Organization) -> Iterator[Findi
     yield Finding(where, f"{text}; add {wanted} to {places}{also}")
 
 
-def _keys(config: Config) -> Iterator[Finding]:
+def unreadable_keys(config: Config) -> Iterator[Finding]:
+    """Yield every key that cannot be read now."""
     for index, target in enumerate(config.targets):
         yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name))
     for index, each in enumerate(config.organizations):

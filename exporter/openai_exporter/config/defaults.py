@@ -10,6 +10,10 @@ CHAT_MODELS = ("gpt-6-luna", "gpt-5.4-mini")
 """Low-priced current models (price tables and shutdown dates as of 2026-11)."""
 EMBEDDING_MODEL = "text-embedding-3-small"
 MODERATION_MODEL = "omni-moderation-latest"
+COUNT = "Reply with the words: one two three four five six seven eight"
+"""Eight words of a token each: enough for gaps between tokens and a speed, for some 0.000005 USD more than one word."""
+GUARD: Mapping[str, Any] = {"min_interval": "1s", "daily_cost_limit_usd": 1}
+"""What whoever reaches the port can make the exporter spend. Both models each 15 s come to a third of it."""
 
 
 def default_document(env: Mapping[str, str]) -> dict[str, Any] | None:
@@ -41,13 +45,15 @@ def _probing(base_url: str) -> dict[str, Any]:
 def builtin_modules() -> dict[str, Any]:
     """The modules of the built-in configuration, as plain data."""
     # Both chat models accept effort none; with any other, reasoning eats the few output tokens that a probe may spend.
-    chat = {"request": {"reasoning_effort": "none"}, "expect": {"text": "(?i)pong"}}
+    quiet = {"reasoning_effort": "none"}
+    chat = {"request": quiet, "expect": {"text": "(?i)pong"}, **GUARD}
+    stream = {"stream": True, "request": quiet | {"prompt": COUNT}, "expect": {"text": "(?i)eight"}, **GUARD}
     return {
         "models": {"endpoint": "models"},
         "chat": {"endpoint": "chat", **chat},
-        "chat_stream": {"endpoint": "chat", "stream": True, **chat},
+        "chat_stream": {"endpoint": "chat", **stream},
         "responses": {"endpoint": "responses", **chat},
-        "responses_stream": {"endpoint": "responses", "stream": True, **chat},
-        "embeddings": {"endpoint": "embeddings", "expect": {"vector_length": 1536}},
+        "responses_stream": {"endpoint": "responses", **stream},
+        "embeddings": {"endpoint": "embeddings", "expect": {"vector_length": 1536}, **GUARD},
         "moderations": {"endpoint": "moderations"},
     }

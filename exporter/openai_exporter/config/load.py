@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from openai_exporter.config.checks import Finding, cross_check
+from openai_exporter.config.checks import Finding, cross_check, unreadable_keys
 from openai_exporter.config.defaults import default_document
 from openai_exporter.config.document import Document, dotted
 from openai_exporter.config.messages import problems
@@ -86,6 +86,9 @@ def _of_environment(problem: Problem) -> Problem:
 def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Config:
     """Decode, check and bind configuration text; `name` is shown in errors.
 
+    A key that cannot be read is a mistake when there is nothing to go on with; else it is one of
+    `Config.unreadable_keys`, and what needs it fails until it is there.
+
     Raises:
         ConfigError: as `load_config`.
     """
@@ -100,9 +103,11 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
         raise ConfigError(problems(error, document)) from None
     more, wrong = _price_file(config, document, base)
     config.bind(env, base, more)
-    found = sorted(cross_check(config), key=lambda finding: document.line(finding.path))
-    if found or wrong:
+    mistakes, keys = list(cross_check(config)), list(unreadable_keys(config))
+    if mistakes or wrong or (keys and len(keys) == config.consumers):
+        found = sorted([*mistakes, *keys], key=lambda finding: document.line(finding.path))
         raise ConfigError([*(_problem(finding, document) for finding in found), *wrong])
+    config.lacking(tuple(_problem(finding, document) for finding in keys))
     return config
 
 

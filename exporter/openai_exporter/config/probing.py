@@ -3,7 +3,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from openai_exporter.config.base import (
     DISTINCT,
@@ -32,6 +32,17 @@ ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_PROMPT = "Reply with the word: pong"
 _LEAST_OUTPUT_OF_RESPONSES = 16
+
+
+_SET_ELSEWHERE = {"model": "the models of the probe", "stream": "stream of the module"}
+"""Fields of a request body that decide what labels and timings mean, and where they are set."""
+
+
+def _of_no_other_key(extra: dict[str, Any]) -> dict[str, Any]:
+    for name, place in _SET_ELSEWHERE.items():
+        if name in extra:
+            raise FieldError(f"is set by {place}; set it there", name)
+    return extra
 
 
 def one_of(*alternatives: dict[str, Any]) -> dict[str, Any]:
@@ -110,8 +121,10 @@ class Request(Section):
     )
     size: ImageSize = Field(default="1024x1024", description="Images only.")
     quality: Literal["low", "medium", "high", "auto"] = Field(default="low", description="Images only.")
-    extra: JsonObject = Field(
-        default_factory=dict, description="More fields of the request body, sent as they are."
+    extra: Annotated[JsonObject, AfterValidator(_of_no_other_key)] = Field(
+        default_factory=dict,
+        description="More fields of the request body, sent as they are; not model and stream.",
+        json_schema_extra={"propertyNames": {"not": {"enum": list(_SET_ELSEWHERE)}}},
     )
 
 

@@ -12,6 +12,7 @@ from openai_exporter.config.organization import Budget, Organization, StatusPage
 from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module, Probe, Target
 from openai_exporter.config.secret import Credential, credential
+from openai_exporter.errors import Problem
 
 
 class History(Section):
@@ -51,6 +52,7 @@ class Config(Section):
     history: History = Field(default_factory=History, description="Results kept for `/history`.")
 
     _more_prices: tuple[Price, ...] = PrivateAttr(default=())
+    _unreadable: tuple[Problem, ...] = PrivateAttr(default=())
     _credentials: dict[tuple[str, str], Credential] = PrivateAttr(default_factory=dict)
 
     def bind(self, env: Mapping[str, str], base: Path, more_prices: tuple[Price, ...] = ()) -> None:
@@ -68,6 +70,20 @@ class Config(Section):
     def all_prices(self) -> tuple[Price, ...]:
         """The prices of this file, then those of the price file."""
         return self.prices + self._more_prices
+
+    @property
+    def consumers(self) -> int:
+        """How many APIs are called with a key, or none: targets and organizations."""
+        return len(self.targets) + len(self.organizations)
+
+    @property
+    def unreadable_keys(self) -> tuple[Problem, ...]:
+        """Keys that could not be read when the configuration was loaded."""
+        return self._unreadable
+
+    def lacking(self, keys: tuple[Problem, ...]) -> None:
+        """Take note of keys that could not be read."""
+        self._unreadable = keys
 
     def target_credential(self, name: str) -> Credential | None:
         """The credential of a target, None when its server takes no key."""

@@ -22,6 +22,10 @@ CONFIG_RELOAD_SUCCESSFUL = _gauge(
 CONFIG_RELOAD_TIMESTAMP = _gauge(
     "openai_exporter_config_last_reload_success_timestamp_seconds", "Unix time of the last successful reload."
 )
+UNREADABLE_KEYS = _gauge(
+    "openai_exporter_config_unreadable_keys",
+    "Keys that could not be read when the configuration was loaded; what needs one of them fails until it is there.",
+)
 UPSTREAM_CALLS = _counter(
     "openai_exporter_upstream_calls_total", "Calls to organization and status APIs.", "organization", "api"
 )

@@ -31,7 +31,12 @@ async def reload(request: Request) -> Response:
     except ExporterError as error:
         return text(live.masker(f"not reloaded, the configuration in force stays:\n{error}"), 500)
     count = sum(len(each.models) or 1 for each in config.probes)
-    return text(f"reloaded: {count} probes, {len(config.organizations)} organizations.")
+    done = f"reloaded: {count} probes, {len(config.organizations)} organizations."
+    lacking = [
+        f"this key cannot be read, what needs it fails until it can: {each}"
+        for each in config.unreadable_keys
+    ]
+    return text(live.masker("\n".join([done, *lacking])))
 
 
 async def configuration(request: Request) -> Response:

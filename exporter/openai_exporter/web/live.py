@@ -97,6 +97,9 @@ class Live:
     def _loaded(self, config: Config) -> None:
         self.instruments.set(own.CONFIG_RELOAD_SUCCESSFUL, 1)
         self.instruments.set(own.CONFIG_RELOAD_TIMESTAMP, self.now())
+        self.instruments.set(own.UNREADABLE_KEYS, len(config.unreadable_keys))
+        for problem in config.unreadable_keys:
+            log.error("a key cannot be read, what needs it fails until it can: %s", problem)
 
     def _refused(self, error: Exception) -> None:
         self.instruments.set(own.CONFIG_RELOAD_SUCCESSFUL, 0)

@@ -60,6 +60,7 @@ def _exporter(timeline: Timeline, outage: float) -> Iterator[Series]:
     yield series(
         own.PRICE_TABLE_INFO.name, timeline.constant(1.0), OWN, source="genai-prices", version="0.2.3"
     )
+    yield series(own.UNREADABLE_KEYS.name, timeline.constant(0.0), OWN)
     yield series(own.CONFIG_RELOAD_SUCCESSFUL.name, timeline.constant(1.0), OWN)
     yield series(own.CONFIG_RELOAD_TIMESTAMP.name, timeline.constant(timeline.end - 3 * DAY), OWN)
     yield series(own.PROBES_IN_FLIGHT.name, timeline.gauge(lambda t: float(t // 60 % 11 == 0)), OWN)

@@ -142,6 +142,41 @@ def test_a_start_that_cannot_be_is_told_in_a_line(
     assert KEY not in found.err
 
 
+def test_a_start_that_cannot_be_is_a_record_among_json_records(tmp_path: Path) -> None:
+    found = _cli(
+        "--log.format=json", f"--config.file={tmp_path}/gone.yml", "--web.listen-address=127.0.0.1:0"
+    )
+    records = [json.loads(line) for line in found.err.splitlines()]
+    assert found.status == 1
+    assert ("error", f"cannot start: {tmp_path}/gone.yml: cannot be read: No such file or directory; "
+            "name an existing file") == (records[-1]["level"], records[-1]["msg"])  # fmt: skip
+
+
+def test_check_refuses_a_key_that_cannot_be_read_though_others_can(tmp_path: Path) -> None:
+    targets = [
+        {"name": "a", "base_url": "http://127.0.0.1:1/v1", "no_key": True, "provider": "compatible"},
+        {"name": "b", "api_key_file": "gone"},
+    ]
+    (tmp_path / "exporter.yml").write_text(yaml.safe_dump({"targets": targets}, sort_keys=False))
+    found = _cli("check", str(tmp_path / "exporter.yml"))
+    assert (found.status, found.out) == (1, "")
+    assert "exporter.yml:7: targets[1].api_key_file: " in found.err
+
+
+def test_check_notes_what_anybody_could_spend(tmp_path: Path) -> None:
+    text = """
+targets: [{name: a, api_key_env: KEY}]
+modules: {free: {endpoint: models}, open: {endpoint: chat}, bounded: {endpoint: chat, daily_cost_limit_usd: 1}}
+probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {target: a, module: bounded, models: [m]}]
+"""
+    (tmp_path / "exporter.yml").write_text(text)
+    found = _cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
+    notes = [line for line in found.out.splitlines() if "note:" in line]
+    assert notes == [
+        "  note: module open has no min_interval and no daily_cost_limit_usd: every scrape is paid"
+    ]
+
+
 def test_check_says_what_a_good_file_does(file: Path) -> None:
     found = _cli("check", str(file), env=ENV)
     assert (found.status, found.err) == (0, "")

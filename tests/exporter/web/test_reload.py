@@ -56,6 +56,33 @@ def test_a_bad_configuration_leaves_the_old_one_in_force(tmp_path: Path, simulat
         assert _metric(later, timestamp) > _metric(own, timestamp)
 
 
+def test_one_key_that_cannot_be_read_costs_its_target_only(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        changed = document(simulator.api_url)
+        changed["targets"].append({**changed["targets"][0], "name": "other", "api_key_file": "gone"})
+        del changed["targets"][1]["api_key_env"]
+        changed["probes"].append({"target": "other", "module": "chat", "models": [MODEL]})
+        exporter.write(changed)
+        reply = exporter.send("POST", "/-/reload")
+        assert reply.status == 200
+        for told in (
+            "this key cannot be read, what needs it fails until it can: ",
+            ": targets[1].api_key_file: ",
+            "cannot be read: No such file or directory; put the key there",
+        ):
+            assert told in reply.text
+        assert _metric(exporter.get("/metrics").text, "openai_exporter_config_unreadable_keys") == 1
+        assert "probe_success 1" in exporter.get(CHAT).text
+        other = CHAT.replace("target=sim", "target=other")
+        assert 'openai_probe_outcome{outcome="no_credentials"} 1' in exporter.get(other).text
+        (tmp_path / "gone").write_text("sk-test-1")
+        assert "probe_success 1" in exporter.get(other).text
+        assert exporter.send("POST", "/-/reload").status == 200
+        assert _metric(exporter.get("/metrics").text, "openai_exporter_config_unreadable_keys") == 0
+
+
 def test_a_file_that_is_gone_is_told(tmp_path: Path, simulator: SimulatorControl) -> None:
     with running(tmp_path, document(simulator.api_url)) as exporter:
         exporter.config_file.unlink()
