@@ -245,7 +245,9 @@ async def test_a_restart_goes_on_waiting_as_the_api_asked(
 async def test_what_a_restart_cannot_read_is_set_aside_and_told(
     simulator: SimulatorControl, tmp_path: Path
 ) -> None:
-    (tmp_path / "probe-state.json").write_text('{"format": "openai-exporter probes", "version": 1, "day": "x"')
+    (tmp_path / "probe-state.json").write_text(
+        '{"format": "openai-exporter probes", "version": 1, "day": "x"'
+    )
     instruments = Instruments(process=False)
     config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
     async with prober_for(config, storage=tmp_path, instruments=instruments) as prober:
