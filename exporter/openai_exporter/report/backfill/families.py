@@ -57,8 +57,10 @@ class Families:
             for name, metric in CATALOGUE.items():
                 if name in self._files:
                     out.write(_head(metric).encode())
-                    with (self._folder / f"{name}.family").open("rb") as file:
+                    part = self._folder / f"{name}.family"
+                    with part.open("rb") as file:
                         shutil.copyfileobj(file, out, 1 << 20)
+                    part.unlink()  # else there would be everything twice on the disk
             out.write(b"# EOF\n")
         new.replace(output)
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An import and the live series after it, in one real Prometheus: the same series, without a jump."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
+from tests.stack.programs import Prometheus, running_exporter
+from tests.stack.test_books import document
+from tests.stack.tsdb import MISSING, Recording, make_blocks, prometheus_of
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
+]
+
+NOW, JOINT = unix("2026-11-19T09:20:00Z"), unix("2026-11-19T09:00:00Z")
+QUARTER, HOUR, DAY = 900, 3600, 86_400
+COUNTERS = (
+    "openai_usage_requests_total",
+    "openai_usage_input_tokens_total",
+    "openai_usage_output_tokens_total",
+    "openai_usage_estimated_cost_usd_total",
+    "openai_usage_corrections_total",
+)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Prometheus with both, and when the first and the last live scrape were."""
+
+    prometheus: Prometheus
+    simulator: SimulatorControl
+    first: int
+    last: int
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
+    folder = tmp_path_factory.mktemp("history")
+    with running_simulator(clock=NOW, speed=0, latency_scale=0, seed=3) as simulator:
+        config = folder / "exporter.yml"
+        config.write_text(yaml.safe_dump(document(simulator)))
+        history = folder / "history.om"
+        arguments = ("--from", "2026-11-12", "-o", str(history), "--label", "instance=exporter:9985")
+        done(run(simulator, "backfill", "--config.file", str(config), *arguments))
+        make_blocks(history, folder / "blocks")
+
+        recording = Recording(job="openai", organization="acme", instance="exporter:9985")
+        with running_exporter(folder, {"OPENAI_ADMIN_KEY": ADMIN_KEY}, document(simulator)) as exporter:
+            for _ in range(24):
+                moment = int(simulator.clock(advance=QUARTER))
+                exporter.samples(
+                    "/usage"
+                )  # the first one after a quarter of an hour may share the last reading
+                recording.add(moment, exporter.samples("/usage"))
+        make_blocks(recording.write(folder / "live.om"), folder / "blocks")
+
+        with prometheus_of(folder, folder / "blocks") as prometheus:
+            yield Joined(prometheus, simulator, NOW + QUARTER, moment)
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_the_live_series_are_those_of_the_history(joined: Joined, counter: str) -> None:
+    live, imported = f"{counter} @ {joined.first} > 0", f"{counter} @ {JOINT}"
+    assert [] == joined.prometheus.query(f"{live} unless {imported}")
+    if counter != "openai_usage_corrections_total":
+        assert len(joined.prometheus.query(f"{live} and {imported}")) > 5
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_no_counter_falls_at_the_joint(joined: Joined, counter: str) -> None:
+    window = f"[{joined.last - JOINT + 6 * HOUR}s] @ {joined.last}"
+    assert {0.0, None} >= {joined.prometheus.value(f"max(resets({counter}{window}))")}
+
+
+def test_no_counter_jumps_at_the_joint(joined: Joined) -> None:
+    """Over a day with the joint in it, the counters rise by what was used, and in the hour of the joint too."""
+    for metric, field in {
+        "openai_usage_requests_total": "num_model_requests",
+        "openai_usage_input_tokens_total": "input_tokens",
+        "openai_usage_output_tokens_total": "output_tokens",
+    }.items():
+        for seconds in (2 * HOUR, DAY):
+            end = JOINT + HOUR + 1200
+            used = total(usage(joined.simulator, end - seconds, end), field)
+            grown = joined.prometheus.value(f"sum(increase({metric}[{seconds}s] @ {end}))")
+            # Usage shows minutes late at both ends of the window, and traffic has its hours.
+            assert used == pytest.approx(grown, rel=0.15 if seconds < DAY else 0.03), (metric, seconds)
+
+
+def test_the_costs_go_on_where_they_ended(joined: Joined) -> None:
+    for by in ("project_id", "line_item"):
+        spent = f"sum by ({by}) (openai_costs_month_to_date_usd @ "
+        assert [] == joined.prometheus.query(f"{spent}{joined.first}) > 0 unless {spent}{JOINT})")
+    before, after, end = (
+        joined.prometheus.value(f"sum(openai_costs_month_to_date_usd @ {moment})") or 0
+        for moment in (JOINT, joined.first, joined.last)
+    )
+    assert 0 < before <= after <= end
+    assert after - before < 0.02 * end
