@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an installation of a given size needs: series, memory, CPU, API calls, and what Prometheus makes of it.
 
-Exporter, simulator and Prometheus are the real programs. Hours are shortened: with every interval of the exporter divided
-by 60, a minute holds the reads of an hour. `python -m bench sizing` prints the table of docs/sizing.md.
+Exporter, simulator and Prometheus are the real programs. Hours are shortened: with every interval of the exporter
+divided by 60, a minute holds the reads of an hour. `python -m bench sizing` prints the table of docs/sizing.md.
 """
 
 import http.client
@@ -47,7 +47,7 @@ class Size:
 
 SIZES = (
     Size("100 keys, 10 projects", keys=100, users=50, projects=10),
-    Size("1,000 users, 100 keys, label user_id", keys=100, users=1000, projects=10, by_user=True),
+    Size("1,000 users, a key each, label user_id", keys=1000, users=1000, projects=40, by_user=True),
 )
 
 
@@ -98,21 +98,23 @@ def probing() -> None:
 def reading(size: Size) -> None:
     """One organization: the first read, then an hour in a minute."""
     counts = {"projects": size.projects, "keys": size.keys, "users": size.users}
-    with running_simulator(latency_scale=0, **counts) as simulator:
-        with exporter(simulator, organization(simulator, size)) as (pid, port):
-            wait_for_usage(port)
-            before, cpu = calls(port), processes.cpu_seconds(pid)
-            end = time.monotonic() + MINUTE
-            while time.monotonic() < end:
-                page(port, "/usage?organization=bench")
-                time.sleep(1)
-            spent, made = processes.cpu_seconds(pid) - cpu, calls(port) - before
-            text = page(port, "/usage?organization=bench")
-            row(
-                size.name, f"{series(text):,}", f"{len(text) / 1024:,.0f} KiB",
-                f"{processes.resident_mib(pid):.0f} MiB", f"{spent / 3600 * 100:.2f} %",
-                f"{made:,.0f}/h (admin)", stored(port),
-            )  # fmt: skip
+    with (
+        running_simulator(latency_scale=0, **counts) as simulator,
+        exporter(simulator, organization(simulator, size)) as (pid, port),
+    ):
+        wait_for_usage(port)
+        before, cpu = calls(port), processes.cpu_seconds(pid)
+        end = time.monotonic() + MINUTE
+        while time.monotonic() < end:
+            page(port, "/usage?organization=bench")
+            time.sleep(1)
+        spent, made = processes.cpu_seconds(pid) - cpu, calls(port) - before
+        text = page(port, "/usage?organization=bench")
+        row(
+            size.name, f"{series(text):,}", f"{len(text) / 1024:,.0f} KiB",
+            f"{processes.resident_mib(pid):.0f} MiB", f"{spent / 3600 * 100:.2f} %",
+            f"{made:,.0f}/h (admin)", stored(port),
+        )  # fmt: skip
 
 
 def probes(simulator: SimulatorControl) -> dict[str, Any]:

@@ -125,6 +125,14 @@ def kubernetes(root: Path) -> Product:
     )
 
 
+def alerts(root: Path) -> Product:
+    """The catalogue of alerts."""
+    from tools import alerts as page
+
+    found: dict[str, Any] = evaluate(f"({MIXIN}).prometheusAlerts", root)
+    return Product((page.PAGE,), {page.PAGE: page.catalogue(found["groups"])})
+
+
 def reference(root: Path) -> Product:
     """The reference tables of exporter/README.md and the JSON Schema of the configuration."""
     from tools import docs
@@ -145,7 +153,7 @@ def user_rules(root: Path) -> Product:
     return Product((path,), {path: built.text})
 
 
-PRODUCERS: tuple[Producer, ...] = (rules, alertmanager, dashboards, kubernetes, reference, user_rules)
+PRODUCERS: tuple[Producer, ...] = (rules, alertmanager, dashboards, kubernetes, alerts, reference, user_rules)
 
 
 def _ordered(document: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "exporter/README.md", *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *(
+            ROOT / name
+            for name in ("README.md", "exporter/README.md", "alerting/README.md", "dashboards/README.md")
+        ),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+    ]
+)
+ALL = sorted(
+    {
+        *DOCUMENTS,
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "alerting").rglob("*.md"),
+        *(ROOT / "prometheus").rglob("*.md"),
+    }
+)
+"""With those whose names are held to the code elsewhere, or that speak of the past."""
 
 # Not in a path, a URL, a recorded series or a longer word; `openai_usage_*` names a group.
 _NAME = re.compile(r"(?<![\w/.:$-])(?:openai|probe)_[a-z0-9_]*[a-z0-9](?![\w*/:-]|\.\w|_\*)")
@@ -14,7 +32,7 @@ _SERIES = re.compile(r"(?<![\w/.:$-])((?:openai|probe)_[a-z0-9_]*[a-z0-9])\{([^{
 _MATCHER = re.compile(r"([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)\s*\"")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]")
 _PROGRAM = re.compile(
-    r"\b(?:openai-exporter|promtool|amtool|prometheus|alertmanager|docker|curl|pip|pytest|git|kubectl|helm|jsonnet)\b"
+    r"\b(?:openai-exporter|promtool|amtool|prometheus|alertmanager|docker|curl|pip|pytest|git|kubectl|helm|jsonnet|systemctl|python|npm)\b"
 )
 _YAML = re.compile(r"^```ya?ml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -35,7 +53,7 @@ def label_names(text: str) -> Iterator[tuple[str, str]]:
 
 def flags(text: str) -> Iterator[str]:
     """Flags, except those that follow the name of another program."""
-    for line in text.splitlines():
+    for line in text.replace("\\\n", " ").splitlines():
         for match in _FLAG.finditer(line):
             programs = _PROGRAM.findall(line[: match.start()])
             if not programs or programs[-1] == "openai-exporter":
@@ -49,4 +67,5 @@ def yaml_blocks(text: str) -> Iterator[str]:
 
 def dotted_paths(text: str) -> Iterator[str]:
     """Inline code of the form `targets[].name`."""
-    yield from (match[1] for match in _CODE.finditer(text) if _PATH.fullmatch(match[1]))
+    found = (match[1] for match in _CODE.finditer(text) if _PATH.fullmatch(match[1]))
+    yield from (each for each in found if not each.endswith((".json", ".yml", ".md")))
