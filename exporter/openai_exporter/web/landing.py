@@ -35,8 +35,14 @@ async def landing(request: Request) -> Response:
         "targets": targets,
         "simulated": simulated(services.config, targets),
         "health": health(targets),
-        "organizations": [organization_view(each.summary(), now) for each in services.usages.values()],
-        "statuses": [status_view(each.summary(), now) for each in services.statuses.values()],
+        "organizations": [
+            organization_view(service.summary(), now, services.config.organization(name))
+            for name, service in services.usages.items()
+        ],
+        "statuses": [
+            status_view(services.statuses[page.name].summary(), now, page.refresh_interval)
+            for page in services.config.status_pages
+        ],
         "failures": list(probeview.failures(live.history.recent(), now)),
         "root": root_of(request, live),
         "started": words.ago(live.started_at, now),
@@ -55,12 +61,15 @@ def simulated(config: Config, targets: Sequence[TargetView]) -> list[str]:
 
 def health(targets: Sequence[TargetView]) -> Health:
     """The share of probes that succeed, in a figure and a sentence."""
-    states = [row.state for target in targets for row in target.rows]
+    rows = [row for target in targets for row in target.rows]
+    states = [row.state for row in rows]
     good, bad, ours = (states.count(word) for word in ("good", "bad", "ours"))
-    waiting = states.count("none")
+    old = sum(row.old for row in rows)
+    waiting = states.count("none") - old
     parts = [f"{bad} failing at the API"] if bad else []
     parts += [f"{ours} failing for reasons of ours"] if ours else []
     parts += [f"{waiting} not scraped yet"] if waiting else []
+    parts += [f"{old} not scraped lately"] if old else []
     state = "bad" if bad else "ours" if ours else "good" if good else "none"
     return Health(
         good, good + bad + ours, state, ", ".join(parts) or ("all good" if good else "nothing configured")

@@ -14,6 +14,8 @@ from openai_exporter.web.board import Board, Track, probe_keys
 from openai_exporter.web.chart import Bar, bars
 
 RECENT_FAILURES = 10
+OLD, OLD_INTERVALS = 900.0, 3
+"""Age in seconds, and in intervals, from which on figures are shown as old: nobody has scraped since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Row:
     Attributes:
         state: `good`, `bad`, `ours` (a failure that is not the provider's) or `none` before its first answer.
         note: why the answer came from the cache, empty for a fresh one.
+        old: whether the last scrape was too long ago for the state to be the present one, which is then `none`.
     """
 
     module: str
@@ -37,6 +40,7 @@ class Row:
     age: str = words.UNKNOWN
     note: str = ""
     bars: tuple[Bar, ...] = ()
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Failure:
     status_code: int
     message: str
     request_id: str
+    simulated: bool
 
 
 def targets(config: Config, board: Board, now: float) -> tuple[TargetView, ...]:
@@ -98,6 +103,7 @@ def failures(recent: Sequence[Entry], now: float) -> Iterator[Failure]:
             result.status_code,
             result.message,
             result.request_id,
+            result.simulated,
         )
 
 
@@ -125,19 +131,22 @@ def _row(config: Config, key: ProbeKey, track: Track | None, now: float) -> Row:
     if track is None:
         return Row(key.module, endpoint, key.model, query, "none")
     result = track.answer.result
+    scraped = min(result.started_at + track.answer.age, now)
+    old = now - scraped > max(OLD, OLD_INTERVALS * config.modules[key.module].min_interval)
     return Row(
         key.module,
         endpoint,
         key.model,
         query,
-        state_of(track.answer),
+        "none" if old else state_of(track.answer),
         result.outcome,
         result.message or meaning_of(result.outcome),
         result.duration,
         result.stream.first_token if result.stream else None,
         words.ago(result.started_at, now),
-        _note(track.answer),
+        f"last scraped {words.ago(scraped, now)}" if old else _note(track.answer),
         bars(track.points),
+        old,
     )
 
 

@@ -52,6 +52,9 @@ def facts(result: ProbeResult) -> list[Figure]:
         ("counts for availability", _counts(result)),
         ("duration", f"{words.seconds(result.duration)} of {words.seconds(result.timeout)} allowed"),
         ("connection", "reused" if result.reused else "new"),
+        ("address", result.address or None),
+        ("TLS", f"{result.tls.version}, {result.tls.cipher}" if result.tls else None),
+        ("certificate expires", words.clock(result.tls.earliest_expiry) if result.tls else None),
         *((f"phase {name}", words.seconds(getattr(phases, name))) for name in phases.__dataclass_fields__),
         ("first event", words.seconds(stream.first_event) if stream else None),
         ("first token", words.seconds(stream.first_token) if stream else None),
@@ -83,6 +86,7 @@ def _row(found: Entry, now: float) -> dict[str, object]:
         "status_code": result.status_code,
         "duration": result.duration,
         "request_id": result.request_id,
+        "simulated": result.simulated,
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from openai_exporter.status.reading import Component, Incident
 from openai_exporter.status.service import StatusSummary
 from openai_exporter.web import words
+from openai_exporter.web.probeview import OLD, OLD_INTERVALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,19 @@ class StatusView:
     headline: str
 
 
-def status_view(summary: StatusSummary, now: float) -> StatusView:
-    """The view of a page as it was last read."""
+def status_view(summary: StatusSummary, now: float, interval: float = 0.0) -> StatusView:
+    """The view of a page as it was last read; `interval` in seconds says what is old."""
     troubled = tuple(each for each in summary.components if each.state != "operational")
     read = summary.read_at is not None
-    state = "none" if not read else "bad" if troubled or summary.incidents else "good"
+    old = read and now - (summary.read_at or now) > OLD + OLD_INTERVALS * interval
+    state = "none" if not read or old else "bad" if troubled or summary.incidents else "good"
     return StatusView(
         summary.name,
         summary.url,
         read,
-        f"read {words.ago(summary.read_at, now)}" if read else "not read yet",
+        f"read {words.ago(summary.read_at, now)}{', not scraped since' if old else ''}"
+        if read
+        else "not read yet",
         summary.error if read or summary.tried else "",
         len(summary.components),
         troubled,

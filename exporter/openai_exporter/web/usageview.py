@@ -3,9 +3,11 @@
 
 from dataclasses import dataclass
 
+from openai_exporter.config.organization import Organization
 from openai_exporter.usage.summary import BudgetState, UsageSummary
 from openai_exporter.usage.track import DatasetState
 from openai_exporter.web import words
+from openai_exporter.web.probeview import OLD, OLD_INTERVALS
 
 MOST_BUDGETS = 8
 """Budgets shown, those used most first; `each:` can make one per user."""
@@ -58,15 +60,17 @@ class OrganizationView:
     more_budgets: int
 
 
-def organization_view(summary: UsageSummary, now: float) -> OrganizationView:
-    """The view of an organization as of its last reads."""
+def organization_view(
+    summary: UsageSummary, now: float, organization: Organization | None = None
+) -> OrganizationView:
+    """The view of an organization as of its last reads; its intervals say what is old."""
     budgets = sorted(summary.budgets, key=lambda each: -(each.ratio if each.ratio is not None else -1))
     return OrganizationView(
         summary.organization,
         _float(summary.month_to_date_usd),
         _float(summary.today_usd),
         _figures(summary),
-        tuple(_dataset(each, now) for each in summary.datasets),
+        tuple(_dataset(each, now, _interval(each.name, organization)) for each in summary.datasets),
         tuple(_budget(each) for each in budgets[:MOST_BUDGETS]),
         max(0, len(budgets) - MOST_BUDGETS),
     )
@@ -85,12 +89,25 @@ def _figures(summary: UsageSummary) -> tuple[Figure, ...]:
     )
 
 
-def _dataset(each: DatasetState, now: float) -> DatasetView:
+def _interval(dataset: str, organization: Organization | None) -> float:
+    """Seconds between two reads of a dataset while it is scraped; 0 when that is not known."""
+    if organization is None:
+        return 0.0
+    if dataset == "costs" and organization.costs is not None:
+        return organization.costs.refresh_interval
+    return organization.names_interval if dataset in ("names", "limits") else organization.refresh_interval
+
+
+def _dataset(each: DatasetState, now: float, interval: float) -> DatasetView:
     state, word = {None: ("none", "not read yet"), True: ("good", "up to date"), False: ("bad", "failing")}[
         each.up
     ]
     if each.up is False and each.last_success is not None:
         word = "failing; last good figures shown"
+    elif (
+        each.up and each.last_success is not None and now - each.last_success > OLD + OLD_INTERVALS * interval
+    ):
+        state, word = "none", "old; nothing has scraped it since"
     return DatasetView(each.name, state, word, each.error, words.ago(each.last_success, now))
 
 

@@ -84,6 +84,38 @@ def test_a_simulator_is_called_one(exporter: Exporter) -> None:
     )
 
 
+def test_simulated_results_are_marked_on_every_page(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=500)
+    exporter.get(CHAT)
+    number = exporter.live.history.recent()[0].id
+    front = _page(exporter.get("/")).text
+    assert "Target sim simulated" in " ".join(front.split())
+    assert "chat simulated sim" in " ".join(front.split("Recent failures")[1].split())
+    history = " ".join(_page(exporter.get("/history")).text.split())
+    assert "results marked simulated were answered by a simulator" in history
+    assert "sim simulated chat" in history
+    assert "this result was answered by a simulator" in _page(exporter.get(f"/history/{number}")).text
+
+
+def test_old_figures_are_called_old(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        for path in (CHAT, "/usage", "/status"):
+            exporter.get(path)
+        present = _page(exporter.get("/")).text
+        now = exporter.live.now
+        exporter.live.now = lambda: now() + 4 * 3600
+        later = _page(exporter.get("/")).text
+    assert "1 of 1" in present
+    assert "up to date" in present
+    assert "scraped lately" not in present
+    assert "0 of 0" in later
+    assert "1 not scraped lately" in later
+    assert "last scraped 4 h ago" in later
+    assert "up to date" not in later
+    assert "old; nothing has scraped it since" in later
+    assert "not scraped since" in later
+
+
 def test_every_link_leads_somewhere(exporter: Exporter, simulator: SimulatorControl) -> None:
     simulator.fault("status", "/v1/chat/completions", status=500)
     exporter.get(CHAT)
