@@ -3,6 +3,7 @@
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from openai_exporter.model import Answer
 
 _FIRST_WAIT = 15.0
 _LONGEST_WAIT = 600.0
+_HOUR = 3600.0
+_SHARE_OF_LISTS = 0.8
 
 
 class Client(Protocol):
@@ -36,6 +39,7 @@ class Calls:
 
     Args:
         now: our clock in Unix seconds.
+        per_hour: calls that may be made in an hour, None for any number; `get` leaves a fifth of them to `open`.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Calls:
         organization: str,
         instruments: Instruments,
         now: Callable[[], float] = time.time,
+        *,
+        per_hour: int | None = None,
     ) -> None:
         self._client = client
         self._organization = organization
@@ -52,7 +58,17 @@ class Calls:
         self._held_since = 0.0
         self._held_for = 0.0
         self._refusals = 0
+        self._per_hour = per_hour
+        self._recent: deque[float] = deque()
         self.made = 0
+
+    @property
+    def last_hour(self) -> int:
+        """Calls made in the last hour."""
+        now = self._now()
+        while self._recent and not 0 <= now - self._recent[0] < _HOUR:
+            self._recent.popleft()
+        return len(self._recent)
 
     @property
     def wait(self) -> float:
@@ -62,7 +78,7 @@ class Calls:
 
     def get(self, path: str, params: Params = (), *, api: str) -> Answer:
         """As `OrganizationClient.get`."""
-        with self._counted(api):
+        with self._counted(api, _SHARE_OF_LISTS):
             return self._client.get(path, params, api=api)
 
     @contextlib.contextmanager
@@ -79,21 +95,38 @@ class Calls:
         """Go on waiting where another one waits."""
         self._held_since, self._held_for = other._held_since, other._held_for
         self._refusals = other._refusals
+        self._recent = other._recent
 
     def close(self) -> None:
         """End the running call."""
         self._client.close()
 
     @contextlib.contextmanager
-    def _counted(self, api: str) -> Iterator[None]:
-        self.made += 1
-        self._instruments.count(own.UPSTREAM_CALLS, (self._organization, api))
+    def _counted(self, api: str, share: float = 1.0) -> Iterator[None]:
         try:
+            self._spend(api, share)
             yield
         except UpstreamError as error:
             self._hold_back(error)
             raise
         self._refusals = 0
+
+    def _spend(self, api: str, share: float) -> None:
+        """Take a call from the hour's budget.
+
+        Raises:
+            UpstreamError: nothing is left of it.
+        """
+        if self._per_hour is not None and self.last_hour >= self._per_hour * share:
+            wait = self._recent[0] + _HOUR - self._now()
+            message = f"all {self._per_hour} API calls of an hour are made; raise calls_per_hour, or read less often"
+            # What lists may not have is still there for usage and costs, which must not wait for them.
+            raise UpstreamError(
+                message, api=api, reason="call_budget", retry_after=wait if share == 1.0 else None
+            )
+        self.made += 1
+        self._recent.append(self._now())
+        self._instruments.count(own.UPSTREAM_CALLS, (self._organization, api))
 
     def _hold_back(self, error: UpstreamError) -> None:
         if error.reason != "rate_limited" and error.retry_after is None:

@@ -4,6 +4,7 @@
 REASONS = (
     "auth",
     "bad_request",
+    "call_budget",
     "connect",
     "credential",
     "dns",

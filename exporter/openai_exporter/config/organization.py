@@ -3,7 +3,7 @@
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from openai_exporter.config.base import (
     DISTINCT,
@@ -57,6 +57,7 @@ PRICED = (
 )  # fmt: skip
 """The usage endpoints whose cost is estimated."""
 
+_LONGEST_PEAK_WINDOW = 6 * 3600
 Operation = Literal[
     "completions",
     "embeddings",
@@ -70,6 +71,12 @@ Operation = Literal[
     "web_search_calls",
     "decisions",
 ]
+
+
+def _at_most_six_hours(seconds: float) -> float:
+    if seconds > _LONGEST_PEAK_WINDOW:
+        raise ValueError("must be at most 6h")
+    return seconds
 
 
 class Usage(Section):
@@ -96,6 +103,24 @@ class Costs(Section):
         description="Dimensions that become labels. The API may refuse user_id together with project_id.",
     )
     refresh_interval: PositiveDuration = Field(default=600.0, description="Least time between two reads.")
+
+
+class PeakMinute(Section):
+    """Usage by the minute, for its peak beside the rate limits of projects."""
+
+    window: Annotated[PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
+        default=3600.0, description="How far back the peak is looked for, at most 6h; usage arrives late."
+    )
+    refresh_interval: PositiveDuration = Field(default=300.0, description="Least time between two reads.")
+
+
+class CostDrift(Section):
+    """Estimated cost beside the bill, by model, of days whose bill is complete."""
+
+    settle: PositiveDuration = Field(
+        default=172_800.0, description="Age at which a day's bill counts as complete."
+    )
+    refresh_interval: PositiveDuration = Field(default=21_600.0, description="Least time between two reads.")
 
 
 class Organization(Section):
@@ -131,6 +156,9 @@ class Organization(Section):
         default=3600.0, description="Time between two reads of the whole month."
     )
     timeout: PositiveDuration = Field(default=20.0, description="Deadline of one API call.")
+    calls_per_hour: Annotated[int, Field(ge=60)] = Field(
+        default=6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
+    )
     series_limit: Annotated[int, Field(ge=1)] = Field(
         default=20_000, description="Usage series per endpoint; the rest folds into `other`."
     )
@@ -139,6 +167,12 @@ class Organization(Section):
         default=900.0, description="Least time between two reads of names and limits."
     )
     limits: bool = Field(default=True, description="Read spend limits, spend alerts and project rate limits.")
+    peak_minute: PeakMinute | None = Field(
+        default=None, description="Read usage by the minute, for its peak; null reads none."
+    )
+    cost_drift: CostDrift | None = Field(
+        default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
+    )
     emails: Literal["off", "hashed", "plain"] = Field(
         default="off", description="How e-mail addresses become names."
     )

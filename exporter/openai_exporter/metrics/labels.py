@@ -15,7 +15,7 @@ LABELS: dict[str, str] = {
     "component_id": "Id of a component on the status page.",
     "context_level": "Search context of web searches: `low`, `medium` or `high`.",
     "currency": "Currency as the API writes it, in lower case.",
-    "dataset": "What a refresh reads: a usage operation, `costs`, `names` or `limits`.",
+    "dataset": "What a refresh reads: a usage operation, `costs`, `names`, `limits`, `peak_minute` or `cost_drift`.",
     "direction": "`input`, `output`, `cached` (a part of input) or `reasoning` (a part of output).",
     "endpoint": "What a module probes, such as `chat` or `embeddings`.",
     "error_type": "Outcome of a failed probe, one of the outcome taxonomy.",
@@ -61,5 +61,5 @@ LABELS: dict[str, str] = {
     "user_id": "Id of a user, `user-...`.",
     "vector_store_id": "Id of a vector store, `vs_...`.",
     "version": "Version of what the metric is about.",
-    "window": "`today` or `yesterday` (UTC).",
+    "window": "`today` or `yesterday` (UTC); of the cost drift `day` or `month`.",
 }

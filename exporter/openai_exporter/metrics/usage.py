@@ -45,6 +45,12 @@ AUDIO_INPUT_TOKENS = _usage(
 AUDIO_OUTPUT_TOKENS = _usage(
     "audio_output_tokens", "Audio output tokens, a part of the output tokens (field output_audio_tokens)"
 )
+IMAGE_INPUT_TOKENS = _usage(
+    "image_input_tokens", "Uncached image input tokens, a part of the input tokens (field input_image_tokens)"
+)
+IMAGE_OUTPUT_TOKENS = _usage(
+    "image_output_tokens", "Image output tokens, a part of the output tokens (field output_image_tokens)"
+)
 IMAGES = _usage("images", "Images (field images)", "size", "source")
 CHARACTERS = _usage("characters", "Characters turned into speech (field characters)")
 AUDIO_SECONDS = _usage("audio_seconds", "Seconds of audio transcribed (field seconds)")
@@ -107,6 +113,29 @@ COSTS_SKIPPED = _gauge(
     "currency",
 )
 
+_WINDOW = "day is the newest one whose bill is complete, month runs up to it"
+DRIFT_ESTIMATED = _gauge(
+    "openai_cost_drift_estimated_usd",
+    f"Estimated cost of a model, to be compared with openai_cost_drift_billed_usd; {_WINDOW}.",
+    "window",
+    "model",
+)
+DRIFT_BILLED = _gauge(
+    "openai_cost_drift_billed_usd",
+    f"Billed cost of a model, its line items together; {_WINDOW}.",
+    "window",
+    "model",
+)
+DRIFT_UNMATCHED = _gauge(
+    "openai_cost_drift_unmatched_usd",
+    f"Billed cost of line items that belong to no model with an estimate; {_WINDOW}.",
+    "window",
+    "line_item",
+)
+DRIFT_DAY = _gauge(
+    "openai_cost_drift_day_timestamp_seconds", "Start of the day that the cost drift figures end with."
+)
+
 PROJECT_INFO = _gauge(
     "openai_project_info", "A project and its name; join by project_id.", "project_id", "project", "status"
 )
@@ -167,6 +196,19 @@ PROJECT_TPM = _gauge(
     "model",
 )
 
+PEAK_RPM = _gauge(
+    "openai_project_peak_requests_per_minute",
+    "Most requests of a project in one minute of key peak_minute.window; model as its rate limit names it.",
+    "project_id",
+    "model",
+)
+PEAK_TPM = _gauge(
+    "openai_project_peak_tokens_per_minute",
+    "Most input and output tokens of a project in one minute of key peak_minute.window.",
+    "project_id",
+    "model",
+)
+
 _BUDGET = ("budget", "scope", "id", "period")
 BUDGET_LIMIT = _gauge("openai_budget_limit_usd", "Limit of a budget in the configuration.", *_BUDGET)
 BUDGET_SPENT = _gauge("openai_budget_spent_usd", "Spent of a budget in its period so far.", *_BUDGET, "basis")
@@ -185,6 +227,11 @@ NEWEST_BUCKET = _gauge(
     "Start of the newest usage bucket with data, in the API's time.",
     "operation",
 )
+NEGATIVE_ROWS = _gauge(
+    "openai_usage_negative_rows",
+    "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
+    "operation",
+)
 SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
 SERIES_DROPPED = _gauge(
     "openai_usage_series_dropped",
@@ -196,6 +243,10 @@ REFRESH_DURATION = _gauge(
 )
 REFRESH_CALLS = _gauge(
     "openai_usage_refresh_calls", "API calls of the last refresh of this dataset.", "dataset"
+)
+CALLS = _gauge("openai_usage_calls_last_hour", "API calls of the last hour, of all datasets.")
+CALLS_LIMIT = _gauge(
+    "openai_usage_calls_limit", "API calls that may be made in an hour (key calls_per_hour); then reads wait."
 )
 CLOCK_OFFSET = _gauge(
     "openai_usage_clock_offset_seconds",

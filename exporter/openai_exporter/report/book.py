@@ -8,10 +8,11 @@ from typing import Literal
 
 from openai_exporter.config.organization import GROUPABLE, Organization
 from openai_exporter.errors import UpstreamError
-from openai_exporter.report.costrow import CostRow
 from openai_exporter.report.figures import COUNTS, Figures, Tally
 from openai_exporter.report.source import Source, TakeCosts, TakeUsage
+from openai_exporter.usage.costrow import CostRow
 from openai_exporter.usage.fold import Labels, Values
+from openai_exporter.usage.lineitems import model_of
 from openai_exporter.usage.operations import OPERATIONS
 from openai_exporter.usage.window import Range, day_start
 
@@ -72,8 +73,7 @@ class Book:
     def _group(self, id: str) -> str:
         if self.by != "model":
             return id
-        model = id.rpartition(", ")[0]
-        return model if model in self.models else id
+        return model_of(id, self.models) or id
 
 
 def read_usage(book: Book, source: Source, organization: Organization, start: int, end: int | None) -> None:

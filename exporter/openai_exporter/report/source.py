@@ -12,9 +12,9 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import Answer
-from openai_exporter.report.costrow import CostRow, decoded
 from openai_exporter.report.moments import FIRST
 from openai_exporter.usage.clock import ApiClock
+from openai_exporter.usage.costrow import CostRow, decoded
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.costs import PATH as COSTS_PATH
 from openai_exporter.usage.dataset import Context

@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from openai_exporter.usage.costrow import decoded
 from openai_exporter.usage.fold import Labels
-from openai_exporter.usage.jsontext import MalformedError
-from openai_exporter.usage.money import amount
-from openai_exporter.usage.rows import label, shown
 from openai_exporter.usage.window import DAY, day_start, month_start, previous_month_start
 
-CURRENCY = "usd"
 _ZERO = Decimal(0)
 
 Sums = dict[Labels, Decimal]
@@ -46,7 +43,10 @@ class Bill:
         day = {today: self.today, today - DAY: self.yesterday}.get(start)
 
         def add(result: Any) -> None:
-            labels, usd = self._decoded(result)
+            row = decoded(result, self.group_by)
+            labels, usd = row.labels, row.usd
+            if usd is None:
+                self.skipped[row.currency] = self.skipped.get(row.currency, 0) + 1
             if usd is None or not inside:
                 return
             if start >= this_month:
@@ -67,23 +67,6 @@ class Bill:
         for labels, usd in sums.items():
             found[labels[place]] = found.get(labels[place], _ZERO) + usd
         return found
-
-    def _decoded(self, result: Any) -> tuple[Labels, Decimal | None]:
-        """Labels and amount of a result; None for another currency, which is counted."""
-        if not isinstance(result, Mapping):
-            raise MalformedError(f"expected an object, got {shown(result)}")
-        labels = tuple([label(result, name) for name in self.group_by])
-        given = result.get("amount")
-        if given is None:
-            return labels, _ZERO
-        if not isinstance(given, Mapping):
-            raise MalformedError(f"amount: expected an object, got {shown(given)}")
-        currency = label(given, "currency").lower()
-        usd = amount(given.get("value", 0), "amount.value")
-        if currency not in (CURRENCY, ""):
-            self.skipped[currency] = self.skipped.get(currency, 0) + 1
-            return labels, None
-        return labels, usd
 
 
 def total(sums: Mapping[Labels, Decimal]) -> Decimal:

@@ -8,11 +8,13 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.usage.budgets import pinned
 from openai_exporter.usage.costs import CostsDataset
 from openai_exporter.usage.dataset import Context, Dataset
+from openai_exporter.usage.drift import DriftDataset
 from openai_exporter.usage.flow import FlowDataset
 from openai_exporter.usage.levels import LevelDataset
 from openai_exporter.usage.limits import LimitsDataset
 from openai_exporter.usage.names import NamesDataset
 from openai_exporter.usage.operations import OPERATIONS, VECTOR_STORES
+from openai_exporter.usage.peak import PeakDataset
 from openai_exporter.usage.wanted import budgets_of
 
 
@@ -23,7 +25,7 @@ class Datasets:
     Attributes:
         flows: usage endpoints that are counted.
         first: what is read first: usage and costs.
-        second: what needs many calls: names and limits.
+        second: what needs many calls, and what is read seldom: names, limits, peak minute, cost drift.
     """
 
     flows: tuple[FlowDataset, ...]
@@ -44,8 +46,13 @@ class Datasets:
         costs = CostsDataset(organization, context) if organization.costs is not None else None
         names = NamesDataset(organization, context) if organization.names else None
         second: list[Dataset] = [names] if names else []
+        limits = LimitsDataset(organization, lambda: names.active_projects if names else None)
         if organization.limits:
-            second.append(LimitsDataset(organization, lambda: names.active_projects if names else None))
+            second.append(limits)
+        if organization.peak_minute is not None:
+            second.append(PeakDataset(organization, context, lambda: limits.models))
+        if organization.cost_drift is not None and costs is not None:
+            second.append(DriftDataset(organization, context))
         return cls(flows, costs, (*flows, *levels, *([costs] if costs else [])), tuple(second))
 
     @property

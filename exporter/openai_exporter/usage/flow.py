@@ -2,6 +2,7 @@
 """One usage endpoint: reads its buckets into a ledger and exposes the ledger's counters."""
 
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -24,6 +25,8 @@ from openai_exporter.usage.pages import Query, Sink, Take, read
 from openai_exporter.usage.project import Projection
 from openai_exporter.usage.rows import RowDecoder
 from openai_exporter.usage.window import Plan, Range, previous_month_start
+
+log = logging.getLogger(__name__)
 
 _TRIES = 3
 
@@ -50,6 +53,7 @@ class FlowDataset:
         self._context = context
         self._decoder: RowDecoder | None = None
         self._audit_at = 0.0
+        self._negative = 0
 
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read the hours that may have changed; the whole month, and the one before, when an audit is due."""
@@ -57,6 +61,7 @@ class FlowDataset:
         audit = not 0 <= self._audit_at - now <= self._organization.audit_interval
         draft = self._hours(calls, audit=audit)
         closing = self._closing(draft.month)
+        self._count_negative(self._decoding())
         if draft.month != self.ledger.month:
             self._decoder = None  # with all labels that it has seen
         try:
@@ -97,6 +102,7 @@ class FlowDataset:
             yield Family(metrics.CORRECTIONS, [((self.name, column.name), correction)])
         yield Family(metrics.SERIES, [((self.name,), len(rows))])
         yield Family(metrics.SERIES_DROPPED, [((self.name,), self.fold.dropped)])
+        yield Family(metrics.NEGATIVE_ROWS, [((self.name,), self._negative)])
         if self.ledger.newest is not None:
             yield Family(metrics.NEWEST_BUCKET, [((self.name,), self.ledger.newest)])
         yield from self.last.families()
@@ -162,10 +168,20 @@ class FlowDataset:
         if read(calls, self._query(self.last.days, ()), lambda reply: bucket):
             self.last.finish(figures, self._context.clock.now())
 
+    def _count_negative(self, decoder: RowDecoder) -> None:
+        """Figures below 0 are taken as the API says them: what they take back is in the corrections."""
+        if decoder.negative and not self._negative:
+            log.warning(
+                "organization %s: %s has %d rows with figures below 0, such as %s",
+                self._organization.name, self.name, decoder.negative, decoder.example,
+            )  # fmt: skip
+        self._negative = decoder.negative
+
     def _hours(self, calls: Calls, *, audit: bool) -> Draft:
         """A complete reading. The plan is made anew if the first answer's Date shows that our time was off."""
         settle, clock = self._organization.settle, self._context.clock
         for _ in range(_TRIES):
+            self._decoding().begin()
             plan = self.ledger.plan(clock.now(), settle, audit=audit)
             found: list[Draft] = []
 

@@ -56,6 +56,15 @@ class LimitsDataset:
         self._walk = Walk()
         self._found = Limits()
 
+    @property
+    def models(self) -> dict[str, set[str]]:
+        """Models that have a rate limit, by project."""
+        found: dict[str, set[str]] = {}
+        for metric in (metrics.PROJECT_RPM, metrics.PROJECT_TPM):
+            for (project_id, model), _ in self._found.samples.get(metric.name, []):
+                found.setdefault(project_id, set()).add(model)
+        return found
+
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read all limits, in portions."""
         return self._walk.go(functools.partial(self._steps, calls))

@@ -69,6 +69,8 @@ _TOKENS = (
     Column("input_cache_write_tokens", usage.INPUT_CACHE_WRITE_TOKENS, "input_cache_write_tokens"),
     Column("audio_input_tokens", usage.AUDIO_INPUT_TOKENS, "input_audio_tokens"),
     Column("audio_output_tokens", usage.AUDIO_OUTPUT_TOKENS, "output_audio_tokens"),
+    Column("image_input_tokens", usage.IMAGE_INPUT_TOKENS, "input_image_tokens"),
+    Column("image_output_tokens", usage.IMAGE_OUTPUT_TOKENS, "output_image_tokens"),
     _COST,
     _UNPRICED,
 )

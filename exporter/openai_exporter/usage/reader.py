@@ -122,6 +122,8 @@ class Reader:
             yield from each.families()
         yield from budgets.families(spending)
         yield from self._refresher.families()
+        yield family(metrics.CALLS, self._calls.last_hour)
+        yield family(metrics.CALLS_LIMIT, self._organization.calls_per_hour)
         yield family(metrics.CLOCK_OFFSET, self._clock.offset)
 
     def _budgets(self) -> Iterator[BudgetState]:

@@ -20,6 +20,10 @@ class RowDecoder:
     Args:
         group_by: dimensions, in the order of the labels.
         cost: from a result and its bucket's start to the columns that are computed.
+
+    Attributes:
+        negative: results with a figure below 0 since `begin`.
+        example: the first of these, for a person.
     """
 
     def __init__(self, operation: Operation, group_by: tuple[str, ...], cost: Cost) -> None:
@@ -27,6 +31,12 @@ class RowDecoder:
         self._sources = tuple((each.source, each.required) for each in operation.sources)
         self._cost = cost
         self._known: dict[Labels, Labels] = {}
+        self.negative = 0
+        self.example = ""
+
+    def begin(self) -> None:
+        """Begin a reading."""
+        self.negative, self.example = 0, ""
 
     def decode(self, result: Any, start: int) -> tuple[Labels, Values]:
         """Labels and values of one result.
@@ -38,11 +48,18 @@ class RowDecoder:
             raise MalformedError(f"expected an object, got {shown(result)}")
         labels = tuple([label(result, name) for name in self._group_by])
         values = tuple([whole(result, name, required) for name, required in self._sources])
+        if values and min(values) < 0:
+            self._note(start, labels, values)
         return self._known.setdefault(labels, labels), values + self._cost(result, start)
 
-    def forget(self) -> None:
-        """Drop the labels that were seen."""
-        self._known.clear()
+    def _note(self, start: int, labels: Labels, values: Values) -> None:
+        self.negative += 1
+        if not self.example:
+            figures = {
+                name: value for (name, _), value in zip(self._sources, values, strict=True) if value < 0
+            }
+            named = dict(zip(self._group_by, labels, strict=True))
+            self.example = f"bucket {start} of {named}: {figures}"
 
 
 def label(result: Mapping[str, Any], name: str) -> str:

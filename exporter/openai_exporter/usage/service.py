@@ -172,7 +172,9 @@ class UsageService:
             organization.timeout,
             Network(self._proxies or {}),
         )  # fmt: skip
-        calls = Calls(client, organization.name, self._instruments, self._now)
+        calls = Calls(
+            client, organization.name, self._instruments, self._now, per_hour=organization.calls_per_hour
+        )
         return Reader(
             self._config, organization, calls, self._instruments,
             storage=self._storage, now=self._now, sleep=self._sleep,

@@ -12,6 +12,8 @@ def dataset_names(organization: Organization) -> tuple[str, ...]:
         *(["costs"] if organization.costs is not None else []),
         *(["names"] if organization.names else []),
         *(["limits"] if organization.limits else []),
+        *(["peak_minute"] if organization.peak_minute is not None else []),
+        *(["cost_drift"] if organization.cost_drift is not None and organization.costs is not None else []),
     )
     return tuple(wanted)
 

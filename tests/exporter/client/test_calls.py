@@ -110,3 +110,42 @@ def test_the_wait_is_taken_over() -> None:
     bench.fail("rate_limited", 30)
     other.calls.adopt(bench.calls)
     assert 30 == other.calls.wait
+
+
+class Paged(Client):
+    """Answers queries of buckets too."""
+
+    @contextlib.contextmanager
+    def open(self, path: str, params: Params = (), *, api: str) -> Iterator[Reply]:
+        yield None  # type: ignore[misc]
+
+
+def test_an_hour_has_a_budget_of_calls_of_which_lists_leave_a_fifth() -> None:
+    seconds = 0.0
+    calls = Calls(Paged(), "acme", Instruments(process=False), lambda: seconds, per_hour=10)
+    for _ in range(8):
+        seconds += 60
+        calls.get("/x", api="names")
+    with pytest.raises(UpstreamError) as caught:
+        calls.get("/x", api="names")
+    assert (caught.value.reason, caught.value.retry_after, calls.wait) == ("call_budget", None, 0)
+    for _ in range(2):
+        with calls.open("/x", api="costs"):
+            pass
+    with (
+        pytest.raises(UpstreamError, match="all 10 API calls of an hour are made"),
+        calls.open("/x", api="costs"),
+    ):
+        pass
+    assert (calls.made, calls.last_hour) == (10, 10)
+    assert calls.wait == 3600 + 60 - seconds
+    seconds += calls.wait
+    assert (calls.wait, calls.last_hour) == (0, 9)
+
+
+def test_a_clock_that_goes_back_frees_the_budget_rather_than_blocking_it() -> None:
+    seconds = 1_000_000.0
+    calls = Calls(Client(), "acme", Instruments(process=False), lambda: seconds, per_hour=60)
+    calls.get("/x", api="names")
+    seconds = 0.0
+    assert calls.last_hour == 0

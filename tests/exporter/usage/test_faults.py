@@ -16,6 +16,7 @@ from .scraping import ADMIN_KEY, Now, Scrape, of, scrape, service, up
 
 MORE = """
   timeout: 700ms
+  cost_drift: null
   usage:
     completions: {group_by: [project_id, model]}
     vector_stores: {group_by: [project_id]}

@@ -9,8 +9,8 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.report.backfill.journal import Journal, writable
 from openai_exporter.report.backfill.plan import Step
-from openai_exporter.report.costrow import CostRow
 from openai_exporter.report.source import Source, TakeCosts, TakeUsage
+from openai_exporter.usage.costrow import CostRow
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.fold import Labels, Values
 

@@ -11,11 +11,11 @@ from decimal import Decimal
 
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import StartError, UpstreamError
-from openai_exporter.report.costrow import CostRow
 from openai_exporter.report.formats.sheet import Cell, table
 from openai_exporter.report.moments import iso
 from openai_exporter.report.period import Period
 from openai_exporter.report.source import Source, TakeCosts
+from openai_exporter.usage.costrow import CostRow
 from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
 
 HEAD = (

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from openai_exporter.usage.bill import CURRENCY
 from openai_exporter.usage.fold import Labels
 from openai_exporter.usage.jsontext import MalformedError
 from openai_exporter.usage.money import amount
 from openai_exporter.usage.rows import label, shown
+
+CURRENCY = "usd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many calls are made, by the simulator's own count, and what happens when an hour's are spent."""
+
+import asyncio
+
+import pytest
+
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.simulator.testing import SimulatorControl
+
+from .conftest import Make
+from .scraping import ALL, Now, Scrape, counters, of, one, scrape, up
+from .walking import MINUTE, later
+
+USAGE = "/v1/organization/usage/"
+
+
+def made(simulator: SimulatorControl) -> dict[str, int]:
+    """Calls so far by path, as the simulator counted them."""
+    found: dict[str, int] = {}
+    for each in simulator.state()["calls"]:
+        found[each["path"]] = found.get(each["path"], 0) + each["count"]
+    return found
+
+
+def since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {path: count - before.get(path, 0) for path, count in after.items() if count > before.get(path, 0)}
+
+
+async def test_a_refresh_reads_one_page_of_each_endpoint(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make()
+    await usage.page()
+    for _ in range(5):
+        before = made(simulator)
+        await later(simulator, now, usage, MINUTE)
+        calls = since(before, made(simulator))
+        assert len(calls) >= 11
+        assert all(path.startswith(USAGE) and count == 1 for path, count in calls.items())
+
+
+async def test_what_was_read_late_or_long_ago_is_caught_up_in_one_page_too(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make(more=f"{ALL}\n  audit_interval: 12h\n  names: false\n  limits: false\n  cost_drift: null\n")
+    await usage.page()
+    before = made(simulator)
+    await later(simulator, now, usage, 300 * MINUTE)
+    assert set(since(before, made(simulator)).values()) == {1}
+
+
+async def test_ten_scrapers_cause_no_call_more_than_one(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make()
+    await asyncio.gather(*(usage.page() for _ in range(10)))
+    alone = sum(made(simulator).values())
+    before = made(simulator)
+    now.advance(MINUTE)
+    simulator.clock(advance=MINUTE)
+    pages = await asyncio.gather(*(usage.page() for _ in range(10)))
+    calls = since(before, made(simulator))
+    assert all(count == 1 for count in calls.values())
+    assert len({page.body() for page in pages}) == 1
+    assert one(scrape(pages[0]), metrics.CALLS) <= alone + sum(calls.values())
+
+
+async def test_the_calls_of_the_last_hour_are_those_that_the_api_saw(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make(more="  calls_per_hour: 500\n")
+    before = sum(made(simulator).values())
+    found = scrape(await usage.page())
+    assert one(found, metrics.CALLS) == sum(made(simulator).values()) - before
+    assert one(found, metrics.CALLS_LIMIT) == 500
+    assert one(found, metrics.CALLS) == sum(of(found, metrics.REFRESH_CALLS).values())
+
+
+async def test_when_the_calls_are_spent_the_last_figures_stay_until_the_hour_has_passed(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make(more=f"{ALL}\n  names: false\n  limits: false\n  cost_drift: null\n  calls_per_hour: 60\n")
+    first = scrape(await usage.page())
+    found: Scrape = {}
+    for _ in range(6):
+        found = await later(simulator, now, usage, MINUTE)
+    before = made(simulator)
+    assert one(found, metrics.CALLS) == 60
+    assert 0.0 in up(found).values()
+    spent = next(each for each in usage.summary().datasets if each.error)
+    assert spent.reason == "call_budget"
+    assert "all 60 API calls of an hour are made; raise calls_per_hour" in spent.error
+    for _ in range(20):
+        stale = await later(simulator, now, usage, MINUTE)
+    assert counters(stale) == counters(found)
+    assert not since(before, made(simulator))
+    assert counters(first).keys() <= counters(stale).keys()
+    again = await later(simulator, now, usage, 60 * MINUTE)
+    again = await later(simulator, now, usage, 2 * MINUTE)
+    assert set(up(again).values()) == {1.0}
+
+
+async def test_names_leave_calls_for_usage(make: Make, simulator: SimulatorControl, now: Now) -> None:
+    more = "  usage: {completions: {group_by: [model]}}\n  cost_drift: null\n  calls_per_hour: 60\n"
+    usage = make(more=f"{more}  names_interval: 1m\n")
+    await usage.page()
+    states = {}
+    for _ in range(6):
+        found = await later(simulator, now, usage, MINUTE)
+        states |= {each.name: each.reason for each in usage.summary().datasets if each.error}
+        assert up(found)["completions"] == 1
+    assert set(states) <= {"names", "limits"}
+    assert "call_budget" in states.values()
+    with pytest.raises(KeyError):
+        states["completions"]
