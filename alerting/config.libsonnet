@@ -47,6 +47,7 @@
         bounds: [
           { match: { dataset: 'costs' }, bound: 3600 },
           { match: { dataset: 'names|limits' }, bound: 7200 },
+          { match: { dataset: 'cost_drift' }, bound: 86400 },  // read every six hours
           { bound: 900 },
         ],
         pages: false,
@@ -74,7 +75,7 @@
       budget: { half: 0.5, full: 1, memory: '15m', 'for': '5m' },  // shares of a budget; the middle one is its own warn_ratio
       forecast: { minElapsed: 0.1, 'for': '6h' },  // share of the month that must be over before a forecast alerts
       spendLimit: { share: 0.9, 'for': '30m' },
-      costDrift: { share: 0.25, minUsd: 50, minElapsed: 0.2, 'for': '12h' },  // estimated against billed, month to date; the bill lags, which is much of a young month
+      costDrift: { share: 0.25, minUsd: 50, minElapsed: 0.2, 'for': '12h' },  // estimated against billed, by model, of the month's settled days; the bill lags, which is much of a young month
       keySpike: { factor: 5, peak: 2, minUsd: 5, 'for': '15m' },  // US dollars per hour, against the mean hour of the last day and the highest of the week before
       probeSpendUsd: 5,  // US dollars per target and day, what the probes themselves cost
       refreshFailing: '15m',

@@ -91,7 +91,7 @@ function(config)
     ),
     // Old figures: what they say of spend is no news. Limits that the API enforces stay.
     rule(
-      ['alertname="OpenAIUsageDataStale"', 'dataset!~"names|limits"'],
+      ['alertname="OpenAIUsageDataStale"', 'dataset!~"names|limits|peak_minute|cost_drift"'],
       ['category="cost"', 'severity!="critical"'],
       environment + ['organization'],
     ),

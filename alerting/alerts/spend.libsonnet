@@ -139,10 +139,20 @@ function(config)
     new({
       name: 'OpenAICostDrift',
       expr: text.fill(|||
-        abs(%(drift)s - 1) > %(share)s
-        and %(month)s > %(min)s
-        and on () %(elapsed)s > %(minElapsed)s
+        (
+          abs(%(model)s - 1) > %(share)s
+          and %(billed)s > %(min)s
+        )
+        or
+        (
+          abs(%(drift)s - 1) > %(share)s
+          and %(month)s > %(min)s
+          and on () %(elapsed)s > %(minElapsed)s
+          unless on (job, organization) %(billed)s
+        )
       |||, {
+        model: series.modelDrift,
+        billed: series.modelBilled,
         drift: series.costDrift,
         month: series.costMonth,
         share: text.number(t.costDrift.share),
@@ -152,7 +162,7 @@ function(config)
       }),
       'for': t.costDrift['for'],
       summary: 'Estimated and billed cost of the month disagree.',
-      description: 'For organization {{ $labels.organization }} the estimate differs from the bill by {{ $value | humanizePercentage }}.',
+      description: 'For {{ with $labels.model }}{{ . }} in {{ end }}organization {{ $labels.organization }} the estimate differs from the bill by {{ $value | humanizePercentage }}.',
     }),
     new({
       name: 'OpenAIProbeSpendHigh',

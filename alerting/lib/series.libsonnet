@@ -47,6 +47,8 @@
   modelRequests: 'model:openai_usage_requests:increase1h',
   modelInUse: 'model:openai_model_in_use:group',
   costMonth: 'organization:openai_costs_month_to_date_usd:sum',
+  modelBilled: 'model:openai_cost_drift_billed_usd:sum',
+  modelDrift: 'model:openai_estimated_per_billed_cost:ratio',
   costDrift: 'organization:openai_estimated_per_billed_cost:ratio',
   monthElapsed: 'global:openai_month_elapsed:ratio',
   monthRemainingDays: 'global:openai_month_remaining_days:difference',

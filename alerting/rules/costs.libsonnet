@@ -16,6 +16,12 @@ function(config)
     )
   |||, [config.instanceLabels, metric, config.selector]);
 
+  local compared(labels, metric) = text.fill(|||
+    sum by (%s) (
+      max without (%s) (%s{%s, window="month"})
+    )
+  |||, [labels, config.instanceLabels, metric, config.selector]);
+
   [{
     name: 'openai-costs',
     rules: [
@@ -24,8 +30,25 @@ function(config)
         expr: sum('openai_costs_month_to_date_usd'),
       },
       {
+        record: series.modelBilled,
+        expr: compared('job, organization, model', 'openai_cost_drift_billed_usd'),
+      },
+      {
+        record: series.modelDrift,
+        expr: text.fill('%s/ (%s > 0)', [
+          compared('job, organization, model', 'openai_cost_drift_estimated_usd'),
+          series.modelBilled,
+        ]),
+      },
+      {
+        // Like against like where the exporter compares: settled days, and line items of models only.
         record: series.costDrift,
-        expr: text.fill('%s/ (%s > 0)', [sum('openai_usage_estimated_cost_usd_total'), series.costMonth]),
+        expr: text.fill('%s/ (%s > 0)\nor\n%s/ (%s > 0)', [
+          compared('job, organization', 'openai_cost_drift_estimated_usd'),
+          text.fill('sum by (job, organization) (%s)', series.modelBilled),
+          sum('openai_usage_estimated_cost_usd_total'),
+          series.costMonth,
+        ]),
       },
       {
         record: series.costDaily,

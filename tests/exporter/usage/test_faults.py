@@ -27,6 +27,8 @@ FRESHNESS = {
     metrics.REFRESH_DURATION.name,
     metrics.REFRESH_CALLS.name,
     metrics.CLOCK_OFFSET.name,
+    metrics.CALLS.name,
+    metrics.CALLS_LIMIT.name,
 }
 ANYTHING = "/v1/organization/*"
 

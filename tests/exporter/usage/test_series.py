@@ -67,7 +67,7 @@ async def test_levels_show_the_newest_day(make: Make, simulator: SimulatorContro
 async def test_a_refresh_costs_one_page_per_endpoint(
     make: Make, simulator: SimulatorControl, now: Now
 ) -> None:
-    each = make(more=ALL + "  names: false\n  limits: false\n")
+    each = make(more=ALL + "  names: false\n  limits: false\n  cost_drift: null\n")
     await each.page()
     found = await later(simulator, now, each, 11 * MINUTE)
     assert {1.0} == set(of(found, metrics.REFRESH_CALLS).values())
