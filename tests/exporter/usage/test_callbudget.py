@@ -105,7 +105,7 @@ async def test_names_leave_calls_for_usage(make: Make, simulator: SimulatorContr
     more = "  usage: {completions: {group_by: [model]}}\n  cost_drift: null\n  calls_per_hour: 60\n"
     usage = make(more=f"{more}  names_interval: 1m\n")
     await usage.page()
-    states = {}
+    states: dict[str, str] = {}
     for _ in range(6):
         found = await later(simulator, now, usage, MINUTE)
         states |= {each.name: each.reason for each in usage.summary().datasets if each.error}
