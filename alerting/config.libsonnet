@@ -98,14 +98,14 @@
     statusComponents: 'Chat Completions|Responses|Embeddings|Moderations|Images|Audio|Realtime|Batch|Files|Fine-tuning',
 
     // --- Anomalies: the last hour against the same hour of those of the last `days` days that are of the same kind, days
-    // of the `weekend` (0 is Sunday, UTC) or others; at least `minDays` of them. The band is the baseline plus or minus
-    // `deviations` standard deviations (at least `minSpread` of the baseline), and never narrower than the signal's `floor`.
+    // of the `weekend` (0 is Sunday, UTC) or others; at least `minDays` of them. The band is their median plus or minus
+    // `deviations` standard deviations by their quartiles (at least `minSpread` of the median each), and never narrower than the signal's `floor`.
     anomaly: {
       days: 14,
       weekend: [0, 6],
       minDays: 3,
       deviations: 4,
-      minSpread: 0.1,
+      minSpread: 0.15,
       'for': '30m',
       floors: {
         tokens: 100000,  // tokens per hour and organization

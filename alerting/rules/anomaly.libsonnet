@@ -5,6 +5,9 @@ local series = import '../lib/series.libsonnet';
 local steady = import '../lib/steady.libsonnet';
 local text = import '../lib/text.libsonnet';
 
+// Standard deviations between the quartiles of a normal distribution.
+local quartiles = 1.349;
+
 function(config)
   local anomaly = config.anomaly;
   assert duration.seconds('1d') * (anomaly.days + 1) <= duration.seconds(config.retention) :
@@ -24,6 +27,8 @@ function(config)
     'label_replace(%(level)s offset %(day)sd, "lookback", "%(day)sd", "", "") and on () %(weekend)s == %(weekend)s offset %(day)sd',
     { level: series.anomalyLevel, weekend: series.weekend, day: day }
   );
+  // Median and quartiles rather than mean and deviation: one broken day must not widen the band of the days after it.
+  local quantile(share) = text.fill('quantile without (lookback) (%s, %s)', [share, series.anomalyLookback]);
   local enough = text.fill('and count without (lookback) (%s) >= %s', [series.anomalyLookback, anomaly.minDays]);
 
   // Half the height of the band, by signal, for its floor differs.
@@ -56,15 +61,24 @@ function(config)
       },
       {
         record: series.anomalyBaseline,
-        expr: text.fill('avg without (lookback) (%s)\n%s', [series.anomalyLookback, enough]),
+        expr: text.fill('%s\n%s', [quantile('0.5'), enough]),
       },
       {
         record: series.anomalySpread,
         expr: text.fill(|||
-          stddev without (lookback) (%(lookback)s) > %(share)s * %(baseline)s
+          (
+            %(high)s
+            - %(low)s
+          ) / %(deviations)s > %(share)s * %(baseline)s
           or
           %(share)s * %(baseline)s
-        |||, { lookback: series.anomalyLookback, share: text.number(anomaly.minSpread), baseline: series.anomalyBaseline }),
+        |||, {
+          high: quantile('0.75'),
+          low: quantile('0.25'),
+          deviations: text.number(quartiles),
+          share: text.number(anomaly.minSpread),
+          baseline: series.anomalyBaseline,
+        }),
       },
     ] + std.flatMap(function(signal) [
       {

@@ -20,8 +20,21 @@ RULES = ROOT / "prometheus" / "rules"
 RUNBOOKS = ROOT / "alerting" / "runbooks"
 ALERTMANAGER = ROOT / "alerting" / "alertmanager"
 
-PROMTOOL = os.environ.get("PROMTOOL_BINARY") or shutil.which("promtool")
-AMTOOL = os.environ.get("AMTOOL_BINARY") or shutil.which("amtool")
+
+def every(variable: str, name: str) -> tuple[str, ...]:
+    """Every version of a program that is at hand: those that a variable lists like PATH, else all on PATH."""
+    folders = os.get_exec_path()
+    given = os.environ.get(variable)
+    paths = (
+        given.split(os.pathsep) if given else [shutil.which(name, path=folder) or "" for folder in folders]
+    )
+    return tuple({os.path.realpath(path): path for path in reversed(paths) if path}.values())[::-1]
+
+
+PROMTOOLS = every("PROMTOOL_BINARY", "promtool")
+AMTOOLS = every("AMTOOL_BINARY", "amtool")
+PROMTOOL = PROMTOOLS[0] if PROMTOOLS else None
+AMTOOL = AMTOOLS[0] if AMTOOLS else None
 ALERTMANAGER_BINARY = os.environ.get("ALERTMANAGER_BINARY") or shutil.which("prometheus-alertmanager")
 JSONNETFMT = shutil.which("jsonnetfmt")
 
@@ -29,6 +42,16 @@ JSONNETFMT = shutil.which("jsonnetfmt")
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a tool to its end; its output is text."""
     return subprocess.run([str(each) for each in command], capture_output=True, text=True, timeout=300)
+
+
+@cache
+def version(tool: str) -> str:
+    """Name and version of a program, such as `promtool 2.42.0`."""
+    if not tool:
+        return "none"
+    said = run(tool, "--version")
+    words = (said.stdout + said.stderr).split()
+    return f"{words[0].rstrip(',')} {words[2].partition('+')[0]}"
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mixin.alerting import CHANNELS, KINDS, configured, matches, written
-from tests.mixin.bundle import AMTOOL, alert_rules, errors_of, mixin, run
+from tests.mixin.bundle import AMTOOLS, alert_rules, errors_of, mixin, run, version
 from tests.mixin.lint.parser import seconds
 
 EXAMPLES = CHANNELS | {"teams": {"webhook_url_file": "/run/secrets/teams_url"}}
@@ -128,14 +128,15 @@ def test_an_unknown_channel_of_an_audience_is_refused() -> None:
 
 
 @pytest.mark.stack
-@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")
-def test_amtool_accepts_every_channel_at_once(tmp_path: Path) -> None:
+@pytest.mark.skipif(not AMTOOLS, reason="amtool is not installed")
+@pytest.mark.parametrize("amtool", AMTOOLS or [""], ids=version)
+def test_amtool_accepts_every_channel_at_once(amtool: str, tmp_path: Path) -> None:
     document = configured(
         teams={"research": {"slack": {"channel": "#research"}}},
         watchdog={"url": "https://watchdog.example.org/ping"},
         quietTimes=[{"weekdays": ["sunday"]}],
     )
-    found = run(AMTOOL or "", "check-config", written(document, tmp_path))
+    found = run(amtool, "check-config", written(document, tmp_path))
 
     assert found.returncode == 0, found.stdout + found.stderr
 

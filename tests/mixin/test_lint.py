@@ -8,20 +8,22 @@ import yaml
 
 from tests.mixin.bundle import (
     ALERTMANAGER,
-    AMTOOL,
-    PROMTOOL,
+    AMTOOLS,
+    PROMTOOLS,
     ROOT,
     RULES,
     alert_rules,
     mixin,
     rule_files,
     run,
+    version,
 )
 from tests.mixin.lint.checks import Context
 from tests.mixin.lint.files import lint, recorded_labels
 from tests.mixin.lint.parser import seconds
 
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+needs_promtool = pytest.mark.skipif(not PROMTOOLS, reason="promtool is not installed")
+each_promtool = pytest.mark.parametrize("promtool", PROMTOOLS or [""], ids=version)
 REMOTE = sorted((ROOT / "prometheus" / "remote-write").glob("*.yml"))
 
 
@@ -33,8 +35,9 @@ def test_our_linter_finds_nothing() -> None:
 
 @pytest.mark.stack
 @needs_promtool
-def test_promtool_finds_nothing_in_the_rules() -> None:
-    found = run(PROMTOOL or "", "check", "rules", *sorted(RULES.glob("*.yml")))
+@each_promtool
+def test_promtool_finds_nothing_in_the_rules(promtool: str) -> None:
+    found = run(promtool, "check", "rules", *sorted(RULES.glob("*.yml")))
 
     assert found.returncode == 0, found.stdout + found.stderr
     assert "FAILED" not in found.stdout + found.stderr
@@ -42,19 +45,23 @@ def test_promtool_finds_nothing_in_the_rules() -> None:
 
 @pytest.mark.stack
 @needs_promtool
-def test_promtool_accepts_the_configuration_of_prometheus() -> None:
-    found = run(PROMTOOL or "", "check", "config", ROOT / "prometheus" / "prometheus.yml")
+@each_promtool
+def test_promtool_accepts_the_configuration_of_prometheus(promtool: str) -> None:
+    found = run(promtool, "check", "config", ROOT / "prometheus" / "prometheus.yml")
 
     assert found.returncode == 0, found.stdout + found.stderr
 
 
 @pytest.mark.stack
 @needs_promtool
+@each_promtool
 @pytest.mark.parametrize("path", REMOTE, ids=lambda path: path.stem)
-def test_a_remote_write_example_fits_the_end_of_the_configuration(path: Path, tmp_path: Path) -> None:
+def test_a_remote_write_example_fits_the_end_of_the_configuration(
+    path: Path, promtool: str, tmp_path: Path
+) -> None:
     whole = tmp_path / "prometheus.yml"
     whole.write_text((ROOT / "prometheus" / "prometheus.yml").read_text() + path.read_text())
-    found = run(PROMTOOL or "", "check", "config", whole)
+    found = run(promtool, "check", "config", whole)
     written = yaml.safe_load(path.read_text())["remote_write"][0]
 
     assert found.returncode == 0, found.stdout + found.stderr
@@ -64,9 +71,10 @@ def test_a_remote_write_example_fits_the_end_of_the_configuration(path: Path, tm
 
 
 @pytest.mark.stack
-@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")
-def test_amtool_accepts_the_configuration_of_alertmanager() -> None:
-    found = run(AMTOOL or "", "check-config", ALERTMANAGER / "alertmanager.yml")
+@pytest.mark.skipif(not AMTOOLS, reason="amtool is not installed")
+@pytest.mark.parametrize("amtool", AMTOOLS or [""], ids=version)
+def test_amtool_accepts_the_configuration_of_alertmanager(amtool: str) -> None:
+    found = run(amtool, "check-config", ALERTMANAGER / "alertmanager.yml")
 
     assert found.returncode == 0, found.stdout + found.stderr
     assert "1 templates" in found.stdout

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.mixin.alerting import configured, written
-from tests.mixin.bundle import AMTOOL, alert_rules, run
+from tests.mixin.bundle import AMTOOLS, alert_rules, run, version
 
 
 class Row(NamedTuple):
@@ -86,7 +86,11 @@ TABLE = [
     Row("NodeDown", "severity=page", "notify"),
 ]
 
-pytestmark = [pytest.mark.stack, pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(not AMTOOLS, reason="amtool is not installed"),
+    pytest.mark.parametrize("amtool", AMTOOLS or [""], ids=version),
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,17 +103,17 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(document, tmp_path_factory.mktemp("routes"))
 
 
-def routed(config: Path, labels: list[str]) -> str:
-    found = run(AMTOOL or "", "config", "routes", "test", f"--config.file={config}", *labels)
+def routed(amtool: str, config: Path, labels: list[str]) -> str:
+    found = run(amtool, "config", "routes", "test", f"--config.file={config}", *labels)
     return found.stdout.strip() or found.stderr.strip()
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.alert} {row.labels}")
-def test_an_alert_reaches(config: Path, row: Row) -> None:
-    assert row.receivers == routed(config, [f"alertname={row.alert}", *row.labels.split()])
+def test_an_alert_reaches(amtool: str, config: Path, row: Row) -> None:
+    assert row.receivers == routed(amtool, config, [f"alertname={row.alert}", *row.labels.split()])
 
 
-def test_no_alert_of_the_bundle_falls_through_to_the_root(config: Path) -> None:
+def test_no_alert_of_the_bundle_falls_through_to_the_root(amtool: str, config: Path) -> None:
     """The root's receiver is for rules of others; ours name a severity, a category and a team that have routes."""
     known = {"page": "critical", "notify": "warning", "cost": "cost", "info": "info", "watchdog": "none"}
     kinds = {
@@ -120,7 +124,7 @@ def test_no_alert_of_the_bundle_falls_through_to_the_root(config: Path) -> None:
     wrong = {
         kind: receiver
         for kind in kinds
-        if (receiver := routed(config, ["alertname=Any", *kind])) not in known
+        if (receiver := routed(amtool, config, ["alertname=Any", *kind])) not in known
         or not any(known[receiver] in part for part in kind)
     }
 

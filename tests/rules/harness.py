@@ -19,22 +19,34 @@ Rules = tuple[tuple[str, dict[str, Any]], ...]
 def needed(case: Case, files: Files) -> Rules:
     """The rules that a case needs, recording rules first.
 
-    Rules of other service levels than that of the alert are left out; they would only cost time.
+    Rules of other service levels or signals than that of the alert are left out; they would only cost time.
     """
     rules = list(enumerate(rules_of(_in_order(files))))
-    level = {rule["labels"].get("slo") for _, (_, rule) in rules if rule.get("alert") == case.alert} - {None}
+    chosen: dict[str, set[str]] = {
+        label: {
+            rule["labels"][label]
+            for _, (_, rule) in rules
+            if rule.get("alert") == case.alert and label in rule["labels"]
+        }
+        for label in ("slo", "anomaly")
+    }
     if case.data.get("every_rule"):
         return tuple((group, dict(rule)) for _, (group, rule) in rules)
-    wanted = {case.alert}
+    wanted = {case.alert, *case.data.get("rules", ())}
     for each in case.data.get("values", ()):
         for selector in selectors(parse(case.expanded(each["expr"]))):
             wanted.add(selector.metric)
-            level |= {matcher.value for matcher in selector.matchers if matcher.label == "slo"}
+            for matcher in selector.matchers:
+                if matcher.label in chosen:
+                    chosen[matcher.label].add(matcher.value)
     found: dict[int, tuple[str, dict[str, Any]]] = {}
     while wanted:
         name = wanted.pop()
         for number, (group, rule) in rules:
-            if level and not {rule.get("labels", {}).get("slo")} - {None} <= level:
+            labels = rule.get("labels", {})
+            if any(
+                values and labels.get(label, min(values)) not in values for label, values in chosen.items()
+            ):
                 continue
             if name == (rule.get("record") or rule["alert"]) and number not in found:
                 found[number] = (group, dict(rule))

@@ -7,19 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.mixin.bundle import PROMTOOL, rule_files, run
+from tests.mixin.bundle import PROMTOOLS, rule_files, run, version
 from tests.mixin.lint.files import Files
 from tests.rules.case import Case, cases
 from tests.rules.harness import promtool_files
 
-pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(not PROMTOOLS, reason="promtool is not installed")]
 
 
-def failures(folder: Path, chosen: list[Case], files: Files | None = None) -> dict[str, str]:
+def failures(
+    folder: Path,
+    chosen: list[Case],
+    files: Files | None = None,
+    promtool: str = PROMTOOLS[0] if PROMTOOLS else "",
+) -> dict[str, str]:
     """What promtool says of each file of cases that does not hold."""
     written = promtool_files(folder, chosen, files)
     with ThreadPoolExecutor(max_workers=2) as workers:
-        found = workers.map(lambda path: run(PROMTOOL or "promtool", "test", "rules", path), written.values())
+        found = workers.map(lambda path: run(promtool, "test", "rules", path), written.values())
     return {
         title: each.stdout + each.stderr
         for title, each in zip(written, found, strict=True)
@@ -28,9 +33,10 @@ def failures(folder: Path, chosen: list[Case], files: Files | None = None) -> di
 
 
 @pytest.mark.parametrize("file", sorted({case.file for case in cases()}))
-def test_every_case_holds(file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("promtool", PROMTOOLS or [""], ids=version)
+def test_every_case_holds(file: str, promtool: str, tmp_path: Path) -> None:
     chosen = [case for case in cases() if case.file == file]
-    found = failures(tmp_path, chosen)
+    found = failures(tmp_path, chosen, promtool=promtool)
 
     assert not found, "\n".join(f"{title}\n{text}" for title, text in found.items())
 

@@ -5,6 +5,7 @@ The shipped rules and routes run as they are, sixty times faster by their own se
 windows. Nothing is replaced.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -193,6 +194,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
             yield Stack(simulator, exporter, sink, Path(exporter.argv[-1]), pytestconfig.stash[DETECTIONS])
 
 
+def milliseconds(description: str) -> float:
+    """The latency that a text tells; the machine may add to the delay, nothing takes from it."""
+    found = re.search(r" is ([0-9.]+)(ms|s) over ", description)
+    assert found, description
+    return float(found[1]) * (1 if found[2] == "ms" else 1000)
+
+
 def test_a_killed_exporter_pages_and_nothing_else_does(stack: Stack) -> None:
     down = Watched(stack, "OpenAIExporterDown", bound(1, 3))
     stack.exporter.kill()
@@ -240,7 +248,7 @@ def test_slow_answers_and_stale_data_page_and_their_end_resolves(stack: Stack) -
 
     assert warned["labels"]["severity"] == "warning"
     assert warned["annotations"]["summary"] == "The p95 latency is above 200ms."
-    assert " is 3" in warned["annotations"]["description"]
+    assert milliseconds(warned["annotations"]["description"]) >= 300
     assert old["labels"]["organization"] == "acme"
     assert "was last read" in old["annotations"]["description"]
     for each in (slow, burn, stale):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """promtool for the tests of this folder, and rule files for it."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ import yaml
 
 from openai_exporter.rules import find_promtool
 
-PROMTOOL = find_promtool() or ""
+PROMTOOL = os.environ.get("PROMTOOL_BINARY", "").partition(os.pathsep)[0] or find_promtool() or ""
 needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 
 
