@@ -40,7 +40,7 @@ def activity(step: int) -> float:
     """How much is going on, 1 in a working afternoon; a third on weekends, a fifth at night, 5 % more each week."""
     day, hour = divmod(step, PER_DAY)
     weekend = 0.33 if (day + 4) % 7 in (0, 6) else 1.0
-    return weekend * (0.2 + 0.8 * max(0.0, math.sin(math.pi * (hour / 2 - 6) / 14))) * 1.05 ** (day / 7)
+    return weekend * (0.2 + 0.8 * max(0.0, math.sin(math.pi * (hour / 2 - 6) / 14))) * math.pow(1.05, day / 7)
 
 
 def change(step: int) -> float:
