@@ -68,4 +68,4 @@ def yaml_blocks(text: str) -> Iterator[str]:
 def dotted_paths(text: str) -> Iterator[str]:
     """Inline code of the form `targets[].name`."""
     found = (match[1] for match in _CODE.finditer(text) if _PATH.fullmatch(match[1]))
-    yield from (each for each in found if not each.endswith((".json", ".yml", ".md")))
+    yield from (each for each in found if not each.endswith((".json", ".yml", ".md", ".parts")))
