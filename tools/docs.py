@@ -19,7 +19,9 @@ from openai_exporter.cli.catalogue import schema_text
 from openai_exporter.cli.main import COMMANDS
 from openai_exporter.config.schema import Node, resolved, schema_document, words
 from openai_exporter.metrics import CATALOGUE, LABELS, Metric, Page
-from openai_exporter.probe.outcomes import OUTCOMES
+from openai_exporter.probe.classify import CODES, STATUSES
+from openai_exporter.probe.outcomes import OUTCOMES, BackOff, OutcomeFact
+from openai_exporter.simulator.faults.kinds import KINDS, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
 README = "exporter/README.md"
@@ -52,16 +54,30 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def flags() -> str:
-    """One table per command that has flags."""
+    """One table per command that has flags; a group's commands each have their own."""
     text = ""
     for name, (place, summary) in COMMANDS.items():
         module, _, attribute = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        rows = [_flag(each) for each in command.params if isinstance(each, click.Option)]
-        if rows:
-            text += f"\n### `{_usage(name, command)}`\n\n{summary}\n\n"
-            text += _table(("flag", "default", "meaning"), iter(rows))
+        for typed, each in _commands(name, command):
+            text += _command(typed, each, summary if each is command else each.get_short_help_str(200))
     return text + "\n"
+
+
+def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """The command itself, then those of a group, by what is typed."""
+    yield name, command
+    for inner, each in getattr(command, "commands", {}).items():
+        yield from _commands(f"{name} {inner}", each)
+
+
+def _command(name: str, command: click.Command, summary: str) -> str:
+    rows = [_flag(each) for each in command.params if isinstance(each, click.Option)]
+    if not rows:
+        return ""
+    return f"\n### `{_usage(name, command)}`\n\n{summary}\n\n" + _table(
+        ("flag", "default", "meaning"), iter(rows)
+    )
 
 
 def _usage(name: str, command: click.Command) -> str:
@@ -160,10 +176,37 @@ def labels() -> str:
 def outcomes() -> str:
     """The outcome taxonomy."""
     rows = (
-        (f"`{each.name}`", each.meaning, "yes" if each.valid else "no", each.remedy)
+        (f"`{each.name}`", each.meaning, told_by(each.name), _counts(each), _WAITS[each.backoff], each.remedy)
         for each in OUTCOMES.values()
     )
-    return "\n" + _table(("outcome", "meaning", "counts for availability", "what to do"), rows) + "\n"
+    head = ("outcome", "meaning", "told by", "counts for availability", "waits", "what to do")
+    return "\n" + _table(head, rows) + "\n"
+
+
+_WAITS = {BackOff.NONE: "", BackOff.LIMIT: "Retry-After, else 5 s to 5 min", BackOff.QUOTA: "1 min to 1 h"}
+
+
+def _counts(fact: OutcomeFact) -> str:
+    return "no" if not fact.valid else "as good" if fact.good else "as bad"
+
+
+def told_by(outcome: str) -> str:
+    """The codes and statuses that make an outcome, as the tables that judge answers have them."""
+    codes = [f"`{code}`" for code, found in CODES.items() if found == outcome]
+    statuses = [str(status) for status, found in STATUSES.items() if found == outcome]
+    return ", ".join([*codes, *statuses])
+
+
+def faults() -> str:
+    """The faults of the simulator."""
+    rows = (
+        (f"`{kind}`", " ".join((each.__doc__ or "").split()), _fields(each)) for kind, each in KINDS.items()
+    )
+    return "\n" + _table(("kind", "what it does", "fields"), rows) + "\n"
+
+
+def _fields(fault: type[Fault]) -> str:
+    return ", ".join(f"`{name}`" for name in fault.model_fields if name not in Fault.model_fields)
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
@@ -172,6 +215,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "labels": labels,
     "outcomes": outcomes,
+    "faults": faults,
 }
 
 

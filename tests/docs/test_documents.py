@@ -86,8 +86,11 @@ def known_flags() -> set[str]:
     for place, _ in commands.values():
         module, _, attribute = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        for option in command.params:
-            found.update(*(option.opts, option.secondary_opts) if isinstance(option, click.Option) else ())
+        for each in (command, *getattr(command, "commands", {}).values()):
+            for option in each.params:
+                found.update(
+                    *(option.opts, option.secondary_opts) if isinstance(option, click.Option) else ()
+                )
     return found
 
 

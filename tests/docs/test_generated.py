@@ -13,6 +13,7 @@ import pytest
 from openai_exporter.config import schema_document
 from openai_exporter.metrics import CATALOGUE, LABELS
 from openai_exporter.probe.outcomes import OUTCOMES
+from openai_exporter.simulator.faults.kinds import KINDS
 from tools import docs
 
 from .documents import ROOT
@@ -42,6 +43,24 @@ def test_every_metric_of_the_catalogue_is_documented_and_nothing_else_is() -> No
 def test_every_label_and_every_outcome_is_documented() -> None:
     assert first_cells(part("labels")) == list(LABELS)
     assert first_cells(part("outcomes")) == list(OUTCOMES)
+
+
+def test_every_fault_of_the_simulator_is_documented_with_its_fields() -> None:
+    assert first_cells(part("faults")) == list(KINDS)
+    (row,) = [line for line in part("faults").splitlines() if line.startswith("| `rate_limit`")]
+    assert "`retry_after`" in row
+
+
+def test_outcomes_say_what_they_are_told_by_and_how_they_count() -> None:
+    rows = {row.split("`")[1]: row for row in part("outcomes").splitlines() if row.startswith("| `")}
+    assert "`insufficient_quota`, " in rows["quota_exhausted"]
+    assert "402 | no | 1 min to 1 h |" in rows["quota_exhausted"]
+    assert "| as bad |" in rows["server_error"]
+    assert "| as good |" in rows["success"]
+
+
+def test_commands_of_a_group_have_their_flags_documented() -> None:
+    assert "### `openai-exporter rules build [flags]`" in part("flags")
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:

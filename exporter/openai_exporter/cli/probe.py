@@ -35,6 +35,10 @@ from openai_exporter.web.settings import Settings
     help="Total deadline; the module's own when that is shorter.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
+@click.option(
+    "--debug", is_flag=True,
+    help="Print all that /probe?debug=true shows: log, metrics, module, request and reply, secrets masked.",
+)  # fmt: skip
 def probe(
     target: str | None,
     module: str | None,
@@ -42,6 +46,7 @@ def probe(
     config_file: Path | None,
     timeout: float | None,
     as_json: bool,
+    debug: bool,
 ) -> None:
     """Make one probe now, and show timings, headers and outcome. It costs what one request costs.
 
@@ -50,10 +55,13 @@ def probe(
       OPENAI_API_KEY=... openai-exporter probe --module models
       openai-exporter probe --config.file exporter.yml --target openai --module chat --model gpt-5.4-mini
       openai-exporter probe --module chat_stream --model gpt-5.4-mini --json | jq .stream.first_token
+      openai-exporter probe --module chat --model gpt-6-luna --debug
 
     \b
     Exit status: 0 when the probe succeeded, 1 when it failed, 2 for a wrong flag.
     """
+    if as_json and debug:
+        raise click.UsageError("--json and --debug are two forms of the same; choose one")
     masker = Masker()
     structured.configure("error", "logfmt", masker)
     settings = Settings(env=dict(os.environ), config_file=config_file)
@@ -66,6 +74,10 @@ def probe(
         from openai_exporter.cli.rendering import as_document
 
         click.echo(masker(json.dumps(as_document(answer), indent=2)))
+    elif debug:
+        from openai_exporter.probe.explain import explain
+
+        click.echo(masker(explain(answer, config.modules[key.module])), nl=False)
     else:
         from openai_exporter.cli.rendering import show
 

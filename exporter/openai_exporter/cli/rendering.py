@@ -44,7 +44,7 @@ def show(answer: ProbeAnswer, mask: Mask, console: Console | None = None) -> Non
     for title, lines in (
         ("Timing", _timing(result)),
         ("Answer", _answer(result)),
-        ("Rate limits", _limits(result)),
+        ("Rate limits", _limits(answer)),
     ):
         found = [(name, mask(value)) for name, value in lines]
         if found:
@@ -94,7 +94,8 @@ def _timing(result: ProbeResult) -> Iterator[Line]:
 
 def _answer(result: ProbeResult) -> Iterator[Line]:
     yield "HTTP status", str(result.status_code) if result.status_code else "no answer"
-    yield "connection", "reused" if result.reused else "new"
+    where = f", {result.address}" if result.address else ""
+    yield "connection", ("reused" if result.reused else "new") + where
     tokens = result.tokens
     if tokens is not None:
         yield (
@@ -117,12 +118,17 @@ def _answer(result: ProbeResult) -> Iterator[Line]:
         yield "certificate expires", words.clock(result.tls.earliest_expiry)
 
 
-def _limits(result: ProbeResult) -> Iterator[Line]:
+def _limits(answer: ProbeAnswer) -> Iterator[Line]:
+    result = answer.result
     for each in result.rate_limits:
         reset = (
             f", whole again in {words.seconds(each.reset_seconds)}" if each.reset_seconds is not None else ""
         )
         yield each.limit_type, f"{words.count(each.remaining)} of {words.count(each.limit)} left{reset}"
+    if result.retry_after is not None:
+        yield "Retry-After", words.span(result.retry_after)
+    if answer.backoff > 0:
+        yield "a running exporter", f"would leave the API alone for {words.span(answer.backoff)}"
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import sys
 import click
 
 from openai_exporter.simulator.calls import OrganizationSize
+from openai_exporter.simulator.organization.size import SeededSize
 from openai_exporter.simulator.server import new_world, serve
 from openai_exporter.simulator.wire import fine_loop
 from openai_exporter.simulator.world import Amounts, Settings
@@ -72,9 +73,22 @@ class Moment(click.ParamType[float]):
     "--late-seconds", type=click.FloatRange(0), default=300.0, show_default=True,
     help="How late usage becomes visible, in simulated seconds.",
 )  # fmt: skip
-@click.option("--projects", type=click.IntRange(1, 1000), default=_SIZE.projects, show_default=True)
-@click.option("--keys", type=click.IntRange(1, 10_000), default=_SIZE.keys, show_default=True)
-@click.option("--users", type=click.IntRange(1, 10_000), default=_SIZE.users, show_default=True)
+@click.option(
+    "--projects", type=click.IntRange(1, 1000), default=_SIZE.projects, show_default=True,
+    help="Projects of the organization.",
+)  # fmt: skip
+@click.option(
+    "--keys", type=click.IntRange(1, 10_000), default=_SIZE.keys, show_default=True,
+    help="API keys of all projects together.",
+)  # fmt: skip
+@click.option(
+    "--users", type=click.IntRange(1, 10_000), default=_SIZE.users, show_default=True,
+    help="Users that own them, beside service accounts.",
+)  # fmt: skip
+@click.option(
+    "--streams", type=click.IntRange(0), default=None, metavar="N",
+    help="Usage streams: one per key, model, batch and service tier (default: five per key).",
+)  # fmt: skip
 @click.option(
     "--latency-scale", type=click.FloatRange(0, 1000), default=1.0, show_default=True,
     help="Multiplies the models' latencies; 0 answers at once.",
@@ -98,6 +112,7 @@ def simulate_command(
     projects: int,
     keys: int,
     users: int,
+    streams: int | None,
     latency_scale: float,
     jitter: float | None,
     accept_key: tuple[str, ...],
@@ -111,10 +126,19 @@ def simulate_command(
         late_seconds=late_seconds,
         latency_scale=latency_scale,
         jitter=jitter,
-        size=OrganizationSize(projects, keys, users),
+        size=_size(projects, keys, users, streams),
         accepted_keys=frozenset(accept_key),
     )
     run(settings, *listen_address)
+
+
+def _size(projects: int, keys: int, users: int, streams: int | None) -> OrganizationSize:
+    if streams is None:
+        return OrganizationSize(projects, keys, users)
+    try:
+        return SeededSize(projects, keys, users, streams)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}; add --keys") from None
 
 
 def run(settings: Settings, host: str, port: int) -> None:

@@ -233,6 +233,41 @@ def test_a_probe_shows_timings_answer_and_limits(file: Path) -> None:
         assert text in found.out
 
 
+def test_a_probe_with_debug_prints_what_the_server_would_show(file: Path) -> None:
+    found = _cli("probe", "--config.file", str(file), "--module", "chat", "--debug", env=ENV)
+    assert (found.status, found.err) == (0, "")
+    for part in (
+        "Logs for the probe:",
+        "probe_success 1",
+        "Module configuration:",
+        "Request:\nPOST ",
+        "Reply:\nHTTP/1.1 200",
+    ):
+        assert part in found.out
+    assert KEY not in found.out
+
+
+def test_json_and_debug_are_not_given_together(file: Path) -> None:
+    found = _cli("probe", "--config.file", str(file), "--json", "--debug", env=ENV)
+    assert found.status == 2
+    assert "choose one" in found.err
+
+
+def test_a_rate_limited_probe_shows_how_long_to_wait(file: Path, simulator: SimulatorControl) -> None:
+    simulator.fault("rate_limit", "/v1/chat/completions", retry_after=42)
+    found = _cli("probe", "--config.file", str(file), "--module", "chat", env=ENV)
+    assert found.status == 1
+    told = " ".join(found.out.split())
+    assert "Retry-After 42 s" in told
+    assert "a running exporter would leave the API alone for 42 s" in told
+
+
+def test_a_simulator_refuses_more_streams_than_keys_can_have() -> None:
+    found = _cli("simulate", "--keys=1", "--streams=31", "--listen-address=127.0.0.1:0")
+    assert found.status == 2
+    assert "--streams: 31 is not within 0 and 30" in found.err
+
+
 def test_a_probe_as_json_holds_the_whole_result(file: Path) -> None:
     found = _cli("probe", "--config.file", str(file), "--module", "chat", "--json", env=ENV)
     result = json.loads(found.out)
