@@ -53,7 +53,7 @@ async def _dial(host: str, port: int, trace: Trace) -> Connection:
     sock = await connect(addresses, trace)
     took = loop.time() - began
     try:
-        _, connection = await loop.create_connection(lambda: Connection(loop), sock=sock)
+        _, connection = await loop.create_connection(lambda: Connection(loop, sock), sock=sock)
     except OSError as error:
         sock.close()
         raise StepError(FailureKind.CONNECT, f"cannot connect: {words(error)}") from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP/1 connection: writes a request, stamps what arrives, tells when the answer ended."""
+"""One HTTP/1 connection: writes a request, dates what arrives, tells when the answer ended."""
 
 import asyncio
 import select
@@ -9,18 +9,21 @@ from typing import cast
 from openai_exporter.client.peer import Peer
 from openai_exporter.client.trace import FailureKind, StepError
 from openai_exporter.client.wire_reply import Reply
+from openai_exporter.client.wire_stamp import StampedSocket
 
 
 class Connection(asyncio.Protocol):
     """A connection that carries one exchange at a time."""
 
     __slots__ = (
-        "_closed", "_layers", "_loop", "_reply", "_waiter", "address", "connect_seconds", "idle_since",
-        "lost", "opened_at", "peer", "transport",
+        "_closed", "_layers", "_loop", "_reply", "_sent_at", "_sock", "_waiter", "address",
+        "connect_seconds", "idle_since", "lost", "opened_at", "peer", "transport",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: StampedSocket) -> None:
         self._loop = loop
+        self._sock = sock
+        self._sent_at = 0.0
         self._reply: Reply | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
@@ -56,13 +59,13 @@ class Connection(asyncio.Protocol):
         self._layers.append(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop; the stamp comes before anything else."""
-        now = monotonic()
+        """Called by the loop, with what the kernel had stamped when it came."""
         reply = self._reply
         if reply is None:
             self.close()  # nothing was asked: the connection is not to be trusted
             return
-        reply.feed(now, data)
+        # Never before the request, nor before what came earlier: the system's clock may have been set in between.
+        reply.feed(max(self._sock.arrived, reply.last_at or self._sent_at), data)
         if reply.ended:
             self._wake()
 
@@ -85,6 +88,7 @@ class Connection(asyncio.Protocol):
         """
         self._waiter = self._loop.create_future()
         self._reply = reply
+        self._sent_at = monotonic()
         try:
             self.transport.write(request)
             if not self._closed:

@@ -11,6 +11,7 @@ from typing import Any
 
 from openai_exporter.client.trace import FailureKind, Step, StepError, Trace
 from openai_exporter.client.wire_lookup import LOOKUPS, Address
+from openai_exporter.client.wire_stamp import StampedSocket
 
 STAGGER = 0.25
 """Seconds that one address gets before the next is tried beside it (RFC 8305 recommends this)."""
@@ -35,7 +36,7 @@ async def resolve(host: str, port: int, trace: Trace) -> Sequence[Address]:
     return found
 
 
-async def connect(addresses: Sequence[Address], trace: Trace) -> socket.socket:
+async def connect(addresses: Sequence[Address], trace: Trace) -> StampedSocket:
     """A connected socket.
 
     Raises:
@@ -53,12 +54,13 @@ async def connect(addresses: Sequence[Address], trace: Trace) -> socket.socket:
     return sock
 
 
-async def _connect_one(family: int, address: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+async def _connect_one(family: int, address: Any) -> StampedSocket:
+    sock = StampedSocket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         # asyncio does this only for sockets made with an explicit protocol number.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.stamp()
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()
@@ -66,14 +68,14 @@ async def _connect_one(family: int, address: Any) -> socket.socket:
     return sock
 
 
-async def connect_any(addresses: Sequence[Address]) -> socket.socket:
+async def connect_any(addresses: Sequence[Address]) -> StampedSocket:
     """A socket to the first address that answers; the next is tried when one fails or is slow.
 
     Raises:
         OSError: none answers.
     """
     waiting = list(addresses)
-    running: set[asyncio.Task[socket.socket]] = set()
+    running: set[asyncio.Task[StampedSocket]] = set()
     error: OSError = OSError("no address")
     try:
         while waiting or running:
@@ -90,8 +92,8 @@ async def connect_any(addresses: Sequence[Address]) -> socket.socket:
         await _abandon(running)
 
 
-def _sorted_out(done: set[asyncio.Task[socket.socket]]) -> tuple[socket.socket | None, OSError | None]:
-    won: socket.socket | None = None
+def _sorted_out(done: set[asyncio.Task[StampedSocket]]) -> tuple[StampedSocket | None, OSError | None]:
+    won: StampedSocket | None = None
     failed: OSError | None = None
     for task in done:
         error = task.exception()
@@ -106,7 +108,7 @@ def _sorted_out(done: set[asyncio.Task[socket.socket]]) -> tuple[socket.socket |
     return won, failed
 
 
-async def _abandon(running: set[asyncio.Task[socket.socket]]) -> None:
+async def _abandon(running: set[asyncio.Task[StampedSocket]]) -> None:
     for task in running:
         task.cancel()
     for outcome in await asyncio.gather(*running, return_exceptions=True):

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sockets that know when the kernel received what is read from them, however late the event loop reads it.
+
+Linux stamps each packet as it comes in when a socket asks for it (SO_TIMESTAMPNS, socket(7)), and hands the stamp of
+the last packet out with the bytes. Elsewhere the moment of reading has to do.
+"""
+
+import contextlib
+import socket
+import struct
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+SO_TIMESTAMPNS = 35 if sys.platform == "linux" else None
+"""Linux' asm-generic/socket.h; Python's socket module does not name it."""
+
+LATEST = 10.0
+"""Seconds by which reading may lag; a stamp further off is a step of the system's clock."""
+
+_TIMESPEC = struct.Struct("@ll")
+_SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
+
+Ancillary = Sequence[tuple[int, int, bytes]]
+
+
+def lag(ancillary: Ancillary, now: float) -> float:
+    """Seconds between the kernel's stamp and `now` (Unix seconds); 0 without a stamp that can be believed."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            late = now - (seconds + nanoseconds / 1e9)
+            return late if 0 <= late <= LATEST else 0.0
+    return 0.0
+
+
+class StampedSocket(socket.socket):
+    """A TCP socket; asyncio reads it by `recv`, and by `recv_into` under TLS.
+
+    Attributes:
+        arrived: monotonic seconds at which the bytes read last had come.
+    """
+
+    arrived: float
+
+    def stamp(self) -> None:
+        """Ask for stamps from now on, where the system has them."""
+        self.arrived = time.monotonic()
+        if SO_TIMESTAMPNS is None:
+            return
+        with contextlib.suppress(OSError):  # a sandbox that knows no stamps
+            self.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As socket.recv."""
+        data, ancillary, _, _ = self.recvmsg(bufsize, _SPACE, flags)
+        self._note(ancillary)
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As socket.recv_into."""
+        target = memoryview(buffer)[:nbytes] if nbytes else buffer
+        count, ancillary, _, _ = self.recvmsg_into([target], _SPACE, flags)
+        self._note(ancillary)
+        return count
+
+    def _note(self, ancillary: Ancillary) -> None:
+        now = time.monotonic()
+        self.arrived = now - lag(ancillary, time.time())
