@@ -7,7 +7,7 @@ import sys
 
 import bench
 
-HELPERS = {"__main__", "processes", "scrapers"}
+HELPERS = {"__main__", "processes", "references", "scrapers"}
 
 
 def main(wanted: list[str]) -> int:
