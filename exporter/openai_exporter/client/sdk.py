@@ -59,8 +59,10 @@ class TargetClient:
                 raise
         finally:
             SLOT.reset(token)
-        assert slot.exchange is not None
-        return slot.exchange
+        # A connection that the call opened keeps this context, and the slot in it, as long as it lives.
+        exchange, slot.exchange = slot.exchange, None
+        assert exchange is not None
+        return exchange
 
     async def aclose(self) -> None:
         """Close idle connections; running calls end as they would."""

@@ -27,6 +27,7 @@ from openai_exporter.client.wire_connection import Connection
 from openai_exporter.client.wire_deadline import Deadline
 from openai_exporter.client.wire_message import encode_request, finished
 from openai_exporter.client.wire_reply import Reply
+from openai_exporter.client.wire_stamp import keep_stamping
 
 DEFAULT_CAP = 1024 * 1024
 IDLE_SECONDS = 90.0
@@ -81,13 +82,14 @@ class Pool:
         return sum(connection.usable for connection in self._idle)
 
     async def prepare(self) -> None:
-        """Load certificates and settle the proxy, so that no exchange pays for it.
+        """Load certificates, settle the proxy, have the kernel stamp: no exchange pays for any of it.
 
         Raises:
             ProxyError: the proxy's URL cannot be used.
         """
         if self._route is not None:
             return
+        await asyncio.to_thread(keep_stamping)
         proxy = proxy_for(self.scheme, self.host, self.port, self._proxies)
         context = None
         if self.scheme == "https" or (proxy is not None and proxy.tls):

@@ -11,6 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 SO_TIMESTAMPNS = 35 if sys.platform == "linux" else None
@@ -33,6 +34,21 @@ def lag(ancillary: Ancillary, now: float) -> float:
             late = now - (seconds + nanoseconds / 1e9)
             return late if 0 <= late <= LATEST else 0.0
     return 0.0
+
+
+@cache
+def keep_stamping() -> socket.socket | None:
+    """Make the kernel stamp packets as long as the process lives; blocks for some 30 ms, so call it in a thread.
+
+    It patches its own code when the first socket of the system asks for stamps, and again when the last one is gone:
+    this socket is there so that no probe has to wait for that.
+    """
+    if SO_TIMESTAMPNS is None:
+        return None
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    return sock
 
 
 class StampedSocket(socket.socket):

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recent probe results, for people; failures are kept longer than successes."""
 
+import sys
 from collections import deque
 from dataclasses import dataclass
 
-from openai_exporter.model import ProbeAnswer
+from openai_exporter.model import ProbeAnswer, ProbeResult
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes that the recent results may take, and again the failures kept longer, whatever their number."""
+
+_BARE = 2048
+"""Bytes of a result without its texts."""
+
+_CARD = 256
+"""Bytes of one listed model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,26 +25,52 @@ class Entry:
     answer: ProbeAnswer
 
 
-class History:
-    """Keeps the last `limit` results, and as many failures that have left them."""
+def weight(result: ProbeResult) -> int:
+    """About how many bytes a result takes."""
+    texts = (result.message, result.request, result.reply, *result.log)
+    return _BARE + sum(map(sys.getsizeof, texts)) + _CARD * len(result.models)
+
+
+class _Ring:
+    """A queue bounded by number and weight."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._recent: deque[Entry] = deque()
-        self._failures: deque[Entry] = deque(maxlen=limit)
+        self.limit = limit
+        self.entries: deque[Entry] = deque()
+        self._weight = 0
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._weight += weight(entry.answer.result)
+
+    def surplus(self) -> list[Entry]:
+        """Take out the oldest entries that are too many; the newest always stays."""
+        gone = []
+        while len(self.entries) > self.limit or (self._weight > MAX_BYTES and len(self.entries) > 1):
+            gone.append(self.entries.popleft())
+            self._weight -= weight(gone[-1].answer.result)
+        return gone
+
+
+class History:
+    """Keeps the last `limit` results, and as many failures that have left them; fewer where they are very large."""
+
+    def __init__(self, limit: int) -> None:
+        self._recent = _Ring(limit)
+        self._failures = _Ring(limit)
         self._next = 1
 
     def add(self, answer: ProbeAnswer) -> Entry:
         """Keep a result."""
         entry = Entry(self._next, answer)
         self._next += 1
-        self._recent.append(entry)
+        self._recent.add(entry)
         self._trim()
         return entry
 
     def recent(self) -> tuple[Entry, ...]:
         """What is kept, newest first."""
-        return (*reversed(self._recent), *reversed(self._failures))
+        return (*reversed(self._recent.entries), *reversed(self._failures.entries))
 
     def get(self, number: int) -> Entry | None:
         """The entry of that number, None when it is gone."""
@@ -42,12 +78,11 @@ class History:
 
     def resize(self, limit: int) -> None:
         """Keep another number of results from now on."""
-        self._limit = limit
-        self._failures = deque(self._failures, maxlen=limit)
+        self._recent.limit = self._failures.limit = limit
         self._trim()
 
     def _trim(self) -> None:
-        while len(self._recent) > self._limit:
-            gone = self._recent.popleft()
+        for gone in self._recent.surplus():
             if not gone.answer.result.success:
-                self._failures.append(gone)
+                self._failures.add(gone)
+        self._failures.surplus()

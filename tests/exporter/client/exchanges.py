@@ -2,12 +2,14 @@
 """Short ways to make one exchange, whole or broken."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from openai_exporter.client.proxy import ProxyError
 from openai_exporter.client.trace import Exchange, Sent, WireError
 from openai_exporter.client.wire_pool import Pool, Terms
 
@@ -35,6 +37,8 @@ async def exchange(
     if body:
         headers.append(("Content-Length", str(len(body))))
     sent = Sent("POST" if body else "GET", url, tuple(headers), body)
+    with contextlib.suppress(ProxyError):  # the exchange itself reports it
+        await pool.prepare()
     return await pool.exchange(sent, Terms(monotonic() + seconds, fresh, cap))
 
 

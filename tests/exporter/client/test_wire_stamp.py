@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from openai_exporter.client.wire_stamp import LATEST, SO_TIMESTAMPNS, Ancillary, StampedSocket, lag
+from openai_exporter.client.wire_stamp import (
+    LATEST,
+    SO_TIMESTAMPNS,
+    Ancillary,
+    StampedSocket,
+    keep_stamping,
+    lag,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps")
 CLOCKS = 0.001
@@ -99,3 +106,7 @@ def test_the_end_of_a_stream_reads_as_on_any_socket(pair: tuple[StampedSocket, s
     reading, writing = pair
     writing.close()
     assert reading.recv(100) == b""
+
+
+def test_the_kernel_is_asked_once_to_go_on_stamping() -> None:
+    assert keep_stamping() is keep_stamping()

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ring of results, and the second one for failures."""
 
-from openai_exporter.model import ProbeAnswer
-from openai_exporter.probe.history import History
+from dataclasses import replace
+
+import pytest
+
+from openai_exporter.model import ModelCard, ProbeAnswer
+from openai_exporter.probe.history import History, weight
 
 from .results import result
 
@@ -41,3 +45,34 @@ def test_resizing_keeps_the_newest() -> None:
     history.resize(3)
     history.add(GOOD)
     assert numbers(history) == [5, 4, 3, 1]
+
+
+def test_large_results_are_kept_up_to_a_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = ProbeAnswer(replace(result("server_error"), reply="x" * 5000))
+    monkeypatch.setattr("openai_exporter.probe.history.MAX_BYTES", 3 * weight(large.result))
+    history = History(100)
+    for _ in range(10):
+        history.add(large)
+    assert numbers(history) == [10, 9, 8, 7, 6, 5], "three recent ones, and three failures kept longer"
+    history.add(GOOD)
+    assert numbers(history) == [11, 10, 9, 8, 7, 6]
+
+
+def test_the_newest_result_is_kept_however_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openai_exporter.probe.history.MAX_BYTES", 1)
+    history = History(100)
+    for _ in range(3):
+        history.add(GOOD)
+    assert numbers(history) == [3]
+
+
+def test_what_a_result_weighs_grows_with_all_that_a_server_can_make_long() -> None:
+    bare = weight(result())
+    card = ModelCard("m", "openai", 0, None)
+    for more in (
+        {"reply": "x" * 1000},
+        {"request": "x" * 1000},
+        {"log": ("x" * 1000,)},
+        {"models": (card,) * 4},
+    ):
+        assert weight(replace(result(), **more)) >= bare + 1000
