@@ -20,11 +20,11 @@ function(config, promql, variables)
       [4, panels.keysExpiring],
     ]),
     g.row.new('Models', 8, [
-      [12, panels.retirement],
-      [12, panels.shutdowns],
-      [10, panels.served],
-      [8, panels.missing],
-      [6, panels.newest],
+      [7, panels.retirement],
+      [10, panels.shutdowns],
+      [7, panels.newest],
+      [13, panels.served],
+      [11, panels.missing],
     ]),
     g.row.new('Keys', 9, [
       [24, panels.keyTable],

@@ -54,7 +54,9 @@ function(config) {
     + summed(by, valid, '$__interval]') + ' == 0) - 1\n)\nand on (' + by + ') bottomk(12,\n'
     + summed(by, good, '$__range] @ end()') + '\n/ ' + summed(by, valid, '$__range] @ end()') + '\n)',
 
-  // --- Names for ids. What has no name shows its id; what is not grouped says so.
+  // --- Names for ids, those at the end of the time range: a rename does not split a line, and a past from before names
+  // were read has them too. What has no name shows its id; what is not grouped says so.
+  local latest(info) = info + ' @ end()',
   local named(id, name, info, known, expr, absent='not grouped') =
     '(' + expr + ')\n* on (' + id + ') group_left (' + name + ') (\ntopk by (' + id + ') (1, max by ('
     + id + ', ' + name + ') (' + info + '))\nor on (' + id + ')\n' + it.idsAsNames(id, name, known, absent) + '\n)',
@@ -63,15 +65,15 @@ function(config) {
     + name + '", "' + absent + '", "' + id + '", "")',
   local requests = it.organization(metric.usage.requests),
   withProject(expr, known=requests, absent='not grouped'):
-    named('project_id', 'project', it.organization(metric.project.info), known, expr, absent),
+    named('project_id', 'project', latest(it.organization(metric.project.info)), known, expr, absent),
   withKey(expr, known=requests):
-    named('api_key_id', 'api_key', it.organization(metric.key.info), known, expr),
+    named('api_key_id', 'api_key', latest(it.organization(metric.key.info)), known, expr),
   // Owners of keys are users, known by name, or service accounts, known by id.
   local asOwner(expr) = 'label_replace(label_replace(' + expr + ', "owner_id", "$1", "user_id", "(.+)"), "owner", "$1", "user", "(.+)")',
   withOwner(expr):
-    named('owner_id', 'owner', asOwner(it.organization(metric.user.info)), it.organization(metric.key.info), expr, 'nobody'),
+    named('owner_id', 'owner', asOwner(latest(it.organization(metric.user.info))), it.organization(metric.key.info), expr, 'nobody'),
   withUser(expr, known=requests):
-    named('user_id', 'user', it.organization(metric.user.info), known, expr),
+    named('user_id', 'user', latest(it.organization(metric.user.info)), known, expr),
 
   // --- Where there is nothing, tables of several queries and state timelines would say so without a reason: they get
   // one row, in which `label` says why.

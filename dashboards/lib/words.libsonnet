@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a panel says when it has nothing to draw: why, and what would change it.
 {
-  probes: 'No probes yet: does Prometheus scrape the exporter?',
+  probes: 'Too few probes yet: wait some minutes, or see whether Prometheus scrapes the exporter',
   streams: 'No streamed probes: set stream: true in a module',
   pace: 'No answer had two tokens or more: ask for a longer one',
   noFailures: 'No failed probes in this time',

@@ -58,6 +58,7 @@ function(config, promql)
         query.instant(largest(10, 'max by (organization, budget) (%s)' % organization(series.budgetRatio)), '{{budget}}'),
       ])
       + panel.withMax(1)
+      + panel.withDecimals(0)
       + panel.withThresholds(threshold.rising(0.8, 1))
       + panel.withNoFigure(words.short.budgets),
     days:
@@ -104,7 +105,7 @@ function(config, promql)
       ])
       + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['Value', 'Cost']])
       + panel.table.withSort('Cost')
-      + panel.withOverrides([override.byName('Cost', [override.width(80), override.decimals(2)]), override.byName('API key', [override.width(165), override.links([
+      + panel.withOverrides([override.byName('Cost', [override.width(80), override.decimals(2)]), override.byName('API key', [override.width(200), override.links([
         g.link.data(config.dashboards.usage, 'Usage of this project', { project: '__data.fields.project' }),
       ])])])
       + panel.withNoValue(words.recorded),

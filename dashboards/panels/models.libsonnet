@@ -50,11 +50,13 @@ function(config, promql)
 
     // --- Models
     retirement:
-      panel.barGauge.new('Days to the shutdown of models in use', 'For each model that is probed or was used in the last seven days and has a shutdown date. Red: under a week, orange: under a month.', 'd', '${__field.labels.model}', [
+      panel.barGauge.new('Days to the shutdown', 'For each model that is probed or was used in the last seven days and has a shutdown date. Red: under a week, orange: under a month.', 'd', '${__field.labels.model}', [
         query.instant('sort(((%s - time()) / %d) and on (model) %s)' % [shutdown, day, series.modelInUse], '{{model}}'),
       ])
       + panel.withMax(365)
       + panel.withDecimals(0)
+      + panel.barGauge.withNamesAbove
+      + panel.barGauge.withPlainBars
       + panel.withThresholds(threshold.falling(7, 30))
       + panel.withNoFigure(words.short.retirement),
     shutdowns:
@@ -66,7 +68,7 @@ function(config, promql)
       + panel.table.withColumns([['model', 'Model'], ['Value #A', 'Shut down on'], ['Value #B', 'Left'], ['Value #C', 'Requests, 7 d']])
       + panel.table.withSort('Left', descending=false)
       + panel.withOverrides([
-        override.byName('Model', [override.width(160)]),
+        override.byName('Model', [override.width(185)]),
         override.byName('Shut down on', [override.unit('time:YYYY-MM-DD')]),
         override.byName('Left', [override.unit('s'), override.decimals(0), override.cell('color-text'), override.thresholds(retires)]),
         override.byName('Requests, 7 d', [override.decimals(0)]),
@@ -77,7 +79,7 @@ function(config, promql)
         query.table('max by (target, requested_model, served_model, service_tier) (%s)' % promql.probe(metric.probe.model_info)),
       ])
       + panel.table.withColumns([['target', 'Target'], ['requested_model', 'Requested'], ['served_model', 'Served by'], ['service_tier', 'Tier']])
-      + panel.withOverrides([override.byName('Target', [override.width(80)]), override.byName('Requested', [override.width(115)]), override.byName('Tier', [override.width(75)])])
+      + panel.withOverrides([override.byName('Target', [override.width(80)]), override.byName('Requested', [override.width(185)]), override.byName('Tier', [override.width(80)]), override.byName('Tier', [override.width(75)])])
       + panel.withNoValue(words.probes),
     missing:
       local listed = promql.select(metric.probe.model_listed, ['target=~"$target"', 'listed_model=~"$model"']);
@@ -98,27 +100,38 @@ function(config, promql)
     // --- Keys
     keyTable:
       panel.table.new('Keys', 'Every key with its project and owner. Unused keys and keys without an end are worth a question.', 'none', [
-        query.table(promql.orWhy(promql.withOwner(promql.withProject('max by (api_key_id, api_key, project_id, owner_id, owner_type) (%s)' % organization(key.info))), 'api_key', 'No keys are read')),
+        query.table(promql.orWhy(
+          promql.withOwner(promql.withProject('max by (api_key_id, api_key, project_id, owner_id, owner_type) (%s)' % organization(key.info)))
+          + '\nor on (api_key_id)\nlabel_replace(group by (api_key_id) (%s), "api_key", "admin key", "", "")' % organization(key.created_timestamp_seconds, 'kind="admin"'),
+          'api_key',
+          'No keys are read'
+        )),
         query.table('time() - max by (api_key_id) (%s)' % organization(key.last_used_timestamp_seconds)),
         query.table('min by (api_key_id) (%s) - time()' % organization(key.expires_timestamp_seconds)),
         query.table('time() - max by (api_key_id) (%s)' % organization(key.created_timestamp_seconds)),
       ])
       + panel.table.withColumns([
         ['api_key', 'API key'],
-        ['api_key_id', 'Id'],
         ['project', 'Project'],
         ['owner', 'Owner'],
         ['owner_type', 'Owned by a'],
         ['Value #B', 'Last used'],
         ['Value #C', 'Expires in'],
         ['Value #D', 'Age'],
+        ['api_key_id', 'Id'],
       ])
       + panel.table.withSort('Last used')
       + panel.withOverrides([
         override.byRegexp('Last used|Expires in', [override.unit('s'), override.decimals(0)]),
         override.byName('Age', [override.unit('s'), override.decimals(1)]),
         override.byName('Last used', [override.cell('color-text'), override.thresholds(threshold.notice(unused * day)), override.mappings([g.mapping.none('never')])]),
-        override.byName('Expires in', [override.cell('color-text'), override.thresholds(threshold.falling(2 * day, expiring * day)), override.mappings([g.mapping.none('no end')])]),
+        override.byName('Expires in', [
+          override.cell('color-text'),
+          override.thresholds(threshold.falling(2 * day, expiring * day)),
+          override.mappings([g.mapping.none('no end'), g.mapping.range(null, 0, 'expired', 'text')]),
+        ]),
+        override.byRegexp('API key|Id', [override.width(190)]),
+        override.byRegexp('Last used|Expires in|Age', [override.width(95)]),
       ])
       + panel.withNoValue(words.keyInfo),
 
@@ -128,6 +141,7 @@ function(config, promql)
         query.instant('sort_desc(topk(6, %s))' % promql.withProject('max by (project_id, model, limit_type) (%s)' % promql.project(series.projectLimitUsed), promql.project(metric.project.rate_limit_requests_per_minute)), '{{project}} {{model}} {{limit_type}}'),
       ])
       + panel.withMax(1)
+      + panel.withDecimals(0)
       + panel.barGauge.withNamesAbove
       + panel.withThresholds(threshold.rising(config.thresholds.projectLimit.share, 1))
       + panel.withNoFigure(words.short.limits),

@@ -44,6 +44,7 @@ function(config, promql)
       tile('slo', 'Error budget left', 'What is left of the availability error budget of the probe that has least of it. Below zero the objective is missed.', 'percentunit', [
         query.instant('min(%s)' % probe(series.budgetRemaining('probe'), 'slo="availability"'), 'left'),
       ], words.short.recorded)
+      + panel.withDecimals(0)
       + panel.withThresholds(threshold.falling(0, 0.25)),
     provider:
       tile('probes', 'Provider says', "Unresolved incidents on the provider's status page, maintenance aside.", 'none', [
@@ -77,11 +78,13 @@ function(config, promql)
       tile('costs', 'Fullest budget', 'Share spent of the budget that is nearest to its limit.', 'percentunit', [
         query.instant('max(%s)' % organization(series.budgetRatio), 'spent'),
       ], words.short.budgets)
+      + panel.withDecimals(0)
       + panel.withThresholds(threshold.rising(0.8, 1)),
     headroom:
       tile('probes', 'Tightest rate limit', 'Share left of the rate limit that is nearest to its end, from the headers of the last answers.', 'percentunit', [
         query.instant('min(%s)' % probe(series.headroom), 'left'),
       ], words.short.none)
+      + panel.withDecimals(0)
       + panel.withThresholds(threshold.falling(config.thresholds.headroom.share, 3 * config.thresholds.headroom.share)),
     retirement:
       tile('models', 'Next retirement', 'Time until the API shuts down a model that is probed or was used in the last seven days.', 's', [
@@ -135,6 +138,7 @@ function(config, promql)
         query.instant('topk(10, max by (organization, budget) (%s))' % organization(series.budgetRatio), '{{budget}}'),
       ])
       + panel.withMax(1)
+      + panel.withDecimals(0)
       + panel.withNoFigure(words.short.budgets)
       + panel.withThresholds(threshold.rising(0.8, 1))
       + to('costs'),
@@ -145,6 +149,7 @@ function(config, promql)
         query.instant('topk(6, 1 - min by (model, limit_type) (%s))' % probe(series.headroom), '{{model}} {{limit_type}}'),
       ])
       + panel.withMax(1)
+      + panel.withDecimals(0)
       + panel.withNoFigure(words.short.rateLimits)
       + panel.barGauge.withNamesAbove
       + panel.withThresholds(threshold.rising(1 - 3 * config.thresholds.headroom.share, 1 - config.thresholds.headroom.share))

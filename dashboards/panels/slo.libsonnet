@@ -43,7 +43,7 @@ function(config, promql)
              + panel.withThresholds(threshold.rising(1, rows[0].factor)),
     allowed: tile('May fail', 'Bad events that the budget still allows, of the probe that has fewest left.', 'short', 'floor(min(%s))' % slo(series.budgetRemainingEvents('probe')))
              + panel.withDecimals(0)
-             + panel.withThresholds(threshold.falling(0, 10)),
+             + panel.withThresholds(threshold.steps([['red', null], ['text', 0]])),
     gone: tile('Gone on', 'When the first budget will be gone at the pace of the last hours; years from now means that nothing burns.', 'dateTimeFromNow', promql.date('min(%s)' % slo(series.budgetExhaustion('probe'))), 'Not in sight'),
 
     // --- Over time
@@ -132,7 +132,7 @@ function(config, promql)
       + panel.timeSeries.withColorOfValue
       + panel.withThresholds(threshold.falling(0.9, 0.99))
       + panel.timeSeries.withFill(0)
-      + panel.withNoValue(words.usage),
+      + panel.withNoValue(words.slo),
     policy:
       panel.text.new('When an alert fires', 'The windows and factors of the burn-rate alerts, as they are configured.', |||
         | severity | over | and over | burns faster than | budget gone in | bad events at least |

@@ -131,7 +131,7 @@ function(config, promql)
         ['Value #D', 'Cost'],
       ])
       + panel.table.withSort('Input tokens')
-      + panel.withOverrides([override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]), override.byRegexp('Requests|Cost', [override.width(90)]), override.byName('API key', [override.width(155)])])
+      + panel.withOverrides([override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]), override.byRegexp('Requests|Cost', [override.width(90)]), override.byName('API key', [override.width(200)])])
       + panel.withNoValue(words.keys),
     users:
       panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most input tokens this month.', 'short', '${__field.labels.user}', [

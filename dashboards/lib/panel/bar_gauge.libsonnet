@@ -13,7 +13,7 @@ local common = import 'common.libsonnet';
     + common.withColorScheme('thresholds')
     + {
       options: {
-        displayMode: 'basic',
+        displayMode: 'gradient',
         orientation: 'horizontal',
         namePlacement: 'auto',
         showUnfilled: true,
@@ -26,6 +26,8 @@ local common = import 'common.libsonnet';
       },
     },
 
+  // One colour for the whole bar, where the low end of the scale is the bad one.
+  withPlainBars: { options+: { displayMode: 'basic' } },
   // For long names: above the bar.
   withNamesAbove: { options+: { namePlacement: 'top', text: { titleSize: 12, valueSize: 12 } } },
 }

@@ -39,6 +39,14 @@ from openai_exporter.errors import StartError
     "`openai-exporter bundle` writes.  [default: the bundle of this version]",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated organization.")
+@click.option(
+    "--history-days",
+    type=click.IntRange(0, 60),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Days of the simulated organization's usage and costs to fill in at the start (needs promtool).",
+)
 @click.option("--seconds", type=click.FloatRange(1), help="End by itself after that long.")
 @click.option(
     "--break-after",
@@ -58,6 +66,7 @@ def demo(
     data_dir: Path,
     bundle_dir: Path | None,
     seed: int,
+    history_days: int,
     seconds: float | None,
     break_after: float | None,
     mend_after: float | None,
@@ -81,7 +90,9 @@ def demo(
         raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
     schedule = Schedule(seconds, break_after, mend_after)
     with told():
-        settings = DemoSettings(data_dir, bundle_dir or bundle_root(), real, config, seed, schedule)
+        settings = DemoSettings(
+            data_dir, bundle_dir or bundle_root(), real, config, seed, history_days, schedule
+        )
         if (
             real
             and config is None

@@ -8,8 +8,11 @@ from typing import Any
 import yaml
 
 from openai_exporter.config.defaults import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
+from openai_exporter.config.organization import GROUPABLE
 
 SCRAPE_INTERVAL = "5s"
+PAST_RULES = ("recording-usage.yml", "recording-anomalies.yml")
+"""Recording rules that the demo evaluates over the past as well."""
 USER_RULES = "user-thresholds.yml"
 """Compiled thresholds of the bundle; the demo has its own, faster ones."""
 
@@ -37,6 +40,7 @@ def exporter_document(simulator: str) -> dict[str, Any]:
                 "refresh_interval": "10s",
                 "names_interval": "1m",
                 "costs": {"refresh_interval": "1m"},
+                "usage": {name: {"group_by": list(labels)} for name, labels in GROUPABLE.items()},
             }
         ],
         "budgets": [
@@ -57,6 +61,12 @@ def bundled_rules(bundle: Path) -> list[Path]:
     """The bundle's rule files, its compiled thresholds left out."""
     found = sorted((bundle / "prometheus" / "rules").glob("*.yml"))
     return [path for path in found if path.name != USER_RULES]
+
+
+def past_rules(bundle: Path) -> list[Path]:
+    """Those of the bundle's rule files that record usage and costs, and what is usual of them."""
+    folder = bundle / "prometheus" / "rules"
+    return [path for name in PAST_RULES if (path := folder / name).is_file()]
 
 
 def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence[Path]) -> dict[str, Any]:

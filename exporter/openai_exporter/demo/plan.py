@@ -8,13 +8,17 @@ from pathlib import Path
 
 from openai_exporter.config.duration import parse_duration
 from openai_exporter.demo import files, thresholds
+from openai_exporter.demo.history import Past
 from openai_exporter.demo.ports import LOOPBACK, free_port
 from openai_exporter.demo.processes import Service
-from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, Program
+from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Program
 from openai_exporter.rules import write
 
 EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT = 9985, 9090, 9093, 3000
 SIMULATOR_PORT, PAGES_PORT = 8085, 8086
+
+
+KEYS = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Plan:
         exporter, prometheus, alertmanager, pages: root URLs, None for what does not run; `pages` is page-sink.
         missing: programs that were not found.
         notes: what a person should know.
+        past: what fills Prometheus before it starts; None where it begins empty.
     """
 
     services: tuple[Service, ...]
@@ -35,6 +40,7 @@ class Plan:
     pages: str | None
     missing: tuple[Program, ...]
     notes: tuple[str, ...] = ()
+    past: Past | None = None
 
 
 class Planner:
@@ -43,9 +49,13 @@ class Planner:
     Args:
         found: path of each program that is on this machine.
         bundle: folder that holds `prometheus/rules`, `alerting/thresholds.yml` and `dashboards/generated`.
+        history_days: how long the simulated organization's past is; 0 for none.
     """
 
-    def __init__(self, data: Path, found: Mapping[Program, str], bundle: Path, seed: int) -> None:
+    def __init__(
+        self, data: Path, found: Mapping[Program, str], bundle: Path, seed: int, history_days: int = 0
+    ) -> None:
+        self._history_days = history_days
         self._data = data
         self._found = found
         self._bundle = bundle
@@ -70,8 +80,9 @@ class Planner:
         if GRAFANA in self._found and prometheus:
             self._grafana(prometheus)
         missing = tuple(each for each in (PROMETHEUS, ALERTMANAGER, GRAFANA) if each not in self._found)
+        past = self._past(exporter) if simulator and prometheus and self._history_days else None
         services, notes = tuple(self._services), tuple(self._notes)
-        return Plan(services, exporter, simulator, prometheus, alertmanager, pages, missing, notes)
+        return Plan(services, exporter, simulator, prometheus, alertmanager, pages, missing, notes, past)
 
     def _url(self, wanted: int) -> str:
         return f"http://{LOOPBACK}:{free_port(wanted, self._taken)}"
@@ -96,7 +107,7 @@ class Planner:
         if simulator is not None:
             config = files.write(self._data / "exporter.yml", files.exporter_document(simulator))
             # Accepted by the simulator only; a real key in the environment must never reach it.
-            env = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
+            env = dict(KEYS)
         if config is not None:
             argv += ["--config.file", str(config)]
         self._services.append(
@@ -134,6 +145,7 @@ class Planner:
             f"--storage.tsdb.path={self._data / 'prometheus'}",
             f"--web.listen-address={_address(url)}",
             "--enable-feature=exemplar-storage",
+            "--storage.tsdb.retention.time=60d",
             "--log.level=warn",
         )
         self._services.append(
@@ -144,6 +156,21 @@ class Planner:
                 url,
                 hint="targets found through /sd; try openai_probe_outcome == 1",
             )
+        )
+
+    def _past(self, exporter: str) -> Past | None:
+        if PROMTOOL not in self._found:
+            self._notes.append(f"without promtool ({PROMTOOL.remedy}) the pages have no past: they begin now")
+            return None
+        return Past(
+            self._found[PROMTOOL],
+            self._found[PROMETHEUS],
+            self._data / "exporter.yml",
+            dict(KEYS),
+            _address(exporter),
+            tuple(files.past_rules(self._bundle)),
+            self._data,
+            self._history_days,
         )
 
     def _thresholds(self) -> Path:

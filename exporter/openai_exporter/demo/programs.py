@@ -23,6 +23,7 @@ ALERTMANAGER = Program(
     ("alertmanager", "prometheus-alertmanager"),
     "Debian: sudo apt-get install prometheus-alertmanager",
 )
+PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
 GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")
 
 

@@ -4,6 +4,7 @@
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,11 @@ from types import FrameType
 from rich.console import Console
 
 from openai_exporter.demo import screen
+from openai_exporter.demo.history import fill
 from openai_exporter.demo.outage import Switch
 from openai_exporter.demo.plan import Plan, Planner
 from openai_exporter.demo.processes import Supervisor
-from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, find
+from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, find
 from openai_exporter.demo.scraper import Scraper
 from openai_exporter.demo.state import State, answers, read_state
 from openai_exporter.demo.watch import Schedule, Watch
@@ -35,6 +37,7 @@ class DemoSettings:
         real: probe the API of the environment instead of the simulator.
         config: configuration of the exporter when `real`; None for the built-in one.
         seed: seed of the simulated organization.
+        history_days: how much of its past is filled in.
         schedule: what happens by itself.
     """
 
@@ -43,6 +46,7 @@ class DemoSettings:
     real: bool = False
     config: Path | None = None
     seed: int = 1
+    history_days: int = 30
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -54,8 +58,8 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     """
     data = settings.data.resolve()
     _empty(data)
-    found = {each: path for each in (PROMETHEUS, ALERTMANAGER, GRAFANA) if (path := find(each))}
-    plan = Planner(data, found, settings.bundle.resolve(), settings.seed).plan(
+    found = {each: path for each in (PROMETHEUS, PROMTOOL, ALERTMANAGER, GRAFANA) if (path := find(each))}
+    plan = Planner(data, found, settings.bundle.resolve(), settings.seed, settings.history_days).plan(
         real=settings.real, config=settings.config
     )
     supervisor = Supervisor(data / "logs", answers)
@@ -71,6 +75,8 @@ def _run(
     plan: Plan, supervisor: Supervisor, stop: threading.Event, settings: DemoSettings, console: Console
 ) -> int:
     for service in plan.services:
+        if service.name == "prometheus":
+            plan = _with_past(plan, stop, console)
         console.print(f"starting {service.name} …", style="dim")
         supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
         if stop.is_set():
@@ -88,6 +94,21 @@ def _run(
         if scraper is not None:
             scraper.stop()
     return 0
+
+
+def _with_past(plan: Plan, stop: threading.Event, console: Console) -> Plan:
+    """Fill the database before its Prometheus starts; what goes wrong becomes a note."""
+    if plan.past is None or stop.is_set():
+        return plan
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        console.print(f"filling in the past: {text} …", style="dim", soft_wrap=True)
+
+    problem = fill(plan.past, tell, stop.is_set)
+    if not problem:
+        console.print(f"the past is there, in {time.monotonic() - began:.0f} s", style="dim")
+    return replace(plan, notes=(*plan.notes, *([problem] if problem else [])))
 
 
 def _reader(plan: Plan, scraper: Scraper | None) -> Callable[[], State]:
