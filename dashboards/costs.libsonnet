@@ -49,6 +49,7 @@ function(config, promql, variables)
       [8, panels.spendLimits],
     ]),
     g.row.new('Every line', 10, [
-      [24, panels.bill],
+      [16, panels.bill],
+      [8, panels.byKey],
     ]),
   ])

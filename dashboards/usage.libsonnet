@@ -55,4 +55,7 @@ function(config, promql, variables)
       [4, panels.transcribed],
       [4, panels.tools],
     ]),
+    g.row.new('The month before', 8, [
+      [24, panels.previous],
+    ]),
   ])

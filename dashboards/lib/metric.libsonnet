@@ -54,6 +54,8 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
   // Levels, and how fresh the figures are.
   refresh: named('openai_usage_', [
     'vector_store_bytes',
+    'previous_month',
+    'previous_month_late',
     'up',
     'last_success_timestamp_seconds',
     'newest_bucket_timestamp_seconds',

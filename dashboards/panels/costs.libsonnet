@@ -99,6 +99,12 @@ function(config, promql)
       ])
       + panel.barGauge.withNamesAbove
       + panel.withNoFigure(words.short.costs),
+    byKey:
+      panel.barGauge.new('This month by API key', 'Billed since the first of the month, where costs are grouped by api_key_id; the ten largest.', usd, '${__field.labels.api_key}', [
+        query.instant('sort_desc(%s)' % promql.withKey(largest(10, 'sum by (api_key_id) (%s) > 0' % billed('api_key_id=~"$key",api_key_id!=""')), project(costs.month_to_date_usd)), '{{api_key}}'),
+      ])
+      + panel.barGauge.withNamesAbove
+      + panel.withNoFigure('Not grouped by key'),
     spenders:
       panel.table.new('Top spenders', 'API keys by the estimated cost of their tokens in the time range; the fifty largest.', usd, [
         query.table(largest(50, promql.withProject(promql.withKey(spent('api_key_id, project_id', '$__range') + ' > 0')))),

@@ -170,6 +170,19 @@ function(config, promql)
       + panel.withOverrides([override.byName('tokens per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
 
+    // --- The month before, as the API says it now
+    previous:
+      local of(name) = 'max by (operation, field) (%s)' % promql.one(promql.organization(name));
+      panel.table.new('The whole month before', 'Usage of the last month (UTC) as the API says it now, and what of it came after the month had ended, so that no counter has it. Whole organizations: the other filters do not apply.', 'locale', [
+        query.table(promql.orWhy(of(metric.refresh.previous_month), 'operation', 'Not read yet')),
+        query.table(of(metric.refresh.previous_month_late)),
+      ])
+      + panel.table.withColumns([['operation', 'Usage endpoint'], ['field', 'Figure'], ['Value #A', 'Used'], ['Value #B', 'Came late']])
+      + panel.table.withSort('Used')
+      + panel.withDecimals(0)
+      + panel.withOverrides([override.byName('Came late', [override.cell('color-text'), override.thresholds(threshold.steps([['text', null], ['orange', 1]]))])])
+      + panel.withNoValue(words.usage),
+
     // --- More than text
     cacheWrites: tile('To cache', 'Input tokens written to the cache in the time range.', 'short', grown(usage.input_cache_write_tokens, range='$__range'), words.short.none),
     audioTokens: tile('Audio', 'Audio tokens in and out in the time range; a part of the input and output tokens.', 'short', '%s + %s' % [

@@ -49,10 +49,6 @@ NOT_SHOWN = {
     "openai_exporter_config_unreadable_keys": "the outcome no_credentials and failing usage show which, and alert",
     "openai_probe_tokens": "openai_api_tokens_total adds it up on the page Exporter",
     "openai_probe_time_to_first_token_seconds": "the histogram openai_api_time_to_first_token_seconds shows it",
-    **dict.fromkeys(
-        ("openai_usage_previous_month", "openai_usage_previous_month_late"),
-        "for the books of a closed month; the pages show the running one",
-    ),
     "openai_user_info": "joined for names only",
     "openai_project_info": "joined for names only",
 }

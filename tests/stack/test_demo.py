@@ -15,7 +15,7 @@ import pytest
 from openai_exporter.demo import programs
 from openai_exporter.demo.programs import find
 from tests.exporter.demo.terminal import Terminal
-from tests.stack.programs import PROMETHEUS, environment, wait_for
+from tests.stack.programs import PROMETHEUS, Prometheus, environment, wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -25,8 +25,9 @@ ALERTMANAGER = find(programs.ALERTMANAGER)
 class Demo:
     """A running demo and the lines that it has printed."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, history_days: int = 0, **env: str) -> None:
         argv = [sys.executable, "-m", "openai_exporter", "demo", "--data-dir", str(folder / "demo data")]
+        argv += ["--history-days", str(history_days)]
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             argv,
@@ -55,8 +56,8 @@ class Demo:
 
 
 @contextmanager
-def running_demo(folder: Path, **env: str) -> Iterator[Demo]:
-    demo = Demo(folder, **env)
+def running_demo(folder: Path, history_days: int = 0, **env: str) -> Iterator[Demo]:
+    demo = Demo(folder, history_days, **env)
     try:
         yield demo
     finally:
@@ -95,6 +96,19 @@ def test_the_demo_gets_every_probe_to_succeed_and_leaves_no_process(
     assert status == 0, demo.lines
     assert wait_for(lambda: not left_over(folder), 10, f"no process left: {left_over(folder)}")
     assert not demo.said("Traceback")
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
+def test_pages_have_a_past_as_soon_as_the_demo_runs(folder: Path) -> None:
+    with running_demo(folder, history_days=2) as demo:
+        wait_for(lambda: demo.said("Ctrl-C ends it all"), 120, f"it runs; it said {demo.lines}")
+        (line,) = (line for line in demo.lines if line.startswith("prometheus"))
+        prometheus = Prometheus(line.split()[1])
+        grown = "sum(increase(openai_usage_input_tokens_total[1d]))"
+
+        assert demo.said("the past is there, in ")
+        assert (prometheus.value(grown) or 0) > 1e6
+        assert prometheus.value("count(organization:openai_costs_month_to_date_usd:sum offset 1d)") == 1
 
 
 def test_without_prometheus_the_demo_says_so_and_scrapes_by_itself(folder: Path) -> None:
@@ -145,6 +159,7 @@ def test_a_key_breaks_it_and_the_page_arrives_and_is_resolved_after_another(fold
     (folder / "alerting").mkdir()
     (folder / "alerting" / "thresholds.yml").write_text(THRESHOLDS)
     argv = [sys.executable, "-m", "openai_exporter", "demo", "--data-dir", str(folder / "demo data")]
+    argv += ["--history-days", "0"]
     terminal = Terminal(argv, folder, environment(TERM="xterm"))
 
     def shows(text: str, seconds: float) -> None:

@@ -11,6 +11,8 @@ from openai_exporter.config.defaults import CHAT_MODELS, EMBEDDING_MODEL, MODERA
 from openai_exporter.config.organization import GROUPABLE
 
 SCRAPE_INTERVAL = "5s"
+_TOO_FINE = {"api_source", "context_level", "vector_store_id"}
+"""Dimensions that no page shows."""
 PAST_RULES = ("recording-usage.yml", "recording-anomalies.yml")
 """Recording rules that the demo evaluates over the past as well."""
 USER_RULES = "user-thresholds.yml"
@@ -39,8 +41,11 @@ def exporter_document(simulator: str) -> dict[str, Any]:
                 "admin_key_env": "OPENAI_ADMIN_KEY",
                 "refresh_interval": "10s",
                 "names_interval": "1m",
-                "costs": {"refresh_interval": "1m"},
-                "usage": {name: {"group_by": list(labels)} for name, labels in GROUPABLE.items()},
+                "costs": {"refresh_interval": "1m", "group_by": ["project_id", "line_item", "api_key_id"]},
+                "usage": {
+                    name: {"group_by": [each for each in labels if each not in _TOO_FINE]}
+                    for name, labels in GROUPABLE.items()
+                },
             }
         ],
         "budgets": [

@@ -90,10 +90,9 @@ def _usage(past: Past, folder: Path, tell: Tell, end: int) -> None:
 
 def _recorded(past: Past, folder: Path, tell: Tell, stopping: Callable[[], bool], end: int) -> None:
     fine = min(past.days, FINE_RECORDED_DAYS)
-    parts = (
-        Part(end - past.days * DAY, end - fine * DAY - COARSE_STEP, COARSE_STEP),
-        Part(end - fine * DAY, end, FINE_STEP),
-    )
+    near = end - fine * DAY
+    coarse = [Part(end - past.days * DAY, near - COARSE_STEP, COARSE_STEP)] if past.days > fine else []
+    parts = [*coarse, Part(near, end, FINE_STEP)]
     # The coarse samples of usage are seen until the next one.
     recorder = Recorder(past.prometheus, past.data / "prometheus", folder, past.rules, COARSE_STEP + 60)
     for number, total in recorder.levels(parts):

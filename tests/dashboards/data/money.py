@@ -15,14 +15,17 @@ _CREDIT = -18.0
 _BILLED_PER_ESTIMATED = 1.04
 
 Rate = Callable[[int], float]
+Item = tuple[str, str, str]
+"""Project id, line item, API key id."""
 
 
 def money_series(organization: Organization, timeline: Timeline) -> Iterator[Series]:
     """Costs, budgets and limits."""
     items = _line_items(organization.streams)
     months = {item: timeline.month_counter(_sum(rates), whole=False) for item, rates in items.items()}
-    for (project, line_item), values in months.items():
-        yield series(usage.COSTS_MONTH.name, values, TARGET, project_id=project, line_item=line_item)
+    for (project, line_item, key), values in months.items():
+        place = {"project_id": project, "line_item": line_item, "api_key_id": key}
+        yield series(usage.COSTS_MONTH.name, values, TARGET, **place)
     yield series(usage.COSTS_MONTH.name, timeline.constant(_CREDIT), TARGET, line_item="credit")
     everything = _sum([rate for rates in items.values() for rate in rates])
     yield from _days(everything, timeline)
@@ -36,17 +39,17 @@ def _added(parts: Iterable[Sequence[float | None]]) -> list[float]:
     return [sum(value or 0.0 for value in found) for found in zip(*parts, strict=True)]
 
 
-def _line_items(streams: Sequence[Stream]) -> dict[tuple[str, str], list[Rate]]:
-    """Dollars per hour by project and line item; input and output are billed apart, as on the real bill."""
-    items: dict[tuple[str, str], list[Rate]] = defaultdict(list)
+def _line_items(streams: Sequence[Stream]) -> dict[Item, list[Rate]]:
+    """Dollars per hour by project, line item and key; input and output are billed apart, as on the real bill."""
+    items: dict[Item, list[Rate]] = defaultdict(list)
     for stream in streams:
         if stream.model.prices and any(stream.model.prices):
             for part, share in (("input", 0.38), ("cached input", 0.06), ("output", 0.56)):
-                items[stream.key.project, f"{stream.model.name}, {part}"].append(
-                    _scaled(stream.dollars(), share)
-                )
+                item = (stream.key.project, f"{stream.model.name}, {part}", stream.key.id)
+                items[item].append(_scaled(stream.dollars(), share))
         elif stream.more.get("tool") == "web_search":
-            items[stream.key.project, "web search tool calls"].append(_scaled(stream.requests(), 0.01))
+            item = (stream.key.project, "web search tool calls", stream.key.id)
+            items[item].append(_scaled(stream.requests(), 0.01))
     return items
 
 
@@ -79,13 +82,13 @@ def _days(everything: Rate, timeline: Timeline) -> Iterator[Series]:
 
 def _budgets(
     organization: Organization,
-    months: dict[tuple[str, str], list[float | None]],
+    months: dict[Item, list[float | None]],
     totals: Sequence[float],
     timeline: Timeline,
 ) -> Iterator[Series]:
     scopes = [("everything", "organization", "", list(totals), 9000.0)]
     for project, limit in zip(list(organization.projects)[:3], (900.0, 4200.0, 6500.0), strict=True):
-        parts = [values for (owner, _), values in months.items() if owner == project]
+        parts = [values for (owner, _, _), values in months.items() if owner == project]
         spent = _added(parts)
         scopes.append((organization.projects[project].lower(), "project", project, spent, limit))
     for name, scope, one, spent, limit in scopes:
@@ -131,6 +134,10 @@ def freshness_series(organization: Organization, timeline: Timeline, broken_from
         yield series(usage.NEWEST_BUCKET.name, newest, TARGET, **one)
         yield series(usage.SERIES.name, timeline.constant(count * 7), TARGET, **one)
         yield series(usage.SERIES_DROPPED.name, timeline.constant(0.0), TARGET, **one)
+    for field, used, late in (("requests", 4.1e6, 0.0), ("input_tokens", 7.6e9, 81_000.0)):
+        figure = {"operation": "completions", "field": field}
+        yield series(usage.PREVIOUS_MONTH.name, timeline.constant(used), TARGET, **figure)
+        yield series(usage.PREVIOUS_MONTH_LATE.name, timeline.constant(late), TARGET, **figure)
     yield series(usage.COSTS_SKIPPED.name, timeline.constant(0.0), TARGET, currency="eur")
     corrected = timeline.month_counter(lambda hour: 120.0 if hour % (6 * HOUR) == 0 else 0.0)
     yield series(usage.CORRECTIONS.name, corrected, TARGET, operation="completions", field="input_tokens")
