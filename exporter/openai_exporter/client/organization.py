@@ -140,9 +140,9 @@ def _said(reply: Reply, message: str) -> str:
 
 def _remedy(text: str, message: str, key: Secret, credential: Credential) -> str:
     found = _SCOPES.search(message)
-    scope = found.group(1) if found else "api.usage.read and api.management.read"
+    scope = f"scope {found.group(1)}" if found else "scopes api.usage.read and api.management.read"
     if key.reveal().startswith("sk-admin-"):
-        advice = f"give the admin key the scope {scope}, or make a new one"
+        advice = f"give the admin key the {scope}, or make a new one"
     else:
-        advice = f"this is not an admin key; it needs the scope {scope}, which only admin keys have"
+        advice = f"this is not an admin key; it needs the {scope}, which only admin keys have"
     return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"

@@ -20,7 +20,7 @@ from openai_exporter.usage.costrow import decoded
 from openai_exporter.usage.costs import PATH
 from openai_exporter.usage.dataset import Context, Dataset
 from openai_exporter.usage.estimate import Estimator
-from openai_exporter.usage.lineitems import model_of
+from openai_exporter.usage.lineitems import IMAGES, model_of
 from openai_exporter.usage.operations import OPERATIONS, PICO, Operation
 from openai_exporter.usage.pages import Query, Sink, Take, read
 from openai_exporter.usage.rows import RowDecoder
@@ -58,7 +58,7 @@ class Comparison:
         matched: _Sums = {model: Decimal(0) for model in self.estimated[window]}
         rest: _Sums = {}
         for item, usd in self.billed[window].items():
-            model = model_of(item, models)
+            model = None if item.endswith(IMAGES) else model_of(item, models)
             sums, name = (rest, item) if model is None else (matched, model)
             sums[name] = sums.get(name, Decimal(0)) + usd
         return matched, rest

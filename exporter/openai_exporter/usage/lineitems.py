@@ -8,7 +8,8 @@ from collections.abc import Collection
 
 from openai_exporter.usage.snapshots import undated
 
-_NOT_TOKENS = frozenset({"images"})
+IMAGES = ", images"
+"""How line items for whole images end: they are of a model, but no price list has a price for them."""
 
 
 def model_of(line_item: str, models: Collection[str]) -> str | None:
@@ -18,7 +19,7 @@ def model_of(line_item: str, models: Collection[str]) -> str | None:
         models: names that usage has. An alias on the bill is for the one snapshot of it, if there is only one.
     """
     name, _, what = line_item.partition(", ")
-    if not what or what in _NOT_TOKENS:
+    if not what:
         return None
     if name in models:
         return name

@@ -133,7 +133,7 @@ async def test_a_key_file_is_read_again_for_each_call(tmp_path: Path) -> None:
 REFUSALS = [
     ("sk-proj-1", "Missing scopes: api.usage.read.", "this is not an admin key; it needs the scope api.usage.read"),
     ("sk-admin-1", "Missing scopes: api.usage.read, x.y", "give the admin key the scope api.usage.read, x.y"),
-    ("sk-proj-1", "No.", "it needs the scope api.usage.read and api.management.read"),
+    ("sk-proj-1", "No.", "it needs the scopes api.usage.read and api.management.read"),
 ]  # fmt: skip
 
 

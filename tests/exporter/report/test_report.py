@@ -92,6 +92,10 @@ def test_csv_has_every_digit_and_its_parts_are_its_total(simulator: SimulatorCon
     assert "Search" in {row["name"] for row in parts}
 
 
+FOCUS_UNITS = {"Tokens", "1000 Tokens", "Characters", "Images", "Seconds", "Minutes", "Hours", "GiB-Hours"}
+"""FOCUS's unit format: plural, capitals, a hyphen in between."""
+
+
 def test_focus_has_one_row_per_charge_and_names_projects(simulator: SimulatorControl) -> None:
     text = done(run(simulator, "report", "--period", "2026-10", "--format", "focus"))
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -108,6 +112,12 @@ def test_focus_has_one_row_per_charge_and_names_projects(simulator: SimulatorCon
     assert {("USD", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z")} == {
         (row["BillingCurrency"], row["BillingPeriodStart"], row["BillingPeriodEnd"]) for row in rows
     }
+    assert {("AI and Machine Learning", "Generative AI")} == {
+        (row["ServiceCategory"], row["ServiceSubcategory"]) for row in rows
+    }
+    units = {row["ConsumedUnit"] for row in rows}
+    assert {"Tokens", "Characters", "Seconds", "Images", "GiB-Hours"} <= units <= {*FOCUS_UNITS, ""}
+    assert all(not row["ConsumedQuantity"] for row in credits)
 
 
 def test_the_month_so_far_has_a_forecast_from_its_days(simulator: SimulatorControl) -> None:

@@ -103,6 +103,7 @@ async def test_credits_and_other_currencies_are_not_costs_of_a_model() -> None:
             cost("-7", "credit"),
             cost("9", "gpt-6-luna, output", "eur"),
             cost("1", None),
+            cost("2", "gpt-6-luna, images"),
         ),
     }
     with answering(documents) as url:
@@ -114,4 +115,4 @@ async def test_credits_and_other_currencies_are_not_costs_of_a_model() -> None:
     rest = {
         dict(labels).get("line_item", ""): usd for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()
     }
-    assert rest == {"credit": -7.0, "": 1.0}
+    assert rest == {"credit": -7.0, "": 1.0, "gpt-6-luna, images": 2.0}

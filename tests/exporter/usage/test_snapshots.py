@@ -57,7 +57,7 @@ MODELS = (
         ("gpt-5.4, input", "gpt-5.4-2026-03-05"),
         ("gpt-5-mini, input", None),
         ("gpt-6-luna", None),
-        ("gpt-6-luna, images", None),
+        ("gpt-6-luna, images", "gpt-6-luna"),
         ("web search tool calls", None),
         ("", None),
     ],

@@ -23,12 +23,21 @@ HEAD = (
     "BillingAccountId", "BillingAccountName", "BillingPeriodStart", "BillingPeriodEnd",
     "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription",
     "ChargeFrequency", "ConsumedQuantity", "ConsumedUnit", "PricingQuantity", "PricingUnit",
-    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceCategory", "ServiceName",
+    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceCategory", "ServiceSubcategory",
+    "ServiceName",
     "SubAccountId", "SubAccountName", "SkuId",
 )  # fmt: skip
 _GROUP_BY = ("project_id", "line_item")
 _OPENAI = "OpenAI"
 _MOST_DAYS = 180
+_UNITS = {
+    "1000_tokens": "1000 Tokens",
+    "duration_seconds": "Seconds",
+    "duration_minutes": "Minutes",
+    "duration_hours": "Hours",
+    "gibibyte_hours": "GiB-Hours",
+}
+"""Units of the API in FOCUS's unit format; of others the first letter is made a capital, as it asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ def _rows(organization: str, found: Iterable[Charge], names: Mapping[str, str]) 
             "BillingAccountName": organization,
             **dict.fromkeys(("ProviderName", "PublisherName", "InvoiceIssuerName"), _OPENAI),
             "ServiceCategory": "AI and Machine Learning",
+            "ServiceSubcategory": "Generative AI",
             "ServiceName": "OpenAI API",
             "SubAccountId": each.project_id,
             "SubAccountName": names.get(each.project_id, ""),
@@ -114,13 +124,14 @@ def _times(day: int) -> dict[str, Cell]:
 def _kind(each: Charge, usd: Decimal) -> dict[str, Cell]:
     credit = usd < 0
     quantity = None if credit else each.row.quantity
+    unit = "" if quantity is None else _UNITS.get(each.row.unit, each.row.unit.capitalize())
     return {
         "ChargeCategory": "Credit" if credit else "Usage",
         "ChargeDescription": each.line_item,
         "ChargeFrequency": "One-Time" if credit else "Usage-Based",
         "ConsumedQuantity": quantity,
-        "ConsumedUnit": "" if quantity is None else each.row.unit,
+        "ConsumedUnit": unit,
         "PricingQuantity": quantity,
-        "PricingUnit": "" if quantity is None else each.row.unit,
+        "PricingUnit": unit,
         "SkuId": each.line_item,
     }

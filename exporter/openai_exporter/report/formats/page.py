@@ -17,6 +17,7 @@ from openai_exporter.report.report import Report
 _WIDTH, _HEIGHT = 720.0, 150.0
 _GAP = 0.18
 _LABELS = 10
+_HALF_LABEL = 14.0
 
 _Values = Callable[[Figures], tuple[float, ...]]
 _Shows = Callable[[float], str]
@@ -115,7 +116,7 @@ def _chart(report: Report, title: str, series: tuple[str, ...], values_of: _Valu
     ]
     every = -(-len(values) // _LABELS) or 1
     labels = [
-        (slot * (place + 0.5), shown(day)[5:])
+        (max(_HALF_LABEL, slot * (place + 0.5)), shown(day)[5:])
         for place, (day, _) in enumerate(report.days)
         if place % every == 0
     ]
