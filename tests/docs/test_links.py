@@ -9,7 +9,7 @@ import pytest
 from .documents import ALL, DOCUMENTS, ROOT
 from .markdown import anchors, broken, links
 
-GUIDES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+GUIDES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*/README.md")])
 
 
 def name(path: Path) -> str:
