@@ -43,7 +43,8 @@ class Settings:
     """How a simulator is set up. `clock` is the simulated start in unix seconds (None: now).
 
     `accepted_keys` empty accepts every `sk-...` key; `latency_scale` 0 answers without waiting;
-    `jitter` replaces the relative spread of the models' latencies.
+    `jitter` replaces the relative spread of the models' latencies; a `size` that is no `SeededSize` has five usage
+    streams per key.
     """
 
     seed: int = 1

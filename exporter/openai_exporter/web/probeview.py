@@ -141,7 +141,7 @@ def _row(config: Config, key: ProbeKey, track: Track | None, now: float) -> Row:
         "none" if old else state_of(track.answer),
         result.outcome,
         result.message or meaning_of(result.outcome),
-        result.duration,
+        result.duration if result.called else None,
         result.stream.first_token if result.stream else None,
         words.ago(result.started_at, now),
         f"last scraped {words.ago(scraped, now)}" if old else _note(track.answer),

@@ -84,7 +84,7 @@ def _row(found: Entry, now: float) -> dict[str, object]:
         "meaning": meaning_of(result.outcome),
         "message": result.message,
         "status_code": result.status_code,
-        "duration": result.duration,
+        "duration": result.duration if result.called else None,
         "request_id": result.request_id,
         "simulated": result.simulated,
     }

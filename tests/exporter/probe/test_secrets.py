@@ -5,6 +5,9 @@ import asyncio
 import base64
 import json
 import logging
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -99,9 +102,22 @@ async def everything_shown(key: str, module: str, data: bytes, broken: bool) -> 
             turn.close()
 
     instruments, history = Instruments(process=False), History(3)
+    with tempfile.TemporaryDirectory() as folder:
+        shown = await _everything(answer, key, module, instruments, history, Path(folder))
+        return "\n".join([shown, *(path.read_text() for path in Path(folder).iterdir())])
+
+
+async def _everything(
+    answer: Callable[[Turn], Awaitable[None]],
+    key: str,
+    module: str,
+    instruments: Instruments,
+    history: History,
+    folder: Path,
+) -> str:
     async with raw_server(answer) as server:
         config = configuration(server.url, key=key)
-        async with prober_for(config, instruments=instruments, history=history) as prober:
+        async with prober_for(config, instruments=instruments, history=history, storage=folder) as prober:
             found = await prober.probe(key_of(module))
             again = await prober.probe(key_of(module))
             sent = b"".join(server.requests)
