@@ -20,7 +20,7 @@ class State:
         probes_good, probes: probes that succeed, and all of them.
         cost: month-to-date billed cost in USD.
         tokens: input and output tokens since the first of the month.
-        firing: names of firing alerts.
+        firing: names of firing alerts, with their model or how many there are.
         alerts: name of each active alert -> `pending` or `firing`.
         pages: what page-sink has, None while it is not known.
     """
@@ -75,7 +75,7 @@ def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -
         probes=count("count(probe_success)"),
         cost=value("sum(openai_costs_month_to_date_usd)"),
         tokens=value("sum(openai_usage_input_tokens_total) + sum(openai_usage_output_tokens_total)"),
-        firing=tuple(sorted(_name(each) for each in query('ALERTS{alertstate="firing",severity!="none"}'))),
+        firing=_firing(query('ALERTS{alertstate="firing",severity!="none"}')),
         alerts=_states(query('ALERTS{severity!="none"}')),
         pages=None if pages is None else _pages(get(f"{pages}/api/v1/pages", {})),
     )
@@ -95,7 +95,10 @@ def _pages(found: Any) -> tuple[Mapping[str, Any], ...] | None:
     return None if found is None else tuple(found["pages"])
 
 
-def _name(result: dict[str, Any]) -> str:
-    labels = result["metric"]
-    model = labels.get("model", "")
-    return f"{labels['alertname']} {model}".strip()
+def _firing(found: list[dict[str, Any]]) -> tuple[str, ...]:
+    """One word for each alert: with its model while it is alone, else with how many there are."""
+    models: dict[str, list[str]] = {}
+    for each in found:
+        models.setdefault(each["metric"]["alertname"], []).append(each["metric"].get("model", ""))
+    names = ((name, of[0] if len(of) == 1 else f"x{len(of)}") for name, of in sorted(models.items()))
+    return tuple(f"{name} {suffix}".strip() for name, suffix in names)
