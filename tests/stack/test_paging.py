@@ -44,7 +44,7 @@ PACE = 1.0
 GROUP_WAIT = 1.0
 LARGE = 1e9
 """A budget in US dollars that is not reached."""
-SLACK = 4.0
+SLACK = 8.0
 """Seconds for what takes no time by design: queues, HTTP, a machine that is busy with other tests."""
 
 RULES = """{
@@ -53,7 +53,7 @@ RULES = """{
   slo+: {
     latency+: { bounds: [{ bound: 0.2 }] },
     freshness+: { bounds: [{ bound: 3 }] },
-    burn: [{ severity: 'critical', long: '6m', short: '5m', factor: 14.4, 'for': '1m', minBad: 4 }],
+    burn: [{ severity: 'critical', long: '10m', short: '5m', factor: 14.4, 'for': '1m', minBad: 8 }],
   },
 }"""
 THRESHOLDS = """
@@ -194,6 +194,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
             yield Stack(simulator, exporter, sink, Path(exporter.argv[-1]), pytestconfig.stash[DETECTIONS])
 
 
+@pytest.fixture(autouse=True)
+def mended(stack: Stack) -> Iterator[None]:
+    """Ends faults however a test ends, so that one failure is not four."""
+    yield
+    stack.simulator.clear()
+
+
 def milliseconds(description: str) -> float:
     """The latency that a text tells; the machine may add to the delay, nothing takes from it."""
     found = re.search(r" is ([0-9.]+)(ms|s) over ", description)
@@ -216,28 +223,38 @@ def test_a_killed_exporter_pages_and_nothing_else_does(stack: Stack) -> None:
 
 def test_an_outage_and_a_reached_spend_limit_page_and_their_end_resolves(stack: Stack) -> None:
     down = Watched(stack, "OpenAITargetDown", bound(3, 1))
-    errors = Watched(stack, "OpenAIHighErrorRate", bound(2, 2))
     limit = Watched(stack, "OpenAISpendLimitEnforcing", bound(2, 2))
     stack.simulator.fault("outage", scope="inference")
     stack.spend_limit(100)
 
-    paged, by_threshold, enforced = down.fires(), errors.fires(), limit.fires()
+    paged, enforced = down.fires(), limit.fires()
     stack.simulator.clear()
     stack.spend_limit(None)
 
     assert paged["labels"]["severity"] == "critical"
     assert paged["annotations"]["description"].startswith("No probe of openai (openai) has succeeded for")
     assert paged["annotations"]["runbook_url"].endswith("/OpenAITargetDown.md")
-    assert by_threshold["annotations"]["summary"] == "The error rate is above 5%."
-    assert by_threshold["annotations"]["description"].startswith("The error rate of chat on openai (gpt-")
     assert enforced["labels"]["organization"] == "acme"
-    for each in (down, errors, limit):
+    assert stack.sink.alerts("OpenAIHighErrorRate", "firing", down.since) == []
+    for each in (down, limit):
         each.resolves()
+
+
+def test_one_model_that_fails_pages_by_its_threshold(stack: Stack) -> None:
+    errors = Watched(stack, "OpenAIHighErrorRate", bound(2, 2))
+    stack.simulator.fault("outage", model="gpt-6-luna")
+
+    paged = errors.fires()
+    stack.simulator.clear()
+
+    assert paged["annotations"]["summary"] == "The error rate is above 5%."
+    assert paged["annotations"]["description"].startswith("The error rate of chat on openai (gpt-6-luna)")
+    errors.resolves()
 
 
 def test_slow_answers_and_stale_data_page_and_their_end_resolves(stack: Stack) -> None:
     slow = Watched(stack, "OpenAIHighLatency", bound(2, 2))
-    burn = Watched(stack, "OpenAILatencyBudgetBurn", bound(6, 1))
+    burn = Watched(stack, "OpenAILatencyBudgetBurn", bound(10, 1))
     stale = Watched(stack, "OpenAIUsageDataStale", bound(4, 5))
     stack.simulator.fault("latency", path="/v1/chat/completions", delay_seconds=0.3)
     stack.simulator.fault("outage", scope="organization")
