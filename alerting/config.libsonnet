@@ -71,6 +71,7 @@
       nearDeadline: { window: '15m', share: 0.8, 'for': '15m' },  // mean duration of good probes by their deadline
       certificateDays: 7,
       headroom: { window: '15m', share: 0.1, 'for': '5m', keep: '15m' },  // left of a rate limit, best moment of window
+      projectPeak: { share: 0.9, 'for': '15m' },  // used of a project's limit in its busiest minute
       projectLimit: { share: 0.8, 'for': '10m', keep: '15m' },  // used of a project's limit, mean of 10 minutes
       budget: { half: 0.5, full: 1, memory: '15m', 'for': '5m' },  // shares of a budget; the middle one is its own warn_ratio
       forecast: { minElapsed: 0.1, 'for': '6h' },  // share of the month that must be over before a forecast alerts

@@ -58,4 +58,20 @@ function(config)
       description: 'Project {{ $labels.project_id }} uses {{ $value | humanizePercentage }} of its {{ $labels.limit_type }} per minute for {{ $labels.model }}.',
       variables: ['organization', 'model'],
     }),
+  ] + [
+    new({
+      name: 'OpenAIProjectPeakNearLimit',
+      expr: text.fill(|||
+        max by (%(labels)s) (openai_project_peak_%(kind)s_per_minute{%(selector)s})
+        / max by (%(labels)s) (openai_project_rate_limit_%(kind)s_per_minute{%(selector)s} > 0)
+        > %(share)s
+      |||, { labels: 'job, organization, project_id, model', kind: kind, selector: config.selector, share: text.number(t.projectPeak.share) }),
+      'for': t.projectPeak['for'],
+      severity: 'info',
+      labels: { limit_type: kind },
+      summary: 'A single minute of a project came close to its rate limit.',
+      description: 'The busiest minute of project {{ $labels.project_id }} took {{ $value | humanizePercentage }} of its ' + kind + ' per minute for {{ $labels.model }}.',
+      variables: ['organization', 'model'],
+    })
+    for kind in ['requests', 'tokens']
   ]

@@ -33,7 +33,7 @@ function(config)
   ];
 
   // The datasets that usage counters come from.
-  local usage = 'dataset!~"costs|names|limits"';
+  local usage = 'dataset!~"costs|names|limits|peak_minute|cost_drift"';
   local up = text.fill('max %s (openai_usage_up{%s})', [without, config.selector]);
   local freshness = [
     {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The generated files pass our linter and the tools of Prometheus and Alertmanager."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from tests.mixin.bundle import (
     version,
 )
 from tests.mixin.lint.checks import Context
-from tests.mixin.lint.files import lint, recorded_labels
-from tests.mixin.lint.parser import seconds
+from tests.mixin.lint.files import lint, recorded_labels, rules_of
+from tests.mixin.lint.nodes import selectors
+from tests.mixin.lint.parser import parse, seconds
 
 needs_promtool = pytest.mark.skipif(not PROMTOOLS, reason="promtool is not installed")
 each_promtool = pytest.mark.parametrize("promtool", PROMTOOLS or [""], ids=version)
@@ -78,6 +80,24 @@ def test_amtool_accepts_the_configuration_of_alertmanager(amtool: str) -> None:
 
     assert found.returncode == 0, found.stdout + found.stderr
     assert "1 templates" in found.stdout
+
+
+def test_retention_is_the_same_wherever_it_is_said_and_fits_the_longest_range() -> None:
+    said = {
+        found
+        for path in [ROOT / "prometheus", ROOT / "deploy", ROOT / "alerting", ROOT / "docker-compose.yml"]
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.suffix in (".yml", ".yaml", ".md")
+        for found in re.findall(r"storage\.tsdb\.retention\.time=(\w+)", file.read_text())
+    }
+    longest = max(
+        (selector.range or 0) + selector.offset
+        for _, rule in rules_of(rule_files())
+        for selector in selectors(parse(rule["expr"]))
+    )
+
+    assert said == {mixin("_config.retention")}
+    assert longest < seconds(mixin("_config.retention"))
 
 
 def test_prometheus_scrapes_at_the_pace_that_rules_assume_and_evaluates_faster() -> None:

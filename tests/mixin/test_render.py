@@ -62,6 +62,20 @@ def test_another_importer_can_add_groups() -> None:
     assert added["groups"][-1]["name"] == "more"
 
 
+def test_others_import_it_from_their_vendor_folder(tmp_path: Path) -> None:
+    engine = pytest.importorskip("_gojsonnet", reason="the package gojsonnet is not installed")
+    (tmp_path / "openai-exporter").symlink_to(ROOT)
+    settings = "{ _config+:: { selector: 'job=\"llm\"', grafanaUrl: 'https://g.example.org' } }"
+    text = f"local m = (import 'openai-exporter/mixin.libsonnet') + {settings};\n"
+    text += "{ a: m.prometheusAlerts, r: m.prometheusRules, d: std.objectFields(m.grafanaDashboards) }"
+    found = json.loads(engine.evaluate_snippet("theirs.jsonnet", text, jpathdir=[str(tmp_path)]))
+
+    assert 'job="llm"' in found["a"]["groups"][0]["rules"][-1]["expr"]
+    assert "https://g.example.org/d/" in json.dumps(found["a"])
+    assert "http://localhost:3000" not in json.dumps(found["a"])
+    assert len(found["d"]) >= 7
+
+
 def test_the_selector_reaches_every_metric_of_the_exporter() -> None:
     files = files_with("{ selector: 'job=\"llm\"' }")
     missed = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mixin.bundle import RUNBOOKS, alert_rules, rule_files
+from tests.mixin.bundle import RULES, RUNBOOKS, alert_rules, rule_files
 from tests.mixin.lint.files import recorded_labels
 from tests.mixin.lint.labels import Inference
 from tests.mixin.lint.parser import parse
@@ -63,6 +63,16 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
 
     assert [link for link in links if not (page.parent / link).is_file()] == []
+
+
+def test_runbook_urls_lead_to_files_of_this_repository() -> None:
+    """The part after the branch is a path here, also for alerts that thresholds.yml makes."""
+    paths = [RULES / "user-thresholds.yml", *RULES.glob("alerts-*.yml")]
+    urls = {url for path in paths for url in re.findall(r"runbook_url: (\S+)", path.read_text())}
+    missing = [url for url in urls if not (RUNBOOKS.parents[1] / url.partition("/blob/main/")[2]).is_file()]
+
+    assert len(urls) >= len(ALERTS)
+    assert missing == []
 
 
 def test_the_runbook_url_of_each_alert_ends_in_the_name_of_its_page() -> None:
