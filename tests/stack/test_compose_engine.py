@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-compose.yml on a real engine: as a demo, and with keys. Deselect with `-m 'not engine'`.
+
+A private engine has no registry: Grafana and Mailpit are doubles there (tests/stack/engine/doubles), the base image is
+Debian's, Prometheus and Alertmanager are Debian's builds of the real programs. The summary says so.
+"""
+
+import json
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from openai_exporter.simulator.testing import SimulatorControl
+from tests.mixin.bundle import mixin
+from tests.stack.conftest import NOTES
+from tests.stack.engine.engine import ROOT, Engine, rows, running_engine
+from tests.stack.programs import Prometheus, free_port, get, wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.engine]
+
+PORTS = {
+    "exporter": "EXPORTER_PORT",
+    "prometheus": "PROMETHEUS_PORT",
+    "alertmanager": "ALERTMANAGER_PORT",
+    "grafana": "GRAFANA_PORT",
+    "simulator": "SIMULATOR_PORT",
+    "mailpit": "MAILPIT_PORT",
+}
+FASTER = "{ timeScale: 1 / 30 }"
+"""Rules and alerts as shipped, thirty times faster."""
+SERVICES = {"exporter", "prometheus", "alertmanager", "grafana"}
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One project: the shipped file, what a test lays over it, and its variables."""
+
+    engine: Engine
+    name: str
+    folder: Path
+    variables: Mapping[str, str]
+    profiles: tuple[str, ...] = ()
+    over: tuple[Path, ...] = ()
+
+    def __call__(self, *arguments: str, check: bool = True) -> str:
+        files = [part for path in (ROOT / "docker-compose.yml", *self.over) for part in ("-f", str(path))]
+        profiles = [part for profile in self.profiles for part in ("--profile", profile)]
+        named = ["--project-directory", str(ROOT), "-p", self.name, "--env-file", "/dev/null"]
+        given = {**dict.fromkeys(("OPENAI_BASE_URL", "HTTPS_PROXY", "NO_PROXY"), ""), **self.variables}
+        return self.engine.docker("compose", *named, *files, *profiles, *arguments, env=given, check=check)
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.variables[PORTS[service]]}"
+
+    def get(self, service: str, path: str) -> tuple[int, str]:
+        return self.engine.there(get, self.url(service) + path)
+
+    def value(self, query: str) -> float | None:
+        return self.engine.there(Prometheus(self.url("prometheus")).value, query)
+
+    def simulator(self, method: str, *arguments: Any) -> Any:
+        return self.engine.there(getattr(SimulatorControl(self.url("simulator")), method), *arguments)
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Service -> what `ps` says."""
+        return {each["Service"]: each for each in rows(self("ps", "--all", "--format", "json"))}
+
+    def state(self, service: str) -> tuple[str, str]:
+        found = self.containers().get(service, {})
+        return found.get("State", "none"), found.get("Health", "")
+
+    def probe(self, path: str) -> dict[str, float]:
+        status, text = self.get("exporter", path)
+        assert status == 200, text
+        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Engine]:
+    log = tmp_path_factory.mktemp("engine") / "log"
+    with running_engine(log) as found:
+        images = _images()
+        began = time.monotonic()
+        found.docker("compose", "--project-directory", ROOT, "--env-file", "/dev/null", "build", "exporter")
+        notes = pytestconfig.stash[NOTES]
+        notes.append(f"exporter's image built in {time.monotonic() - began:.0f} s")
+        if found.private:
+            found.build_doubles(images["exporter"], {name: images[name] for name in ("grafana", "mailpit")})
+            notes.append(f"doubles, not the real programs: {images['grafana']}, {images['mailpit']}")
+            notes.append(
+                f"Debian's builds of the real programs: {images['prometheus']}, {images['alertmanager']}"
+            )
+        yield found
+
+
+def _images() -> dict[str, str]:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return {name: service["image"] for name, service in services.items()}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `prometheus/` with the shipped rules, faster."""
+    folder = tmp_path_factory.mktemp("bundle") / "prometheus"
+    (folder / "rules").mkdir(parents=True)
+    for name, rules in mixin("prometheusRuleFiles", FASTER).items():
+        (folder / "rules" / name).write_text(yaml.safe_dump(rules))
+    (folder / "prometheus.yml").write_text((ROOT / "prometheus" / "prometheus.yml").read_text())
+    return folder
+
+
+def _project(
+    engine: Engine, folder: Path, over: Mapping[str, Any], profiles: tuple[str, ...] = (), **variables: str
+) -> Compose:
+    for name in ("exporter", "alertmanager", "prometheus"):
+        (folder / "secrets" / name).mkdir(parents=True)
+    (folder / "config").mkdir()
+    overlay = folder / "over.yml"
+    overlay.write_text(yaml.safe_dump(dict(over)))
+    ports = {variable: str(free_port()) for variable in PORTS.values()}
+    folders = {"SECRETS_DIR": str(folder / "secrets"), "CONFIG_DIR": str(folder / "config")}
+    name = f"openai-exporter-test-{secrets.token_hex(3)}"
+    return Compose(engine, name, folder, ports | folders | variables, profiles, (overlay,))
+
+
+def _end(compose: Compose) -> None:
+    compose("down", "--volumes", "--timeout", "2", check=False)
+
+
+# ---- The demo -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demo(
+    engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Compose]:
+    """`docker compose --profile demo up` with no key, at thirty times its pace."""
+    mounted = {"volumes": [f"{bundle}:/bundle/prometheus:ro"]}
+    over = {"services": {"prepare": mounted, "prometheus": mounted}}
+    folder = tmp_path_factory.mktemp("demo")
+    compose = _project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
+    began = time.monotonic()
+    try:
+        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        pytestconfig.stash[NOTES].append(f"demo: all healthy after {time.monotonic() - began:.0f} s")
+        yield compose
+    finally:
+        _end(compose)
+
+
+def test_every_service_of_the_demo_is_healthy(demo: Compose) -> None:
+    states = {name: demo.state(name) for name in demo.containers()}
+    expected = dict.fromkeys(SERVICES | {"simulator", "mailpit"}, ("running", "healthy"))
+
+    assert expected | {"prepare": ("exited", "")} == states
+    assert "no key is used" in demo("logs", "prepare")
+
+
+def test_prometheus_sees_every_target_by_its_service_name(demo: Compose) -> None:
+    listed = json.loads(demo.get("exporter", "/sd")[1])
+    wait_for(lambda: demo.value("count(up == 1)") == len(listed) + 3, 30, "all targets up")
+    targets = json.loads(demo.get("prometheus", "/api/v1/targets")[1])["data"]["activeTargets"]
+
+    assert {"up"} == {each["health"] for each in targets}
+    expected = {"exporter:9985", "prometheus:9090", "alertmanager:9093", "grafana:3000"}
+    assert expected == {each["labels"]["instance"] for each in targets}
+    wait_for(lambda: demo.value("count(probe_success == 1)") == 8, 30, "all probes succeed")
+    wait_for(lambda: demo.value("sum(openai_usage_requests_total)"), 30, "usage is read")
+
+
+def test_each_container_runs_as_nobody_with_no_capability_on_a_read_only_root(demo: Compose) -> None:
+    found = {}
+    for service in sorted(demo.containers().keys() - {"prepare"}):
+        status = dict(
+            line.split(":", 1) for line in demo("exec", "-T", service, "cat", "/proc/1/status").splitlines()
+        )
+        mounts = demo("exec", "-T", service, "cat", "/proc/1/mounts").splitlines()
+        root = next(line.split()[3].split(",")[0] for line in mounts if line.split()[1] == "/")
+        privileges = {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}
+        found[service] = (
+            0 in map(int, status["Uid"].split()),
+            privileges,
+            status["NoNewPrivs"].strip(),
+            root,
+        )
+
+    assert dict.fromkeys(SERVICES | {"simulator", "mailpit"}, (False, {0}, "1", "ro")) == found
+
+
+def test_grafana_gets_a_password_that_nobody_else_has(demo: Compose) -> None:
+    password = demo("exec", "-T", "grafana", "cat", "/stack/grafana/admin_password").strip()
+    inspected = demo.engine.docker("inspect", demo.containers()["grafana"]["Name"])
+
+    assert len(password) >= 20
+    assert password not in inspected + demo("logs")
+
+
+def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, pytestconfig: pytest.Config) -> None:
+    def mails(text: str) -> list[str]:
+        messages = json.loads(demo.get("mailpit", "/api/v1/messages")[1])["messages"]
+        return [each["Subject"] for each in messages if text in each["Subject"]]
+
+    began = time.monotonic()
+    demo.simulator("fault", "outage")
+    found = wait_for(lambda: mails("OpenAITargetDown"), 90, "a mail about the outage")
+    pytestconfig.stash[NOTES].append(
+        f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped"
+    )
+    demo.simulator("clear")
+
+    assert "[critical] OpenAITargetDown openai: Every probe of a target fails." == found[0]
+
+
+@pytest.mark.parametrize(
+    "service", ["exporter", "prometheus", "alertmanager", "grafana", "simulator", "mailpit"]
+)
+def test_a_killed_container_comes_back(demo: Compose, service: str) -> None:
+    container = demo.containers()[service]["Name"]
+
+    def restarts() -> int:
+        return int(demo.engine.docker("inspect", "-f", "{{.RestartCount}}", container))
+
+    before = restarts()
+    demo.engine.kill(container)
+
+    wait_for(lambda: restarts() > before, 30, f"{service} starts again")
+    wait_for(lambda: demo.state(service) == ("running", "healthy"), 60, f"{service} is healthy again")
+
+
+def test_nothing_of_the_demo_is_reached_from_outside_the_loopback(demo: Compose) -> None:
+    published = [int(demo.variables[variable]) for variable in PORTS.values()]
+    outside = demo.engine.there(_outward_address)
+    ports = range(1, 65536) if demo.engine.private else published
+
+    assert published == demo.engine.there(_open_ports, "127.0.0.1", published)
+    assert [] == demo.engine.there(_open_ports, outside, ports)
+
+
+def _outward_address() -> str:
+    """This machine's address on the way out; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def _open_ports(address: str, ports: Any) -> list[int]:
+    found = []
+    for port in ports:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            # A port of our own that by chance is the one asked for answers itself.
+            if probe.connect_ex((address, port)) == 0 and probe.getsockname() != probe.getpeername():
+                found.append(port)
+    return found
+
+
+def test_down_leaves_nothing(demo: Compose) -> None:
+    began = time.monotonic()
+    demo("down", "--volumes")
+    seconds = time.monotonic() - began
+    left = {
+        kind: demo.engine.docker(
+            kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={demo.name}", *more
+        )
+        for kind, more in {"container": ["--all"], "volume": [], "network": []}.items()
+    }
+
+    assert {"container": "", "volume": "", "network": ""} == left
+    # Every program ends at SIGTERM; one that did not would have been killed after ten seconds.
+    assert seconds < 10
+
+
+# ---- With keys ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    """`docker compose up` with no key at first, and a simulated API at some address."""
+    simulator = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["simulator"]
+    kept = ("image", "command", "read_only", "healthcheck")
+    over = {"services": {"api": {name: simulator[name] for name in kept}}}
+    folder = tmp_path_factory.mktemp("plain")
+    compose = _project(engine, folder, over, OPENAI_BASE_URL="http://api:8085/v1", LOG_LEVEL="debug")
+    try:
+        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        yield compose
+    finally:
+        _end(compose)
+
+
+def _put(compose: Compose, name: str, key: str) -> None:
+    """As an editor or a secret manager replaces a file: a new one, renamed over the old."""
+    file = compose.folder / "secrets" / "exporter" / name
+    new = file.with_suffix(".new")
+    new.write_text(key)
+    new.chmod(0o644)
+    new.replace(file)
+
+
+def test_without_a_key_the_stack_lives_and_says_what_to_do(plain: Compose) -> None:
+    said = plain("logs", "prepare")
+    folder = plain.variables["SECRETS_DIR"]
+
+    assert dict.fromkeys(SERVICES, ("running", "healthy")) == {name: plain.state(name) for name in SERVICES}
+    assert f"no openai_api_key: nothing is probed; put the key into {folder}/exporter/openai_api_key" in said
+    assert "docker compose --profile demo up" in said
+
+
+def test_a_key_file_is_taken_up_and_its_replacement_without_a_restart(plain: Compose) -> None:
+    probe = "/probe?target=openai&module=models"
+    first, second = (f"sk-{name}-{secrets.token_hex(16)}" for name in ("first", "second"))
+    admin = f"sk-admin-{secrets.token_hex(16)}"
+    _put(plain, "openai_api_key", first)
+    _put(plain, "openai_admin_key", admin)
+    plain("up", "--detach", "--wait")
+    started = plain.containers()["exporter"]["ID"]
+    before = plain.probe(probe)["probe_success"]
+    _put(plain, "openai_api_key", "revoked")
+    revoked = plain.probe(probe)
+    _put(plain, "openai_api_key", second)
+    after = plain.probe(probe)["probe_success"]
+    usage = plain.probe("/usage?organization=default")
+
+    assert (1, 0, 1) == (before, revoked["probe_success"], after)
+    assert [name for name, value in revoked.items() if name.startswith("openai_probe_outcome") and value] == [
+        'openai_probe_outcome{outcome="auth"}'
+    ]
+    assert usage['openai_usage_up{dataset="completions"}'] == 1
+    assert started == plain.containers()["exporter"]["ID"]
+    _appear_nowhere(plain, [first, second, admin])
+
+
+def _appear_nowhere(compose: Compose, keys: list[str]) -> None:
+    """No key in a log, in what `inspect` shows, or in a page."""
+    names = [each["Name"] for each in compose.containers().values()]
+    places = {
+        "logs": compose("logs").encode(),
+        "inspect": compose.engine.docker("inspect", *names).encode(),
+        "config": compose.get("exporter", "/config")[1].encode(),
+        "metrics": compose.get("exporter", "/metrics")[1].encode(),
+        "history": compose.get("exporter", "/history")[1].encode(),
+    }
+
+    assert all(places.values())
+    assert {name: [] for name in places} == {
+        name: [key[:8] for key in keys if key.encode() in content] for name, content in places.items()
+    }
+
+
+def test_no_layer_of_the_image_holds_a_key_that_lies_about(engine: Engine, tmp_path: Path) -> None:
+    context, key = tmp_path / "context", f"sk-lost-{secrets.token_hex(16)}"
+    shutil.copytree(
+        ROOT, context, ignore=shutil.ignore_patterns(".*cache*", ".venv", ".git", "bench", "tests")
+    )
+    for place in (".env", "exporter/.env", ".secrets/key", "deploy/compose/secrets/exporter/openai_api_key"):
+        (context / place).parent.mkdir(exist_ok=True)
+        (context / place).write_text(f"OPENAI_API_KEY={key}\n")
+    # The arguments that Compose gives: the layers of the dependencies are those of its build.
+    given = (
+        "--build-arg",
+        "PIP_INDEX_URL=",
+        "--build-arg",
+        "PIP_TRUSTED_HOST=",
+        "--secret",
+        "id=pip_conf,src=/dev/null",
+    )
+    image = engine.docker("build", "-q", *given, "-f", context / "exporter" / "Dockerfile", context).strip()
+    engine.docker("save", "-o", tmp_path / "image.tar", image)
+    saved = (tmp_path / "image.tar").read_bytes()
+
+    assert b"openai_exporter" in saved
+    assert key.encode() not in saved
+
+
+def test_a_mistake_in_the_users_configuration_is_told_and_changes_nothing(plain: Compose) -> None:
+    before = plain.get("exporter", "/config")
+    (plain.folder / "config" / "exporter.yml").write_text(
+        "targets:\n- name: openai\n  base_ulr: http://api:8085/v1\n"
+    )
+    said = plain("up", "--detach", "prepare", check=False)
+    wait_for(lambda: plain.state("prepare")[0] == "exited", 30, "prepare ends")
+    said += plain("logs", "prepare")
+
+    assert "/etc/openai-exporter/exporter.yml:3: targets[0].base_ulr" in said
+    assert before == plain.get("exporter", "/config")

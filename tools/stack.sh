@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Start or stop docker-compose.yml and say where things are: stack.sh up|down [PROFILE ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+verb=$1
+shift
+command -v docker > /dev/null && docker compose version > /dev/null 2>&1 || {
+  echo "$verb: Docker with Compose is not installed (https://docs.docker.com/engine/install/); make demo runs everything without it" >&2
+  exit 1
+}
+profiles=()
+for each in "$@"; do profiles+=(--profile "$each"); done
+
+# where NAME SERVICE PORT TEXT: one line, if that service runs.
+where() {
+  local address
+  address=$(docker compose port "$2" "$3" 2> /dev/null) || return 0
+  [ -z "$address" ] || printf '  %-13s http://%-22s %s\n' "$1" "${address/#0.0.0.0:/localhost:}" "$4"
+}
+
+case $verb in
+  up)
+    docker compose "${profiles[@]}" up --build --detach --wait || {
+      docker compose "${profiles[@]}" ps --all
+      echo "up: not everything is healthy; what went wrong: docker compose logs SERVICE" >&2
+      docker compose logs --no-log-prefix --tail 20 prepare >&2 || true
+      exit 1
+    }
+    echo
+    where grafana grafana 3000 'dashboards; user admin, password: docker compose exec grafana cat /stack/grafana/admin_password'
+    where exporter exporter 9985 'what is probed, last results, recent failures'
+    where prometheus prometheus 9090 'queries, targets, rules'
+    where alertmanager alertmanager 9093 'alerts that fire, silences'
+    where mailpit mailpit 8025 'mails of Alertmanager; nothing leaves this machine'
+    where simulator simulator 8085 'the simulated API; break it with POST /_simulator/faults'
+    where thanos thanos-query 10902 'queries over every Prometheus'
+    echo
+    # Each run adds to the log of that service; the last one counts.
+    docker compose logs --no-log-prefix --since "$(docker inspect -f '{{.State.StartedAt}}' "$(docker compose ps --all -q prepare)")" prepare
+    ;;
+  down)
+    docker compose --profile '*' down "$@"
+    echo "down: data stays in volumes; docker compose --profile '*' down --volumes deletes it"
+    ;;
+  *)
+    echo "stack: $verb is neither up nor down" >&2
+    exit 2
+    ;;
+esac
