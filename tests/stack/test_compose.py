@@ -192,10 +192,27 @@ def test_the_lock_files_name_no_index_and_no_folder() -> None:
 def test_the_build_sees_what_it_needs_and_nothing_that_lies_about() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
+    seen = tuple(line.removeprefix("!") for line in rules if line.startswith("!"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    bundled = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    needed = [*bundled, project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"]
+
+    assert [path for path in needed if not f"{path}/".startswith(tuple(f"{each}/" for each in seen))] == []
 
     assert rules[0] == "*"
     assert "**/.env" in rules
-    assert not {"!deploy", "!.git", "!.env", "!tests"} & set(rules)
+    assert not {"!deploy", "!deploy/compose", "!.git", "!.env", "!tests"} & set(rules)
+
+
+def test_no_wheel_and_no_commit_holds_a_key_that_lies_in_its_folder() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    build = project["tool"]["hatch"]["build"]["targets"]
+    key = "deploy/compose/secrets/exporter/openai_api_key"
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+
+    assert not [path for path in build["wheel"]["force-include"] if key.startswith(f"{path}/")]
+    assert "/deploy/compose/secrets/*/*" in build["sdist"]["exclude"]
+    assert "deploy/compose/secrets/*/*" in ignored
 
 
 @pytest.mark.stack

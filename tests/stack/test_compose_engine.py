@@ -323,18 +323,18 @@ def test_a_key_file_is_taken_up_and_its_replacement_without_a_restart(plain: Com
     _put(plain, "openai_admin_key", admin)
     plain("up", "--detach", "--wait")
     started = plain.containers()["exporter"]["ID"]
-    before = plain.probe(probe)["probe_success"]
+    before = wait_for(lambda: plain.probe(probe)["probe_success"], 30, "a probe succeeds")
     _put(plain, "openai_api_key", "revoked")
     revoked = plain.probe(probe)
     _put(plain, "openai_api_key", second)
     after = plain.probe(probe)["probe_success"]
-    usage = plain.probe("/usage?organization=default")
 
     assert (1, 0, 1) == (before, revoked["probe_success"], after)
     assert [name for name, value in revoked.items() if name.startswith("openai_probe_outcome") and value] == [
         'openai_probe_outcome{outcome="auth"}'
     ]
-    assert usage['openai_usage_up{dataset="completions"}'] == 1
+    usage, completions = "/usage?organization=default", 'openai_usage_up{dataset="completions"}'
+    wait_for(lambda: plain.probe(usage).get(completions) == 1, 30, "usage is read")
     assert started == plain.containers()["exporter"]["ID"]
     _appear_nowhere(plain, [first, second, admin])
 
