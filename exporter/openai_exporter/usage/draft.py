@@ -17,6 +17,7 @@ class Draft:
         today: start of the running day.
         buckets: how many buckets were added.
         newest: start of the newest bucket with usage.
+        first: the first day with usage of each series, as far as it was read.
         settled, open: rows that are final and rows that may change; each is (before today, today).
     """
 
@@ -27,6 +28,7 @@ class Draft:
         self.today = day_start(now)
         self.buckets = 0
         self.newest: int | None = None
+        self.first: dict[Labels, int] = {}
         self.settled: tuple[Rows, Rows] = ({}, {})
         self.open: tuple[Rows, Rows] = ({}, {})
         self._end = next_month_start(plan.month)
@@ -36,10 +38,13 @@ class Draft:
         self.buckets += 1
         inside = self.start <= start < self._end
         rows = (self.settled if start < self.closes else self.open)[start >= self.today]
+        day, first = day_start(start), self.first
 
         def add(labels: Labels, values: Values) -> None:
             if inside and any(values):
                 accumulate(rows, labels, values)
+                if first.setdefault(labels, day) > day:
+                    first[labels] = day
                 self.newest = max(start, self.newest or start)
 
         return add

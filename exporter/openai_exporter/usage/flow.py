@@ -16,7 +16,7 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.dataset import Context, Dataset
 from openai_exporter.usage.draft import Draft
 from openai_exporter.usage.estimate import Estimator
-from openai_exporter.usage.fold import Fold, Values
+from openai_exporter.usage.fold import Fold, Labels, Rows, Values, accumulate
 from openai_exporter.usage.kept import Kept
 from openai_exporter.usage.lastmonth import LastMonth
 from openai_exporter.usage.ledger import Ledger, VanishedError
@@ -24,11 +24,13 @@ from openai_exporter.usage.operations import OPERATIONS, PICO, Operation
 from openai_exporter.usage.pages import Query, Sink, Take, read
 from openai_exporter.usage.project import Projection
 from openai_exporter.usage.rows import RowDecoder
-from openai_exporter.usage.window import Plan, Range, previous_month_start
+from openai_exporter.usage.window import DAY, Plan, Range, previous_month_start
 
 log = logging.getLogger(__name__)
 
 _TRIES = 3
+UNSETTLED = 2 * DAY
+"""Usage that is older does not change any more, as far as it matters for the size of series."""
 
 
 class FlowDataset:
@@ -60,12 +62,12 @@ class FlowDataset:
         now = self._context.clock.now()
         audit = not 0 <= self._audit_at - now <= self._organization.audit_interval
         draft = self._hours(calls, audit=audit)
-        closing = self._closing(draft.month)
+        closing, preferred = self._closing(draft.month), self._preferred(calls, draft)
         self._count_negative(self._decoding())
         if draft.month != self.ledger.month:
             self._decoder = None  # with all labels that it has seen
         try:
-            self.ledger.commit(draft, seen=seen)
+            self.ledger.commit(draft, seen=seen, preferred=preferred)
         except VanishedError as error:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
         if draft.start == draft.month:
@@ -157,6 +159,28 @@ class FlowDataset:
             return None
         sums = self.sums()
         return tuple(sums[column.name] for column in self.operation.sources)
+
+    def _preferred(self, calls: Calls, draft: Draft) -> frozenset[Labels] | None:
+        """The largest series of the month before, when there may be too many and they are not known yet.
+
+        Its last days are left out: usage that comes late must not change which series these are.
+        """
+        known = draft.month == self.ledger.month and self.fold.preferred is not None
+        if known or not self.fold.tight(draft.parts(), self.ledger.in_use()):
+            return None
+        days = Range(previous_month_start(draft.month), draft.month - UNSETTLED, "1d", 31)
+        decode = self._decoding().decode
+        rows: Rows = {}
+
+        def bucket(start: int) -> Take:
+            def take(result: Any) -> None:
+                if days.start <= start < draft.month - UNSETTLED:
+                    accumulate(rows, *decode(result, start))
+
+            return take
+
+        read(calls, self._query(days, self.group_by), lambda reply: bucket)
+        return self.fold.largest(rows)
 
     def _read_last(self, calls: Calls) -> None:
         """Read the month before in days, without any grouping: its sums are wanted."""

@@ -58,12 +58,13 @@ class Ledger:
         """An empty reading for a plan."""
         return Draft(plan, self._not_back(now))
 
-    def commit(self, draft: Draft, *, seen: bool) -> None:
+    def commit(self, draft: Draft, *, seen: bool, preferred: frozenset[Labels] | None = None) -> None:
         """Take over a reading.
 
         Args:
             draft: a complete reading.
             seen: whether the figures as they were have been exposed since the last commit.
+            preferred: the largest series of the month before, if that was looked up just now.
 
         Raises:
             VanishedError: the reading has no bucket at all, but figures for its time are known.
@@ -75,9 +76,11 @@ class Ledger:
             raise VanishedError("the answer has no buckets where it had some before")
         first = not self.month
         if rolled:
-            self._roll(draft.month)
+            self._roll(draft.month, preferred)
+        if preferred is not None:
+            self._fold.preferred = preferred
         known = set(self.totals)
-        self._fold.apply(draft.parts(), self.totals)
+        self._fold.apply(draft.parts(), self.totals, draft.first)
         self._move(old, draft.parts())
         self._keep(draft, whole)
         shown_before = set() if seen else self.fresh
@@ -110,9 +113,14 @@ class Ledger:
         """The servers' clocks differ a little; do not go back to a month that has just ended."""
         return float(self.month) if 0 < self.month - now <= DAY else now
 
-    def _roll(self, month: int) -> None:
+    def in_use(self) -> list[Labels]:
+        """Series that have counted anything."""
+        return [labels for labels, values in self.totals.items() if any(values)]
+
+    def _roll(self, month: int, preferred: frozenset[Labels] | None) -> None:
         """Begin a month: series that were in use show 0, all others are forgotten."""
-        self.totals = {labels: self._zero for labels, values in self.totals.items() if any(values)}
+        kept = (each for each in self.in_use() if preferred is None or each in preferred)
+        self.totals = dict.fromkeys(kept, self._zero)
         self.corrections = [0] * len(self._zero)
         self.month = month
         self._today = 0

@@ -187,7 +187,7 @@ def test_a_passing_failure_is_tried_again(
 ) -> None:
     output = tmp_path / "history.om"
     simulator.fault(
-        "status", path="/v1/organization/usage/embeddings", status=429, retry_after=0.1, seconds=0.5
+        "status", path="/v1/organization/usage/completions", status=429, retry_after=0.1, seconds=1.0
     )
     result = run(simulator, "backfill", "--from", FROM, "-o", str(output), "--step", "1h")
 

@@ -15,10 +15,10 @@ from openai_exporter.report.backfill.families import Families
 from openai_exporter.report.backfill.grid import Grid
 from openai_exporter.report.backfill.journal import Journal, Line
 from openai_exporter.report.backfill.plan import WIDTHS, Step
-from openai_exporter.usage.flow import FlowDataset
+from openai_exporter.usage.flow import UNSETTLED, FlowDataset
 from openai_exporter.usage.fold import OTHER, Labels, Rows, accumulate
 from openai_exporter.usage.project import Projection
-from openai_exporter.usage.window import month_start
+from openai_exporter.usage.window import day_start, month_start, next_month_start
 
 Key = tuple[int, str]
 """Column (beyond the last one: the corrections of a column), and the series as its lines begin."""
@@ -57,18 +57,33 @@ class Counters:
         """The series that keep their labels in months that have more than the limit; months with negative rows."""
         found: dict[int, set[Labels]] = {}
         fallen: set[int] = set()
+        before: Rows = {}
         for month, slots in _months(journal, steps):
             rows: Rows = {}
-            for _, _, lines in slots:
-                for _, labels, values in lines:
-                    accumulate(rows, tuple(labels), tuple(values))
+            early: Rows = {}
+            first: dict[Labels, int] = {}
+            for start, _, lines in slots:
+                for _, listed, given in lines:
+                    labels, values = tuple(listed), tuple(given)
+                    accumulate(rows, labels, values)
+                    first.setdefault(labels, day_start(start))
+                    if start < next_month_start(month) - UNSETTLED:
+                        accumulate(early, labels, values)
                     if min(values) < 0:
                         fallen.add(month)
-            if len(rows) > self._flow.fold.limit:
-                self._flow.fold.restart()
-                self._flow.fold.apply((rows,), ())
+            if self._folded(rows, before, first):
                 found[month] = set(rows)
+            before = early
         return found, fallen
+
+    def _folded(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
+        """Fold what has no room, as the live page does; whether there was any."""
+        fold = self._flow.fold
+        fold.restart()
+        if fold.tight((rows,), ()):
+            fold.preferred = fold.largest(before)
+        fold.apply((rows,), (), first)
+        return fold.dropped > 0
 
     def _courses(
         self, journal: Journal, steps: tuple[Step, ...], largest: dict[int, set[Labels]], fallen: set[int]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What refreshes cost in API calls, by the simulator's own log; the counts are printed after the tests."""
+
+import asyncio
+
+import pytest
+
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.simulator.testing import SimulatorControl
+from openai_exporter.usage import UsageService
+
+from .conftest import CALLS, Make
+from .scraping import ALL, Now, of, scrape
+from .walking import GROUPS, MINUTE
+
+READ = {*(f"usage/{name}" for name in GROUPS), "usage/vector_stores", "costs"}
+PLAIN = ALL + "  names: false\n  limits: false\n"
+SCRAPERS = 10
+Counts = dict[str, int]
+
+
+def logged(simulator: SimulatorControl) -> Counts:
+    """Calls so far by path below /v1/organization."""
+    counts: Counts = {}
+    for each in simulator.state()["calls"]:
+        path = each["path"].removeprefix("/v1/organization/")
+        counts[path] = counts.get(path, 0) + each["count"]
+    return counts
+
+
+def since(simulator: SimulatorControl, before: Counts) -> Counts:
+    """Calls since an earlier look at the log."""
+    now = logged(simulator)
+    return {path: now[path] - before.get(path, 0) for path in now if now[path] > before.get(path, 0)}
+
+
+async def scraped_by_ten(usage: UsageService) -> dict[str, float]:
+    """Ten scrapes at once; what the page says of the calls."""
+    pages = await asyncio.gather(*(usage.page() for _ in range(SCRAPERS)))
+    assert 1 == len({id(page) for page in pages})
+    told = of(scrape(pages[0]), metrics.REFRESH_CALLS)
+    return {dict(labels)["dataset"]: value for labels, value in told.items()}
+
+
+async def test_ten_scrapers_cost_one_page_per_endpoint(
+    make: Make, simulator: SimulatorControl, now: Now, request: pytest.FixtureRequest
+) -> None:
+    each = make(more=PLAIN)
+    printed = request.config.stash[CALLS]
+
+    before = logged(simulator)
+    await scraped_by_ten(each)
+    first = since(simulator, before)
+    assert READ == first.keys()
+    assert max(first.values()) <= 4  # hours, days, the month before; and once more to learn the API's time
+    printed.append((f"first refresh, {SCRAPERS} scrapers at once", first))
+
+    simulator.clock(advance=11 * MINUTE)
+    now.advance(11 * MINUTE)
+    before = logged(simulator)
+    told = await scraped_by_ten(each)
+    found = since(simulator, before)
+    assert dict.fromkeys(READ, 1) == found
+    assert {1.0} == set(told.values())
+    printed.append((f"a refresh, {SCRAPERS} scrapers at once", found))
+
+
+async def test_hours_of_refreshes_cost_one_page_each_and_one_more_an_hour(
+    make: Make, simulator: SimulatorControl, now: Now, request: pytest.FixtureRequest
+) -> None:
+    each = make(more=PLAIN)
+    await each.page()
+    before = logged(simulator)
+    for _ in range(6 * 6):
+        simulator.clock(advance=10 * MINUTE)
+        now.advance(10 * MINUTE)
+        await each.page()
+    found = since(simulator, before)
+    assert 36 == found["costs"]
+    assert 36 == found["usage/vector_stores"]
+    for name in GROUPS:
+        # An audit reads the days of the month, too; the month before is read once a day by now.
+        assert 36 + 5 <= found[f"usage/{name}"] <= 36 + 6 + 1
+    request.config.stash[CALLS].append(("six hours, refreshed every 10 minutes", found))
+
+
+async def test_an_outage_is_not_made_worse_by_scrapers(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    each = make(more=PLAIN)
+    await each.page()
+    simulator.fault("outage", mode="503", scope="organization")
+    before = logged(simulator)
+    for _ in range(60):
+        simulator.clock(advance=15)
+        now.advance(15)
+        await scraped_by_ten(each)
+    found = since(simulator, before)
+    # 15 minutes, 600 scrapes: after 1, 2, 4 and then every 5 minutes.
+    assert all(count <= 6 for count in found.values())
