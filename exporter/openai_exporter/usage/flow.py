@@ -62,8 +62,8 @@ class FlowDataset:
         now = self._context.clock.now()
         audit = not 0 <= self._audit_at - now <= self._organization.audit_interval
         draft = self._hours(calls, audit=audit)
-        closing, preferred = self._closing(draft.month), self._preferred(calls, draft)
         self._count_negative(self._decoding())
+        closing, preferred = self._closing(draft.month), self._preferred(calls, draft)
         if draft.month != self.ledger.month:
             self._decoder = None  # with all labels that it has seen
         try:
