@@ -15,6 +15,7 @@ from openai_exporter.config.load import parse_config
 from openai_exporter.config.schema import node_at
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Kind
+from openai_exporter.probe.outcomes import OUTCOMES
 
 from .documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
 
@@ -146,6 +147,16 @@ def test_every_recorded_series_that_a_document_names_exists(path: Path) -> None:
     recorded = set(re.findall(r"record: (\S+)", rules))
     assert len(recorded) > 50
     assert set(_RECORDED.findall(path.read_text(encoding="utf-8"))) - recorded - CONVENTION == set()
+
+
+def test_the_readme_counts_right() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "over forty outcomes" in text
+    assert 40 < len(OUTCOMES) < 50
+    assert "over fifty alerts" in text
+    assert 50 < len(ALERTS) < 60
+    assert "**Seven dashboards**" in text
+    assert len(list((ROOT / "dashboards/generated").glob("*.json"))) == 7
 
 
 WRONG = """
