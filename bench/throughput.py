@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain probes per second on one core, CPU per probe, memory over 20,000 probes, hanging probes beside live ones."""
+"""Plain probes per second on one core, CPU per probe, memory over 20,000 plain probes and over large replies."""
 
 import asyncio
 import gc
 import os
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -21,42 +20,47 @@ from openai_exporter.probe.service import Prober
 from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 
 MODEL = "gpt-6-luna"
+SPEAKER = "gpt-4o-mini-tts"
+SPOKEN = "pong " * 20
 KEY = "sk-bench-0123456789"
 AT_ONCE = 16
 PROBES = 3000
 SOAK = 20_000
-HANGING = 500
+LARGE = 1000
+"""Probes of the endpoint with the largest replies, some 300 KB of sound each."""
 
 
 def main() -> None:
     """Print the figures."""
     with running_simulator(latency_scale=0) as simulator:
-        simulator.rate_limits(MODEL, 100_000_000, 2_000_000_000)
+        for model in (MODEL, SPEAKER):
+            simulator.rate_limits(model, 100_000_000, 2_000_000_000)
         asyncio.run(_rates(simulator))
-        asyncio.run(_soak(simulator))
-        asyncio.run(_hanging(simulator))
+        asyncio.run(_soak(simulator, "plain", SOAK))
+        asyncio.run(_soak(simulator, "speech", LARGE))
 
 
-def configuration(url: str, hanging: int = 0) -> Config:
-    """A plain and a streamed chat module per probe in flight, and others on a path that hangs."""
+def configuration(url: str) -> Config:
+    """A plain and a streamed chat module, and one of speech, per probe in flight."""
     request = {"reasoning_effort": "none"}
     plain: dict[str, Any] = {"endpoint": "chat", "request": request, "expect": {"text": "pong"}}
     modules = {f"plain{n}": plain for n in range(AT_ONCE)}
     modules |= {f"stream{n}": {**plain, "stream": True} for n in range(AT_ONCE)}
-    modules |= {
-        f"hang{n}": {"endpoint": "responses", "request": request, "timeout": 10} for n in range(hanging)
-    }
+    modules |= {f"speech{n}": {"endpoint": "speech", "request": {"prompt": SPOKEN}} for n in range(AT_ONCE)}
     document = {
         "targets": [{"name": "api", "base_url": url, "api_key_env": "KEY"}],
         "modules": modules,
-        "probes": [{"target": "api", "module": name, "models": [MODEL]} for name in modules],
+        "probes": [
+            {"target": "api", "module": name, "models": [SPEAKER if "speech" in name else MODEL]}
+            for name in modules
+        ],
     }
     return parse_config(yaml.safe_dump(document), "bench", {"KEY": KEY}, Path())
 
 
-def prober_for(url: str, hanging: int = 0) -> Prober:
+def prober_for(url: str) -> Prober:
     """A prober with a history of the default length."""
-    return Prober(configuration(url, hanging), instruments=Instruments(process=False), history=History(200))
+    return Prober(configuration(url), instruments=Instruments(process=False), history=History(200))
 
 
 async def _rates(simulator: SimulatorControl) -> None:
@@ -88,45 +92,20 @@ async def _many(prober: Prober, kind: str, count: int, at_once: int) -> None:
     await asyncio.gather(*(some(index) for index in range(at_once)))
 
 
-async def _soak(simulator: SimulatorControl) -> None:
+async def _soak(simulator: SimulatorControl, kind: str, count: int) -> None:
     prober = prober_for(simulator.api_url)
     await prober.warm()
-    await _many(prober, "plain", 2000, AT_ONCE)
+    await _many(prober, kind, count // 10, AT_ONCE)
     gc.collect()
     before, found = processes.resident_mib(os.getpid()), []
     for _ in range(10):
-        await _many(prober, "plain", SOAK // 10, AT_ONCE)
+        await _many(prober, kind, count // 10, AT_ONCE)
         found.append(processes.resident_mib(os.getpid()))
-    print(f"resident: {before:.1f} MiB after 2,000 probes, {found[-1]:.1f} MiB after {SOAK:,} more")
-    await prober.close()
-
-
-async def _hanging(simulator: SimulatorControl) -> None:
-    """How late the event loop, and with it a health check, gets while many probes hang and others run."""
-    simulator.fault("hang", path="/v1/responses")
-    prober = prober_for(simulator.api_url, HANGING)
-    await prober.warm()
-    hanging = [asyncio.create_task(prober.probe(key)) for key in prober.keys if key.module.startswith("hang")]
-    lags: list[float] = []
-    ticker = asyncio.create_task(_tick(lags))
-    await _many(prober, "plain", 300, 4)
-    for task in hanging:
-        task.cancel()
-    ticker.cancel()
-    await asyncio.gather(*hanging, ticker, return_exceptions=True)
-    await prober.close()
-    simulator.clear()
     print(
-        f"loop delay with {HANGING} hanging probes: median {statistics.median(lags) * 1000:.2f} ms, "
-        f"max {max(lags) * 1000:.2f} ms"
+        f"resident, {kind}: {before:.1f} MiB after {count // 10:,} probes, {found[-1]:.1f} MiB after {count:,} more, "
+        f"{max(found):.1f} MiB at most"
     )
-
-
-async def _tick(lags: list[float]) -> None:
-    while True:
-        began = time.perf_counter()
-        await asyncio.sleep(0.005)
-        lags.append(time.perf_counter() - began - 0.005)
+    await prober.close()
 
 
 if __name__ == "__main__":
