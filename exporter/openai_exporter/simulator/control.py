@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -53,7 +54,8 @@ class Control:
             "clock": self._clock(),
             "faults": [shown(fault) for fault in world.faults.all()],
             "calls": world.journal.summary(),
-            "books": world.organization.state(),
+            # Adding up a month takes long enough to hold up replies that are being streamed.
+            "books": await run_in_threadpool(world.organization.state),
         }
         return JSONResponse(state)
 

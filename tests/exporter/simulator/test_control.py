@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control endpoints and their client."""
 
+import threading
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import Request
 
+from openai_exporter.simulator.control import Control
+from openai_exporter.simulator.server import new_world
 from openai_exporter.simulator.testing import SimulatorControl, SimulatorError
+from openai_exporter.simulator.world import Settings
 
 ASKED = {"model": "text-embedding-3-small", "input": "ping"}
 
@@ -104,3 +109,17 @@ def test_a_fault_on_everything_does_not_lock_the_control_out(
     assert len(simulator.faults()) == 1
     simulator.clear()
     assert api.get("/v1/models").status_code == 200
+
+
+async def test_the_books_are_added_up_beside_the_event_loop() -> None:
+    """It takes hundreds of milliseconds, in which no reply would be streamed."""
+    world, threads = new_world(Settings()), []
+
+    def state() -> dict[str, Any]:
+        threads.append(threading.get_ident())
+        return {}
+
+    world.organization.state = state  # type: ignore[method-assign]
+    await Control(world, []).state(Request({"type": "http"}))
+    assert threads != [threading.get_ident()]
+    assert len(threads) == 1
