@@ -136,6 +136,12 @@ def _end(compose: Compose) -> None:
     compose("down", "--volumes", "--timeout", "2", check=False)
 
 
+def test_compose_itself_accepts_every_profile(engine: Engine) -> None:
+    said = engine.docker("compose", "--project-directory", ROOT, "--profile", "*", "config", "--services")
+
+    assert set(said.split()) == set(_images())
+
+
 # ---- The demo -----------------------------------------------------------------------------------------------
 
 
