@@ -32,6 +32,8 @@ BAD = [
     'a{b=~"(a{500}){500}"}', 'a{b=~"[[:lpha:]]"}', "é", "a{b=~\"x++\"}", "a or 1", "c UNLESS 0", "-" * 100 + "a",
     "(" * 100 + "a" + ")" * 100, "a + " * 10_000 + "a",
 ]  # fmt: skip
+ONLY_IN_3 = ("a[5]", "a == 5m")
+"""What Prometheus 3 takes and 2.42 does not; ours must load in both."""
 PIECES = [
     *(
         "(",
@@ -91,7 +93,7 @@ def test_what_prometheus_refuses_is_refused_in_one_line(expression: str) -> None
 @pytest.mark.stack
 def test_promtool_agrees_with_both_tables(tmp_path: Path) -> None:
     good = [text for text in GOOD if check(text) in ("scalar", "instant vector")]
-    bad = [text for text in BAD if text and len(text) < 90]
+    bad = [text for text in BAD if text and len(text) < 90 and text not in ONLY_IN_3]
 
     found = refused(tmp_path, [{"record": "a:b:c", "expr": text} for text in (*good, *bad)])
 
