@@ -10,6 +10,7 @@ import click
 from openai_exporter.cli.failing import told
 from openai_exporter.config import Config, load_config
 from openai_exporter.config.duration import format_duration
+from openai_exporter.config.probing import DEFAULT_PROMPT
 from openai_exporter.errors import ConfigError
 from openai_exporter.model import Endpoint
 from openai_exporter.web.webfile import WebFile
@@ -62,6 +63,8 @@ def _idle(config: Config) -> Iterator[str]:
         yield f"note: module {name} is used by no probe"
     for name in sorted({each.module for each in config.probes}):
         module = config.modules[name]
+        if module.stream and module.request.prompt == DEFAULT_PROMPT:
+            yield f"note: module {name} streams the default prompt's one word: no gaps between tokens to measure"
         free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
         if not (free or module.min_interval or module.daily_cost_limit_usd):
             yield f"note: module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"

@@ -166,14 +166,16 @@ def test_check_refuses_a_key_that_cannot_be_read_though_others_can(tmp_path: Pat
 def test_check_notes_what_anybody_could_spend(tmp_path: Path) -> None:
     text = """
 targets: [{name: a, api_key_env: KEY}]
-modules: {free: {endpoint: models}, open: {endpoint: chat}, bounded: {endpoint: chat, daily_cost_limit_usd: 1}}
+modules:
+  {free: {endpoint: models}, open: {endpoint: chat}, bounded: {endpoint: chat, stream: true, daily_cost_limit_usd: 1}}
 probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {target: a, module: bounded, models: [m]}]
 """
     (tmp_path / "exporter.yml").write_text(text)
     found = _cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
     notes = [line for line in found.out.splitlines() if "note:" in line]
     assert notes == [
-        "  note: module open has no min_interval and no daily_cost_limit_usd: every scrape is paid"
+        "  note: module bounded streams the default prompt's one word: no gaps between tokens to measure",
+        "  note: module open has no min_interval and no daily_cost_limit_usd: every scrape is paid",
     ]
 
 
