@@ -212,6 +212,18 @@ PEAK_TPM = _gauge(
 _BUDGET = ("budget", "scope", "id", "period")
 BUDGET_LIMIT = _gauge("openai_budget_limit_usd", "Limit of a budget in the configuration.", *_BUDGET)
 BUDGET_SPENT = _gauge("openai_budget_spent_usd", "Spent of a budget in its period so far.", *_BUDGET, "basis")
+BUDGET_REMAINING = _gauge(
+    "openai_budget_remaining_usd",
+    "Left of a budget in its period; below 0 when it is overspent.",
+    *_BUDGET,
+    "basis",
+)
+BUDGET_RATIO = _gauge(
+    "openai_budget_spent_ratio",
+    "Spent of a budget in its period so far, as a share of its limit.",
+    *_BUDGET,
+    "basis",
+)
 BUDGET_WARN_RATIO = _gauge(
     "openai_budget_warn_ratio", "Share of the limit at which the budget warns.", *_BUDGET
 )

@@ -62,19 +62,22 @@ def _spent(
 
 
 def families(found: Iterable[BudgetState]) -> Iterator[Family]:
-    """Limits, warning shares, and what was spent as far as it is known."""
+    """Limits, warning shares, and what was spent and is left as far as it is known."""
     limit, spent, warn = (
         Family(metrics.BUDGET_LIMIT),
         Family(metrics.BUDGET_SPENT),
         Family(metrics.BUDGET_WARN_RATIO),
     )
+    remaining, ratio = Family(metrics.BUDGET_REMAINING), Family(metrics.BUDGET_RATIO)
     for each in found:
         labels = (each.name, each.scope, each.id, each.period)
         limit.add(float(each.limit_usd), *labels)
         warn.add(each.warn_ratio, *labels)
         if each.spent_usd is not None:
             spent.add(float(each.spent_usd), *labels, each.basis)
-    yield from (limit, spent, warn)
+            remaining.add(float(each.limit_usd - each.spent_usd), *labels, each.basis)
+            ratio.add(float(each.spent_usd / each.limit_usd), *labels, each.basis)
+    yield from (limit, spent, remaining, ratio, warn)
 
 
 def _scope(budget: Budget) -> tuple[str, str]:
