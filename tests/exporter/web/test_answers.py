@@ -19,11 +19,12 @@ from openai_exporter.web.answers import PIECE, Pieces, exposition, text
 from openai_exporter.web.protocol import factory
 from tests.exporter.web.exporters import poll, request
 
+_REST = ("",) * (len(usage.REQUESTS.labels) - 2)
 LONG = EncodedPage(
     [
         Family(
             usage.REQUESTS,
-            [(("completions", f"proj_{number}", "", "", "", "", ""), number) for number in range(40_000)],
+            [(("completions", f"proj_{number}", *_REST), number) for number in range(40_000)],
         )
     ]
 )
