@@ -8,10 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format generate bench up down clean
+.PHONY: help setup demo test lint format generate bench screenshots up down clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make the virtual environment with everything that the other verbs need
 
@@ -44,6 +44,9 @@ generate: setup ## Write the generated files: rules, Alertmanager configuration,
 bench: setup ## Measure speed and accuracy against peers in the same run
 	@$(BIN)/python -m bench
 
+screenshots: setup ## Draw the dashboards with a running Grafana (GRAFANA_URL=http://...)
+	@$(BIN)/python -m tests.dashboards.screenshots --data .demo-screenshots --out docs/screenshots $(PAGES)
+
 up: ## Start the full stack with Docker Compose (PROFILE=demo: on the simulator, without a key)
 	@bash tools/stack.sh up $(PROFILE)
 
@@ -51,4 +54,4 @@ down: ## Stop the stack; volumes stay
 	@bash tools/stack.sh down
 
 clean: ## Remove the virtual environment and the demo's data
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) .demo .demo-screenshots

@@ -122,7 +122,7 @@ function(config, promql)
       + panel.withOverrides([override.byName('input', [override.color('blue')]), override.byName('output', [override.color('red')])])
       + to('usage'),
     spend:
-      panel.timeSeries.new('Month to date and forecast', 'Billed so far this month, and what the whole month will cost at the pace of the last seven days.', 'currencyUSD', [
+      panel.timeSeries.new('Month so far', 'Billed so far this month, and what the whole month will cost at the pace of the last seven days.', 'currencyUSD', [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
       ])

@@ -4,14 +4,16 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openai_exporter.demo.files import exporter_document
-from openai_exporter.simulator.testing import running_simulator
+from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 from tests.dashboards.data import scenarios
 from tests.dashboards.data.rules import needed, recorded_names
 from tests.dashboards.data.timeline import HOUR
@@ -71,21 +73,62 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ra
         yield server, Range(END - 3 * HOUR, END)
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Callable[[], Range]]]:
+@dataclass(frozen=True)
+class Chain:
     """Simulator, exporter and Prometheus with our rules, all real, a scrape every two seconds."""
+
+    server: Server
+    simulator: SimulatorControl
+    started: float
+
+    @property
+    def so_far(self) -> Range:
+        """From the first scrape until now."""
+        return Range(self.started, time.time(), hurried=5.0)
+
+
+@contextmanager
+def _chain(
+    folder: Path, change: Callable[[dict[str, Any]], object] = dict, **simulated: int
+) -> Iterator[Chain]:
+    """Args: `change` adapts the exporter's configuration, `simulated` are options of the simulator."""
     _needs_programs()
-    folder = tmp_path_factory.mktemp("chain")
     rules = folder / "rules.yml"
     rules.write_text(json.dumps(mixin("prometheusRules", "{ probeInterval: '2s', timeScale: 0.02 }")))
     keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
-    with running_simulator() as simulator:
-        document = exporter_document(simulator.api_url.removesuffix("/v1"))
-        with running_exporter(folder, keys, document, "--storage.path", str(folder / "kept")) as exporter:
+    with running_simulator(**simulated) as simulator:
+        document = exporter_document(simulator.base_url)
+        change(document)
+        storage = ("--storage.path", str(folder / "kept"))
+        with running_exporter(folder, keys, document, *storage) as exporter:
             config = _scraping(f"{exporter.url}/sd?scrape_interval=2s", str(rules))
             with serving(folder / "data", config) as server:
-                started = time.time()
-                yield server, lambda: Range(started, time.time(), hurried=5.0)
+                yield Chain(server, simulator, time.time())
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """The simulated organization as the demo shows it."""
+    with _chain(tmp_path_factory.mktemp("chain")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def probes_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """An exporter without an admin key: no organization, no budgets."""
+
+    def without(document: dict[str, Any]) -> None:
+        del document["organizations"], document["budgets"]
+
+    with _chain(tmp_path_factory.mktemp("probes"), without) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def many_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A simulated organization of twenty projects with two hundred keys."""
+    with _chain(tmp_path_factory.mktemp("many"), projects=20, keys=200, users=60) as found:
+        yield found
 
 
 def _scraping(discovery: str, rules: str) -> dict[str, object]:

@@ -1,21 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes pictures of pages in a running Grafana with headless Chromium.
 
-`python -m tests.dashboards.screenshots --grafana http://localhost:3000 --out docs/screenshots [PAGE ...]`
+`make screenshots GRAFANA_URL=http://localhost:3000` makes thirty days of data, serves them as a Prometheus on port
+19091, and draws every page in both themes. The Grafana must have the pages (dashboards/generated) and a Prometheus
+data source that reads http://127.0.0.1:19091; dashboards/README.md shows how.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
 import urllib.parse
+import urllib.request
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.dashboards.data.__main__ import made
+from tests.dashboards.data.tsdb import serving
+from tests.dashboards.grafana import seconds
 from tests.dashboards.pages import Page, config, pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PNGQUANT = shutil.which("pngquant")
+"""Makes pictures a third as large where it is installed."""
+PORT = 19091
+"""Where the data are served."""
 _PIXELS_PER_ROW = 38
 _HEAD = 190
 """Pixels above the first panel: navigation, variables and links."""
@@ -58,31 +72,70 @@ def take(grafana: str, page: Page, view: View, out: Path) -> None:
             url,
         ]
         subprocess.run(argv, check=True, capture_output=True, timeout=120)
+    if PNGQUANT is not None:
+        subprocess.run([PNGQUANT, "--force", "--output", str(out), "128", str(out)], check=True)
+
+
+def times(page: Page, age: int) -> tuple[str, str]:
+    """The page's own time range, for data that ended `age` seconds ago.
+
+    It is relative, since panels with a range of their own ignore that where the page's is absolute.
+    """
+    start = page.json["time"]["from"].removeprefix("now-")
+    return f"now-{int(seconds(start)) + age}s", f"now-{age}s"
+
+
+def missing(grafana: str) -> str:
+    """Why there can be no pictures; empty when there can."""
+    if CHROMIUM is None:
+        return "chromium is not installed (Debian: apt-get install chromium)"
+    if not grafana:
+        return (
+            "set GRAFANA_URL to a running Grafana (11 or later) that has the pages; see dashboards/README.md"
+        )
+    try:
+        with urllib.request.urlopen(f"{grafana.rstrip('/')}/api/dashboards/uid/openai-overview", timeout=10):
+            return ""
+    except urllib.error.HTTPError as error:
+        remedy = "provision dashboards/generated and allow anonymous access"
+        return f"{grafana} has no page openai-overview (HTTP {error.code}): {remedy}"
+    except OSError as error:
+        return f"{grafana} does not answer: {error}"
+
+
+def _draw(given: argparse.Namespace, age: int) -> None:
+    for theme in ("dark", "light"):
+        for page in pages():
+            if not given.page or page.name in given.page:
+                out = given.out / f"{page.name}-{theme}.png"
+                take(given.grafana, page, View(theme, given.width, 0, *times(page, age)), out)
+                print(f"{out}: {out.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def main() -> int:
-    """Take the pictures; 1 when there is no browser."""
+    """Take the pictures; 2 when something that this needs is missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("page", nargs="*", help="pages, such as overview (default: all)")
-    parser.add_argument("--grafana", required=True, help="root URL of a Grafana that has the pages")
+    parser.add_argument("--grafana", default=os.environ.get("GRAFANA_URL", ""), help="its root URL")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
-    parser.add_argument("--width", type=int, default=1400)
-    parser.add_argument("--height", type=int, default=0)
-    parser.add_argument("--from", dest="start", default="now-6h")
-    parser.add_argument("--to", dest="end", default="now")
+    parser.add_argument("--width", type=int, default=1500)
+    parser.add_argument(
+        "--data", type=Path, help="make data in this folder, or take those in it, and serve them"
+    )
     given = parser.parse_args()
-    if CHROMIUM is None:
-        print("screenshots: chromium is not installed (Debian: apt-get install chromium)", file=sys.stderr)
-        return 1
+    why = missing(given.grafana)
+    if why:
+        print(f"screenshots: {why}", file=sys.stderr)
+        return 2
     given.out.mkdir(parents=True, exist_ok=True)
-    view = View(given.theme, given.width, given.height, given.start, given.end)
-    for page in pages():
-        if not given.page or page.name in given.page:
-            take(given.grafana, page, view, given.out / f"{page.name}-{view.theme}.png")
-            print(given.out / f"{page.name}-{view.theme}.png")
+    end = int(time.time())
+    if given.data:
+        print("making thirty days of data, which takes some minutes the first time ...", flush=True)
+        end = made(given.data, 30.0, 0.0)
+    with serving(given.data / "data", port=PORT) if given.data else nullcontext():
+        _draw(given, int(time.time()) - end)
     return 0
 
 

@@ -2,20 +2,21 @@
 """The pages on what the real exporter says of the simulator, through a real Prometheus with our rules."""
 
 import time
-from collections.abc import Callable
+from collections import Counter
 
 import pytest
 
-from tests.dashboards.asking import ask_all, empty, refused
-from tests.dashboards.data.tsdb import Server
-from tests.dashboards.grafana import Range, choices
+from tests.dashboards.asking import Asked, ask_all, empty, refused
+from tests.dashboards.conftest import Chain
+from tests.dashboards.grafana import choices
 from tests.dashboards.pages import pages
 
 pytestmark = pytest.mark.stack
 
 SAMPLES = 8
 """Of every target before the pages are asked."""
-DEADLINE = 120.0
+DEADLINE = 180.0
+MOST_LINES = 12
 QUIET = {
     "nothing fails or burns": (
         "What fires",
@@ -49,40 +50,79 @@ QUIET = {
     ),
     "an answer of one token has no pace": ("Tokens/s", "Output tokens per second", "Gaps between tokens"),
     "the storage folder is in order": ("exporter / Failed calls B",),
+    "what came late is not known of a month before the exporter ran": ("The whole month before B",),
     "plain HTTP has no certificate": ("probes / The last probe of each G",),
 }
 """Why a panel may be empty on data that is seconds old, and parts of such panels' titles."""
 
 
 @pytest.fixture(scope="module")
-def seen(chain: tuple[Server, Callable[[], Range]]) -> tuple[Server, Range]:
-    server, when = chain
+def settled(chain: Chain) -> Chain:
+    _wait(chain, "min(probe_success) == 1")
+    return chain
+
+
+def _wait(chain: Chain, state: str, samples: int = SAMPLES) -> None:
+    """Until every target has its samples and the state is reached."""
+    wanted = f"min(count_over_time(up[5m])) >= {samples} and min(up) == 1 and {state}"
     end = time.monotonic() + DEADLINE
-    while not _settled(server):
-        assert time.monotonic() < end, "no target is scraped often enough"
+    while not chain.server.ask("/api/v1/query", query=wanted)["data"]["result"]:
+        assert time.monotonic() < end, f"{wanted}: not within {DEADLINE} s"
         time.sleep(0.5)
-    return server, when()
 
 
-def _settled(server: Server) -> bool:
-    """Whether every target has its samples and every probe succeeds."""
-    wanted = f"min(count_over_time(up[5m])) >= {SAMPLES} and min(up) == 1 and min(probe_success) == 1"
-    return bool(server.ask("/api/v1/query", query=wanted)["data"]["result"])
-
-
-def test_every_query_has_data_of_the_real_exporter(seen: tuple[Server, Range]) -> None:
-    server, when = seen
-    quiet = [part for parts in QUIET.values() for part in parts]
-    asked = [each for page in pages() for each in ask_all(server, page, when)]
-
+def _ask(chain: Chain) -> list[Asked]:
+    """Every query of every page, none refused."""
+    when = chain.so_far
+    asked = [each for page in pages() for each in ask_all(chain.server, page, when)]
     print(f"{len(asked)} queries answered")
     assert refused(asked) == []
-    missing = [name for name in empty(asked) if not any(part in name for part in quiet)]
-    assert not missing, "; ".join(missing)
+    return asked
 
 
-def test_every_variable_offers_what_the_real_exporter_names(seen: tuple[Server, Range]) -> None:
-    server, when = seen
+def _unexpected(asked: list[Asked], more: tuple[str, ...] = ()) -> list[str]:
+    quiet = [*more, *(part for parts in QUIET.values() for part in parts)]
+    return [name for name in empty(asked) if not any(part in name for part in quiet)]
+
+
+def test_every_query_has_data_of_the_real_exporter(settled: Chain) -> None:
+    assert _unexpected(_ask(settled)) == []
+
+
+def test_every_variable_offers_what_the_real_exporter_names(settled: Chain) -> None:
     for page in pages():
-        offered = choices(server, page, when)
+        offered = choices(settled.server, page, settled.so_far)
         assert all(offered.values()), (page.name, offered)
+
+
+def test_with_many_keys_every_query_has_data_and_no_chart_drowns(many_keys: Chain) -> None:
+    _wait(many_keys, "min(probe_success) == 1 and count(organization:openai_costs_month_to_date_usd:sum) > 0")
+    asked = _ask(many_keys)
+    lines: Counter[str] = Counter()
+    for each in asked:
+        if each.panel.kind not in ("table", "heatmap", "stat"):
+            lines[str(each.panel)] += len(each.rows)
+
+    assert _unexpected(asked) == []
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_without_an_organization_the_pages_of_probes_have_data_and_the_others_are_empty(
+    probes_only: Chain,
+) -> None:
+    _wait(probes_only, "min(probe_success) == 1")
+    asked = _ask(probes_only)
+
+    assert [name for name in _unexpected(asked) if name.startswith("probes / ")] == []
+    assert [each.name for each in asked if each.panel.page == "usage" and each.has_data] == []
+
+
+def test_in_an_outage_every_query_has_data_and_failures_show(settled: Chain) -> None:
+    settled.simulator.fault("outage", scope="inference", mode="503")
+    _wait(settled, "max(probe_success{module!='models'}) == 0", samples=2 * SAMPLES)
+    asked = _ask(settled)
+    shown = {each.name for each in asked if each.has_data}
+
+    missing = _unexpected(asked, ("Dearest",))
+    assert not missing, "; ".join(missing)
+    assert {"probes / Failures by type A", "slo / Bad events A"} <= shown

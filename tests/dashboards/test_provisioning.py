@@ -36,11 +36,11 @@ def test_the_step_of_the_data_source_is_the_scrape_interval() -> None:
     assert seconds(scraped) == SCRAPE
 
 
-def test_exemplars_lead_to_the_recent_probes() -> None:
+def test_exemplars_lead_to_the_probe_that_they_come_from() -> None:
     (destination,) = _source("prometheus")["jsonData"]["exemplarTraceIdDestinations"]
 
     assert destination["name"] == "request_id"
-    assert destination["url"].endswith("/history")
+    assert destination["url"].endswith("/history?request_id=$${__value.raw}")
     assert any(
         target.get("exemplar") for page in pages() for panel in page.panels for target in panel.targets
     )

@@ -14,11 +14,19 @@ from openai_exporter.web.usageview import Figure
 
 
 async def history(request: Request) -> Response:
-    """Recent results, newest first; failures are kept longer. `?failures=true` leaves out the rest."""
+    """Recent results, newest first; failures are kept longer.
+
+    `?failures=true` leaves out the rest, and `?request_id=ID` all but the result of that request, to which the exemplars
+    of the latency charts lead.
+    """
     live: Live = request.app.state.live
     only = request.query_params.get("failures", "").lower() in ("true", "1")
     found = [each for each in live.history.recent() if not (only and each.answer.result.success)]
-    view = {"rows": [_row(each, live.now()) for each in found], "only_failures": only}
+    request_id = request.query_params.get("request_id", "")
+    if request_id:
+        found = [each for each in found if each.answer.result.request_id.startswith(request_id)]
+    rows = [_row(each, live.now()) for each in found]
+    view = {"rows": rows, "only_failures": only, "request_id": request_id}
     return templating.page("history.html", live.settings.route_prefix, view)
 
 

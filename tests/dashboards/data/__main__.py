@@ -22,7 +22,7 @@ def main() -> None:
     )
     parser.add_argument("--outage", type=float, default=0.0, help="minutes of outage at the end (default: 0)")
     options = parser.parse_args()
-    end = _made(options.folder, options.days, options.outage)
+    end = made(options.folder, options.days, options.outage)
     with serving(options.folder / "data") as server:
         print(f"{server.url} until {end} (Unix seconds); stop with Ctrl-C", flush=True)
         try:
@@ -32,7 +32,7 @@ def main() -> None:
             pass
 
 
-def _made(folder: Path, days: float, outage: float) -> int:
+def made(folder: Path, days: float, outage: float) -> int:
     """The moment at which the data ends, in Unix seconds."""
     stamp = folder / "end"
     if not stamp.is_file():

@@ -54,10 +54,10 @@ def load(folder: Path, timeline: Timeline, found: Iterable[Series]) -> int:
 
 
 @contextmanager
-def serving(folder: Path, config: Mapping[str, Any] | None = None) -> Iterator[Server]:
+def serving(folder: Path, config: Mapping[str, Any] | None = None, port: int = 0) -> Iterator[Server]:
     """Run Prometheus on the database in `folder`; it scrapes only what `config` tells it to."""
     assert PROMETHEUS is not None
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{port or _free_port()}"
     settings = folder.parent / f"{folder.name}.yml"
     settings.write_text(json.dumps(config or {}))
     argv = [

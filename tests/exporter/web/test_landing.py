@@ -161,6 +161,18 @@ def test_the_history_lists_results_and_failures(exporter: Exporter, simulator: S
     assert "Recent failures" in failed
 
 
+def test_the_history_finds_a_result_by_its_request_id(exporter: Exporter) -> None:
+    exporter.get(CHAT)
+    exporter.get(CHAT)
+    kept = exporter.live.history.recent()
+    one, other = (entry.answer.result.request_id for entry in kept[:2])
+    found = _page(exporter.get(f"/history?request_id={one}")).text
+
+    assert one in found
+    assert other not in found
+    assert "is not kept (any more)" in _page(exporter.get("/history?request_id=req_gone")).text
+
+
 @pytest.mark.parametrize(
     ("path", "status"), [("/history/999999", 404), ("/history/abc", 404), ("/history/-1", 404)]
 )
