@@ -64,8 +64,8 @@ function(config, promql)
 
     // --- Calls
     calls:
-      panel.timeSeries.bars('API calls', 'Calls to organization and status APIs in each step; they cost nothing but are rate-limited.', 'short', [
-        query.range('sum by (api) (increase(%s[$__interval]))' % own(exporter.upstream_calls), '{{api}}'),
+      panel.timeSeries.bars('API calls', 'Calls to organization and status APIs in each step, those to the ten that are called most; they cost nothing but are rate-limited.', 'short', [
+        query.range('sum by (api) (increase(%(calls)s[$__interval]))\nand on (api) topk(10, sum by (api) (%(calls)s @ end()))' % { calls: own(exporter.upstream_calls) }, '{{api}}'),
       ], '5m')
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage),
