@@ -66,9 +66,9 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
     'clock_offset_seconds',
   ]),
   costs: named('openai_costs_', ['month_to_date_usd', 'day_usd', 'previous_month_usd', 'skipped_rows']),
-  budget: named('openai_budget_', ['limit_usd', 'spent_usd', 'warn_ratio']),
+  budget: named('openai_budget_', ['limit_usd', 'spent_usd', 'remaining_usd', 'warn_ratio']),
   spend: named('openai_spend_', ['limit_usd', 'limit_enforcing', 'alert_threshold_usd']),
-  project: named('openai_project_', ['info', 'rate_limit_requests_per_minute', 'rate_limit_tokens_per_minute']),
+  project: named('openai_project_', ['info', 'rate_limit_requests_per_minute', 'rate_limit_tokens_per_minute', 'peak_requests_per_minute', 'peak_tokens_per_minute']),
   key: named('openai_api_key_', ['info', 'last_used_timestamp_seconds', 'expires_timestamp_seconds', 'created_timestamp_seconds']),
   user: named('openai_user_', ['info']),
   exporter:

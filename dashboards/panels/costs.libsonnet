@@ -133,6 +133,7 @@ function(config, promql)
         query.table('max by (budget, scope, period) (%s)' % organization(series.budgetRatio)),
         query.table('max by (budget, scope, period) (%s)' % organization(series.budgetForecast)),
         query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.warn_ratio)),
+        query.table('min by (budget, scope, period) (%s)' % organization(metric.budget.remaining_usd)),
       ])
       + panel.table.withColumns([
         ['budget', 'Budget'],
@@ -141,6 +142,7 @@ function(config, promql)
         ['Value #A', 'Limit, USD'],
         ['Value #B', 'Billed, USD'],
         ['Value #C', 'Estimated, USD'],
+        ['Value #G', 'Left, USD'],
         ['Value #D', 'Spent'],
         ['Value #E', 'At the end'],
         ['Value #F', 'Warns at'],

@@ -17,7 +17,9 @@ function(config, promql)
   local refresh = metric.refresh;
   local tile(title, description, unit, expr) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(words.short.probes);
-  local lines(title, description, unit, expr, legend, noValue) =
+  // The twelve datasets with the largest value at the end of the time range.
+  local largest(expr, metricName) = '(%s)\nand on (dataset) topk(12, max by (dataset) (%s @ end()))' % [expr, organization(metricName)],
+  lines(title, description, unit, expr, legend, noValue) =
     panel.timeSeries.new(title, description, unit, [query.range(expr, legend)])
     + panel.timeSeries.withFill(0)
     + panel.withNoValue(noValue);
@@ -44,12 +46,12 @@ function(config, promql)
 
     // --- Freshness
     age:
-      lines('Age of the figures', 'Time since each dataset was last read successfully; the oldest of the chosen organizations.', 'm', 'max by (dataset) (%s) / 60' % organization(series.dataAge), '{{dataset}}', words.usage),
+      lines('Age of the figures', 'Time since each dataset was last read successfully; the oldest of the chosen organizations.', 'm', largest('max by (dataset) (%s) / 60' % organization(series.dataAge), series.dataAge), '{{dataset}}', words.usage),
     buckets:
       lines('Age of the newest usage', 'Time since the start of the newest usage bucket with data, by usage endpoint. The API itself lags by minutes to an hour.', 'm', '(time() - max by (operation) (%s)) / 60' % organization(refresh.newest_bucket_timestamp_seconds), '{{operation}}', words.usage),
     up:
       panel.stateTimeline.new('Reads that succeed', 'Whether the last read of each dataset succeeded; a failed one leaves the figures of the one before.', 'none', [
-        query.range(promql.orWhyAllTheTime('min by (organization, dataset) (%s)' % organization(refresh.up), organization(refresh.up), 'organization', words.short.usage), '{{organization}} {{dataset}}'),
+        query.range(promql.orWhyAllTheTime('min by (organization, dataset) (%(up)s)\nand on (organization, dataset) bottomk(12, min by (organization, dataset) (min_over_time(%(up)s[$__range] @ end())))' % { up: organization(refresh.up) }, organization(refresh.up), 'organization', words.short.usage), '{{organization}} {{dataset}}'),
       ])
       + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Succeeds', 'green'] })])
       + panel.withNoValue(words.usage),
@@ -76,8 +78,8 @@ function(config, promql)
       ], '5m')
       + panel.timeSeries.withStacking
       + panel.withNoValue('No call failed in this time'),
-    refreshDuration: lines('Refresh duration', 'Time that the last read of each dataset took.', 's', 'max by (dataset) (%s)' % organization(refresh.refresh_duration_seconds), '{{dataset}}', words.usage),
-    refreshCalls: lines('Calls per refresh', 'API calls that the last read of each dataset took.', 'short', 'max by (dataset) (%s)' % organization(refresh.refresh_calls), '{{dataset}}', words.usage),
+    refreshDuration: lines('Refresh duration', 'Time that the last read of each dataset took.', 's', largest('max by (dataset) (%s)' % organization(refresh.refresh_duration_seconds), refresh.refresh_duration_seconds), '{{dataset}}', words.usage),
+    refreshCalls: lines('Calls per refresh', 'API calls that the last read of each dataset took.', 'short', largest('max by (dataset) (%s)' % organization(refresh.refresh_calls), refresh.refresh_calls), '{{dataset}}', words.usage),
 
     // --- What probing costs
     spend:

@@ -147,11 +147,13 @@ function(config, promql)
       + panel.withNoFigure(words.short.limits),
     limitTable:
       local ofProjects(name) = promql.withProject('max by (project_id, model) (%s)' % promql.project(name), promql.project(name));
-      panel.table.new('Project limits', 'Limits per minute that are configured for each project and model.', 'short', [
+      panel.table.new('Project limits', 'Limits per minute that are configured for each project and model, and the busiest minutes, where the exporter reads them.', 'short', [
         query.table(promql.orWhy(ofProjects(metric.project.rate_limit_requests_per_minute), 'model', 'No limits are read')),
         query.table(ofProjects(metric.project.rate_limit_tokens_per_minute)),
+        query.table(ofProjects(metric.project.peak_requests_per_minute)),
+        query.table(ofProjects(metric.project.peak_tokens_per_minute)),
       ])
-      + panel.table.withColumns([['project', 'Project'], ['model', 'Model'], ['Value #A', 'Req./min'], ['Value #B', 'Tokens/min']])
+      + panel.table.withColumns([['project', 'Project'], ['model', 'Model'], ['Value #A', 'Req./min'], ['Value #C', 'Peak'], ['Value #B', 'Tokens/min'], ['Value #D', 'Peak tokens']])
       + panel.withOverrides([override.byName('Model', [override.width(120)]), override.byRegexp('Req./min|Tokens/min', [override.width(100)])])
       + panel.withNoValue(words.projectLimits),
     vectorStores:

@@ -95,6 +95,10 @@ def _budgets(
         budget = {"budget": name, "scope": scope, "id": one, "period": "month"}
         yield series(usage.BUDGET_LIMIT.name, timeline.constant(limit), TARGET, **budget)
         yield series(usage.BUDGET_WARN_RATIO.name, timeline.constant(0.8), TARGET, **budget)
+        left = [limit - value for value in spent]
+        ratio = [value / limit for value in spent]
+        yield series("openai_budget_remaining_usd", left, TARGET, **budget)
+        yield series("openai_budget_spent_ratio", ratio, TARGET, **budget)
         for basis, share in (("billed", 1.0), ("estimated", 1 / _BILLED_PER_ESTIMATED)):
             values = [value * share for value in spent]
             yield series(usage.BUDGET_SPENT.name, values, TARGET, **budget, basis=basis)
@@ -112,6 +116,9 @@ def _limits(organization: Organization, timeline: Timeline) -> Iterator[Series]:
         for model, requests in (("gpt-6-luna", 500.0), ("gpt-6-astra", 60.0), ("gpt-5.4-mini", 300.0)):
             limit_of = {"project_id": project, "model": model}
             yield series(usage.PROJECT_RPM.name, timeline.constant(requests), TARGET, **limit_of)
+            for name, share in (("requests", 0.4), ("tokens", 1500.0)):
+                peak = timeline.constant(requests * share)
+                yield series(f"openai_project_peak_{name}_per_minute", peak, TARGET, **limit_of)
             yield series(usage.PROJECT_TPM.name, timeline.constant(requests * 4000), TARGET, **limit_of)
         size = timeline.gauge(lambda t: 2.5e9 + 40 * (t - timeline.start))
         yield series(usage.VECTOR_STORE_BYTES.name, size, TARGET, project_id=project)
@@ -138,7 +145,27 @@ def freshness_series(organization: Organization, timeline: Timeline, broken_from
         figure = {"operation": "completions", "field": field}
         yield series(usage.PREVIOUS_MONTH.name, timeline.constant(used), TARGET, **figure)
         yield series(usage.PREVIOUS_MONTH_LATE.name, timeline.constant(late), TARGET, **figure)
+    yield from _rest(timeline)
     yield series(usage.COSTS_SKIPPED.name, timeline.constant(0.0), TARGET, currency="eur")
     corrected = timeline.month_counter(lambda hour: 120.0 if hour % (6 * HOUR) == 0 else 0.0)
     yield series(usage.CORRECTIONS.name, corrected, TARGET, operation="completions", field="input_tokens")
     yield series(usage.CLOCK_OFFSET.name, timeline.around(0.6, 0.2, "clock", HOUR), TARGET)
+
+
+def _rest(timeline: Timeline) -> Iterator[Series]:
+    """What no page shows, or only through a rule."""
+    drift = {"window": "month"}
+    line = drift | {"line_item": "web search tool calls"}
+    operation = {"operation": "completions"}
+    for name, value, labels in (
+        ("openai_cost_drift_day_timestamp_seconds", timeline.end - 2.0 * DAY, {}),
+        ("openai_cost_drift_estimated_usd", 4010.0, drift),
+        ("openai_cost_drift_billed_usd", 4170.0, drift),
+        ("openai_cost_drift_unmatched_usd", 140.0, line),
+        ("openai_usage_calls_last_hour", 310.0, {}),
+        ("openai_usage_calls_limit", 2000.0, {}),
+        ("openai_usage_image_input_tokens_total", 0.0, operation),
+        ("openai_usage_image_output_tokens_total", 0.0, operation),
+        ("openai_usage_negative_rows", 0.0, operation),
+    ):
+        yield series(name, timeline.constant(value), TARGET, **labels)
