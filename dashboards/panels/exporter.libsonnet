@@ -19,7 +19,7 @@ function(config, promql)
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(words.short.probes);
   // The twelve datasets with the largest value at the end of the time range.
   local largest(expr, metricName) = '(%s)\nand on (dataset) topk(12, max by (dataset) (%s @ end()))' % [expr, organization(metricName)],
-  lines(title, description, unit, expr, legend, noValue) =
+        lines(title, description, unit, expr, legend, noValue) =
     panel.timeSeries.new(title, description, unit, [query.range(expr, legend)])
     + panel.timeSeries.withFill(0)
     + panel.withNoValue(noValue);

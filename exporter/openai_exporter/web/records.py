@@ -16,8 +16,8 @@ from openai_exporter.web.usageview import Figure
 async def history(request: Request) -> Response:
     """Recent results, newest first; failures are kept longer.
 
-    `?failures=true` leaves out the rest, and `?request_id=ID` all but the result of that request, to which the exemplars
-    of the latency charts lead.
+    `?failures=true` leaves out the rest, and `?request_id=ID` all but the result of that request, to which the
+    exemplars of the latency charts lead.
     """
     live: Live = request.app.state.live
     only = request.query_params.get("failures", "").lower() in ("true", "1")
