@@ -54,7 +54,7 @@ class Estimator:
 
     def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         counts = split(result)
-        average = sum(counts[:_INPUTS]) // max(1, whole(result, "num_model_requests"))
+        average = sum(counts[:_INPUTS]) // max(1, result["num_model_requests"])
         rates = self._rates(result, start, average)
         return (sum(map(mul, counts, rates)), 0) if rates else (0, sum(counts))
 
@@ -80,25 +80,28 @@ def split(result: Mapping[str, Any]) -> tuple[int, ...]:
     input_tokens includes cached and cache-write tokens of every modality; input_audio_tokens and
     input_image_tokens are uncached only (official OpenAPI description). What is left over is text.
 
+    Args:
+        result: of which the columns of its operation are decoded, and so known to be whole numbers.
+
     Raises:
-        MalformedError: a field that is no whole number.
+        MalformedError: one of the other fields is no whole number.
     """
+    # Absent and null are 0; the check of each field that is a column is made once, when the row is decoded.
+    get = result.get
     cached_audio = whole(result, "input_cached_audio_tokens")
     cached_image = whole(result, "input_cached_image_tokens")
-    cached = whole(result, "input_cached_tokens")
-    written = whole(result, "input_cache_write_tokens")
-    audio, image = whole(result, "input_audio_tokens"), whole(result, "input_image_tokens")
-    output_audio = whole(result, "output_audio_tokens")
-    output_image = whole(result, "output_image_tokens")
+    cached, written = get("input_cached_tokens") or 0, get("input_cache_write_tokens") or 0
+    audio, image = get("input_audio_tokens") or 0, get("input_image_tokens") or 0
+    output_audio, output_image = get("output_audio_tokens") or 0, get("output_image_tokens") or 0
     return (
-        max(0, whole(result, "input_tokens") - cached - written - audio - image),
+        max(0, result["input_tokens"] - cached - written - audio - image),
         max(0, cached - cached_audio - cached_image),
         written,
         audio,
         cached_audio,
         image,
         cached_image,
-        max(0, whole(result, "output_tokens") - output_audio - output_image),
+        max(0, result["output_tokens"] - output_audio - output_image),
         output_audio,
         output_image,
     )

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NoReturn
 
-_BLANK = re.compile(r"[ \t\n\r]*")
+_BLANKS = " \t\n\r"
+_BLANK = re.compile(f"[{_BLANKS}]*")
 _MOST_OF_A_VALUE = 1 << 20
 _ALLOWANCE = 8 << 20
 _PER_VALUE = 8 << 10
@@ -118,6 +119,8 @@ class JsonText:
 
     def _peek(self) -> str:
         """The next character that is not blank; empty at the end."""
+        if self._at < len(self._text) and (next_one := self._text[self._at]) not in _BLANKS:
+            return next_one
         while True:
             blank = _BLANK.match(self._text, self._at)
             self._at = blank.end() if blank else self._at

@@ -5,16 +5,18 @@ import asyncio
 
 import pytest
 
+from openai_exporter.config.organization import PRICED
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.usage import UsageService
 
-from .conftest import CALLS, Make
+from .conftest import CALLS, START, Make
 from .scraping import ALL, Now, of, scrape
 from .walking import GROUPS, MINUTE
 
 READ = {*(f"usage/{name}" for name in GROUPS), "usage/vector_stores", "costs"}
-PLAIN = ALL + "  names: false\n  limits: false\n"
+UNNAMED = ALL + "  names: false\n  limits: false\n"
+PLAIN = UNNAMED + "  cost_drift: null\n"
 SCRAPERS = 10
 Counts = dict[str, int]
 
@@ -82,6 +84,26 @@ async def test_hours_of_refreshes_cost_one_page_each_and_one_more_an_hour(
         # An audit reads the days of the month, too; the month before is read once a day by now.
         assert 36 + 5 <= found[f"usage/{name}"] <= 36 + 6 + 1
     request.config.stash[CALLS].append(("six hours, refreshed every 10 minutes", found))
+
+
+async def test_the_cost_drift_costs_one_page_more_per_endpoint_with_prices_every_six_hours(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    async def calls(more: str, pages: int) -> Counts:
+        each = make(more=more)
+        before = logged(simulator)
+        for _ in range(pages):
+            await each.page()
+            simulator.clock(advance=30 * MINUTE)
+            now.advance(30 * MINUTE)
+        simulator.clock(now=START)
+        now.advance(-pages * 30 * MINUTE)
+        return since(simulator, before)
+
+    drift = {*(f"usage/{name}" for name in PRICED), "costs"}
+    for pages, times in ((1, 1), (3, 1), (13, 2)):
+        plain, with_drift = await calls(PLAIN, pages), await calls(UNNAMED, pages)
+        assert {path: count + times * (path in drift) for path, count in plain.items()} == with_drift
 
 
 async def test_an_outage_is_not_made_worse_by_scrapers(

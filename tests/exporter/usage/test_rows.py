@@ -27,7 +27,7 @@ def decoder() -> RowDecoder:
 
 def test_labels_come_in_the_order_of_the_grouping_and_values_in_that_of_the_columns() -> None:
     result = GOOD | {"input_cached_tokens": 40, "input_audio_tokens": 5, "a_new_field": {"x": 1}}
-    assert (("proj_1", "m", "false"), (3, 100, 20, 40, 0, 5, 0, 7, 8)) == decoder().decode(result, 0)
+    assert (("proj_1", "m", "false"), (3, 100, 20, 40, 0, 5, 0, 0, 0, 7, 8)) == decoder().decode(result, 0)
 
 
 @pytest.mark.parametrize("absent", [{}, {"input_cached_tokens": None}], ids=["absent", "null"])
