@@ -13,6 +13,9 @@ COUNTS = (
 )  # fmt: skip
 """The counts that are reported, by the names of the usage columns."""
 
+_WITHOUT_PRICE = ("unpriced_tokens", "images", "tool_calls", "sessions")
+"""Counts of what has no list price."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -59,6 +62,12 @@ class Figures:
         return self.listed if self.billed is None else self.billed
 
     @property
+    def list_price(self) -> Decimal | None:
+        """USD at list prices; None where nothing of what was used or billed has a price on the list."""
+        unknown = not self.listed and (self.billed or any(map(self.count, _WITHOUT_PRICE)))
+        return None if unknown else self.listed
+
+    @property
     def output_per_input(self) -> float | None:
         """Output tokens per input token."""
         return _ratio(self.count("output_tokens"), self.count("input_tokens"))
@@ -70,8 +79,9 @@ class Figures:
 
     @property
     def tokens_per_request(self) -> float | None:
-        """Input and output tokens per request."""
-        return _ratio(self.count("input_tokens") + self.count("output_tokens"), self.count("requests"))
+        """Input and output tokens per request; None where what is used has no tokens, such as speech."""
+        tokens = self.count("input_tokens") + self.count("output_tokens")
+        return _ratio(tokens, self.count("requests")) if tokens else None
 
 
 def change(now: Decimal, before: Decimal) -> float | None:

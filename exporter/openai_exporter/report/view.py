@@ -48,7 +48,7 @@ def share(part: Decimal, whole: Decimal) -> float | None:
 
 def _span(report: Report) -> str:
     first, last = report.period.first, report.period.last
-    return first if first == last else f"{first} to {last} (UTC)"
+    return f"{first if first == last else f'{first} to {last}'} (UTC)"
 
 
 def _lead(report: Report) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def _lead(report: Report) -> list[tuple[str, str]]:
         ("Billed" if now.billed is not None else "List price", words.dollars(now.money)),
         ("Period before", words.dollars(total.before.money)),
         ("Change", _change(total)),
-        ("List price of usage", words.dollars(now.listed)),
+        ("List price of usage", words.dollars(now.list_price)),
         ("Requests", words.count(now.count("requests"))),
         ("Input tokens", words.count(now.count("input_tokens"))),
         ("Output tokens", words.count(now.count("output_tokens"))),
@@ -114,7 +114,7 @@ def _money(part: Part, usd: Decimal, before: Decimal, total: Part) -> tuple[str,
 
 
 def _usage(figures: Figures, *, billed: bool) -> tuple[str, ...]:
-    listed = (words.dollars(figures.listed),) if billed else ()
+    listed = (words.dollars(figures.list_price),) if billed else ()
     return (
         *listed,
         words.count(figures.count("requests")),

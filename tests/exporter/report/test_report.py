@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.report.words import cents
+from openai_exporter.report.figures import Figures
+from openai_exporter.report.words import UNKNOWN, cents
 from openai_exporter.simulator.testing import SimulatorControl
 from tests.exporter.report.commands import bill, done, run, spent, total, unix, usage
 
@@ -65,6 +66,25 @@ def test_models_have_the_costs_of_their_line_items(simulator: SimulatorControl) 
     own = [row for row in books if row["line_item"].startswith(f"{model}, ")]
     assert spent(own)[""] == found[model]
     assert spent(books, "line_item")["web search tool calls"] == found["web search tool calls"]
+
+
+UNLISTED = {"gpt-image-2-2026-04-21", "web search tool calls", "ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"}
+
+
+def test_what_has_no_list_price_is_not_shown_as_free(simulator: SimulatorControl) -> None:
+    parts = {part["id"]: part for part in october(simulator, "model")["parts"]}
+    assert {None} == {parts[id]["list_price_usd"] for id in UNLISTED}
+    assert Decimal(parts["gpt-6-luna"]["list_price_usd"]) > 0
+    assert Decimal(0) == Figures(Decimal(0), Decimal(0), {"requests": 3, "input_tokens": 5}).list_price
+
+    command = ("report", "--period", "2026-10", "--by", "model", "--format")
+    rows = {row["id"]: row for row in csv.DictReader(io.StringIO(done(run(simulator, *command, "csv"))))}
+    assert {""} == {rows[id]["list_price_usd"] for id in UNLISTED}
+    lines = done(run(simulator, *command, "markdown")).splitlines()
+    place = next(line for line in lines if line.startswith("| Model |")).split(" | ").index("List price")
+    shown = {line.split(" | ")[0].removeprefix("| "): line.split(" | ") for line in lines if line[:2] == "| "}
+    assert UNKNOWN == shown["web search tool calls"][place]
+    assert "$" == shown["gpt-6-luna"][place][0]
 
 
 def test_shown_parts_add_up_to_the_shown_total_to_the_cent(simulator: SimulatorControl) -> None:

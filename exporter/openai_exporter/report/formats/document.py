@@ -44,7 +44,7 @@ def figures(found: Figures) -> dict[str, Any]:
     """Figures as plain data."""
     return {
         "billed_usd": usd(found.billed),
-        "list_price_usd": plain(found.listed),
+        "list_price_usd": usd(found.list_price),
         **{name: found.count(name) for name in COUNTS},
         "output_per_input": found.output_per_input,
         "cached_share": found.cached_share,
