@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Endpoint `chat`: POST /chat/completions, plain or streamed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +23,8 @@ def build(setting: Setting) -> ApiCall:
         "model": setting.model,
         "messages": [{"role": "user", "content": request.prompt}],
     }
-    if request.max_output_tokens is not None:
-        # Many compatible servers know only the older name.
-        older = setting.provider is Provider.COMPATIBLE
-        body["max_tokens" if older else "max_completion_tokens"] = request.max_output_tokens
+    if request.max_output_tokens is not None and not _BOUNDS & request.extra.keys():
+        body[_bound_of(setting)] = request.max_output_tokens
     if request.reasoning_effort is not None:
         body["reasoning_effort"] = request.reasoning_effort
     if request.service_tier is not None:
@@ -48,6 +47,18 @@ def read(exchange: Exchange, setting: Setting) -> Reading:
 
 
 METHOD = Method(build, read)
+
+_NEWER, _OLDER = "max_completion_tokens", "max_tokens"
+_BOUNDS = frozenset({_NEWER, _OLDER})
+_REASONING = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-(?:[5-9]|[1-9]\d))(?![0-9a-z])", re.IGNORECASE)
+"""OpenAI's names of models that refuse max_tokens, after the prefix of a gateway."""
+
+
+def _bound_of(setting: Setting) -> str:
+    """The name of the bound. Many compatible servers know only the older one, which OpenAI's reasoning models refuse:
+    a gateway that has these models knows the newer one."""
+    older = setting.provider is Provider.COMPATIBLE and not _REASONING.match(setting.model)
+    return _OLDER if older else _NEWER
 
 
 def _usage(document: Mapping[str, Any]) -> Tokens | None:

@@ -98,6 +98,8 @@ def _refused(outcome: str, exchange: Exchange, error: ApiError) -> str:
     if outcome == "redirect":
         return f"status {exchange.status}, redirects to {exchange.header('location') or 'nowhere'}"
     said = error.message or OUTCOMES[outcome].meaning
+    if error.code in _UNKNOWN_HERE and error.param in _REMEDIES:
+        said = f"{said} To mend it, {_REMEDIES[error.param]}"
     return f"status {exchange.status}: {said}"
 
 
@@ -107,5 +109,15 @@ def _mismatch(reading: Reading) -> str:
     why = "max_output_tokens was used up before any text" if reading.finish in _CUT else "there is no text"
     return f"the text does not match the expected pattern: {why}"
 
+
+_NO_EFFORT = "give models that do not know it a module without request.reasoning_effort"
+_REMEDIES = {
+    "max_tokens": "give the module request.extra.max_completion_tokens, which takes its place",
+    "max_completion_tokens": "give the module request.extra.max_tokens, which takes its place",
+    "reasoning_effort": _NO_EFFORT,
+    "reasoning.effort": _NO_EFFORT,
+}
+"""By the parameter that the API refuses: which key of a module says otherwise."""
+_UNKNOWN_HERE = ("unsupported_parameter", "unknown_parameter")
 
 _CUT = frozenset({"length", "max_output_tokens", "incomplete"})

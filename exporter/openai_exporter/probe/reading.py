@@ -21,6 +21,7 @@ class ApiError:
     code: str = ""
     type: str = ""
     message: str = ""
+    param: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +163,18 @@ def error_of(document: object) -> ApiError | None:
         return ApiError(message=found)
     if not isinstance(found, dict) or not found:
         return None
-    return ApiError(_word(found.get("code")), _word(found.get("type")), _word(found.get("message")))
+    return _error(found)
 
 
 def named_error(name: str, document: Mapping[str, Any]) -> ApiError | None:
     """The error of a stream's event that is named `error` but has no member of that name; None for other events."""
     if name != "error":
         return None
-    return ApiError(_word(document.get("code")), _word(document.get("type")), _word(document.get("message")))
+    return _error(document)
+
+
+def _error(found: Mapping[str, Any]) -> ApiError:
+    return ApiError(*(_word(found.get(name)) for name in ("code", "type", "message", "param")))
 
 
 def joined(content: object) -> object:

@@ -75,6 +75,38 @@ def test_bodies(endpoint: Endpoint, provider: Provider, module: dict[str, Any], 
     assert ("POST", body) == (call.method, dict(call.body or {}))
 
 
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [
+        ("gpt-6-luna", "max_completion_tokens"),
+        ("gpt-5", "max_completion_tokens"),
+        ("gpt-5.4-mini", "max_completion_tokens"),
+        ("gpt-10", "max_completion_tokens"),
+        ("openai/o3-mini", "max_completion_tokens"),
+        ("openrouter/openai/GPT-5:batch", "max_completion_tokens"),
+        ("gpt-4o-mini", "max_tokens"),
+        ("openai/gpt-oss-20b", "max_tokens"),
+        ("gpt-3.5-turbo", "max_tokens"),
+        ("gpt-50b-of-somebody", "max_tokens"),
+        ("llama-3.3-70b", "max_tokens"),
+        ("olmo-2", "max_tokens"),
+        ("o1mini", "max_tokens"),
+    ],
+)
+def test_a_compatible_server_gets_the_bound_that_its_model_takes(model: str, bound: str) -> None:
+    call = METHODS[Endpoint.CHAT].build(setting(Endpoint.CHAT, provider=COMPATIBLE, model=model))
+    assert {bound} == {name for name in call.body or {} if name.startswith("max_")}
+
+
+@pytest.mark.parametrize("provider", list(Provider))
+@pytest.mark.parametrize("bound", ["max_tokens", "max_completion_tokens"])
+def test_a_bound_among_the_extras_takes_the_place_of_the_own_one(provider: Provider, bound: str) -> None:
+    call = METHODS[Endpoint.CHAT].build(
+        setting(Endpoint.CHAT, provider=provider, request={"extra": {bound: 7}})
+    )
+    assert {bound: 7} == {name: value for name, value in (call.body or {}).items() if name.startswith("max_")}
+
+
 def test_models_are_listed_without_a_body() -> None:
     call = METHODS[Endpoint.MODELS].build(setting(Endpoint.MODELS))
     assert ("GET", "/models", None) == (call.method, call.path, call.body)

@@ -262,6 +262,35 @@ def test_the_length_of_a_vector_is_checked(length: int, outcome: str) -> None:
     assert not found.regex_failed
 
 
+@pytest.mark.parametrize(
+    ("param", "code", "remedy"),
+    [
+        (
+            "max_tokens",
+            "unsupported_parameter",
+            "To mend it, give the module request.extra.max_completion_tokens",
+        ),
+        (
+            "max_completion_tokens",
+            "unknown_parameter",
+            "To mend it, give the module request.extra.max_tokens",
+        ),
+        ("reasoning_effort", "unsupported_parameter", "a module without request.reasoning_effort"),
+        ("reasoning.effort", "unsupported_parameter", "a module without request.reasoning_effort"),
+        ("max_tokens", "integer_above_max_value", ""),
+        ("temperature", "unsupported_parameter", ""),
+    ],
+)
+def test_a_parameter_that_the_model_does_not_take_comes_with_its_remedy(
+    param: str, code: str, remedy: str
+) -> None:
+    error = {"message": "Not this.", "type": "invalid_request_error", "param": param, "code": code}
+    found = verdict(exchange({"error": error}, 400), setting(Endpoint.CHAT))
+    assert "bad_request" == found.outcome
+    assert remedy in found.message
+    assert ("To mend it" in found.message) is bool(remedy)
+
+
 def test_a_missing_text_says_when_the_bound_was_used_up() -> None:
     found = verdict(exchange(chat("", "length")), setting(Endpoint.CHAT, expect={"text": "pong"}))
     assert "max_output_tokens was used up before any text" in found.message
