@@ -2,7 +2,6 @@
 """uvicorn's httptools protocol with the bounds that it lacks: on the size of a request's head and on its time."""
 
 import asyncio
-import asyncio.sslproto
 import ssl
 from collections.abc import Callable, Collection
 from typing import Any
@@ -13,6 +12,7 @@ from uvicorn.server import ServerState
 
 from openai_exporter.web.deadline import ARRIVED
 from openai_exporter.web.gate import MAX_HEAD_BYTES
+from openai_exporter.web.handshake import Refusals, TellingTls, client_of
 
 HEAD_TIMEOUT = 10
 """Seconds from a connection's start to the end of its first request's head."""
@@ -29,6 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
     Args:
         allowed: says whether a client's certificate is welcome; None welcomes every client.
         arrived: monotonic seconds at which the connection came, which its first request counts from.
+        refusals: told of a client that is not welcome.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class BoundedProtocol(HttpToolsProtocol):
         loop: asyncio.AbstractEventLoop | None = None,
         allowed: Callable[[Any], bool] | None = None,
         arrived: float | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, loop)
+        self._refusals = refusals or Refusals()
         self._allowed = allowed
         self._arrived = arrived
         self._head = 0
@@ -51,6 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the first request's head."""
         super().connection_made(transport)
         if self._allowed is not None and not self._allowed(transport.get_extra_info("peercert")):
+            reason = "the client's certificate has none of the names in client_allowed_sans"
+            self._refusals.tell(client_of(transport), reason)
             transport.abort()
             return
         self._timer = self.loop.call_later(HEAD_TIMEOUT, transport.abort)
@@ -100,6 +105,8 @@ def factory(context: Callable[[], ssl.SSLContext | None], sans: Callable[[], Col
     certificate or client CA counts from the next connection on.
     """
 
+    refusals = Refusals()
+
     def protocol(
         config: Config,
         server_state: ServerState,
@@ -110,17 +117,18 @@ def factory(context: Callable[[], ssl.SSLContext | None], sans: Callable[[], Col
         loop = _loop or asyncio.get_running_loop()
         names = sans()
         allowed = (lambda certificate: _carries(certificate, names)) if names else None
-        inner = BoundedProtocol(config, server_state, app_state, loop, allowed, arrived)
+        inner = BoundedProtocol(config, server_state, app_state, loop, allowed, arrived, refusals)
         tls = context()
         if tls is None:
             return inner
-        return asyncio.sslproto.SSLProtocol(
+        return TellingTls(
             loop,
             inner,
             tls,
-            None,  # type: ignore[arg-type]  # nobody waits for the handshake
+            None,  # nobody waits for the handshake
             server_side=True,
             ssl_handshake_timeout=HEAD_TIMEOUT,
+            refusals=refusals,
         )
 
     return protocol

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the web configuration to an SSL context."""
 
+import os
 import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from openai_exporter.errors import ConfigError, Problem
@@ -42,19 +46,60 @@ def context(tls: TlsServer, base: Path, name: str) -> ssl.SSLContext:
         made.set_ciphers(":".join(suites))
     place = f"{name}: tls_server_config"
     _readable(tls, base, place)
-    try:
-        made.load_cert_chain(base / tls.cert_file, base / tls.key_file)
-    except (ssl.SSLError, OSError) as error:
-        text = f"{tls.cert_file} and {tls.key_file} are not a PEM certificate and its key: {_why(error)}"
-        raise ConfigError([Problem(place, text)]) from None
-    if tls.client_ca_file:
-        try:
-            made.load_verify_locations(base / tls.client_ca_file)
-        except (ssl.SSLError, OSError) as error:
-            text = f"{tls.client_ca_file} holds no PEM certificate: {_why(error)}"
-            raise ConfigError([Problem(f"{place}.client_ca_file", text)]) from None
+    _load_certificate(made, tls, base, place)
+    _load_clients_ca(made, tls, base, place)
     made.verify_mode = _VERIFY[tls.client_auth_type]
     return made
+
+
+def _load_certificate(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+    with ExitStack() as stack:
+        certificate = stack.enter_context(_held(tls.cert)) if tls.cert else base / tls.cert_file
+        key = stack.enter_context(_held(tls.key)) if tls.key else base / tls.key_file
+        try:
+            made.load_cert_chain(certificate, key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            names = f"{tls.cert_file or 'cert'} and {tls.key_file or 'key'}"
+            text = f"{names} are not a PEM certificate and its key: {_why(error)}"
+            raise ConfigError([Problem(place, text)]) from None
+
+
+def _load_clients_ca(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+    try:
+        if tls.client_ca:
+            made.load_verify_locations(cadata=tls.client_ca)
+        if tls.client_ca_file:
+            made.load_verify_locations(base / tls.client_ca_file)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        field = "client_ca_file" if tls.client_ca_file else "client_ca"
+        text = f"{tls.client_ca_file or field} holds no PEM certificate: {_why(error)}"
+        raise ConfigError([Problem(f"{place}.{field}", text)]) from None
+
+
+def _no_password() -> str:
+    """Of an encrypted key: without this, OpenSSL would ask on the terminal and wait."""
+    raise ValueError("the key is encrypted; write it without a password")
+
+
+@contextmanager
+def _held(text: str) -> Iterator[str]:
+    """The path of a file with this text while the context lasts: OpenSSL's loader takes no strings.
+
+    It is in memory where the system has such files, so that a key touches no disk and a read-only root is no matter.
+    """
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("pem")
+        path = f"/proc/self/fd/{handle}"
+    else:
+        handle, path = tempfile.mkstemp()
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            yield path
+    finally:
+        if not hasattr(os, "memfd_create"):
+            Path(path).unlink(missing_ok=True)
 
 
 def _readable(tls: TlsServer, base: Path, place: str) -> None:
@@ -71,5 +116,7 @@ def _readable(tls: TlsServer, base: Path, place: str) -> None:
         raise ConfigError(problems)
 
 
-def _why(error: OSError) -> str:
-    return str(getattr(error, "reason", None) or error.strerror or "unreadable").replace("_", " ").lower()
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return str(getattr(error, "reason", None) or error.strerror or "unreadable").replace("_", " ").lower()
+    return str(error)

@@ -66,8 +66,11 @@ def _hashes(users: dict[str, str]) -> dict[str, str]:
 class TlsServer(Section):
     """How connections are encrypted, and which client certificates are asked for."""
 
-    cert_file: str = Field(min_length=1)
-    key_file: str = Field(min_length=1)
+    cert: str = ""
+    key: str = Field(default="", repr=False)
+    client_ca: str = ""
+    cert_file: str = ""
+    key_file: str = ""
     client_auth_type: Literal[
         "NoClientCert",
         "VerifyClientCertIfGiven",
@@ -84,13 +87,23 @@ class TlsServer(Section):
     prefer_server_cipher_suites: bool = True
 
     @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for name in ("cert", "key"):
+            if not getattr(self, name) and not getattr(self, f"{name}_file"):
+                raise ValueError(f"{name}_file is missing; give it, or the PEM itself as {name}")
+        for name in ("cert", "key", "client_ca"):
+            if getattr(self, name) and getattr(self, f"{name}_file"):
+                raise ValueError(f"gives {name} and {name}_file; keep one of them")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.client_auth_type in ("RequestClientCert", "RequireAnyClientCert"):
             raise ValueError(
                 f"client_auth_type {self.client_auth_type} verifies nothing; use RequireAndVerifyClientCert"
             )
         verifies = self.client_auth_type != "NoClientCert"
-        if verifies != bool(self.client_ca_file):
+        if verifies != bool(self.client_ca or self.client_ca_file):
             raise ValueError(
                 "client_auth_type that verifies and client_ca_file go together; give both or neither"
             )
@@ -144,7 +157,9 @@ def parse_web_config(text: str, name: str) -> WebConfig:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError([document.problem((), "must be a mapping; start with `tls_server_config:`")])
-    given = {key: value for key, value in data.items() if value is not None}
+    given = {
+        key: value for key, value in data.items() if value is not None or key not in WebConfig.model_fields
+    }
     try:
         return WebConfig.model_validate(given)
     except ValidationError as error:

@@ -39,6 +39,9 @@ NEWER = {
         "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem, "
         "client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [a.example]}"
     ),
+    "certificates in the file itself": (
+        "tls_server_config: {cert: c, key: k, client_ca: ca, client_auth_type: RequireAndVerifyClientCert}"
+    ),
     "rate limit": "rate_limit: {interval: 100ms, burst: 20}",
 }
 
@@ -48,7 +51,19 @@ BAD = {
         ["web.yml:1: tls: unknown key; allowed: tls_server_config, http_server_config,"],
     ),
     "not a mapping": ("- a", ["web.yml:1: must be a mapping; start with `tls_server_config:`"]),
-    "key file left out": ("tls_server_config: {cert_file: c}", ["tls_server_config.key_file: is missing"]),
+    "unknown key without a value": ("tls:", ["web.yml:1: tls: unknown key; allowed: tls_server_config,"]),
+    "key file left out": (
+        "tls_server_config: {cert_file: c}",
+        ["tls_server_config: key_file is missing; give it"],
+    ),
+    "certificate left out": (
+        "tls_server_config: {key: k}",
+        ["tls_server_config: cert_file is missing; give it, or the PEM itself as cert"],
+    ),
+    "key twice": (
+        "tls_server_config: {cert_file: c, key_file: k, key: k}",
+        ["tls_server_config: gives key and key_file; keep one of them"],
+    ),
     "unknown header": (
         "http_server_config: {headers: {X-Foo: x}}",
         ["header 'X-Foo' cannot be set; allowed: Content-Security-Policy, Strict-Transport-Security,"],
@@ -87,7 +102,7 @@ BAD = {
     ),
     "all at once": (
         "tls_server_config: {cert_file: c}\nrate_limit: {interval: -1s}\nextra: 1",
-        ["tls_server_config.key_file", "web.yml:2: rate_limit.interval", "web.yml:3: extra"],
+        ["tls_server_config: key_file", "web.yml:2: rate_limit.interval", "web.yml:3: extra"],
     ),
 }
 

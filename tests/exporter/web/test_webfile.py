@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from openai_exporter.errors import ConfigError
+from openai_exporter.web.handshake import Refusals
 from openai_exporter.web.webfile import WebFile
 from tests.exporter.web.exporters import Exporter, Reply, document, request, running
 
@@ -76,8 +77,54 @@ def test_it_speaks_tls_and_says_so_in_sd(certificates: Path) -> None:
     with _served(certificates, _tls()) as exporter:
         reply = request(exporter.port, "/sd", tls=_client(certificates))
         assert {"https"} == {each["labels"]["__scheme__"] for each in reply.json()}
-        with pytest.raises(OSError):  # noqa: PT011  # reset or cut, as the system likes
-            request(exporter.port, "/-/healthy")
+        plain = request(exporter.port, "/-/healthy")
+        assert (400, "This port speaks TLS; use https://\n") == (plain.status, plain.text)
+
+
+def test_certificates_may_stand_in_the_file_itself(certificates: Path) -> None:
+    texts = {name: (certificates / file).read_text() for name, file in _PEMS.items()}
+    config = {"tls_server_config": {**texts, "client_auth_type": "RequireAndVerifyClientCert"}}
+    with _served(certificates, config) as exporter:
+        assert request(exporter.port, "/-/healthy", tls=_client(certificates, "alice")).status == 200
+        with pytest.raises(OSError):  # noqa: PT011  # an SSL alert or a reset
+            request(exporter.port, "/-/healthy", tls=_client(certificates, "stranger"))
+
+
+_PEMS = {"cert": "server.pem", "key": "server.key", "client_ca": "ca.pem"}
+
+
+@pytest.mark.parametrize(
+    ("client", "reason"),
+    [
+        (None, "the client gave no certificate, and client_auth_type wants one"),
+        ("stranger", "the client's certificate: self-signed certificate"),
+        ("mallory", "the client's certificate has none of the names in client_allowed_sans"),
+    ],
+)
+def test_a_refused_connection_is_one_line_of_the_log(
+    certificates: Path, caplog: pytest.LogCaptureFixture, client: str | None, reason: str
+) -> None:
+    config = _tls(
+        client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem", client_allowed_sans=["alice"]
+    )
+    with _served(certificates, config) as exporter:
+        for _ in range(2):
+            with pytest.raises(OSError):  # noqa: PT011  # an SSL alert, closed or reset
+                request(exporter.port, "/-/healthy", tls=_client(certificates, client))
+        assert request(exporter.port, "/-/healthy", tls=_client(certificates, "alice")).status == 200
+    said = [each for each in caplog.records if each.name == "openai_exporter.web.handshake"]
+    assert [f"connection refused: {reason}"] == [each.getMessage() for each in said]
+    assert {"client": "127.0.0.1"} == vars(said[0])["fields"]
+
+
+def test_a_refusal_is_logged_again_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    refusals = Refusals(clock=lambda: now[0])
+    for at in (0.0, 59.0, 61.0):
+        now[0] = at
+        refusals.tell("192.0.2.1", "no certificate")
+    refusals.tell("192.0.2.2", "no certificate")
+    assert 3 == len(caplog.records)
 
 
 def test_a_renewed_certificate_counts_from_the_next_connection(certificates: Path) -> None:
