@@ -63,7 +63,7 @@ class TellingTls(asyncio.sslproto.SSLProtocol):
         if error.reason == "HTTP_REQUEST":
             transport.write(_PLAIN)
         else:
-            self._process_outgoing()  # the alert
+            self._process_outgoing()  # type: ignore[attr-defined]  # the alert
         self._refusals.tell(client_of(transport), _reason(error))
 
 
