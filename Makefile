@@ -25,7 +25,7 @@ demo: setup ## Run it all on the built-in simulator (REAL=1 probes the real API)
 
 test: setup ## Lint, then run every test
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -q $(PYTEST_FLAGS)
+	@bash tools/versions.sh run $(BIN)/python -m pytest --cov --cov-report=term:skip-covered -q $(PYTEST_FLAGS)
 
 lint: setup ## Check style, types, imports and generated files
 	@$(BIN)/ruff check .

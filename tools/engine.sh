@@ -12,6 +12,7 @@
 set -euo pipefail
 home=${ENGINE_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/openai-exporter/engine}
 self=$(realpath "$0")
+. "$(dirname "$self")/debian.sh"
 group=openai-exporter-engine
 began=${began:-$(date +%s)}
 export began
@@ -24,19 +25,9 @@ skip() {
 
 # ---- Outside: packages, namespaces, and the end of both ---------------------------------------------------------------
 
-# packages SUITE NAME...: Debian's packages of that release, downloaded once into $home/packages/SUITE.
 packages() {
-  local suite=$1 folder="$home/packages/$1" apt
-  shift
-  [ -e "$folder/.complete" ] && return
-  mkdir -p "$folder/lists/partial"
-  echo "deb $mirror $suite main" > "$folder/sources.list"
-  apt=(apt-get -qq -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-    -o APT::Sandbox::User=root -o Acquire::Languages=none)
-  "${apt[@]}" update && (cd "$folder" && "${apt[@]}" download "$@") > "$folder/log" 2>&1 ||
-    skip "Debian's packages of $suite cannot be downloaded from $mirror: $(tail -1 "$folder/log" 2> /dev/null)"
-  touch "$folder/.complete"
+  local why
+  why=$(debian_packages "$home/packages" "$@") || skip "$why"
 }
 
 unpack() {
@@ -46,10 +37,9 @@ unpack() {
   packages trixie docker.io docker-cli docker-compose docker-buildx containerd
   packages "$codename" runc tini iptables libip4tc2 libip6tc2 libxtables12 libnetfilter-conntrack3 libnfnetlink0 \
     libnftnl11 slirp4netns libslirp0 libseccomp2 mmdebstrap busybox-static
-  packages sid prometheus promtool prometheus-alertmanager
-  local each
+  local each why
+  why=$(debian_monitoring "$home") || skip "$why"
   for each in "$home"/packages/{trixie,"$codename"}/*.deb; do dpkg-deb -x "$each" "$home/root"; done
-  for each in "$home"/packages/sid/*.deb; do dpkg-deb -x "$each" "$home/monitoring"; done
   programs
   touch "$home/root/.complete"
 }
@@ -90,8 +80,7 @@ outside() {
   command -v dpkg-deb apt-get perl unshare > /dev/null || skip "no Docker engine answers, and this is no Debian to take one from"
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   case $codename in bookworm | trixie) ;; *) skip "no Docker engine answers; a private one can be made on Debian bookworm or trixie" ;; esac
-  mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2> /dev/null | head -1 | tr -d ' ' || true)
-  mirror=${mirror:-http://deb.debian.org/debian}
+  mirror=$(debian_mirror)
   libraries=$home/root/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2> /dev/null || echo "$(uname -m)-linux-gnu")
   unshare -m -n -p -f true 2> /dev/null || skip "no Docker engine answers, and this kernel lets nobody make namespaces"
   mkdir -p "$home"

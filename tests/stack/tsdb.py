@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.stack.programs import PROMETHEUS, Prometheus, free_port, get, wait_for
 
-PROMTOOL = os.environ.get("PROMTOOL_BINARY") or shutil.which("promtool")
+PROMTOOL = os.environ.get("PROMTOOL_BINARY", "").partition(os.pathsep)[0] or shutil.which("promtool")
 MISSING = not (PROMETHEUS and PROMTOOL)
 
 
