@@ -9,7 +9,7 @@ from pathlib import Path
 from openai_exporter.config.duration import parse_duration
 from openai_exporter.demo import files, thresholds
 from openai_exporter.demo.history import Past
-from openai_exporter.demo.ports import LOOPBACK, free_port
+from openai_exporter.demo.ports import LOOPBACK, Ports
 from openai_exporter.demo.processes import Service
 from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Program
 from openai_exporter.rules import write
@@ -50,6 +50,9 @@ class Planner:
         found: path of each program that is on this machine.
         bundle: folder that holds `prometheus/rules`, `alerting/thresholds.yml` and `dashboards/generated`.
         history_days: how long the simulated organization's past is; 0 for none.
+
+    Attributes:
+        ports: what the services will listen on; each is held until it is released.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Planner:
         self._found = found
         self._bundle = bundle
         self._seed = seed
-        self._taken: set[int] = set()
+        self.ports = Ports()
         self._services: list[Service] = []
         self._notes: list[str] = []
 
@@ -85,7 +88,7 @@ class Planner:
         return Plan(services, exporter, simulator, prometheus, alertmanager, pages, missing, notes, past)
 
     def _url(self, wanted: int) -> str:
-        return f"http://{LOOPBACK}:{free_port(wanted, self._taken)}"
+        return f"http://{LOOPBACK}:{self.ports.hold(wanted)}"
 
     def _simulator(self) -> str:
         url = self._url(SIMULATOR_PORT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The next free port on loopback."""
+"""Free ports on loopback, held until the program that they are for starts."""
 
 import socket
 
@@ -9,26 +9,49 @@ LOOPBACK = "127.0.0.1"
 TRIES = 100
 
 
-def free_port(wanted: int, taken: set[int]) -> int:
-    """`wanted` when it is free on loopback, else the next one that is; adds it to `taken`.
+class Ports:
+    """Chooses ports, and listens on each itself so that no other program takes it in the meantime."""
 
-    Raises:
-        StartError: none of the next hundred ports is free.
-    """
-    for port in range(wanted, min(wanted + TRIES, 65536)):
-        if port not in taken and _is_free(port):
-            taken.add(port)
-            return port
-    raise StartError(
-        f"no free port from {wanted} to {wanted + TRIES - 1} on {LOOPBACK}; stop something there"
-    )
+    def __init__(self) -> None:
+        self._held: dict[int, socket.socket] = {}
+        self._given: set[int] = set()
+
+    def hold(self, wanted: int) -> int:
+        """`wanted` when it is free on loopback and was not given before, else the next such port.
+
+        Raises:
+            StartError: none of the next hundred ports is free.
+        """
+        for port in range(wanted, min(wanted + TRIES, 65536)):
+            held = _listener(port) if port not in self._given else None
+            if held is not None:
+                self._held[port] = held
+                self._given.add(port)
+                return port
+        raise StartError(
+            f"no free port from {wanted} to {wanted + TRIES - 1} on {LOOPBACK}; stop something there"
+        )
+
+    def release(self, port: int | None) -> None:
+        """Let go of a port, for its program to listen on; one that is not held is none of ours."""
+        held = self._held.pop(port, None) if port is not None else None
+        if held is not None:
+            held.close()
+
+    def close(self) -> None:
+        """Let go of every port."""
+        for port in tuple(self._held):
+            self.release(port)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+def _listener(port: int) -> socket.socket | None:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((LOOPBACK, port))
+        # A port that is only bound can still be taken by whoever sets SO_REUSEADDR, too.
+        found.listen(1)
+    except OSError:
+        found.close()
+        return None
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 import yaml
 
-from openai_exporter.demo.ports import LOOPBACK, free_port
+from openai_exporter.demo.ports import LOOPBACK, Ports
 from openai_exporter.demo.processes import Service, Supervisor
 from openai_exporter.demo.state import answers
 from openai_exporter.errors import StartError
@@ -82,8 +82,11 @@ class Recorder:
 
     def _write(self, level: Sequence[Rule], parts: Sequence[Part]) -> None:
         supervisor = Supervisor(self._folder, answers)
-        url = f"http://{LOOPBACK}:{free_port(_PORT, set())}"
+        ports = Ports()
+        port = ports.hold(_PORT)
+        url = f"http://{LOOPBACK}:{port}"
         try:
+            ports.release(port)
             supervisor.start(self._service(url), timeout=_START_SECONDS, stopping=lambda: False)
             rows = [row for rule in level for row in _evaluated(url, rule, parts)]
         finally:

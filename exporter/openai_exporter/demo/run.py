@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from openai_exporter.demo import screen
 from openai_exporter.demo.history import fill
 from openai_exporter.demo.outage import Switch
 from openai_exporter.demo.plan import Plan, Planner
+from openai_exporter.demo.ports import Ports
 from openai_exporter.demo.processes import Supervisor
 from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, find
 from openai_exporter.demo.scraper import Scraper
@@ -59,25 +61,31 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     data = settings.data.resolve()
     _empty(data)
     found = {each: path for each in (PROMETHEUS, PROMTOOL, ALERTMANAGER, GRAFANA) if (path := find(each))}
-    plan = Planner(data, found, settings.bundle.resolve(), settings.seed, settings.history_days).plan(
-        real=settings.real, config=settings.config
-    )
+    planner = Planner(data, found, settings.bundle.resolve(), settings.seed, settings.history_days)
     supervisor = Supervisor(data / "logs", answers)
     with _stopping() as stop:
         try:
-            return _run(plan, supervisor, stop, settings, console)
+            plan = planner.plan(real=settings.real, config=settings.config)
+            return _run(plan, planner.ports, supervisor, stop, settings, console)
         finally:
+            planner.ports.close()
             supervisor.stop()
             console.print("stopped; logs are in", str(data / "logs"))
 
 
 def _run(
-    plan: Plan, supervisor: Supervisor, stop: threading.Event, settings: DemoSettings, console: Console
+    plan: Plan,
+    ports: Ports,
+    supervisor: Supervisor,
+    stop: threading.Event,
+    settings: DemoSettings,
+    console: Console,
 ) -> int:
     for service in plan.services:
         if service.name == "prometheus":
             plan = _with_past(plan, stop, console)
         console.print(f"starting {service.name} …", style="dim")
+        ports.release(urlsplit(service.ready_url).port)
         supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
         if stop.is_set():
             return 0

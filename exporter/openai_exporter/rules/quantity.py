@@ -93,6 +93,8 @@ def _number(text: str | float) -> float:
 
 
 def _seconds(text: str | float) -> float:
+    if isinstance(text, float) and not math.isfinite(text):
+        raise ValueError
     if not isinstance(text, str) or _NUMBER.fullmatch(text):
         raise ValueError(f"add the unit: {text}s or {text}ms")
     match = _SECONDS.fullmatch(text)
