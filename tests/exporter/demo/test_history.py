@@ -9,7 +9,11 @@ from openai_exporter.demo.programs import PROMETHEUS, PROMTOOL, Program
 
 
 def planned(folder: Path, found: dict[Program, str], days: int = 30, real: bool = False) -> Plan:
-    return Planner(folder, found, folder, 1, days).plan(real=real)
+    planner = Planner(folder, found, folder, 1, days)
+    try:
+        return planner.plan(real=real)
+    finally:
+        planner.ports.close()
 
 
 def test_without_promtool_the_demo_begins_now_and_says_how_to_get_it(tmp_path: Path) -> None:
