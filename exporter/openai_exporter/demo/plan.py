@@ -134,6 +134,8 @@ class Planner:
             f"--config.file={config}",
             f"--storage.path={self._data / 'alertmanager'}",
             f"--web.listen-address={_address(url)}",
+            # Else links in pages carry the name of this machine, where nothing listens.
+            f"--web.external-url={url}",
             "--cluster.listen-address=",
         )
         self._services.append(Service("alertmanager", argv, f"{url}/-/ready", url, hint="alerts that fire"))
@@ -147,6 +149,8 @@ class Planner:
             f"--config.file={config}",
             f"--storage.tsdb.path={self._data / 'prometheus'}",
             f"--web.listen-address={_address(url)}",
+            # Else links in pages carry the name of this machine, where nothing listens.
+            f"--web.external-url={url}",
             "--enable-feature=exemplar-storage",
             "--storage.tsdb.retention.time=60d",
             "--log.level=warn",
