@@ -7,23 +7,31 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Keys:
-    """Keys pressed at the terminal with descriptor `fd`."""
+    """Keys pressed at the terminal with descriptor `fd`.
+
+    Attributes:
+        gone: whether the terminal was closed; not every parent passes the hang-up on as a signal, make does not.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self.gone = False
 
     def wait(self, seconds: float) -> str:
         """The next key, or nothing when none is pressed in time."""
         try:
             ready, _, _ = select.select([self._fd], [], [], seconds)
-            return os.read(self._fd, 1).decode(errors="replace") if ready else ""
+            if not ready:
+                return ""
+            pressed = os.read(self._fd, 1)
         except OSError:
-            # The terminal has gone; its SIGHUP ends the demo.
-            return ""
+            pressed = b""
+        self.gone = not pressed
+        return pressed.decode(errors="replace")
 
 
 def available() -> bool:
@@ -43,7 +51,8 @@ def pressed() -> Iterator[Keys | None]:
         tty.setcbreak(fd)
         yield Keys(fd)
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _foreground_terminal() -> int | None:

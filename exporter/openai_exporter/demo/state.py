@@ -2,7 +2,7 @@
 """What the running demo shows: figures asked of Prometheus, or of the exporter where there is none."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -21,7 +21,7 @@ class State:
         cost: month-to-date billed cost in USD.
         tokens: input and output tokens since the first of the month.
         firing: names of firing alerts, with their model or how many there are.
-        alerts: name of each active alert -> `pending` or `firing`.
+        alerts: name of each active alert -> `pending` or `firing`; None while it is not known.
         pages: what page-sink has, None while it is not known.
     """
 
@@ -32,7 +32,7 @@ class State:
     cost: float | None = None
     tokens: float | None = None
     firing: tuple[str, ...] = ()
-    alerts: Mapping[str, str] = field(default_factory=dict)
+    alerts: Mapping[str, str] | None = None
     pages: tuple[Mapping[str, Any], ...] | None = None
 
 
@@ -56,9 +56,12 @@ def answers(url: str) -> bool:
 def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -> State:
     """The state as Prometheus, and page-sink at `pages`, know it."""
 
-    def query(text: str) -> list[dict[str, Any]]:
+    def asked(text: str) -> list[dict[str, Any]] | None:
         found = get(f"{prometheus}/api/v1/query", {"query": text})
-        return found["data"]["result"] if found and found.get("status") == "success" else []
+        return found["data"]["result"] if found and found.get("status") == "success" else None
+
+    def query(text: str) -> list[dict[str, Any]]:
+        return asked(text) or []
 
     def value(text: str) -> float | None:
         result = query(text)
@@ -76,13 +79,15 @@ def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -
         cost=value("sum(openai_costs_month_to_date_usd)"),
         tokens=value("sum(openai_usage_input_tokens_total) + sum(openai_usage_output_tokens_total)"),
         firing=_firing(query('ALERTS{alertstate="firing",severity!="none"}')),
-        alerts=_states(query('ALERTS{severity!="none"}')),
+        alerts=_states(asked('ALERTS{severity!="none"}')),
         pages=None if pages is None else _pages(get(f"{pages}/api/v1/pages", {})),
     )
 
 
-def _states(found: list[dict[str, Any]]) -> dict[str, str]:
+def _states(found: list[dict[str, Any]] | None) -> dict[str, str] | None:
     """An alert fires when one of its series does."""
+    if found is None:
+        return None
     states: dict[str, str] = {}
     for each in found:
         labels = each["metric"]

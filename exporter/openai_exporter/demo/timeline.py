@@ -35,14 +35,17 @@ class Timeline:
         """Something that the demo did."""
         self.events.append(Event(at, text, style))
 
-    def update(self, at: float, states: Mapping[str, str], pages: Sequence[Mapping[str, Any]]) -> list[Event]:
+    def update(
+        self, at: float, states: Mapping[str, str] | None, pages: Sequence[Mapping[str, Any]]
+    ) -> list[Event]:
         """The events since the last update.
 
         Args:
-            states: name of each alert that is active -> `pending` or `firing`.
+            states: name of each alert that is active -> `pending` or `firing`; None while that is not known.
             pages: what page-sink lists, in any order.
         """
         before = len(self.events)
+        states = self._states if states is None else states
         for name in sorted({*self._states, *states}):
             old, new = self._states.get(name), states.get(name)
             if new is not None and new != old:

@@ -87,6 +87,8 @@ class Watch:
             stop.wait(TICK)
             return
         key = keys.wait(TICK)
+        if keys.gone:
+            stop.set()
         if key:
             self._press(key.lower(), self._monotonic() - self._began)
 

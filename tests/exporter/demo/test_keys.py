@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Key presses: a real pseudo-terminal."""
 
+import os
 import signal
 import subprocess
 import sys
 
+from openai_exporter.demo.keys import Keys
 from tests.stack.programs import wait_for
 
 from .terminal import Terminal
@@ -17,7 +19,7 @@ with pressed() as keys:
         key = keys.wait(0.2)
         if key:
             print(f"key {key}", flush=True)
-        if key == "q":
+        if key == "q" or keys.gone:
             break
 """
 ARGV = [sys.executable, "-c", PROGRAM]
@@ -46,6 +48,18 @@ def test_ctrl_c_stays_a_signal() -> None:
 
     assert terminal.end() in (1, -signal.SIGINT)
     assert "KeyboardInterrupt" in terminal.text
+
+
+def test_a_terminal_that_was_closed_is_noticed_without_a_signal() -> None:
+    """As under make, which is hung up itself and passes nothing on."""
+    master, slave = os.openpty()
+    keys = Keys(slave)
+    open_still = (keys.wait(0), keys.gone)
+    os.close(master)
+    try:
+        assert (open_still, keys.wait(5), keys.gone) == (("", False), "", True)
+    finally:
+        os.close(slave)
 
 
 def test_without_a_terminal_there_are_no_keys() -> None:

@@ -43,3 +43,11 @@ def test_what_the_demo_does_is_noted() -> None:
     timeline.note(3, "outage set")
 
     assert texts(timeline.events) == ["outage set"]
+
+
+def test_what_is_not_known_for_a_moment_has_not_ended() -> None:
+    timeline = Timeline()
+    timeline.update(1, {"A": "firing"}, ())
+
+    assert timeline.update(2, None, ()) == []
+    assert [each.text for each in timeline.update(3, {}, ())] == ["A fires no more"]
