@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys: where they come from, and a type that never shows them."""
 
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -92,6 +93,9 @@ class Credential:
             with path.open("rb") as stream:
                 content = stream.read(_LONGEST + 1)
             text = content.decode("utf-8-sig")
+        except PermissionError as error:
+            remedy = f"let user {os.getuid()}, which this runs as, read it"
+            raise CredentialError(self.place, f"cannot be read: {error.strerror}; {remedy}") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CredentialError(self.place, f"cannot be read: {reason}; put the key there") from None

@@ -4,6 +4,7 @@
 import os
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_a_key_file_that_went_away_is_an_error_until_it_is_back(tmp_path: Path) 
         found.read()
     path.write_text("sk-first")
     assert found.read().reveal() == "sk-first"
+
+
+def test_a_key_file_of_somebody_else_is_told_with_the_user_that_may_not_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("sk-first")
+
+    def refused(*_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may read everything.
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(CredentialError, match=r"cannot be read: Permission denied; let user \d+, .* read it"):
+        credential("key", None, {}, tmp_path).read()
 
 
 @pytest.mark.parametrize(
