@@ -8,6 +8,11 @@ command -v docker > /dev/null && docker compose version > /dev/null 2>&1 || {
   echo "$verb: Docker with Compose is not installed (https://docs.docker.com/engine/install/); make demo runs everything without it" >&2
   exit 1
 }
+said=$(docker version 2>&1 > /dev/null) || {
+  echo "$verb: the Docker engine does not answer: ${said##*$'\n'}" >&2
+  echo "$verb: start it (systemctl start docker), or join the group docker if it is a matter of permission" >&2
+  exit 1
+}
 profiles=()
 for each in "$@"; do profiles+=(--profile "$each"); done
 
@@ -18,12 +23,28 @@ where() {
   [ -z "$address" ] || printf '  %-13s http://%-22s %s\n' "$1" "${address/#0.0.0.0:/localhost:}" "$4"
 }
 
+# why: what kept containers from starting, and what to do about a port that something else has.
+why() {
+  local id service said
+  for id in $(docker compose --profile '*' ps --all --quiet); do
+    said=$(docker inspect -f '{{.State.Error}}' "$id")
+    [ -n "$said" ] || continue
+    service=$(docker inspect -f '{{index .Config.Labels "com.docker.compose.service"}}' "$id")
+    echo "up: $service: $said"
+    case $said in *"already in use"* | *"already allocated"*)
+      service=${service/thanos-query/thanos}
+      echo "up: something else has that port; choose another in .env, such as ${service^^}_PORT=13000, and try again" ;;
+    esac
+  done
+}
+
 case $verb in
   up)
     docker compose "${profiles[@]}" up --build --detach --wait || {
       docker compose "${profiles[@]}" ps --all
-      echo "up: not everything is healthy; what went wrong: docker compose logs SERVICE" >&2
       docker compose logs --no-log-prefix --tail 20 prepare >&2 || true
+      why >&2
+      echo "up: not everything is healthy; what went wrong: see above, or docker compose logs SERVICE" >&2
       exit 1
     }
     echo

@@ -30,9 +30,15 @@ from openai_exporter.rules import build
 from openai_exporter.web.discovery import DEFAULT_SCRAPE_TIMEOUT
 
 SIMULATOR = "http://simulator:8085"
+USER = 65532
 SHARDS = 2
-RECEIVER, QUERIER = "thanos-receive", "thanos-query"
-RELOADED = ("http://exporter:9985/-/reload", "http://alertmanager:9093/-/reload")
+RECEIVER, QUERIER, RULER = "thanos-receive", "thanos-query", "thanos-rule"
+RELOADED = (
+    "http://exporter:9985/-/reload",
+    "http://alertmanager:9093/-/reload",
+    # Prometheus looks for changes by itself; Thanos does not.
+    f"http://{RULER}:10902/-/reload",
+)
 KEYS = {"openai_api_key": "OPENAI_API_KEY", "openai_admin_key": "OPENAI_ADMIN_KEY"}
 DEMO_KEYS = {"openai_api_key": "sk", "openai_admin_key": "sk-admin"}
 PURPOSE = {"openai_api_key": "nothing is probed", "openai_admin_key": "usage and costs are not read"}
@@ -84,7 +90,7 @@ def plan(place: Place, env: Mapping[str, str], running: frozenset[str]) -> Plan:
     interval = env.get("DEMO_INTERVAL", "15s") if "simulator" in running else None
     _prometheus(made, place, interval, scale=RECEIVER in running)
     _alertmanager(made, place, caught="mailpit" in running)
-    _grafana(made, place, scale=RECEIVER in running)
+    _grafana(made, place, interval, scale=RECEIVER in running)
     return made
 
 
@@ -116,11 +122,7 @@ def _of_keys(made: Plan, place: Place, env: Mapping[str, str]) -> dict[str, Any]
                 f"exporter: no {name}: {PURPOSE[name]}; put the key into {shown}/{name} and run "
                 "`docker compose up --detach` again"
             )
-        elif not os.access(place.keys / name, os.R_OK):
-            made.notes.append(
-                f"exporter: {shown}/{name} cannot be read by user {os.getuid()}; set EXPORTER_UID in .env to the user "
-                "that owns it (id -u), or make it readable (chmod 0644)"
-            )
+    _readable([place.keys / name for name in found], shown)
     if not found:
         made.notes.append(
             "exporter: to see everything at work without a key: docker compose --profile demo up"
@@ -128,6 +130,21 @@ def _of_keys(made: Plan, place: Place, env: Mapping[str, str]) -> dict[str, Any]
         return {"status_pages": [{"name": "openai"}]}
     given = {KEYS[name]: "set" for name in found} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
     return _with_files(default_document(given) or {}, place.keys)
+
+
+def _readable(keys: Iterable[Path], shown: str) -> None:
+    """Refuse keys that the exporter, which runs as this user, could not read either."""
+    problems = [
+        Problem(
+            f"{shown}/{path.name}",
+            f"cannot be read by user {os.getuid()}; set EXPORTER_UID in .env to the user that owns it (id -u), or, if "
+            f"that is root, give it to the exporter's: chown {USER} {shown}/{path.name}",
+        )
+        for path in keys
+        if not os.access(path, os.R_OK)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _with_files(document: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -228,19 +245,22 @@ def _alertmanager(made: Plan, place: Place, caught: bool) -> None:
         made.notes.append("alertmanager: every alert is mailed to mailpit and nowhere else")
 
 
-def _grafana(made: Plan, place: Place, scale: bool) -> None:
+def _grafana(made: Plan, place: Place, interval: str | None, scale: bool) -> None:
     provisioning = place.bundle / "dashboards" / "provisioning"
     made.links["grafana/dashboards"] = provisioning / "dashboards"
     sources = provisioning / "datasources"
-    if not scale:
+    if interval is None and not scale:
         made.links["grafana/datasources"] = sources
         return
     for path in sorted(sources.glob("*.yaml")):
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         for each in document["datasources"]:
             if each["type"] == "prometheus":
-                each["url"] = f"http://{QUERIER}:10902"
-                each["jsonData"]["prometheusType"] = "Thanos"
+                # Grafana's shortest step and range: that of the scrapes.
+                each["jsonData"] |= {"timeInterval": interval} if interval else {}
+                if scale:
+                    each["url"] = f"http://{QUERIER}:10902"
+                    each["jsonData"]["prometheusType"] = "Thanos"
         made.files[f"grafana/datasources/{path.name}"] = _yaml(document)
 
 
@@ -320,11 +340,25 @@ def reload(urls: Iterable[str]) -> None:
             continue
 
 
+def _not_root(user: int) -> None:
+    if user == 0:
+        raise ConfigError(
+            [
+                Problem(
+                    "EXPORTER_UID in .env",
+                    "the exporter is not to run as root; leave the line out and give the key files to its own user: "
+                    f"chown {USER} deploy/compose/secrets/exporter/*",
+                )
+            ]
+        )
+
+
 def main() -> int:
     """Prepare the stack; 1 when a file of the user's cannot be used."""
     os.umask(0o022)
     place = Place()
     try:
+        _not_root(os.getuid())
         made = plan(place, os.environ, running(("simulator", "mailpit", RECEIVER)))
     except ExporterError as error:
         problems = error.problems if isinstance(error, ConfigError) else [error]

@@ -94,6 +94,29 @@ def test_both_keys_and_another_address_are_taken_over(place: Any) -> None:
     assert found["organizations"][0]["admin_key_file"] == str(place.keys / "openai_admin_key")
 
 
+def test_a_key_that_the_exporter_could_not_read_is_refused_with_the_remedy(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.keys / "openai_api_key").write_text("sk-test")
+    # Root reads everything.
+    monkeypatch.setattr(prepare.os, "access", lambda path, mode: Path(path).parent != place.keys)
+
+    with pytest.raises(
+        ConfigError, match=r"/exporter/openai_api_key: cannot be read by user \d+; set EXPORTER_UID"
+    ):
+        written(place)
+    assert list(place.settings.iterdir()) == []
+
+
+def test_root_is_no_user_for_the_exporter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare.os, "getuid", lambda: 0)
+
+    assert prepare.main() == 1
+    assert "EXPORTER_UID in .env: the exporter is not to run as root" in capsys.readouterr().err
+
+
 def test_an_exporter_yml_of_ones_own_is_linked_so_that_edits_count(place: Any) -> None:
     own = place.config / "exporter.yml"
     own.write_text("status_pages:\n- name: mine\n")
@@ -161,6 +184,17 @@ def test_the_catcher_gets_the_mails_when_it_runs(place: Any) -> None:
     assert own == place.bundle / "alerting" / "alertmanager" / "alertmanager.yml"
     assert config.readlink() == place.bundle / "deploy" / "compose" / "alertmanager-mail.yml"
     assert (place.settings / "alertmanager" / "templates" / "openai.tmpl").is_file()
+
+
+@pytest.mark.parametrize("running", [{"simulator"}, {"simulator", "thanos-receive"}], ids=str)
+def test_grafana_knows_the_pace_of_the_demo(place: Any, running: set[str]) -> None:
+    written(place, {"DEMO_INTERVAL": "5s"}, frozenset(running))
+    files = ("grafana/datasources/openai.yaml", "prometheus/prometheus.yml")
+    sources, scraped = (yaml.safe_load((place.settings / name).read_text()) for name in files)
+    source = next(each for each in sources["datasources"] if each["type"] == "prometheus")
+
+    assert source["uid"] == "prometheus"
+    assert source["jsonData"]["timeInterval"] == scraped["global"]["scrape_interval"] == "5s"
 
 
 def test_from_one_profile_to_another_nothing_of_the_first_is_left(place: Any) -> None:
