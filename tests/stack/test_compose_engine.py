@@ -10,136 +10,30 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from openai_exporter.simulator.testing import SimulatorControl
-from tests.mixin.bundle import mixin
 from tests.stack.conftest import NOTES
-from tests.stack.engine.engine import ROOT, Engine, rows, running_engine
-from tests.stack.programs import Prometheus, free_port, get, wait_for
+from tests.stack.engine.compose import CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
+from tests.stack.engine.engine import ROOT, Engine, images
+from tests.stack.programs import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine]
-
-PORTS = {
-    "exporter": "EXPORTER_PORT",
-    "prometheus": "PROMETHEUS_PORT",
-    "alertmanager": "ALERTMANAGER_PORT",
-    "grafana": "GRAFANA_PORT",
-    "simulator": "SIMULATOR_PORT",
-    "mailpit": "MAILPIT_PORT",
-}
-FASTER = "{ timeScale: 1 / 30 }"
-"""Rules and alerts as shipped, thirty times faster."""
-SERVICES = {"exporter", "prometheus", "alertmanager", "grafana"}
-
-
-@dataclass(frozen=True)
-class Compose:
-    """One project: the shipped file, what a test lays over it, and its variables."""
-
-    engine: Engine
-    name: str
-    folder: Path
-    variables: Mapping[str, str]
-    profiles: tuple[str, ...] = ()
-    over: tuple[Path, ...] = ()
-
-    def __call__(self, *arguments: str, check: bool = True) -> str:
-        files = [part for path in (ROOT / "docker-compose.yml", *self.over) for part in ("-f", str(path))]
-        profiles = [part for profile in self.profiles for part in ("--profile", profile)]
-        named = ["--project-directory", str(ROOT), "-p", self.name, "--env-file", "/dev/null"]
-        given = {**dict.fromkeys(("OPENAI_BASE_URL", "HTTPS_PROXY", "NO_PROXY"), ""), **self.variables}
-        return self.engine.docker("compose", *named, *files, *profiles, *arguments, env=given, check=check)
-
-    def url(self, service: str) -> str:
-        return f"http://127.0.0.1:{self.variables[PORTS[service]]}"
-
-    def get(self, service: str, path: str) -> tuple[int, str]:
-        return self.engine.there(get, self.url(service) + path)
-
-    def value(self, query: str) -> float | None:
-        return self.engine.there(Prometheus(self.url("prometheus")).value, query)
-
-    def simulator(self, method: str, *arguments: Any) -> Any:
-        return self.engine.there(getattr(SimulatorControl(self.url("simulator")), method), *arguments)
-
-    def containers(self) -> dict[str, dict[str, Any]]:
-        """Service -> what `ps` says."""
-        return {each["Service"]: each for each in rows(self("ps", "--all", "--format", "json"))}
-
-    def state(self, service: str) -> tuple[str, str]:
-        found = self.containers().get(service, {})
-        return found.get("State", "none"), found.get("Health", "")
-
-    def probe(self, path: str) -> dict[str, float]:
-        status, text = self.get("exporter", path)
-        assert status == 200, text
-        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Engine]:
-    log = tmp_path_factory.mktemp("engine") / "log"
-    with running_engine(log) as found:
-        images = _images()
-        began = time.monotonic()
-        found.docker("compose", "--project-directory", ROOT, "--env-file", "/dev/null", "build", "exporter")
-        notes = pytestconfig.stash[NOTES]
-        notes.append(f"exporter's image built in {time.monotonic() - began:.0f} s")
-        if found.private:
-            found.build_doubles(images["exporter"], {name: images[name] for name in ("grafana", "mailpit")})
-            notes.append(f"doubles, not the real programs: {images['grafana']}, {images['mailpit']}")
-            notes.append(
-                f"Debian's builds of the real programs: {images['prometheus']}, {images['alertmanager']}"
-            )
-        yield found
-
-
-def _images() -> dict[str, str]:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    return {name: service["image"] for name, service in services.items()}
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder `prometheus/` with the shipped rules, faster."""
-    folder = tmp_path_factory.mktemp("bundle") / "prometheus"
-    (folder / "rules").mkdir(parents=True)
-    for name, rules in mixin("prometheusRuleFiles", FASTER).items():
-        (folder / "rules" / name).write_text(yaml.safe_dump(rules))
-    (folder / "prometheus.yml").write_text((ROOT / "prometheus" / "prometheus.yml").read_text())
-    return folder
-
-
-def _project(
-    engine: Engine, folder: Path, over: Mapping[str, Any], profiles: tuple[str, ...] = (), **variables: str
-) -> Compose:
-    for name in ("exporter", "alertmanager", "prometheus"):
-        (folder / "secrets" / name).mkdir(parents=True)
-    (folder / "config").mkdir()
-    overlay = folder / "over.yml"
-    overlay.write_text(yaml.safe_dump(dict(over)))
-    ports = {variable: str(free_port()) for variable in PORTS.values()}
-    folders = {"SECRETS_DIR": str(folder / "secrets"), "CONFIG_DIR": str(folder / "config")}
-    name = f"openai-exporter-test-{secrets.token_hex(3)}"
-    return Compose(engine, name, folder, ports | folders | variables, profiles, (overlay,))
-
-
-def _end(compose: Compose) -> None:
-    compose("down", "--volumes", "--timeout", "2", check=False)
+    return faster_bundle(tmp_path_factory.mktemp("bundle") / "prometheus")
 
 
 def test_compose_itself_accepts_every_profile(engine: Engine) -> None:
     said = engine.docker("compose", "--project-directory", ROOT, "--profile", "*", "config", "--services")
 
-    assert set(said.split()) == set(_images())
+    assert set(said.split()) == set(images())
 
 
 # ---- The demo -----------------------------------------------------------------------------------------------
@@ -153,14 +47,14 @@ def demo(
     mounted = {"volumes": [f"{bundle}:/bundle/prometheus:ro"]}
     over = {"services": {"prepare": mounted, "prometheus": mounted}}
     folder = tmp_path_factory.mktemp("demo")
-    compose = _project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
+    compose = project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
     began = time.monotonic()
     try:
         compose("up", "--detach", "--wait", "--wait-timeout", "120")
         pytestconfig.stash[NOTES].append(f"demo: all healthy after {time.monotonic() - began:.0f} s")
         yield compose
     finally:
-        _end(compose)
+        compose.down()
 
 
 def test_every_service_of_the_demo_is_healthy(demo: Compose) -> None:
@@ -172,34 +66,25 @@ def test_every_service_of_the_demo_is_healthy(demo: Compose) -> None:
 
 
 def test_prometheus_sees_every_target_by_its_service_name(demo: Compose) -> None:
+    # Scraped every second, a busy machine misses one now and then: what counts is that each has answered.
+    answered, succeeded = "max_over_time(up[1m]) == 1", "max_over_time(probe_success[1m]) == 1"
     listed = json.loads(demo.get("exporter", "/sd")[1])
-    wait_for(lambda: demo.value("count(up == 1)") == len(listed) + 3, 30, "all targets up")
+    probes = [each for each in listed if each["labels"]["__metrics_path__"] == "/probe"]
+    wait_for(lambda: demo.value(f"count({answered})") == len(listed) + 3, 60, "all targets up")
     targets = json.loads(demo.get("prometheus", "/api/v1/targets")[1])["data"]["activeTargets"]
 
-    assert {"up"} == {each["health"] for each in targets}
+    assert len(targets) == len(listed) + 3
     expected = {"exporter:9985", "prometheus:9090", "alertmanager:9093", "grafana:3000"}
     assert expected == {each["labels"]["instance"] for each in targets}
-    wait_for(lambda: demo.value("count(probe_success == 1)") == 8, 30, "all probes succeed")
-    wait_for(lambda: demo.value("sum(openai_usage_requests_total)"), 30, "usage is read")
+    assert len(probes) == 8
+    wait_for(lambda: demo.value(f"count({succeeded})") == len(probes), 60, "all probes succeed")
+    wait_for(lambda: demo.value("sum(openai_usage_requests_total)"), 60, "usage is read")
 
 
 def test_each_container_runs_as_nobody_with_no_capability_on_a_read_only_root(demo: Compose) -> None:
-    found = {}
-    for service in sorted(demo.containers().keys() - {"prepare"}):
-        status = dict(
-            line.split(":", 1) for line in demo("exec", "-T", service, "cat", "/proc/1/status").splitlines()
-        )
-        mounts = demo("exec", "-T", service, "cat", "/proc/1/mounts").splitlines()
-        root = next(line.split()[3].split(",")[0] for line in mounts if line.split()[1] == "/")
-        privileges = {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}
-        found[service] = (
-            0 in map(int, status["Uid"].split()),
-            privileges,
-            status["NoNewPrivs"].strip(),
-            root,
-        )
+    found = demo.confinement(demo.containers().keys() - {"prepare"})
 
-    assert dict.fromkeys(SERVICES | {"simulator", "mailpit"}, (False, {0}, "1", "ro")) == found
+    assert dict.fromkeys(SERVICES | {"simulator", "mailpit"}, CONFINED) == found
 
 
 def test_grafana_gets_a_password_that_nobody_else_has(demo: Compose) -> None:
@@ -211,13 +96,9 @@ def test_grafana_gets_a_password_that_nobody_else_has(demo: Compose) -> None:
 
 
 def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, pytestconfig: pytest.Config) -> None:
-    def mails(text: str) -> list[str]:
-        messages = json.loads(demo.get("mailpit", "/api/v1/messages")[1])["messages"]
-        return [each["Subject"] for each in messages if text in each["Subject"]]
-
     began = time.monotonic()
     demo.simulator("fault", "outage")
-    found = wait_for(lambda: mails("OpenAITargetDown"), 90, "a mail about the outage")
+    found = wait_for(lambda: demo.mails("OpenAITargetDown"), 90, "a mail about the outage")
     pytestconfig.stash[NOTES].append(
         f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped"
     )
@@ -229,21 +110,26 @@ def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, pytestconfig: pytest
 @pytest.mark.parametrize(
     "service", ["exporter", "prometheus", "alertmanager", "grafana", "simulator", "mailpit"]
 )
-def test_a_killed_container_comes_back(demo: Compose, service: str) -> None:
+def test_a_killed_container_comes_back(demo: Compose, service: str, pytestconfig: pytest.Config) -> None:
     container = demo.containers()[service]["Name"]
 
     def restarts() -> int:
         return int(demo.engine.docker("inspect", "-f", "{{.RestartCount}}", container))
 
-    before = restarts()
+    before, began = restarts(), time.monotonic()
     demo.engine.kill(container)
 
-    wait_for(lambda: restarts() > before, 30, f"{service} starts again")
-    wait_for(lambda: demo.state(service) == ("running", "healthy"), 60, f"{service} is healthy again")
+    wait_for(lambda: restarts() > before, 60, f"{service} starts again")
+    wait_for(lambda: demo.state(service) == ("running", "healthy"), 120, f"{service} is healthy again")
+    pytestconfig.stash[NOTES].append(
+        f"{service} killed: healthy again after {time.monotonic() - began:.0f} s"
+    )
 
 
 def test_nothing_of_the_demo_is_reached_from_outside_the_loopback(demo: Compose) -> None:
-    published = [int(demo.variables[variable]) for variable in PORTS.values()]
+    published = [
+        int(demo.variables[variable]) for name, variable in PORTS.items() if name in demo.containers()
+    ]
     outside = demo.engine.there(_outward_address)
     ports = range(1, 65536) if demo.engine.private else published
 
@@ -295,12 +181,12 @@ def plain(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     kept = ("image", "command", "read_only", "healthcheck")
     over = {"services": {"api": {name: simulator[name] for name in kept}}}
     folder = tmp_path_factory.mktemp("plain")
-    compose = _project(engine, folder, over, OPENAI_BASE_URL="http://api:8085/v1", LOG_LEVEL="debug")
+    compose = project(engine, folder, over, OPENAI_BASE_URL="http://api:8085/v1", LOG_LEVEL="debug")
     try:
         compose("up", "--detach", "--wait", "--wait-timeout", "120")
         yield compose
     finally:
-        _end(compose)
+        compose.down()
 
 
 def _put(compose: Compose, name: str, key: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import yaml
 
 Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,13 +60,14 @@ class Engine:
     def kill(self, container: str) -> None:
         """SIGKILL the first process of a container, as a crash or the kernel would; the engine is not told."""
         number = self.docker("inspect", "-f", "{{.State.Pid}}", container).strip()
+        assert int(number) > 0, f"{container} does not run"
         enter = [] if self.process is None else ["nsenter", "-t", str(self.process), "-p", "-m", "--"]
         subprocess.run([*enter, "kill", "-KILL", number], check=True)
 
-    def build_doubles(self, exporter: str, images: Mapping[str, str]) -> None:
-        """Build the doubles, name -> image, on top of the exporter's image."""
-        for name, image in images.items():
-            self.docker("build", "-q", "--build-arg", f"EXPORTER={exporter}", "-t", image, DOUBLES / name)
+    def build_double(self, name: str, image: str, **arguments: str) -> None:
+        """Build a double under the name of the image that it stands for."""
+        given = [part for each in arguments.items() for part in ("--build-arg", "=".join(each))]
+        self.docker("build", "-q", *given, "-t", image, DOUBLES / name)
 
 
 @contextmanager
@@ -103,6 +105,12 @@ def _enter_network(process: int | None) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.setns(network.fileno(), 0x40000000) != 0:
             raise OSError(ctypes.get_errno(), "setns")
+
+
+def images() -> dict[str, str]:
+    """Service of docker-compose.yml -> its image."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return {name: service["image"] for name, service in services.items()}
 
 
 def rows(text: str) -> list[dict[str, Any]]:

@@ -1,14 +1,11 @@
-#!/opt/openai-exporter/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""A double of Mailpit: mail on port 1025; /readyz, /api/v1/messages and /api/v1/message/ID on port 8025; `readyz`."""
+"""A double of Mailpit: mail on port 1025; /readyz, /api/v1/messages and /api/v1/message/ID on port 8025."""
 
 import email
 import email.policy
 import json
 import os
 import signal
-import sys
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,9 +53,6 @@ class Api(BaseHTTPRequestHandler):
         pass
 
 
-if sys.argv[1:] == ["readyz"]:
-    urllib.request.urlopen("http://127.0.0.1:8025/readyz", timeout=2).close()
-    sys.exit()
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 Controller(Catcher(), hostname="0.0.0.0", port=1025).start()
 ThreadingHTTPServer(("0.0.0.0", 8025), Api).serve_forever()
