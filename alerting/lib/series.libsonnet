@@ -3,6 +3,7 @@
 //
 // level:metric:operations. The levels and the labels that their series carry:
 //   probe         one probe: job, target, provider, module, endpoint, model
+//   target_model  one model on a target: job, target, model
 //   target        everything probed on a target: job, target, provider
 //   dataset       one dataset of an organization: job, organization, dataset
 //   organization, project_model, key, operation, model, budget     usage and costs by these labels
@@ -26,6 +27,7 @@
   sampleGood(level, slo):: level + ':openai_' + slo + '_sli_good:sum',
   freshOutcome: 'probe:openai_probe_fresh_outcome:sum',
   goodDuration: 'probe:openai_probe_good_duration_seconds:avg',
+  modelLatency: 'target_model:openai_api_latency_seconds:p95_20m',
   dataAge: 'dataset:openai_usage_data_age_seconds:min',
   dataAgeBound: 'dataset:openai_usage_data_age_bound_seconds:max',
   // 1 while the figures on usage are fresh, 0 while they are not or while no exporter answers.
@@ -77,6 +79,7 @@
     'dataset:openai_*': 'SLO page: service level of the usage data',
     'probe:openai_period_error_budget_remaining_events:difference': 'SLO page: failed probes that the budget still allows',
     'probe:openai_error_budget_exhaustion_timestamp_seconds:projection': 'SLO page: when the budget will be gone',
+    'target_model:openai_api_latency_seconds:p95_20m': 'overview and probes page: a month of it without reading every bucket',
     'organization:openai_costs_forecast_*': 'costs page: forecast to the end of the month with its band',
   },
 }

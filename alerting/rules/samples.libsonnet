@@ -86,4 +86,16 @@ function(config)
           expr: text.fill('avg %s (probe_duration_seconds{%s} and %s)', [without, config.selector, good % config.selector]),
         },
       ],
+  }, {
+    name: 'openai-latency',
+    rules: [{
+      // Long ranges read this series, never the many buckets.
+      record: series.modelLatency,
+      expr: text.fill(|||
+        histogram_quantile(
+          0.95,
+          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!=""}[%s]))
+        )
+      |||, [config.selector, duration.scaled(config, '20m')]),
+    }],
   }]

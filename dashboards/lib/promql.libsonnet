@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pieces of PromQL that panels share: selectors by the page's variables, joined replicas, names for ids, few lines of many.
 // Strings are put together with +, which is far faster than % where hundreds of queries are rendered.
+local series = import '../../alerting/lib/series.libsonnet';
 local metric = import 'metric.libsonnet';
 
 local byWhich(labels) = if labels == '' then '' else ' by (' + labels + ')';
@@ -86,6 +87,8 @@ function(config) {
   quantile(q, name, by='', range='$__rate_interval', more=''):
     'histogram_quantile(' + q + ', sum by (le' + (if by == '' then '' else ', ' + by) + ') ('
     + (if range == '$__rate_interval' then 'rate(' else 'increase(') + it.probe(name, more) + '[' + range + '])))',
+  // p95 of each model in the slowest twenty minutes of a step; recorded, since a month of buckets is too much to read.
+  slowest: 'max by (model) (max_over_time(' + it.probe(series.modelLatency) + '[$__interval]))',
   // Grafana's dates are in milliseconds.
   date(expr): '1000 * (' + expr + ')',
 }

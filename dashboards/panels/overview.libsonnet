@@ -105,8 +105,8 @@ function(config, promql)
       + panel.stateTimeline.withShares
       + to('probes'),
     latencyByModel:
-      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes stayed under, in windows of twenty minutes or more.', 's', [
-        query.range(promql.models(promql.quantile(0.95, metric.api.latency_seconds, by='model', more='model!=""')), '{{model}}') + query.withMinStep('5m'),
+      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes of each model stayed under, in the slowest twenty minutes of each step; of its slowest target.', 's', [
+        query.range(promql.models(promql.slowest), '{{model}}') + query.withMinStep('5m'),
       ])
       + panel.withNoValue(words.probes)
       + panel.timeSeries.withFill(0)

@@ -73,8 +73,8 @@ function(config, promql)
       + panel.withMaxDataPoints(100)
       + panel.withNoValue(words.probes),
     byModel:
-      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes of each model stayed under.', 's', [
-        query.range(promql.models(promql.quantile(0.95, metric.api.latency_seconds, by='model', more='model!=""')), '{{model}}') + steady,
+      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes of each model stayed under, in the slowest twenty minutes of each step; of its slowest target.', 's', [
+        query.range(promql.models(promql.slowest), '{{model}}') + steady,
       ])
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.probes),
