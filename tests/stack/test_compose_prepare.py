@@ -256,6 +256,18 @@ def test_beside_thanos_each_prometheus_takes_its_share_writes_it_on_and_leaves_r
     ]
 
 
+def test_what_does_not_look_for_changes_itself_is_told_of_them() -> None:
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    reads = {
+        name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])
+    }
+    by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))} | {
+        "grafana"
+    }
+
+    assert {url.split("/")[2].partition(":")[0] for url in prepare.RELOADED} == reads - by_itself
+
+
 def test_the_example_of_sharding_is_what_the_first_of_two_servers_does(place: Any) -> None:
     written(place, running=frozenset({"thanos-receive"}))
     document = yaml.safe_load((place.settings / "prometheus" / "prometheus.yml").read_text())

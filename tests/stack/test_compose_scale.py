@@ -24,16 +24,18 @@ SCALE = {"prometheus-1", "thanos-receive", "thanos-query", "thanos-rule"}
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return faster_bundle(tmp_path_factory.mktemp("bundle") / "prometheus")
+    # The double reads over the network for every rule; all of them each second would be its whole work, and a window
+    # shorter than some batches of remote write has nothing in it.
+    return faster_bundle(tmp_path_factory.mktemp("bundle") / "prometheus", 10, "alerts-availability.yml")
 
 
 @pytest.fixture(scope="module")
 def scale(engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    """The demo at scale, with no key, at thirty times its pace."""
+    """The demo at scale, with no key, faster."""
     mounted = {"volumes": [f"{bundle}:/bundle/prometheus:ro"]}
     over: dict[str, Any] = dict.fromkeys(("prepare", "prometheus", "prometheus-1"), mounted)
     shipped = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["thanos-rule"]["command"]
-    faster = ["--eval-interval=1s" if flag.startswith("--eval-interval") else flag for flag in shipped]
+    faster = ["--eval-interval=2s" if flag.startswith("--eval-interval") else flag for flag in shipped]
     over["thanos-rule"] = mounted | {"command": faster}
     folder = tmp_path_factory.mktemp("scale")
     compose = project(engine, folder, {"services": over}, ("demo", "scale"), DEMO_INTERVAL="2s")
@@ -53,7 +55,9 @@ def test_every_service_is_healthy_and_confined(scale: Compose) -> None:
     assert dict.fromkeys(staying, CONFINED) == scale.confinement(staying)
 
 
-def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Compose) -> None:
+def test_every_target_is_scraped_by_one_server_and_found_in_one_place(
+    scale: Compose, pytestconfig: pytest.Config
+) -> None:
     listed = json.loads(scale.get("exporter", "/sd")[1])
     answered = 'max_over_time(up{job="openai"}[1m]) == 1'
     wait_for(
@@ -69,28 +73,4 @@ def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Com
     assert shares in ({"0", "1"}, {None})
     # Rules run over all of it, not in a server that sees a share.
     assert scale.value("count(ALERTS)") is None
-
-
-def test_an_outage_is_alerted_by_the_rules_over_all_servers(scale: Compose) -> None:
-    scale.simulator("fault", "outage")
-    wait_for(lambda: scale.mails("OpenAITargetDown"), 150, "a mail about the outage")
-    scale.simulator("clear")
-
-
-def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
-    scale: Compose, bundle: Path, pytestconfig: pytest.Config
-) -> None:
-    def rules() -> str:
-        asked = ("wget", "-q", "-O", "-", "http://127.0.0.1:10902/api/v1/rules")
-        return scale("exec", "-T", "thanos-rule", *asked)
-
-    own = {
-        "groups": [{"name": "own", "rules": [{"record": "own:probes:count", "expr": "count(probe_success)"}]}]
-    }
-    before = (scale.containers()["thanos-rule"]["ID"], "own:probes:count" in rules())
-    (bundle / "rules" / "own.yml").write_text(yaml.safe_dump(own))
-    scale("up", "--detach", "--wait", "--wait-timeout", "120")
-
-    wait_for(lambda: "own:probes:count" in rules(), 30, "the new rule is loaded")
-    assert before == (scale.containers()["thanos-rule"]["ID"], False)
-    pytestconfig.stash[NOTES].append("scale: shared targets, remote write, rules over all, reload: seen")
+    pytestconfig.stash[NOTES].append("scale: targets shared by two servers, all of them found in one place")

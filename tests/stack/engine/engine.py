@@ -94,7 +94,7 @@ def running_engine(log: Path) -> Iterator[Engine]:
                 yield Engine(private, client, env, process, there)
             finally:
                 held.stdin.close()
-                held.wait(60)
+                held.wait(180)
 
 
 def _enter_network(process: int | None) -> None:

@@ -50,27 +50,26 @@ def serve(address: str, upstream: Callable[[str, str], str | None]) -> None:
         def _answer(self) -> None:
             url = upstream(self.command, self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, content = (404, b"") if url is None else (200, b"") if not url else self._ask(url, body)
+            status, kind, content = self._ask(url, body) if url else (404 if url is None else 200, "", b"")
             self.send_response(status)
+            # Remote read refuses an answer of another type.
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        def _ask(self, url: str, body: bytes) -> tuple[int, bytes]:
-            kept = {
-                name: value
-                for name, value in self.headers.items()
-                if name.lower() not in ("host", "connection")
-            }
+        def _ask(self, url: str, body: bytes) -> tuple[int, str, bytes]:
+            left = ("host", "connection", "accept-encoding")
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in left}
             request = urllib.request.Request(url, body or None, kept, method=self.command)
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
-                    return answer.status, answer.read()
+                    return answer.status, answer.headers.get("Content-Type", ""), answer.read()
             except urllib.error.HTTPError as error:
                 with error:
-                    return error.code, error.read()
+                    return error.code, "text/plain", error.read()
             except OSError as error:
-                return 502, str(error).encode()
+                return 502, "text/plain", str(error).encode()
 
         do_GET = do_POST = _answer  # noqa: N815
 
