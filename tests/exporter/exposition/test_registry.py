@@ -20,7 +20,7 @@ from .families import TEXTS, parse_openmetrics
 TESTDATA = Path(__file__).parent / "testdata"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 OURS = [metric for metric in CATALOGUE.values() if metric.page is Page.METRICS]
-PROBE = ("openai", "chat", "gpt-5.4-mini")
+PROBE = ("openai", "chat_stream", "chat", "gpt-5.4-mini")
 REQUEST_ID = "req_0123456789abcdef"
 
 
@@ -96,8 +96,8 @@ def test_no_exemplar_of_a_foreign_server_breaks_an_observation(exemplar: dict[st
         assert sum(len(name) + len(value) for name, value in found.labels.items()) <= 128
 
 
-@given(st.tuples(TEXTS, TEXTS, TEXTS))
-def test_hostile_label_values_leave_the_page_readable(labels: tuple[str, str, str]) -> None:
+@given(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS))
+def test_hostile_label_values_leave_the_page_readable(labels: tuple[str, str, str, str]) -> None:
     instruments = Instruments(process=False)
     instruments.count(probe.API_REQUESTS, labels)
     expected = dict(zip(probe.API_REQUESTS.labels, map(clean, labels), strict=True))
@@ -108,9 +108,9 @@ def test_hostile_label_values_leave_the_page_readable(labels: tuple[str, str, st
 def test_a_forgotten_series_is_gone_and_the_others_stay() -> None:
     instruments = Instruments(process=False)
     for model in ("a", "b"):
-        instruments.count(probe.API_REQUESTS, ("openai", "chat", model))
-    instruments.forget(probe.API_REQUESTS, ("openai", "chat", "a"))
-    instruments.forget(probe.API_REQUESTS, ("openai", "chat", "never"))
+        instruments.count(probe.API_REQUESTS, ("openai", "chat_stream", "chat", model))
+    instruments.forget(probe.API_REQUESTS, ("openai", "chat_stream", "chat", "a"))
+    instruments.forget(probe.API_REQUESTS, ("openai", "chat_stream", "chat", "never"))
     assert 'model="a"' not in text(instruments)
     assert 'model="b"' in text(instruments)
 
