@@ -37,10 +37,11 @@ function(config, promql, variables)
       [24, panels.budgetTable],
     ]),
     g.row.new('Savings and the estimate', 4, [
-      [5, panels.savedByCache],
-      [5, panels.savedByBatch],
-      [5, panels.driftRatio],
-      [5, panels.unpriced],
+      [4, panels.savedByCache],
+      [4, panels.savedByBatch],
+      [4, panels.driftRatio],
+      [4, panels.driftDay],
+      [4, panels.unpriced],
       [4, panels.skipped],
     ]),
     g.row.new('Is it usual, is it right, what stops it?', 9, [

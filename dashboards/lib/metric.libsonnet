@@ -66,6 +66,8 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
     'clock_offset_seconds',
   ]),
   costs: named('openai_costs_', ['month_to_date_usd', 'day_usd', 'previous_month_usd', 'skipped_rows']),
+  // Both sides of the same days, by model.
+  drift: named('openai_cost_drift_', ['estimated_usd', 'billed_usd', 'unmatched_usd', 'day_timestamp_seconds']),
   budget: named('openai_budget_', ['limit_usd', 'spent_usd', 'remaining_usd', 'warn_ratio']),
   spend: named('openai_spend_', ['limit_usd', 'limit_enforcing', 'alert_threshold_usd']),
   project: named('openai_project_', ['info', 'rate_limit_requests_per_minute', 'rate_limit_tokens_per_minute', 'peak_requests_per_minute', 'peak_tokens_per_minute']),

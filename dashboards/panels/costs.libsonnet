@@ -178,13 +178,25 @@ function(config, promql)
 
     // --- Is the estimate right, and what is saved?
     drift:
-      panel.timeSeries.new('Estimated against billed', 'Month to date by list price and by the bill. They drift apart where prices are wrong, models have none, or something is billed that is not tokens.', usd, [
-        query.range(promql.sum(organization(usage.estimated_cost_usd)), 'estimated'),
-        query.range('sum(%s)' % billed(), 'billed'),
+      local month(name, by='model') = 'sum by (%s) (%s)' % [by, promql.one(organization(name, 'window="month"'))];
+      local unmatched = month(metric.drift.unmatched_usd, 'line_item');
+      // What belongs to no model stands under the name that the bill gives it.
+      local besides(expr) = 'label_replace(%s, "model", "$1", "line_item", "(.+)")' % expr;
+      panel.table.new('Estimated against billed', 'By model: list price of the tokens and the bill, for the same days of this month, up to the newest whose bill is complete. Line items that belong to no model have no estimate.', usd, [
+        query.table(promql.orWhy(month(metric.drift.billed_usd) + '\nor sum by (model) (' + besides(unmatched) + ')', 'model', words.short.drift)),
+        query.table(month(metric.drift.estimated_usd) + '\nor 0 * sum by (model) (' + besides(unmatched) + ')'),
       ])
-      + panel.timeSeries.withFill(0)
-      + panel.withOverrides([override.byName('estimated', [override.color('blue')]), override.byName('billed', [override.color('green')])])
-      + panel.withNoValue(words.costs),
+      + panel.table.withColumns(
+        [['model', 'Model or line item'], ['Value #B', 'Estimated, USD'], ['Value #A', 'Billed, USD'], ['Difference, USD', 'Difference, USD']],
+        [transformation.binary('Difference, USD', 'Value #A', '-', 'Value #B')]
+      )
+      + panel.table.withSort('Billed, USD')
+      + panel.withOverrides([
+        override.byRegexp('.*USD', exact + [override.width(100)]),
+      ])
+      + panel.withNoValue(words.drift),
+    driftDay:
+      tile('Compared up to', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'dateTimeAsIso', words.short.drift),
     anomaly:
       panel.timeSeries.new('Spend against its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
         query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'usual band'),

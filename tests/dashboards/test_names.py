@@ -49,8 +49,6 @@ NOT_SHOWN = {
     "openai_exporter_config_unreadable_keys": "the outcome no_credentials and failing usage show which, and alert",
     "openai_probe_tokens": "openai_api_tokens_total adds it up on the page Exporter",
     "openai_probe_time_to_first_token_seconds": "the histogram openai_api_time_to_first_token_seconds shows it",
-    "openai_cost_drift_day_timestamp_seconds": "says which day the drift ends with; the runbook of its alert reads it",
-    "openai_cost_drift_unmatched_usd": "which line items have no estimate; the runbook of the alert on drift reads it",
     "openai_budget_spent_ratio": "the recorded ratio, which also has the greater of both ways of counting, is shown",
     "openai_usage_calls_last_hour": "the chart of API calls shows the pace; their alert reads it",
     "openai_usage_calls_limit": "a setting; their alert reads it",

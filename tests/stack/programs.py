@@ -55,15 +55,20 @@ def call(url: str, method: str, document: Any = None, **headers: str) -> int:
     return found
 
 
-def wait_for(what: Callable[[], Found], seconds: float, said: str) -> Found:
-    """Ask until the answer is true; fails after `seconds`, quoting the last answer."""
+def wait_for(what: Callable[[], Found], seconds: float, said: str | Callable[[], str]) -> Found:
+    """Ask until the answer is true; fails after `seconds`, quoting the last answer.
+
+    Args:
+        said: what is waited for; a function is asked when the wait is over, for what is known only then.
+    """
     end = time.monotonic() + seconds
     while True:
         found = what()
         if found:
             return found
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {said}; last answer: {found!r}")
+            waited_for = said if isinstance(said, str) else said()
+            raise AssertionError(f"not within {seconds} s: {waited_for}; last answer: {found!r}")
         time.sleep(0.1)
 
 

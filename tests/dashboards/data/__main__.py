@@ -2,6 +2,7 @@
 """Serves a Prometheus with made-up data, to look at the pages: `python -m tests.dashboards.data FOLDER`."""
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tests.dashboards.data.tsdb import serving
 from tests.dashboards.pages import expressions, pages
 from tests.mixin.bundle import mixin
 
+AHEAD = 2 * HOUR
+"""Seconds for which data go on after they were made."""
+
 
 def main() -> None:
     """Make the data unless the folder holds some, then serve it until interrupted."""
@@ -20,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--days", type=float, default=30.0, help="how far back (default: 30; takes some minutes)"
     )
-    parser.add_argument("--outage", type=float, default=0.0, help="minutes of outage at the end (default: 0)")
+    parser.add_argument("--outage", type=float, default=0.0, help="minutes of outage until now (default: 0)")
     options = parser.parse_args()
     end = made(options.folder, options.days, options.outage)
     with serving(options.folder / "data") as server:
@@ -33,15 +37,21 @@ def main() -> None:
 
 
 def made(folder: Path, days: float, outage: float) -> int:
-    """The moment at which the data ends, in Unix seconds."""
+    """The moment at which the data ends, in Unix seconds: hours from now, so that a page asked until now is full.
+
+    Data that have ended are made anew. `outage` is how many minutes ago it began, 0 for never.
+    """
     stamp = folder / "end"
+    now = int(time.time()) // 60 * 60
+    if stamp.is_file() and int(stamp.read_text()) < now:
+        shutil.rmtree(folder)
     if not stamp.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        end = int(time.time()) // 60 * 60
+        end = now + AHEAD
         wanted = {name for page in pages() for _, text in expressions(page) for name in recorded_names(text)}
         rules = needed(mixin("prometheusRules")["groups"], wanted)
-        when = scenarios.timeline(end, days, fine=26 * HOUR if days > 2 else 6 * HOUR)
-        scenarios.build(folder / "data", when, rules, end - outage * 60 if outage else scenarios.NEVER)
+        when = scenarios.timeline(end, days, fine=AHEAD + (26 * HOUR if days > 2 else 6 * HOUR))
+        scenarios.build(folder / "data", when, rules, now - outage * 60 if outage else scenarios.NEVER)
         stamp.write_text(str(end))
     return int(stamp.read_text())
 

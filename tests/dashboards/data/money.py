@@ -145,6 +145,7 @@ def freshness_series(organization: Organization, timeline: Timeline, broken_from
         figure = {"operation": "completions", "field": field}
         yield series(usage.PREVIOUS_MONTH.name, timeline.constant(used), TARGET, **figure)
         yield series(usage.PREVIOUS_MONTH_LATE.name, timeline.constant(late), TARGET, **figure)
+    yield from _drift(organization, timeline)
     yield from _rest(timeline)
     yield series(usage.COSTS_SKIPPED.name, timeline.constant(0.0), TARGET, currency="eur")
     corrected = timeline.month_counter(lambda hour: 120.0 if hour % (6 * HOUR) == 0 else 0.0)
@@ -152,16 +153,29 @@ def freshness_series(organization: Organization, timeline: Timeline, broken_from
     yield series(usage.CLOCK_OFFSET.name, timeline.around(0.6, 0.2, "clock", HOUR), TARGET)
 
 
+def _drift(organization: Organization, timeline: Timeline) -> Iterator[Series]:
+    """Estimate and bill of the month up to the day before yesterday, and of that day."""
+    day = timeline.end // DAY * DAY - 2 * DAY
+    for window, start in (("month", month_start(day)), ("day", day)):
+        estimated: dict[str, float] = defaultdict(float)
+        for stream in organization.streams:
+            if stream.model.prices and any(stream.model.prices):
+                estimated[stream.model.name] += sum(map(stream.dollars(), range(start, day + DAY, HOUR)))
+        for model, usd in estimated.items():
+            one = {"window": window, "model": model}
+            yield series(usage.DRIFT_ESTIMATED.name, timeline.constant(usd), TARGET, **one)
+            billed = timeline.constant(usd * _BILLED_PER_ESTIMATED)
+            yield series(usage.DRIFT_BILLED.name, billed, TARGET, **one)
+        line = {"window": window, "line_item": "web search tool calls"}
+        besides = timeline.constant(0.02 * sum(estimated.values()))
+        yield series(usage.DRIFT_UNMATCHED.name, besides, TARGET, **line)
+    yield series(usage.DRIFT_DAY.name, timeline.constant(float(day)), TARGET)
+
+
 def _rest(timeline: Timeline) -> Iterator[Series]:
     """What no page shows, or only through a rule."""
-    drift = {"window": "month"}
-    line = drift | {"line_item": "web search tool calls"}
     operation = {"operation": "completions"}
     for name, value, labels in (
-        ("openai_cost_drift_day_timestamp_seconds", timeline.end - 2.0 * DAY, {}),
-        ("openai_cost_drift_estimated_usd", 4010.0, drift),
-        ("openai_cost_drift_billed_usd", 4170.0, drift),
-        ("openai_cost_drift_unmatched_usd", 140.0, line),
         ("openai_usage_calls_last_hour", 310.0, {}),
         ("openai_usage_calls_limit", 2000.0, {}),
         ("openai_usage_image_input_tokens_total", 0.0, operation),
