@@ -45,9 +45,9 @@ function(config, promql, variables)
       [4, panels.skipped],
     ]),
     g.row.new('Is it usual, is it right, what stops it?', 9, [
-      [8, panels.anomaly],
-      [8, panels.drift],
-      [8, panels.spendLimits],
+      [7, panels.anomaly],
+      [10, panels.drift],
+      [7, panels.spendLimits],
     ]),
     g.row.new('Every line', 10, [
       [16, panels.bill],

@@ -182,21 +182,22 @@ function(config, promql)
       local unmatched = month(metric.drift.unmatched_usd, 'line_item');
       // What belongs to no model stands under the name that the bill gives it.
       local besides(expr) = 'label_replace(%s, "model", "$1", "line_item", "(.+)")' % expr;
-      panel.table.new('Estimated against billed', 'By model: list price of the tokens and the bill, for the same days of this month, up to the newest whose bill is complete. Line items that belong to no model have no estimate.', usd, [
+      panel.table.new('Estimated against billed', 'By model: list price of the tokens and the bill, for the same days of this month, up to the newest whose bill is complete. Line items that belong to no model have no estimate. Over is the bill less the estimate.', usd, [
         query.table(promql.orWhy(month(metric.drift.billed_usd) + '\nor sum by (model) (' + besides(unmatched) + ')', 'model', words.short.drift)),
         query.table(month(metric.drift.estimated_usd) + '\nor 0 * sum by (model) (' + besides(unmatched) + ')'),
       ])
       + panel.table.withColumns(
-        [['model', 'Model or line item'], ['Value #B', 'Estimated, USD'], ['Value #A', 'Billed, USD'], ['Difference, USD', 'Difference, USD']],
-        [transformation.binary('Difference, USD', 'Value #A', '-', 'Value #B')]
+        [['model', 'Model or line item'], ['Value #B', 'Est., USD'], ['Value #A', 'Billed, USD'], ['Bill - estimate', 'Over, USD']],
+        [transformation.binary('Bill - estimate', 'Value #A', '-', 'Value #B')]
       )
       + panel.table.withSort('Billed, USD')
       + panel.withOverrides([
-        override.byRegexp('.*USD', exact + [override.width(100)]),
+        override.byRegexp('.*USD', exact),
+        override.byName('Model or line item', [override.width(170)]),
       ])
       + panel.withNoValue(words.drift),
     driftDay:
-      tile('Compared up to', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'dateTimeAsIso', words.short.drift),
+      tile('Up to', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'dateTimeAsIso', words.short.drift),
     anomaly:
       panel.timeSeries.new('Spend against its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
         query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'usual band'),
@@ -208,7 +209,7 @@ function(config, promql)
       + panel.withOverrides([override.byName('cost per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
     savedByCache:
-      tile('Saved by cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
+      tile('By cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
         sum(
           sum by (model) (label_replace(%(costs)s, "model", "$1", "line_item", "(.+), (?:input|input_tokens)"))
           * on (model) (
@@ -225,10 +226,10 @@ function(config, promql)
       }, noValue=words.short.none)
       + panel.withThresholds(threshold.plain('green')),
     savedByBatch:
-      tile('Saved by batch', 'Batch requests cost half the list price, so they saved as much as they cost. Estimated, month to date.', promql.sum(project(usage.estimated_cost_usd, 'batch="true"')), noValue=words.short.none)
+      tile('By batch', 'Batch requests cost half the list price, so they saved as much as they cost. Estimated, month to date.', promql.sum(project(usage.estimated_cost_usd, 'batch="true"')), noValue=words.short.none)
       + panel.withThresholds(threshold.plain('green')),
     driftRatio:
-      tile('Estimate/bill', 'The estimated cost of the month by the billed one; 100 % is right.', 'avg(%s)' % organization(series.costDrift), 'percentunit')
+      tile('Accuracy', 'The estimated cost of the month by the billed one; 100 % is right.', 'avg(%s)' % organization(series.costDrift), 'percentunit')
       + panel.withDecimals(1)
       + panel.withThresholds(threshold.steps([
         ['orange', null],

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,7 +21,6 @@ from pathlib import Path
 
 from tests.dashboards.data.__main__ import made
 from tests.dashboards.data.tsdb import serving
-from tests.dashboards.grafana import seconds
 from tests.dashboards.pages import Page, config, pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -73,16 +71,7 @@ def take(grafana: str, page: Page, view: View, out: Path) -> None:
         ]
         subprocess.run(argv, check=True, capture_output=True, timeout=120)
     if PNGQUANT is not None:
-        subprocess.run([PNGQUANT, "--force", "--output", str(out), "128", str(out)], check=True)
-
-
-def times(page: Page, age: int) -> tuple[str, str]:
-    """The page's own time range, for data that ended `age` seconds ago.
-
-    It is relative, since panels with a range of their own ignore that where the page's is absolute.
-    """
-    start = page.json["time"]["from"].removeprefix("now-")
-    return f"now-{int(seconds(start)) + age}s", f"now-{age}s"
+        subprocess.run([PNGQUANT, "--force", "--output", str(out), "250", str(out)], check=True)
 
 
 def missing(grafana: str) -> str:
@@ -103,12 +92,12 @@ def missing(grafana: str) -> str:
         return f"{grafana} does not answer: {error}"
 
 
-def _draw(given: argparse.Namespace, age: int) -> None:
+def _draw(given: argparse.Namespace) -> None:
     for theme in ("dark", "light"):
         for page in pages():
             if not given.page or page.name in given.page:
                 out = given.out / f"{page.name}-{theme}.png"
-                take(given.grafana, page, View(theme, given.width, 0, *times(page, age)), out)
+                take(given.grafana, page, View(theme, given.width, 0, page.json["time"]["from"], "now"), out)
                 print(f"{out}: {out.stat().st_size / 1000:.0f} kB", flush=True)
 
 
@@ -130,12 +119,11 @@ def main() -> int:
         print(f"screenshots: {why}", file=sys.stderr)
         return 2
     given.out.mkdir(parents=True, exist_ok=True)
-    end = int(time.time())
     if given.data:
         print("making thirty days of data, which takes some minutes the first time ...", flush=True)
-        end = made(given.data, 30.0, 0.0)
+        made(given.data, 30.0, 0.0)
     with serving(given.data / "data", port=PORT) if given.data else nullcontext():
-        _draw(given, int(time.time()) - end)
+        _draw(given)
     return 0
 
 

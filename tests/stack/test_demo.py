@@ -163,7 +163,7 @@ def test_a_key_breaks_it_and_the_page_arrives_and_is_resolved_after_another(fold
     (folder / "alerting").mkdir()
     (folder / "alerting" / "thresholds.yml").write_text(THRESHOLDS)
     argv = [sys.executable, "-m", "openai_exporter", "demo", "--data-dir", str(folder / "demo data")]
-    argv += ["--history-days", "0"]
+    argv += ["--history-days", "0", "--bundle-dir", str(folder)]
     terminal = Terminal(argv, folder, environment(TERM="xterm"))
 
     def shows(text: str, seconds: float) -> None:

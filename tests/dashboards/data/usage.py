@@ -54,7 +54,7 @@ def _of_key(key: Key, timeline: Timeline) -> Iterator[Series]:
     created = timeline.constant(timeline.end - 400 * DAY)
     yield series(usage.API_KEY_CREATED.name, created, TARGET, **stamp)
     if key.used_days_ago is not None:
-        used = timeline.constant(timeline.end - key.used_days_ago * DAY)
+        used = [t // 600 * 600 - key.used_days_ago * DAY for t in timeline.times]
         yield series(usage.API_KEY_LAST_USED.name, used, TARGET, **stamp)
     if key.expires_in_days is not None:
         expires = timeline.constant(timeline.end + key.expires_in_days * DAY)
