@@ -9,6 +9,7 @@ import yaml
 
 from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
+from tests.exporter.web.exporters import poll
 from tests.stack.programs import Prometheus, running_exporter
 from tests.stack.test_books import document
 from tests.stack.tsdb import MISSING, Recording, make_blocks, prometheus_of
@@ -54,14 +55,23 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
         with running_exporter(folder, {"OPENAI_ADMIN_KEY": ADMIN_KEY}, document(simulator)) as exporter:
             for _ in range(24):
                 moment = int(simulator.clock(advance=QUARTER))
-                exporter.samples(
-                    "/usage"
-                )  # the first one after a quarter of an hour may share the last reading
+                before = newest_reading(exporter.samples("/usage"))
+                # A page may still show a reading from before the clock moved; the one after the next cannot.
+                for _ in range(2):
+                    poll(lambda: newest_reading(exporter.samples("/usage")) > before)  # noqa: B023
+                    before = newest_reading(exporter.samples("/usage"))
                 recording.add(moment, exporter.samples("/usage"))
         make_blocks(recording.write(folder / "live.om"), folder / "blocks")
 
         with prometheus_of(folder, folder / "blocks") as prometheus:
             yield Joined(prometheus, simulator, NOW + QUARTER, moment)
+
+
+def newest_reading(page: dict[str, float]) -> float:
+    """When the completions were last read, in Unix time."""
+    name = "openai_usage_last_success_timestamp_seconds"
+    (found,) = (page[series] for series in page if series.startswith(name) and "completions" in series)
+    return found
 
 
 @pytest.mark.parametrize("counter", COUNTERS)
