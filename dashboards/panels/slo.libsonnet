@@ -125,8 +125,8 @@ function(config, promql)
 
     // --- The figures behind the alerts
     freshness:
-      panel.timeSeries.new('Freshness of the usage data', 'Share of the last day in which each dataset was younger than its bound.', 'percentunit', [
-        query.range('1 - max by (dataset) (%s)' % promql.organization(series.errorRatio('dataset', '1d'), 'slo="freshness"'), '{{dataset}}'),
+      panel.timeSeries.new('Freshness of the usage data', 'Share of the last day in which each dataset was younger than its bound; the twelve that were late the most.', 'percentunit', [
+        query.range('1 - max by (dataset) (%(late)s)\nand on (dataset) topk(12, max by (dataset) (%(late)s @ end()))' % { late: promql.organization(series.errorRatio('dataset', '1d'), 'slo="freshness"') }, '{{dataset}}'),
       ])
       + panel.withMax(1)
       + panel.timeSeries.withColorOfValue

@@ -7,7 +7,7 @@ import logging
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -96,8 +96,8 @@ class ExporterServer(uvicorn.Server):
         await super().startup([])
         self._open_doors(sockets or [])
         _say_listening(sockets or [], self._web.secure, self.live.settings)
-        self._start(Collector(lambda: self.gate.waiting > 0).run(), "garbage collection")
-        self._start(self.live.services.prober.warm(), "warm-up")
+        self._start(Collector(lambda: self.gate.waiting > 0).run, "garbage collection")
+        self._start(self.live.services.prober.warm, "warm-up")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let scrapes in flight end for a moment, then answer them 503."""
@@ -129,22 +129,23 @@ class ExporterServer(uvicorn.Server):
         self.should_exit = True
 
     def _hang_up(self) -> None:
-        self._start(self._reload(), "reload")
+        self._start(self._reload, "reload")
 
     async def _reload(self) -> None:
         # The failure has been logged where it was found.
         with contextlib.suppress(ExporterError):
             await self.live.reload()
 
-    def _start(self, work: object, name: str) -> None:
+    def _start(self, work: Callable[[], Awaitable[object]], name: str) -> None:
         task: asyncio.Task[object] = asyncio.ensure_future(_logged(work, name))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
 
-async def _logged(work: object, name: str) -> None:
+async def _logged(work: Callable[[], Awaitable[object]], name: str) -> None:
+    # Called here, for a task may be cancelled before its first step.
     try:
-        await work  # type: ignore[misc]
+        await work()
     except Exception:
         log.exception("%s failed", name)
 

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import re
 import resource
@@ -11,13 +12,19 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 import yaml
 
 from openai_exporter.simulator.testing import SimulatorControl
+from openai_exporter.web import sockets
 from openai_exporter.web.gate import MAX_HEAD_BYTES
+from openai_exporter.web.live import Live, read_config
+from openai_exporter.web.server import ExporterServer
+from openai_exporter.web.settings import Settings
+from openai_exporter.web.webfile import WebFile
 from tests.exporter.web.exporters import (
     ENV,
     MODEL,
@@ -259,3 +266,22 @@ def test_a_start_takes_little_time_and_memory(tmp_path: Path, simulator: Simulat
         exporter.stop()
     assert cpu < 4 * libraries
     assert resident < 90 * 1024
+
+
+async def test_a_server_told_to_stop_while_it_starts_leaves_nothing_unawaited(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    settings = Settings(env=ENV, config_file=_file(tmp_path, simulator), listen=("127.0.0.1:0",))
+    server = ExporterServer(Live(read_config(settings), settings), WebFile(None))
+    before = asyncio.all_tasks()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        listening = sockets.listen(settings.listen)
+        server.should_exit = True
+        await server.serve(listening)
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        gc.collect()
+    assert [str(each.message) for each in seen if "never awaited" in str(each.message)] == []
