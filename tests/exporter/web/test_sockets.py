@@ -46,9 +46,9 @@ def test_every_interface_takes_both_protocols() -> None:
     (made,) = listen([":0"])
     with made:
         port = made.getsockname()[1]
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
         if socket.has_dualstack_ipv6():
-            socket.create_connection(("::1", port), timeout=5).close()
+            socket.create_connection(("::1", port), timeout=30).close()
             assert shown(made) == f"[::]:{port}"
 
 
