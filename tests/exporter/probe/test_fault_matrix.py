@@ -4,21 +4,47 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openai_exporter.model import ProbeResult
+from openai_exporter.probe.outcomes import OUTCOMES
 from openai_exporter.simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 
 from .probers import MODULES, configuration, key_of, prober_for
+from .ways import (
+    WITHHELD,
+    Way,
+    answering,
+    at,
+    crowded,
+    expecting_401,
+    spent,
+    unaccepted,
+    unreadable_authorities,
+    without_key,
+    without_tls,
+)
 
 GOOD, BAD, OURS = (True, True), (False, True), (False, False)
 """Success, and whether the probe is a valid event of the availability SLI."""
 
 DEADLINES = 0.4, 1.2, 3.6
 """Seconds; the longer ones are for a machine under load, where what is to come before the deadline may not."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What goes wrong beside the API, and what the probe must find."""
+
+    way: Way
+    outcome: str
+    expected: tuple[bool, bool]
+    status: int
+    log: str
 
 
 @dataclass(frozen=True)
@@ -172,6 +198,45 @@ ROWS = (
 )  # fmt: skip
 
 
+OUTSIDE = {
+    "a redirect": Outside(
+        answering("307 Temporary Redirect", more="Location: https://elsewhere.example/v1\r\n"),
+        "redirect", OURS, 307, "redirects to https://elsewhere.example/v1",
+    ),
+    "a proxy that wants a password": Outside(
+        answering("407 Proxy Authentication Required"), "proxy", OURS, 407, "event=status code=407",
+    ),
+    "a proxy that is away": Outside(
+        at("http://api.example.org/v1", {"all": "http://127.0.0.1:{port}"}), "proxy", OURS, 0,
+        "kind=proxy step=connect",
+    ),
+    "an answer that is withheld": Outside(
+        answering("200 OK", WITHHELD), "content_filtered", OURS, 200, "content filter withheld",
+    ),
+    "another success than expected": Outside(
+        expecting_401, "status_mismatch", OURS, 200, "status 200, expected 401",
+    ),
+    "a name that does not exist": Outside(
+        at("http://no-such-host.invalid/v1"), "dns", BAD, 0, "kind=dns step=resolve",
+    ),
+    "a port that refuses": Outside(
+        at("http://127.0.0.1:{port}/v1"), "connect", BAD, 0, "kind=connect step=connect",
+    ),
+    "a server without TLS": Outside(without_tls, "tls", BAD, 0, "kind=tls step=tls"),
+    "a queue that is full": Outside(unaccepted, "timeout_connect", BAD, 0, TIMEOUT + "connect"),
+    "no key": Outside(without_key, "no_credentials", OURS, 0, "cannot be read: No such file or directory"),
+    "no money": Outside(spent, "cost_limited", OURS, 0, "the daily cost limit of module chat is reached"),
+    "no place": Outside(crowded, "exporter_busy", OURS, 0, "before the exporter came to it"),
+    "no authorities": Outside(unreadable_authorities, "internal", OURS, 0, "the exporter failed: "),
+}  # fmt: skip
+
+
+def test_every_outcome_of_the_taxonomy_is_reached() -> None:
+    reached = {each.outcome for each in (*ROWS, *OUTSIDE.values())}
+    assert list(OUTCOMES) == [name for name in OUTCOMES if name in reached]
+    assert reached <= set(OUTCOMES)
+
+
 def test_the_matrix_is_as_wide_as_promised() -> None:
     assert len(ROWS) >= 45
     assert set(MODULES) == {each.module for each in ROWS}
@@ -195,13 +260,30 @@ async def test_each_fault_has_its_outcome(case: Row, simulator: SimulatorControl
 
     result = await at_best(attempt, as_said, len(deadlines))
     assert (case.outcome, case.status) == (result.outcome, result.status_code)
+    check(case, result)
+    assert as_said(result)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+async def test_what_goes_wrong_beside_the_api_has_its_outcome(
+    name: str, simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    case = OUTSIDE[name]
+    cut = case.outcome in ("timeout_connect", "exporter_busy")
+    async with case.way(simulator, tmp_path) as (prober, key):
+        result = (await prober.probe(key, 0.4 if cut else 30.0)).result
+    assert (case.outcome, case.status) == (result.outcome, result.status_code)
+    check(case, result)
+
+
+def check(case: Row | Outside, result: ProbeResult) -> None:
+    """Validity, judgement, log and message."""
     assert case.expected == (result.success, result.valid)
     assert result.good is (result.success and result.valid)
     judged = rf"event=judgement outcome={case.outcome} success={str(result.success).lower()} message="
     assert re.search(judged, result.log[-1])
     assert case.log in "\n".join(result.log)
     assert result.message.endswith(".")
-    assert as_said(result)
 
 
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "models"])
