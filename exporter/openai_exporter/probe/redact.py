@@ -22,9 +22,13 @@ _LONG, _START = 20, 12
 # Half masked keys, as OpenAI's own error messages repeat them.
 _HALF = re.compile(r"\bsk-[A-Za-z0-9_*.\-]{6,}")
 _HEADER = re.compile(
-    r"(?i)(\b(?:proxy-)?authorization|\bapi-key|\bx-api-key|\bset-cookie|\bcookie)(['\"]?\s*[:=]\s*)"
-    r"(\"(?:[^\"\\\r\n]|\\.)*\"|'[^'\r\n]*'|[^\r\n]+)"
+    r"(?i)(?P<name>(?<![a-z0-9])(?:(?:proxy-)?authorization|(?P<bare>(?:x-)?api-key)|set-cookie|cookie)['\"]?\s*[:=]\s*)"
+    r"(?:\"(?:[^\"\\\r\n]|\\.)*\"|'[^'\r\n]*'"
+    r"|(?P<scheme>(?:bearer|basic|token|apikey)[^\S\r\n]+|(?(bare)|(?!)))(?P<token>[^\s\"']+)"
+    r"|[^\r\n]+)"
 )
+_AFTER_TOKEN = ".,;:!?)]}"
+"""What follows a token in a sentence."""
 _HEADER_WORDS = ("authorization", "api-key", "cookie")
 _KEY_WORDS = (
     "sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "sess-", "sess_", "xai-", "xai_", "aiza", "hf_", "eyj", "bearer", "basic",
@@ -62,7 +66,7 @@ class Redactor:
         # The patterns are slow on long texts, of which most hold none of the words that they start with.
         lower = text.lower()
         if any(word in lower for word in _HEADER_WORDS):
-            text = _HEADER.sub(rf"\1\2{MASK}", text)
+            text = _HEADER.sub(_masked_header, text)
         return mask_keys(text) if any(word in lower for word in _KEY_WORDS) else text
 
     def label(self, text: str, limit: int = MAX_LABEL) -> str:
@@ -82,6 +86,15 @@ class Redactor:
         """Enough of the text for `limit` characters, ending where no secret can have been cut in half."""
         enough = 8 * limit + 4 * self._longest
         return text if len(text) <= enough else text[: enough - self._longest]
+
+
+def _masked_header(found: re.Match[str]) -> str:
+    """Of a key that stands alone, or after a scheme, the key; of what else may be a value, all that follows."""
+    token = found["token"]
+    if token is None:
+        return found["name"] + MASK
+    after = token[len(token.rstrip(_AFTER_TOKEN)) :]
+    return found["name"] + found["scheme"] + MASK + after
 
 
 def cut(text: str, limit: int) -> str:

@@ -232,7 +232,8 @@ OUTSIDE = {
 
 
 def test_every_outcome_of_the_taxonomy_is_reached() -> None:
-    reached = {each.outcome for each in (*ROWS, *OUTSIDE.values())}
+    cases: list[Row | Outside] = [*ROWS, *OUTSIDE.values()]
+    reached = {each.outcome for each in cases}
     assert list(OUTCOMES) == [name for name in OUTCOMES if name in reached]
     assert reached <= set(OUTCOMES)
 

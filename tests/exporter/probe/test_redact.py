@@ -47,9 +47,25 @@ def test_every_spelling_of_a_configured_key_is_masked(text: str) -> None:
             "Incorrect API key provided: <secret>",
         ),
         ("key sk-abcdefghij", "key <secret>"),
-        ("Authorization: Bearer abcdefgh\nX: 1", "Authorization: <secret>\nX: 1"),
+        ("Authorization: Bearer abcdefgh\nX: 1", "Authorization: Bearer <secret>\nX: 1"),
+        ("HTTP_AUTHORIZATION=Bearer abcdefgh", "HTTP_AUTHORIZATION=Bearer <secret>"),
         ('{"authorization": "Bearer x y", "a": 1}', '{"authorization": <secret>, "a": 1}'),
         ("api-key: 0123456789abcdef", "api-key: <secret>"),
+        (
+            "the header Authorization: Bearer abcdefgh is not valid; see the guide",
+            "the header Authorization: Bearer <secret> is not valid; see the guide",
+        ),
+        ("authorization=basic dTpw, then ask again.", "authorization=basic <secret>, then ask again."),
+        ("wrong x-api-key: 0123 (of 2 known).", "wrong x-api-key: <secret> (of 2 known)."),
+        ("Authorization: Bearer\nX: 1", "Authorization: <secret>\nX: 1"),
+        (
+            'Proxy-Authorization: Digest username="u", response="0a1b"\nX: 1',
+            "Proxy-Authorization: <secret>\nX: 1",
+        ),
+        (
+            '{"message": "Authorization: Bearer abc is bad"}',
+            '{"message": "Authorization: Bearer <secret> is bad"}',
+        ),
         ("set-cookie: __cf_bm=abc; path=/", "set-cookie: <secret>"),
         ("Bearer abcdefgh01234567", "Bearer <secret>"),
         ("http://user:password@proxy:1/", "http://<secret>@proxy:1/"),
@@ -64,6 +80,40 @@ def test_keys_by_their_form(text: str, shown: str) -> None:
 @given(st.text(st.sampled_from("skrp-_Bbearer basicAIzahf_eyJ.:/@xai0123456789\n"), max_size=80))
 def test_nothing_that_the_configuration_masks_is_missed(text: str) -> None:
     assert mask_keys(Redactor().mask(text)) == Redactor().mask(text)
+
+
+TOKENS = st.text(st.sampled_from("abcXYZ0189-._~+/"), min_size=6, max_size=60).map(lambda text: f"q{text}q=")
+"""Keys as RFC 6750 writes them; the letters q mark where they begin and end."""
+SENTENCES = st.text(st.sampled_from("an old key () , . ; not valid\u00e9"), max_size=40)
+
+
+@given(
+    st.sampled_from(
+        ["Authorization: Bearer ", "authorization=basic ", "Proxy-Authorization: Token  ", "x-api-key: "]
+    ),
+    TOKENS,
+    SENTENCES,
+    SENTENCES,
+)
+def test_of_a_key_in_a_sentence_the_key_alone_is_masked(
+    header: str, key: str, before: str, after: str
+) -> None:
+    shown = Redactor().mask(f"{before} {header}{key} {after}")
+    assert shown == f"{before} {header}<secret> {after}"
+
+
+@given(TOKENS, SENTENCES, st.sampled_from(["", ".", ",", ")", "\n", '"', "\\n"]))
+def test_no_key_is_left_whatever_follows_it(key: str, sentence: str, end: str) -> None:
+    redactor = Redactor()
+    text = f"{sentence} Authorization: Bearer {key}{end}{sentence}"
+    for shown in (redactor.mask(text), redactor.body(text), redactor.message(text)):
+        assert key[:-2] not in shown
+
+
+def test_a_header_of_many_dots_is_masked_in_one_pass() -> None:
+    assert (
+        Redactor().body("Authorization: Bearer " + "." * 200_000).startswith("Authorization: Bearer <secret>")
+    )
 
 
 def test_tiny_keys_do_not_tear_texts_apart() -> None:
