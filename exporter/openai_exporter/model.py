@@ -100,8 +100,9 @@ class StreamTiming:
     Attributes:
         first_event: first event of any kind; None when none came.
         first_token: first visible token; None when none came.
-        gaps_mean, gaps_max: between visible tokens; None below two tokens.
+        gaps_mean, gaps_max: between visible tokens; None when they did not come in two arrivals or more.
         tokens_per_second: output tokens after the first by the time they took; None when unknown.
+        arrivals: how often visible tokens came; those that came together are one arrival.
     """
 
     first_event: float | None = None
@@ -109,6 +110,7 @@ class StreamTiming:
     gaps_mean: float | None = None
     gaps_max: float | None = None
     tokens_per_second: float | None = None
+    arrivals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

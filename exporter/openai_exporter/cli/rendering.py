@@ -85,6 +85,7 @@ def _timing(result: ProbeResult) -> Iterator[Line]:
         yield "first token", words.seconds(result.stream.first_token)
         yield "mean gap", words.seconds(result.stream.gaps_mean)
         yield "longest gap", words.seconds(result.stream.gaps_max)
+        yield "arrivals of tokens", str(result.stream.arrivals)
         if result.stream.tokens_per_second is not None:
             yield "output speed", f"{result.stream.tokens_per_second:.1f} tokens/s"
     if result.server_processing is not None:

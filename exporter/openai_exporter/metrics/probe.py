@@ -98,11 +98,16 @@ TIME_TO_FIRST_TOKEN = _gauge(
 )
 INTER_TOKEN_MEAN = _gauge(
     "openai_probe_inter_token_seconds_mean",
-    "Mean gap between visible tokens of the stream; needs two or more.",
+    "Mean gap between the events that brought visible tokens; absent when all of them came in one arrival.",
 )
 INTER_TOKEN_MAX = _gauge(
     "openai_probe_inter_token_seconds_max",
-    "Longest gap between visible tokens of the stream; needs two or more.",
+    "Longest gap between the events that brought visible tokens; absent when all of them came in one arrival.",
+)
+TOKEN_ARRIVALS = _gauge(
+    "openai_probe_token_arrivals",
+    "How often visible tokens of the stream came; 1 when something on the way, such as a buffering proxy, "
+    "delivers them in one piece.",
 )
 OUTPUT_TOKENS_PER_SECOND = _gauge(
     "openai_probe_output_tokens_per_second",

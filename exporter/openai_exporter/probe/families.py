@@ -45,6 +45,7 @@ def _timing(result: ProbeResult) -> Iterator[Family]:
         yield family(m.TIME_TO_FIRST_TOKEN, stream.first_token)
         yield family(m.INTER_TOKEN_MEAN, stream.gaps_mean)
         yield family(m.INTER_TOKEN_MAX, stream.gaps_max)
+        yield family(m.TOKEN_ARRIVALS, stream.arrivals)
         yield family(m.OUTPUT_TOKENS_PER_SECOND, stream.tokens_per_second)
     if result.tokens is not None:
         tokens = Family(m.TOKENS)

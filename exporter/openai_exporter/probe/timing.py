@@ -14,13 +14,18 @@ def stream_timing(
 
     Tokens per second are the visible output tokens after the first, as the usage object counts them, by the time
     from the first to the last visible one; without usage, each event counts as one token.
+
+    Gaps are those between events that carry visible text, as vLLM's serving benchmark takes inter-token latency. Events
+    that came together have none between them that could be measured: they pull the mean down, as it is to be,
+    and when there was only one arrival there is no gap at all, rather than one of zero.
     """
     if not token_times:
         return StreamTiming(first_event=first_event)
     first, last = token_times[0], token_times[-1]
-    if len(token_times) == 1:
-        return StreamTiming(first_event, first)
+    arrivals = len(set(token_times))
+    if arrivals == 1:
+        return StreamTiming(first_event, first, arrivals=1)
     gaps = [later - earlier for earlier, later in pairwise(token_times)]
     count = tokens.output - tokens.reasoning if tokens is not None else len(token_times)
-    rate = (count - 1) / (last - first) if last > first and count > 1 else None
-    return StreamTiming(first_event, first, (last - first) / len(gaps), max(gaps), rate)
+    rate = (count - 1) / (last - first) if count > 1 else None
+    return StreamTiming(first_event, first, (last - first) / len(gaps), max(gaps), rate, arrivals)

@@ -67,6 +67,7 @@ def facts(result: ProbeResult) -> list[Figure]:
         ("first event", words.seconds(stream.first_event) if stream else None),
         ("first token", words.seconds(stream.first_token) if stream else None),
         ("longest gap", words.seconds(stream.gaps_max) if stream else None),
+        ("arrivals of tokens", str(stream.arrivals) if stream else None),
         ("API's own processing", _optional(result.server_processing)),
         ("tokens", f"{tokens.input} in, {tokens.output} out" if tokens else None),
         ("cost", words.dollars(float(result.cost_usd)) if result.cost_usd is not None else None),

@@ -33,6 +33,7 @@ UNITS = ("seconds", "bytes", "usd", "tokens")
 UNIT_IS_NOT_LAST = {
     # Names of the contract that say after the unit what was done with it.
     *("openai_probe_inter_token_seconds_mean", "openai_probe_inter_token_seconds_max"),
+    "openai_probe_token_arrivals",
     *(
         "openai_probe_output_tokens_per_second",
         "openai_project_rate_limit_tokens_per_minute",

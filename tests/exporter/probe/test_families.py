@@ -28,7 +28,7 @@ from .results import result
 FULL = result(
     phases=Phases(0.01, 0.02, 0.03, 0.3, 0.1),
     reused=True,
-    stream=StreamTiming(0.1, 0.2, 0.01, 0.02, 55.5),
+    stream=StreamTiming(0.1, 0.2, 0.01, 0.02, 55.5, 7),
     tokens=Tokens(12, 16, 4, 2),
     cost_usd=Decimal("0.0000092"),
     server_processing=0.25,
@@ -93,6 +93,7 @@ def test_a_full_result_is_exposed_whole() -> None:
         "openai_probe_time_to_first_token_seconds 0.2",
         "openai_probe_inter_token_seconds_mean 0.01",
         "openai_probe_inter_token_seconds_max 0.02",
+        "openai_probe_token_arrivals 7",
         "openai_probe_output_tokens_per_second 55.5",
         'openai_probe_tokens{direction="cached"} 4',
         "openai_probe_server_processing_seconds 0.25",
