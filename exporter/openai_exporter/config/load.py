@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from openai_exporter.config.checks import Finding, cross_check, unreadable_keys
 from openai_exporter.config.defaults import default_document
 from openai_exporter.config.document import Document, dotted
-from openai_exporter.config.messages import problems
+from openai_exporter.config.messages import mistakes
 from openai_exporter.config.pricefile import read_prices
 from openai_exporter.config.prices import Price
+from openai_exporter.config.remains import Remains
 from openai_exporter.config.root import Config
 from openai_exporter.errors import ConfigError, Problem
 
@@ -100,15 +101,34 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
     try:
         config = Config.model_validate(document.data)
     except ValidationError as error:
-        raise ConfigError(problems(error, document)) from None
+        raise ConfigError(_with_the_rest(error, document, env, base)) from None
     more, wrong = _price_file(config, document, base)
     config.bind(env, base, more)
-    mistakes, keys = list(cross_check(config)), list(unreadable_keys(config))
-    if mistakes or wrong or (keys and len(keys) == config.consumers):
-        found = sorted([*mistakes, *keys], key=lambda finding: document.line(finding.path))
+    crossed, keys = list(cross_check(config)), list(unreadable_keys(config))
+    if crossed or wrong or (keys and len(keys) == config.consumers):
+        found = sorted([*crossed, *keys], key=lambda finding: document.line(finding.path))
         raise ConfigError([*(_problem(finding, document) for finding in found), *wrong])
     config.lacking(tuple(_problem(finding, document) for finding in keys))
     return config
+
+
+def _with_the_rest(
+    error: ValidationError, document: Document, env: Mapping[str, str], base: Path
+) -> list[Problem]:
+    """The mistakes of a validation, and those that the other checks find in what is well typed.
+
+    Keys that cannot be read wait until the file is right: they are a matter of the machine.
+    """
+    found = [Finding(path, message) for path, message in mistakes(error, document).items()]
+    wrong: list[Problem] = []
+    rest = Remains(document.data, error)
+    if rest.config is not None:
+        if not rest.lacks("prices") and not rest.lacks("price_file"):
+            more, wrong = _price_file(rest.config, document, base)
+            rest.config.bind(env, base, more)
+        found += rest.certain(cross_check(rest.config))
+    ordered = sorted(found, key=lambda finding: document.line(finding.path))
+    return [*(_problem(finding, document) for finding in ordered), *wrong]
 
 
 def _price_file(config: Config, document: Document, base: Path) -> tuple[tuple[Price, ...], list[Problem]]:

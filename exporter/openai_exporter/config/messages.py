@@ -17,7 +17,12 @@ _ABSENT = object()
 
 
 def problems(error: ValidationError, document: Document) -> list[Problem]:
-    """Every mistake, in file order; what stands under an unknown key is left out."""
+    """Every mistake, in file order."""
+    return [document.problem(path, message) for path, message in mistakes(error, document).items()]
+
+
+def mistakes(error: ValidationError, document: Document) -> dict[Path, str]:
+    """What is said of each place, in file order; what stands under an unknown key is left out."""
     found = error.errors(include_url=False, include_input=False)
     paths = [tuple(each["loc"]) for each in found]
     unknown = dict.fromkeys(path[:-1] for path in paths if path[-1:] == (_KEY,))
@@ -29,8 +34,7 @@ def problems(error: ValidationError, document: Document) -> list[Problem]:
         if not below_unknown and not (each["type"] == "too_short" and path in parents):
             where, message = _message(dict(each), path, document)
             places.setdefault(where, message)
-    ordered = sorted(places, key=document.line)
-    return [document.problem(path, places[path]) for path in ordered]
+    return {path: places[path] for path in sorted(places, key=document.line)}
 
 
 def _message(each: dict[str, Any], path: Path, document: Document) -> tuple[Path, str]:

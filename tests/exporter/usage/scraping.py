@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import usage as metrics
@@ -58,7 +59,7 @@ def service(
     instruments: Instruments | None = None,
 ) -> UsageService:
     """A service of one organization `acme`; `more` is YAML of the organization, `tail` of the top level."""
-    config = parse_config(document(api_url, more, tail), "test", {"KEY": key}, Path())
+    config = configured(api_url, more=more, tail=tail, key=key)
     return UsageService(
         config,
         config.organizations[0],
@@ -66,6 +67,11 @@ def service(
         storage=storage,
         now=now,
     )
+
+
+def configured(api_url: str, *, more: str = "", tail: str = "", key: str = ADMIN_KEY) -> Config:
+    """The configuration of that service."""
+    return parse_config(document(api_url, more, tail), "test", {"KEY": key}, Path())
 
 
 def document(api_url: str, more: str = "", tail: str = "") -> str:
