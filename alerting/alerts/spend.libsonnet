@@ -128,13 +128,20 @@ function(config)
     }),
     new({
       name: 'OpenAIUnpricedModel',
-      expr: text.fill(|||
-        sum by (job, organization, model) (max %s (increase(openai_usage_unpriced_tokens_total{%s}[1h]))) > 0
-      |||, [without, config.selector]),
+      // Images are left out: no list has a price per image.
+      expr: std.join('or\n', [
+        text.fill(|||
+          label_replace(
+            sum by (job, organization, model) (max %(without)s (increase(openai_usage_unpriced_%(unit)s_total{%(selector)s}[1h]))) > 0,
+            "unit", "%(words)s", "", ""
+          )
+        |||, { without: without, selector: config.selector, unit: unit, words: std.strReplace(unit, '_', ' ') })
+        for unit in ['tokens', 'characters', 'audio_seconds']
+      ]),
       'for': '15m',
       keep: '1d',
-      summary: 'Tokens of a model without a price are used; the estimated cost is too low.',
-      description: '{{ $value | humanize }} tokens of {{ $labels.model }} were used in the last hour in organization {{ $labels.organization }}, and its price is unknown.',
+      summary: 'A model without a price is used; the estimated cost is too low.',
+      description: '{{ $value | humanize }} {{ $labels.unit }} of {{ $labels.model }} were used in the last hour in organization {{ $labels.organization }}, and its price is unknown.',
     }),
     new({
       name: 'OpenAICostDrift',

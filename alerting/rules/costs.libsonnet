@@ -45,7 +45,8 @@ function(config)
         record: series.costDrift,
         expr: text.fill('%s/ (%s > 0)\nor\n%s/ (%s > 0)', [
           compared('job, organization', 'openai_cost_drift_estimated_usd'),
-          text.fill('sum by (job, organization) (%s)', series.modelBilled),
+          // A model without a price has no estimate: what it cost is no drift.
+          text.fill('sum by (job, organization) (%s and %s)', [series.modelBilled, series.modelDrift]),
           sum('openai_usage_estimated_cost_usd_total'),
           series.costMonth,
         ]),

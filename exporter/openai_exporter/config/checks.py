@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from openai_exporter.config.masking import shown
 from openai_exporter.config.organization import COSTS_GROUPABLE, GROUPABLE, PRICED, Budget, Organization
-from openai_exporter.config.prices import Price
+from openai_exporter.config.prices import Price, named
 from openai_exporter.config.probing import Module
 from openai_exporter.config.root import Config
 from openai_exporter.config.secret import Credential
@@ -79,9 +79,11 @@ def _probes(config: Config) -> Iterator[Finding]:
             text = f"endpoint {module.endpoint} needs at least one model, such as models: [gpt-5.4-mini]"
             yield Finding((*place, "models"), text)
         target = config.target(probe.target)
-        if module and target and target.provider is Provider.COMPATIBLE and _unpriced_limit(module):
+        foreign = target is not None and target.provider is Provider.COMPATIBLE
+        if module and foreign and _unpriced_limit(module) and not _all_priced(config, probe.models):
             text = (
-                "has no effect on a compatible server, whose prices nobody publishes; add price_per_call_usd"
+                "has no effect on a compatible server, whose prices nobody publishes; "
+                "add price_per_call_usd, or its models to prices"
             )
             yield Finding(("modules", probe.module, "daily_cost_limit_usd"), text)
         for model in probe.models or ("",):
@@ -95,6 +97,12 @@ def _probes(config: Config) -> Iterator[Finding]:
 
 def _unpriced_limit(module: Module) -> bool:
     return module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
+
+
+def _all_priced(config: Config, models: Sequence[str]) -> bool:
+    """Whether the configuration itself has a price for the tokens of each model."""
+    own = [each.model for each in config.all_prices if each.usd_per_million is not None]
+    return all(any(named(pattern, model) for pattern in own) for model in models)
 
 
 def _groups(config: Config) -> Iterator[Finding]:
@@ -123,16 +131,17 @@ def _budgets(config: Config) -> Iterator[Finding]:
             text = unknown("organization", budget.organization or "", names)
             yield Finding((*place, "organization"), text)
             continue
-        yield from _grouped(place, budget, owner)
+        estimated = PRICED + (("images",) if any(each.usd_per_image for each in config.all_prices) else ())
+        yield from _grouped(place, budget, owner, estimated)
 
 
-def _grouped(place: Path, budget: Budget, owner: Organization) -> Iterator[Finding]:
+def _grouped(place: Path, budget: Budget, owner: Organization, estimated: Sequence[str]) -> Iterator[Finding]:
     """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
     scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
     wanted = budget.each or (_DIMENSIONS[scoped] if scoped else None)
     if wanted is None or (owner.costs and wanted in owner.costs.group_by):
         return
-    priced = [name for name in owner.usage if name in PRICED]
+    priced = [name for name in owner.usage if name in estimated]
     lacking = [name for name in priced if wanted not in owner.usage[name].group_by]
     if priced and not lacking:
         return

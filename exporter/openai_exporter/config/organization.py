@@ -55,7 +55,7 @@ COSTS_GROUPABLE: tuple[str, ...] = get_args(CostDimension)
 PRICED = (
     "completions", "decisions", "embeddings", "moderations", "audio_speeches", "audio_transcriptions",
 )  # fmt: skip
-"""The usage endpoints whose cost is estimated."""
+"""The usage endpoints whose cost is estimated by list prices."""
 
 _LONGEST_PEAK_WINDOW = 6 * 3600
 Operation = Literal[

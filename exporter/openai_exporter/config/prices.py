@@ -54,17 +54,24 @@ class Price(Section):
         default=None, description="USD per million tokens or characters, by kind."
     )
     usd_per_minute: Usd | None = Field(default=None, description="USD per minute of audio transcribed.")
+    usd_per_image: Usd | None = Field(
+        default=None, description="USD per image of endpoint images; no list has such a price."
+    )
     list_price_ratio: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
         default=None, description="What you pay of the list price: 0.85 is a discount of 15 %."
     )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        own = self.usd_per_minute is not None or self.usd_per_million is not None
+        own = any(
+            each is not None for each in (self.usd_per_million, self.usd_per_minute, self.usd_per_image)
+        )
         if own and self.list_price_ratio is not None:
             raise ValueError("gives prices and list_price_ratio; keep one of them")
         if self.list_price_ratio is None and not own:
-            raise ValueError("has no price; give usd_per_million, usd_per_minute or list_price_ratio")
+            raise ValueError(
+                "has no price; give usd_per_million, usd_per_minute, usd_per_image or list_price_ratio"
+            )
         if self.usd_per_million is not None and self.usd_per_million == PerMillion():
             raise ValueError("usd_per_million is empty; give a price such as input: 0.25")
         return self

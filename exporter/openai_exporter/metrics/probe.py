@@ -222,7 +222,7 @@ PROBE_COST_TOTAL = _counter(
 )
 PROBE_UNPRICED = _counter(
     "openai_probe_unpriced_total",
-    "Answered probes that may be billed but have no counted cost: no tokens are named, or the model has no list price.",
+    "Answered probes that may be billed but have no counted cost: no tokens are named, or the model has no price.",
     *_PROBE_LABELS,
 )
 PROBE_NOT_SENT = _counter(

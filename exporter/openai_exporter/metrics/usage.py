@@ -67,10 +67,19 @@ VECTOR_STORE_BYTES = _gauge(
 )
 ESTIMATED_COST = _usage(
     "estimated_cost_usd",
-    "List price of the tokens used, an estimate (price table: openai_exporter_price_table_info),",
+    "List price of what was used, an estimate (price table: openai_exporter_price_table_info),",
 )
 UNPRICED_TOKENS = _usage(
     "unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,"
+)
+UNPRICED_IMAGES = _usage(
+    "unpriced_images", "Images of models without a price per image, missing from the estimated cost,"
+)
+UNPRICED_CHARACTERS = _usage(
+    "unpriced_characters", "Characters of models without a price, missing from the estimated cost,"
+)
+UNPRICED_AUDIO_SECONDS = _usage(
+    "unpriced_audio_seconds", "Seconds of audio of models without a price, missing from the estimated cost,"
 )
 CORRECTIONS = _counter(
     "openai_usage_corrections_total",

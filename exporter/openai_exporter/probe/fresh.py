@@ -61,7 +61,7 @@ class Measurer:
         expected = self._directory.models_of(target.name) if module.endpoint is Endpoint.MODELS else ()
         return Frame(
             key=key,
-            setting=Setting(module, target.provider, key.model),
+            setting=Setting(module, target.provider, key.model, self._config.all_prices),
             started_at=self._shared.clocks.now(),
             timeout=timeout,
             redactor=self._shared.keyring.redactor(secret),

@@ -8,6 +8,7 @@ from typing import Any
 
 from openai_exporter.client.trace import Exchange
 from openai_exporter.client.wire_call import ApiCall
+from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module
 from openai_exporter.model import ModelCard, Provider, StreamTiming, Tokens
 
@@ -26,11 +27,12 @@ class ApiError:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What one probe is about."""
+    """What one probe is about; `prices` are those of the configuration."""
 
     module: Module
     provider: Provider
     model: str
+    prices: tuple[Price, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from openai_exporter.model import Endpoint, ProbeResult, Provider
 from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.judge import Verdict, judge
 from openai_exporter.probe.logline import ProbeLog, located
-from openai_exporter.probe.prices import price
+from openai_exporter.probe.prices import price, price_of_call
 from openai_exporter.probe.ratelimit import processing_seconds, request_id
 from openai_exporter.probe.reading import Setting
 from openai_exporter.probe.result import Frame, bare_result, build_result, first_values
@@ -62,9 +62,10 @@ async def _run(
     await turn()
     verdict = judge(method, exchange, setting)
     _log_exchange(log, exchange, verdict)
-    cost = _list_price(verdict, setting, frame.started_at)
-    if cost is None and _may_be_billed(exchange) and setting.module.price_per_call_usd is not None:
-        cost = Decimal(str(setting.module.price_per_call_usd))
+    cost = _token_price(verdict, setting, frame.started_at)
+    if cost is None and _may_be_billed(exchange):
+        given = setting.module.price_per_call_usd
+        cost = price_of_call(setting, frame.started_at) if given is None else Decimal(str(given))
     return build_result(frame, log, exchange, verdict, cost)
 
 
@@ -74,8 +75,8 @@ def _identified(call: ApiCall, frame: Frame) -> ApiCall:
     return replace(call, headers={**call.headers, "X-Client-Request-Id": frame.client_request_id})
 
 
-def _list_price(verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
-    """The list price of an answer that counts its tokens; sound is priced by seconds and characters."""
+def _token_price(verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
+    """The price of an answer that counts its tokens; sound is priced by seconds and characters."""
     reading = verdict.reading
     if reading.tokens is None or setting.module.endpoint in (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS):
         return None
@@ -83,7 +84,7 @@ def _list_price(verdict: Verdict, setting: Setting, at: float) -> Decimal | None
     provider = setting.provider
     if provider is Provider.AZURE:
         models = models[:1]  # the name asked for is a deployment's, which says nothing about the model
-    return price(reading.tokens, models, provider, reading.service_tier, at)
+    return price(reading.tokens, models, provider, reading.service_tier, at, setting.prices)
 
 
 def _may_be_billed(exchange: Exchange) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from openai_exporter.config.organization import GROUPABLE, Organization
 from openai_exporter.errors import UpstreamError
-from openai_exporter.report.figures import COUNTS, Figures, Tally
+from openai_exporter.report.figures import COUNTS, UNPRICED, Figures, Tally
 from openai_exporter.report.source import Source, TakeCosts, TakeUsage
 from openai_exporter.usage.costrow import CostRow
 from openai_exporter.usage.fold import Labels, Values
@@ -43,6 +43,7 @@ class Book:
         billed: whether costs are in it.
         models: names that usage has; a line item `<model>, <what>` of these belongs to the model.
         skipped: costs in other currencies, rows by currency: they are in no sum.
+        unpriced: days and models with usage that has no price.
         notes: what a reader should know.
     """
 
@@ -51,6 +52,7 @@ class Book:
     billed: bool = False
     models: set[str] = field(default_factory=set)
     skipped: dict[str, int] = field(default_factory=dict)
+    unpriced: set[tuple[int, str]] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def groups(self, start: int, end: int) -> dict[str, Figures]:
@@ -132,6 +134,8 @@ def _usage_taker(book: Book, cells: Cells, name: str, group_by: tuple[str, ...])
         tally.add(Tally(pico=0 if price is None else values[price], counts=counts))
         if model is not None and labels[model]:
             book.models.add(labels[model])
+            if not UNPRICED.keys().isdisjoint(counts):
+                book.unpriced.add((day_start(start), labels[model]))
 
     def begin() -> TakeUsage:
         cells.clear()

@@ -9,11 +9,17 @@ from openai_exporter.usage.operations import PICO
 
 COUNTS = (
     "requests", "input_tokens", "input_cached_tokens", "output_tokens",
-    "images", "characters", "audio_seconds", "tool_calls", "sessions", "unpriced_tokens",
+    "images", "characters", "audio_seconds", "tool_calls", "sessions",
+    "unpriced_tokens", "unpriced_images", "unpriced_characters", "unpriced_audio_seconds",
 )  # fmt: skip
 """The counts that are reported, by the names of the usage columns."""
 
-_WITHOUT_PRICE = ("unpriced_tokens", "images", "tool_calls", "sessions")
+UNPRICED = {
+    "unpriced_tokens": "tokens", "unpriced_images": "images", "unpriced_characters": "characters",
+    "unpriced_audio_seconds": "seconds of audio",
+}  # fmt: skip
+"""Counts of what is of models without a price, and what they count."""
+_WITHOUT_PRICE = (*UNPRICED, "tool_calls", "sessions")
 """Counts of what has no list price."""
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report: groups, totals, days, movers, forecast and budgets of a period. Plain data and how it is made."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.report.book import UNTOLD, Book, By, read_costs, read_usage
-from openai_exporter.report.figures import Figures, Tally, change
+from openai_exporter.report.figures import UNPRICED, Figures, Tally, change
 from openai_exporter.report.forecast import EARLIEST, Forecast, forecast
 from openai_exporter.report.period import Period
 from openai_exporter.report.source import Source
@@ -20,6 +21,7 @@ from openai_exporter.usage.wanted import budgets_of
 from openai_exporter.usage.window import DAY, day_start, month_start
 
 _MOVERS = 5
+_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,15 @@ def _notes(book: Book, period: Period, now: float) -> list[str]:
         notes.append("Today is not over, and is compared with whole days.")
     if book.billed and period.end > day_start(now) - DAY:
         notes.append("Costs of the last two days are still arriving.")
-    unpriced = book.total(period.start, period.end).count("unpriced_tokens")
-    if unpriced:
-        notes.append(f"{unpriced} tokens are of models without a list price.")
-    return notes
+    return [*notes, *_unpriced(book, period)]
+
+
+def _unpriced(book: Book, period: Period) -> Iterator[str]:
+    """What of the usage has no price, and whose it is: it is in no list price."""
+    total = book.total(period.start, period.end)
+    amounts = [f"{total.count(name):,} {what}" for name, what in UNPRICED.items() if total.count(name)]
+    if amounts:
+        models = sorted({model for day, model in book.unpriced if period.start <= day < period.end})
+        more = [f"{len(models) - _NAMED} more"] if len(models) > _NAMED else []
+        named = f" ({', '.join([*models[:_NAMED], *more])})" if models else ""
+        yield f"Without a price, and so missing from list prices: {', '.join(amounts)}{named}."

@@ -12,7 +12,7 @@ from typing import Any
 
 from openai_exporter.client.calls import Calls
 from openai_exporter.client.session import Reply
-from openai_exporter.config.organization import GROUPABLE, Organization
+from openai_exporter.config.organization import GROUPABLE, PRICED, Organization
 from openai_exporter.exposition import Family, family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.bill import largest
@@ -40,10 +40,12 @@ class Comparison:
 
     Attributes:
         day: start of that day.
+        unpriced: by model, how much was used that has no price, whatever its unit.
     """
 
     day: int
     estimated: tuple[_Sums, _Sums] = field(default_factory=lambda: ({}, {}))
+    unpriced: tuple[_Sums, _Sums] = field(default_factory=lambda: ({}, {}))
     billed: tuple[_Sums, _Sums] = field(default_factory=lambda: ({}, {}))
 
     def add(self, sums: tuple[_Sums, _Sums], start: int, name: str, usd: Decimal) -> None:
@@ -51,6 +53,11 @@ class Comparison:
         if month_start(self.day) <= start <= self.day:
             for each in sums if day_start(start) == self.day else sums[1:]:
                 each[name] = each.get(name, Decimal(0)) + usd
+
+    def estimate(self, window: int, model: str) -> Decimal | None:
+        """The estimate of a model; None when nothing of it has a price."""
+        usd = self.estimated[window].get(model, Decimal(0))
+        return None if not usd and self.unpriced[window].get(model) else usd
 
     def split(self, window: int) -> tuple[_Sums, _Sums]:
         """What is billed of each model with an estimate, and of the line items of none."""
@@ -73,9 +80,7 @@ class DriftDataset:
         assert organization.cost_drift is not None
         self.interval = organization.cost_drift.refresh_interval
         self._settle = organization.cost_drift.settle
-        self._operations = tuple(
-            OPERATIONS[name] for name in organization.usage if name in OPERATIONS and OPERATIONS[name].pricing
-        )
+        self._operations = tuple(OPERATIONS[name] for name in organization.usage if name in PRICED)
         self._limit = organization.series_limit
         self._context = context
         self._found: Comparison | None = None
@@ -118,8 +123,9 @@ class DriftDataset:
                 ).items():
                     family_.add(float(usd), window, name)
             for model in matched:
-                usd = self._found.estimated[place].get(model, Decimal(0))
-                estimated.add(float(usd), window, model)
+                estimate = self._found.estimate(place, model)
+                if estimate is not None:
+                    estimated.add(float(estimate), window, model)
         yield from (estimated, billed, rest, family(metrics.DRIFT_DAY, self._found.day))
 
     def _sink(self, bucket: Callable[[int], Take]) -> Callable[[Reply], Sink]:
@@ -149,6 +155,7 @@ def _usage_taker(found: Comparison, operation: Operation, context: Context) -> C
         def take(result: Any) -> None:
             (model,), values = decoder.decode(result, start)
             found.add(found.estimated, start, model, Decimal(values[place]) / PICO)
+            found.add(found.unpriced, start, model, Decimal(values[-1]))
 
         return take
 

@@ -25,7 +25,7 @@ Key = tuple[str, bool, str, int]
 
 
 class Estimator:
-    """The computed columns of a row: its list price in pico-dollars, and its tokens without a price.
+    """The computed columns of a row: its list price in pico-dollars, and what of it has no price.
 
     Args:
         pricing: as `Operation.pricing`.
@@ -47,9 +47,10 @@ class Estimator:
                 tokens = whole(result, "input_tokens")
                 rates = self._rates(result, start)
                 return (tokens * rates[0], 0) if rates else (0, tokens)
-            case "characters" | "seconds":
+            case "characters" | "seconds" | "images":
+                count = whole(result, self._pricing)
                 rates = self._rates(result, start)
-                return (whole(result, self._pricing) * rates[0] if rates else 0,)
+                return (count * rates[0], 0) if rates else (0, count)
         return ()
 
     def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:

@@ -29,6 +29,8 @@ from openai_exporter.usage.window import DAY, Plan, Range, previous_month_start
 log = logging.getLogger(__name__)
 
 _TRIES = 3
+Rowed = list[tuple[Labels, Values]]
+
 UNSETTLED = 2 * DAY
 """Usage that is older does not change any more, as far as it matters for the size of series."""
 
@@ -99,7 +101,8 @@ class FlowDataset:
         rows = list(self.ledger.counters())
         projection = Projection(rows, self.group_by, self.name, self._context.pause)
         for index, column in enumerate(self.operation.columns):
-            yield Family(column.metric, projection.samples(index, column))
+            if column.metric is not metrics.ESTIMATED_COST or self._priced(index, rows):
+                yield Family(column.metric, projection.samples(index, column))
             correction = self.ledger.corrections[index] / column.unit
             yield Family(metrics.CORRECTIONS, [((self.name, column.name), correction)])
         yield Family(metrics.SERIES, [((self.name,), len(rows))])
@@ -108,6 +111,11 @@ class FlowDataset:
         if self.ledger.newest is not None:
             yield Family(metrics.NEWEST_BUCKET, [((self.name,), self.ledger.newest)])
         yield from self.last.families()
+
+    @staticmethod
+    def _priced(cost: int, rows: Rowed) -> bool:
+        """Whether any price is known for what was used: an estimate of 0 would say that it is free."""
+        return any(values[cost] for _, values in rows) or not any(values[-1] for _, values in rows)
 
     def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal] | None:
         """USD at list prices by the values of a dimension, under `` when it is None; None before a read."""

@@ -38,7 +38,8 @@ class Operation:
     Attributes:
         name: the last part of its path, and the value of label `operation`.
         columns: its figures; those without a source come last.
-        pricing: which list prices apply: `tokens`, `input`, `characters`, `seconds` or none.
+        pricing: which prices apply: `tokens`, `input`, `characters`, `seconds`, `images` or none. What they do
+            not know is in the last column.
     """
 
     name: str
@@ -88,15 +89,35 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("decisions", _TOKENS, "tokens"),
         Operation("embeddings", _ONLY_INPUT, "input"),
         Operation("moderations", _ONLY_INPUT, "input"),
-        Operation("images", (_REQUESTS, Column("images", usage.IMAGES, "images", required=True))),
+        # No list has a price per image: prices of the configuration may.
+        Operation(
+            "images",
+            (
+                _REQUESTS,
+                Column("images", usage.IMAGES, "images", required=True),
+                _COST,
+                Column("unpriced_images", usage.UNPRICED_IMAGES),
+            ),
+            "images",
+        ),
         Operation(
             "audio_speeches",
-            (_REQUESTS, Column("characters", usage.CHARACTERS, "characters", required=True), _COST),
+            (
+                _REQUESTS,
+                Column("characters", usage.CHARACTERS, "characters", required=True),
+                _COST,
+                Column("unpriced_characters", usage.UNPRICED_CHARACTERS),
+            ),
             "characters",
         ),
         Operation(
             "audio_transcriptions",
-            (_REQUESTS, Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True), _COST),
+            (
+                _REQUESTS,
+                Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True),
+                _COST,
+                Column("unpriced_audio_seconds", usage.UNPRICED_AUDIO_SECONDS),
+            ),
             "seconds",
         ),
         Operation(

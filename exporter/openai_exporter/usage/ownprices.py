@@ -99,6 +99,8 @@ def _own(price: Price) -> dict[str, int]:
     }
     if price.usd_per_minute is not None:
         found["seconds"] = round(Decimal(str(price.usd_per_minute)) * PICO / _MINUTE)
+    if price.usd_per_image is not None:
+        found["images"] = round(Decimal(str(price.usd_per_image)) * PICO)
     return found
 
 

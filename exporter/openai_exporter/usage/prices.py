@@ -103,7 +103,7 @@ class ListPrices:
     def rates(self, model: str, kinds: tuple[str, ...], situation: Situation) -> tuple[int, ...] | None:
         """Pico-dollars per unit of each kind; None when the model has no price."""
         known = self._model(model)
-        if known is None:
+        if known is None or not _UNITS.keys() >= set(kinds):
             return None
         step = bisect_left(known.bounds, situation.average)
         size = known.bounds[step - 1] + 1 if step else _SAMPLE

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -539,6 +540,16 @@ async def test_a_compatible_server_has_no_price(module: str, simulator: Simulato
     async with prober_for(configuration(simulator.api_url, modules, provider="compatible")) as prober:
         found = (await prober.probe(key_of(module, modules))).result
     assert found.cost_usd is None
+
+
+async def test_the_configurations_prices_count_for_probes_too(simulator: SimulatorControl) -> None:
+    given = {"model": "*", "usd_per_million": {"input": 1000.0, "cached_input": 1000.0, "output": 2000.0}}
+    config = configuration(simulator.api_url, provider="compatible", more={"prices": [given]})
+    async with prober_for(config) as prober:
+        found = (await prober.probe(key_of("chat"))).result
+    assert found.tokens is not None
+    assert found.cost_usd == (found.tokens.input + 2 * found.tokens.output) * Decimal("0.001")
+    assert not found.unpriced
 
 
 async def test_a_result_of_before_an_idle_hour_is_not_served_while_a_new_probe_runs(

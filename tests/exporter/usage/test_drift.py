@@ -33,9 +33,10 @@ async def test_the_estimate_of_settled_days_equals_the_bill_of_every_listed_mode
     for window in ("day", "month"):
         estimated = by_model(found, metrics.DRIFT_ESTIMATED, window)
         billed = by_model(found, metrics.DRIFT_BILLED, window)
-        assert estimated.keys() == billed.keys()
         assert len(billed) > 10
-        assert billed.pop(FINE_TUNED) > estimated.pop(FINE_TUNED) == 0
+        # What has no price has no estimate: 0 would say that it is free.
+        assert billed.pop(FINE_TUNED) > 0
+        assert estimated.keys() == billed.keys()
         assert billed == pytest.approx(estimated, abs=1e-9)
 
 

@@ -109,6 +109,19 @@ def test_tokens_of_a_model_without_a_price_are_counted_and_not_costed() -> None:
     assert (Decimal(0), 120) == estimated(row)
 
 
+@pytest.mark.parametrize(
+    ("pricing", "row"),
+    [
+        ("characters", {"model": "unheard-of", "characters": 70}),
+        ("seconds", {"model": "unheard-of", "seconds": 70}),
+        # Its tokens have prices; whole images have none.
+        ("images", {"model": "gpt-image-2", "images": 70}),
+    ],
+)
+def test_sound_speech_and_images_without_a_price_are_counted_too(pricing: str, row: dict[str, Any]) -> None:
+    assert (Decimal(0), 70) == estimated(row, pricing)
+
+
 def test_without_a_model_nothing_can_be_priced() -> None:
     row = result("", input_tokens=100, output_tokens=20) | {"model": None}
     assert (Decimal(0), 120) == estimated(row)

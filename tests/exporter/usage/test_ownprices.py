@@ -27,7 +27,7 @@ FINE_TUNED = "ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"
 
 
 def price(model: str, **given: Any) -> Price:
-    if not given.keys() & {"usd_per_million", "usd_per_minute", "list_price_ratio"}:
+    if not given.keys() & {"usd_per_million", "usd_per_minute", "usd_per_image", "list_price_ratio"}:
         given["usd_per_million"] = PerMillion(input=2.0, output=8.0)
     return Price(model=model, **given)
 
@@ -134,6 +134,27 @@ def test_a_star_stands_for_any_characters(pattern: str, model: str, matches: boo
 def test_the_version_changes_with_any_price() -> None:
     versions = {version(each) for each in [(), (price("a"),), (price("b"),), (price("a", batch=True),)]}
     assert len(versions) == 4
+
+
+def test_images_have_the_price_of_the_configuration_alone() -> None:
+    images = {"model": "gpt-image-2", "images": 30, "num_model_requests": 30}
+    assert cost((price("gpt-image*", usd_per_image=0.04),), images, "images") == (Decimal("1.2"), 0)
+    assert cost((price("gpt-image*"),), images, "images") == (Decimal(0), 30)
+    assert cost((price("gpt-image*", list_price_ratio=0.5),), images, "images") == (Decimal(0), 30)
+
+
+async def test_images_are_estimated_once_they_have_a_price(make: Make, simulator: SimulatorControl) -> None:
+    """Without one there is no estimate, for 0 would say that they are free."""
+    more = "  usage: {images: {group_by: [model, size]}}\n"
+    books = simulator.state()["books"]["arrived"]["images"]
+    listed = scrape(await make(more=more).page())
+    assert not of(listed, metrics.ESTIMATED_COST)
+    unpriced = {dict(labels)["model"]: count for labels, count in of(listed, metrics.UNPRICED_IMAGES).items()}
+    assert sum(unpriced.values()) == sum(row["images"] for row in books) > 0
+    assert unpriced.keys() == {row["model"] for row in books}
+    priced = scrape(await make(more=more, tail='prices: [{model: "*", usd_per_image: 0.04}]').page())
+    assert sum(of(priced, metrics.ESTIMATED_COST).values()) == pytest.approx(sum(unpriced.values()) * 0.04)
+    assert sum(of(priced, metrics.UNPRICED_IMAGES).values()) == 0
 
 
 PRICES = f"""
