@@ -22,11 +22,11 @@ function(config)
     new({
       name: 'OpenAIUsageDataStale',
       expr: text.fill(|||
-        %s > %s
-      |||, [series.dataAge, series.dataAgeBound]),
+        (%s or %s) > %s
+      |||, [series.dataAge, series.dataUnreadAge, series.dataAgeBound]),
       'for': '5m',
-      summary: 'Figures on usage or cost are out of date.',
-      description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was last read {{ $value | humanizeDuration }} ago; alerts on spend see nothing newer.',
+      summary: 'Figures on usage or cost are out of date, or were never read.',
+      description: '{{ $labels.dataset }} of organization {{ $labels.organization }} has not been read for {{ $value | humanizeDuration }}; alerts on spend see nothing newer.',
     }),
     new({
       name: 'OpenAIUsageRefreshFailing',

@@ -29,6 +29,7 @@
   goodDuration: 'probe:openai_probe_good_duration_seconds:avg',
   modelLatency: 'target_model:openai_api_latency_seconds:p95_20m',
   dataAge: 'dataset:openai_usage_data_age_seconds:min',
+  dataUnreadAge: 'dataset:openai_usage_data_unread_age_seconds:max',
   dataAgeBound: 'dataset:openai_usage_data_age_bound_seconds:max',
   // 1 while the figures on usage are fresh, 0 while they are not or while no exporter answers.
   usageFresh: 'organization:openai_usage_fresh:min',

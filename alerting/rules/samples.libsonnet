@@ -34,7 +34,8 @@ function(config)
 
   // The datasets that usage counters come from.
   local usage = 'dataset!~"costs|names|limits|peak_minute|cost_drift"';
-  local up = text.fill('max %s (openai_usage_up{%s})', [without, config.selector]);
+  local up(selector) = text.fill('max %s (openai_usage_up{%s})', [without, selector]);
+  local unreadSince(selector) = text.fill('max %s (openai_usage_unread_since_timestamp_seconds{%s})', [without, selector]);
   local freshness = [
     {
       record: series.dataAge,
@@ -43,16 +44,23 @@ function(config)
     {
       record: series.dataAgeBound,
       expr: match.first('slo.freshness.bounds', config.slo.freshness.bounds, function(matchers, entry)
-        text.fill('0 * max %s (openai_usage_up{%s}) + %s', [without, match.selector(config.selector, matchers), text.number(entry.bound)])),
+        local selector = match.selector(config.selector, matchers);
+        text.fill('0 * (%s or %s) + %s', [up(selector), unreadSince(selector), text.number(entry.bound)])),
     },
     {
+      // Only of what no replica has read: the time since it was first asked for.
+      record: series.dataUnreadAge,
+      expr: text.fill('(time() - %s) unless %s', [unreadSince(config.selector), series.dataAge]),
+    },
+    {
+      // A first refresh may take its time: until the bound has passed it is no event.
       record: series.sampleEvents('dataset', 'freshness'),
-      expr: text.fill('0 * %s + 1', up),
+      expr: text.fill('0 * (%s or %s > %s) + 1', [up(config.selector), series.dataUnreadAge, series.dataAgeBound]),
     },
     {
       // A dataset that was never read has no age, and is not fresh.
       record: series.sampleGood('dataset', 'freshness'),
-      expr: text.fill('%s <= bool %s\nor\n0 * %s', [series.dataAge, series.dataAgeBound, up]),
+      expr: text.fill('%s <= bool %s\nor\n0 * %s', [series.dataAge, series.dataAgeBound, series.sampleEvents('dataset', 'freshness')]),
     },
     {
       record: series.usageFresh,

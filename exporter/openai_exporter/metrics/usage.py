@@ -237,7 +237,16 @@ BUDGET_WARN_RATIO = _gauge(
     "openai_budget_warn_ratio", "Share of the limit at which the budget warns.", *_BUDGET
 )
 
-UP = _gauge("openai_usage_up", "Whether the last refresh of this dataset succeeded.", "dataset")
+UP = _gauge(
+    "openai_usage_up",
+    "Whether the last refresh of this dataset succeeded; absent before the first one ends.",
+    "dataset",
+)
+UNREAD_SINCE = _gauge(
+    "openai_usage_unread_since_timestamp_seconds",
+    "Unix time since which this dataset has waited for its first successful refresh; absent once there was one.",
+    "dataset",
+)
 LAST_SUCCESS = _gauge(
     "openai_usage_last_success_timestamp_seconds",
     "Unix time of the last successful refresh of this dataset; scrapes in between share its figures.",

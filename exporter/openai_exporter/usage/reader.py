@@ -29,6 +29,9 @@ from openai_exporter.usage.wanted import budgets_of
 class Reader:
     """The datasets of one organization and the last page.
 
+    Args:
+        since: when they were first asked for.
+
     Attributes:
         summary: for the landing page, as of the last refresh.
     """
@@ -43,6 +46,7 @@ class Reader:
         storage: Path | None,
         now: Callable[[], float],
         sleep: Callable[[float], None],
+        since: float,
     ) -> None:
         self._config = config
         self._organization = organization
@@ -52,9 +56,9 @@ class Reader:
         pause = self._pause = Pace(sleep)
         context = Context(self._clock, functools.cache(self._load_prices), pause)
         self._datasets = Datasets.of(config, organization, context)
-        self._refresher = Refresher(organization.name, self._datasets.all, calls, now)
+        self._refresher = Refresher(organization.name, self._datasets.all, calls, now, since)
         self._storage = self._storage_in(storage) if storage else None
-        self._page = EncodedPage(())
+        self._page = EncodedPage(assembled(self._refresher.families()))
         self._seen = False
         self._outdated = False
         self.summary = UsageSummary(organization.name)

@@ -10,7 +10,7 @@ from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.dataset import Dataset
-from openai_exporter.usage.track import DatasetState, due_at
+from openai_exporter.usage.track import DatasetState, due_at, unread
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +21,16 @@ class Refresher:
     Args:
         datasets: in the order in which they are read.
         now: our clock in Unix seconds.
+        since: when the datasets were first asked for.
     """
 
     def __init__(
-        self, organization: str, datasets: Sequence[Dataset], calls: Calls, now: Callable[[], float]
+        self,
+        organization: str,
+        datasets: Sequence[Dataset],
+        calls: Calls,
+        now: Callable[[], float],
+        since: float,
     ) -> None:
         self._organization = organization
         self._datasets = tuple(datasets)
@@ -32,6 +38,7 @@ class Refresher:
         self._now = now
         self._states = {each.name: DatasetState(each.name) for each in datasets}
         self._started: dict[str, float] = {}
+        self._since = {each.name: since for each in datasets}
         self.stopped = False
 
     @property
@@ -76,11 +83,13 @@ class Refresher:
             name = dataset.name
             if name in before and dataset.adopt(before[name]):
                 self._states[name] = other._states[name]
+                self._since[name] = other._since[name]
                 if name in other._started:
                     self._started[name] = other._started[name]
 
     def families(self) -> Iterator[Family]:
-        """Freshness; nothing of datasets that were never tried."""
+        """Freshness; of datasets that were never tried, since when."""
+        yield unread((each.name, self._since[each.name]) for each in self.states if each.last_success is None)
         tried = [each for each in self.states if each.up is not None]
         yield Family(metrics.UP, [((each.name,), int(each.up is True)) for each in tried])
         yield Family(

@@ -18,6 +18,7 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import own
 from openai_exporter.usage.summary import UsageSummary
+from openai_exporter.usage.track import unread
 from openai_exporter.usage.wanted import budgets_of, dataset_names
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class UsageService:
         self._client = client
         self._proxies = proxies
         self._reader: Reader | None = None
+        self._asked: float | None = None
         self._closed = False
         self._before: UsageService | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"usage-{organization.name}")
@@ -67,6 +69,8 @@ class UsageService:
 
     async def page(self, limit: float | None = None) -> EncodedPage:
         """The page, refreshed when it is due; the last one when that takes longer than `limit` seconds."""
+        if self._asked is None:
+            self._asked = self._now()
         if self._running is None and not self._closed and (self._reader is None or self._reader.due):
             loop = asyncio.get_running_loop()
             self._running = loop.run_in_executor(self._worker, self._refresh)
@@ -117,7 +121,13 @@ class UsageService:
     def _shown(self) -> EncodedPage:
         if self._reader is not None:
             return self._reader.shown()
-        return self._before._shown() if self._before else EncodedPage(())
+        return self._before._shown() if self._before else self._unread()
+
+    def _unread(self) -> EncodedPage:
+        """What there is before anything was read, however long that takes: since when it is waited for."""
+        if self._asked is None:
+            return EncodedPage(())
+        return EncodedPage([unread((name, self._asked) for name in dataset_names(self._organization))])
 
     def _same(self, config: Config, organization: Organization) -> bool:
         name = organization.name
@@ -178,6 +188,7 @@ class UsageService:
         return Reader(
             self._config, organization, calls, self._instruments,
             storage=self._storage, now=self._now, sleep=self._sleep,
+            since=self._now() if self._asked is None else self._asked,
         )  # fmt: skip
 
     def _finished(self, done: asyncio.Future[None]) -> None:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a dataset is due, and how its last reads went. Reads nothing itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from openai_exporter.exposition import Family
+from openai_exporter.metrics import usage as metrics
 
 _FIRST_PAUSE = 60.0
 _LONGEST_PAUSE = 300.0
@@ -29,6 +33,11 @@ class DatasetState:
     duration: float = 0.0
     calls: int = 0
     failures: int = 0
+
+
+def unread(since: Iterable[tuple[str, float]]) -> Family:
+    """Datasets that were never read, with the time since when they are waited for."""
+    return Family(metrics.UNREAD_SINCE, [((name,), seconds) for name, seconds in since])
 
 
 def due_at(started: float, interval: float, failures: int) -> float:

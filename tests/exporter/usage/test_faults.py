@@ -148,7 +148,7 @@ async def test_a_dataset_that_was_never_read_yields_no_series(
     simulator.fault("status", path=ANYTHING, status=500)
     found = scrape(await usage.page())
     names = {name for name, _ in found}
-    assert FRESHNESS - {metrics.CLOCK_OFFSET.name} == names
+    assert FRESHNESS - {metrics.CLOCK_OFFSET.name} | {metrics.UNREAD_SINCE.name} == names
     assert usage.summary().month_to_date_usd is None
     assert usage.summary().input_tokens is None
 

@@ -19,7 +19,7 @@ from openai_exporter.model import Answer
 from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.usage import UsageService
 
-from .scraping import ADMIN_KEY, Now, counters, document, of, scrape, service, up
+from .scraping import ADMIN_KEY, Now, Scrape, counters, document, of, scrape, service, up
 
 MORE = """
   usage:
@@ -32,6 +32,14 @@ async def usage(simulator: SimulatorControl, now: Now) -> AsyncIterator[UsageSer
     made = service(simulator.api_url, now, more=MORE)
     yield made
     await made.close()
+
+
+DATASETS = ("completions", "costs", "names", "limits", "cost_drift")
+
+
+def unread(found: Scrape) -> dict[str, float]:
+    """Since when each dataset is waited for."""
+    return {dict(labels)["dataset"]: since for labels, since in of(found, metrics.UNREAD_SINCE).items()}
 
 
 def calls(simulator: SimulatorControl) -> int:
@@ -83,11 +91,11 @@ async def test_a_slow_api_delays_a_scrape_no_longer_than_its_limit(
     assert first is not await usage.page(10)
 
 
-async def test_before_anything_is_read_the_page_is_empty(
+async def test_before_anything_is_read_the_page_has_no_figures(
     usage: UsageService, simulator: SimulatorControl
 ) -> None:
     simulator.fault("latency", path="/v1/organization/*", delay_seconds=0.5)
-    assert b"" == (await usage.page(0.05)).body()
+    assert {metrics.UNREAD_SINCE.name} == {name for name, _ in scrape(await usage.page(0.05))}
     assert usage.summary().month_to_date_usd is None
 
 
@@ -96,9 +104,41 @@ async def test_names_do_not_hold_up_the_first_figures(
 ) -> None:
     simulator.fault("hang", path="/v1/organization/users", hold_seconds=2.0)
     deadline = time.monotonic() + 10
-    while not (found := scrape(await usage.page(0.1))):
+    while not up(found := scrape(await usage.page(0.1))):
         assert time.monotonic() < deadline
     assert {"completions": 1.0, "costs": 1.0} == up(found)
+
+
+async def test_a_first_refresh_that_does_not_end_shows_since_when_it_is_waited_for(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    simulator.fault("hang", path="/v1/organization/*")
+    begun = now.seconds
+    for _ in range(3):
+        found = scrape(await usage.page(0.05))
+        assert {name for name, _ in found} == {metrics.UNREAD_SINCE.name}
+        assert unread(found) == dict.fromkeys(DATASETS, begun)
+        now.advance(600)
+
+
+async def test_what_fails_from_the_start_is_waited_for_until_it_was_read_once(
+    usage: UsageService, simulator: SimulatorControl, now: Now
+) -> None:
+    fault = simulator.fault("status", path="/v1/organization/costs", status=500)
+    begun = now.seconds
+    found = scrape(await usage.page())
+    assert unread(found) == {"costs": begun, "cost_drift": begun}
+    assert up(found)["costs"] == 0
+    now.advance(700)
+    config = configured(simulator, more=f"  calls_per_hour: 5000{MORE}")
+    after = usage.replaced_by(config, config.organizations[0])
+    assert unread(scrape(await after.page())) == {"costs": begun, "cost_drift": begun}
+    simulator.clear(fault)
+    now.advance(700)
+    found = scrape(await after.page())
+    assert not unread(found)
+    assert set(up(found).values()) == {1}
+    await after.close()
 
 
 async def test_closing_ends_a_refresh_that_hangs(simulator: SimulatorControl, now: Now) -> None:
@@ -108,7 +148,7 @@ async def test_closing_ends_a_refresh_that_hangs(simulator: SimulatorControl, no
     start = time.monotonic()
     await usage.close()
     assert time.monotonic() - start < 1
-    assert b"" == (await usage.page()).body()
+    assert {metrics.UNREAD_SINCE.name} == {name for name, _ in scrape(await usage.page())}
 
 
 async def test_the_call_counters_are_there_before_the_first_call(
