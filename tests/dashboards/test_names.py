@@ -55,6 +55,10 @@ NOT_SHOWN = {
     "openai_usage_image_input_tokens_total": "a part of the input tokens, which are shown whole",
     "openai_usage_image_output_tokens_total": "a part of the output tokens, which are shown whole",
     "openai_usage_negative_rows": "they are in the corrections, which the page Exporter shows as taken back",
+    "openai_usage_unpriced_images_total": "no list has a price per image; the images are shown",
+    "openai_usage_unpriced_characters_total": "the alert OpenAIUnpricedModel tells models and amounts",
+    "openai_usage_unpriced_audio_seconds_total": "the alert OpenAIUnpricedModel tells models and amounts",
+    "openai_usage_unread_since_timestamp_seconds": "gone after the first minutes; OpenAIUsageDataStale reads it",
     "openai_user_info": "joined for names only",
     "openai_project_info": "joined for names only",
 }

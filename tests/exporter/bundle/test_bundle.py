@@ -17,6 +17,15 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(bundle, [str(each) for each in arguments])
 
 
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A file of the bundle that somebody has changed."""
+    path = tmp_path / "prometheus" / "prometheus.yml"
+    path.parent.mkdir()
+    path.write_text("# mine\n")
+    return path
+
+
 def test_it_comes_from_the_source_tree_when_the_package_is_not_installed() -> None:
     assert bundle_root() == ROOT
 
@@ -61,10 +70,7 @@ def test_a_second_run_finds_everything_up_to_date(tmp_path: Path) -> None:
     assert "wrote 0 new files and 0 over others" in run("--only", "prometheus", tmp_path).output
 
 
-def test_a_changed_file_stops_it_before_anything_is_written(tmp_path: Path) -> None:
-    mine = tmp_path / "prometheus" / "prometheus.yml"
-    mine.parent.mkdir()
-    mine.write_text("# mine\n")
+def test_a_changed_file_stops_it_before_anything_is_written(tmp_path: Path, mine: Path) -> None:
     found = run("--only", "prometheus", tmp_path)
     assert found.exit_code == 1
     assert f"nothing was written: {mine} would be overwritten" in found.output
@@ -72,20 +78,14 @@ def test_a_changed_file_stops_it_before_anything_is_written(tmp_path: Path) -> N
     assert mine.read_text() == "# mine\n"
 
 
-def test_force_overwrites_it(tmp_path: Path) -> None:
-    mine = tmp_path / "prometheus" / "prometheus.yml"
-    mine.parent.mkdir()
-    mine.write_text("# mine\n")
+def test_force_overwrites_it(tmp_path: Path, mine: Path) -> None:
     found = run("--only", "prometheus", "--force", tmp_path)
     assert found.exit_code == 0
     assert "and 1 over others" in found.output
     assert mine.read_bytes() == (ROOT / "prometheus/prometheus.yml").read_bytes()
 
 
-def test_a_dry_run_writes_nothing_and_names_what_differs(tmp_path: Path) -> None:
-    mine = tmp_path / "prometheus" / "prometheus.yml"
-    mine.parent.mkdir()
-    mine.write_text("# mine\n")
+def test_a_dry_run_writes_nothing_and_names_what_differs(tmp_path: Path, mine: Path) -> None:
     found = run("--only", "prometheus", "--dry-run", tmp_path)
     assert found.exit_code == 0
     assert f"differs  {mine}" in found.output
