@@ -7,6 +7,8 @@
 //   target        everything probed on a target: job, target, provider
 //   dataset       one dataset of an organization: job, organization, dataset
 //   organization, project_model, key, operation, model, budget     usage and costs by these labels
+//   target_model_endpoint          one model at one endpoint of a target: job, target, model, endpoint
+//   key_user_model                 usage of a model by a key and its user: job, organization, project_id, api_key_id, user_id, model
 //   anomaly       job and the labels of the signal (organization, or those of a probe), plus anomaly
 {
   // --- service levels; label slo says which. w is a window of the configuration, such as 1h.
@@ -49,6 +51,16 @@
   operationRequests: 'operation:openai_usage_requests:increase1h',
   modelRequests: 'model:openai_usage_requests:increase1h',
   modelInUse: 'model:openai_model_in_use:group',
+
+  // --- growth: what counters grew by since the evaluation before, every five minutes. Read over ranges, with sum_over_time.
+  latencyGrowth: 'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m',
+  firstTokenGrowth: 'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m',
+  // Label direction: input, input_cached (a part of it), output.
+  tokensGrowth: 'key_user_model:openai_usage_tokens:growth5m',
+  requestsGrowth: 'key_user_model:openai_usage_requests:growth5m',
+  costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth5m',
+
+  // --- costs
   costMonth: 'organization:openai_costs_month_to_date_usd:sum',
   modelBilled: 'model:openai_cost_drift_billed_usd:sum',
   modelDrift: 'model:openai_estimated_per_billed_cost:ratio',
@@ -81,6 +93,9 @@
     'probe:openai_period_error_budget_remaining_events:difference': 'SLO page: failed probes that the budget still allows',
     'probe:openai_error_budget_exhaustion_timestamp_seconds:projection': 'SLO page: when the budget will be gone',
     'target_model:openai_api_latency_seconds:p95_20m': 'overview and probes page: a month of it without reading every bucket',
+    'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m': 'probes page: percentiles over a month',
+    'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m': 'probes page: time to first token over a month',
+    'key_user_model:openai_usage_*': 'usage and costs pages: a month by model, key, project and user',
     'organization:openai_costs_forecast_*': 'costs page: forecast to the end of the month with its band',
   },
 }

@@ -6,5 +6,6 @@ function(config) {
     (import 'limits.libsonnet')(config)
     + (import 'usage.libsonnet')(config)
     + (import 'costs.libsonnet')(config),
+  'recording-growth.yml': (import 'growth.libsonnet')(config),
   'recording-anomalies.yml': (import 'anomaly.libsonnet')(config),
 }

@@ -58,6 +58,8 @@ FUNCTIONS = frozenset(
         ),
     }
 )
+GROWTH = re.compile(r":growth\d+[smh]$")
+"""Ends the names of recorded growth: what a counter rose by from one evaluation to the next."""
 _COUNTING = frozenset({"rate", "increase", "irate", "resets"})
 _META = re.compile(r"[.*+?|()\[\]{}^$\\]")
 _RECORD = re.compile(r"[a-z_]+:[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
@@ -132,7 +134,12 @@ def annotated(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
 
 
 def counts(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
-    """promql/rate, promql/counter: rates of counters only, over two scrapes at least, before any sum."""
+    """promql/rate, promql/counter: rates of counters only, over two scrapes at least, before any sum.
+
+    A rule that records growth takes the differences itself; its cases show that it minds falls.
+    """
+    if GROWTH.search(rule.get("record", "")):
+        return
     inside: set[int] = set()
     for call in (each for each in walk(tree) if isinstance(each, Call) and each.name in _COUNTING):
         selector = call.args[0]
@@ -147,6 +154,13 @@ def counts(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
     for selector in selectors(tree):
         if _is_counter(selector) and id(selector) not in inside and selector.metric not in GAUGE_LIKE:
             yield f"{selector.metric}: is a counter and needs rate or increase"
+
+
+def adds_up(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
+    """Recorded growth adds up over a range; a single one says little, and is gone before the next comes."""
+    for selector in selectors(tree):
+        if GROWTH.search(selector.metric) and not selector.range:
+            yield f"{selector.metric}: is growth and needs a range"
 
 
 def reaches(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
@@ -216,6 +230,7 @@ CHECKS: tuple[Callable[[Rule, Node, Context], Iterator[str]], ...] = (
     waits,
     annotated,
     counts,
+    adds_up,
     reaches,
     matchers,
     divides,

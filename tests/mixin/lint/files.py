@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .checks import CHECKS, Context, Rule
+from .checks import CHECKS, GROWTH, Context, Rule
 from .labels import Inference
 from .nodes import selectors
 from .parser import PromQLError, parse, seconds
@@ -71,10 +71,11 @@ def _duplicates(files: Files) -> Iterator[str]:
 
 
 def _groups(files: Files) -> Iterator[str]:
-    """group/interval: what is evaluated too rarely goes stale in between; group names are unique."""
+    """group/interval: what is evaluated too rarely goes stale in between, but growth is read over ranges; group names are unique."""
     names = Counter(group["name"] for document in files.values() for group in document["groups"])
     yield from (f"{name}: {times} groups have this name" for name, times in names.items() if times > 1)
     for document in files.values():
         for group in document["groups"]:
-            if seconds(group.get("interval", "0s")) >= _LONGEST_INTERVAL:
+            growth = all(GROWTH.search(rule.get("record", "")) for rule in group["rules"])
+            if seconds(group.get("interval", "0s")) >= _LONGEST_INTERVAL and not growth:
                 yield f"{group['name']}: interval of five minutes or more leaves gaps"

@@ -8,7 +8,7 @@ import pytest
 from .checks import Context
 from .files import lint
 
-RECORDED = {"probe:x:sum": frozenset({"job", "target"})}
+RECORDED = dict.fromkeys(("probe:x:sum", "probe:x:growth5m"), frozenset({"job", "target"}))
 GOOD: dict[str, Any] = {
     "alert": "OpenAIGood",
     "expr": "max without (instance) (openai_usage_up) == 0",
@@ -110,6 +110,10 @@ FAULTS = {
         alert("openai_api_errors_total > 5"),
         "openai_api_errors_total: is a counter and needs rate or increase",
     ),
+    "growth without a range": (
+        alert("sum by (job) (probe:x:growth5m) > 0"),
+        "probe:x:growth5m: is growth and needs a range",
+    ),
     "further back than the retention": (
         alert("max_over_time(openai_usage_up[30d] offset 20d) > 0"),
         "openai_usage_up: reaches further back than the retention",
@@ -169,3 +173,12 @@ def test_two_groups_of_one_name_are_found() -> None:
 
 def test_a_group_that_is_evaluated_too_rarely_is_found() -> None:
     assert "interval of five minutes or more leaves gaps" in found(GOOD, interval="5m")
+
+
+def test_growth_may_be_taken_every_five_minutes_and_takes_differences_itself() -> None:
+    growth = {
+        "record": "probe:x:growth5m",
+        "expr": "openai_api_errors_total - openai_api_errors_total offset 5m",
+    }
+
+    assert found(growth, interval="5m") == []
