@@ -6,6 +6,17 @@ local metric = import 'metric.libsonnet';
 
 local byWhich(labels) = if labels == '' then '' else ' by (' + labels + ')';
 
+// Counter -> its recorded growth, and the matchers of it there.
+local growth = {
+  [metric.usage.input_tokens]: [series.tokensGrowth, 'direction="input"'],
+  [metric.usage.input_cached_tokens]: [series.tokensGrowth, 'direction="input_cached"'],
+  [metric.usage.output_tokens]: [series.tokensGrowth, 'direction="output"'],
+  [metric.usage.requests]: [series.requestsGrowth, ''],
+  [metric.usage.estimated_cost_usd]: [series.costGrowth, ''],
+  [metric.api.latency_seconds]: [series.latencyGrowth, ''],
+  [metric.api.time_to_first_token_seconds]: [series.firstTokenGrowth, ''],
+};
+
 function(config) {
   local it = self,
   local without = 'max without (' + config.instanceLabels + ') (',
@@ -34,10 +45,12 @@ function(config) {
   // --- Replicas of the exporter show the same figures; one of them is enough.
   one(expr): without + expr + ')',
   sum(expr, by=''): 'sum' + byWhich(by) + ' (' + it.one(expr) + ')',
-  // What a usage counter grew by.
-  grown(name, by='', range='$__interval', more=''): it.sum('increase(' + it.usage(name, more) + '[' + range + '])', by),
-  // Per second.
-  rate(name, by='', more=''): it.sum('rate(' + it.usage(name, more) + '[$__rate_interval])', by),
+  // What a usage counter grew by. That of tokens, requests and cost is recorded, so that a month is quick to read.
+  grown(name, by='', range='$__interval', more=''):
+    if std.objectHas(growth, name) then it.grew(growth[name][0], by, range, growth[name][1])
+    else it.sum('increase(' + it.usage(name, more) + '[' + range + '])', by),
+  // The sum of recorded growth.
+  grew(name, by='', range='$__interval', more=''): 'sum' + byWhich(by) + ' (sum_over_time(' + it.usage(name, more) + '[' + range + ']))',
 
   // --- The `k` labels with the largest `ranking` at the end of the time range keep their line over the whole of it.
   local largest(k, label, ranking) = 'on (' + label + ') topk(' + k + ', ' + it.sum(ranking + ' @ end()', label) + ')',
@@ -64,7 +77,7 @@ function(config) {
   idsAsNames(id, name, known, absent='not grouped'):
     'label_replace(label_replace(group by (' + id + ') (' + known + '), "' + name + '", "$1", "' + id + '", "(.+)"), "'
     + name + '", "' + absent + '", "' + id + '", "")',
-  local requests = it.organization(metric.usage.requests),
+  local requests = latest(it.organization(metric.usage.requests)),
   withProject(expr, known=requests, absent='not grouped'):
     named('project_id', 'project', latest(it.organization(metric.project.info)), known, expr, absent),
   withKey(expr, known=requests):
@@ -83,10 +96,19 @@ function(config) {
   orWhyAllTheTime(expr, known, label, why):
     expr + '\nor on () label_replace(0 * absent_over_time(' + known + '[$__range] @ end()) - 2, "' + label + '", "' + why + '", "", "")',
 
-  // --- Histograms and dates.
-  quantile(q, name, by='', range='$__rate_interval', more=''):
-    'histogram_quantile(' + q + ', sum by (le' + (if by == '' then '' else ', ' + by) + ') ('
-    + (if range == '$__rate_interval' then 'rate(' else 'increase(') + it.probe(name, more) + '[' + range + '])))',
+  // --- Histograms and dates. Percentiles over the page's ranges come from recorded growth of the buckets; a fixed
+  // range such as 15m reads the buckets themselves, which are up to the minute.
+  buckets(name, by, range): 'sum by (' + by + ') (sum_over_time(' + it.probe(growth[name][0]) + '[' + range + ']))',
+  quantile(q, name, by='', range='$__rate_interval'):
+    local labels = 'le' + (if by == '' then '' else ', ' + by);
+    'histogram_quantile(' + q + ', '
+    + (
+      if std.startsWith(range, '$') then it.buckets(name, labels, range)
+      else 'sum by (' + labels + ') (increase(' + it.probe(name) + '[' + range + ']))'
+    ) + ')',
+  // Exemplars are those of the metric that a query names, and recorded series have none. At the start of all time the
+  // metric has no samples: it is named and costs nothing.
+  withExemplarsOf(name, expr): expr + '\nunless on () ' + it.probe(name) + ' @ 0',
   // p95 of each model in the slowest twenty minutes of a step; recorded, since a month of buckets is too much to read.
   slowest: 'max by (model) (max_over_time(' + it.probe(series.modelLatency) + '[$__interval]))',
   // Grafana's dates are in milliseconds.

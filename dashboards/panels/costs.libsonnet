@@ -22,8 +22,7 @@ function(config, promql)
   local tile(title, description, expr, unit=usd, noValue=words.short.costs) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
   local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
-  // Recorded per key and hour: cheap over a month. Sampled once an hour, the hours add up.
-  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s:1h]))' % [by, project(series.keyCost, 'api_key_id=~"$key"'), range];
+  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.costGrowth, 'api_key_id=~"$key"'), range];
   local largest(k, expr) = 'topk(%d, %s)' % [k, expr];
   local budgets = '%s{%s,organization=~"$organization"}';
 

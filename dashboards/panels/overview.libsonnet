@@ -114,8 +114,8 @@ function(config, promql)
       + to('probes'),
     tokens:
       panel.timeSeries.bars('Tokens', 'Input and output tokens of the organizations. Each bar sums up one step, an hour at least.', 'short', [
-        query.range('sum(increase(%s[$__interval]))' % organization(metric.usage.input_tokens), 'input'),
-        query.range('sum(increase(%s[$__interval]))' % organization(metric.usage.output_tokens), 'output'),
+        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.tokensGrowth, 'direction="input"'), 'input'),
+        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.tokensGrowth, 'direction="output"'), 'output'),
       ])
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage)

@@ -22,6 +22,7 @@ function(config, promql)
     panel.stat.new(title, description, unit, queries)
     + panel.withNoFigure(noValue)
     + panel.withThresholds(threshold.plain('blue'));
+  local percentile(q) = promql.quantile(q, metric.api.latency_seconds);
   local overRange(q) = query.instant(promql.quantile(q, metric.api.latency_seconds, range='$__range'), 'p%g' % (100 * q));
   local headroom = config.thresholds.headroom.share;
 
@@ -60,15 +61,17 @@ function(config, promql)
     // --- Latency
     percentiles:
       panel.timeSeries.new('Latency', 'Duration of the probes, from the start of the request to the end of the answer, in windows of twenty minutes or more. The dots are single probes with their request id.', 's', [
-        query.range(promql.quantile(q[1], metric.api.latency_seconds), q[0]) + steady + (if q[0] == 'p99' then query.withExemplars else {})
-        for q in [['p50', 0.5], ['p95', 0.95], ['p99', 0.99], ['p99.9', 0.999]]
+        query.range(percentile(0.5), 'p50') + steady,
+        query.range(percentile(0.95), 'p95') + steady,
+        query.range(promql.withExemplarsOf(metric.api.latency_seconds, percentile(0.99)), 'p99') + steady + query.withExemplars,
+        query.range(percentile(0.999), 'p99.9') + steady,
       ])
       + percentileColors
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.probes),
     heatmap:
       panel.heatmap.new('Latency, distribution', 'How many probes took how long; a second band shows what percentiles hide.', 's', [
-        query.heatmap('sum by (le) (increase(%s[$__interval]))' % probe(metric.api.latency_seconds)) + query.withMinStep('5m'),
+        query.heatmap(promql.buckets(metric.api.latency_seconds, 'le', '$__interval')) + query.withMinStep('5m'),
       ])
       + panel.withMaxDataPoints(100)
       + panel.withNoValue(words.probes),

@@ -16,19 +16,14 @@ function(config, promql)
   local grown = promql.grown;
   // What ranks models, projects, keys and users.
   local inputs = promql.usage(usage.input_tokens);
-  local tokens(by='', range='$__interval') =
-    local input = grown(usage.input_tokens, by, range);
-    '%s\n+ (%s or 0 * %s)' % [input, grown(usage.output_tokens, by, range), input];
+  local tokens(by='', range='$__interval') = promql.grew(series.tokensGrowth, by, range, 'direction=~"input|output"');
   local tile(title, description, unit, expr, noValue=words.short.usage) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
   // A chart of the eight largest and all the others, whose sum is the whole. `named` turns label into `shown`.
   local stacked(title, description, label, shown=label, named=function(expr) expr) =
     panel.timeSeries.bars(title, description, 'short', [
-      query.range(
-        named(promql.top(8, label, inputs, tokens(label)))
-        + '\nor\nlabel_replace(' + promql.rest(8, label, inputs, tokens(label)) + ', "' + shown + '", "all others", "", "")',
-        '{{' + shown + '}}'
-      ),
+      query.range(named(promql.top(8, label, inputs, tokens(label))), '{{' + shown + '}}'),
+      query.range(promql.rest(8, label, inputs, tokens(label)), 'all others'),
     ])
     + panel.timeSeries.withStacking
     + panel.withOverrides([override.byName('all others', [override.color('text')])])
@@ -36,7 +31,7 @@ function(config, promql)
   local ratio(title, description, unit, above, below) =
     panel.timeSeries.new(title, description, unit, [
       query.range(
-        promql.top(8, 'model', inputs, 'sum by (model) (%s)\n/ sum by (model) (%s)' % [grown(above, 'model'), grown(below, 'model')]),
+        promql.top(8, 'model', inputs, '%s\n/ %s' % [grown(above, 'model'), grown(below, 'model')]),
         '{{model}}'
       ) + query.withMinStep('1h'),
     ])
@@ -75,7 +70,7 @@ function(config, promql)
       + panel.withNoValue(words.usage),
     requestsPerHour:
       panel.timeSeries.bars('Requests per hour', 'Requests to models, as a mean per hour over each step of the chart.', 'short', [
-        query.range('3600 * (%s)' % promql.rate(usage.requests), 'requests per hour'),
+        query.range('3600000 / $__interval_ms * %s' % grown(usage.requests), 'requests per hour'),
       ])
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
@@ -148,7 +143,7 @@ function(config, promql)
     // --- When, and whether it is usual
     peakHours:
       panel.barChart.new('Requests by hour of day', 'Mean requests per hour at each hour of the day (UTC) over the time range; choose a week or more.', 'short', [
-        query.range(promql.sum('increase(%s[1h])' % promql.usage(usage.requests)), 'requests') + query.withMinStep('1h'),
+        query.range(grown(usage.requests, range='1h'), 'requests') + query.withMinStep('1h'),
       ])
       + panel.withMaxDataPoints(1000)
       + panel.barChart.withNameField('Time')

@@ -92,6 +92,7 @@ def ask(server: Server, page: Page, panel: Panel, target: Json, when: Range, val
     """The answer to one query of a panel: Prometheus' own JSON."""
     step, rate = step_of(panel, target, when)
     text = target["expr"]
+    text = text.replace("$__interval_ms", f"{1000 * step:.0f}")
     for name, value in (("rate_interval", rate), ("interval", step), ("range", when.length)):
         text = text.replace(f"$__{name}", _duration(value))
     text = interpolated(text, page, values)

@@ -10,6 +10,7 @@ import pytest
 from openai_exporter.metrics import CATALOGUE
 from tests.dashboards.pages import Page, config, expressions, pages
 from tests.mixin.bundle import evaluate, rule_files
+from tests.mixin.lint.checks import GROWTH
 from tests.mixin.lint.files import recorded_labels
 from tests.mixin.lint.labels import Inference
 from tests.mixin.lint.nodes import Aggregate, Node, selectors
@@ -63,17 +64,22 @@ NOT_SHOWN = {
     "openai_project_info": "joined for names only",
 }
 """Metrics that are deliberately on no page, and why; those joined for names count as shown where they are joined."""
-_BUILT_IN = {"$__rate_interval": "5m", "$__interval": "1h", "$__range": "6h"}
+_BUILT_IN = {"$__interval_ms": "3600000", "$__rate_interval": "5m", "$__interval": "1h", "$__range": "6h"}
 _RECORDED = re.compile(r"\b[a-z_]+:[a-zA-Z0-9_]+:[a-zA-Z0-9_]+\b")
 
 
 def plain(text: str) -> str:
-    """An expression that the linter's parser reads: variables filled in, `@ end()`, steps of subqueries left out."""
+    """An expression that the linter's parser reads: variables filled in, `@` and steps of subqueries left out."""
     for name, value in _BUILT_IN.items():
         text = text.replace(name, value)
     text = re.sub(r"=~\"([^\"]*)\"", lambda found: f'=~"{re.sub(r"[$][a-z]+", "x", found[1])}"', text)
     text = re.sub(r"=\"\$[a-z]+\"", '="x"', text)
-    return re.sub(r"(\[\w+):\w+\]", r"\1]", text).replace(" @ end()", "").replace("offset -", "offset ")
+    return (
+        re.sub(r"(\[\w+):\w+\]", r"\1]", text)
+        .replace(" @ end()", "")
+        .replace(" @ 0", "")
+        .replace("offset -", "offset ")
+    )
 
 
 class Labels(Inference):
@@ -162,6 +168,18 @@ def test_recorded_series_come_from_the_shared_names() -> None:
     assert used
     assert used <= recorded
     assert any(name.endswith("28d") for name in used)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_recorded_growth_is_added_up_over_a_range(page: Page) -> None:
+    """A single one is the growth of five minutes, and is gone before the next comes."""
+    for where, text in expressions(page):
+        bare = [
+            each.metric
+            for each in selectors(parse(plain(text)))
+            if GROWTH.search(each.metric) and not each.range
+        ]
+        assert bare == [], where
 
 
 def _alerts() -> Iterator[Mapping[str, str]]:

@@ -32,6 +32,8 @@ QUIET_IN_AN_OUTAGE = {
     "exporter / Failed calls B": "the folder of the counters is in order",
 }
 RARELY = {
+    "usage / Tokens by model B": "few models: each has its own colour, and there are no others",
+    "usage / Tokens by project B": "few projects: each has its own colour, and there are no others",
     "slo / Each probe G": "nothing burns, so no end is in sight",
 }
 """Single queries that may be empty while their panel is not, and why."""

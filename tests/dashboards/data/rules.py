@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.dashboards.data.series import Series
-from tests.dashboards.data.timeline import COARSE, FINE, Timeline
+from tests.dashboards.data.timeline import COARSE, FINE, Paced, Timeline
 from tests.dashboards.data.tsdb import Server, load, serving
+from tests.mixin.lint.parser import seconds
 
 Rule = Mapping[str, Any]
+Part = tuple[int, int, int]
+"""First and last moment in Unix seconds, and the seconds between samples."""
 _RECORDED = re.compile(r"[a-z_]+:[a-zA-Z0-9_]+:[a-zA-Z0-9_]+")
 
 
@@ -46,21 +49,37 @@ def recorded_names(text: str) -> set[str]:
 
 def fill_in(folder: Path, timeline: Timeline, groups: Sequence[Mapping[str, Any]]) -> int:
     """Evaluate the recording rules over the whole timeline; returns how many samples were recorded."""
+    slow = [group for group in groups if _pace(group) > COARSE]
     samples = 0
-    for level in levels(groups):
-        with serving(folder) as server:
-            recorded = [series for rule in level for series in _evaluate(server, rule, timeline)]
-        if recorded:
-            samples += load(folder, timeline, recorded)
+    for level in levels([group for group in groups if group not in slow]):
+        samples += _record(folder, timeline, level, _parts(timeline))
+    for group in slow:
+        paced = Paced(timeline.start, timeline.end, timeline.fine_from, int(_pace(group)))
+        parts = [(paced.times[0], paced.times[-1], paced.pace)]
+        samples += _record(folder, paced, group["rules"], parts)
     return samples
 
 
-def _evaluate(server: Server, rule: Rule, timeline: Timeline) -> Iterator[Series]:
+def _pace(group: Mapping[str, Any]) -> float:
+    """Seconds between two evaluations, where a group has a pace of its own."""
+    return seconds(group.get("interval", "0s"))
+
+
+def _parts(timeline: Timeline) -> list[Part]:
+    last_coarse = timeline.start + (timeline.fine_from - 1 - timeline.start) // COARSE * COARSE
+    return [(timeline.start, last_coarse, COARSE), (timeline.fine_from, timeline.end, FINE)]
+
+
+def _record(folder: Path, timeline: Timeline, rules: Sequence[Rule], parts: Sequence[Part]) -> int:
+    with serving(folder) as server:
+        recorded = [series for rule in rules for series in _evaluate(server, rule, timeline, parts)]
+    return load(folder, timeline, recorded) if recorded else 0
+
+
+def _evaluate(server: Server, rule: Rule, timeline: Timeline, parts: Sequence[Part]) -> Iterator[Series]:
     """The series that a rule records, with a value wherever it has one."""
     places = {t: place for place, t in enumerate(timeline.times)}
     values: dict[tuple[tuple[str, str], ...], list[float | None]] = {}
-    last_coarse = timeline.start + (timeline.fine_from - 1 - timeline.start) // COARSE * COARSE
-    parts = [(timeline.start, last_coarse, COARSE), (timeline.fine_from, timeline.end, FINE)]
     for start, end, step in parts:
         answer = server.ask("/api/v1/query_range", query=rule["expr"], start=start, end=end, step=step)
         assert answer["status"] == "success", f"{rule['record']}: {answer}"

@@ -103,6 +103,23 @@ class Timeline:
         return found
 
 
+@dataclass(frozen=True)
+class Paced(Timeline):
+    """Moments of one pace, off the full minutes as a rule group's are.
+
+    Attributes:
+        pace: seconds between two samples.
+    """
+
+    pace: int
+
+    @cached_property
+    def times(self) -> Sequence[int]:
+        """Unix seconds of every sample."""
+        first = -(-self.start // self.pace) * self.pace + self.pace // 2 + 1
+        return range(first, self.end + 1, self.pace)
+
+
 def _month_totals(hours: Sequence[int], rates: Sequence[float]) -> list[float]:
     """What each hour starts with: the sum of the hours before it in its month."""
     totals = []

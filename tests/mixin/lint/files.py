@@ -71,7 +71,7 @@ def _duplicates(files: Files) -> Iterator[str]:
 
 
 def _groups(files: Files) -> Iterator[str]:
-    """group/interval: what is evaluated too rarely goes stale in between, but growth is read over ranges; group names are unique."""
+    """group/interval: what is evaluated too rarely goes stale in between, growth aside; group names are unique."""
     names = Counter(group["name"] for document in files.values() for group in document["groups"])
     yield from (f"{name}: {times} groups have this name" for name, times in names.items() if times > 1)
     for document in files.values():
