@@ -8,7 +8,7 @@
 //   dataset       one dataset of an organization: job, organization, dataset
 //   organization, project_model, key, operation, model, budget     usage and costs by these labels
 //   target_model_endpoint          one model at one endpoint of a target: job, target, model, endpoint
-//   key_user_model                 usage of a model by a key and its user: job, organization, project_id, api_key_id, user_id, model
+//   key_user_model                 usage of a model by a key and its user: job, organization, operation, project_id, api_key_id, user_id, model
 //   anomaly       job and the labels of the signal (organization, or those of a probe), plus anomaly
 {
   // --- service levels; label slo says which. w is a window of the configuration, such as 1h.
@@ -55,7 +55,7 @@
   // --- growth: what counters grew by since the evaluation before, every five minutes. Read over ranges, with sum_over_time.
   latencyGrowth: 'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m',
   firstTokenGrowth: 'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m',
-  // Label direction: input, input_cached (a part of it), output.
+  // Label direction: input, cached (a part of it), output. An import writes these three as well (metrics/recorded.py).
   tokensGrowth: 'key_user_model:openai_usage_tokens:growth5m',
   requestsGrowth: 'key_user_model:openai_usage_requests:growth5m',
   costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth5m',

@@ -42,7 +42,7 @@ function(config)
       max %(without)s (last_over_time(%(it)s[%(memory)s] offset %(step)s))
     |||, { without: without, it: it, step: step, memory: duration.scaled(config, '1d') });
     text.fill(|||
-      sum by (job, organization, project_id, api_key_id, user_id, model) (
+      sum by (job, organization, operation, project_id, api_key_id, user_id, model) (
         (
           %(now)s
           - (
@@ -66,9 +66,11 @@ function(config)
         )
       )
     |||, { now: now, before: text.indent(before, 8), half: text.indent(before, 6), without: without, it: it, step: step });
+  // Cached tokens are a part of the input.
+  local counters = { input: 'input_tokens', cached: 'input_cached_tokens', output: 'output_tokens' };
   local tokens(direction) = {
     record: series.tokensGrowth,
-    expr: usage('openai_usage_' + direction + '_tokens_total'),
+    expr: usage('openai_usage_' + counters[direction] + '_total'),
     labels: { direction: direction },
   };
 
@@ -92,7 +94,7 @@ function(config)
       interval: step,
       rules: [
         tokens(direction)
-        for direction in ['input', 'input_cached', 'output']
+        for direction in std.objectFields(counters)
       ] + [
         {
           record: series.requestsGrowth,

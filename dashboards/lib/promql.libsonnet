@@ -9,7 +9,7 @@ local byWhich(labels) = if labels == '' then '' else ' by (' + labels + ')';
 // Counter -> its recorded growth, and the matchers of it there.
 local growth = {
   [metric.usage.input_tokens]: [series.tokensGrowth, 'direction="input"'],
-  [metric.usage.input_cached_tokens]: [series.tokensGrowth, 'direction="input_cached"'],
+  [metric.usage.input_cached_tokens]: [series.tokensGrowth, 'direction="cached"'],
   [metric.usage.output_tokens]: [series.tokensGrowth, 'direction="output"'],
   [metric.usage.requests]: [series.requestsGrowth, ''],
   [metric.usage.estimated_cost_usd]: [series.costGrowth, ''],

@@ -5,7 +5,8 @@ from fnmatch import fnmatch
 
 import pytest
 
-from openai_exporter.metrics import CATALOGUE
+from openai_exporter.metrics import CATALOGUE, recorded
+from openai_exporter.metrics.metric import metrics_of
 from tests.mixin.bundle import ROOT, alert_rules, evaluate, mixin, rule_files
 from tests.mixin.lint.files import recorded_labels, rules_of, used_series
 from tests.mixin.lint.nodes import selectors
@@ -40,6 +41,15 @@ def test_every_recorded_name_comes_from_the_shared_names() -> None:
     names = f"{shared} [s[k] for k in std.objectFieldsAll(s) if std.isString(s[k])]"
 
     assert [name for name in evaluate(names) if name not in recorded_labels(rule_files())] == []
+
+
+def test_an_import_writes_growth_under_the_names_and_labels_of_the_rules() -> None:
+    rules = recorded_labels(rule_files())
+    written = {metric.name: set(metric.labels) | {"job", "organization"} for metric in metrics_of(recorded)}
+
+    assert written == {
+        name: set(labels) for name, labels in rules.items() if name.startswith("key_user_model:")
+    }
 
 
 def test_state_sets_are_asked_for_states_that_exist() -> None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
+from openai_exporter.metrics import recorded
 from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
 from tests.exporter.web.exporters import poll
+from tests.mixin.bundle import rule_files
+from tests.mixin.lint.files import rules_of
 from tests.stack.programs import Prometheus, running_exporter
 from tests.stack.test_books import document
 from tests.stack.tsdb import MISSING, Recording, make_blocks, prometheus_of
@@ -19,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
 ]
 
+FIRST = unix("2026-11-12")
 NOW, JOINT = unix("2026-11-19T09:20:00Z"), unix("2026-11-19T09:00:00Z")
 QUARTER, HOUR, DAY = 900, 3600, 86_400
 COUNTERS = (
@@ -101,6 +105,39 @@ def test_no_counter_jumps_at_the_joint(joined: Joined) -> None:
             grown = joined.prometheus.value(f"sum(increase({metric}[{seconds}s] @ {end}))")
             # Usage shows minutes late at both ends of the window, and traffic has its hours.
             assert used == pytest.approx(grown, rel=0.15 if seconds < DAY else 0.03), (metric, seconds)
+
+
+@pytest.mark.parametrize(
+    ("growth", "direction", "counter"),
+    [
+        (recorded.REQUESTS_GROWTH.name, "", "openai_usage_requests_total"),
+        (recorded.TOKENS_GROWTH.name, "input", "openai_usage_input_tokens_total"),
+        (recorded.TOKENS_GROWTH.name, "output", "openai_usage_output_tokens_total"),
+        (recorded.COST_GROWTH.name, "", "openai_usage_estimated_cost_usd_total"),
+    ],
+)
+def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
+    joined: Joined, growth: str, direction: str, counter: str
+) -> None:
+    """To the token, with the joint between them: nothing twice, nothing lost."""
+    (rule,) = (
+        rule["expr"]
+        for _, rule in rules_of(rule_files())
+        if rule.get("record") == growth and rule.get("labels", {}).get("direction", "") == direction
+    )
+    matcher = f'{{direction="{direction}"}}' if direction else ""
+    value = joined.prometheus.value
+    imported = value(f"sum(sum_over_time({growth}{matcher}[8d] @ {JOINT}))")
+    live = value(f"sum(sum_over_time(({rule})[{joined.last - JOINT - 1}s:5m] @ {joined.last}))")
+    # Of what is new since the joint, what the first recorded scrape shows is no growth.
+    window = f"[{joined.last - joined.first}s] @ {joined.last}"
+    begun = value(f"sum(min_over_time({counter}{window}) unless {counter} @ {JOINT}) or vector(0)")
+    counted = value(f"sum({counter} @ {joined.last}) - sum({counter} @ {FIRST})")
+
+    assert imported is not None
+    assert live is not None
+    assert min(imported, live) > 0
+    assert imported + live == pytest.approx((counted or 0) - (begun or 0), rel=1e-9)
 
 
 def test_the_costs_go_on_where_they_ended(joined: Joined) -> None:

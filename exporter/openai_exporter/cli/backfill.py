@@ -6,6 +6,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
@@ -24,7 +25,7 @@ from openai_exporter.report.access import chosen, opened
 from openai_exporter.report.backfill.journal import Journal
 from openai_exporter.report.backfill.plan import Request, identity
 from openai_exporter.report.backfill.run import Import, planned, read, write
-from openai_exporter.report.moments import days, iso, shown
+from openai_exporter.report.moments import days, iso, moment, shown
 from openai_exporter.report.source import CallsSpentError, Source
 from openai_exporter.usage.ownprices import price_table
 from openai_exporter.web.live import read_config
@@ -78,6 +79,11 @@ class Label(click.ParamType[tuple[str, str]]):
 @click.option("--from", "first", required=True, metavar="DATE", help="First day (UTC), such as 2026-08-01.")
 @click.option("--to", "last", metavar="DATE", help="Last day (UTC); today when left out.")
 @click.option(
+    "--live-from", metavar="TIME",
+    help="When Prometheus began to read the exporter with the bundle's rules, such as 2026-11-21T09:30:00Z: what they "
+    "record of growth is written up to then. Left out, it begins with the end of the import.",
+)  # fmt: skip
+@click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Where to write; FILE.parts beside it holds what was read until the end.",
 )  # fmt: skip
@@ -106,6 +112,7 @@ class Label(click.ParamType[tuple[str, str]]):
 def backfill(
     first: str,
     last: str | None,
+    live_from: str | None,
     output: Path,
     organization: str | None,
     config_file: Path | None,
@@ -117,7 +124,8 @@ def backfill(
 ) -> None:
     """Write the past of an organization as OpenMetrics with times: the series of /usage, for days gone by.
 
-    Counters run from the first of each month, as the live ones do. The API tells usage by the hour or day; in
+    Counters run from the first of each month, as the live ones do; what they grow by is written as the bundle's
+    rules record it, for the pages of usage and costs. The API tells usage by the hour or day; in
     between a counter is drawn as rising evenly. Graphs need a range of at least two steps: `increase(x[1h])` at
     the default step. A gauge, or a counter without a range, is only drawn within 5 minutes after a sample:
     ask for `last_over_time(x[1h])`, or import with --step 5m (six times the size).
@@ -143,6 +151,8 @@ def backfill(
             source = Source(one, client, most=max_calls, waiting=waiting, prices=prices)
             now = source.learn_time()
             request = _request(config, one, (first, last), (step, fine_days), labels, now)
+            if live_from is not None:
+                request = replace(request, live_from=moment(live_from, "--live-from", now))
             found = planned(one, request, Journal(output), now, resume=resume)
             _announce(console, found, max_calls)
             _read(console, found, source)

@@ -76,16 +76,25 @@ def fill(past: Past, tell: Tell, stopping: Callable[[], bool], now: Callable[[],
 def _usage(past: Past, folder: Path, tell: Tell, end: int) -> None:
     tell(f"usage and costs of {past.days} days")
 
-    def one(days: int, step: int) -> None:
+    fine = min(past.days, FINE_USAGE_DAYS)
+    near = end - fine * DAY
+
+    def one(begin: int, last: int, step: int) -> None:
         output = folder / f"usage-{step}.om"
-        first = datetime.fromtimestamp(end - days * DAY, UTC).date().isoformat()
         argv = [sys.executable, "-m", "openai_exporter", "backfill", "--config.file", str(past.config)]
-        argv += ["--from", first, "--step", f"{step}s", "--fine-days", str(past.days), "--no-resume"]
+        argv += ["--from", _day(begin), "--to", _day(last), "--step", f"{step}s"]
+        argv += ["--fine-days", str(past.days), "--no-resume"]
         _run([*argv, "--label", f"instance={past.instance}", "--output", str(output)], past.keys)
         _blocks(past, output)
 
+    # One day in one of them only, for growth must not be there twice.
+    coarse = [(end - past.days * DAY, near - DAY, COARSE_STEP)] if past.days > fine else []
     with ThreadPoolExecutor() as pool:
-        list(pool.map(one, (past.days, FINE_USAGE_DAYS), (COARSE_STEP, FINE_STEP)))
+        list(pool.map(one, *zip(*coarse, (near, end, FINE_STEP), strict=True)))
+
+
+def _day(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).date().isoformat()
 
 
 def _recorded(past: Past, folder: Path, tell: Tell, stopping: Callable[[], bool], end: int) -> None:

@@ -48,6 +48,22 @@ def days(first: str, last: str, names: tuple[str, str], now: float) -> tuple[int
     return start, end + DAY
 
 
+def moment(text: str, name: str, now: float) -> float:
+    """A moment written `2026-11-21T09:30:00Z`, UTC where no zone is given, not after now.
+
+    Raises:
+        PeriodError: names the option and the value.
+    """
+    try:
+        read = datetime.fromisoformat(text)
+        found = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        raise PeriodError(f"{name}: {text!r} is not a time such as 2026-11-21T09:30:00Z") from None
+    if found > now:
+        raise PeriodError(f"{name}: {text} is in the future; it is {iso(now)}")
+    return found
+
+
 def shown(moment: float) -> str:
     """The day of a moment as `2026-11-21`."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-_LINE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+) (\d+)")
+_LINE = re.compile(r"([a-z0-9_:]+)(?:\{(.*)\})? (\S+) (\d+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 Series = tuple[str, tuple[tuple[str, str], ...]]

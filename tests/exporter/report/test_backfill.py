@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.metrics import CATALOGUE
+from openai_exporter.metrics import CATALOGUE, recorded
 from openai_exporter.metrics import usage as metrics
+from openai_exporter.metrics.metric import metrics_of
 from openai_exporter.simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage
 from tests.exporter.report.openmetrics import Samples, at, families, samples
@@ -37,9 +38,8 @@ def test_families_do_not_interleave_and_the_file_ends(imported: Path) -> None:
     found = families(imported)
 
     assert len(set(found)) == len(found)
-    assert found == [
-        name.removesuffix("_total") for name in CATALOGUE if name.removesuffix("_total") in found
-    ]
+    known = [*CATALOGUE, *(metric.name for metric in metrics_of(recorded))]
+    assert found == [name.removesuffix("_total") for name in known if name.removesuffix("_total") in found]
     assert imported.read_text().endswith("\n# EOF\n")
 
 
@@ -96,6 +96,43 @@ def test_totals_equal_the_books(
     taken = at(history, metrics.CORRECTIONS.name, unix(shown_at), ("field", column))
     assert expected > 0
     assert expected == at(history, metric, unix(shown_at)) - taken
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "direction"),
+    [
+        ("openai_usage_requests_total", recorded.REQUESTS_GROWTH.name, ()),
+        ("openai_usage_input_tokens_total", recorded.TOKENS_GROWTH.name, (("direction", "input"),)),
+        ("openai_usage_input_cached_tokens_total", recorded.TOKENS_GROWTH.name, (("direction", "cached"),)),
+        ("openai_usage_output_tokens_total", recorded.TOKENS_GROWTH.name, (("direction", "output"),)),
+        ("openai_usage_estimated_cost_usd_total", recorded.COST_GROWTH.name, ()),
+    ],
+)
+def test_growth_adds_up_to_the_counters_over_months(
+    history: Samples, metric: str, name: str, direction: tuple[tuple[str, str], ...]
+) -> None:
+    september, october = unix("2026-09-30T23:59:59Z"), unix("2026-10-31T23:59:59Z")
+    counted = sum(at(history, metric, moment) for moment in (september, october, END))
+    grown = sum(
+        value
+        for (found, labels), each in history.items()
+        if found == name and set(direction) <= set(labels)
+        for _, value in each
+    )
+
+    assert grown > 0
+    assert counted - at(history, metric, unix(FROM)) == pytest.approx(grown, rel=1e-12)
+
+
+def test_growth_ends_where_the_live_series_begin(simulator: SimulatorControl, tmp_path: Path) -> None:
+    output = tmp_path / "history.om"
+    live = ("--live-from", "2026-11-18T14:10:00Z")
+    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *live))
+    last: dict[bool, int] = {}
+    for (name, _), found in samples(output).items():
+        last[":growth" in name] = max(last.get(":growth" in name, 0), found[-1][0])
+
+    assert {True: unix("2026-11-18T13:59:59Z"), False: END} == last
 
 
 def test_costs_equal_the_books(simulator: SimulatorControl, history: Samples) -> None:
@@ -207,8 +244,11 @@ def test_a_journal_of_other_options_is_refused_until_it_is_thrown_away(
     assert 1 == other.exit_code
     assert "belongs to an import with other options" in other.stderr
     done(run(simulator, *arguments, "--step", "5m", "--no-resume"))
-    moments = {moment for found in samples(output).values() for moment, _ in found}
+    found = samples(output).items()
+    moments = {moment for (name, _), each in found if ":growth" not in name for moment, _ in each}
     assert set(range(unix("2026-11-18"), END + 1, 300)) == moments
+    grown = {moment + 1 for (name, _), each in found if ":growth" in name for moment, _ in each}
+    assert moments - {unix("2026-11-18")} == grown
 
 
 def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -> None:
@@ -231,6 +271,11 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
         ),
         (("--from", "2026-12-01"), "--from: 2026-12-01 is in the future; today is 2026-11-19 (UTC)"),
         (("--from", "soon"), "--from: 'soon' is not a date such as 2026-11-21"),
+        (
+            ("--from", "2026-11-10", "--live-from", "noon"),
+            "--live-from: 'noon' is not a time such as 2026-11-21T09:30:00Z",
+        ),
+        (("--from", "2026-11-10", "--live-from", "2026-12-01"), "--live-from: 2026-12-01 is in the future"),
         (
             ("--from", "2026-11-18", "-o", "/nonexistent/x.om"),
             "/nonexistent/x.om: cannot be written: No such file",

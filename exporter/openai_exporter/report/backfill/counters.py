@@ -13,6 +13,7 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.report.backfill.falls import Course, course
 from openai_exporter.report.backfill.families import Families
 from openai_exporter.report.backfill.grid import Grid
+from openai_exporter.report.backfill.growth import Growth
 from openai_exporter.report.backfill.journal import Journal, Line
 from openai_exporter.report.backfill.plan import WIDTHS, Step
 from openai_exporter.usage.flow import UNSETTLED, FlowDataset
@@ -29,13 +30,15 @@ class Counters:
 
     Args:
         flow: the live dataset, which is not read: its labels, columns and series limit are those of `/usage`.
+        live_from: Unix seconds; up to then growth is written, too.
     """
 
-    def __init__(self, flow: FlowDataset, families: Families, grid: Grid) -> None:
+    def __init__(self, flow: FlowDataset, families: Families, grid: Grid, live_from: float) -> None:
         self._columns = flow.operation.columns
         self._flow = flow
         self._families = families
         self._grid = grid
+        self._growth = Growth(families, live_from)
         self._totals: dict[Key, int] = {}
         self._places: dict[Labels, tuple[str, ...]] = {}
         self._kept: set[Labels] | None = None
@@ -156,18 +159,23 @@ class Counters:
         projection = Projection([row], flow.group_by, flow.name, lambda: None)
         for index, column in enumerate(self._columns):
             [(values, _)] = projection.samples(index, column)
-            yield self._families.series(column.metric, values)
+            series = self._families.series(column.metric, values)
+            self._growth.place((index, series), column, values)
+            yield series
 
     def _between(self, rises: dict[Key, int], passed: int, width: int, moment: int) -> None:
         for key, total in self._totals.items():
             rise = rises.get(key)
             self._one(key, total + rise * passed // width if rise else total, moment)
+        self._growth.write(moment)
 
     def _sample(self, moment: int) -> None:
         for key, total in self._totals.items():
             self._one(key, total, moment)
+        self._growth.write(moment)
 
     def _one(self, key: Key, total: int, moment: int) -> None:
+        self._growth.note(key, total)
         corrects, place = divmod(key[0], len(self._columns))
         column = self._columns[place]
         value = total if column.unit == 1 else total / column.unit

@@ -8,7 +8,11 @@ from typing import IO
 
 from openai_exporter.exposition.labels import LabelWriter
 from openai_exporter.exposition.text import number
-from openai_exporter.metrics import CATALOGUE, Kind, Metric
+from openai_exporter.metrics import CATALOGUE, Kind, Metric, recorded
+from openai_exporter.metrics.metric import metrics_of
+
+_RECORDED = ("job", "organization")
+_METRICS = {**CATALOGUE, **{metric.name: metric for metric in metrics_of(recorded)}}
 
 
 class Families:
@@ -34,11 +38,17 @@ class Families:
         writer = self._writers.setdefault(names, LabelWriter(names))
         return f"{metric.name}{writer.write((*values, *(value for _, value in self._more)))}"
 
+    def recorded(self, metric: Metric, values: tuple[str, ...]) -> str:
+        """The same of a recorded series, which tells no replicas apart: of the added labels it has two."""
+        kept = [(name, value) for name, value in self._more if name in _RECORDED]
+        writer = LabelWriter((*metric.labels, *(name for name, _ in kept)))
+        return f"{metric.name}{writer.write((*values, *(value for _, value in kept)))}"
+
     def write(self, metric: Metric, series: str, value: float, moment: int) -> None:
         """One sample; the times of a series must not go back."""
         file = self._files.get(metric.name)
         if file is None:
-            file = self._files[metric.name] = (self._folder / f"{metric.name}.family").open(
+            file = self._files[metric.name] = self._part(metric.name).open(
                 "w", encoding="utf-8", buffering=1 << 18
             )
         file.write(f"{series}{number(value)} {moment}\n")
@@ -54,15 +64,18 @@ class Families:
         self.close()
         new = self._folder / "output.new"
         with new.open("wb") as out:
-            for name, metric in CATALOGUE.items():
+            for name, metric in _METRICS.items():
                 if name in self._files:
                     out.write(_head(metric).encode())
-                    part = self._folder / f"{name}.family"
+                    part = self._part(name)
                     with part.open("rb") as file:
                         shutil.copyfileobj(file, out, 1 << 20)
                     part.unlink()  # else there would be everything twice on the disk
             out.write(b"# EOF\n")
         new.replace(output)
+
+    def _part(self, name: str) -> Path:
+        return self._folder / f"{name.replace(':', '-')}.family"
 
 
 def _head(metric: Metric) -> str:

@@ -36,6 +36,7 @@ class Request:
         fine_days: days before the end that are read by the hour.
         labels: added to each series.
         organization: name, address and grouping.
+        live_from: when the live series began, None after the end: from then on the rules record growth.
     """
 
     start: int
@@ -44,6 +45,7 @@ class Request:
     fine_days: int
     labels: tuple[tuple[str, str], ...]
     organization: Mapping[str, Any]
+    live_from: float | None = None
 
     def document(self) -> dict[str, Any]:
         """As plain data for comparison with a journal."""

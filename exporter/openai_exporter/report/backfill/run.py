@@ -88,7 +88,7 @@ def write(found: Import, config: Config, source: Source, done: Callable[[str], N
                 CostGauges(by, limit, families, grid, journal.as_of).write(journal, own)
             else:
                 flow = FlowDataset(name, organization, source.context, kept)
-                Counters(flow, families, grid).write(journal, own)
+                Counters(flow, families, grid, request.live_from or found.end).write(journal, own)
             done(name)
         families.assemble(journal.output)
     journal.remove()
