@@ -141,7 +141,8 @@ class Planner:
         self._services.append(Service("alertmanager", argv, f"{url}/-/ready", url, hint="alerts that fire"))
 
     def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
-        rules = [*files.bundled_rules(self._bundle), self._thresholds()]
+        bundled = [files.quickened(each, self._data / "rules") for each in files.bundled_rules(self._bundle)]
+        rules = [*bundled, self._thresholds()]
         document = files.prometheus_document(exporter, alertmanager, rules)
         config = files.write(self._data / "prometheus.yml", document)
         argv = (

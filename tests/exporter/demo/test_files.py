@@ -3,7 +3,16 @@
 
 from pathlib import Path
 
-from openai_exporter.demo.files import alertmanager_document, bundled_rules, prometheus_document
+import yaml
+
+from openai_exporter.demo.files import (
+    GROWTH_RULES,
+    GROWTH_STEP,
+    alertmanager_document,
+    bundled_rules,
+    prometheus_document,
+    quickened,
+)
 
 
 def test_the_bundle_s_rules_are_loaded_without_its_compiled_thresholds(tmp_path: Path) -> None:
@@ -14,6 +23,18 @@ def test_the_bundle_s_rules_are_loaded_without_its_compiled_thresholds(tmp_path:
 
     assert [path.name for path in bundled_rules(tmp_path)] == ["a.yml", "b.yml"]
     assert bundled_rules(tmp_path / "none") == []
+
+
+def test_growth_is_recorded_at_the_pace_of_the_demo_under_the_same_names(tmp_path: Path) -> None:
+    rules = Path(__file__).parents[3] / "prometheus" / "rules"
+    (copy, same) = (quickened(rules / name, tmp_path) for name in (GROWTH_RULES, "recording-usage.yml"))
+    before, after = (yaml.safe_load(path.read_text())["groups"] for path in (rules / GROWTH_RULES, copy))
+
+    assert same == rules / "recording-usage.yml"
+    assert {group["interval"] for group in after} == {GROWTH_STEP}
+    for old, new in zip(before, after, strict=True):
+        assert [rule["record"] for rule in old["rules"]] == [rule["record"] for rule in new["rules"]]
+        assert not any("[5m]" in rule["expr"] or "offset 5m" in rule["expr"] for rule in new["rules"])
 
 
 def test_every_alert_goes_to_page_sink_but_the_dead_man_s_switch() -> None:
