@@ -40,6 +40,10 @@ QUIET = {
         "Output per input",
         "Cached share of input",
     ),
+    "so few that each has its own colour, and there are no others": (
+        "Tokens by model B",
+        "Tokens by project B",
+    ),
     "no probed model retires": ("Next retirement", "Models in use that retire", "Days to the shutdown"),
     "the simulated organization does not use it, or the configuration does not read it": (
         "Images",
