@@ -55,9 +55,7 @@ def test_every_service_is_healthy_and_confined(scale: Compose) -> None:
     assert dict.fromkeys(staying, CONFINED) == scale.confinement(staying)
 
 
-def test_every_target_is_scraped_by_one_server_and_found_in_one_place(
-    scale: Compose, pytestconfig: pytest.Config
-) -> None:
+def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Compose) -> None:
     listed = json.loads(scale.get("exporter", "/sd")[1])
     answered = 'max_over_time(up{job="openai"}[1m]) == 1'
     wait_for(
@@ -73,4 +71,28 @@ def test_every_target_is_scraped_by_one_server_and_found_in_one_place(
     assert shares in ({"0", "1"}, {None})
     # Rules run over all of it, not in a server that sees a share.
     assert scale.value("count(ALERTS)") is None
-    pytestconfig.stash[NOTES].append("scale: targets shared by two servers, all of them found in one place")
+
+
+def test_an_outage_is_alerted_by_the_rules_over_all_servers(scale: Compose) -> None:
+    scale.simulator("fault", "outage")
+    wait_for(lambda: scale.mails("OpenAITargetDown"), 150, "a mail about the outage")
+    scale.simulator("clear")
+
+
+def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
+    scale: Compose, bundle: Path, pytestconfig: pytest.Config
+) -> None:
+    def rules() -> str:
+        asked = ("wget", "-q", "-O", "-", "http://127.0.0.1:10902/api/v1/rules")
+        return scale("exec", "-T", "thanos-rule", *asked)
+
+    own = {
+        "groups": [{"name": "own", "rules": [{"record": "own:probes:count", "expr": "count(probe_success)"}]}]
+    }
+    before = (scale.containers()["thanos-rule"]["ID"], "own:probes:count" in rules())
+    (bundle / "rules" / "own.yml").write_text(yaml.safe_dump(own))
+    scale("up", "--detach", "--wait", "--wait-timeout", "120")
+
+    wait_for(lambda: "own:probes:count" in rules(), 30, "the new rule is loaded")
+    assert before == (scale.containers()["thanos-rule"]["ID"], False)
+    pytestconfig.stash[NOTES].append("scale: shared targets, remote write, rules over all, reload: seen")
