@@ -2,10 +2,8 @@
 """The operator's resources in a real Prometheus: each probe once through the Service, each pod's page, labels whole."""
 
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,15 +11,7 @@ import yaml
 
 from openai_exporter.config.defaults import default_document
 from openai_exporter.simulator.testing import running_simulator
-from tests.stack.programs import (
-    PROMETHEUS,
-    Exporter,
-    Prometheus,
-    free_port,
-    get,
-    running_exporter,
-    wait_for,
-)
+from tests.stack.programs import PROMETHEUS, Exporter, Prometheus, prometheus_on, running_exporter, wait_for
 
 from .kubernetes import written
 
@@ -79,24 +69,6 @@ def scrape_configs(service: str, pods: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-@contextmanager
-def running(folder: Path, configs: list[dict[str, Any]]) -> Iterator[Prometheus]:
-    assert PROMETHEUS is not None
-    document = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": configs}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
-    address = f"127.0.0.1:{free_port()}"
-    argv = [PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", f"--web.listen-address={address}"]
-    with (folder / "log").open("wb") as out:
-        process = subprocess.Popen([*argv, f"--storage.tsdb.path={folder / 'tsdb'}"], stdout=out, stderr=out)
-    try:
-        found = Prometheus(f"http://{address}")
-        wait_for(lambda: get(f"{found.url}/-/ready")[0] == 200, 60, "Prometheus ready")
-        yield found
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("operator")
@@ -104,8 +76,12 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         env = KEYS | {"OPENAI_BASE_URL": simulator.api_url}
         pods: list[Exporter] = [stack.enter_context(running_exporter(folder, env)) for _ in range(2)]
         # The Service keeps this Prometheus on the first pod.
-        configs = scrape_configs(pods[0].url, [each.url for each in pods])
-        yield stack.enter_context(running(folder, configs))
+        document = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": scrape_configs(pods[0].url, [each.url for each in pods]),
+        }
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
+        yield stack.enter_context(prometheus_on(folder / "prometheus.yml"))
 
 
 def test_each_probe_is_scraped_once_and_each_pod_has_its_page(prometheus: Prometheus) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +28,12 @@ _KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    """A port that was free a moment ago, and that the kernel gives to nobody who asks for any."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def get(url: str, **headers: str) -> tuple[int, str]:
@@ -158,14 +160,45 @@ class Prometheus:
 
 
 @contextmanager
+def running_program(argv: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+    """Run a program in the folder of its log until the end of the block, from when a URL of it answers."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=log.parent)
+    try:
+        wait_for(
+            lambda: process.poll() is not None or get(ready)[0] == 200,
+            60,
+            lambda: f"{argv[0]} ready; {log.read_text()[-1000:]}",
+        )
+        assert process.poll() is None, f"{argv[0]} ended: {log.read_text()[-1000:]}"
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextmanager
+def prometheus_on(config: Path, *flags: str, data: Path | None = None) -> Iterator[Prometheus]:
+    """Run Prometheus on a configuration file; its log, and its data where nothing else is said, lie beside that."""
+    assert PROMETHEUS is not None
+    found = Prometheus(f"http://127.0.0.1:{free_port()}")
+    argv = [
+        PROMETHEUS,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data or config.with_name('tsdb')}",
+        f"--web.listen-address={found.url.removeprefix('http://')}",
+        *flags,
+    ]
+    with running_program(argv, config.with_name("prometheus.log"), f"{found.url}/-/ready"):
+        yield found
+
+
+@contextmanager
 def running_prometheus(
     folder: Path, sd_url: str, interval: str = "1s", rules: Sequence[Path] = (), alertmanager: str = ""
 ) -> Iterator[Prometheus]:
     """Run Prometheus with HTTP service discovery on `sd_url`, rules, and an Alertmanager at that URL."""
-    assert PROMETHEUS is not None
-    address = f"127.0.0.1:{free_port()}"
     scrape = {"job_name": "openai", "http_sd_configs": [{"url": sd_url, "refresh_interval": "1s"}]}
-    config = folder / "prometheus.yml"
     times = ("scrape_interval", "scrape_timeout", "evaluation_interval")
     document: dict[str, Any] = {
         "global": dict.fromkeys(times, interval),
@@ -175,22 +208,10 @@ def running_prometheus(
     if alertmanager:
         targets = [{"targets": [alertmanager.removeprefix("http://")]}]
         document["alerting"] = {"alertmanagers": [{"static_configs": targets}]}
+    config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(document))
-    argv = [
-        PROMETHEUS,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address={address}",
-    ]
-    with (folder / "prometheus.log").open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)
-    try:
-        prometheus = Prometheus(f"http://{address}")
-        wait_for(lambda: get(f"{prometheus.url}/-/ready")[0] == 200, 60, "Prometheus ready")
+    with prometheus_on(config) as prometheus:
         yield prometheus
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @dataclass(frozen=True)

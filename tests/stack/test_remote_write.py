@@ -8,8 +8,7 @@ import importlib.util
 import json
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,17 @@ import pytest
 import yaml
 
 from openai_exporter.simulator.testing import running_simulator
-from tests.stack.programs import PROMETHEUS, Exporter, Prometheus, free_port, get, running_exporter, wait_for
+from tests.stack.programs import (
+    PROMETHEUS,
+    Exporter,
+    Prometheus,
+    free_port,
+    get,
+    prometheus_on,
+    running_exporter,
+    running_program,
+    wait_for,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "prometheus" / "remote-write").glob("*.yml"))
@@ -57,27 +66,11 @@ def test_nothing_that_rules_or_dashboards_read_is_left_behind(path: Path) -> Non
 
 
 @contextmanager
-def _running(argv: Sequence[str], folder: Path, ready: str) -> Iterator[None]:
-    """Run a program until the end of the block, from when its URL answers."""
-    with (folder / "log").open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)
-    try:
-        wait_for(lambda: get(ready)[0] == 200, 60, f"{argv[0]} ready; see {folder / 'log'}")
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@contextmanager
 def _prometheus(folder: Path, document: dict[str, Any], *flags: str) -> Iterator[str]:
     folder.mkdir()
-    url = f"http://127.0.0.1:{free_port()}"
     (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
-    named = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]
-    argv = [str(PROMETHEUS), *named, f"--web.listen-address={url.removeprefix('http://')}", *flags]
-    with _running(argv, folder, f"{url}/-/ready"):
-        yield url
+    with prometheus_on(folder / "prometheus.yml", *flags) as found:
+        yield found.url
 
 
 @contextmanager
@@ -95,7 +88,7 @@ def _victoria_metrics(folder: Path) -> Iterator[tuple[str, str]]:
         f"-httpListenAddr={url.removeprefix('http://')}",
         f"-storageDataPath={folder / 'data'}",
     ]
-    with _running([*argv, "-search.latencyOffset=0s"], folder, f"{url}/health"):
+    with running_program([*argv, "-search.latencyOffset=0s"], folder / "log", f"{url}/health"):
         yield url, f"{url}/api/v1/write"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.stack.programs import PROMETHEUS, Prometheus, free_port, get, wait_for
+from tests.stack.programs import PROMETHEUS, Prometheus, prometheus_on
 
 PROMTOOL = os.environ.get("PROMTOOL_BINARY", "").partition(os.pathsep)[0] or shutil.which("promtool")
 MISSING = not (PROMETHEUS and PROMTOOL)
@@ -59,20 +59,7 @@ def make_blocks(openmetrics: Path, folder: Path) -> None:
 @contextmanager
 def prometheus_of(folder: Path, blocks: Path) -> Iterator[Prometheus]:
     """A Prometheus that has nothing but these blocks."""
-    assert PROMETHEUS is not None
     config = folder / "prometheus.yml"
     config.write_text("global: {}\n")
-    address = f"127.0.0.1:{free_port()}"
-    argv = [
-        PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={blocks}",
-        "--storage.tsdb.retention.time=3650d", f"--web.listen-address={address}",
-    ]  # fmt: skip
-    with (folder / "prometheus.log").open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)
-    try:
-        url = f"http://{address}"
-        wait_for(lambda: get(f"{url}/-/ready")[0] == 200, 60, "Prometheus ready")
-        yield Prometheus(url)
-    finally:
-        process.terminate()
-        process.wait(20)
+    with prometheus_on(config, "--storage.tsdb.retention.time=3650d", data=blocks) as found:
+        yield found
