@@ -74,6 +74,16 @@ def wait_for(what: Callable[[], Found], seconds: float, said: str | Callable[[],
         time.sleep(0.1)
 
 
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until a URL of a program that has just been started answers 200; a failure quotes its log."""
+
+    def told() -> str:
+        return f"{process.args!r} ready; {log.read_text(errors='replace')[-2000:]}"
+
+    wait_for(lambda: process.poll() is not None or get(url)[0] == 200, 120, told)
+    assert process.poll() is None, f"it ended instead: {told()}"
+
+
 def environment(**more: str) -> dict[str, str]:
     """The variables that a child needs, and nothing else of ours."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | more
@@ -93,9 +103,7 @@ class Exporter:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(self.argv, env=dict(self.env), stdout=out, stderr=out)
-        wait_for(
-            lambda: get(f"{self.url}/-/ready")[0] == 200, 30, f"exporter ready, see {self.log.read_text()}"
-        )
+        wait_until_ready(self.process, f"{self.url}/-/ready", self.log)
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -165,12 +173,7 @@ def running_program(argv: Sequence[str], log: Path, ready: str) -> Iterator[None
     with log.open("wb") as out:
         process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=log.parent)
     try:
-        wait_for(
-            lambda: process.poll() is not None or get(ready)[0] == 200,
-            60,
-            lambda: f"{argv[0]} ready; {log.read_text()[-1000:]}",
-        )
-        assert process.poll() is None, f"{argv[0]} ended: {log.read_text()[-1000:]}"
+        wait_until_ready(process, ready, log)
         yield
     finally:
         process.terminate()

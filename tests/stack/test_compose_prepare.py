@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from openai_exporter.demo.files import exporter_document
 from openai_exporter.errors import ConfigError
 from openai_exporter.simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL
-from tests.stack.programs import running_exporter
+from tests.stack.programs import PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "deploy" / "compose" / "prepare.py"
@@ -278,29 +279,43 @@ def test_the_example_of_sharding_is_what_the_first_of_two_servers_does(place: An
 
 
 @pytest.mark.stack
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 def test_two_servers_share_every_target_and_none_twice(place: Any, tmp_path: Path) -> None:
     with running_simulator() as simulator:
         document = exporter_document(simulator.base_url)
         keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
         with running_exporter(tmp_path, keys, document) as running:
-            shares = [_share(place, tmp_path, running.url, shard) for shard in range(prepare.SHARDS)]
             listed = [_page(each["labels"]) for each in running.targets()]
+            with ExitStack() as servers:
+                started = [
+                    servers.enter_context(_server(place, tmp_path / str(shard), running.url, shard))
+                    for shard in range(prepare.SHARDS)
+                ]
+                shares = [_share(each, len(listed)) for each in started]
 
     assert sorted(listed) == sorted(each for share in shares for each in share)
     assert all(shares)
 
 
-def _share(place: Any, folder: Path, url: str, shard: int) -> list[str]:
-    """The pages that one server keeps, told by promtool."""
+def _server(place: Any, folder: Path, url: str, shard: int) -> AbstractContextManager[Prometheus]:
     source = yaml.safe_load((place.bundle / "prometheus" / "prometheus.yml").read_text())
     document = prepare.sharded(source, shard, prepare.SHARDS)
+    document["scrape_configs"] = document["scrape_configs"][:1]
     document["scrape_configs"][0]["http_sd_configs"] = [{"url": f"{url}/sd"}]
-    config = folder / f"shard-{shard}.yml"
-    config.write_text(yaml.safe_dump(document))
-    argv = [str(PROMTOOL), "check", "service-discovery", "--timeout=10s", str(config), "openai"]
-    found = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
-    return [_page(each["discoveredLabels"]) for each in found if each.get("labels")]
+    folder.mkdir()
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
+    return prometheus_on(folder / "prometheus.yml")
+
+
+def _share(server: Prometheus, listed: int) -> list[str]:
+    """The pages that one server keeps, when it has found all that are listed."""
+
+    def found() -> list[dict[str, Any]]:
+        data: dict[str, Any] = json.loads(get(f"{server.url}/api/v1/targets")[1])["data"]
+        all_of_them = len(data["activeTargets"] + data["droppedTargets"]) == listed
+        return data["activeTargets"] if all_of_them else []
+
+    return [_page(each["discoveredLabels"]) for each in wait_for(found, 60, f"{listed} targets are found")]
 
 
 def _page(labels: dict[str, str]) -> str:

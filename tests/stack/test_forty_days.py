@@ -112,7 +112,7 @@ class Voyage:
     def mend(self) -> None:
         """End what is broken, and let the exporter find out: it waits a real second when told so by a 429."""
         self.simulator.clear()
-        wait_for(self.up, 30, "every dataset is read again")
+        wait_for(self.up, 120, "every dataset is read again")
 
     def up(self) -> bool:
         """Whether the last read of each dataset succeeded, after a scrape."""
@@ -127,7 +127,7 @@ class Voyage:
 
     def settle(self) -> None:
         """Scrape until the page says what the books say."""
-        wait_for(lambda: differences(self.scrape(), self.simulator) == {}, 30, "the page equals the books")
+        wait_for(lambda: differences(self.scrape(), self.simulator) == {}, 120, "the page equals the books")
 
 
 def labels(operation: str, row: dict[str, Any], column: Column) -> str:
