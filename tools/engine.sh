@@ -139,12 +139,25 @@ inside() {
     sleep 0.25
   done
   docker version > /dev/null 2>&1 || skip "the private engine does not start: $(tail -1 "$home/engine.log")"
+  tidy
   stand_ins
   say "Docker $(docker version -f '{{.Server.Version}}'), $(docker compose version), on no registry"
   "$@" || status=$?
+  tidy
   kill $engine
   wait $engine || true
   exit $status
+}
+
+# Containers of a run that was cut off start again with the engine, and one that is left would be given a minute to end.
+tidy() {
+  {
+    docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes
+    docker volume prune --all --force
+    docker network prune --force
+    docker image prune --force
+    docker builder prune --force --keep-storage 2GB
+  } > "$home/tidy.log" 2>&1 || say "could not tidy up: $(tail -1 "$home/tidy.log")"
 }
 
 # Images under the names that docker-compose.yml and the Dockerfiles use. Prometheus and Alertmanager are the real
