@@ -73,7 +73,7 @@ def demo(
 ) -> None:
     """Run simulator, exporter, Prometheus, Alertmanager and Grafana on loopback, as far as they are installed.
 
-    In a terminal, press b to break the simulated API and m to mend it, and see the page arrive.
+    In a terminal, press b to break the simulated API and m to mend it, and see the page arrive; q ends it all.
 
     \b
     Nothing needs a key, and nothing leaves this machine:

@@ -30,6 +30,7 @@ class Plan:
         missing: programs that were not found.
         notes: what a person should know.
         past: what fills Prometheus before it starts; None where it begins empty.
+        rules: folder with the rules that Prometheus runs, the user's among them; None where none run.
     """
 
     services: tuple[Service, ...]
@@ -41,6 +42,7 @@ class Plan:
     missing: tuple[Program, ...]
     notes: tuple[str, ...] = ()
     past: Past | None = None
+    rules: Path | None = None
 
 
 class Planner:
@@ -85,10 +87,16 @@ class Planner:
         missing = tuple(each for each in (PROMETHEUS, ALERTMANAGER, GRAFANA) if each not in self._found)
         past = self._past(exporter) if simulator and prometheus and self._history_days else None
         services, notes = tuple(self._services), tuple(self._notes)
-        return Plan(services, exporter, simulator, prometheus, alertmanager, pages, missing, notes, past)
+        rules = self._bundle if prometheus else None
+        return Plan(
+            services, exporter, simulator, prometheus, alertmanager, pages, missing, notes, past, rules
+        )
 
     def _url(self, wanted: int) -> str:
-        return f"http://{LOOPBACK}:{self.ports.hold(wanted)}"
+        port = self.ports.hold(wanted)
+        if port != wanted:
+            self._notes.append(f"port {wanted} is taken, {port} is used in its place")
+        return f"http://{LOOPBACK}:{port}"
 
     def _simulator(self) -> str:
         url = self._url(SIMULATOR_PORT)
@@ -183,9 +191,8 @@ class Planner:
 
     def _thresholds(self) -> Path:
         interval = parse_duration(files.SCRAPE_INTERVAL)
-        text, problem = thresholds.rule_file(self._bundle / "alerting" / thresholds.NAME, interval)
-        if problem:
-            self._notes.append(f"{problem}; the demo goes on with thresholds of its own")
+        text, notes = thresholds.rule_file(self._bundle / "alerting", interval, self._found.get(PROMTOOL))
+        self._notes += notes
         path = self._data / "rules" / "thresholds.yml"
         write(path, text)
         return path

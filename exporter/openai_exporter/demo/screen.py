@@ -35,9 +35,19 @@ def overview(plan: Plan, console: Console) -> None:
         console.print("[bold]These are real probes of the real API[/]: each one costs a fraction of a cent.")
     else:
         _how_to_break_it(plan, plan.simulator, console)
+    if plan.rules is not None:
+        place = plan.rules / "alerting"
+        console.print(
+            f"Rules of your own: {place / 'thresholds.yml'} (here at the demo's pace), {place / 'rules.d'}",
+            soft_wrap=True,
+        )
     for note in plan.notes:
         console.print(Text(note, style="yellow"), soft_wrap=True)
-    console.print("Ctrl-C ends it all.\n")
+    console.print(f"{'q or ' if _takes_keys(console) else ''}Ctrl-C ends it all.\n")
+
+
+def _takes_keys(console: Console) -> bool:
+    return console.is_terminal and keys.available()
 
 
 def _how_to_break_it(plan: Plan, simulator: str, console: Console) -> None:
@@ -46,7 +56,7 @@ def _how_to_break_it(plan: Plan, simulator: str, console: Console) -> None:
         if plan.pages and plan.prometheus
         else ""
     )
-    if console.is_terminal and keys.available():
+    if _takes_keys(console):
         console.print(
             f"Everything shown is simulated. Press [bold cyan]b[/] to break it, [bold cyan]m[/] to mend it{watch}.",
             soft_wrap=True,

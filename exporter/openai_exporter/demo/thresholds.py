@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bundle's thresholds at the demo's pace, so that an alert fires in seconds rather than minutes."""
+"""The user's rules: thresholds at the demo's pace, so that an alert fires in seconds, and raw rules as they are."""
 
 from pathlib import Path
 
 from openai_exporter.errors import ConfigError
-from openai_exporter.rules import ThresholdFile, load_thresholds
-from openai_exporter.rules.compile import groups
+from openai_exporter.rules import ThresholdFile, build_from, load_thresholds
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.output import as_rule_file
 from openai_exporter.rules.schema import Threshold
 
 NAME = "thresholds.yml"
@@ -25,21 +23,25 @@ _BUILT_IN = ThresholdFile.model_validate(
 """Where there is no bundle."""
 
 
-def rule_file(thresholds: Path, interval: float) -> tuple[str, str]:
-    """The text of a rule file, and what is wrong with the thresholds, in which case built-in ones are used.
+def rule_file(alerting: Path, interval: float, promtool: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """The text of a rule file with the user's rules, and what is wrong with them.
 
     Args:
-        thresholds: the bundle's file, which need not exist.
+        alerting: the bundle's folder with `thresholds.yml`, in place of which built-in ones are used when it is missing
+            or has a mistake, and `rules.d/`, whose rules are taken as they are.
         interval: seconds between two scrapes.
+        promtool: path of promtool, to check raw rules with.
     """
-    problem = ""
+    notes: list[str] = []
     file = _BUILT_IN
-    if thresholds.exists():
+    if (alerting / NAME).exists():
         try:
-            file = load_thresholds(thresholds)
+            file = load_thresholds(alerting / NAME)
         except ConfigError as error:
-            problem = str(error.problems[0])
-    return as_rule_file(groups(faster(file, interval)), thresholds.name), problem
+            notes += [f"{error.problems[0]}; the demo goes on with thresholds of its own"]
+    built = build_from(faster(file, interval), NAME, alerting / "rules.d", promtool)
+    notes += [f"{problem}; left out" for problem in built.left_out]
+    return built.text, (*notes, *built.notes)
 
 
 def faster(file: ThresholdFile, interval: float) -> ThresholdFile:

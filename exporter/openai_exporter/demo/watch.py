@@ -86,11 +86,11 @@ class Watch:
         if keys is None:
             stop.wait(TICK)
             return
-        key = keys.wait(TICK)
-        if keys.gone:
+        key = keys.wait(TICK).lower()
+        if keys.gone or key == "q":
             stop.set()
-        if key:
-            self._press(key.lower(), self._monotonic() - self._began)
+        elif key:
+            self._press(key, self._monotonic() - self._began)
 
     def _press(self, key: str, ran: float) -> None:
         if self._switch is None or key not in ("b", "m"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user's rules: thresholds.yml and raw rule files, compiled to one Prometheus rule file."""
 
-from openai_exporter.rules.build import Built, build
+from openai_exporter.rules.build import Built, build, build_from
 from openai_exporter.rules.load import load_thresholds, parse_thresholds
 from openai_exporter.rules.output import is_stale, write
 from openai_exporter.rules.promtool import find as find_promtool
@@ -12,6 +12,7 @@ __all__ = [
     "Built",
     "ThresholdFile",
     "build",
+    "build_from",
     "failures",
     "find_promtool",
     "is_stale",

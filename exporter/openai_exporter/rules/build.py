@@ -54,16 +54,21 @@ def build(thresholds: Path, rules_dir: Path | None = None, promtool: str | None 
         ConfigError: a mistake in the thresholds.
         StartError: promtool cannot be run, or refuses what was compiled.
     """
-    file = load_thresholds(thresholds)
-    made = groups(file)
-    taken, names, left_out = list(made), [], list[Problem]()
+    return build_from(load_thresholds(thresholds), thresholds.name, rules_dir, promtool)
+
+
+def build_from(
+    file: ThresholdFile, name: str, rules_dir: Path | None = None, promtool: str | None = None
+) -> Built:
+    """As `build`, of thresholds that are loaded already, from a file of that name."""
+    taken, names, left_out = list(groups(file)), [], list[Problem]()
     for path in _raw_files(rules_dir):
         try:
             taken += _raw(path, taken, promtool)
             names.append(path.name)
         except ConfigError as error:
             left_out += error.problems
-    sources = thresholds.name + (f" and {rules_dir.name}/" if rules_dir else "")
+    sources = name + (f" and {rules_dir.name}/" if rules_dir else "")
     text = as_rule_file(taken, sources)
     if promtool is not None:
         _prove(text, promtool)
