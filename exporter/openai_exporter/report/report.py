@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report: groups, totals, days, movers, forecast and budgets of a period. Plain data and how it is made."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from openai_exporter.config import Config
@@ -87,9 +87,10 @@ def gathered(
     read_usage(book, source, organization, period.before_start, _until(period.end, now))
     end = None if current else period.end
     read_costs(book, source, organization, min(period.before_start, earliest), end)
-    names = _names(source, organization, book)
     spending = _budgets(source, config, organization)
-    return made(book, organization.name, period, now, names, spending)
+    found = _directory(source, organization, book, spending)
+    titled = tuple(replace(each, title=found.title(each.scope, each.id)) for each in spending)
+    return made(book, organization.name, period, now, lambda id: found.title(by, id), titled)
 
 
 def made(
@@ -97,11 +98,11 @@ def made(
     organization: str,
     period: Period,
     now: float,
-    names: dict[str, str],
+    title: Callable[[str], str],
     spending: tuple[BudgetState, ...],
 ) -> Report:
-    """A report of what a book has; `names` are by id."""
-    parts = _parts(book, period, names)
+    """A report of what a book has; `title` gives the name of an id, empty where it has none."""
+    parts = _parts(book, period, title)
     total = Part(
         "", "Total", book.total(period.start, period.end), book.total(period.before_start, period.before_end)
     )
@@ -127,31 +128,34 @@ def _until(end: int, now: float) -> int | None:
     return None if end > now else end
 
 
-def _parts(book: Book, period: Period, names: dict[str, str]) -> tuple[Part, ...]:
+def _parts(book: Book, period: Period, title: Callable[[str], str]) -> tuple[Part, ...]:
     none = Figures.of(Tally(), billed=book.billed)
     after = book.groups(period.start, period.end)
     before = book.groups(period.before_start, period.before_end)
     parts = [
-        Part(id, _name(id, names), after.get(id, none), before.get(id, none))
+        Part(
+            id,
+            "(not attributed)" if id == UNTOLD else title(id) or id,
+            after.get(id, none),
+            before.get(id, none),
+        )
         for id in dict.fromkeys((*after, *before))
     ]
     return tuple(sorted(parts, key=lambda each: (-each.now.money, -each.before.money, each.id)))
 
 
-def _name(id: str, names: dict[str, str]) -> str:
-    return "(not attributed)" if id == UNTOLD else names.get(id) or id
-
-
-def _names(source: Source, organization: Organization, book: Book) -> dict[str, str]:
-    if book.by not in ("project", "key", "user") or not organization.names:
-        return {}
+def _directory(
+    source: Source, organization: Organization, book: Book, spending: tuple[BudgetState, ...]
+) -> Directory:
+    """The names, where the report has ids that have some."""
+    wanted = {book.by, *(each.scope for each in spending)} & {"project", "key", "user"}
+    if not wanted or not organization.names:
+        return Directory()
     try:
-        found: Directory = source.directory()
+        return source.directory()
     except UpstreamError as error:
         book.notes.append(f"Names could not be read, so ids stand for them: {error}")
-        return {}
-    records = {"project": found.projects, "key": found.keys, "user": found.users}[book.by]
-    return {id: record.name for id, record in records.items()}  # type: ignore[attr-defined]
+        return Directory()
 
 
 def _budgets(source: Source, config: Config, organization: Organization) -> tuple[BudgetState, ...]:

@@ -145,7 +145,7 @@ def _budgets(report: Report) -> Table:
     found = sorted(report.budgets, key=lambda each: -(each.ratio if each.ratio is not None else -1))
     rows = tuple(
         (
-            f"{each.name} ({' '.join(filter(None, (each.scope, each.id)))}, {each.period}, {each.basis})",
+            f"{each.name} ({each.whose}, {each.period}, {each.basis})",
             words.dollars(each.spent_usd),
             words.dollars(each.limit_usd),
             words.dollars(None if each.spent_usd is None else each.limit_usd - each.spent_usd),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Budgets of the configuration beside what was spent: billed where the bill can tell, estimated elsewhere."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -35,9 +35,17 @@ def pinned(budgets: Iterable[Budget]) -> frozenset[str]:
 
 
 def states(
-    budgets: Iterable[Budget], organization: Organization, bill: Bill | None, flows: Sequence[Estimates]
+    budgets: Iterable[Budget],
+    organization: Organization,
+    bill: Bill | None,
+    flows: Sequence[Estimates],
+    title: Callable[[str, str], str] = lambda scope, id: "",
 ) -> Iterator[BudgetState]:
-    """Each budget, or each of its parts, with what was spent of it."""
+    """Each budget, or each of its parts, with what was spent of it.
+
+    Args:
+        title: the name of what a scope and an id mean, empty where it is not known.
+    """
     for budget in budgets:
         scope, wanted = _scope(budget)
         dimension = _SCOPES.get(scope)
@@ -50,7 +58,7 @@ def states(
         for id in ids:
             if id or dimension is None:
                 usd = None if spent is None else spent.get(id, Decimal(0))
-                yield _state(budget, scope, id, basis, usd)
+                yield _state(budget, scope, id, basis, usd, title(scope, id))
 
 
 def _spent(
@@ -119,7 +127,7 @@ def _estimated(flows: Sequence[Estimates], dimension: str | None, period: str) -
     return spent
 
 
-def _state(budget: Budget, scope: str, id: str, basis: str, usd: Decimal | None) -> BudgetState:
+def _state(budget: Budget, scope: str, id: str, basis: str, usd: Decimal | None, title: str) -> BudgetState:
     return BudgetState(
         budget.name,
         scope,
@@ -129,4 +137,5 @@ def _state(budget: Budget, scope: str, id: str, basis: str, usd: Decimal | None)
         Decimal(str(budget.limit_usd)),
         budget.warn_ratio,
         usd,
+        title,
     )

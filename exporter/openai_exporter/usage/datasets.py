@@ -30,6 +30,7 @@ class Datasets:
 
     flows: tuple[FlowDataset, ...]
     costs: CostsDataset | None
+    names: NamesDataset | None
     first: tuple[Dataset, ...]
     second: tuple[Dataset, ...]
 
@@ -53,7 +54,7 @@ class Datasets:
             second.append(PeakDataset(organization, context, lambda: limits.models))
         if organization.cost_drift is not None and costs is not None:
             second.append(DriftDataset(organization, context))
-        return cls(flows, costs, (*flows, *levels, *([costs] if costs else [])), tuple(second))
+        return cls(flows, costs, names, (*flows, *levels, *([costs] if costs else [])), tuple(second))
 
     @property
     def all(self) -> tuple[Dataset, ...]:

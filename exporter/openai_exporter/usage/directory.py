@@ -59,6 +59,20 @@ class Directory:
     keys: dict[str, Key] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
 
+    def title(self, scope: str, id: str) -> str:
+        """The name of a project, key or user, as the scopes of budgets are called; empty when it is not known."""
+        records: Mapping[str, Project | Key | User]
+        match scope:
+            case "project":
+                records = self.projects
+            case "key":
+                records = self.keys
+            case "user":
+                records = self.users
+            case _:
+                return ""
+        return records[id].name if id in records else ""
+
     def followed_by(self, new: "Directory", month: int) -> "Directory":
         """The new records, and until the month's end those that are gone: their usage is still shown."""
         projects = _kept(self.projects, new.projects, month)

@@ -16,6 +16,7 @@ from openai_exporter.usage.assemble import assembled
 from openai_exporter.usage.clock import ApiClock
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.datasets import Datasets
+from openai_exporter.usage.directory import Directory
 from openai_exporter.usage.ownprices import SOURCE, price_table, version
 from openai_exporter.usage.pace import Pace
 from openai_exporter.usage.prices import PriceTable
@@ -134,7 +135,11 @@ class Reader:
         costs = self._datasets.costs
         priced = [each for each in self._datasets.flows if each.operation.pricing]
         configured = budgets_of(self._config, self._organization)
-        return budgets.states(configured, self._organization, costs.bill if costs else None, priced)
+        names = self._datasets.names
+        known = names.directory if names else Directory()
+        return budgets.states(
+            configured, self._organization, costs.bill if costs else None, priced, known.title
+        )
 
     def _load_prices(self) -> PriceTable:
         table = price_table(self._config)

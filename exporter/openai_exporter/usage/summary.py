@@ -13,6 +13,7 @@ class BudgetState:
 
     Attributes:
         scope, id: `organization` and empty, or such as `project` and its id.
+        title: the name of what the id is of; empty where that is not known.
         spent_usd: None while unknown.
         basis: `billed` or `estimated`.
     """
@@ -25,6 +26,12 @@ class BudgetState:
     limit_usd: Decimal
     warn_ratio: float
     spent_usd: Decimal | None
+    title: str = ""
+
+    @property
+    def whose(self) -> str:
+        """Whose budget it is, by name where that is known: `project Search`, `organization`."""
+        return f"{self.scope} {self.title or self.id}".strip()
 
     @property
     def ratio(self) -> float | None:

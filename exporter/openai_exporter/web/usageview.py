@@ -119,7 +119,7 @@ def _budget(each: BudgetState) -> BudgetView:
     return BudgetView(
         each.name,
         each.period,
-        f"{each.scope} {each.id}".strip(),
+        each.whose,
         state,
         ratio,
         each.warn_ratio,

@@ -173,6 +173,25 @@ def test_budgets_are_in_it(simulator: SimulatorControl, tmp_path: Path) -> None:
     assert 10_000 - spent_so_far == Decimal(budget["remaining_usd"])
 
 
+def test_budgets_have_the_names_of_whom_they_bound(simulator: SimulatorControl, tmp_path: Path) -> None:
+    config = tmp_path / "exporter.yml"
+    config.write_text(
+        f"organizations: [{{name: acme, base_url: {simulator.api_url}, admin_key_env: OPENAI_ADMIN_KEY}}]\n"
+        "budgets: [{name: projects, each: project_id, limit_usd: 10000}]\n"
+    )
+    command = ("report", "--config.file", str(config), "--by", "model", "--format")
+    found = json.loads(done(run(simulator, *command, "json")))
+    projects = json.loads(done(run(simulator, "report", "--by", "project", "--format", "json")))
+    names = {each["id"]: each["name"] for each in projects["parts"] if each["id"]}
+    budgets = {each["id"]: each["name"] for each in found["budgets"]}
+    assert len(budgets) > 2
+    assert budgets.items() <= names.items()
+    assert not budgets.items() & {(id, id) for id in budgets}
+    shown = done(run(simulator, *command, "markdown"))
+    for name in budgets.values():
+        assert f"projects (project {name}, month, billed)" in shown.replace("\\", "")
+
+
 def test_html_is_one_file_with_charts_and_no_script(simulator: SimulatorControl, tmp_path: Path) -> None:
     output = tmp_path / "october.html"
     done(run(simulator, "report", "--period", "2026-10", "--format", "html", "-o", str(output)))

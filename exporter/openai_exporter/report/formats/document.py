@@ -70,6 +70,7 @@ def budget(each: BudgetState) -> dict[str, Any]:
         "budget": each.name,
         "scope": each.scope,
         "id": each.id,
+        "name": each.title or each.id,
         "period": each.period,
         "basis": each.basis,
         "limit_usd": plain(each.limit_usd),
