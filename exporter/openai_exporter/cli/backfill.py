@@ -25,7 +25,7 @@ from openai_exporter.report.access import chosen, opened
 from openai_exporter.report.backfill.journal import Journal
 from openai_exporter.report.backfill.plan import Request, identity
 from openai_exporter.report.backfill.run import Import, planned, read, write
-from openai_exporter.report.moments import days, iso, moment, shown
+from openai_exporter.report.moments import ANY_TIME, days, iso, moment, shown
 from openai_exporter.report.source import CallsSpentError, Source
 from openai_exporter.usage.ownprices import price_table
 from openai_exporter.web.live import read_config
@@ -144,6 +144,7 @@ def backfill(
         console.print(Text(f"{why}; trying again in {seconds:.0f} s"))
 
     with told():
+        days(first, last or first, ("--from", "--to"), ANY_TIME)  # a slip is told before anything is read
         config = read_config(Settings(env=dict(os.environ), config_file=config_file))
         one = chosen(config, organization)
         with opened(config, one, urllib.request.getproxies()) as client:

@@ -16,6 +16,7 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.errors import StartError
 from openai_exporter.report.access import chosen, opened
 from openai_exporter.report.book import DIMENSIONS, By
+from openai_exporter.report.moments import ANY_TIME
 from openai_exporter.report.period import ALLOWED, Period, period
 from openai_exporter.report.report import Report, gathered
 from openai_exporter.report.source import Source
@@ -33,7 +34,8 @@ _FORMATS = ("table", "csv", "json", "markdown", "html", "focus")
 @click.option("--by", type=click.Choice(list(DIMENSIONS)), default="model", show_default=True)
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True,
-    help="focus: billed costs in the columns of the FinOps Open Cost and Usage Specification, as CSV.",
+    help="csv: with --output it begins with a byte order mark, so that Excel reads names right. "
+    "focus: billed costs in the columns of the FinOps Open Cost and Usage Specification, as CSV.",
 )  # fmt: skip
 @click.option("--organization", metavar="NAME", help="May be left out when there is one.")
 @click.option(
@@ -58,12 +60,15 @@ def report(
     Exit status: 0 when it is made, 1 when not, 2 for a wrong flag.
     """
     with told():
+        period(span, ANY_TIME)  # a slip is told before anything is read
         config = read_config(Settings(env=dict(os.environ), config_file=config_file))
         one = chosen(config, organization)
         with opened(config, one, urllib.request.getproxies()) as client:
             source = Source(one, client, waiting=_waiting, prices=functools.partial(price_table, config))
             now = source.learn_time()
-            _write(_made(source, config, one, period(span, now), by, form, now), output)
+            text = _made(source, config, one, period(span, now), by, form, now)
+            # Excel takes a file without the mark for an old 8-bit encoding, and spoils names.
+            _write(text, output, "utf-8-sig" if form == "csv" else "utf-8")
 
 
 def _made(
@@ -94,12 +99,12 @@ def _rendered(found: Report, form: str) -> str:
     return terminal.render(found, shutil.get_terminal_size().columns if tty else None, color=tty)
 
 
-def _write(text: str, output: Path | None) -> None:
+def _write(text: str, output: Path | None, encoding: str) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
     try:
-        output.write_text(text, encoding="utf-8", newline="")
+        output.write_text(text, encoding=encoding, newline="")
     except OSError as error:
         raise StartError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
 

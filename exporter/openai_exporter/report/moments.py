@@ -13,6 +13,10 @@ FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+ANY_TIME = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""As the present time: what is refused then is no matter of when it is asked."""
+
+
 class PeriodError(ExporterError):
     """A date or period that cannot be used; the message says what is allowed."""
 

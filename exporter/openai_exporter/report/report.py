@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report: groups, totals, days, movers, forecast and budgets of a period. Plain data and how it is made."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -132,16 +133,16 @@ def _parts(book: Book, period: Period, title: Callable[[str], str]) -> tuple[Par
     none = Figures.of(Tally(), billed=book.billed)
     after = book.groups(period.start, period.end)
     before = book.groups(period.before_start, period.before_end)
-    parts = [
-        Part(
-            id,
-            "(not attributed)" if id == UNTOLD else title(id) or id,
-            after.get(id, none),
-            before.get(id, none),
-        )
-        for id in dict.fromkeys((*after, *before))
-    ]
+    ids = tuple(dict.fromkeys((*after, *before)))
+    names = _distinct({id: "(not attributed)" if id == UNTOLD else title(id) or id for id in ids})
+    parts = [Part(id, names[id], after.get(id, none), before.get(id, none)) for id in ids]
     return tuple(sorted(parts, key=lambda each: (-each.now.money, -each.before.money, each.id)))
+
+
+def _distinct(names: dict[str, str]) -> dict[str, str]:
+    """Names by id; those that several have, with their id."""
+    count = Counter(names.values())
+    return {id: name if count[name] == 1 else f"{name} ({id})" for id, name in names.items()}
 
 
 def _directory(

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from openai_exporter.cli.main import main
 from openai_exporter.report.figures import Figures
 from openai_exporter.report.words import UNKNOWN, cents
 from openai_exporter.simulator.testing import SimulatorControl
@@ -112,7 +114,30 @@ def test_csv_has_every_digit_and_its_parts_are_its_total(simulator: SimulatorCon
     assert "Search" in {row["name"] for row in parts}
 
 
-FOCUS_UNITS = {"Tokens", "1000 Tokens", "Characters", "Images", "Seconds", "Minutes", "Hours", "GiB-Hours"}
+def test_a_csv_file_opens_in_excel_with_its_names_and_a_pipe_gets_plain_text(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    output = tmp_path / "users.csv"
+    command = ("report", "--period", "2026-10", "--by", "user", "--format", "csv")
+    done(run(simulator, *command, "-o", str(output)))
+    written = output.read_bytes()
+
+    assert written.startswith("\N{BYTE ORDER MARK}row,organization,".encode())
+    assert any(len(name) != len(name.encode()) for name in written.decode().split(","))
+    assert done(run(simulator, *command)) == written.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+FOCUS_UNITS = {
+    "Tokens",
+    "1000 Tokens",
+    "Characters",
+    "Images",
+    "Seconds",
+    "Minutes",
+    "Hours",
+    "GiB-Hours",
+    "Units",
+}
 """FOCUS's unit format: plural, capitals, a hyphen in between."""
 
 
@@ -136,8 +161,7 @@ def test_focus_has_one_row_per_charge_and_names_projects(simulator: SimulatorCon
         (row["ServiceCategory"], row["ServiceSubcategory"]) for row in rows
     }
     units = {row["ConsumedUnit"] for row in rows}
-    assert {"Tokens", "Characters", "Seconds", "Images", "GiB-Hours"} <= units <= {*FOCUS_UNITS, ""}
-    assert all(not row["ConsumedQuantity"] for row in credits)
+    assert {"Tokens", "Characters", "Seconds", "Images", "GiB-Hours", "Units"} <= units <= {*FOCUS_UNITS, ""}
 
 
 def test_the_month_so_far_has_a_forecast_from_its_days(simulator: SimulatorControl) -> None:
@@ -224,6 +248,21 @@ def test_bad_input_is_one_line_with_the_remedy(
     assert 1 == result.exit_code
     assert message in result.stderr
     assert 1 == len(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "--period", "2026-11-05..2026-11-03"),
+        ("report", "--period", "2026-13"),
+        ("backfill", "-o", "never.om", "--from", "2026-13-01"),
+        ("backfill", "-o", "never.om", "--from", "2026-11-05", "--to", "2026-11-03"),
+    ],
+)
+def test_a_slip_in_a_date_is_told_without_a_key_and_without_a_call(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, command, env={"OPENAI_ADMIN_KEY": "", "OPENAI_API_KEY": ""})
+    assert 1 == result.exit_code
+    assert "is not a date such as" in result.stderr or "swap them" in result.stderr
 
 
 @pytest.mark.parametrize("command", [("report",), ("backfill", "--from", "2026-11-01", "-o", "never.om")])

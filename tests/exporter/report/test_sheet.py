@@ -27,6 +27,20 @@ def report(name: str) -> Report:
     return made(book, "acme", period("2026-10", DAY + 40 * 86_400), DAY + 40 * 86_400, lambda id: name, ())
 
 
+def test_two_of_one_name_are_told_apart() -> None:
+    cells = {(DAY, f"proj_{each}"): Tally(Decimal(each)) for each in (1, 2, 3)}
+    later = DAY + 40 * 86_400
+    found = made(
+        Book("project", cells, billed=True),
+        "acme",
+        period("2026-10", later),
+        later,
+        lambda id: "Search" if id != "proj_3" else "Chat",
+        (),
+    )
+    assert ["Chat", "Search (proj_2)", "Search (proj_1)"] == [part.name for part in found.parts]
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "  =1", "\r=1"])
 def test_text_that_looks_like_a_formula_is_quoted(text: str) -> None:
     assert sheet.cell(text).startswith("'")

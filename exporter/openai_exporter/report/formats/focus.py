@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Billed costs in the columns of FOCUS (FinOps Open Cost and Usage Specification 1.1), one row per charge and day.
+"""Billed costs in the columns of FOCUS (FinOps Open Cost and Usage Specification), one row per charge and day.
 
-The API tells no discounts and no contract: all four costs are what is billed. Columns that FOCUS leaves to
-the provider and that the API does not tell are empty.
+Columns, values and nulls are those of version 1.2, https://focus.finops.org; ServiceProviderName and HostProviderName
+are those of 1.3, which take the place of ProviderName and PublisherName there. The API tells no discounts, no contract
+and no unit price: all four costs are what is billed, and ListUnitPrice and ContractedUnitPrice are left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,15 +21,18 @@ from openai_exporter.usage.window import DAY, Range, month_start, next_month_sta
 
 HEAD = (
     "BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "BillingCurrency",
-    "BillingAccountId", "BillingAccountName", "BillingPeriodStart", "BillingPeriodEnd",
+    "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingPeriodStart", "BillingPeriodEnd",
     "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription",
     "ChargeFrequency", "ConsumedQuantity", "ConsumedUnit", "PricingQuantity", "PricingUnit",
-    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceCategory", "ServiceSubcategory",
-    "ServiceName",
-    "SubAccountId", "SubAccountName", "SkuId",
+    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName",
+    "ServiceCategory", "ServiceSubcategory", "ServiceName",
+    "SubAccountId", "SubAccountName", "SubAccountType", "SkuId", "SkuPriceId", "SkuMeter",
 )  # fmt: skip
 _GROUP_BY = ("project_id", "line_item")
 _OPENAI = "OpenAI"
+_PROVIDERS = (
+    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName",
+)  # fmt: skip
 _MOST_DAYS = 180
 _UNITS = {
     "1000_tokens": "1000 Tokens",
@@ -36,6 +40,7 @@ _UNITS = {
     "duration_minutes": "Minutes",
     "duration_hours": "Hours",
     "gibibyte_hours": "GiB-Hours",
+    "": "Units",
 }
 """Units of the API in FOCUS's unit format; of others the first letter is made a capital, as it asks."""
 
@@ -103,12 +108,14 @@ def _rows(organization: str, found: Iterable[Charge], names: Mapping[str, str]) 
             "BillingCurrency": "USD",
             "BillingAccountId": organization,
             "BillingAccountName": organization,
-            **dict.fromkeys(("ProviderName", "PublisherName", "InvoiceIssuerName"), _OPENAI),
+            "BillingAccountType": "Organization",
+            **dict.fromkeys(_PROVIDERS, _OPENAI),
             "ServiceCategory": "AI and Machine Learning",
             "ServiceSubcategory": "Generative AI",
             "ServiceName": "OpenAI API",
             "SubAccountId": each.project_id,
             "SubAccountName": names.get(each.project_id, ""),
+            "SubAccountType": "Project" if each.project_id else None,
         }
 
 
@@ -134,4 +141,6 @@ def _kind(each: Charge, usd: Decimal) -> dict[str, Cell]:
         "PricingQuantity": quantity,
         "PricingUnit": unit,
         "SkuId": each.line_item,
+        "SkuPriceId": each.line_item,
+        "SkuMeter": each.line_item.rpartition(", ")[2].capitalize(),
     }
