@@ -17,7 +17,7 @@ from openai_exporter.report.report import Report
 _WIDTH, _HEIGHT = 720.0, 150.0
 _GAP = 0.18
 _LABELS = 10
-_HALF_LABEL = 14.0
+_HALF_LABEL = 17.0
 
 _Values = Callable[[Figures], tuple[float, ...]]
 _Shows = Callable[[float], str]
