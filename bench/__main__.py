@@ -7,7 +7,7 @@ import sys
 
 import bench
 
-HELPERS = {"__main__", "processes", "references", "scrapers"}
+HELPERS = {"__main__", "month", "processes", "references", "scrapers"}
 
 
 def main(wanted: list[str]) -> int:
