@@ -88,14 +88,18 @@ def step_of(panel: Panel, target: Json, when: Range) -> tuple[float, float]:
     return step, max(step + scrape, 4 * scrape)
 
 
-def ask(server: Server, page: Page, panel: Panel, target: Json, when: Range, values: Values) -> Json:
-    """The answer to one query of a panel: Prometheus' own JSON."""
+def expression(page: Page, panel: Panel, target: Json, when: Range, values: Values) -> str:
+    """What Prometheus is asked: intervals and variables filled in."""
     step, rate = step_of(panel, target, when)
-    text = target["expr"]
-    text = text.replace("$__interval_ms", f"{1000 * step:.0f}")
+    text = target["expr"].replace("$__interval_ms", f"{1000 * step:.0f}")
     for name, value in (("rate_interval", rate), ("interval", step), ("range", when.length)):
         text = text.replace(f"$__{name}", _duration(value))
-    text = interpolated(text, page, values)
+    return interpolated(text, page, values)
+
+
+def ask(server: Server, page: Page, panel: Panel, target: Json, when: Range, values: Values) -> Json:
+    """The answer to one query of a panel: Prometheus' own JSON."""
+    text, (step, _) = expression(page, panel, target, when, values), step_of(panel, target, when)
     if target["instant"]:
         return server.ask("/api/v1/query", query=text, time=when.end)
     start, end = math.floor(when.start / step) * step, math.floor(when.end / step) * step

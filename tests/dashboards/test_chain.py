@@ -8,7 +8,7 @@ import pytest
 
 from tests.dashboards.asking import Asked, ask_all, empty, refused
 from tests.dashboards.conftest import Chain
-from tests.dashboards.grafana import choices
+from tests.dashboards.grafana import choices, expression
 from tests.dashboards.pages import pages
 
 pytestmark = pytest.mark.stack
@@ -92,6 +92,20 @@ def _unexpected(asked: list[Asked], more: tuple[str, ...] = ()) -> list[str]:
 
 def test_every_query_has_data_of_the_real_exporter(settled: Chain) -> None:
     assert _unexpected(_ask(settled)) == []
+
+
+def test_a_chart_of_percentiles_shows_single_probes_with_their_request_ids(settled: Chain) -> None:
+    """Grafana asks for the exemplars of the metrics that the query names."""
+    (page,) = (page for page in pages() if page.name == "probes")
+    (panel,) = (panel for panel in page.panels if panel.title == "Latency")
+    (target,) = (target for target in panel.targets if target.get("exemplar"))
+    when = settled.so_far
+    asked = expression(page, panel, target, when, {})
+    answer = settled.server.ask("/api/v1/query_exemplars", query=asked, start=when.start, end=when.end)
+
+    found = [each for series in answer["data"] for each in series["exemplars"]]
+    assert found
+    assert all(each["labels"]["request_id"] for each in found)
 
 
 def test_every_variable_offers_what_the_real_exporter_names(settled: Chain) -> None:

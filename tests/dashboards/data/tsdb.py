@@ -66,6 +66,7 @@ def serving(folder: Path, config: Mapping[str, Any] | None = None, port: int = 0
         f"--storage.tsdb.path={folder}",
         "--storage.tsdb.retention.time=400d",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]
     with (folder.parent / f"{folder.name}.log").open("wb") as out:
