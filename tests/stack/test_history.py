@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An import and the live series after it, in one real Prometheus: the same series, without a jump."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,11 +13,11 @@ from openai_exporter.metrics import recorded
 from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
 from tests.exporter.web.exporters import poll
-from tests.mixin.bundle import rule_files
+from tests.mixin.bundle import ROOT, rule_files
 from tests.mixin.lint.files import rules_of
 from tests.stack.programs import Prometheus, running_exporter
 from tests.stack.test_books import document
-from tests.stack.tsdb import MISSING, Recording, make_blocks, prometheus_of
+from tests.stack.tsdb import MISSING, PROMTOOL, Recording, make_blocks, prometheus_of
 
 pytestmark = [
     pytest.mark.stack,
@@ -138,6 +140,26 @@ def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
     assert live is not None
     assert min(imported, live) > 0
     assert imported + live == pytest.approx((counted or 0) - (begun or 0), rel=1e-9)
+
+
+def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Path) -> None:
+    """As the operations guide says it of an upgrade."""
+    counter = "openai_usage_requests_total"
+    rules = str(ROOT / "prometheus" / "rules" / "recording-growth.yml")
+    ends = (f"--start={joined.first}", f"--end={joined.last + 299}")
+    argv = [str(PROMTOOL), "tsdb", "create-blocks-from", "rules", "--url", joined.prometheus.url, *ends]
+    made = subprocess.run(
+        [*argv, "--output-dir", str(tmp_path / "growth"), rules], capture_output=True, text=True
+    )
+    window = f"[{joined.last - joined.first}s] @ {joined.last}"
+    begun = f"(sum(min_over_time({counter}{window}) unless {counter} @ {JOINT}) or vector(0))"
+    counted = f"sum({counter} @ {joined.last}) - sum({counter} @ {JOINT}) - {begun}"
+
+    assert made.returncode == 0, made.stderr
+    with prometheus_of(tmp_path, tmp_path / "growth") as filled:
+        moment = joined.last + 299
+        grown = filled.value(f"sum(sum_over_time({recorded.REQUESTS_GROWTH.name}[1d] @ {moment}))")
+    assert grown == joined.prometheus.value(counted)
 
 
 def test_the_costs_go_on_where_they_ended(joined: Joined) -> None:
