@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS settings of outgoing connections; accepts no unverified server."""
+"""TLS settings of outgoing connections, which accept no unverified server; the system's authorities."""
 
 import ssl
 from pathlib import Path
@@ -20,13 +20,18 @@ def client_context() -> ssl.SSLContext:
     Takes some tens of milliseconds: make it once, outside of anything that is timed.
     """
     context = ssl.create_default_context()
+    add_bundle(context)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def add_bundle(context: ssl.SSLContext) -> None:
+    """Load the distribution's bundle of authorities when OpenSSL finds none in its own places."""
     paths = ssl.get_default_verify_paths()
     if not paths.cafile and not _has_certificates(paths.capath):
         found = next((name for name in BUNDLES if Path(name).is_file()), None)
         if found is not None:
             context.load_verify_locations(cafile=found)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def reason(error: ssl.SSLError) -> str:

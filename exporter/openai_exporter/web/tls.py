@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from openai_exporter.client.tls import add_bundle
 from openai_exporter.errors import ConfigError, Problem
-from openai_exporter.web.webconfig import CIPHERS, TlsServer
+from openai_exporter.web.webconfig import CIPHERS, VERIFYING, TlsServer
 
 _VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -19,6 +20,7 @@ _VERSIONS = {
 }
 _VERIFY = {
     "NoClientCert": ssl.CERT_NONE,
+    "RequestClientCert": ssl.CERT_NONE,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
@@ -65,6 +67,9 @@ def _load_certificate(made: ssl.SSLContext, tls: TlsServer, base: Path, place: s
 
 
 def _load_clients_ca(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+    if tls.client_auth_type in VERIFYING and not (tls.client_ca or tls.client_ca_file):
+        made.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        add_bundle(made)
     try:
         if tls.client_ca:
             made.load_verify_locations(cadata=tls.client_ca)

@@ -63,8 +63,19 @@ def _hashes(users: dict[str, str]) -> dict[str, str]:
     return users
 
 
+VERIFYING = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
+"""Values of client_auth_type that hold a client's certificate against an authority."""
+
+_UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
+"""Go's TLS can take a certificate without verifying it; Python's, as any on OpenSSL without a callback, cannot."""
+
+
 class TlsServer(Section):
-    """How connections are encrypted, and which client certificates are asked for."""
+    """How connections are encrypted, and which client certificates are asked for.
+
+    `client_auth_type` as Go's crypto/tls has it: RequestClientCert lets every client in, so none is asked here. Without
+    a client CA, the types that verify trust the authorities of the system.
+    """
 
     cert: str = ""
     key: str = Field(default="", repr=False)
@@ -77,6 +88,7 @@ class TlsServer(Section):
         "RequireAndVerifyClientCert",
         "RequestClientCert",
         "RequireAnyClientCert",
+        "RequireClientCert",
     ] = "NoClientCert"
     client_ca_file: str = ""
     client_allowed_sans: tuple[str, ...] = Field(default=(), strict=False)
@@ -98,14 +110,16 @@ class TlsServer(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.client_auth_type in ("RequestClientCert", "RequireAnyClientCert"):
+        if self.client_auth_type in _UNVERIFIED:
             raise ValueError(
-                f"client_auth_type {self.client_auth_type} verifies nothing; use RequireAndVerifyClientCert"
+                f"client_auth_type {self.client_auth_type} takes any certificate, also one that a client made for "
+                "itself, which Python's TLS cannot; use RequireAndVerifyClientCert with client_ca_file, or "
+                "RequestClientCert to let every client in"
             )
-        verifies = self.client_auth_type != "NoClientCert"
-        if verifies != bool(self.client_ca or self.client_ca_file):
+        if self.client_auth_type == "NoClientCert" and (self.client_ca or self.client_ca_file):
+            name = "client_ca_file" if self.client_ca_file else "client_ca"
             raise ValueError(
-                "client_auth_type that verifies and client_ca_file go together; give both or neither"
+                f"{name} is of no use without client_auth_type; add client_auth_type: RequireAndVerifyClientCert"
             )
         if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
             raise ValueError("client_allowed_sans needs client_auth_type RequireAndVerifyClientCert")

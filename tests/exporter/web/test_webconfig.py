@@ -2,6 +2,7 @@
 """The web configuration: what is taken, what is refused, and that Prometheus' own tool agrees."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,6 +23,16 @@ GOOD = {
     "client certificates": (
         "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem, "
         "client_auth_type: RequireAndVerifyClientCert, min_version: TLS13}"
+    ),
+    "client certificates that are not looked at": (
+        "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_auth_type: RequestClientCert}"
+    ),
+    "client certificates that may be left out": (
+        "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem, "
+        "client_auth_type: VerifyClientCertIfGiven}"
+    ),
+    "client certificates of the system's authorities": (
+        "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_auth_type: RequireAndVerifyClientCert}"
     ),
     "ciphers": (
         "tls_server_config: {cert_file: c.pem, key_file: k.pem, "
@@ -80,13 +91,27 @@ BAD = {
         "tls_server_config: {cert_file: c, key_file: k, cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]}",
         ["unknown or weak cipher suite 'TLS_RSA_WITH_RC4_128_SHA'; allowed: TLS_ECDHE_"],
     ),
-    "auth without ca": (
-        "tls_server_config: {cert_file: c, key_file: k, client_auth_type: RequireAndVerifyClientCert}",
-        ["client_ca_file go together"],
+    "ca without auth": (
+        "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem}",
+        [
+            "client_ca_file is of no use without client_auth_type; add client_auth_type: RequireAndVerifyClientCert"
+        ],
+    ),
+    "unknown auth": (
+        "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_auth_type: Require}",
+        ["client_auth_type: must be 'NoClientCert', "],
     ),
     "auth that verifies nothing": (
         "tls_server_config: {cert_file: c, key_file: k, client_auth_type: RequireAnyClientCert}",
-        ["client_auth_type RequireAnyClientCert verifies nothing; use RequireAndVerifyClientCert"],
+        [
+            "client_auth_type RequireAnyClientCert takes any certificate, also one that a client made for itself, "
+            "which Python's TLS cannot; use RequireAndVerifyClientCert with client_ca_file, or RequestClientCert"
+        ],
+    ),
+    "names of clients that need give none": (
+        "tls_server_config: {cert_file: c, key_file: k, client_ca_file: ca, client_auth_type: VerifyClientCertIfGiven, "
+        "client_allowed_sans: [a]}",
+        ["client_allowed_sans needs client_auth_type RequireAndVerifyClientCert"],
     ),
     "versions the wrong way round": (
         "tls_server_config: {cert_file: c, key_file: k, min_version: TLS13, max_version: TLS12}",
@@ -116,23 +141,39 @@ def test_a_good_file_is_taken(text: str) -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
 @pytest.mark.parametrize("text", GOOD.values(), ids=list(GOOD))
 def test_promtool_takes_what_we_take(tmp_path: Path, text: str) -> None:
-    """promtool reads the certificates too; what it says of missing files is not about the format."""
-    file = tmp_path / "web.yml"
-    file.write_text(text)
-    found = subprocess.run(
-        ["promtool", "check", "web-config", str(file)], capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0 or "no such file" in found.stderr + found.stdout
+    found = _promtool(tmp_path, text)
+    assert found.returncode == 0, found.stderr + found.stdout
 
 
 @pytest.mark.stack
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
-@pytest.mark.parametrize("name", ["unknown key", "unknown header", "auth without ca", "unknown version"])
+@pytest.mark.parametrize("name", ["unknown key", "unknown header", "ca without auth", "unknown auth"])
 def test_promtool_refuses_what_we_refuse(tmp_path: Path, name: str) -> None:
-    file = tmp_path / "web.yml"
-    file.write_text(BAD[name][0])
-    found = subprocess.run(["promtool", "check", "web-config", str(file)], capture_output=True, check=False)
+    found = _promtool(tmp_path, BAD[name][0])
     assert found.returncode != 0
+    assert "no such file" not in found.stderr + found.stdout
+
+
+def _promtool(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """It reads the certificates too."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed; it makes the certificates for this test")
+    command = [
+        openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem"),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.copy(folder / "c.pem", folder / "ca.pem")
+    file = folder / "web.yml"
+    file.write_text(text)
+    argv = [
+        os.environ.get("PROMTOOL_BINARY", "").partition(os.pathsep)[0] or "promtool",
+        "check",
+        "web-config",
+        str(file),
+    ]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=list(BAD))

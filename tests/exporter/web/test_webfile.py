@@ -2,6 +2,7 @@
 """TLS, client certificates, users, rate limit and headers, as clients meet them."""
 
 import base64
+import contextlib
 import shutil
 import ssl
 import subprocess
@@ -155,6 +156,49 @@ def test_a_client_without_a_certificate_of_the_authority_is_refused(
         with pytest.raises(OSError):  # noqa: PT011  # an SSL alert or a reset
             request(exporter.port, "/-/healthy", tls=_client(certificates, name))
         assert request(exporter.port, "/-/healthy", tls=_client(certificates, "alice")).status == 200
+
+
+LETS_IN: dict[str, tuple[set[str | None], str]] = {
+    "NoClientCert": ({None, "stranger", "alice"}, ""),
+    "RequestClientCert": (
+        {None, "stranger", "alice"},
+        "lets every client in; none is asked for a certificate",
+    ),
+    "VerifyClientCertIfGiven": ({None, "alice"}, ""),
+    "RequireAndVerifyClientCert": ({"alice"}, ""),
+}
+"""client_auth_type to the clients that it lets in, of three, and what is logged at the start."""
+
+
+@pytest.mark.parametrize("kind", LETS_IN)
+@pytest.mark.parametrize("authority", ["a file", "the system's"])
+def test_each_client_auth_type_lets_in_whom_it_says(
+    certificates: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    authority: str,
+) -> None:
+    welcome, said = LETS_IN[kind]
+    config = _tls(client_auth_type=kind)
+    if authority == "a file" and kind != "NoClientCert":
+        config["tls_server_config"]["client_ca_file"] = "ca.pem"
+    if authority == "the system's":
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_DIR", str(certificates / "none"))
+        said = said or ("trusts every authority that the system trusts" if "Verify" in kind else "")
+    found = set()
+    with _served(certificates, config) as exporter:
+        for name in (None, "stranger", "alice"):
+            with contextlib.suppress(OSError):  # an SSL alert or a reset
+                if request(exporter.port, "/-/healthy", tls=_client(certificates, name)).status == 200:
+                    found.add(name)
+    assert found == welcome
+    warned = [each.getMessage() for each in caplog.records if each.name == "openai_exporter.web.webfile"]
+    assert [f"client_auth_type {kind} "] * bool(said) == [
+        each[: len(f"client_auth_type {kind} ")] for each in warned
+    ]
+    assert all(said in each for each in warned)
 
 
 def test_only_allowed_names_of_client_certificates_are_let_in(certificates: Path) -> None:
