@@ -5,7 +5,7 @@ from openai_exporter.exposition.labels import clean
 from openai_exporter.exposition.negotiation import Format, content_type, negotiate, wants_openmetrics
 from openai_exporter.exposition.page import EncodedPage
 from openai_exporter.exposition.registry import Instruments
-from openai_exporter.exposition.text import Family, encode, family
+from openai_exporter.exposition.text import Family, encode, family, fixed
 
 __all__ = [
     "EncodedPage",
@@ -16,6 +16,7 @@ __all__ = [
     "content_type",
     "encode",
     "family",
+    "fixed",
     "negotiate",
     "wants_openmetrics",
 ]

@@ -7,6 +7,7 @@ They come from foreign servers and from people; what they hold must break neithe
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 MAX_LABEL_VALUE = 256
 """Characters of a label value; longer ones come from a misbehaving server."""
@@ -39,6 +40,7 @@ def _visible(char: str) -> str:
     return _UNKNOWN if broken else char
 
 
+@lru_cache(1024)  # pages of probes are small, many, and full of the same words
 def escape(value: str) -> str:
     """A label value, cleaned, as it stands between quotes."""
     return clean(value).replace("\\", r"\\").replace('"', r"\"")

@@ -7,6 +7,7 @@ The long-lived histograms of `/metrics` stay with prometheus_client.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from openai_exporter.exposition.labels import LabelWriter
 from openai_exporter.metrics import Kind, Metric
@@ -26,10 +27,12 @@ class Family:
     Attributes:
         metric: the catalogue entry, a counter or a gauge.
         samples: (label values in the catalogue's order, value); an empty label value is not exposed.
+        lines: `samples` as text, of a family that never changes; empty for all others.
     """
 
     metric: Metric
     samples: list[Sample] = field(default_factory=list)
+    lines: bytes = b""
 
     def add(self, value: float, *labels: str) -> None:
         """Append one sample.
@@ -45,6 +48,11 @@ class Family:
 def family(metric: Metric, value: float | None) -> Family:
     """A family of one sample without labels; no sample when the value is None."""
     return Family(metric, [] if value is None else [((), value)])
+
+
+def fixed(metric: Metric, samples: Sequence[Sample]) -> Family:
+    """A family that is written once and stands on many pages; it must not be added to."""
+    return Family(metric, list(samples), _lines(metric.name, samples, LabelWriter(metric.labels).write))
 
 
 def encode(
@@ -66,9 +74,12 @@ def encode(
     writers: dict[Sequence[str], LabelWriter] = {}
     for name, group in together.items():
         metric = group[0].metric
-        pieces.append(_head(metric, openmetrics).encode())
+        pieces.append(_head(metric, openmetrics))
         write = writers.setdefault(metric.labels, LabelWriter(metric.labels)).write
         for each in group:
+            if each.lines:
+                pieces.append(each.lines)
+                continue
             for start in range(0, len(each.samples), _PIECE):
                 pieces.append(_lines(name, each.samples[start : start + _PIECE], write))
                 if pause is not None:
@@ -78,16 +89,17 @@ def encode(
     return b"".join(pieces)
 
 
-def _lines(name: str, samples: list[Sample], write: Callable[[tuple[str, ...]], str]) -> bytes:
+def _lines(name: str, samples: Sequence[Sample], write: Callable[[tuple[str, ...]], str]) -> bytes:
     return "".join([f"{name}{write(values)}{number(value)}\n" for values, value in samples]).encode()
 
 
-def _head(metric: Metric, openmetrics: bool) -> str:
+@cache  # of the catalogue's metrics
+def _head(metric: Metric, openmetrics: bool) -> bytes:
     name, text = metric.name, metric.help.replace("\\", r"\\").replace("\n", r"\n")
     if openmetrics:
         text = text.replace('"', r"\"")
         name = name.removesuffix("_total") if metric.kind is Kind.COUNTER else name
-    return f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n".encode()
 
 
 def number(value: float) -> str:

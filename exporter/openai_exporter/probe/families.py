@@ -2,8 +2,9 @@
 """What `/probe` exposes of an answer; families without samples are left out when they are encoded."""
 
 from collections.abc import Iterator
+from functools import cache
 
-from openai_exporter.exposition import Family, family
+from openai_exporter.exposition import Family, family, fixed
 from openai_exporter.metrics import probe as m
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeResult
 from openai_exporter.probe.blackbox import blackbox
@@ -17,7 +18,7 @@ def families(answer: ProbeAnswer) -> list[Family]:
     result = answer.result
     return [
         *blackbox(result),
-        _outcome(result),
+        _outcome(result.outcome),
         *_availability(answer),
         *_timing(result),
         *_spend(answer),
@@ -26,9 +27,9 @@ def families(answer: ProbeAnswer) -> list[Family]:
     ]
 
 
-def _outcome(result: ProbeResult) -> Family:
-    samples = [((name,), int(name == result.outcome)) for name in OUTCOMES]
-    return Family(m.OUTCOME, list(samples))
+@cache  # of the outcomes
+def _outcome(outcome: str) -> Family:
+    return fixed(m.OUTCOME, [((name,), int(name == outcome)) for name in OUTCOMES])
 
 
 def _availability(answer: ProbeAnswer) -> Iterator[Family]:

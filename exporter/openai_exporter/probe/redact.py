@@ -32,7 +32,6 @@ _AFTER_TOKEN = ".,;:!?)]}"
 _HEADER_WORDS = ("authorization", "api-key", "cookie")
 _KEY_WORDS = (
     "sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "sess-", "sess_", "xai-", "xai_", "aiza", "hf_", "eyj", "bearer", "basic",
-    "://",
 )  # fmt: skip
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROLS_IN_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -41,7 +40,7 @@ _CONTROLS_IN_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-
 class Redactor:
     """Masks a set of secrets in every spelling in which a server may repeat them."""
 
-    __slots__ = ("_exact", "_longest")
+    __slots__ = ("_exact", "_hints", "_longest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         secrets = tuple(secrets)
@@ -52,6 +51,8 @@ class Redactor:
         ]
         # Header names come in lower case, so a key that is echoed there does too.
         self._exact = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+        starts = {s[:_START] for s in secrets if len(s) >= _LONG}
+        self._hints = tuple({text.lower() for text in (*spellings, *starts)})
         self._longest = len(longest_first[0]) if longest_first else 0
 
     def __repr__(self) -> str:
@@ -59,19 +60,27 @@ class Redactor:
 
     def mask(self, text: str) -> str:
         """`text` with every secret replaced."""
-        if self._exact is not None:
+        if len(text) < _MINIMUM:
+            return text
+        # The patterns are slow, and most texts hold none of the words that they start with.
+        has = text.lower().__contains__
+        # Outside ASCII, what is the same letter to a pattern may not be so in lower case.
+        if self._exact is not None and (not text.isascii() or any(map(has, self._hints))):
             text = self._exact.sub(MASK, text)
+            has = text.lower().__contains__
         if "sk-" in text:
             text = _HALF.sub(MASK, text)
-        # The patterns are slow on long texts, of which most hold none of the words that they start with.
-        lower = text.lower()
-        if any(word in lower for word in _HEADER_WORDS):
+        if any(map(has, _HEADER_WORDS)):
             text = _HEADER.sub(_masked_header, text)
-        return mask_keys(text) if any(word in lower for word in _KEY_WORDS) else text
+        user = "@" in text and "://" in text
+        return mask_keys(text) if user or any(map(has, _KEY_WORDS)) else text
 
     def label(self, text: str, limit: int = MAX_LABEL) -> str:
         """One short line that may become a label value or a field of a log line."""
-        return cut(self.mask(_CONTROLS.sub(" ", self._slice(text, limit))).strip(), limit)
+        text = self._slice(text, limit)
+        if not text.isprintable():
+            text = _CONTROLS.sub(" ", text)
+        return cut(self.mask(text).strip(), limit)
 
     def message(self, text: str) -> str:
         """One line for people."""
@@ -80,7 +89,9 @@ class Redactor:
     def body(self, text: str, limit: int = MAX_BODY) -> str:
         """A body or head as text of several lines."""
         text = self._slice(text, limit).replace("\r\n", "\n")
-        return cut(self.mask(_CONTROLS_IN_BODY.sub(".", text)), limit)
+        if not text.replace("\n", "").isprintable():
+            text = _CONTROLS_IN_BODY.sub(".", text)
+        return cut(self.mask(text), limit)
 
     def _slice(self, text: str, limit: int) -> str:
         """Enough of the text for `limit` characters, ending where no secret can have been cut in half."""

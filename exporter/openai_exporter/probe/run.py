@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
-from openai_exporter.client.trace import Exchange, Step, WireError
+from openai_exporter.client.trace import Exchange, FailureKind, Step, WireError
 from openai_exporter.client.wire_call import ApiCall
 from openai_exporter.client.wire_pool import Terms
 from openai_exporter.config import Secret
@@ -59,7 +59,8 @@ async def _run(
         exchange = await caller.call(call, terms, key)
     except WireError as error:
         exchange = error.exchange
-    await turn()
+    if not _cut(exchange):
+        await turn()
     verdict = judge(method, exchange, setting)
     _log_exchange(log, exchange, verdict)
     cost = _token_price(verdict, setting, frame.started_at)
@@ -67,6 +68,11 @@ async def _run(
         given = setting.module.price_per_call_usd
         cost = price_of_call(setting, frame.started_at) if given is None else Decimal(str(given))
     return build_result(frame, log, exchange, verdict, cost)
+
+
+def _cut(exchange: Exchange) -> bool:
+    """Whether the deadline ended it: then it has been waiting for its turn already, to be cut."""
+    return exchange.failure is not None and exchange.failure.kind is FailureKind.TIMEOUT
 
 
 def _identified(call: ApiCall, frame: Frame) -> ApiCall:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from openai_exporter.exposition import Family, encode, family
+from openai_exporter.exposition import Family, encode, family, fixed
 from openai_exporter.exposition.text import number
 from openai_exporter.metrics import Kind, Metric, Page, probe, usage
 
@@ -31,6 +31,16 @@ def sample_page() -> list[Family]:
     odd = Metric("openai_odd", Kind.GAUGE, Page.PROBE, 'A "quoted" \\ text\nof two lines.', ("which",))
     values = Family(odd, [((str(value),), value) for value in (math.nan, math.inf, -math.inf, -2.5, 0.0)])
     return [family(probe.SUCCESS, True), family(probe.COST, None), tokens, requests, cost, values]
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_a_family_that_is_written_once_reads_as_any_other(openmetrics: bool) -> None:
+    samples = [(("one",), 1.0), (('t"wo',), 0.0), (("three",), 2.5)]
+    once, other = fixed(probe.OUTCOME, samples), Family(probe.OUTCOME, list(samples))
+    before, after = family(probe.SUCCESS, True), family(probe.COST, 0.5)
+    pages = [encode([before, each, after], openmetrics=openmetrics) for each in (once, once, other)]
+    assert pages[0] == pages[1] == pages[2]
+    assert b'openai_probe_outcome{outcome="t\\"wo"} 0' in pages[0]
 
 
 @pytest.mark.parametrize(("name", "openmetrics"), [("page.prom", False), ("page.openmetrics", True)])

@@ -172,6 +172,18 @@ def test_disguises_of_a_configured_key_are_masked(text: str) -> None:
     assert "<secret>" in Redactor([KEY]).mask(text)
 
 
+LONG_KEY = "kiosk-5-sesame-0123456789"
+FORMS = (LONG_KEY, LONG_KEY.upper(), LONG_KEY.swapcase(), LONG_KEY[:14], "k\u0131o\u017fK" + LONG_KEY[5:])
+
+
+@given(st.lists(st.sampled_from([*FORMS, "\u00e9", " ", "x", "kiosk"]), max_size=6))
+def test_no_form_of_a_key_slips_through_in_a_longer_text(pieces: list[str]) -> None:
+    shown = Redactor([LONG_KEY]).mask(" ".join(pieces)).casefold()
+    assert LONG_KEY not in shown
+    assert LONG_KEY[:12] not in shown
+    assert LONG_KEY[5:] not in shown
+
+
 def test_the_beginning_of_a_long_key_is_masked_with_what_follows() -> None:
     key = "abcdefghijklMNOPQRSTuvwxyz0123456789"
 
