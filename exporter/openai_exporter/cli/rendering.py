@@ -34,13 +34,11 @@ def show(answer: ProbeAnswer, mask: Mask, console: Console | None = None) -> Non
     console = console or Console()
     console.print(_headline(result))
     fact = OUTCOMES.get(result.outcome)
+    # The message ends with the remedy already, and where the API said nothing, it begins with the meaning.
+    if fact is not None and not result.success and fact.meaning.rstrip(".") not in result.message:
+        console.print(Text(fact.meaning))
     if result.message:
         console.print(Text(mask(result.message)))
-    if fact is not None and not result.success:
-        # The message ends with the remedy already, and where the API said nothing, it begins with the meaning.
-        parts = [part for part in (fact.meaning, fact.remedy) if part.rstrip(".") not in result.message]
-        if parts:
-            console.print(Text(" ".join(parts)))
     for title, lines in (
         ("Timing", _timing(result)),
         ("Answer", _answer(result)),
@@ -82,10 +80,12 @@ def _timing(result: ProbeResult) -> Iterator[Line]:
         yield name, words.seconds(getattr(result.phases, name))
     if result.stream is not None:
         yield "first event", words.seconds(result.stream.first_event)
-        yield "first token", words.seconds(result.stream.first_token)
-        yield "mean gap", words.seconds(result.stream.gaps_mean)
-        yield "longest gap", words.seconds(result.stream.gaps_max)
-        yield "arrivals of tokens", str(result.stream.arrivals)
+        yield "first token", words.first_token(result.stream, result.tokens)
+        if result.stream.gaps_mean is not None:
+            yield "mean gap", words.seconds(result.stream.gaps_mean)
+            yield "longest gap", words.seconds(result.stream.gaps_max)
+        if result.stream.arrivals:
+            yield "arrivals of tokens", str(result.stream.arrivals)
         if result.stream.tokens_per_second is not None:
             yield "output speed", f"{result.stream.tokens_per_second:.1f} tokens/s"
     if result.server_processing is not None:

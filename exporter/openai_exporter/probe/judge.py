@@ -106,8 +106,18 @@ def _refused(outcome: str, exchange: Exchange, error: ApiError) -> str:
 def _mismatch(reading: Reading) -> str:
     if reading.text:
         return f"the text does not match the expected pattern: {reading.text[:200]}"
-    why = "max_output_tokens was used up before any text" if reading.finish in _CUT else "there is no text"
-    return f"the text does not match the expected pattern: {why}"
+    return f"the text does not match the expected pattern: {_silence(reading)}"
+
+
+def _silence(reading: Reading) -> str:
+    """Why an answer has no text; that reasoning took the tokens is what a new module meets first."""
+    if reading.finish not in _CUT:
+        return "there is no text"
+    tokens = reading.tokens
+    if tokens is not None and tokens.output == tokens.reasoning > 0:
+        said = f"all {tokens.output} output tokens went into reasoning"
+        return f"{said}; set request.reasoning_effort to none, or to the least that the model knows"
+    return "max_output_tokens was used up before any text"
 
 
 _NO_EFFORT = "give models that do not know it a module without request.reasoning_effort"

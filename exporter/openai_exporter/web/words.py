@@ -3,6 +3,8 @@
 
 from datetime import UTC, datetime
 
+from openai_exporter.model import StreamTiming, Tokens
+
 UNKNOWN = "\N{EN DASH}"
 
 
@@ -17,6 +19,13 @@ def seconds(value: float | None) -> str:
     if value < 59.95:
         return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
     return span(value)
+
+
+def first_token(stream: StreamTiming, tokens: Tokens | None) -> str:
+    """The time to the first visible token, or why there is none."""
+    if stream.first_token is None and tokens is not None and tokens.output == tokens.reasoning > 0:
+        return f"none: all {tokens.output} output tokens went into reasoning"
+    return seconds(stream.first_token)
 
 
 def span(value: float | None) -> str:

@@ -296,6 +296,15 @@ def test_a_missing_text_says_when_the_bound_was_used_up() -> None:
     assert "max_output_tokens was used up before any text" in found.message
 
 
+def test_a_missing_text_says_when_reasoning_took_all_tokens() -> None:
+    answer = {**chat("", "length"), "usage": {"completion_tokens": 16, "completion_tokens_details": REASONED}}
+    found = verdict(exchange(answer), setting(Endpoint.CHAT, expect={"text": "pong"}))
+    assert "all 16 output tokens went into reasoning; set request.reasoning_effort to none" in found.message
+
+
+REASONED = {"reasoning_tokens": 16}
+
+
 @pytest.mark.parametrize(
     ("audio", "body", "outcome"),
     [

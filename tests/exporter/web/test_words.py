@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openai_exporter.model import StreamTiming, Tokens
 from openai_exporter.web import words
 
 
@@ -63,3 +64,16 @@ def test_every_duration_has_words_without_scientific_notation(value: float) -> N
     for text in (words.seconds(value), words.span(value), words.count(value), words.dollars(value)):
         assert "e+" not in text
         assert text
+
+
+@pytest.mark.parametrize(
+    ("first", "tokens", "expected"),
+    [
+        (0.412, Tokens(output=16, reasoning=16), "412 ms"),
+        (None, Tokens(output=16, reasoning=16), "none: all 16 output tokens went into reasoning"),
+        (None, Tokens(output=16, reasoning=8), words.UNKNOWN),
+        (None, None, words.UNKNOWN),
+    ],
+)
+def test_a_missing_first_token_says_why(first: float | None, tokens: Tokens | None, expected: str) -> None:
+    assert expected == words.first_token(StreamTiming(0.1, first), tokens)
