@@ -5,7 +5,8 @@ import functools
 import os
 import re
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -143,7 +144,7 @@ def backfill(
     def waiting(why: str, seconds: float) -> None:
         console.print(Text(f"{why}; trying again in {seconds:.0f} s"))
 
-    with told():
+    with told(), _interruptible(output):
         days(first, last or first, ("--from", "--to"), ANY_TIME)  # a slip is told before anything is read
         config = read_config(Settings(env=dict(os.environ), config_file=config_file))
         one = chosen(config, organization)
@@ -159,6 +160,17 @@ def backfill(
             _read(console, found, source)
             samples = _write(console, found, config, source)
     _explain(found, samples, source.made)
+
+
+@contextmanager
+def _interruptible(output: Path) -> Iterator[None]:
+    """Say what an interruption (Ctrl-C) costs: nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StartError(
+            f"interrupted; what was read is kept in {output}.parts: run the same command again to go on"
+        ) from None
 
 
 def _request(

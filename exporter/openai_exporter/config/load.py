@@ -102,7 +102,7 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
         config = Config.model_validate(document.data)
     except ValidationError as error:
         raise ConfigError(_with_the_rest(error, document, env, base)) from None
-    more, wrong = _price_file(config, document, base)
+    more, wrong = _price_file(config, config.prices, document, base)
     config.bind(env, base, more)
     crossed, keys = list(cross_check(config)), list(unreadable_keys(config))
     if crossed or wrong or (keys and len(keys) == config.consumers):
@@ -123,16 +123,18 @@ def _with_the_rest(
     wrong: list[Problem] = []
     rest = Remains(document.data, error)
     if rest.config is not None:
-        if not rest.lacks("prices") and not rest.lacks("price_file"):
-            more, wrong = _price_file(rest.config, document, base)
-            rest.config.bind(env, base, more)
+        before = () if rest.lacks("prices") else rest.config.prices
+        more, wrong = _price_file(rest.config, before, document, base)
+        rest.config.bind(env, base, more)
         found += rest.certain(cross_check(rest.config))
     ordered = sorted(found, key=lambda finding: document.line(finding.path))
     return [*(_problem(finding, document) for finding in ordered), *wrong]
 
 
-def _price_file(config: Config, document: Document, base: Path) -> tuple[tuple[Price, ...], list[Problem]]:
-    """The prices of the price file, and what is wrong with it."""
+def _price_file(
+    config: Config, before: tuple[Price, ...], document: Document, base: Path
+) -> tuple[tuple[Price, ...], list[Problem]]:
+    """The prices of the price file, and what is wrong with it; `before` are those that come first."""
     if config.price_file is None:
         return (), []
     path = base / config.price_file
@@ -142,7 +144,7 @@ def _price_file(config: Config, document: Document, base: Path) -> tuple[tuple[P
         # A file that is not there is a mistake of the line that names it.
         return (), [document.problem(("price_file",), str(each)) for each in error.problems]
     try:
-        return read_prices(text, str(path), config.prices, document), []
+        return read_prices(text, str(path), before, document), []
     except ConfigError as error:
         return (), list(error.problems)
 

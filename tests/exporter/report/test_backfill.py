@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Imports against the books and the live page: whole, interrupted, refused."""
 
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -193,8 +194,15 @@ def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
     assert [output] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("sign", "message"),
+    [
+        (signal.SIGKILL, ""),
+        (signal.SIGINT, "history.om.parts: run the same command again to go on"),
+    ],
+)
 def test_a_killed_import_goes_on_to_the_same_file(
-    simulator: SimulatorControl, imported: Path, tmp_path: Path
+    simulator: SimulatorControl, imported: Path, tmp_path: Path, sign: signal.Signals, message: str
 ) -> None:
     output = tmp_path / "history.om"
     arguments = ["backfill", "--from", FROM, "-o", str(output), "--step", "1h"]
@@ -202,11 +210,13 @@ def test_a_killed_import_goes_on_to_the_same_file(
     simulator.fault("latency", path="/v1/organization/*", delay_seconds=0.4)
     child = subprocess.Popen(
         [sys.executable, "-m", "openai_exporter", *arguments],
-        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         parts = tmp_path / "history.om.parts"
         wait_for(lambda: len(list(parts.glob("*.jsonl"))) > 1, 30, "some queries are read")
+        child.send_signal(sign)
+        assert message in child.communicate(timeout=30)[1]
     finally:
         child.kill()
         child.wait()
@@ -216,6 +226,26 @@ def test_a_killed_import_goes_on_to_the_same_file(
     result = run(simulator, *arguments)
     done(result)
     assert "more were made before" in result.stderr
+    assert imported.read_bytes() == output.read_bytes()
+
+
+def test_a_full_disk_costs_nothing_that_was_read(
+    simulator: SimulatorControl, imported: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "history.om"
+    arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", "1h")
+    run(simulator, *arguments, "--max-calls", "3")
+    parts = tmp_path / "history.om.parts"
+    (parts / "openai_usage_requests_total.family").symlink_to("/dev/full")
+    result = run(simulator, *arguments)
+
+    assert 1 == result.exit_code
+    remedy = "No space left on device; free some and run the same command again, what was read is kept"
+    assert f"{output}: cannot be written: {remedy}" in result.stderr
+    assert not list(parts.glob("*.family")), "what is made of what was read takes no room meanwhile"
+    result = run(simulator, *arguments)
+    done(result)
+    assert " 0 API calls, " in result.stderr
     assert imported.read_bytes() == output.read_bytes()
 
 

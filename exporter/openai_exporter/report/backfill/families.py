@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples of several metrics, written as they come, put together metric by metric at the end (OpenMetrics)."""
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +59,14 @@ class Families:
         """Close the files."""
         for file in self._files.values():
             file.close()
+
+    def discard(self) -> None:
+        """Remove what was written: it is made anew from what was read, and takes room until then."""
+        for file in self._files.values():
+            with contextlib.suppress(OSError):  # there is no room for what it still holds
+                file.close()
+        for part in (*self._folder.glob("*.family"), self._folder / "output.new"):
+            part.unlink(missing_ok=True)
 
     def assemble(self, output: Path) -> None:
         """Put everything together; `output` is there as a whole or not at all."""

@@ -104,4 +104,10 @@ class writable:  # noqa: N801 (reads as a statement: with writable(path))
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             reason = error.strerror or error
-            raise StartError(f"{self._path}: cannot be written: {reason}; choose another --output") from None
+            raise StartError(f"{self._path}: cannot be written: {reason}; {_remedy(error)}") from None
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some and run the same command again, what was read is kept; or choose another --output"
+    return "choose another --output"

@@ -75,21 +75,29 @@ def write(found: Import, config: Config, source: Source, done: Callable[[str], N
     Raises:
         StartError: the output cannot be written.
     """
-    request, organization, journal = found.request, found.organization, found.journal
-    grid = Grid(request.start, found.end, request.step)
-    kept = pinned(budgets_of(config, organization))
+    journal = found.journal
     with writable(journal.output):
-        families = Families(journal.folder, request.labels)
-        for name in dict.fromkeys(step.dataset for step in found.steps):
-            own = tuple(step for step in found.steps if step.dataset == name)
-            if name == COSTS:
-                assert organization.costs is not None
-                by, limit = organization.costs.group_by, organization.series_limit
-                CostGauges(by, limit, families, grid, journal.as_of).write(journal, own)
-            else:
-                flow = FlowDataset(name, organization, source.context, kept)
-                Counters(flow, families, grid, request.live_from or found.end).write(journal, own)
-            done(name)
-        families.assemble(journal.output)
+        families = Families(journal.folder, found.request.labels)
+        try:
+            for name in dict.fromkeys(step.dataset for step in found.steps):
+                _write_dataset(name, found, config, source, families)
+                done(name)
+            families.assemble(journal.output)
+        except OSError:
+            families.discard()
+            raise
     journal.remove()
     return families.samples
+
+
+def _write_dataset(name: str, found: Import, config: Config, source: Source, families: Families) -> None:
+    request, organization, journal = found.request, found.organization, found.journal
+    grid = Grid(request.start, found.end, request.step)
+    own = tuple(step for step in found.steps if step.dataset == name)
+    if name == COSTS:
+        assert organization.costs is not None
+        by, limit = organization.costs.group_by, organization.series_limit
+        CostGauges(by, limit, families, grid, journal.as_of).write(journal, own)
+    else:
+        flow = FlowDataset(name, organization, source.context, pinned(budgets_of(config, organization)))
+        Counters(flow, families, grid, request.live_from or found.end).write(journal, own)
