@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a plan: starts everything, shows it, and ends it all on Ctrl-C, SIGTERM or a failure."""
 
-import shutil
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from openai_exporter.demo import screen
+from openai_exporter.demo.folder import held
 from openai_exporter.demo.history import fill
 from openai_exporter.demo.outage import Switch
 from openai_exporter.demo.plan import Plan, Planner
@@ -56,10 +56,14 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     """Run the demo until it is told to end; returns the exit status.
 
     Raises:
-        StartError: a service did not start; everything that had started is stopped again.
+        StartError: the folder is taken, or a service did not start; everything that had started is stopped again.
     """
     data = settings.data.resolve()
-    _empty(data)
+    with held(data):
+        return _in_folder(data, settings, console)
+
+
+def _in_folder(data: Path, settings: DemoSettings, console: Console) -> int:
     found = {each: path for each in (PROMETHEUS, PROMTOOL, ALERTMANAGER, GRAFANA) if (path := find(each))}
     planner = Planner(data, found, settings.bundle.resolve(), settings.seed, settings.history_days)
     supervisor = Supervisor(data / "logs", answers)
@@ -146,12 +150,3 @@ def _stopping() -> Iterator[threading.Event]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def _empty(data: Path) -> None:
-    marker = data / ".openai-exporter-demo"
-    if data.exists() and any(data.iterdir()) and not marker.exists():
-        raise StartError(f"{data} is not empty and not a folder of the demo; choose another with --data-dir")
-    shutil.rmtree(data, ignore_errors=True)
-    (data / "logs").mkdir(parents=True)
-    marker.touch()
