@@ -45,7 +45,8 @@ class Draft:
                 accumulate(rows, labels, values)
                 if first.setdefault(labels, day) > day:
                     first[labels] = day
-                self.newest = max(start, self.newest or start)
+                if self.newest is None or start > self.newest:
+                    self.newest = start
 
         return add
 

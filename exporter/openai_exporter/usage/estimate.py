@@ -20,8 +20,19 @@ TOKEN_KINDS = (
 _INPUTS = 7
 _MOST_KNOWN = 20_000
 
+_CACHED, _WRITTEN, _OUTPUT = (
+    TOKEN_KINDS.index("cached"),
+    TOKEN_KINDS.index("cache_write"),
+    TOKEN_KINDS.index("output"),
+)
+_OTHER_KINDS = (
+    "input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens",
+    "input_cached_audio_tokens", "input_cached_image_tokens",
+)  # fmt: skip
+"""Fields of a result that are 0 or absent where all is text."""
+
 Rates = tuple[int, ...] | None
-Key = tuple[str, bool, str, int]
+Key = tuple[Any, Any, Any, int]
 
 
 class Estimator:
@@ -54,6 +65,24 @@ class Estimator:
         return ()
 
     def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
+        if any(map(result.get, _OTHER_KINDS)):
+            return self._split(result, start)
+        # All of it is text, as most is: the same sums as below, without what is 0.
+        get = result.get
+        tokens, output = result["input_tokens"], result["output_tokens"]
+        cached, written = get("input_cached_tokens") or 0, get("input_cache_write_tokens") or 0
+        uncached = tokens - cached - written
+        if uncached < 0 or cached < 0 or output < 0:
+            return self._split(result, start)
+        rates = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
+        if not rates:
+            return 0, tokens + output
+        cost = uncached * rates[0] + output * rates[_OUTPUT]
+        if cached or written:
+            cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
+        return cost, 0
+
+    def _split(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         counts = split(result)
         average = sum(counts[:_INPUTS]) // max(1, result["num_model_requests"])
         rates = self._rates(result, start, average)
@@ -61,18 +90,25 @@ class Estimator:
 
     def _rates(self, result: Mapping[str, Any], start: int, average: int = 0) -> Rates:
         """The rates of a row; those of requests of usual length are kept at hand."""
-        batch = result.get("batch") is True
-        key = (label(result, "model"), batch, label(result, "service_tier"), day_start(start))
-        known = self._known.get(key)
+        get = result.get
+        key = (get("model"), get("batch"), get("service_tier"), start)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # one of them is no text: label() says which
+            known = None
         if known is None:
             if len(self._known) > _MOST_KNOWN:
                 self._known.clear()
-            known = self._known[key] = (self._table().long_context(key[0]), self._asked(key, 0))
-        return known[1] if average <= known[0] else self._asked(key, average)
+            model = label(result, "model")
+            limit, rates = self._table().long_context(model), self._asked(result, start, 0)
+            known = self._known[key] = (limit, rates)
+        return known[1] if average <= known[0] else self._asked(result, start, average)
 
-    def _asked(self, key: Key, average: int) -> Rates:
-        model, batch, tier, day = key
-        return self._table().rates(model, self._kinds, Situation(batch, tier, day, average))
+    def _asked(self, result: Mapping[str, Any], start: int, average: int) -> Rates:
+        situation = Situation(
+            result.get("batch") is True, label(result, "service_tier"), day_start(start), average
+        )
+        return self._table().rates(label(result, "model"), self._kinds, situation)
 
 
 def split(result: Mapping[str, Any]) -> tuple[int, ...]:

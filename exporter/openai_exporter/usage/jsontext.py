@@ -97,6 +97,21 @@ class JsonText:
             if not self._skip(","):
                 raise self._broken()
 
+    def values(self, place: str) -> Iterator[Any]:
+        """The elements of an array, whole: what `elements` and `value` give, quicker for many small ones."""
+        self._open("[", "an array", place)
+        if self._skip("]"):
+            return
+        while True:
+            yield self.value()
+            if self._text[self._at : self._at + 1] == ",":
+                self._at += 1
+                continue
+            if self._skip("]"):
+                return
+            if not self._skip(","):
+                raise self._broken()
+
     def end(self) -> None:
         """Read to the end, which must follow now."""
         if self._peek():

@@ -134,7 +134,7 @@ class Ledger:
             if before == after and labels in self.totals:
                 continue
             change = tuple(map(sub, after, before))
-            rise = tuple(max(0, each) for each in change)
+            rise = change if min(change) >= 0 else tuple(max(0, each) for each in change)
             accumulate(self.totals, labels, rise)
             if change != rise:
                 fall = map(sub, rise, change)

@@ -106,10 +106,9 @@ def _buckets(text: JsonText, query: Query, sink: Sink) -> bool:
 
 
 def _results(text: JsonText, place: str, take: Take, pause: Callable[[], None]) -> None:
-    for index in text.elements(f"{place}.results"):
+    for index, result in enumerate(text.values(f"{place}.results")):
         if index > MOST_ROWS:
             raise TooLargeError(f"{place} has more than {MOST_ROWS} results")
-        result = text.value()
         pause()
         try:
             take(result)

@@ -11,6 +11,8 @@ from openai_exporter.usage.operations import Operation
 MOST = 10**15
 """Figures beyond this are taken for a fault; it keeps sums and costs within what is exact everywhere."""
 
+_WHOLE = {int}
+
 Cost = Callable[[Mapping[str, Any], int], tuple[int, ...]]
 
 
@@ -29,6 +31,7 @@ class RowDecoder:
     def __init__(self, operation: Operation, group_by: tuple[str, ...], cost: Cost) -> None:
         self._group_by = group_by
         self._sources = tuple((each.source, each.required) for each in operation.sources)
+        self._names = tuple(each.source for each in operation.sources)
         self._cost = cost
         self._known: dict[Labels, Labels] = {}
         self.negative = 0
@@ -46,10 +49,16 @@ class RowDecoder:
         """
         if not isinstance(result, dict):
             raise MalformedError(f"expected an object, got {shown(result)}")
-        labels = tuple([label(result, name) for name in self._group_by])
-        values = tuple([whole(result, name, required) for name, required in self._sources])
-        if values and min(values) < 0:
-            self._note(start, labels, values)
+        # Most dimensions are text, and most figures there and sound: what is not is looked at one by one.
+        get = result.get
+        labels = tuple(
+            [found if type(found := get(name)) is str else label(result, name) for name in self._group_by]
+        )
+        values: tuple[Any, ...] = tuple(map(get, self._names))
+        if set(map(type, values)) != _WHOLE or min(values) < 0 or max(values) > MOST:
+            values = tuple([whole(result, name, required) for name, required in self._sources])
+            if values and min(values) < 0:
+                self._note(start, labels, values)
         return self._known.setdefault(labels, labels), values + self._cost(result, start)
 
     def _note(self, start: int, labels: Labels, values: Values) -> None:
