@@ -23,6 +23,13 @@ where() {
   [ -z "$address" ] || printf '  %-13s http://%-22s %s\n' "$1" "${address/#0.0.0.0:/localhost:}" "$4"
 }
 
+# prepared: what `prepare` said; each run adds to its log, the last one counts.
+prepared() {
+  local id
+  id=$(docker compose ps --all --quiet prepare)
+  [ -z "$id" ] || docker logs --since "$(docker inspect -f '{{.State.StartedAt}}' "$id")" "$id"
+}
+
 # why: what kept containers from starting, and what to do about a port that something else has.
 why() {
   local id service said
@@ -40,9 +47,15 @@ why() {
 
 case $verb in
   up)
-    docker compose "${profiles[@]}" up --build --detach --wait || {
+    docker compose build exporter
+    # A mistake is told before anything that runs is replaced.
+    docker compose run --rm --no-deps -T prepare --check "$@" || {
+      echo "up: what runs goes on as it was" >&2
+      exit 1
+    }
+    docker compose "${profiles[@]}" up --detach --wait || {
       docker compose "${profiles[@]}" ps --all
-      docker compose logs --no-log-prefix --tail 20 prepare >&2 || true
+      prepared >&2
       why >&2
       echo "up: not everything is healthy; what went wrong: see above, or docker compose logs SERVICE" >&2
       exit 1
@@ -56,8 +69,7 @@ case $verb in
     where simulator simulator 8085 'the simulated API; break it with POST /_simulator/faults'
     where thanos thanos-query 10902 'queries over every Prometheus'
     echo
-    # Each run adds to the log of that service; the last one counts.
-    docker compose logs --no-log-prefix --since "$(docker inspect -f '{{.State.StartedAt}}' "$(docker compose ps --all -q prepare)")" prepare
+    prepared 2>&1
     ;;
   down)
     docker compose --profile '*' down "$@"

@@ -5,6 +5,8 @@ What runs decides: beside `simulator` the exporter probes it, beside `mailpit` a
 `thanos-receive` two Prometheus share the targets and write to it. With none of these, the user's keys and files are
 used as they are, by symbolic links, so that an edit is in force at the next reload. A mistake in a user's file ends
 this with status 1 before anything is written, and what runs goes on with what it had.
+
+`--check PROFILE...` looks for mistakes before anything of those profiles runs, and writes nothing.
 """
 
 import os
@@ -14,7 +16,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ import yaml
 from openai_exporter.config import load_config
 from openai_exporter.config.defaults import default_document
 from openai_exporter.config.duration import format_duration, parse_duration
+from openai_exporter.config.load import parse_config
 from openai_exporter.demo.files import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
 from openai_exporter.rules import build
@@ -39,6 +42,8 @@ RELOADED = (
     # Prometheus looks for changes by itself; Thanos does not.
     f"http://{RULER}:10902/-/reload",
 )
+PROFILES = {"demo": {"simulator", "mailpit"}, "mail": {"mailpit"}, "scale": {RECEIVER}}
+"""Profile -> its services that decide what is written."""
 KEYS = {"openai_api_key": "OPENAI_API_KEY", "openai_admin_key": "OPENAI_ADMIN_KEY"}
 DEMO_KEYS = {"openai_api_key": "sk", "openai_admin_key": "sk-admin"}
 PURPOSE = {"openai_api_key": "nothing is probed", "openai_admin_key": "usage and costs are not read"}
@@ -103,9 +108,10 @@ def _exporter(made: Plan, place: Place, env: Mapping[str, str], demo: bool) -> N
         }
         document = _with_files(exporter_document(SIMULATOR), place.settings / "keys")
     elif own.exists():
-        load_config(own, env)
+        config = load_config(own, env)
         made.links["exporter.yml"] = own
-        made.notes.append(f"exporter: runs on {env.get('CONFIG_DIR', place.config)}/exporter.yml")
+        made.notes.append(f"exporter: runs on {own}")
+        made.notes += [f"exporter: {problem}" for problem in config.unreadable_keys]
         return
     else:
         document = _of_keys(made, place, env)
@@ -129,7 +135,11 @@ def _of_keys(made: Plan, place: Place, env: Mapping[str, str]) -> dict[str, Any]
         )
         return {"status_pages": [{"name": "openai"}]}
     given = {KEYS[name]: "set" for name in found} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
-    return _with_files(default_document(given) or {}, place.keys)
+    document = _with_files(default_document(given) or {}, place.keys)
+    # A key that is none is told here, with its file, rather than by an exporter that does not start.
+    config = parse_config(_yaml(document), "built-in configuration", env, place.keys)
+    made.notes += [f"exporter: {problem}" for problem in config.unreadable_keys]
+    return document
 
 
 def _readable(keys: Iterable[Path], shown: str) -> None:
@@ -327,15 +337,15 @@ def _resolves(name: str) -> bool:
     return True
 
 
-def reload(urls: Iterable[str]) -> None:
-    """Tell what runs already; at the first start nothing does."""
+def reload(urls: Iterable[str]) -> Iterator[str]:
+    """Tell what runs already, and yield its complaints; at the first start nothing does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for url in urls:
         try:
             opener.open(urllib.request.Request(url, method="POST"), timeout=5).close()
         except urllib.error.HTTPError as error:
             with error:
-                print(f"{url}: {error.read().decode(errors='replace').strip()}", flush=True)
+                yield f"{url}: {error.read().decode(errors='replace').strip()}"
         except OSError:
             continue
 
@@ -353,32 +363,49 @@ def _not_root(user: int) -> None:
         )
 
 
-def main() -> int:
-    """Prepare the stack; 1 when a file of the user's cannot be used."""
+def outside(text: str, place: Place, env: Mapping[str, str]) -> str:
+    """A message with paths as they are on the machine of the person who reads it, seen from the project's folder."""
+    keys = f"{env.get('SECRETS_DIR', 'deploy/compose/secrets')}/exporter"
+    folders = {place.config: env.get("CONFIG_DIR", "deploy/compose/config"), place.keys: keys}
+    for inside, there in folders.items():
+        text = text.replace(f"{inside}/", f"{there}/")
+    return text.replace(f"{place.bundle}/", "")
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Prepare the stack, or look for mistakes; 1 when a file of the user's cannot be used."""
     os.umask(0o022)
     place = Place()
+    check = list(arguments[:1]) == ["--check"]
+
+    def say(text: str, **where: Any) -> None:
+        print(outside(text, place, os.environ), **where, flush=True)
+
     try:
         _not_root(os.getuid())
-        made = plan(place, os.environ, running(("simulator", "mailpit", RECEIVER)))
+        if check:
+            services = frozenset().union(*(PROFILES.get(each, set()) for each in arguments[1:]))
+        else:
+            services = running(("simulator", "mailpit", RECEIVER))
+        made = plan(place, os.environ, services)
     except ExporterError as error:
         problems = error.problems if isinstance(error, ConfigError) else [error]
         for problem in problems:
-            print(f"prepare: {problem}", file=sys.stderr)
-        print(
-            "prepare: nothing was changed; mend this and run `docker compose up --detach` again",
-            file=sys.stderr,
-        )
+            say(f"prepare: {problem}", file=sys.stderr)
+        again = "try again" if check else "run `docker compose up --detach` again"
+        say(f"prepare: nothing was changed; mend this and {again}", file=sys.stderr)
         return 1
+    if check:
+        return 0
     write(made, place.settings)
     write_password(place.password)
-    print(*made.notes, sep="\n")
-    print(
-        "grafana: user admin, password: docker compose exec grafana cat /stack/grafana/admin_password",
-        flush=True,
-    )
-    reload(RELOADED)
+    for note in made.notes:
+        say(note)
+    say("grafana: user admin, password: docker compose exec grafana cat /stack/grafana/admin_password")
+    for complaint in reload(RELOADED):
+        say(complaint)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

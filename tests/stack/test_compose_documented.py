@@ -69,12 +69,23 @@ def test_the_commands_of_the_guide_run_one_after_the_other(newcomer: Newcomer) -
 
 def test_make_up_says_where_things_are_and_make_down_keeps_the_data(newcomer: Newcomer) -> None:
     up = newcomer.types("make up")
+    running = "docker compose ps --quiet --status running"
+    before = newcomer.types(running).stdout
+    broken = newcomer.types(
+        "cp alerting/thresholds.yml kept.yml; echo 'thresholds: [{name: a}]' > alerting/thresholds.yml\n"
+        "status=0; make up || status=$?; mv kept.yml alerting/thresholds.yml; exit $status"
+    )
+    after = newcomer.types(running).stdout
     password = newcomer.types("docker compose exec -T grafana cat /stack/grafana/admin_password").stdout
     down = newcomer.types("make down")
     kept = newcomer.types("docker volume ls --quiet").stdout.split()
 
     assert (0, 0) == (up.returncode, down.returncode), up.stdout + down.stdout
     assert "http://127.0.0.1:3000" in up.stdout
+    assert broken.returncode != 0
+    assert "prepare: alerting/thresholds.yml:1: thresholds[0].metric: is missing" in broken.stdout
+    assert len(before.split()) == 4
+    assert before == after
     assert password not in up.stdout
     assert {"openai-exporter_prometheus-data", "openai-exporter_grafana-password"} <= set(kept)
     assert newcomer.types("docker compose ps --all --quiet").stdout == ""

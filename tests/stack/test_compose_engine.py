@@ -282,5 +282,5 @@ def test_a_mistake_in_the_users_configuration_is_told_and_changes_nothing(plain:
     wait_for(lambda: plain.state("prepare")[0] == "exited", 30, "prepare ends")
     said += plain("logs", "prepare")
 
-    assert "/etc/openai-exporter/exporter.yml:3: targets[0].base_ulr" in said
+    assert f"{plain.variables['CONFIG_DIR']}/exporter.yml:3: targets[0].base_ulr" in said
     assert before == plain.get("exporter", "/config")

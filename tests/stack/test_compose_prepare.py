@@ -109,6 +109,42 @@ def test_a_key_that_the_exporter_could_not_read_is_refused_with_the_remedy(
     assert list(place.settings.iterdir()) == []
 
 
+def test_a_key_that_is_none_is_refused_before_the_exporter_meets_it(place: Any) -> None:
+    (place.keys / "openai_api_key").write_text('"OPENAI_API_KEY=sk-test"')
+
+    with pytest.raises(ConfigError, match="holds a quote or NAME="):
+        written(place)
+    assert list(place.settings.iterdir()) == []
+
+
+def test_beside_a_good_key_a_bad_one_is_told(place: Any) -> None:
+    (place.keys / "openai_api_key").write_text("sk-test")
+    (place.keys / "openai_admin_key").write_text("OPENAI_ADMIN_KEY=sk-admin-test")
+
+    (note,) = written(place)
+    assert "organizations[0].admin_key_file: " in note
+    assert "holds a quote or NAME=; put nothing but the key there" in note
+
+
+@pytest.mark.parametrize(("profiles", "status"), [((), 1), (("demo",), 0), (("scale", "demo"), 0)])
+def test_mistakes_are_found_before_anything_runs_and_told_with_paths_of_this_machine(
+    place: Any,
+    profiles: tuple[str, ...],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (place.config / "exporter.yml").write_text("status_pages:\n- nam: mine\n")
+    monkeypatch.setattr(prepare, "Place", lambda: place)
+    monkeypatch.setattr(prepare.os, "getuid", lambda: 65532)
+
+    # The demo does not use the user's own configuration.
+    assert prepare.main(["--check", *profiles]) == status
+    assert list(place.settings.iterdir()) == []
+    said = capsys.readouterr().err
+    assert ("prepare: deploy/compose/config/exporter.yml:2: status_pages[0].nam" in said) is bool(status)
+
+
 def test_root_is_no_user_for_the_exporter(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
