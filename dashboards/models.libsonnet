@@ -20,8 +20,8 @@ function(config, promql, variables)
       [4, panels.keysExpiring],
     ]),
     g.row.new('Models', 8, [
-      [7, panels.retirement],
-      [10, panels.shutdowns],
+      [6, panels.retirement],
+      [11, panels.shutdowns],
       [7, panels.newest],
       [13, panels.served],
       [11, panels.missing],
@@ -30,8 +30,8 @@ function(config, promql, variables)
       [24, panels.keyTable],
     ]),
     g.row.new('Limits of projects', 8, [
-      [8, panels.limitUsed],
-      [10, panels.limitTable],
-      [6, panels.vectorStores],
+      [6, panels.limitUsed],
+      [14, panels.limitTable],
+      [4, panels.vectorStores],
     ]),
   ])

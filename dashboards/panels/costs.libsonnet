@@ -110,7 +110,7 @@ function(config, promql)
       ])
       + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['Value', 'Cost']])
       + panel.table.withSort('Cost')
-      + panel.withOverrides([override.byName('Cost', [override.width(80), override.decimals(2)]), override.byName('API key', [override.width(200), override.links([
+      + panel.withOverrides([override.byName('Cost', [override.width(80), override.decimals(2)]), override.byName('API key', [override.width(180), override.links([
         g.link.data(config.dashboards.usage, 'Usage of this project', { project: '__data.fields.project' }),
       ])])])
       + panel.withNoValue(words.recorded),
@@ -140,7 +140,7 @@ function(config, promql)
         ['period', 'Period'],
         ['Value #A', 'Limit, USD'],
         ['Value #B', 'Billed, USD'],
-        ['Value #C', 'Estimated, USD'],
+        ['Value #C', 'Est., USD'],
         ['Value #G', 'Left, USD'],
         ['Value #D', 'Spent'],
         ['Value #E', 'At the end'],
@@ -155,7 +155,7 @@ function(config, promql)
       + panel.withNoValue(words.budgets),
     spendLimits:
       local limits = [
-        promql.withProject('%s by (scope, project_id) (%s)' % [it[0], organization(it[1])], organization(it[1]), 'all projects')
+        promql.withProject('%s by (scope, project_id) (%s)' % [it[0], organization(it[1])], organization(it[1]), 'all')
         for it in [['max', metric.spend.limit_usd], ['max', metric.spend.limit_enforcing], ['min', metric.spend.alert_threshold_usd]]
       ];
       panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API mails; set in the organization's settings, not here.", usd, [
@@ -168,8 +168,8 @@ function(config, promql)
         ['Value #B', 'Blocks'],
         ['Value #C', 'Mails at'],
       ])
-      + panel.withOverrides([override.byRegexp('Limit|Mails at', [override.width(80)]), override.byName('Blocks', [
-        override.width(80),
+      + panel.withOverrides([override.byRegexp('Limit|Mails at', [override.width(72)]), override.byName('Blocks', [
+        override.width(68),
         override.cell('color-text'),
         override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),
       ])])
@@ -191,14 +191,13 @@ function(config, promql)
       )
       + panel.table.withSort('Billed, USD')
       + panel.withOverrides([
-        override.byRegexp('.*USD', exact),
-        override.byName('Model or line item', [override.width(170)]),
+        override.byRegexp('.*USD', exact + [override.width(84)]),
       ])
       + panel.withNoValue(words.drift),
     driftDay:
-      tile('Up to', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'dateTimeAsIso', words.short.drift),
+      tile('Up to', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'time:YYYY-MM-DD', words.short.drift),
     anomaly:
-      panel.timeSeries.new('Spend against its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
+      panel.timeSeries.new('Spend and its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
         query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'usual band'),
         query.range('sum(%s)' % organization(series.anomalyLower, 'anomaly="cost"'), 'band, bottom'),
         query.range('sum(%s)' % organization(series.anomalyLevel, 'anomaly="cost"'), 'cost per hour'),

@@ -68,10 +68,9 @@ function(config, promql)
       + panel.table.withColumns([['model', 'Model'], ['Value #A', 'Shut down on'], ['Value #B', 'Left'], ['Value #C', 'Requests, 7 d']])
       + panel.table.withSort('Left', descending=false)
       + panel.withOverrides([
-        override.byName('Model', [override.width(185)]),
-        override.byName('Shut down on', [override.unit('time:YYYY-MM-DD')]),
-        override.byName('Left', [override.unit('s'), override.decimals(0), override.cell('color-text'), override.thresholds(retires)]),
-        override.byName('Requests, 7 d', [override.decimals(0)]),
+        override.byName('Shut down on', [override.width(120), override.unit('time:YYYY-MM-DD')]),
+        override.byName('Left', [override.width(90), override.unit('s'), override.decimals(0), override.cell('color-text'), override.thresholds(retires)]),
+        override.byName('Requests, 7 d', [override.width(120), override.decimals(0)]),
       ])
       + panel.withNoValue(words.models),
     served:
@@ -130,7 +129,7 @@ function(config, promql)
           override.thresholds(threshold.falling(2 * day, expiring * day)),
           override.mappings([g.mapping.none('no end'), g.mapping.range(null, 0, 'expired', 'text')]),
         ]),
-        override.byRegexp('API key|Id', [override.width(190)]),
+        override.byRegexp('API key|Id', [override.width(170)]),
         override.byRegexp('Last used|Expires in|Age', [override.width(95)]),
       ])
       + panel.withNoValue(words.keyInfo),
@@ -154,7 +153,7 @@ function(config, promql)
         query.table(ofProjects(metric.project.peak_tokens_per_minute)),
       ])
       + panel.table.withColumns([['project', 'Project'], ['model', 'Model'], ['Value #A', 'Req./min'], ['Value #C', 'Peak'], ['Value #B', 'Tokens/min'], ['Value #D', 'Peak tokens']])
-      + panel.withOverrides([override.byName('Model', [override.width(120)]), override.byRegexp('Req./min|Tokens/min', [override.width(100)])])
+      + panel.withOverrides([override.byRegexp('Req./min|Peak', [override.width(75)]), override.byRegexp('Tokens/min|Peak tokens', [override.width(95)])])
       + panel.withNoValue(words.projectLimits),
     vectorStores:
       panel.timeSeries.new('Vector stores', 'Bytes in vector stores, by project.', 'bytes', [

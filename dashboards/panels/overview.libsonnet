@@ -99,7 +99,7 @@ function(config, promql)
     // --- Courses
     probes:
       panel.stateTimeline.new('Probes', "Share of each probe's calls that succeeded, worst first to the eye: green is all, red is less than half. Blue marks our own faults (key, quota, request), which say nothing about the provider.", 'percentunit', [
-        query.range(promql.orWhyAllTheTime(promql.shares('module, model'), probe(metric.probe.availability_valid), 'module', words.short.probes), '{{module}} {{model}}') + query.withMinStep('2m'),
+        query.range(promql.orWhyAllTheTime(promql.shares('module, model'), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{module}} {{model}}') + query.withMinStep('2m'),
       ])
       + panel.withNoValue(words.probes)
       + panel.stateTimeline.withShares
@@ -185,7 +185,7 @@ function(config, promql)
       + panel.table.withSort('Severity', descending=false)
       + panel.withNoValue(words.alerts)
       + panel.withOverrides([
-        override.byName('Alert', [override.width(230), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Alert', [override.width(255), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
         override.byName('Severity', [
           override.width(85),
           override.cell('color-text'),

@@ -13,7 +13,6 @@ local threshold = g.threshold;
 function(config, promql)
   local probe = promql.probe;
   local byProbe = 'target, module, model';
-  local name = '{{target}} {{module}} {{model}}';
   // Percentiles need some probes in each window; one probe a minute makes twenty in this one.
   local steady = query.withMinStep('5m');
   local blues = { p50: 'light-blue', p95: 'blue', p99: 'purple', 'p99.9': 'dark-purple' };
@@ -151,7 +150,7 @@ function(config, promql)
       + panel.withNoValue(words.noFailures),
     states:
       panel.stateTimeline.new('Each probe', "Share of each probe's calls that succeeded. Blue marks our own faults (key, quota, request), which say nothing about the provider.", 'percentunit', [
-        query.range(promql.orWhyAllTheTime(promql.shares(byProbe), probe(metric.probe.availability_valid), 'module', words.short.probes), name) + query.withMinStep('2m'),
+        query.range(promql.orWhyAllTheTime(promql.shares(byProbe), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{target}} {{module}} {{model}}') + query.withMinStep('2m'),
       ])
       + panel.stateTimeline.withShares
       + panel.withNoValue(words.probes),

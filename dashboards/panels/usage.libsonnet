@@ -42,8 +42,7 @@ function(config, promql)
   {
     // --- In the time range
     total: tile('Tokens', 'Input and output tokens in the time range.', 'short', tokens(range='$__range')),
-    input: tile('Input', 'Input tokens in the time range, cached ones included.', 'short', grown(usage.input_tokens, range='$__range'))
-           + panel.withThresholds(threshold.plain('blue')),
+    input: tile('Input', 'Input tokens in the time range, cached ones included.', 'short', grown(usage.input_tokens, range='$__range')),
     output: tile('Output', 'Output tokens in the time range; they include reasoning.', 'short', grown(usage.output_tokens, range='$__range')),
     requests: tile('Requests', 'Requests to models in the time range.', 'short', grown(usage.requests, range='$__range')),
     cost: tile('Est. cost', 'List price of the tokens in the time range. What is billed stands on the page Costs and budgets.', 'currencyUSD', grown(usage.estimated_cost_usd, range='$__range')),

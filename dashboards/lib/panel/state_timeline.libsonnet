@@ -4,6 +4,9 @@ local mapping = import '../mapping.libsonnet';
 local common = import 'common.libsonnet';
 
 {
+  // Before a long name: Grafana measures names smaller than it draws them, and would cut off the first letter.
+  room: '\u00a0\u00a0',
+
   new(title, description, unit, queries):
     common.base('state-timeline', title, description, unit, queries)
     // Colours come from mappings, which thresholds would override.
