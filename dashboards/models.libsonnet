@@ -31,7 +31,7 @@ function(config, promql, variables)
     ]),
     g.row.new('Limits of projects', 8, [
       [6, panels.limitUsed],
-      [14, panels.limitTable],
-      [4, panels.vectorStores],
+      [13, panels.limitTable],
+      [5, panels.vectorStores],
     ]),
   ])

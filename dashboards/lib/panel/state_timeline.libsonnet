@@ -5,7 +5,7 @@ local common = import 'common.libsonnet';
 
 {
   // Before a long name: Grafana measures names smaller than it draws them, and would cut off the first letter.
-  room: '\u00a0\u00a0',
+  room: std.repeat(std.char(160), 2),
 
   new(title, description, unit, queries):
     common.base('state-timeline', title, description, unit, queries)

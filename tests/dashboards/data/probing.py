@@ -57,6 +57,7 @@ def _timing(run: Run) -> Iterator[Series]:
     yield series(probe.TIME_TO_FIRST_TOKEN.name, run.where([share * one for one in seconds]), target)
     yield series(probe.TIME_TO_FIRST_EVENT.name, run.where([0.8 * share * one for one in seconds]), target)
     gaps = [(1 - share) * one / 15 for one in seconds]
+    yield series(probe.TOKEN_ARRIVALS.name, run.where([16.0] * len(gaps)), target)
     yield series(probe.INTER_TOKEN_MEAN.name, run.where(gaps), target)
     yield series(probe.INTER_TOKEN_MAX.name, run.where([3.5 * gap for gap in gaps]), target)
     yield series(probe.OUTPUT_TOKENS_PER_SECOND.name, run.where([1 / gap for gap in gaps]), target)

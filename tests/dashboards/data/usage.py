@@ -8,6 +8,13 @@ from tests.dashboards.data.organization import TARGET, Key, Organization, Stream
 from tests.dashboards.data.series import Series, series
 from tests.dashboards.data.timeline import DAY, Timeline
 
+_UNPRICED = {
+    usage.IMAGES.name: usage.UNPRICED_IMAGES.name,
+    usage.CHARACTERS.name: usage.UNPRICED_CHARACTERS.name,
+    usage.AUDIO_SECONDS.name: usage.UNPRICED_AUDIO_SECONDS.name,
+}
+"""What no list prices, and where it is counted as such."""
+
 
 def usage_series(organization: Organization, timeline: Timeline) -> Iterator[Series]:
     """Usage counters, their estimated cost, and what names the ids."""
@@ -29,6 +36,8 @@ def _of_stream(stream: Stream, timeline: Timeline) -> Iterator[Series]:
     for name, per_request in stream.figures.items():
         values = timeline.month_counter(stream.times(per_request))
         yield series(name, values, TARGET, **stream.labels, **stream.more)
+        if name in _UNPRICED and stream.more.get("source") != "image.edit":
+            yield series(_UNPRICED[name], values, TARGET, **stream.labels)
     given = stream.figures.get(usage.INPUT_TOKENS.name, 0.0)
     if not given:
         return
