@@ -19,6 +19,7 @@ from openai_exporter.probe.redact import MAX_LABEL
 from tests.exporter.client.rawserver import Turn, raw_server
 
 from .exchanges import event, exchange, setting, streamed, timeout
+from .mutations import ERROR, PLAIN, STREAMED, mutated
 from .probers import configuration, key_of, prober_for
 
 NAMES = st.sampled_from([
@@ -37,7 +38,6 @@ JSON = st.recursive(
     max_leaves=30,
 )
 OBJECTS = st.dictionaries(NAMES, JSON, max_size=8)
-STREAMED = (Endpoint.CHAT, Endpoint.RESPONSES)
 
 
 @given(st.sampled_from(list(Endpoint)), JSON | OBJECTS, st.integers(200, 599))
@@ -48,7 +48,7 @@ def test_any_json_is_judged(endpoint: Endpoint, document: Any, status: int) -> N
     assert verdict.outcome != "internal"
 
 
-@given(st.sampled_from(STREAMED), st.lists(OBJECTS | WORDS, max_size=6), st.booleans())
+@given(st.sampled_from(list(STREAMED)), st.lists(OBJECTS | WORDS, max_size=6), st.booleans())
 def test_any_stream_is_judged(endpoint: Endpoint, events: list[Any], cut: bool) -> None:
     found = streamed([event(each) for each in events], timeout() if cut else None)
     verdict = judge(METHODS[endpoint], found, setting(endpoint, stream=True))
@@ -57,6 +57,25 @@ def test_any_stream_is_judged(endpoint: Endpoint, events: list[Any], cut: bool) 
     if stream is not None and stream.first_token is not None:
         assert stream.first_event is not None
         assert 0 <= stream.first_event <= stream.first_token <= found.duration
+
+
+@given(st.sampled_from(list(PLAIN)).flatmap(lambda each: st.tuples(st.just(each), mutated(PLAIN[each]))))
+def test_a_good_answer_with_something_wrong_in_it_is_judged(case: tuple[Endpoint, Any]) -> None:
+    endpoint, document = case
+    verdict = judge(METHODS[endpoint], exchange(document), setting(endpoint))
+    assert verdict.outcome in OUTCOMES
+    assert verdict.outcome != "internal"
+
+
+@given(
+    st.sampled_from(list(STREAMED)).flatmap(lambda each: st.tuples(st.just(each), mutated(STREAMED[each])))
+)
+def test_a_good_stream_with_something_wrong_in_it_is_judged(case: tuple[Endpoint, Any]) -> None:
+    endpoint, events = case
+    found = streamed([event(each) for each in events] if isinstance(events, list) else [event(events)])
+    verdict = judge(METHODS[endpoint], found, setting(endpoint, stream=True))
+    assert verdict.outcome in OUTCOMES
+    assert verdict.outcome != "internal"
 
 
 HEADER_NAMES = st.sampled_from([
@@ -85,6 +104,34 @@ BODIES = (
 STATUS_LINES = st.sampled_from([200, 200, 200, 201, 204, 301, 400, 401, 404, 429, 500, 503, 999]).map(
     lambda status: f"HTTP/1.1 {status} X\r\n".encode()
 ) | st.binary(max_size=20)
+
+
+def _reply(document: Any, status: int, headers: list[tuple[str, str]]) -> bytes:
+    events = isinstance(document, list)
+    body = b"".join(event(each) for each in document) if events else json.dumps(document).encode()
+    named = [("Content-Type", "text/event-stream" if events else "application/json"), *headers]
+    named.append(("Content-Length", str(len(body))))
+    head = "".join(f"{name}: {value}\r\n" for name, value in named)
+    return f"HTTP/1.1 {status} X\r\n{head}\r\n".encode("latin-1") + body
+
+
+TOLD = st.tuples(
+    st.sampled_from(
+        ["X-Request-Id", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Tokens", "Retry-After"]
+    ),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=40)
+    | st.just("x" * 500),
+)
+
+
+def _nearly(document: Any) -> st.SearchStrategy[bytes]:
+    """Answers that a parser of HTTP takes, with this document, or an error, not quite as it should be."""
+    documents = mutated(document) | mutated(document) | mutated(ERROR)
+    return st.builds(
+        _reply, documents, st.sampled_from([200, 200, 200, 400, 404, 429, 500]), st.lists(TOLD, max_size=3)
+    )
+
+
 RAW = st.builds(
     lambda status, headers, body: (
         status + b"".join(f"{n}: {v}\r\n".encode("latin-1") for n, v in headers) + b"\r\n" + body
@@ -95,20 +142,36 @@ RAW = st.builds(
 )
 
 
-@pytest.mark.parametrize("module", ["chat", "chat_stream", "responses_stream", "embeddings", "models"])
+GOOD = {
+    "chat": PLAIN[Endpoint.CHAT],
+    "chat_stream": STREAMED[Endpoint.CHAT],
+    "responses": PLAIN[Endpoint.RESPONSES],
+    "responses_stream": STREAMED[Endpoint.RESPONSES],
+    "embeddings": PLAIN[Endpoint.EMBEDDINGS],
+    "models": PLAIN[Endpoint.MODELS],
+}
+
+
+@pytest.mark.parametrize("module", GOOD)
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(data=RAW)
-def test_any_bytes_on_the_wire_become_an_outcome_with_bounded_labels(module: str, data: bytes) -> None:
-    asyncio.run(probed(module, data))
+@given(data=st.data())
+def test_any_bytes_on_the_wire_become_an_outcome_with_bounded_labels(
+    module: str, data: st.DataObject
+) -> None:
+    asyncio.run(probed(module, data.draw(RAW | _nearly(GOOD[module]))))
 
 
 async def probed(module: str, data: bytes) -> None:
+    escaped: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: escaped.append(context))
+
     async def answer(turn: Turn) -> None:
         await turn.send(data)
         turn.close()
 
     async with raw_server(answer) as server, prober_for(configuration(server.url)) as prober:
-        found = await prober.probe(key_of(module), 2.0)
+        found = await prober.probe(key_of(module), 30.0)
+    assert escaped == []
     assert found.result.outcome in OUTCOMES
     assert found.result.outcome != "internal"
     for family in families(found):
