@@ -104,21 +104,43 @@ VALUES = st.recursive(
 )
 
 
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 2**70, 1.5, float("nan"), "", "x", "x" * 5000, "a\nb\x00\ud800", [], [None], ["x"], {}, {"a": 1},
+)  # fmt: skip
+"""What a value may be in place of what it should."""
+
+
+def damaged(document: Any) -> Iterator[Any]:
+    """The document with one of its values replaced by each of `ODD`, or dropped: every way there is."""
+    for path in _paths(document):
+        for value in ODD:
+            yield _with(document, path, value)
+        if path:
+            yield _with(document, path, drop=True)
+
+
+def _with(document: Any, path: Path, value: Any = None, *, drop: bool = False) -> Any:
+    if not path:
+        return value
+    found = copy.deepcopy(document)
+    holder = found
+    for step in path[:-1]:
+        holder = holder[step]
+    if drop:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = value
+    return found
+
+
 @st.composite
 def mutated(draw: st.DrawFn, document: Any) -> Any:
     """The document with one to three of its values replaced or dropped."""
-    found = copy.deepcopy(document)
+    found = document
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(list(_paths(found))))
-        if not path:
-            return draw(VALUES)
-        holder = found
-        for step in path[:-1]:
-            holder = holder[step]
-        if draw(st.integers(0, 4)):
-            holder[path[-1]] = draw(VALUES)
-        else:
-            del holder[path[-1]]
+        drop = bool(path) and not draw(st.integers(0, 4))
+        found = _with(found, path, None if drop else draw(VALUES), drop=drop)
     return found
 
 

@@ -10,16 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openai_exporter.exposition import encode
-from openai_exporter.model import Endpoint
+from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey
 from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.families import families
 from openai_exporter.probe.judge import judge
+from openai_exporter.probe.logline import ProbeLog
 from openai_exporter.probe.outcomes import OUTCOMES
-from openai_exporter.probe.redact import MAX_LABEL
+from openai_exporter.probe.redact import MAX_LABEL, Redactor
+from openai_exporter.probe.result import Frame, build_result
 from tests.exporter.client.rawserver import Turn, raw_server
 
 from .exchanges import event, exchange, setting, streamed, timeout
-from .mutations import ERROR, PLAIN, STREAMED, mutated
+from .mutations import ERROR, PLAIN, STREAMED, damaged, mutated
 from .probers import configuration, key_of, prober_for
 
 NAMES = st.sampled_from([
@@ -59,23 +61,49 @@ def test_any_stream_is_judged(endpoint: Endpoint, events: list[Any], cut: bool) 
         assert 0 <= stream.first_event <= stream.first_token <= found.duration
 
 
+def in_bounds(found: ProbeAnswer) -> None:
+    """The outcome is of the taxonomy, and every label short and printable."""
+    assert found.result.outcome in OUTCOMES
+    assert found.result.outcome != "internal", found.result.message
+    for family in families(found):
+        for labels, _ in family.samples:
+            assert all(len(label) <= MAX_LABEL for label in labels)
+            assert all(label.isprintable() or label.isspace() or not label.isascii() for label in labels)
+    encode(families(found)).decode()
+
+
+def judged(endpoint: Endpoint, stream: bool, document: Any) -> None:
+    """A success status with this document: its result and page."""
+    events = document if isinstance(document, list) else [document]
+    found = streamed([event(each) for each in events]) if stream else exchange(document)
+    about = setting(endpoint, stream=stream)
+    frame = Frame(ProbeKey("api", "any", "m"), about, 0.0, 5.0, Redactor(["sk-test-0123456789"]))
+    verdict = judge(METHODS[endpoint], found, about)
+    in_bounds(ProbeAnswer(build_result(frame, ProbeLog(frame.redactor), found, verdict, None)))
+
+
+@pytest.mark.parametrize("endpoint", PLAIN)
+def test_whatever_one_value_of_an_answer_is_it_is_judged(endpoint: Endpoint) -> None:
+    for document in damaged(PLAIN[endpoint]):
+        judged(endpoint, False, document)
+
+
+@pytest.mark.parametrize("endpoint", STREAMED)
+def test_whatever_one_value_of_a_stream_is_it_is_judged(endpoint: Endpoint) -> None:
+    for events in damaged(STREAMED[endpoint]):
+        judged(endpoint, True, events)
+
+
 @given(st.sampled_from(list(PLAIN)).flatmap(lambda each: st.tuples(st.just(each), mutated(PLAIN[each]))))
 def test_a_good_answer_with_something_wrong_in_it_is_judged(case: tuple[Endpoint, Any]) -> None:
-    endpoint, document = case
-    verdict = judge(METHODS[endpoint], exchange(document), setting(endpoint))
-    assert verdict.outcome in OUTCOMES
-    assert verdict.outcome != "internal"
+    judged(case[0], False, case[1])
 
 
 @given(
     st.sampled_from(list(STREAMED)).flatmap(lambda each: st.tuples(st.just(each), mutated(STREAMED[each])))
 )
 def test_a_good_stream_with_something_wrong_in_it_is_judged(case: tuple[Endpoint, Any]) -> None:
-    endpoint, events = case
-    found = streamed([event(each) for each in events] if isinstance(events, list) else [event(events)])
-    verdict = judge(METHODS[endpoint], found, setting(endpoint, stream=True))
-    assert verdict.outcome in OUTCOMES
-    assert verdict.outcome != "internal"
+    judged(case[0], True, case[1])
 
 
 HEADER_NAMES = st.sampled_from([
@@ -172,10 +200,4 @@ async def probed(module: str, data: bytes) -> None:
     async with raw_server(answer) as server, prober_for(configuration(server.url)) as prober:
         found = await prober.probe(key_of(module), 30.0)
     assert escaped == []
-    assert found.result.outcome in OUTCOMES
-    assert found.result.outcome != "internal"
-    for family in families(found):
-        for labels, _ in family.samples:
-            assert all(len(label) <= MAX_LABEL for label in labels)
-            assert all(label.isprintable() or label.isspace() or not label.isascii() for label in labels)
-    encode(families(found)).decode()
+    in_bounds(found)
