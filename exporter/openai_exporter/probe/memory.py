@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -78,12 +79,16 @@ class Memory:
         self._changed = False
 
     def load(self) -> Remembered | None:
-        """What was kept; None when there is nothing, or nothing that can be used."""
+        """What was kept; None when there is nothing, or nothing that can be used.
+
+        A folder that cannot be written in is told now, rather than when there is something to lose.
+        """
         if self._path is None:
             return None
+        self._try_folder(self._path.parent)
         try:
             return _decoded(json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             log.error("%s: cannot be read: %s; spend and waits begin anew", self._path, error.strerror)
@@ -91,6 +96,14 @@ class Memory:
         except (ValueError, TypeError, KeyError, AttributeError, DecimalException) as error:
             self._set_aside(self._path, error)
         return None
+
+    def _try_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            self._complain(error)
 
     def changed(self) -> None:
         """Write soon."""

@@ -50,7 +50,9 @@ def streamed(parts: Sequence[bytes], failure: Failure | None = None) -> Exchange
 def event(data: Any, name: str = "") -> bytes:
     """One server-sent event."""
     text = data if isinstance(data, str) else json.dumps(data)
-    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode("utf-8", "surrogatepass")
+    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def timeout(step: Step = Step.TRANSFER) -> Failure:

@@ -263,6 +263,30 @@ async def test_what_a_restart_cannot_read_is_set_aside_and_told(
     assert names == ["probe-state.json", "probe-state.json.damaged-"]
 
 
+async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stops_nothing(
+    simulator: SimulatorControl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("a file, and no folder")
+    folder = tmp_path / "taken" / "state"
+    instruments = Instruments(process=False)
+    async with prober_for(
+        configuration(simulator.api_url), storage=folder, instruments=instruments
+    ) as prober:
+        (told,) = [each.getMessage() for each in caplog.records if "cannot be written" in each.getMessage()]
+        assert (await prober.probe(CHAT)).result.success
+    assert told == (
+        f"{folder / 'probe-state.json'}: cannot be written: Not a directory; "
+        "a restart would begin daily cost limits and waits anew"
+    )
+    assert len([each for each in caplog.records if "cannot be" in each.getMessage()]) == 1, "and not repeated"
+    lines = instruments.render("")[0].decode().splitlines()
+    assert [
+        line
+        for line in lines
+        if line.startswith("openai_exporter_storage_failures_total") and 'reason="write"' in line
+    ]
+
+
 async def test_a_key_file_is_read_again_at_each_probe(simulator: SimulatorControl, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("sk-invalid-0123456789")
