@@ -2,7 +2,9 @@
 """The manifests: valid, safe, generated from the same sources, and small enough for `kubectl apply`."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from openai_exporter import __version__
 from openai_exporter.config.load import parse_config
+from tests.docs.markdown import shell_blocks
 from tools import generate
 
 from .kubernetes import FOLDER, OVERLAYS, ROOT, Resource, build, kubectl, mistakes, named, overlay, written
@@ -97,6 +100,22 @@ def test_containers_may_do_nothing_that_they_need_not(name: str) -> None:
             assert "cpu" not in container["resources"]["limits"], "throttling would be measured as latency"
             assert "env" not in container, "keys come from files, which rotate without a restart"
             assert container["readinessProbe"]
+
+
+def test_the_command_of_the_guide_shows_what_would_be_applied() -> None:
+    program = kubectl()
+    if program is None:
+        pytest.skip("kubectl is not installed")
+    mark = f"tested-by: {Path(__file__).relative_to(ROOT).as_posix()}"
+    guide = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (block,) = (each for each in shell_blocks(guide) if each.mark == mark)
+    env = {**os.environ, "PATH": f"{Path(program).parent}:{os.environ['PATH']}"}
+    found = subprocess.run(
+        ["bash", "-eu", "-c", block.text], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+
+    assert found.returncode == 0, found.stderr
+    assert "kind: ScrapeConfig" in found.stdout
 
 
 def exporter_pod(resources: list[Resource]) -> Resource:

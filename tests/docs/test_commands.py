@@ -41,7 +41,9 @@ def simulator() -> Iterator[SimulatorControl]:
 )
 def test_a_block_of_commands_is_run_or_says_why_not(path: Path, block: Commands) -> None:
     if block.mark.startswith("tested-by: "):
-        assert (ROOT / block.mark.removeprefix("tested-by: ")).is_file()
+        test = (ROOT / block.mark.removeprefix("tested-by: ")).read_text(encoding="utf-8")
+        assert "shell_blocks(" in test, "that test takes no commands from a document"
+        assert path.name in test
     elif block.mark:
         assert re.fullmatch(r"not-run: .{8,}", block.mark), block.mark
     checked = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, timeout=30)

@@ -14,11 +14,13 @@ import pytest
 
 from openai_exporter.demo import programs
 from openai_exporter.demo.programs import find
+from tests.docs.markdown import shell_blocks
 from tests.exporter.demo.terminal import Terminal
 from tests.stack.programs import PROMETHEUS, Prometheus, environment, wait_for
 
 pytestmark = pytest.mark.stack
 
+ROOT = Path(__file__).resolve().parents[2]
 ALERTMANAGER = find(programs.ALERTMANAGER)
 DEADLINE = 180
 """Seconds until a condition must hold. Nothing here says how fast the demo is: five programs on a busy machine may take
@@ -143,6 +145,30 @@ def test_a_taken_port_moves_the_demo_to_the_next_one(folder: Path) -> None:
             assert not demo.said("http://127.0.0.1:9985 ")
             assert demo.said("http://127.0.0.1:99")
             assert demo.said("port 9985 is taken, 99")
+
+
+def test_the_readme_s_make_demo_runs(folder: Path) -> None:
+    if not (ROOT / ".venv" / ".ready").exists():
+        pytest.skip("there is no environment of `make setup`")
+    mark = f"tested-by: {Path(__file__).relative_to(ROOT).as_posix()}"
+    (block,) = (each for each in shell_blocks((ROOT / "README.md").read_text()) if each.mark == mark)
+    demo, test = (line.partition("#")[0].split() for line in block.text.splitlines())
+    flags = f"--seconds 1 --history-days 0 --data-dir '{folder / 'demo data'}'"
+    # What `make setup` makes is there, and not made anew because a file is younger.
+    argv = [demo[0], "-o", ".venv/.ready", *demo[1:]]
+    found = subprocess.run(
+        argv,
+        cwd=ROOT,
+        env=environment(DEMO_FLAGS=flags),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert f"stopped; logs are in {folder / 'demo data' / 'logs'}" in found.stdout
+    # The other command runs this very test.
+    assert " ".join(test) in (ROOT / ".ci" / "run").read_text()
 
 
 def test_a_folder_of_somebody_else_is_not_emptied(folder: Path) -> None:

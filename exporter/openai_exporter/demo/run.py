@@ -74,7 +74,7 @@ def _in_folder(data: Path, settings: DemoSettings, console: Console) -> int:
         finally:
             planner.ports.close()
             supervisor.stop()
-            console.print("stopped; logs are in", str(data / "logs"))
+            console.print(f"stopped; logs are in {data / 'logs'}", soft_wrap=True, markup=False)
 
 
 def _run(
