@@ -147,6 +147,8 @@ def test_a_taken_port_moves_the_demo_to_the_next_one(folder: Path) -> None:
             assert demo.said("port 9985 is taken, 99")
 
 
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed, and would be")
+@pytest.mark.skipif(ALERTMANAGER is None, reason="prometheus-alertmanager is not installed, and would be")
 def test_the_readme_s_make_demo_runs(folder: Path) -> None:
     if not (ROOT / ".venv" / ".ready").exists():
         pytest.skip("there is no environment of `make setup`")
