@@ -78,7 +78,7 @@ async def test_a_clock_that_runs_ten_hours_a_second_is_followed_across_a_month(n
         latency_scale=0, seed=7, clock="2026-11-30T06:00:00Z", speed=36_000, late_seconds=60
     ) as fast:
         each = service(fast.api_url, now, more=ALL + "  names: false\n  limits: false\n")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while fast.clock() < DECEMBER + 4 * HOUR:
             assert time.monotonic() < deadline
             await each.page()

@@ -34,6 +34,8 @@ async def usage(simulator: SimulatorControl, now: Now) -> AsyncIterator[UsageSer
     await made.close()
 
 
+AT_ONCE = 10.0
+"""Seconds; far below the deadline of a call that hangs, and enough for a busy machine."""
 DATASETS = ("completions", "costs", "names", "limits", "cost_drift")
 
 
@@ -82,19 +84,19 @@ async def test_a_slow_api_delays_a_scrape_no_longer_than_its_limit(
     usage: UsageService, simulator: SimulatorControl, now: Now
 ) -> None:
     first = await usage.page()
-    simulator.fault("latency", path="/v1/organization/*", delay_seconds=1.0)
+    simulator.fault("latency", path="/v1/organization/*", delay_seconds=5.0)
     now.advance(61)
     start = time.monotonic()
     assert first is await usage.page(0.2)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 4.5
     simulator.clear()
-    assert first is not await usage.page(10)
+    assert first is not await usage.page(60)
 
 
 async def test_before_anything_is_read_the_page_has_no_figures(
     usage: UsageService, simulator: SimulatorControl
 ) -> None:
-    simulator.fault("latency", path="/v1/organization/*", delay_seconds=0.5)
+    simulator.fault("latency", path="/v1/organization/*", delay_seconds=10.0)
     assert {metrics.UNREAD_SINCE.name} == {name for name, _ in scrape(await usage.page(0.05))}
     assert usage.summary().month_to_date_usd is None
 
@@ -102,8 +104,8 @@ async def test_before_anything_is_read_the_page_has_no_figures(
 async def test_names_do_not_hold_up_the_first_figures(
     usage: UsageService, simulator: SimulatorControl
 ) -> None:
-    simulator.fault("hang", path="/v1/organization/users", hold_seconds=2.0)
-    deadline = time.monotonic() + 10
+    simulator.fault("hang", path="/v1/organization/users", hold_seconds=15.0)
+    deadline = time.monotonic() + 14
     while not up(found := scrape(await usage.page(0.1))):
         assert time.monotonic() < deadline
     assert {"completions": 1.0, "costs": 1.0} == up(found)
@@ -147,7 +149,7 @@ async def test_closing_ends_a_refresh_that_hangs(simulator: SimulatorControl, no
     await usage.page(0.2)
     start = time.monotonic()
     await usage.close()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < AT_ONCE
     assert {metrics.UNREAD_SINCE.name} == {name for name, _ in scrape(await usage.page())}
 
 
@@ -320,7 +322,7 @@ async def test_two_reloads_during_a_refresh_that_hangs_end_at_once(
     await third.page(0.1)
     start = time.monotonic()
     await third.close()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < AT_ONCE
 
 
 async def test_a_reload_hands_the_storage_over(
