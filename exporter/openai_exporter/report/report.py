@@ -173,6 +173,9 @@ def _budgets(source: Source, config: Config, organization: Organization) -> tupl
 
 def _notes(book: Book, period: Period, now: float) -> list[str]:
     notes = []
+    if not book.groups(period.start, period.end):
+        what = "usage and no costs" if book.billed else "usage"
+        notes.append(f"The API tells no {what} of this period.")
     if period.end > now:
         notes.append("Today is not over, and is compared with whole days.")
     if book.billed and period.end > day_start(now) - DAY:

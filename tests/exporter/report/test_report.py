@@ -15,7 +15,8 @@ from openai_exporter.cli.main import main
 from openai_exporter.report.figures import Figures
 from openai_exporter.report.words import UNKNOWN, cents
 from openai_exporter.simulator.testing import SimulatorControl
-from tests.exporter.report.commands import bill, done, run, spent, total, unix, usage
+from tests.exporter.report.commands import ADMIN_KEY, bill, done, run, spent, total, unix, usage
+from tests.exporter.usage.serving import answering
 
 OCTOBER = (unix("2026-10-01"), unix("2026-11-01"))
 SEPTEMBER = (unix("2026-09-01"), unix("2026-10-01"))
@@ -226,6 +227,20 @@ def test_html_is_one_file_with_charts_and_no_script(simulator: SimulatorControl,
     assert "<script" not in page
     assert "http://" not in page
     assert "https://" not in page
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "markdown", "html", "focus"])
+def test_a_period_without_usage_is_told_as_such(form: str) -> None:
+    empty = {"object": "page", "data": [], "has_more": False, "next_page": None}
+    paths = ("/usage/completions", "/usage/embeddings", "/costs")
+    with answering(dict.fromkeys(paths, empty)) as url:
+        env = {"OPENAI_ADMIN_KEY": ADMIN_KEY, "OPENAI_BASE_URL": url}
+        command = ("report", "--period", "2026-10", "--format", form)
+        found = done(CliRunner().invoke(main, command, env=env))
+    if form in ("csv", "focus"):
+        assert len(found.splitlines()) == (2 if form == "csv" else 1)
+    else:
+        assert "The API tells no usage and no costs of this period." in found
 
 
 @pytest.mark.parametrize(
