@@ -4,7 +4,8 @@
 `python -m bench.dashboards --data FOLDER` keeps the database there, so that it is built once (some minutes);
 bench/month.py says what is in it. Queries have their variables at All, and the step that Grafana chooses for a window
 1600 pixels wide. `cold` is the first answer of a Prometheus that has just started (the kernel may still hold its
-files), `median` that of three after it. Tiles over the whole range are asked, too, where they read recorded growth or
+files), `median` that of three after it, `CPU` what it costs the processors, garbage collection with it: on a busy
+machine look at that. Tiles over the whole range are asked, too, where they read recorded growth or
 probes; those of the rarer usage counters (audio, images, tools) are not, as these are only recent here. The rules of
 growth are asked as well, at the end: what their evaluation costs every five minutes.
 PROMETHEUS_BINARY and PROMTOOL_BINARY choose the programs.
@@ -55,11 +56,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Seconds of a query: the first time, and later."""
+    """Seconds of a query: the first time, and later; and of the processor, on which other work has little influence."""
 
     query: Query
     cold: float
     median: float
+    cpu: float
     series: int
 
 
@@ -89,10 +91,12 @@ def report(prometheus: str, data: Path) -> None:
     load = os.getloadavg()[0]
     series = (data / "series").read_text()
     print(f"{' '.join(version.split()[:3])}, {series} series, load average {load:.1f}", flush=True)
-    with serving(prometheus, data / "tsdb") as server:
-        found = [timed(query, server) for query in queries()]
+    with serving(prometheus, data / "tsdb") as (server, pid):
+        found = [timed(query, server, pid) for query in queries()]
         rules = {name: evaluated(server, rules) for name, rules in growth().items()}
-    print("| page / panel | query | kind | cold, s | median, s | series |\n|---|---|---|---|---|---|")
+    print(
+        "| page / panel | query | kind | cold, s | median, s | CPU, s | series |\n|---|---|---|---|---|---|---|"
+    )
     for each in sorted(found, key=lambda each: -each.median):
         kind = "instant" if each.query.target["instant"] else "range"
         cells = (
@@ -149,24 +153,29 @@ def _over_range(text: str) -> bool:
     return "$__range" in text and any(name in text for name in read)
 
 
-def timed(query: Query, server: Server) -> Timed:
-    """One query: once, and then the median of three."""
+def timed(query: Query, server: Server, pid: int) -> Timed:
+    """One query: once, and then the medians of three."""
     cold, series = query.ask(server)
-    return Timed(query, cold, statistics.median(query.ask(server)[0] for _ in range(ROUNDS)), series)
+    taken, spent = [], []
+    for _ in range(ROUNDS):
+        before = processes.cpu_seconds(pid)
+        taken.append(query.ask(server)[0])
+        spent.append(processes.cpu_seconds(pid) - before)
+    return Timed(query, cold, statistics.median(taken), statistics.median(spent), series)
 
 
 @contextmanager
-def serving(prometheus: str, folder: Path) -> Iterator[Server]:
-    """Prometheus on the database; it scrapes nothing and deletes nothing."""
+def serving(prometheus: str, folder: Path) -> Iterator[tuple[Server, int]]:
+    """Prometheus on the database, and its process; it scrapes nothing and deletes nothing."""
     port = processes.free_port()
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
         config.write("{}\n")
         config.flush()
         argv = [prometheus, f"--config.file={config.name}", f"--storage.tsdb.path={folder}"]
         argv += ["--storage.tsdb.retention.time=10y", f"--web.listen-address=127.0.0.1:{port}"]
-        with processes.running(argv):
+        with processes.running(argv) as child:
             processes.wait_until_ok(port, "/-/ready", 120)
-            yield Server(f"http://127.0.0.1:{port}")
+            yield Server(f"http://127.0.0.1:{port}"), child.pid
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The month of data that `python -m bench dashboards` asks has all that range queries read."""
+
+from bench import month
+from tests.dashboards.pages import pages
+from tests.dashboards.test_names import plain
+from tests.mixin.lint.nodes import selectors
+from tests.mixin.lint.parser import parse
+
+
+def test_what_range_queries_read_is_there_over_the_whole_month() -> None:
+    made = {family.name: family.seconds for part in month.families() for family in part}
+    read = {
+        selector.metric
+        for page in pages()
+        for panel in page.panels
+        for target in panel.targets
+        if not target["instant"]
+        for selector in selectors(parse(plain(target["expr"])))
+    }
+    # Only their last values, which rank and name; or none at all, for exemplars.
+    ends = {
+        "openai_usage_input_tokens_total",
+        "openai_usage_requests_total",
+        "openai_api_latency_seconds_bucket",
+    }
+
+    assert {name for name in read - ends if made.get(name, 0) < month.DAYS * month.DAY} == set()
+
+
+def test_the_month_has_the_series_that_it_says() -> None:
+    assert sum(len(family.labels) for part in month.families() for family in part) <= month.SERIES
