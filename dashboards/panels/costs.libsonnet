@@ -191,7 +191,8 @@ function(config, promql)
       )
       + panel.table.withSort('Billed, USD')
       + panel.withOverrides([
-        override.byRegexp('.*USD', exact + [override.width(84)]),
+        override.byRegexp('.*USD', exact + [override.width(80)]),
+        override.byName('Billed, USD', [override.width(98)]),
       ])
       + panel.withNoValue(words.drift),
     driftDay:

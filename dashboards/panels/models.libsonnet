@@ -153,7 +153,7 @@ function(config, promql)
         query.table(ofProjects(metric.project.peak_tokens_per_minute)),
       ])
       + panel.table.withColumns([['project', 'Project'], ['model', 'Model'], ['Value #A', 'Req./min'], ['Value #C', 'Peak'], ['Value #B', 'Tokens/min'], ['Value #D', 'Peak tokens']])
-      + panel.withOverrides([override.byRegexp('Req./min|Peak', [override.width(75)]), override.byRegexp('Tokens/min|Peak tokens', [override.width(95)])])
+      + panel.withOverrides([override.byRegexp('Req./min|Peak', [override.width(82)]), override.byRegexp('Tokens/min|Peak tokens', [override.width(105)])])
       + panel.withNoValue(words.projectLimits),
     vectorStores:
       panel.timeSeries.new('Vector stores', 'Bytes in vector stores, by project.', 'bytes', [
