@@ -5,6 +5,7 @@ Linux stamps each packet as it comes in when a socket asks for it (SO_TIMESTAMPN
 the last packet out with the bytes. Elsewhere the moment of reading has to do.
 """
 
+import atexit
 import contextlib
 import socket
 import struct
@@ -48,6 +49,7 @@ def keep_stamping() -> socket.socket | None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    atexit.register(sock.close)
     return sock
 
 

@@ -292,10 +292,12 @@ async def test_a_drip_ends_within_a_tenth_of_a_second_of_its_deadline(
     module: str, simulator: SimulatorControl
 ) -> None:
     simulator.fault("drip", interval_seconds=0.01, part="headers")
-    overruns = []
     async with prober_for(configuration(simulator.api_url)) as prober:
         await prober.warm()
-        for _ in range(5):  # the best of some, since the machine may be busy with something else
+
+        async def attempt() -> float:
             result = (await prober.probe(key_of(module), 0.3)).result
-            overruns.append(result.duration - result.timeout)
-    assert -0.05 < min(overruns) < 0.1
+            return result.duration - result.timeout
+
+        overrun = await at_best(attempt, lambda tried: -0.05 < tried < 0.1)
+    assert -0.05 < overrun < 0.1
