@@ -35,6 +35,20 @@ async def test_they_still_do_after_a_day_of_scrapes(
     assert set(of(found, metrics.CORRECTIONS).values()) == {0.0}
 
 
+async def test_how_fresh_a_page_is_depends_on_our_clock_and_not_on_the_apis(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    """However far the API's clock moves: scrapes share a reading for the interval, and the next one is whole."""
+    each = make()
+    shared = await each.page()
+    simulator.clock(advance=15 * MINUTE)
+    now.advance(50)
+    assert shared is await each.page()
+    now.advance(10)
+    assert shared is not await each.page()  # series that are new show 0 here
+    assert arrived(simulator) == counters(await later(simulator, now, each, 0))
+
+
 async def test_estimated_costs_equal_the_books_by_project_and_model(
     make: Make, simulator: SimulatorControl
 ) -> None:
