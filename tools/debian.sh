@@ -20,8 +20,10 @@ debian_packages() {
   echo "deb $mirror $suite main" > "$folder/sources.list"
   apt=(apt-get -qq -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o "Dir::State::Lists=$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-    -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any -o Acquire::Languages=none)
-  { "${apt[@]}" update && (cd "$folder" && "${apt[@]}" download "$@"); } > "$folder/log" 2>&1 || {
+    -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any -o Acquire::Languages=none
+    -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20)
+  # Nobody waits for ever for a mirror that answers a byte now and then.
+  { timeout 300 "${apt[@]}" update && (cd "$folder" && timeout 600 "${apt[@]}" download "$@"); } > "$folder/log" 2>&1 || {
     echo "Debian's packages of $suite cannot be downloaded from $mirror: $(grep -m1 "^[EW]: " "$folder/log" || true)"
     return 1
   }

@@ -64,7 +64,7 @@ programs() {
 python_root() {
   [ -e "$home/python.tar" ] && return
   say "making a stand-in for python:3.13-slim from Debian trixie, once"
-  TMPDIR=$home PATH=$home/bin:$PATH perl "$home/root/usr/bin/mmdebstrap" --quiet --mode=root --variant=minbase \
+  TMPDIR=$home PATH=$home/bin:$PATH timeout 900 perl "$home/root/usr/bin/mmdebstrap" --quiet --mode=root --variant=minbase \
     --include=python3,python3-pip,python3-venv,ca-certificates --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -82,7 +82,12 @@ outside() {
   case $codename in bookworm | trixie) ;; *) skip "no Docker engine answers; a private one can be made on Debian bookworm or trixie" ;; esac
   mirror=$(debian_mirror)
   libraries=$home/root/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2> /dev/null || echo "$(uname -m)-linux-gnu")
-  unshare -m -n -p -f true 2> /dev/null || skip "no Docker engine answers, and this kernel lets nobody make namespaces"
+  # What is not possible is found before anything is downloaded.
+  unshare -m -n -p -f --mount-proc mount -t tmpfs tmpfs /run 2> /dev/null ||
+    skip "no Docker engine answers, and this kernel lets nobody make namespaces"
+  [ -c /dev/net/tun ] || skip "no Docker engine answers, and a private one needs /dev/net/tun for its network"
+  [ -w /sys/fs/cgroup ] || [ -w /sys/fs/cgroup/memory ] ||
+    skip "no Docker engine answers, and a private one needs control groups that may be written"
   mkdir -p "$home"
   exec 9> "$home/lock"
   flock 9
