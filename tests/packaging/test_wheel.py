@@ -136,6 +136,7 @@ def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
     if not config.is_file():
         pytest.skip("Prometheus is not installed: the demo ran without it")
     assert "_bundle/prometheus/rules/recording-slo.yml" in config.read_text()
+    assert "demo --bundle-dir DIR" in found.stdout, "nobody is told to edit an installed package"
 
 
 def test_types_reach_those_who_import_it(installed: Installed) -> None:

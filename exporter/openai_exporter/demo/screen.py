@@ -3,11 +3,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from openai_exporter.bundle import PACKAGED
 from openai_exporter.demo import keys
 from openai_exporter.demo.outage import FAULT
 from openai_exporter.demo.plan import Plan
@@ -36,14 +38,18 @@ def overview(plan: Plan, console: Console) -> None:
     else:
         _how_to_break_it(plan, plan.simulator, console)
     if plan.rules is not None:
-        place = plan.rules / "alerting"
-        console.print(
-            f"Rules of your own: {place / 'thresholds.yml'} (here at the demo's pace), {place / 'rules.d'}",
-            soft_wrap=True,
-        )
+        console.print(_own_rules(plan.rules), soft_wrap=True, markup=False)
     for note in plan.notes:
         console.print(Text(note, style="yellow"), soft_wrap=True)
     console.print(f"{'q or ' if _takes_keys(console) else ''}Ctrl-C ends it all.\n")
+
+
+def _own_rules(bundle: Path) -> str:
+    """Where a person puts rules; not among the files of an installed package, which the next version replaces."""
+    if bundle.name == PACKAGED:
+        return "Rules of your own: openai-exporter bundle DIR, edit DIR/alerting, demo --bundle-dir DIR"
+    folder = bundle / "alerting"
+    return f"Rules of your own: {folder / 'thresholds.yml'} (here at the demo's pace), {folder / 'rules.d'}"
 
 
 def _takes_keys(console: Console) -> bool:
