@@ -10,6 +10,7 @@ import click
 from openai_exporter.cli.failing import told
 from openai_exporter.config import Config, load_config
 from openai_exporter.config.duration import format_duration
+from openai_exporter.config.organization import PRICED
 from openai_exporter.config.probing import DEFAULT_PROMPT
 from openai_exporter.errors import ConfigError
 from openai_exporter.model import Endpoint
@@ -57,6 +58,14 @@ def summary(config: Config) -> Iterator[str]:
     yield from _idle(config)
 
 
+def _not_estimated(config: Config) -> Iterator[str]:
+    """Usage whose model is not told, so that its list price is unknown."""
+    for each in config.organizations:
+        for name, usage in each.usage.items():
+            if name in PRICED and "model" not in usage.group_by:
+                yield f"note: organization {each.name} does not group {name} by model: its cost is not estimated"
+
+
 def _idle(config: Config) -> Iterator[str]:
     """What is defined and has no effect, or no bound."""
     for name in sorted(set(config.modules) - {each.module for each in config.probes}):
@@ -68,6 +77,7 @@ def _idle(config: Config) -> Iterator[str]:
         free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
         if not (free or module.min_interval or module.daily_cost_limit_usd):
             yield f"note: module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"
+    yield from _not_estimated(config)
     used = {each.target for each in config.probes}
     for target in config.targets:
         if target.name not in used:

@@ -55,7 +55,7 @@ class Price(Section):
     )
     usd_per_minute: Usd | None = Field(default=None, description="USD per minute of audio transcribed.")
     usd_per_image: Usd | None = Field(
-        default=None, description="USD per image of endpoint images; no list has such a price."
+        default=None, description="USD per image, of usage endpoint images grouped by model; no list has one."
     )
     list_price_ratio: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
         default=None, description="What you pay of the list price: 0.85 is a discount of 15 %."

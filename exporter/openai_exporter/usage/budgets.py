@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Budgets of the configuration beside what was spent: billed where the bill can tell, estimated elsewhere."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -16,12 +16,16 @@ ESTIMATED = "estimated"
 _SCOPES = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
 
 
+Spent = Mapping[str, Decimal | None]
+"""USD by the values of a dimension; None where nothing of what was used has a price."""
+
+
 class Estimates(Protocol):
     """What budgets need of one usage endpoint."""
 
     group_by: tuple[str, ...]
 
-    def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal] | None:
+    def estimated(self, dimension: str | None, period: str) -> Spent | None:
         """USD by the values of a dimension (under `` for all when it is None); None before the first read."""
         ...
 
@@ -63,7 +67,7 @@ def states(
 
 def _spent(
     basis: str, bill: Bill | None, flows: Sequence[Estimates], dimension: str | None, period: str
-) -> dict[str, Decimal] | None:
+) -> Spent | None:
     if basis == BILLED:
         return _billed(bill, dimension, period)
     return _estimated(flows, dimension, period)
@@ -113,9 +117,9 @@ def _billed(bill: Bill | None, dimension: str | None, period: str) -> dict[str, 
     return bill.by(dimension, period=period)
 
 
-def _estimated(flows: Sequence[Estimates], dimension: str | None, period: str) -> dict[str, Decimal] | None:
+def _estimated(flows: Sequence[Estimates], dimension: str | None, period: str) -> Spent | None:
     """The sum over all endpoints that are grouped so; None while any of them is unknown."""
-    spent: dict[str, Decimal] = {}
+    spent: dict[str, Decimal | None] = {}
     for flow in flows:
         if dimension is not None and dimension not in flow.group_by:
             continue
@@ -123,7 +127,8 @@ def _estimated(flows: Sequence[Estimates], dimension: str | None, period: str) -
         if found is None:
             return None
         for id, usd in found.items():
-            spent[id] = spent.get(id, Decimal(0)) + usd
+            before = spent.get(id)
+            spent[id] = before if usd is None else usd if before is None else before + usd
     return spent
 
 

@@ -117,17 +117,24 @@ class FlowDataset:
         """Whether any price is known for what was used: an estimate of 0 would say that it is free."""
         return any(values[cost] for _, values in rows) or not any(values[-1] for _, values in rows)
 
-    def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal] | None:
-        """USD at list prices by the values of a dimension, under `` when it is None; None before a read."""
+    def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal | None] | None:
+        """USD at list prices by the values of a dimension, under `` when it is None; None before a read.
+
+        None, too, for a value of which nothing has a price.
+        """
         if not self.ledger.complete:
             return None
         rows = self.ledger.books() if period == "month" else self.ledger.today()
         place = [each.metric for each in self.operation.columns].index(metrics.ESTIMATED_COST)
         found: dict[str, int] = {}
+        unpriced: dict[str, int] = {}
         for labels, values in rows.items():
             key = labels[self.group_by.index(dimension)] if dimension else ""
             found[key] = found.get(key, 0) + values[place]
-        return {key: Decimal(pico) / PICO for key, pico in found.items()}
+            unpriced[key] = unpriced.get(key, 0) + values[-1]
+        return {
+            key: None if unpriced[key] and not pico else Decimal(pico) / PICO for key, pico in found.items()
+        }
 
     def sums(self) -> dict[str, int]:
         """This month's sum of each column, as the API says."""

@@ -24,11 +24,11 @@ class Flow:
         self.group_by = group_by
         self._periods = periods
 
-    def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal] | None:
+    def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal | None] | None:
         found = self._periods.get(period)
         if found is None:
             return None
-        return {key: Decimal(usd) for key, usd in found[dimension or ""].items()}
+        return {key: Decimal(usd) if usd else None for key, usd in found[dimension or ""].items()}
 
 
 FLOWS = (
@@ -106,6 +106,22 @@ def test_costs_that_are_not_grouped_by_project_cannot_tell_a_project() -> None:
 def test_what_is_not_known_yet_has_a_limit_but_nothing_spent() -> None:
     (only,) = found("period: month", with_bill=False)
     assert (Decimal(20), None, None) == (only.limit_usd, only.spent_usd, only.ratio)
+
+
+def test_spend_of_what_has_no_price_is_unknown_and_not_zero() -> None:
+    flows = (
+        Flow(("model",), month={"": {"": "3"}, "model": {"listed": "3", "ft:mine": ""}}),
+        Flow(("model",), month={"": {"": ""}, "model": {"brush": "", "listed": ""}}),
+    )
+    made = config("each: model")
+    acme = made.organizations[0]
+    rows = {each.id: each.spent_usd for each in states(made.budgets, acme, None, flows)}
+    assert rows == {"brush": None, "ft:mine": None, "listed": Decimal(3)}
+    whole = config("period: month", "null")
+    (only,) = states(whole.budgets, whole.organizations[0], None, flows)
+    assert only.spent_usd == Decimal(3)
+    (only,) = states(whole.budgets, whole.organizations[0], None, flows[1:])
+    assert only.spent_usd is None
 
 
 def test_the_ratio_is_of_the_limit() -> None:
