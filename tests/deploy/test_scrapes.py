@@ -89,17 +89,19 @@ def test_each_probe_is_scraped_once_and_each_pod_has_its_page(prometheus: Promet
         found = prometheus.query("up == 1")
         return found if {"exporter-0", "exporter-1"} <= {each["metric"]["instance"] for each in found} else []
 
-    found = [each["metric"] for each in wait_for(ups, 30, "both pods are up")]
+    found = [each["metric"] for each in wait_for(ups, 180, "both pods are up")]
     assert {each["job"] for each in found} == {"openai"}
     pages = [each for each in found if each["instance"].startswith("exporter-")]
     assert [sorted(each) for each in pages] == [["__name__", "instance", "job"]] * 2
-    wait_for(lambda: prometheus.value("count(probe_success)") == PROBES, 30, f"{PROBES} probes")
-    assert prometheus.query("count by (target, module, model) (probe_success) > 1") == []
+    # On a busy machine a scrape now and then takes longer than its second.
+    seen = "last_over_time(probe_success[2m])"
+    wait_for(lambda: prometheus.value(f"count({seen})") == PROBES, 180, f"{PROBES} probes")
+    assert prometheus.query(f"count by (target, module, model) ({seen}) > 1") == []
 
 
 def test_the_label_endpoint_is_ours(prometheus: Prometheus) -> None:
     query = "openai_api_requests_total > 0"
-    found = wait_for(lambda: prometheus.query(query), 30, "counters of probes")
+    found = wait_for(lambda: prometheus.query(query), 180, "counters of probes")
     assert {each["metric"]["endpoint"] for each in found} <= {
         *("chat", "responses", "embeddings", "moderations", "models"),
     }
@@ -108,6 +110,6 @@ def test_the_label_endpoint_is_ours(prometheus: Prometheus) -> None:
 
 
 def test_the_pod_that_nobody_asks_calls_no_api(prometheus: Prometheus) -> None:
-    wait_for(lambda: prometheus.query("openai_exporter_upstream_calls_total > 0"), 30, "calls")
+    wait_for(lambda: prometheus.query("openai_exporter_upstream_calls_total > 0"), 180, "calls")
     found = prometheus.query("sum by (instance) (openai_exporter_upstream_calls_total) > 0")
     assert {each["metric"]["instance"] for each in found} == {"exporter-0"}

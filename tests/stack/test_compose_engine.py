@@ -50,7 +50,7 @@ def demo(
     compose = project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
     began = time.monotonic()
     try:
-        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        compose("up", "--detach", "--wait", "--wait-timeout", "300")
         pytestconfig.stash[NOTES].append(f"demo: all healthy after {time.monotonic() - began:.0f} s")
         yield compose
     finally:
@@ -70,15 +70,15 @@ def test_prometheus_sees_every_target_by_its_service_name(demo: Compose) -> None
     answered, succeeded = "max_over_time(up[1m]) == 1", "max_over_time(probe_success[1m]) == 1"
     listed = json.loads(demo.get("exporter", "/sd")[1])
     probes = [each for each in listed if each["labels"]["__metrics_path__"] == "/probe"]
-    wait_for(lambda: demo.value(f"count({answered})") == len(listed) + 3, 60, "all targets up")
+    wait_for(lambda: demo.value(f"count({answered})") == len(listed) + 3, 180, "all targets up")
     targets = json.loads(demo.get("prometheus", "/api/v1/targets")[1])["data"]["activeTargets"]
 
     assert len(targets) == len(listed) + 3
     expected = {"exporter:9985", "prometheus:9090", "alertmanager:9093", "grafana:3000"}
     assert expected == {each["labels"]["instance"] for each in targets}
     assert len(probes) == 8
-    wait_for(lambda: demo.value(f"count({succeeded})") == len(probes), 60, "all probes succeed")
-    wait_for(lambda: demo.value("sum(openai_usage_requests_total)"), 60, "usage is read")
+    wait_for(lambda: demo.value(f"count({succeeded})") == len(probes), 180, "all probes succeed")
+    wait_for(lambda: demo.value("sum(openai_usage_requests_total)"), 180, "usage is read")
 
 
 def test_each_container_runs_as_nobody_with_no_capability_on_a_read_only_root(demo: Compose) -> None:
@@ -98,7 +98,7 @@ def test_grafana_gets_a_password_that_nobody_else_has(demo: Compose) -> None:
 def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, pytestconfig: pytest.Config) -> None:
     began = time.monotonic()
     demo.simulator("fault", "outage")
-    found = wait_for(lambda: demo.mails("OpenAITargetDown"), 90, "a mail about the outage")
+    found = wait_for(lambda: demo.mails("OpenAITargetDown"), 180, "a mail about the outage")
     pytestconfig.stash[NOTES].append(
         f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped"
     )
@@ -119,8 +119,8 @@ def test_a_killed_container_comes_back(demo: Compose, service: str, pytestconfig
     before, began = restarts(), time.monotonic()
     demo.engine.kill(container)
 
-    wait_for(lambda: restarts() > before, 60, f"{service} starts again")
-    wait_for(lambda: demo.state(service) == ("running", "healthy"), 120, f"{service} is healthy again")
+    wait_for(lambda: restarts() > before, 180, f"{service} starts again")
+    wait_for(lambda: demo.state(service) == ("running", "healthy"), 180, f"{service} is healthy again")
     pytestconfig.stash[NOTES].append(
         f"{service} killed: healthy again after {time.monotonic() - began:.0f} s"
     )
@@ -155,10 +155,20 @@ def _open_ports(address: str, ports: Any) -> list[int]:
     return found
 
 
+def test_every_program_ends_when_it_is_told_to(demo: Compose) -> None:
+    """One that does not is killed after ten seconds, Prometheus after a minute."""
+    demo("stop")
+    ended = {
+        name: demo.engine.docker("inspect", "-f", "{{.State.ExitCode}}", each["Name"]).strip()
+        for name, each in demo.containers().items()
+    }
+
+    assert len(ended) == len(SERVICES) + 3
+    assert {name for name, status in ended.items() if status == "137"} == set()
+
+
 def test_down_leaves_nothing(demo: Compose) -> None:
-    began = time.monotonic()
     demo("down", "--volumes")
-    seconds = time.monotonic() - began
     left = {
         kind: demo.engine.docker(
             kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={demo.name}", *more
@@ -167,8 +177,6 @@ def test_down_leaves_nothing(demo: Compose) -> None:
     }
 
     assert {"container": "", "volume": "", "network": ""} == left
-    # Every program ends at SIGTERM; one that did not would have been killed after ten seconds.
-    assert seconds < 10
 
 
 # ---- With keys ----------------------------------------------------------------------------------------------
@@ -183,7 +191,7 @@ def plain(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("plain")
     compose = project(engine, folder, over, OPENAI_BASE_URL="http://api:8085/v1", LOG_LEVEL="debug")
     try:
-        compose("up", "--detach", "--wait", "--wait-timeout", "120")
+        compose("up", "--detach", "--wait", "--wait-timeout", "300")
         yield compose
     finally:
         compose.down()
@@ -215,7 +223,7 @@ def test_a_key_file_is_taken_up_and_its_replacement_without_a_restart(plain: Com
     _put(plain, "openai_admin_key", admin)
     plain("up", "--detach", "--wait")
     started = plain.containers()["exporter"]["ID"]
-    before = wait_for(lambda: plain.probe(probe)["probe_success"], 30, "a probe succeeds")
+    before = wait_for(lambda: plain.probe(probe)["probe_success"], 180, "a probe succeeds")
     _put(plain, "openai_api_key", "revoked")
     revoked = plain.probe(probe)
     _put(plain, "openai_api_key", second)
@@ -226,7 +234,7 @@ def test_a_key_file_is_taken_up_and_its_replacement_without_a_restart(plain: Com
         'openai_probe_outcome{outcome="auth"}'
     ]
     usage, completions = "/usage?organization=default", 'openai_usage_up{dataset="completions"}'
-    wait_for(lambda: plain.probe(usage).get(completions) == 1, 30, "usage is read")
+    wait_for(lambda: plain.probe(usage).get(completions) == 1, 180, "usage is read")
     assert started == plain.containers()["exporter"]["ID"]
     _appear_nowhere(plain, [first, second, admin])
 
@@ -279,7 +287,7 @@ def test_a_mistake_in_the_users_configuration_is_told_and_changes_nothing(plain:
         "targets:\n- name: openai\n  base_ulr: http://api:8085/v1\n"
     )
     said = plain("up", "--detach", "prepare", check=False)
-    wait_for(lambda: plain.state("prepare")[0] == "exited", 30, "prepare ends")
+    wait_for(lambda: plain.state("prepare")[0] == "exited", 180, "prepare ends")
     said += plain("logs", "prepare")
 
     assert f"{plain.variables['CONFIG_DIR']}/exporter.yml:3: targets[0].base_ulr" in said

@@ -351,7 +351,7 @@ def _share(server: Prometheus, listed: int) -> list[str]:
         all_of_them = len(data["activeTargets"] + data["droppedTargets"]) == listed
         return data["activeTargets"] if all_of_them else []
 
-    return [_page(each["discoveredLabels"]) for each in wait_for(found, 60, f"{listed} targets are found")]
+    return [_page(each["discoveredLabels"]) for each in wait_for(found, 180, f"{listed} targets are found")]
 
 
 def _page(labels: dict[str, str]) -> str:

@@ -40,7 +40,7 @@ def scale(engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("scale")
     compose = project(engine, folder, {"services": over}, ("demo", "scale"), DEMO_INTERVAL="2s")
     try:
-        compose("up", "--detach", "--wait", "--wait-timeout", "180")
+        compose("up", "--detach", "--wait", "--wait-timeout", "300")
         yield compose
     finally:
         compose.down()
@@ -59,7 +59,7 @@ def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Com
     listed = json.loads(scale.get("exporter", "/sd")[1])
     answered = 'max_over_time(up{job="openai"}[1m]) == 1'
     wait_for(
-        lambda: scale.value(f"count({answered})", "thanos-query") == len(listed), 90, "all targets arrive"
+        lambda: scale.value(f"count({answered})", "thanos-query") == len(listed), 180, "all targets arrive"
     )
     everywhere = scale.engine.there(Prometheus(scale.url("thanos-query")).query, answered)
     shares = {each["metric"].get("shard") for each in everywhere}
@@ -75,7 +75,7 @@ def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Com
 
 def test_an_outage_is_alerted_by_the_rules_over_all_servers(scale: Compose) -> None:
     scale.simulator("fault", "outage")
-    wait_for(lambda: scale.mails("OpenAITargetDown"), 150, "a mail about the outage")
+    wait_for(lambda: scale.mails("OpenAITargetDown"), 300, "a mail about the outage")
     scale.simulator("clear")
 
 
@@ -91,8 +91,8 @@ def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
     }
     before = (scale.containers()["thanos-rule"]["ID"], "own:probes:count" in rules())
     (bundle / "rules" / "own.yml").write_text(yaml.safe_dump(own))
-    scale("up", "--detach", "--wait", "--wait-timeout", "120")
+    scale("up", "--detach", "--wait", "--wait-timeout", "300")
 
-    wait_for(lambda: "own:probes:count" in rules(), 30, "the new rule is loaded")
+    wait_for(lambda: "own:probes:count" in rules(), 180, "the new rule is loaded")
     assert before == (scale.containers()["thanos-rule"]["ID"], False)
     pytestconfig.stash[NOTES].append("scale: shared targets, remote write, rules over all, reload: seen")

@@ -198,7 +198,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
                 folder, f"{exporter.url}/sd", f"{PACE:.0f}s", rule_files(folder), alertmanager.url
             ) as prometheus,
         ):
-            wait_for(lambda: prometheus.value("count(probe_success == 1)") == 2, 30, "both probes succeed")
+            wait_for(lambda: prometheus.value("count(probe_success == 1)") == 2, 180, "both probes succeed")
             report = pytestconfig.stash[DETECTIONS]
             yield Stack(simulator, exporter, alertmanager, sink, Path(exporter.argv[-1]), report)
 
@@ -239,7 +239,7 @@ def test_an_outage_and_a_reached_spend_limit_page_and_their_end_resolves(stack: 
     paged = down.fires()
     from_then = stack.sink.pages()[-1]["id"]
     enforced = limit.fires()
-    wait_for(lambda: stack.inhibited("OpenAIHighErrorRate"), 60, "the rate of errors is held back")
+    wait_for(lambda: stack.inhibited("OpenAIHighErrorRate"), 180, "the rate of errors is held back")
     stack.simulator.clear()
     stack.spend_limit(None)
 

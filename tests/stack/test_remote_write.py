@@ -142,10 +142,10 @@ def test_every_target_arrives_once_and_is_queried_as_a_whole(
         listed, stored = exporter.targets(), Prometheus(url)
         wait_for(
             lambda: stored.value("count(max_over_time(up[1m]) == 1)") == len(listed),
-            90,
+            180,
             "every target arrives",
         )
-        wait_for(lambda: stored.value("sum(openai_usage_requests_total)"), 60, "usage arrives")
+        wait_for(lambda: stored.value("sum(openai_usage_requests_total)"), 180, "usage arrives")
         shards = {each["metric"]["shard"] for each in stored.query("max_over_time(up[1m])")}
         status, names = get(f"{url}/api/v1/label/__name__/values")
 
