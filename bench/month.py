@@ -81,7 +81,7 @@ class Family:
 def families() -> Iterator[list[Family]]:
     """Everything, in parts that are imported one after the other."""
     grown = [{"job": "openai", **each} for each in USAGE]
-    usage = "key_user_model:openai_usage_{}:growth5m".format
+    usage = "key_user_model:openai_usage_{}:growth10m".format
     for direction in ("input", "cached", "output"):
         yield [Family(usage("tokens"), [each | {"direction": direction} for each in grown])]
     yield [Family(usage("requests"), grown)]

@@ -52,13 +52,14 @@
   modelRequests: 'model:openai_usage_requests:increase1h',
   modelInUse: 'model:openai_model_in_use:group',
 
-  // --- growth: what counters grew by since the evaluation before, every five minutes. Read over ranges, with sum_over_time.
+  // --- growth: what counters grew by since the evaluation before, that of usage every ten
+  // minutes and that of buckets every five. Read over ranges, with sum_over_time.
   latencyGrowth: 'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m',
   firstTokenGrowth: 'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m',
   // Label direction: input, cached (a part of it), output. An import writes these three as well (metrics/recorded.py).
-  tokensGrowth: 'key_user_model:openai_usage_tokens:growth5m',
-  requestsGrowth: 'key_user_model:openai_usage_requests:growth5m',
-  costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth5m',
+  tokensGrowth: 'key_user_model:openai_usage_tokens:growth10m',
+  requestsGrowth: 'key_user_model:openai_usage_requests:growth10m',
+  costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth10m',
 
   // --- costs
   costMonth: 'organization:openai_costs_month_to_date_usd:sum',

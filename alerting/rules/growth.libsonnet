@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What counters grew by, every five minutes and by few labels, so that a page over a month adds up small numbers and
+// What counters grew by, every few minutes and by few labels, so that a page over a month adds up small numbers and
 // reads no counter. Each growth is the difference to the reading before: nothing is extrapolated, and nothing is lost
 // while a scrape, the exporter or Prometheus is missing; the first evaluation after it has it all.
 local duration = import '../lib/duration.libsonnet';
@@ -7,11 +7,12 @@ local series = import '../lib/series.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
-  local step = duration.scaled(config, '5m');
   local without = text.fill('without (%s)', config.instanceLabels);
 
   // Buckets begin at 0 with the exporter's process: a fall is a restart, and what appears beside others is new.
+  local bucketStep = duration.scaled(config, '5m');
   local buckets(metric, labels) =
+    local step = bucketStep;
     local now = text.fill('%s{%s}', [metric, config.selector]);
     local before = text.fill('last_over_time(%s[%s] offset %s)', [now, duration.scaled(config, '1h'), step]);
     text.fill(|||
@@ -32,7 +33,10 @@ function(config)
   // Usage begins at 0 with the month (UTC): what is below half of the reading before is a new month, and what is a little
   // below it (a replica that is gone, a correction) is not. Replicas show the same figures, so they are joined with max.
   // Where there was no reading before, growth begins with the first one: 0 of what is new, the month's sum of the others.
+  // The API itself is late by minutes, and bars are an hour at least.
+  local usageStep = duration.scaled(config, '10m');
   local usage(metric) =
+    local step = usageStep;
     local it = text.fill('%s{%s}', [metric, config.selector]);
     local now = text.fill('max %s (max_over_time(%s[%s]))', [without, it, step]);
     // Of replicas that are gone since long only where there is no other: they may end with the month before.
@@ -77,7 +81,7 @@ function(config)
   [
     {
       name: 'openai-probe-growth',
-      interval: step,
+      interval: bucketStep,
       rules: [
         {
           record: series.latencyGrowth,
@@ -91,7 +95,7 @@ function(config)
     },
     {
       name: 'openai-usage-growth',
-      interval: step,
+      interval: usageStep,
       rules: [
         tokens(direction)
         for direction in std.objectFields(counters)

@@ -16,6 +16,10 @@ pytestmark = pytest.mark.stack
 SAMPLES = 8
 """Of every target before the pages are asked."""
 DEADLINE = 180.0
+_BUCKETS = "target_model_endpoint:openai_api_latency_seconds_bucket:growth5m"
+PROBES_GROW = f"count(last_over_time({_BUCKETS}[1h] offset 10s)) > 0"
+USAGE_GROWS = "count(last_over_time(key_user_model:openai_usage_requests:growth10m[1h] offset 10s)) > 0"
+"""What is recorded at a pace of its own is there, a step of the charts ago."""
 MOST_LINES = 12
 QUIET = {
     "nothing fails or burns": (
@@ -63,13 +67,13 @@ QUIET = {
 
 @pytest.fixture(scope="module")
 def settled(chain: Chain) -> Chain:
-    _wait(chain, "min(probe_success) == 1")
+    _wait(chain, f"min(probe_success) == 1 and {USAGE_GROWS}")
     return chain
 
 
 def _wait(chain: Chain, state: str, samples: int = SAMPLES) -> None:
     """Until every target has its samples and the state is reached."""
-    wanted = f"min(count_over_time(up[5m])) >= {samples} and min(up) == 1 and {state}"
+    wanted = f"min(count_over_time(up[5m])) >= {samples} and min(up) == 1 and {PROBES_GROW} and {state}"
     end = time.monotonic() + DEADLINE
     while not chain.server.ask("/api/v1/query", query=wanted)["data"]["result"]:
         assert time.monotonic() < end, f"{wanted}: not within {DEADLINE} s"

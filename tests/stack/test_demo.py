@@ -118,7 +118,7 @@ def test_pages_have_a_past_as_soon_as_the_demo_runs(folder: Path) -> None:
         assert demo.said("the past is there, in ")
         assert (prometheus.value(grown) or 0) > 1e6
         assert prometheus.value("count(organization:openai_costs_month_to_date_usd:sum offset 1d)") == 1
-        recorded = 'sum(sum_over_time(key_user_model:openai_usage_tokens:growth5m{direction="input"}[1d]))'
+        recorded = 'sum(sum_over_time(key_user_model:openai_usage_tokens:growth10m{direction="input"}[1d]))'
         assert prometheus.value(recorded) == pytest.approx(prometheus.value(grown), rel=0.1)
 
 

@@ -130,7 +130,7 @@ def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
     matcher = f'{{direction="{direction}"}}' if direction else ""
     value = joined.prometheus.value
     imported = value(f"sum(sum_over_time({growth}{matcher}[8d] @ {JOINT}))")
-    live = value(f"sum(sum_over_time(({rule})[{joined.last - JOINT - 1}s:5m] @ {joined.last}))")
+    live = value(f"sum(sum_over_time(({rule})[{joined.last - JOINT - 1}s:10m] @ {joined.last}))")
     # Of what is new since the joint, what the first recorded scrape shows is no growth.
     window = f"[{joined.last - joined.first}s] @ {joined.last}"
     begun = value(f"sum(min_over_time({counter}{window}) unless {counter} @ {JOINT}) or vector(0)")
@@ -146,7 +146,7 @@ def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Pa
     """As the operations guide says it of an upgrade."""
     counter = "openai_usage_requests_total"
     rules = str(ROOT / "prometheus" / "rules" / "recording-growth.yml")
-    ends = (f"--start={joined.first}", f"--end={joined.last + 299}")
+    ends = (f"--start={joined.first}", f"--end={joined.last + 599}")
     argv = [str(PROMTOOL), "tsdb", "create-blocks-from", "rules", "--url", joined.prometheus.url, *ends]
     made = subprocess.run(
         [*argv, "--output-dir", str(tmp_path / "growth"), rules], capture_output=True, text=True
@@ -157,7 +157,7 @@ def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Pa
 
     assert made.returncode == 0, made.stderr
     with prometheus_of(tmp_path, tmp_path / "growth") as filled:
-        moment = joined.last + 299
+        moment = joined.last + 599
         grown = filled.value(f"sum(sum_over_time({recorded.REQUESTS_GROWTH.name}[1d] @ {moment}))")
     assert grown == joined.prometheus.value(counted)
 

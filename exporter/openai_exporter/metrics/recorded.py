@@ -12,7 +12,7 @@ _LABELS = ("operation", "project_id", "api_key_id", "user_id", "model")
 def _growth(name: str, what: str, *more: str) -> Metric:
     text = f"What {what} grew by since the sample before; adds up over a range."
     return Metric(
-        f"key_user_model:openai_usage_{name}:growth5m", Kind.GAUGE, Page.USAGE, text, (*_LABELS, *more)
+        f"key_user_model:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, (*_LABELS, *more)
     )
 
 
