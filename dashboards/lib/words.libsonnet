@@ -3,7 +3,7 @@
 {
   probes: 'Too few probes yet: wait some minutes, or see whether Prometheus scrapes the exporter',
   streams: 'No streamed probes: set stream: true in a module',
-  pace: 'No answer had two tokens or more: ask for a longer one',
+  pace: 'No answer came in two pieces or more: ask for a longer one, or see what buffers it',
   noFailures: 'No failed probes in this time',
   rateLimits: 'The API sends no rate-limit headers',
   status: 'No status page is read: configure status_pages',

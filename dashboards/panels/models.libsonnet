@@ -15,7 +15,6 @@ function(config, promql)
   local organization = promql.organization;
   local key = metric.key;
   local shutdown = 'min by (model) (%s)' % promql.probe(metric.model.shutdown_timestamp_seconds);
-  local retires = threshold.falling(7 * day, 30 * day);
   local count(title, description, expr) =
     panel.stat.new(title, description, 'short', [query.instant('count(%s) or vector(0)' % expr, std.asciiLower(title))])
     + panel.withDecimals(0);
@@ -69,7 +68,7 @@ function(config, promql)
       + panel.table.withSort('Left', descending=false)
       + panel.withOverrides([
         override.byName('Shut down on', [override.width(120), override.unit('time:YYYY-MM-DD')]),
-        override.byName('Left', [override.width(90), override.unit('s'), override.decimals(0), override.cell('color-text'), override.thresholds(retires)]),
+        override.byName('Left', [override.width(90), override.unit('s'), override.decimals(0)]),
         override.byName('Requests, 7 d', [override.width(120), override.decimals(0)]),
       ])
       + panel.withNoValue(words.models),

@@ -81,7 +81,7 @@ function(config, promql)
       + panel.withDecimals(0)
       + panel.withThresholds(threshold.rising(0.8, 1)),
     headroom:
-      tile('probes', 'Tightest rate limit', 'Share left of the rate limit that is nearest to its end, from the headers of the last answers.', 'percentunit', [
+      tile('probes', 'Rate limit left', 'Share left of the rate limit that is nearest to its end, from the headers of the last answers.', 'percentunit', [
         query.instant('min(%s)' % probe(series.headroom), 'left'),
       ], words.short.none)
       + panel.withDecimals(0)
