@@ -207,6 +207,18 @@ def calls(port: int) -> float:
     )
 
 
+def _hurried(folder: Path) -> list[Path]:
+    """The rules without intervals of their own: some groups are evaluated every ten minutes, and would not be seen."""
+    made = []
+    for path in RULES.glob("*-*.yml"):
+        rules = yaml.safe_load(path.read_text())
+        for group in rules["groups"]:
+            group.pop("interval", None)
+        made.append(folder / path.name)
+        made[-1].write_text(yaml.safe_dump(rules))
+    return made
+
+
 def stored(port: int, seconds: float = 75) -> str:
     """Series in the head of a Prometheus that scrapes it with all rules, and that Prometheus' memory."""
     program = os.environ.get("PROMETHEUS_BINARY") or shutil.which("prometheus")
@@ -217,7 +229,7 @@ def stored(port: int, seconds: float = 75) -> str:
         config = Path(folder) / "prometheus.yml"
         document = {
             "global": {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "10s"},
-            "rule_files": [str(path) for path in RULES.glob("*-*.yml")],
+            "rule_files": [str(path) for path in _hurried(Path(folder))],
             "scrape_configs": [
                 {"job_name": "openai", "http_sd_configs": [{"url": f"http://127.0.0.1:{port}/sd"}]},
             ],
