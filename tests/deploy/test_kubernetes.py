@@ -102,20 +102,51 @@ def test_containers_may_do_nothing_that_they_need_not(name: str) -> None:
             assert container["readinessProbe"]
 
 
-def test_the_command_of_the_guide_shows_what_would_be_applied() -> None:
+def test_the_commands_of_the_guide_show_what_would_be_applied() -> None:
+    shown, led = _commands_of_the_guide()
+
+    assert "kind: ScrapeConfig" in shown
+    assert "dashboard_url: http://localhost:3000/d/" in shown
+    assert shown == led.replace("https://grafana.example.org/", "http://localhost:3000/")
+    assert "localhost:3000" not in led
+
+
+def _commands_of_the_guide() -> list[str]:
+    """What each command that is held to this file writes."""
     program = kubectl()
     if program is None:
         pytest.skip("kubectl is not installed")
     mark = f"tested-by: {Path(__file__).relative_to(ROOT).as_posix()}"
     guide = (FOLDER / "README.md").read_text(encoding="utf-8")
-    (block,) = (each for each in shell_blocks(guide) if each.mark == mark)
     env = {**os.environ, "PATH": f"{Path(program).parent}:{os.environ['PATH']}"}
-    found = subprocess.run(
-        ["bash", "-eu", "-c", block.text], cwd=ROOT, env=env, capture_output=True, text=True
-    )
+    return [
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block.text],
+            cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True,
+        ).stdout
+        for block in shell_blocks(guide)
+        if block.mark == mark
+    ]  # fmt: skip
 
-    assert found.returncode == 0, found.stderr
-    assert "kind: ScrapeConfig" in found.stdout
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, {"scheme": "HTTPS"}), (1, {"port": "http"})], ids=["HTTPS", "the port alone"]
+)
+def test_the_patches_of_the_guide_change_how_health_is_asked_and_nothing_else(
+    number: int, expected: dict[str, str], tmp_path: Path
+) -> None:
+    guide = (FOLDER / "README.md").read_text(encoding="utf-8")
+    patches = re.findall(r"^```yaml\n(patches:\n.*?)^```", guide, re.DOTALL | re.MULTILINE)[number]
+    base = os.path.relpath(FOLDER / "overlays" / "plain", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(f"resources: [{base}]\n{patches}")
+    patched, shipped = build(tmp_path), overlay("plain")
+    for kind in ("startup", "liveness", "readiness"):
+        new, old = (exporter_pod(each)["containers"][0].pop(f"{kind}Probe") for each in (patched, shipped))
+        asked = new.get("httpGet") or new["tcpSocket"]
+        assert expected.items() <= asked.items()
+        for name in ("periodSeconds", "failureThreshold"):
+            assert new.get(name, {"periodSeconds": 10}.get(name)) == old.get(name)
+    assert patched == shipped
 
 
 def exporter_pod(resources: list[Resource]) -> Resource:

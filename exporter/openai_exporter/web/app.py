@@ -20,6 +20,8 @@ from openai_exporter.web.live import Live
 
 SCRAPED = ("/probe", "/usage", "/status")
 """Paths whose answers wait for an upstream API."""
+HEALTH = ("/-/healthy", "/-/ready")
+"""Paths that what starts and restarts the process asks; their answers tell nothing else."""
 
 
 def build_app(live: Live) -> Starlette:

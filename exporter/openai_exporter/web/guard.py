@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from starlette.datastructures import MutableHeaders
@@ -77,12 +77,20 @@ class Bucket:
 
 
 class Guard:
-    """ASGI middleware that holds the web configuration against each request, on every path."""
+    """ASGI middleware that holds the web configuration against each request.
 
-    def __init__(self, app: ASGIApp, current: _Current, instruments: Instruments) -> None:
+    Args:
+        unasked: paths that need no user and pass any rate limit. exporter-toolkit has none; but what restarts a process
+            that does not answer its health check cannot give a password, and must not meet a limit that others used up.
+    """
+
+    def __init__(
+        self, app: ASGIApp, current: _Current, instruments: Instruments, unasked: Collection[str] = ()
+    ) -> None:
         self._app = app
         self._current = current
         self._instruments = instruments
+        self._unasked = frozenset(unasked)
         self._passwords = Passwords()
         self._bucket = Bucket()
 
@@ -99,7 +107,9 @@ class Guard:
                 MutableHeaders(scope=message).update(extra)
             await send(message)
 
-        if not self._bucket.allows(config.rate_limit):
+        if scope["path"] in self._unasked:
+            await self._app(scope, receive, with_headers)
+        elif not self._bucket.allows(config.rate_limit):
             self._instruments.count(own.REQUESTS_REFUSED, ("rate_limit",))
             await text("too many requests", 429)(scope, receive, with_headers)
         elif config.basic_auth_users and not await self._known(scope, config.basic_auth_users):

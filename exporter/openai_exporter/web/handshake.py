@@ -15,6 +15,7 @@ REPEAT_SECONDS = 60.0
 """The same client and reason is logged once in this time."""
 _MAX_KNOWN = 1000
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _PLAIN = (
     b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n"
     b"This port speaks TLS; use https://\n"
@@ -60,11 +61,14 @@ class TellingTls(asyncio.sslproto.SSLProtocol):
         transport: Any = self._transport
         if transport is None:
             return
+        client = client_of(transport)
         if error.reason == "HTTP_REQUEST":
             transport.write(_PLAIN)
+            if client in _LOOPBACK:
+                return  # such as the image's health check, every 15 seconds; the answer says why
         else:
             self._process_outgoing()  # type: ignore[attr-defined]  # the alert
-        self._refusals.tell(client_of(transport), _reason(error))
+        self._refusals.tell(client, _reason(error))
 
 
 def client_of(transport: asyncio.BaseTransport) -> str:

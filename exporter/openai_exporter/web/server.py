@@ -15,7 +15,7 @@ import uvicorn
 from openai_exporter.client.turns import Turns
 from openai_exporter.errors import ExporterError
 from openai_exporter.web import sockets
-from openai_exporter.web.app import SCRAPED, build_app
+from openai_exporter.web.app import HEALTH, SCRAPED, build_app
 from openai_exporter.web.collector import Collector
 from openai_exporter.web.door import Door
 from openai_exporter.web.gate import Gate
@@ -43,7 +43,8 @@ class ExporterServer(uvicorn.Server):
     def __init__(self, live: Live, web: WebFile) -> None:
         settings = live.settings
         limited = [f"{settings.route_prefix}{path}" for path in SCRAPED]
-        guarded = Guard(build_app(live), web, live.instruments)
+        unasked = [f"{settings.route_prefix}{path}" for path in HEALTH]
+        guarded = Guard(build_app(live), web, live.instruments, unasked)
         self._turns = Turns()
         self.gate = Gate(
             guarded,

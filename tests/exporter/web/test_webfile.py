@@ -227,8 +227,8 @@ def _ask(exporter: Exporter, path: str, user: str, password: str) -> Reply:
     return request(exporter.port, path, headers=_basic(user, password))
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/sd", "/nope"])
-def test_every_path_asks_for_user_and_password(guarded: Exporter, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/reload", "/-/", "/-/ready/", "/sd", "/nope"])
+def test_every_path_but_health_asks_for_user_and_password(guarded: Exporter, path: str) -> None:
     reply = guarded.get(path)
     assert reply.status == 401
     assert reply.headers["www-authenticate"] == 'Basic realm="openai-exporter"'
@@ -275,24 +275,25 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(tmp_path: Path) -> No
 
 def _seconds(exporter: Exporter, user: str, password: str) -> float:
     start = time.perf_counter()
-    assert _ask(exporter, "/-/healthy", user, password).status == 401
+    assert _ask(exporter, "/sd", user, password).status == 401
     return time.perf_counter() - start
 
 
 def test_users_are_read_again_when_the_file_changes(tmp_path: Path) -> None:
     with _served(tmp_path, {"basic_auth_users": {"alice": HASH}}) as exporter:
-        assert _ask(exporter, "/-/healthy", "alice", "wonderland").status == 200
+        assert _ask(exporter, "/sd", "alice", "wonderland").status == 200
         _web(tmp_path, {"basic_auth_users": {"carol": HASH}})
-        assert _ask(exporter, "/-/healthy", "alice", "wonderland").status == 401
-        assert _ask(exporter, "/-/healthy", "carol", "wonderland").status == 200
+        assert _ask(exporter, "/sd", "alice", "wonderland").status == 401
+        assert _ask(exporter, "/sd", "carol", "wonderland").status == 200
         (tmp_path / "web.yml").write_text("nonsense: [")
-        assert _ask(exporter, "/-/healthy", "carol", "wonderland").status == 200
-        assert _ask(exporter, "/-/healthy", "alice", "wonderland").status == 401
+        assert _ask(exporter, "/sd", "carol", "wonderland").status == 200
+        assert _ask(exporter, "/sd", "alice", "wonderland").status == 401
 
 
 def test_a_rate_limit_refuses_what_is_above_it(tmp_path: Path) -> None:
     with _served(tmp_path, {"rate_limit": {"interval": "1h", "burst": 3}}) as exporter:
-        assert [200, 200, 200, 429, 429] == [exporter.get("/-/healthy").status for _ in range(5)]
+        assert [200, 200, 200, 429, 429] == [exporter.get("/sd").status for _ in range(5)]
+        assert exporter.get("/-/healthy").status == 200
 
 
 @pytest.mark.parametrize(

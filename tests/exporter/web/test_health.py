@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What asks for health without a password or a certificate is answered: the kubelet, and the image's own check."""
+
+import json
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+
+from tests.exporter.web.exporters import document, free_port, request, running
+
+ROOT = Path(__file__).resolve().parents[3]
+USERS = {"basic_auth_users": {"alice": bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode()}}
+LIMIT = {"rate_limit": {"interval": "1h", "burst": 1}}
+TLS = {"cert_file": "c.pem", "key_file": "k.pem"}
+MUTUAL = {**TLS, "client_ca_file": "c.pem", "client_auth_type": "RequireAndVerifyClientCert"}
+WEB: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "users": USERS,
+    "users and a limit": {**USERS, **LIMIT},
+    "TLS": {"tls_server_config": TLS},
+    "TLS and users": {"tls_server_config": TLS, **USERS},
+    "TLS 1.3 alone": {"tls_server_config": {**TLS, "min_version": "TLS13"}},
+    "client certificates, users and a limit": {"tls_server_config": MUTUAL, **USERS, **LIMIT},
+}
+
+
+def _served(folder: Path, config: dict[str, Any], **settings: Any) -> Any:
+    if "tls_server_config" in config:
+        _certificate(folder)
+    file = folder / "web.yml"
+    file.write_text(yaml.safe_dump(config))
+    return running(folder, document("http://127.0.0.1:1/v1"), web_config_file=file, **settings)
+
+
+def _certificate(folder: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed; it makes the certificates for this test")
+    command = [
+        openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+        "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem"),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _image_check(port: int) -> int:
+    """Exit status of the image's own check, asked of another port."""
+    text = (ROOT / "exporter" / "Dockerfile").read_text()
+    found = re.search(r"^HEALTHCHECK [^\n]*\\\n *CMD (\[.*\])$", text, re.M)
+    assert found is not None
+    _, *argv = json.loads(found[1])
+    assert any("9985" in each for each in argv)
+    asked = [each.replace("9985", str(port)) for each in argv]
+    return subprocess.run([sys.executable, *asked], capture_output=True, timeout=60).returncode
+
+
+@pytest.mark.parametrize("config", WEB.values(), ids=list(WEB))
+def test_the_image_is_healthy_with_any_web_configuration_and_the_log_stays_quiet(
+    tmp_path: Path, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with _served(tmp_path, config) as exporter:
+        assert [0, 0, 0] == [_image_check(exporter.port) for _ in range(3)]
+    assert not [each for each in caplog.records if "refused" in each.getMessage()]
+
+
+def test_the_image_is_unhealthy_when_nothing_listens_or_the_process_ends(tmp_path: Path) -> None:
+    assert _image_check(free_port()) == 1
+    with _served(tmp_path, {}) as exporter:
+        exporter.live.ready = False
+        assert _image_check(exporter.port) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "/openai"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_health_asks_for_no_password_and_knows_no_limit(tmp_path: Path, prefix: str, method: str) -> None:
+    with _served(tmp_path, {**USERS, **LIMIT}, route_prefix=prefix) as exporter:
+        for path in ("/-/healthy", "/-/ready"):
+            assert [200] * 3 == [exporter.send(method, f"{prefix}{path}").status for _ in range(3)]
+        assert [401, 429] == [exporter.send(method, f"{prefix}/sd").status for _ in range(2)]
+
+
+def test_a_kubelet_that_verifies_nothing_is_answered_over_tls_without_a_password(tmp_path: Path) -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with _served(tmp_path, {"tls_server_config": TLS, **USERS}) as exporter:
+        assert request(exporter.port, "/-/ready", tls=trusting).status == 200
+        assert request(exporter.port, "/metrics", tls=trusting).status == 401
+
+
+def test_over_tls_a_process_that_ends_is_not_ready(tmp_path: Path) -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with _served(tmp_path, {"tls_server_config": TLS}) as exporter:
+        exporter.live.ready = False
+        assert request(exporter.port, "/-/ready", tls=trusting).status == 503
