@@ -10,6 +10,7 @@ this with status 1 before anything is written, and what runs goes on with what i
 """
 
 import os
+import re
 import secrets
 import socket
 import sys
@@ -32,6 +33,8 @@ from openai_exporter.errors import ConfigError, ExporterError, Problem
 from openai_exporter.rules import build
 from openai_exporter.web.discovery import DEFAULT_SCRAPE_TIMEOUT
 
+GRAFANA = "http://localhost:3000"
+"""Root of Grafana in the rules as shipped; one that was set otherwise stays."""
 SIMULATOR = "http://simulator:8085"
 USER = 65532
 SHARDS = 2
@@ -91,7 +94,7 @@ def plan(place: Place, env: Mapping[str, str], running: frozenset[str]) -> Plan:
     """
     made = Plan()
     _exporter(made, place, env, demo="simulator" in running)
-    _rules(made, place)
+    _rules(made, place, _grafana_url(env))
     interval = env.get("DEMO_INTERVAL", "15s") if "simulator" in running else None
     _prometheus(made, place, interval, scale=RECEIVER in running)
     _alertmanager(made, place, caught="mailpit" in running)
@@ -167,15 +170,34 @@ def _with_files(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     return document
 
 
-def _rules(made: Plan, place: Place) -> None:
-    """The shipped rules by link; the user's thresholds and raw rules compiled."""
+def _grafana_url(env: Mapping[str, str]) -> str:
+    url = (env.get("GRAFANA_URL") or GRAFANA).rstrip("/")
+    if not re.fullmatch(r"https?://[A-Za-z0-9._~:/%\[\]-]+", url):
+        allowed = "must be an http:// or https:// URL without user, query or fragment"
+        raise ConfigError([Problem("GRAFANA_URL in .env", f"{url!r}: {allowed}")])
+    return url
+
+
+def _rules(made: Plan, place: Place, grafana: str) -> None:
+    """The shipped rules by link, or with links to another Grafana; the user's thresholds and raw rules compiled."""
     compiled = "user-thresholds.yml"
     for path in sorted((place.bundle / "prometheus" / "rules").glob("*.yml")):
-        if path.name != compiled:
-            made.links[f"prometheus/rules/{path.name}"] = path
+        if path.name == compiled:
+            continue
+        text = path.read_text(encoding="utf-8")
+        name, led = f"prometheus/rules/{path.name}", _led(text, grafana)
+        if led == text:
+            made.links[name] = path
+        else:
+            made.files[name] = led
     built = build(place.bundle / "alerting" / "thresholds.yml", place.bundle / "alerting" / "rules.d")
-    made.files[f"prometheus/rules/{compiled}"] = built.text
+    made.files[f"prometheus/rules/{compiled}"] = _led(built.text, grafana)
     made.notes += [f"rules: left out: {problem}" for problem in built.left_out]
+
+
+def _led(text: str, grafana: str) -> str:
+    """Rules whose links lead to that Grafana."""
+    return text.replace(f"{GRAFANA}/", f"{grafana}/")
 
 
 def _prometheus(made: Plan, place: Place, interval: str | None, scale: bool) -> None:

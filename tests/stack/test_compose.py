@@ -23,7 +23,8 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 ENDING = {"prepare", "thanos-volumes"}
 """Services that do their work and end."""
-VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::-((?:[^{}]|\{[^}]*\})*))?\}")
+"""A default may hold a variable with a default."""
 DOCKERFILES = [ROOT / "exporter" / "Dockerfile", *sorted((ROOT / "tests").rglob("Dockerfile"))]
 
 services = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -106,7 +107,7 @@ def test_every_variable_stands_in_the_example_with_its_default() -> None:
         for line in (ROOT / ".env.example").read_text().splitlines()
         if re.match(r"#?[A-Z_]+=", line)
     )
-    used = {match[1]: match[2] for match in VARIABLE.finditer(TEXT)}
+    used = {match[1]: VARIABLE.sub(r"\2", match[2] or "") for match in VARIABLE.finditer(TEXT)}
     defaults = {name: value for name, value in used.items() if value and name != "PIP_CONFIG_FILE"}
 
     assert example.keys() == used.keys()

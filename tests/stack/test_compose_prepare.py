@@ -212,6 +212,56 @@ def test_prometheus_reads_the_shipped_file_itself_and_the_users_rules_compiled(p
     ).read_text()
 
 
+def links(place: Any) -> set[str]:
+    """Where the alerts' links to dashboards lead, to the root of Grafana."""
+    return {
+        rule["annotations"]["dashboard_url"].partition("/d/")[0]
+        for path in (place.settings / "prometheus" / "rules").glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "dashboard_url" in rule.get("annotations", {})
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "http://localhost:3000"),
+        ({"GRAFANA_URL": ""}, "http://localhost:3000"),
+        ({"GRAFANA_URL": "http://localhost:3001"}, "http://localhost:3001"),
+        ({"GRAFANA_URL": "https://example.org/grafana/"}, "https://example.org/grafana"),
+    ],
+)
+def test_alerts_lead_to_grafana_where_people_reach_it(
+    place: Any, given: dict[str, str], expected: str
+) -> None:
+    written(place, {"GRAFANA_URL": "https://before.example.org"})
+    written(place, given)
+
+    assert links(place) == {expected}
+    # Recording rules have no links, and are read as shipped.
+    assert (place.settings / "prometheus" / "rules" / "recording-usage.yml").is_symlink()
+
+
+def test_a_grafana_that_was_set_in_the_rules_stays(place: Any) -> None:
+    rules = place.bundle / "prometheus" / "rules"
+    for path in [*rules.glob("*.yml"), place.bundle / "alerting" / "thresholds.yml"]:
+        text = path.read_text().replace(prepare.GRAFANA, "https://own.example.org")
+        path.write_text(text.replace("settings:\n", "settings:\n  grafana_url: https://own.example.org\n"))
+    written(place, {"GRAFANA_URL": "http://localhost:3001"})
+
+    assert links(place) == {"https://own.example.org"}
+
+
+@pytest.mark.parametrize(
+    "url", ["grafana.example.org", "https://g.example.org/?a=b", "http://a b", 'http://"']
+)
+def test_a_grafana_that_is_no_url_is_refused(place: Any, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"GRAFANA_URL in \.env: .*must be an http:// or https:// URL"):
+        written(place, {"GRAFANA_URL": url})
+    assert list(place.settings.iterdir()) == []
+
+
 def test_the_catcher_gets_the_mails_when_it_runs(place: Any) -> None:
     config = place.settings / "alertmanager" / "alertmanager.yml"
     written(place)
