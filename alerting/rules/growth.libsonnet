@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What counters grew by, every few minutes and by few labels, so that a page over a month adds up small numbers and
-// reads no counter. Each growth is the difference to the reading before: nothing is extrapolated, and nothing is lost
-// while a scrape, the exporter or Prometheus is missing; the first evaluation after it has it all.
+// reads no counter. Each growth is the difference to the reading before: nothing is extrapolated. What grew while a scrape
+// or the exporter was missing is in the first evaluation after it, with three limits:
+// - of buckets, what an exporter counted between the last evaluation and its end is lost, for they begin at 0 again;
+// - where Prometheus misses evaluations, the readings of one step (the one before the stop) are in none;
+// - after a gap of more than a day (usage) or an hour (buckets) growth begins anew.
 local duration = import '../lib/duration.libsonnet';
 local series = import '../lib/series.libsonnet';
 local text = import '../lib/text.libsonnet';
@@ -30,23 +33,33 @@ function(config)
       )
     |||, { labels: labels, now: now, before: before, instance: config.instanceLabels, step: step });
 
-  // Usage begins at 0 with the month (UTC): what is below half of the reading before is a new month, and what is a little
-  // below it (a replica that is gone, a correction) is not. Replicas show the same figures, so they are joined with max.
-  // Where there was no reading before, growth begins with the first one: 0 of what is new, the month's sum of the others.
-  // The API itself is late by minutes, and bars are an hour at least.
+  // Usage begins at 0 with the month (UTC). On its first day any fall is a new month, on the second one below half is
+  // (nothing could be read before), and later none: that is a correction. Where one replica goes on, nothing fell: another
+  // is gone that was ahead of it. That looks back two steps, for replicas turn the month one after the other.
+  // They show the same figures, so they are joined with max. The API itself is late by minutes, and bars are an hour at least.
   local usageStep = duration.scaled(config, '10m');
   local usage(metric) =
     local step = usageStep;
     local it = text.fill('%s{%s}', [metric, config.selector]);
-    local now = text.fill('max %s (max_over_time(%s[%s]))', [without, it, step]);
+    local readings = text.fill('max_over_time(%s[%s])', [it, step]);
+    local readingsBefore = text.fill('max_over_time(%s[%s] offset %s)', [it, step, step]);
+    local now = text.fill('max %s (%s)', [without, readings]);
     // Of replicas that are gone since long only where there is no other: they may end with the month before.
     local before = text.fill(|||
-      max %(without)s (max_over_time(%(it)s[%(step)s] offset %(step)s))
+      max %(without)s (%(readingsBefore)s)
       or
       max %(without)s (last_over_time(%(it)s[%(memory)s] offset %(step)s))
-    |||, { without: without, it: it, step: step, memory: duration.scaled(config, '1d') });
+    |||, { without: without, readingsBefore: readingsBefore, it: it, step: step, memory: duration.scaled(config, '1d') });
+    // In this order: a month that was seen to begin (0) and has passed the old one already; what was added; a new month;
+    // and what a series grew by within the step, where there is no reading before or it is not to be compared with.
     text.fill(|||
       sum by (job, organization, operation, project_id, api_key_id, user_id, model) (
+        max %(without)s (
+          last_over_time(%(it)s[%(step)s]) == %(readings)s
+          and min_over_time(%(it)s[%(step)s]) == 0
+          and %(readingsBefore)s > 0
+        )
+        or
         (
           %(now)s
           - (
@@ -58,18 +71,29 @@ function(config)
         )
         or
         (
-          %(now)s
-          < 0.5 * (
-            %(half)s
+          (
+            %(now)s
+            < scalar(clamp_min(3 - day_of_month(), 0) / 2) * (
+              %(fallen)s
+            )
           )
+          unless
+          max %(without)s (%(readings)s >= max_over_time(%(it)s[%(twice)s] offset %(step)s))
         )
         or
-        (
-          %(now)s
-          - min %(without)s (min_over_time(%(it)s[%(step)s]))
-        )
+        max %(without)s (last_over_time(%(it)s[%(step)s]) - min_over_time(%(it)s[%(step)s]))
       )
-    |||, { now: now, before: text.indent(before, 8), half: text.indent(before, 6), without: without, it: it, step: step });
+    |||, {
+      now: now,
+      before: text.indent(before, 8),
+      fallen: text.indent(before, 8),
+      readings: readings,
+      readingsBefore: readingsBefore,
+      without: without,
+      it: it,
+      step: step,
+      twice: duration.scaled(config, '20m'),
+    });
   // Cached tokens are a part of the input.
   local counters = { input: 'input_tokens', cached: 'input_cached_tokens', output: 'output_tokens' };
   local tokens(direction) = {
