@@ -60,10 +60,13 @@ programs() {
   printf '{"cliPluginsExtraDirs": ["%s/usr/libexec/docker/cli-plugins"]}\n' "$root" > "$home/cli/config.json"
 }
 
-# What python:3.13-slim is made of, from trixie, which has the same Python.
+# The base of exporter/Dockerfile.
+python_image() { sed -n 's/^ARG PYTHON_IMAGE=//p' "$(dirname "$self")/../exporter/Dockerfile"; }
+
+# What python:3.13.x-slim-trixie is made of, from trixie, which has a Python 3.13 too.
 python_root() {
   [ -e "$home/python.tar" ] && return
-  say "making a stand-in for python:3.13-slim from Debian trixie, once"
+  say "making a stand-in for $(python_image) from Debian trixie, once"
   TMPDIR=$home PATH=$home/bin:$PATH timeout 900 perl "$home/root/usr/bin/mmdebstrap" --quiet --mode=root --variant=minbase \
     --include=python3,python3-pip,python3-venv,ca-certificates --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -169,7 +172,7 @@ tidy() {
 # programs in the layout of their images, with busybox beside them as there, in the version that Debian has.
 stand_ins() {
   local tag
-  image python:3.13-slim "$home/python.tar" 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' 'CMD ["python3"]'
+  image "$(python_image)" "$home/python.tar" 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' 'CMD ["python3"]'
   known busybox:1.37 || { busybox_root && image busybox:1.37 "$home/new.tar" 'CMD ["sh"]'; }
   for tag in $(images prom/prometheus); do
     known "$tag" || { busybox_root prometheus promtool && image "$tag" "$home/new.tar" 'USER nobody' 'EXPOSE 9090' \
