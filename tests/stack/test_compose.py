@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from openai_exporter import __version__
+from openai_exporter.client.tls import BUNDLES
 from openai_exporter.config.duration import parse_duration
 from tests.mixin.bundle import ALERTMANAGER, AMTOOL, evaluate
 
@@ -64,6 +65,21 @@ def test_an_image_has_an_exact_tag(service: dict[str, Any]) -> None:
 def test_the_image_has_the_version_of_the_package() -> None:
     assert SERVICES["exporter"]["image"] == f"openai-exporter:{__version__}"
     assert SERVICES["exporter"]["build"]["args"]["VERSION"] == __version__
+
+
+def test_the_image_is_built_on_an_exact_tag() -> None:
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(.*)$", (ROOT / "exporter" / "Dockerfile").read_text(), re.M)
+
+    assert re.fullmatch(r"python:3\.13\.\d+-slim-trixie", base)
+
+
+def test_the_exporter_trusts_the_authorities_of_its_image_unless_told_otherwise() -> None:
+    # Not by the shell's SSL_CERT_FILE, nor by an empty one, with which OpenSSL would load none.
+    given = SERVICES["exporter"]["environment"]["SSL_CERT_FILE"]
+
+    assert VARIABLE.fullmatch(given)
+    assert VARIABLE.sub(r"\2", given) in BUNDLES
+    assert "SSL_CERT_FILE" not in {match[1] for match in VARIABLE.finditer(TEXT)}
 
 
 @services
