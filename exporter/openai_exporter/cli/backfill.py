@@ -82,7 +82,8 @@ class Label(click.ParamType[tuple[str, str]]):
 @click.option(
     "--live-from", metavar="TIME",
     help="When Prometheus began to read the exporter with the bundle's rules, such as 2026-11-21T09:30:00Z: what they "
-    "record of growth is written up to then. Left out, it begins with the end of the import.",
+    "record of growth is written up to then. Needed wherever that has begun: left out, growth is written to the end, "
+    "and pages count the time since twice.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
@@ -134,7 +135,7 @@ def backfill(
     \b
     Example:
       OPENAI_ADMIN_KEY=... openai-exporter backfill --from 2026-08-01 --output history.om \\
-          --label instance=exporter:9985
+          --label instance=exporter:9985 --live-from 2026-11-21T09:30:00Z
 
     \b
     Exit status: 0 when the file is written; 1 when not; what was read is kept, and the same command goes on.
@@ -157,6 +158,7 @@ def backfill(
                 request = replace(request, live_from=moment(live_from, "--live-from", now))
             found = planned(one, request, Journal(output), now, resume=resume)
             _announce(console, found, max_calls)
+            _warn(console, found)
             _read(console, found, source)
             samples = _write(console, found, config, source)
     _explain(found, samples, source.made)
@@ -195,6 +197,19 @@ def _announce(console: Console, found: Import, most: int | None) -> None:
     console.print(
         Text(f"organization {name}: {days}: {found.missing} API calls{told}{bound}"), soft_wrap=True
     )
+
+
+def _warn(console: Console, found: Import) -> None:
+    """Before the first call: the same command with the option then goes on, and has nothing to read twice."""
+    if found.request.live_from is None:
+        console.print(
+            Text(
+                f"Without --live-from growth is written up to {iso(found.end)}: where Prometheus reads the exporter "
+                "already, pages count the time since that began twice; give it, such as "
+                "--live-from 2026-11-21T09:30:00Z"
+            ),
+            soft_wrap=True,
+        )
 
 
 def _read(console: Console, found: Import, source: Source) -> None:
@@ -239,7 +254,9 @@ def _explain(found: Import, samples: int, calls: int) -> None:
         "Prometheus takes them over within a minute or two; blocks older than its retention are deleted then."
     )
     if found.journal.as_of - found.end < _HEAD_SECONDS:
-        click.echo("Wait 3 hours before you move them: Prometheus still holds this time in memory.")
+        click.echo(
+            "If Prometheus runs already, wait 3 hours before you move them: it still holds this time in memory."
+        )
     if "instance" not in dict(found.request.labels):
         click.echo(
             "Without --label instance=HOST:PORT these are series of their own beside the live ones; sums join them."

@@ -133,7 +133,50 @@ def test_growth_ends_where_the_live_series_begin(simulator: SimulatorControl, tm
     for (name, _), found in samples(output).items():
         last[":growth" in name] = max(last.get(":growth" in name, 0), found[-1][0])
 
-    assert {True: unix("2026-11-18T13:59:59Z"), False: END} == last
+    assert {True: unix("2026-11-18T14:09:59Z"), False: END} == last
+
+
+@pytest.mark.parametrize("live", ["2026-11-18T14:10:00Z", "2026-11-18T14:00:00Z", "2026-11-18T14:29:59Z"])
+def test_growth_adds_up_to_what_the_counters_show_when_the_live_series_begin(
+    simulator: SimulatorControl, tmp_path: Path, live: str
+) -> None:
+    output = tmp_path / "history.om"
+    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--live-from", live))
+    found = samples(output)
+    name = "openai_usage_requests_total"
+    counted = at(found, name, unix(live)) - at(found, name, unix("2026-11-18"))
+
+    growth = recorded.REQUESTS_GROWTH.name
+    grown = sum(value for (metric, _), each in found.items() if metric == growth for _, value in each)
+    assert 0 < grown == counted
+
+
+def test_growth_in_the_last_second_of_a_month_is_there_once(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    output = tmp_path / "history.om"
+    live = ("--live-from", "2026-10-31T23:59:59Z")
+    done(run(simulator, "backfill", "--from", "2026-10-30", "-o", str(output), *live))
+    for found in samples(output).values():
+        moments = [moment for moment, _ in found]
+        assert sorted(set(moments)) == moments
+
+
+def test_it_asks_for_the_begin_of_the_live_series_which_may_be_told_later(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    arguments = ("backfill", "--from", "2026-11-18", "-o", str(tmp_path / "history.om"))
+    stopped = run(simulator, *arguments, "--max-calls", "2")
+    assert (
+        "where Prometheus reads the exporter already, pages count the time since that began twice"
+        in stopped.stderr
+    )
+    assert "give it, such as --live-from 2026-11-21T09:30:00Z" in stopped.stderr
+
+    resumed = run(simulator, *arguments, "--live-from", "2026-11-18T14:10:00Z")
+    done(resumed)
+    assert "1 more were made before" in resumed.stderr
+    assert "--live-from" not in resumed.stderr
 
 
 def test_costs_equal_the_books(simulator: SimulatorControl, history: Samples) -> None:
@@ -289,7 +332,7 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
         f"promtool tsdb create-blocks-from openmetrics --max-block-duration=162h '{output}' '{output}.blocks'"
         in said
     )
-    assert "Wait 3 hours" in said
+    assert "If Prometheus runs already, wait 3 hours" in said
 
 
 @pytest.mark.parametrize(

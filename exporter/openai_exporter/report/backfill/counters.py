@@ -118,7 +118,7 @@ class Counters:
                 if start >= self._grid.start:
                     self._one(key, 0, start)
         last = month_start(end) == end
-        for moment in self._grid.after(start, end - 1 if last else end):
+        for moment in self._grid.after(start, end - 2 if last else end):  # its last second comes below
             self._between(rises, moment - start, end - start, moment)
         for key, rise in rises.items():
             self._totals[key] += rise

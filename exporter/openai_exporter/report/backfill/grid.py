@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Multiples of `step` seconds from `start` to `end`, and `end` itself; Unix seconds."""
+    """Multiples of `step` seconds from `start` to `end`, and `end` itself; Unix seconds.
+
+    Attributes:
+        also: one more time, where it lies between the two.
+    """
 
     start: int
     end: int
     step: int
+    also: int | None = None
 
     def after(self, low: int, high: int) -> Iterator[int]:
         """Times in (low, high]: for what is known at the end of a bucket."""
@@ -23,6 +28,14 @@ class Grid:
 
     def _times(self, first: int, last: int) -> Iterator[int]:
         first, last = max(first, self.start), min(last, self.end)
+        if self.also is None or not first <= self.also <= last:
+            yield from self._multiples(first, last)
+        else:
+            yield from (moment for moment in self._multiples(first, self.also) if moment != self.also)
+            yield self.also
+            yield from self._multiples(self.also + 1, last)
+
+    def _multiples(self, first: int, last: int) -> Iterator[int]:
         begin = -(-first // self.step) * self.step
         moment = begin - self.step
         for moment in range(begin, last + 1, self.step):

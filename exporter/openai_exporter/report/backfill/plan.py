@@ -48,8 +48,10 @@ class Request:
     live_from: float | None = None
 
     def document(self) -> dict[str, Any]:
-        """As plain data for comparison with a journal."""
-        return asdict(self) | {"labels": [list(each) for each in self.labels]}
+        """What decides which queries are made, as plain data for comparison with a journal."""
+        found = asdict(self) | {"labels": [list(each) for each in self.labels]}
+        del found["live_from"]  # decides only what is written
+        return found
 
 
 @dataclass(frozen=True, slots=True)

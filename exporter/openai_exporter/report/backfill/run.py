@@ -92,12 +92,15 @@ def write(found: Import, config: Config, source: Source, done: Callable[[str], N
 
 def _write_dataset(name: str, found: Import, config: Config, source: Source, families: Families) -> None:
     request, organization, journal = found.request, found.organization, found.journal
-    grid = Grid(request.start, found.end, request.step)
+    live_from = found.end if request.live_from is None else request.live_from
     own = tuple(step for step in found.steps if step.dataset == name)
     if name == COSTS:
         assert organization.costs is not None
         by, limit = organization.costs.group_by, organization.series_limit
+        grid = Grid(request.start, found.end, request.step)
         CostGauges(by, limit, families, grid, journal.as_of).write(journal, own)
     else:
         flow = FlowDataset(name, organization, source.context, pinned(budgets_of(config, organization)))
-        Counters(flow, families, grid, request.live_from or found.end).write(journal, own)
+        # A sample more where the live series begin: growth goes up to there and not only to the step before.
+        grid = Grid(request.start, found.end, request.step, int(live_from))
+        Counters(flow, families, grid, live_from).write(journal, own)
