@@ -74,7 +74,7 @@ function(config)
           (
             %(now)s
             < scalar(clamp_min(3 - day_of_month(), 0) / 2) * (
-              %(fallen)s
+              %(before)s
             )
           )
           unless
@@ -86,7 +86,6 @@ function(config)
     |||, {
       now: now,
       before: text.indent(before, 8),
-      fallen: text.indent(before, 8),
       readings: readings,
       readingsBefore: readingsBefore,
       without: without,

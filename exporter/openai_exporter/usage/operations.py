@@ -78,6 +78,12 @@ _TOKENS = (
 _ONLY_INPUT = (_REQUESTS, _INPUT, _COST, _UNPRICED)
 
 
+def _by_count(name: str, counted: Column, unpriced: Metric) -> Operation:
+    """An endpoint that is priced by one figure: its field names the price."""
+    columns = (_REQUESTS, counted, _COST, Column(f"unpriced_{counted.name}", unpriced))
+    return Operation(name, columns, counted.source)
+
+
 def _tool(name: str) -> Column:
     return Column("tool_calls", usage.TOOL_CALLS, "num_requests", required=True, more=(name,))
 
@@ -90,35 +96,16 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("embeddings", _ONLY_INPUT, "input"),
         Operation("moderations", _ONLY_INPUT, "input"),
         # No list has a price per image: prices of the configuration may.
-        Operation(
-            "images",
-            (
-                _REQUESTS,
-                Column("images", usage.IMAGES, "images", required=True),
-                _COST,
-                Column("unpriced_images", usage.UNPRICED_IMAGES),
-            ),
-            "images",
-        ),
-        Operation(
+        _by_count("images", Column("images", usage.IMAGES, "images", required=True), usage.UNPRICED_IMAGES),
+        _by_count(
             "audio_speeches",
-            (
-                _REQUESTS,
-                Column("characters", usage.CHARACTERS, "characters", required=True),
-                _COST,
-                Column("unpriced_characters", usage.UNPRICED_CHARACTERS),
-            ),
-            "characters",
+            Column("characters", usage.CHARACTERS, "characters", required=True),
+            usage.UNPRICED_CHARACTERS,
         ),
-        Operation(
+        _by_count(
             "audio_transcriptions",
-            (
-                _REQUESTS,
-                Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True),
-                _COST,
-                Column("unpriced_audio_seconds", usage.UNPRICED_AUDIO_SECONDS),
-            ),
-            "seconds",
+            Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True),
+            usage.UNPRICED_AUDIO_SECONDS,
         ),
         Operation(
             "code_interpreter_sessions",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from openai_exporter.client.tls import add_bundle
 from openai_exporter.errors import ConfigError, Problem
-from openai_exporter.web.webconfig import CIPHERS, VERIFYING, TlsServer
+from openai_exporter.web.webconfig import CIPHERS, TlsServer
 
 _VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -67,7 +67,7 @@ def _load_certificate(made: ssl.SSLContext, tls: TlsServer, base: Path, place: s
 
 
 def _load_clients_ca(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
-    if tls.client_auth_type in VERIFYING and not (tls.client_ca or tls.client_ca_file):
+    if tls.trusts_system:
         made.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         add_bundle(made)
     try:

@@ -63,7 +63,7 @@ def _hashes(users: dict[str, str]) -> dict[str, str]:
     return users
 
 
-VERIFYING = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
+_VERIFYING = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 """Values of client_auth_type that hold a client's certificate against an authority."""
 
 _UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
@@ -97,6 +97,11 @@ class TlsServer(Section):
     cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = Field(default=(), strict=False)
     curve_preferences: tuple[str, ...] = Field(default=(), strict=False)
     prefer_server_cipher_suites: bool = True
+
+    @property
+    def trusts_system(self) -> bool:
+        """Whether clients' certificates are held against the system's authorities, for none are named."""
+        return self.client_auth_type in _VERIFYING and not (self.client_ca or self.client_ca_file)
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openai_exporter.errors import ConfigError
 from openai_exporter.web import tls
-from openai_exporter.web.webconfig import VERIFYING, WebConfig, read_web_config
+from openai_exporter.web.webconfig import WebConfig, read_web_config
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +88,7 @@ class WebFile:
             log.warning(
                 "client_auth_type RequestClientCert lets every client in; none is asked for a certificate"
             )
-        if (
-            server
-            and server.client_auth_type in VERIFYING
-            and not (server.client_ca or server.client_ca_file)
-        ):
+        if server and server.trusts_system:
             log.warning(
                 "client_auth_type %s without client_ca_file trusts every authority that the system trusts",
                 server.client_auth_type,
