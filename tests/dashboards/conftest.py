@@ -17,11 +17,11 @@ from openai_exporter.simulator.testing import SimulatorControl, running_simulato
 from tests.dashboards.data import scenarios
 from tests.dashboards.data.rules import needed, recorded_names
 from tests.dashboards.data.timeline import HOUR
-from tests.dashboards.data.tsdb import PROMETHEUS, PROMTOOL, Server, serving
+from tests.dashboards.data.tsdb import PROMTOOL, Server, serving
 from tests.dashboards.grafana import Range
 from tests.dashboards.pages import expressions, pages
 from tests.mixin.bundle import mixin
-from tests.stack.programs import running_exporter
+from tests.stack.programs import KEYS, PROMETHEUS, running_exporter
 
 END = int(datetime(2026, 11, 18, 15, 0, tzinfo=UTC).timestamp())
 """A Wednesday in the middle of a month, so that forecasts are due whatever the day of the test."""
@@ -97,12 +97,11 @@ def _chain(
     _needs_programs()
     rules = folder / "rules.yml"
     rules.write_text(json.dumps(mixin("prometheusRules", "{ probeInterval: '2s', timeScale: 0.02 }")))
-    keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
     with running_simulator(**simulated) as simulator:
         document = exporter_document(simulator.base_url)
         change(document)
         storage = ("--storage.path", str(folder / "kept"))
-        with running_exporter(folder, keys, document, *storage) as exporter:
+        with running_exporter(folder, KEYS, document, *storage) as exporter:
             config = _scraping(f"{exporter.url}/sd?scrape_interval=2s", str(rules))
             with serving(folder / "data", config) as server:
                 yield Chain(server, simulator, time.time())

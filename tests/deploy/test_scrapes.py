@@ -11,7 +11,15 @@ import yaml
 
 from openai_exporter.config.defaults import default_document
 from openai_exporter.simulator.testing import running_simulator
-from tests.stack.programs import PROMETHEUS, Exporter, Prometheus, prometheus_on, running_exporter, wait_for
+from tests.stack.programs import (
+    KEYS,
+    PROMETHEUS,
+    Exporter,
+    Prometheus,
+    prometheus_on,
+    running_exporter,
+    wait_for,
+)
 
 from .kubernetes import written
 
@@ -19,7 +27,6 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
 ]
-KEYS = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
 PROBES = sum(max(1, len(each.get("models", ()))) for each in (default_document(KEYS) or {})["probes"])
 """Of the built-in configuration, which the pods run with."""
 

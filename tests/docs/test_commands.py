@@ -15,6 +15,7 @@ import pytest
 
 from openai_exporter.cli.main import main
 from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from tests.stack.programs import KEYS
 
 from .documents import ALL, ROOT
 from .markdown import Commands, shell_blocks
@@ -64,8 +65,7 @@ def test_the_commands_of_a_document_run_one_after_the_other(
     folder.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OPENAI_API_KEY": "sk-test",
-        "OPENAI_ADMIN_KEY": "sk-admin-test",
+        **KEYS,
         "OPENAI_BASE_URL": simulator.api_url,
     }
     found = subprocess.run(

@@ -9,13 +9,20 @@ import pytest
 
 from openai_exporter.simulator.testing import running_simulator
 from tests.mixin.bundle import mixin
-from tests.stack.programs import PROMETHEUS, Prometheus, get, running_exporter, running_prometheus, wait_for
+from tests.stack.programs import (
+    KEYS,
+    PROMETHEUS,
+    Prometheus,
+    get,
+    running_exporter,
+    running_prometheus,
+    wait_for,
+)
 
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
 ]
-KEYS = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
 TARGETS = 8
 PATIENCE = 60.0
 """Seconds; a loaded machine is slow, and no test here measures time."""

@@ -23,6 +23,8 @@ import yaml
 
 Found = TypeVar("Found")
 PROMETHEUS = os.environ.get("PROMETHEUS_BINARY") or shutil.which("prometheus")
+KEYS = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
+"""Both kinds of key, as the simulator takes them."""
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
 
@@ -181,10 +183,10 @@ def running_program(argv: Sequence[str], log: Path, ready: str) -> Iterator[None
 
 
 @contextmanager
-def prometheus_on(config: Path, *flags: str, data: Path | None = None) -> Iterator[Prometheus]:
+def prometheus_on(config: Path, *flags: str, data: Path | None = None, port: int = 0) -> Iterator[Prometheus]:
     """Run Prometheus on a configuration file; its log, and its data where nothing else is said, lie beside that."""
     assert PROMETHEUS is not None
-    found = Prometheus(f"http://127.0.0.1:{free_port()}")
+    found = Prometheus(f"http://127.0.0.1:{port or free_port()}")
     argv = [
         PROMETHEUS,
         f"--config.file={config}",

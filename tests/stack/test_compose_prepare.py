@@ -19,7 +19,7 @@ from openai_exporter.demo.files import exporter_document
 from openai_exporter.errors import ConfigError
 from openai_exporter.simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL
-from tests.stack.programs import PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
+from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "deploy" / "compose" / "prepare.py"
@@ -369,8 +369,7 @@ def test_the_example_of_sharding_is_what_the_first_of_two_servers_does(place: An
 def test_two_servers_share_every_target_and_none_twice(place: Any, tmp_path: Path) -> None:
     with running_simulator() as simulator:
         document = exporter_document(simulator.base_url)
-        keys = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
-        with running_exporter(tmp_path, keys, document) as running:
+        with running_exporter(tmp_path, KEYS, document) as running:
             listed = [_page(each["labels"]) for each in running.targets()]
             with ExitStack() as servers:
                 started = [

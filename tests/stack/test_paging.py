@@ -22,6 +22,7 @@ from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin
 from tests.mixin.live import Alertmanager, running_alertmanager
 from tests.stack.conftest import DETECTIONS
 from tests.stack.programs import (
+    KEYS,
     PROMETHEUS,
     Exporter,
     PageSink,
@@ -38,7 +39,6 @@ pytestmark = [
     pytest.mark.skipif(ALERTMANAGER_BINARY is None, reason="prometheus-alertmanager is not installed"),
 ]
 
-KEYS = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
 PACE = 1.0
 """Seconds between two scrapes, and between two evaluations."""
 GROUP_WAIT = 1.0

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from openai_exporter.simulator.testing import SimulatorControl, running_simulator
-from tests.stack.programs import PROMETHEUS, Exporter, get, running_exporter, running_prometheus, wait_for
+from tests.stack.programs import (
+    KEYS,
+    PROMETHEUS,
+    Exporter,
+    get,
+    running_exporter,
+    running_prometheus,
+    wait_for,
+)
 
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 pytestmark = pytest.mark.stack
@@ -23,11 +31,7 @@ def simulator() -> Iterator[SimulatorControl]:
 
 @pytest.fixture(scope="module")
 def exporter(simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
-    keys = {
-        "OPENAI_API_KEY": "sk-test",
-        "OPENAI_ADMIN_KEY": "sk-admin-test",
-        "OPENAI_BASE_URL": simulator.api_url,
-    }
+    keys = KEYS | {"OPENAI_BASE_URL": simulator.api_url}
     with running_exporter(tmp_path_factory.mktemp("exporter"), keys) as running:
         yield running
 

@@ -18,6 +18,7 @@ import yaml
 
 from openai_exporter.simulator.testing import running_simulator
 from tests.stack.programs import (
+    KEYS,
     PROMETHEUS,
     Exporter,
     Prometheus,
@@ -105,11 +106,7 @@ RECEIVERS = [
 @pytest.fixture(scope="module")
 def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     with running_simulator() as simulator:
-        keys = {
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_ADMIN_KEY": "sk-admin-test",
-            "OPENAI_BASE_URL": simulator.api_url,
-        }
+        keys = KEYS | {"OPENAI_BASE_URL": simulator.api_url}
         with running_exporter(tmp_path_factory.mktemp("exporter"), keys) as running:
             yield running
 

@@ -3,9 +3,7 @@
 
 import json
 import shutil
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,8 +15,9 @@ from typing import Any
 
 from tests.dashboards.data.series import Series, write
 from tests.dashboards.data.timeline import Timeline
+from tests.stack.programs import prometheus_on
 
-PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
+PROMTOOL = shutil.which("promtool")
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -56,43 +55,8 @@ def load(folder: Path, timeline: Timeline, found: Iterable[Series]) -> int:
 @contextmanager
 def serving(folder: Path, config: Mapping[str, Any] | None = None, port: int = 0) -> Iterator[Server]:
     """Run Prometheus on the database in `folder`; it scrapes only what `config` tells it to."""
-    assert PROMETHEUS is not None
-    address = f"127.0.0.1:{port or _free_port()}"
     settings = folder.parent / f"{folder.name}.yml"
     settings.write_text(json.dumps(config or {}))
-    argv = [
-        PROMETHEUS,
-        f"--config.file={settings}",
-        f"--storage.tsdb.path={folder}",
-        "--storage.tsdb.retention.time=400d",
-        f"--web.listen-address={address}",
-        "--enable-feature=exemplar-storage",
-        "--log.level=warn",
-    ]
-    with (folder.parent / f"{folder.name}.log").open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out)
-    try:
-        _wait_for(f"http://{address}/-/ready", process)
-        yield Server(f"http://{address}")
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            with _OPENER.open(url, timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"no answer from {url}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    flags = ("--storage.tsdb.retention.time=400d", "--enable-feature=exemplar-storage", "--log.level=warn")
+    with prometheus_on(settings, *flags, data=folder, port=port) as running:
+        yield Server(running.url)

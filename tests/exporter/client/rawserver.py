@@ -124,6 +124,23 @@ async def raw_server(reply: Answer, context: ssl.SSLContext | None = None) -> As
         await asyncio.sleep(0)
 
 
+@contextlib.asynccontextmanager
+async def without_tls(said: str) -> AsyncIterator[str]:
+    """The https:// origin of a server that answers whatever comes first, such as a handshake, with plain HTTP."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(answer(said, "400 Bad Request"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
 async def _converse(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, state: RawServer, reply: Answer
 ) -> None:

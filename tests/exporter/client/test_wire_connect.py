@@ -16,7 +16,7 @@ from openai_exporter.client.trace import FailureKind, Step
 
 from .conftest import Certificates
 from .exchanges import broken, exchange, new_pool
-from .rawserver import RawServer, Turn, answer, raw_server, read_request
+from .rawserver import RawServer, Turn, answer, raw_server, read_request, without_tls
 
 
 async def hello(turn: Turn) -> None:
@@ -64,16 +64,8 @@ async def test_a_certificate_for_another_name_is_not_accepted(certificates: Cert
 
 
 async def test_a_server_without_tls_is_a_tls_failure() -> None:
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(65_536)
-        writer.write(answer("no HTTP", "400 Bad Request"))
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    found = await broken(new_pool(url), url)
-    server.close()
+    async with without_tls("no HTTP") as url:
+        found = await broken(new_pool(url), url)
     assert found.failure is not None
     assert (FailureKind.TLS, Step.TLS) == (found.failure.kind, found.failure.step)
     assert "wrong version number" in found.failure.message

@@ -15,6 +15,7 @@ from openai_exporter.config import Config
 from openai_exporter.model import ProbeKey
 from openai_exporter.probe.service import Prober
 from openai_exporter.simulator.testing import SimulatorControl
+from tests.exporter.client import rawserver
 from tests.exporter.client.rawserver import Turn, answer, raw_server
 
 from .probers import MODULES, configuration, key_of, prober_for
@@ -60,18 +61,8 @@ def at(url: str, proxies: Mapping[str, str] | None = None) -> Way:
 @contextlib.asynccontextmanager
 async def without_tls(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tuple[Prober, ProbeKey]]:
     """https to a server that speaks plain HTTP."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(65_536)
-        writer.write(answer("no TLS here", "400 Bad Request"))
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    async with prober_for(configuration(url)) as prober:
+    async with rawserver.without_tls("no TLS here") as url, prober_for(configuration(f"{url}/v1")) as prober:
         yield prober, CHAT
-    server.close()
 
 
 @contextlib.asynccontextmanager
