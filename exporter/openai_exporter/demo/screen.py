@@ -74,7 +74,7 @@ def _how_to_break_it(plan: Plan, simulator: str, console: Console) -> None:
     console.print(f"  [cyan]curl -X DELETE {faults}[/]   # and mend it", soft_wrap=True)
 
 
-def live(state: State, seconds: float, events: Sequence[Event] = (), broken: bool = False) -> RenderableType:
+def live_screen(state: State, seconds: float, events: Sequence[Event] = (), broken: bool = False) -> RenderableType:
     """The live figures and the last events, for rich's Live display."""
     table = Table.grid(padding=(0, 2))
     table.add_row("running", f"{int(seconds) // 60:d} min {int(seconds) % 60:02d} s")

@@ -106,7 +106,7 @@ class Watch:
     def _show(self, state: State, ran: float, live: Live | None) -> None:
         events = self._timeline.update(ran, state.alerts, state.pages or ())
         if live is not None:
-            live.update(screen.live(state, ran, self._timeline.events, self._broken), refresh=True)
+            live.update(screen.live_screen(state, ran, self._timeline.events, self._broken), refresh=True)
             return
         for event in events:
             self._print(f"event t={event.at:.0f}s {event.text}")

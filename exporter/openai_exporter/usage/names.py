@@ -89,9 +89,9 @@ class NamesDataset:
         for page in everything(calls, "/organization/admin_api_keys", API):
             found.keys |= {item["id"]: directory.admin_key(item) for item in page}
             yield
-        for project in list(found.projects.values()):
-            if project.status == "active":
-                yield from self._of_project(calls, project.id, found)
+        for known in list(found.projects.values()):
+            if known.status == "active":
+                yield from self._of_project(calls, known.id, found)
         self._listed = frozenset(found.keys)
         self.directory = self.directory.followed_by(found, month_start(self._context.clock.now()))
 

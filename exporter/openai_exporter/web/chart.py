@@ -9,6 +9,7 @@ from openai_exporter.web.board import COURSE, Point
 
 STEP, BAR, HEIGHT = 4, 3, 22
 WIDTH = COURSE * STEP
+SIZES = {"STEP": STEP, "BAR": BAR, "HEIGHT": HEIGHT, "WIDTH": WIDTH}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openai_exporter.config import Config
+from openai_exporter.web.chart import SIZES
 from openai_exporter.web import probeview, templating, words
 from openai_exporter.web.live import Live
 from openai_exporter.web.probeview import TargetView
@@ -30,11 +31,12 @@ async def landing(request: Request) -> Response:
     live: Live = request.app.state.live
     now = live.now()
     services = live.services
-    targets = probeview.targets(services.config, live.board, now)
+    probed = probeview.targets(services.config, live.board, now)
     view = {
-        "targets": targets,
-        "simulated": simulated(services.config, targets),
-        "health": health(targets),
+        "chart": SIZES,
+        "targets": probed,
+        "simulated": simulated(services.config, probed),
+        "health": health(probed),
         "organizations": [
             organization_view(service.summary(), now, services.config.organization(name))
             for name, service in services.usages.items()

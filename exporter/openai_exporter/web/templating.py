@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
 
 from openai_exporter import __version__
-from openai_exporter.web import chart, words
+from openai_exporter.web import words
 
 _HEADERS = {
     # Nothing is loaded from anywhere, and no script runs, whatever an upstream error message holds.
@@ -29,7 +29,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals.update(version=__version__, chart=chart)
+    made.globals.update(version=__version__)
     made.filters.update(
         seconds=words.seconds,
         span=words.span,

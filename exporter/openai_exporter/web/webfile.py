@@ -73,9 +73,9 @@ class WebFile:
             log.warning(
                 "web configuration switches TLS %s for new connections", "off" if server is None else "on"
             )
-        context = tls.context(server, path.parent, str(path)) if server else None
+        made = tls.context(server, path.parent, str(path)) if server else None
         self._watched = [path, *(tls.files_of(server, path.parent) if server else [])]
-        self._config, self._context = config, context
+        self._config, self._context = config, made
         self._seen = _signature(self._watched)
 
     def _notes(self) -> None:

@@ -278,13 +278,13 @@ async def test_a_server_told_to_stop_while_it_starts_leaves_nothing_unawaited(
     tmp_path: Path, simulator: SimulatorControl
 ) -> None:
     settings = Settings(env=ENV, config_file=_file(tmp_path, simulator), listen=("127.0.0.1:0",))
-    server = ExporterServer(Live(read_config(settings), settings), WebFile(None))
+    started = ExporterServer(Live(read_config(settings), settings), WebFile(None))
     before = asyncio.all_tasks()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         listening = sockets.listen(settings.listen)
-        server.should_exit = True
-        await server.serve(listening)
+        started.should_exit = True
+        await started.serve(listening)
         for task in asyncio.all_tasks() - before:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
