@@ -34,8 +34,8 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeResult
 from openai_exporter.probe.history import History
 from openai_exporter.probe.service import Prober
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
-from openai_exporter.web.collector import Collector
+from openai_exporter.web.server import Collector
+from openai_simulator.testing import SimulatorControl, running_simulator
 
 STREAMS = 100
 SINGLE = 160

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import processes, scrapers
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 
 HANGING = 500
 SPREAD = 10.0

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import yaml
 
 from bench import processes
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 
 PROBES = 2000
 WARM_UP = 200

@@ -22,7 +22,7 @@ import yaml
 
 from bench import processes
 from bench.process import chat_models, simulator_limits
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 
 KEYS = {"OPENAI_API_KEY": "sk-bench", "OPENAI_ADMIN_KEY": "sk-admin-bench"}
 SCALE = 60

@@ -17,7 +17,7 @@ from openai_exporter.exposition import Instruments, encode
 from openai_exporter.probe.families import families
 from openai_exporter.probe.history import History
 from openai_exporter.probe.service import Prober
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 
 MODEL = "gpt-6-luna"
 SPEAKER = "gpt-4o-mini-tts"

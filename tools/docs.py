@@ -15,13 +15,12 @@ from typing import Any
 
 import click
 
-from openai_exporter.cli.catalogue import schema_text
+from openai_exporter.cli.check import schema_text
 from openai_exporter.cli.main import COMMANDS
 from openai_exporter.config.schema import Node, resolved, schema_document, words
 from openai_exporter.metrics import CATALOGUE, LABELS, Metric, Page
-from openai_exporter.probe.classify import CODES, STATUSES
-from openai_exporter.probe.outcomes import OUTCOMES, BackOff, OutcomeFact
-from openai_exporter.simulator.faults.kinds import KINDS, Fault
+from openai_exporter.probe.judge import CODES, OUTCOMES, STATUSES, BackOff, OutcomeFact
+from openai_simulator.faults import KINDS, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
 README = "exporter/README.md"

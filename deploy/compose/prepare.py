@@ -25,9 +25,8 @@ from typing import Any
 import yaml
 
 from openai_exporter.config import load_config
-from openai_exporter.config.defaults import default_document
-from openai_exporter.config.duration import format_duration, parse_duration
-from openai_exporter.config.load import parse_config
+from openai_exporter.config.base import format_duration, parse_duration
+from openai_exporter.config.load import default_document, parse_config
 from openai_exporter.demo.files import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
 from openai_exporter.rules import build

@@ -59,6 +59,30 @@ class StartError(ExporterError):
     """The process cannot start; the message says why and what to do."""
 
 
+REASONS = (
+    "auth",
+    "bad_request",
+    "call_budget",
+    "connect",
+    "credential",
+    "dns",
+    "malformed",
+    "not_found",
+    "page_loop",
+    "permission",
+    "proxy",
+    "rate_limited",
+    "redirect",
+    "reset",
+    "server_error",
+    "timeout",
+    "tls",
+    "too_large",
+    "truncated",
+)
+"""Words for why a call to an organization or status API failed: the values of label `reason`."""
+
+
 class UpstreamError(ExporterError):
     """An upstream API answered with a failure, or did not answer.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.compat.fixtures import UPSTREAM
 from tests.compat.probing import Bench, check_success, headers_of, judged, rate_limits, running_bench
 from tests.compat.servers import COMPAT, litellm

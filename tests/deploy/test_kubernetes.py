@@ -13,10 +13,20 @@ import yaml
 
 from openai_exporter import __version__
 from openai_exporter.config.load import parse_config
+from tests.deploy.kubernetes import (
+    FOLDER,
+    OVERLAYS,
+    ROOT,
+    Resource,
+    build,
+    kubectl,
+    mistakes,
+    named,
+    overlay,
+    written,
+)
 from tests.docs.markdown import shell_blocks
 from tools import generate
-
-from .kubernetes import FOLDER, OVERLAYS, ROOT, Resource, build, kubectl, mistakes, named, overlay, written
 
 OPERATOR_KINDS = {"AlertmanagerConfig", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"}
 APPLY_LIMIT = 262_144
@@ -181,7 +191,7 @@ def test_the_mounted_configuration_loads_and_finds_its_keys_in_the_mounted_secre
 @overlays
 def test_flags_ports_and_paths_are_those_of_the_program(name: str) -> None:
     from openai_exporter.cli.serve import serve
-    from openai_exporter.web.settings import DEFAULT_LISTEN
+    from openai_exporter.web.live import DEFAULT_LISTEN
 
     container = exporter_pod(overlay(name))["containers"][0]
     known = {option for each in serve.params for option in each.opts}

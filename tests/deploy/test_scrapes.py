@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from openai_exporter.config.defaults import default_document
-from openai_exporter.simulator.testing import running_simulator
+from openai_exporter.config.load import default_document
+from openai_simulator.testing import running_simulator
+from tests.deploy.kubernetes import written
 from tests.stack.programs import (
     KEYS,
     PROMETHEUS,
@@ -20,8 +21,6 @@ from tests.stack.programs import (
     running_exporter,
     wait_for,
 )
-
-from .kubernetes import written
 
 pytestmark = [
     pytest.mark.stack,

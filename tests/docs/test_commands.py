@@ -14,11 +14,10 @@ import click
 import pytest
 
 from openai_exporter.cli.main import main
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.docs.documents import ALL, ROOT
+from tests.docs.markdown import Commands, shell_blocks
 from tests.stack.programs import KEYS
-
-from .documents import ALL, ROOT
-from .markdown import Commands, shell_blocks
 
 BLOCKS = [(path, block) for path in ALL for block in shell_blocks(path.read_text(encoding="utf-8"))]
 RUN = sorted({path for path, block in BLOCKS if not block.mark})

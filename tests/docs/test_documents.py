@@ -15,9 +15,8 @@ from openai_exporter.config.load import parse_config
 from openai_exporter.config.schema import node_at
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Kind
-from openai_exporter.probe.outcomes import OUTCOMES
-
-from .documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
+from openai_exporter.probe.judge import OUTCOMES
+from tests.docs.documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
 
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 

@@ -12,11 +12,10 @@ import pytest
 
 from openai_exporter.config import schema_document
 from openai_exporter.metrics import CATALOGUE, LABELS
-from openai_exporter.probe.outcomes import OUTCOMES
-from openai_exporter.simulator.faults.kinds import KINDS
+from openai_exporter.probe.judge import OUTCOMES
+from openai_simulator.faults import KINDS
+from tests.docs.documents import ROOT
 from tools import docs
-
-from .documents import ROOT
 
 README = (ROOT / docs.README).read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.simulator.testing import running_simulator
+from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import mixin
 from tests.stack.programs import (
     KEYS,

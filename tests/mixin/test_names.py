@@ -53,7 +53,7 @@ def test_an_import_writes_growth_under_the_names_and_labels_of_the_rules() -> No
 
 
 def test_state_sets_are_asked_for_states_that_exist() -> None:
-    outcomes = set(pytest.importorskip("openai_exporter.probe.outcomes").OUTCOMES)
+    outcomes = set(pytest.importorskip("openai_exporter.probe.judge").OUTCOMES)
     asked = {
         value
         for _, rule in rules_of(rule_files())
@@ -68,7 +68,7 @@ def test_state_sets_are_asked_for_states_that_exist() -> None:
 
 def test_every_outcome_that_is_ours_to_repair_has_an_alert() -> None:
     """What does not count against availability would go unseen otherwise."""
-    outcomes = pytest.importorskip("openai_exporter.probe.outcomes").OUTCOMES
+    outcomes = pytest.importorskip("openai_exporter.probe.judge").OUTCOMES
     kinds = evaluate("(import 'alerting/lib/outcomes.libsonnet').kinds")
     ours = {name for name, fact in outcomes.items() if not fact.valid}
 

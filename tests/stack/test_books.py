@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.stack.programs import Exporter, running_exporter, wait_for
 
 pytestmark = pytest.mark.stack

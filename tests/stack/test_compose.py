@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from openai_exporter import __version__
-from openai_exporter.client.tls import BUNDLES
-from openai_exporter.config.duration import parse_duration
+from openai_exporter.client.network import BUNDLES
+from openai_exporter.config.base import parse_duration
 from tests.mixin.bundle import ALERTMANAGER, AMTOOL, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]

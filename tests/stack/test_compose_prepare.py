@@ -17,7 +17,7 @@ import yaml
 from openai_exporter.config import load_config
 from openai_exporter.demo.files import exporter_document
 from openai_exporter.errors import ConfigError
-from openai_exporter.simulator.testing import running_simulator
+from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
 

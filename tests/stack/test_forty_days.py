@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
-from openai_exporter.usage.operations import OPERATIONS, Column
+from openai_exporter.usage.rows import OPERATIONS, Column
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import total, unix, usage
 from tests.stack.programs import Exporter, running_exporter, wait_for
 from tests.stack.test_books import money, same_money

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from openai_exporter.metrics import recorded
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
 from tests.exporter.web.exporters import poll
 from tests.mixin.bundle import ROOT, rule_files

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from openai_exporter.rules import build, find_promtool
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.mixin.alerting import configured, written
 from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin
 from tests.mixin.live import Alertmanager, running_alertmanager

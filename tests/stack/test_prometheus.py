@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.stack.programs import (
     KEYS,
     PROMETHEUS,

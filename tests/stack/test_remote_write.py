@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from openai_exporter.simulator.testing import running_simulator
+from openai_simulator.testing import running_simulator
 from tests.stack.programs import (
     KEYS,
     PROMETHEUS,

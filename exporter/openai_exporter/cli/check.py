@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`openai-exporter check`: every mistake of a configuration, or what the exporter would do with it."""
+"""`openai-exporter check`, `schema` and `metrics`: what a configuration does, and what documents are generated from."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from openai_exporter.cli.failing import told
-from openai_exporter.config import Config, load_config
-from openai_exporter.config.duration import format_duration
+from openai_exporter.cli.stderr import told
+from openai_exporter.config import Config, load_config, schema_document
+from openai_exporter.config.base import format_duration
 from openai_exporter.config.organization import PRICED
 from openai_exporter.config.probing import DEFAULT_PROMPT
 from openai_exporter.errors import ConfigError
+from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint
-from openai_exporter.web.webfile import WebFile
+from openai_exporter.web.webconfig import WebFile
+
+# `openai-exporter check`: every mistake of a configuration, or what the exporter would do with it.
 
 
 @click.command()
@@ -84,3 +88,67 @@ def _idle(config: Config) -> Iterator[str]:
             yield f"note: target {target.name} is used by no probe"
     if not (config.probes or config.organizations or config.status_pages):
         yield "note: nothing is probed or read; add `probes:` or `organizations:`"
+
+
+# `openai-exporter schema` and `metrics`: what documents and editors are generated from.
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and CI.
+
+    \b
+    In an editor that knows YAML language servers, first line of exporter.yml:
+      # yaml-language-server: $schema=exporter.schema.json
+    """
+    click.echo(schema_text(), nl=False)
+
+
+@click.command()
+@click.option(
+    "--format", "form", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True
+)
+def metrics(form: str) -> None:
+    """Print the catalogue: every metric with its page, type, labels and meaning."""
+    click.echo(catalogue_json() if form == "json" else catalogue_markdown(), nl=False)
+
+
+def schema_text() -> str:
+    """The JSON Schema of `exporter.yml`, ending in a newline."""
+    return json.dumps(schema_document(), indent=2) + "\n"
+
+
+def catalogue_json() -> str:
+    """The catalogue as a JSON list, ending in a newline."""
+    listed = [
+        {
+            "name": each.name,
+            "type": each.kind.value,
+            "page": each.page.value,
+            "labels": list(each.labels),
+            "help": each.help,
+            **({"buckets": list(each.buckets)} if each.buckets else {}),
+        }
+        for each in CATALOGUE.values()
+    ]
+    return json.dumps(listed, indent=2) + "\n"
+
+
+def catalogue_markdown() -> str:
+    """The catalogue as Markdown tables, one per page."""
+    return "\n".join(line for page in Page for line in _table(page))
+
+
+def _table(page: Page) -> Iterator[str]:
+    found = [each for each in CATALOGUE.values() if each.page is page]
+    yield f"## `{page.value}`\n"
+    yield "| metric | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    yield from (_row(each) for each in found)
+    yield ""
+
+
+def _row(metric: Metric) -> str:
+    labels = ", ".join(f"`{each}`" for each in metric.labels)
+    text = metric.help.replace("|", "\\|")
+    return f"| `{metric.name}` | {metric.kind.value} | {labels} | {text} |"

@@ -6,26 +6,29 @@ import platform
 from collections.abc import Mapping
 
 import click
+from click.shell_completion import get_completion_class
 
 from openai_exporter import __version__
+
+# The command `openai-exporter`: finds the subcommand and loads only that one's code.
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("openai_exporter.cli.serve:serve", "Run the exporter (also when no command is given)."),
     "check": ("openai_exporter.cli.check:check", "Check a configuration file."),
     "probe": ("openai_exporter.cli.probe:probe", "Make one probe and explain it."),
     "report": ("openai_exporter.cli.report:report", "Report usage and costs of a period."),
-    "backfill": ("openai_exporter.cli.backfill:backfill", "Write the past for Prometheus to import."),
+    "backfill": ("openai_exporter.cli.report:backfill", "Write the past for Prometheus to import."),
     "demo": ("openai_exporter.cli.demo:demo", "Run everything together on the simulator."),
     "rules": ("openai_exporter.cli.rules:rules", "Compile thresholds and raw rules for Prometheus."),
     "page-sink": (
-        "openai_exporter.cli.page_sink:page_sink",
+        "openai_exporter.cli.demo:page_sink",
         "Receive pages and show them, for demos and tests.",
     ),
-    "simulate": ("openai_exporter.simulator.command:simulate_command", "Run a simulated OpenAI API."),
-    "bundle": ("openai_exporter.cli.bundle:bundle", "Write rules, dashboards and routing into a folder."),
-    "schema": ("openai_exporter.cli.catalogue:schema", "Print the JSON Schema of the configuration."),
-    "metrics": ("openai_exporter.cli.catalogue:metrics", "Print every metric with its type and labels."),
-    "completion": ("openai_exporter.cli.completion:completion", "Print the completion script of a shell."),
+    "simulate": ("openai_simulator.command:simulate_command", "Run a simulated OpenAI API."),
+    "bundle": ("openai_exporter.cli.rules:bundle", "Write rules, dashboards and routing into a folder."),
+    "schema": ("openai_exporter.cli.check:schema", "Print the JSON Schema of the configuration."),
+    "metrics": ("openai_exporter.cli.check:metrics", "Print every metric with its type and labels."),
+    "completion": ("openai_exporter.cli.main:completion", "Print the completion script of a shell."),
 }
 """Where each command is, and its line in --help, so that the list loads none of them."""
 
@@ -84,3 +87,27 @@ def main() -> None:
         - job_name: openai
           http_sd_configs: [{url: "http://localhost:9985/sd"}]
     """
+
+
+# `openai-exporter completion`: the script with which a shell completes commands and flags.
+
+_PROGRAM = "openai-exporter"
+_VARIABLE = "_OPENAI_EXPORTER_COMPLETE"
+"""click derives the same name from the program's, and answers the shell when it is set."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL.
+
+    \b
+    bash  openai-exporter completion bash > ~/.local/share/bash-completion/completions/openai-exporter
+    zsh   openai-exporter completion zsh > "${fpath[1]}/_openai-exporter"
+    fish  openai-exporter completion fish > ~/.config/fish/completions/openai-exporter.fish
+    For one session of bash: source <(openai-exporter completion bash)
+    """
+
+    chosen = get_completion_class(shell)
+    assert chosen is not None, "click knows the three shells that it lets through"
+    click.echo(chosen(main, {}, _PROGRAM, _VARIABLE).source())

@@ -1,25 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`openai-exporter probe`: one probe from the terminal."""
+"""`openai-exporter probe`: one probe from the terminal, as a table or as plain data."""
 
 import asyncio
 import json
 import os
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from openai_exporter.cli import logging as structured
-from openai_exporter.cli.failing import FAILED, told
+from openai_exporter.cli import stderr as structured
+from openai_exporter.cli.stderr import FAILED, told
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
-from openai_exporter.model import ProbeAnswer, ProbeKey
-from openai_exporter.web.board import probe_keys
-from openai_exporter.web.live import read_config
-from openai_exporter.web.masking import Masker
-from openai_exporter.web.names import Refusal, find_probe
-from openai_exporter.web.settings import Settings
+from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
+from openai_exporter.probe.judge import OUTCOMES
+from openai_exporter.web import html
+from openai_exporter.web.live import Masker, Settings, probe_keys, read_config
+from openai_exporter.web.routes import Refusal, find_probe
+
+# `openai-exporter probe`: one probe from the terminal.
 
 
 @click.command()
@@ -71,16 +79,12 @@ def probe(
     key = _key(config, {"target": target, "module": module, "model": model})
     answer = asyncio.run(_probe(config, key, timeout))
     if as_json:
-        from openai_exporter.cli.rendering import as_document
-
         click.echo(masker(json.dumps(as_document(answer), indent=2)))
     elif debug:
-        from openai_exporter.probe.explain import explain
+        from openai_exporter.probe.history import explain
 
         click.echo(masker(explain(answer, config.modules[key.module])), nl=False)
     else:
-        from openai_exporter.cli.rendering import show
-
         show(answer, masker)
     sys.exit(0 if answer.result.success else FAILED)
 
@@ -123,3 +127,131 @@ async def _probe(config: Config, key: ProbeKey, timeout: float | None) -> ProbeA
         return await prober.probe(key, timeout)
     finally:
         await prober.close()
+
+
+# A probe's answer for the terminal: a table for people, plain data for programs.
+
+Mask = Callable[[str], str]
+Line = tuple[str, str]
+
+_STYLES = {True: "bold green", False: "bold red"}
+
+
+def as_document(answer: ProbeAnswer) -> dict[str, Any]:
+    """The result as JSON data; durations in seconds, times in Unix seconds, costs in USD."""
+    document: dict[str, Any] = _plain(asdict(answer.result))
+    fact = OUTCOMES.get(answer.result.outcome)
+    document |= {"meaning": fact.meaning, "remedy": fact.remedy} if fact else {}
+    return document
+
+
+def show(answer: ProbeAnswer, mask: Mask, console: Console | None = None) -> None:
+    """Print a readable table."""
+    result = answer.result
+    console = console or Console()
+    console.print(_headline(result))
+    fact = OUTCOMES.get(result.outcome)
+    # The message ends with the remedy already, and where the API said nothing, it begins with the meaning.
+    if fact is not None and not result.success and fact.meaning.rstrip(".") not in result.message:
+        console.print(Text(fact.meaning))
+    if result.message:
+        console.print(Text(mask(result.message)))
+    for title, lines in (
+        ("Timing", _timing(result)),
+        ("Answer", _answer(result)),
+        ("Rate limits", _limits(answer)),
+    ):
+        found = [(name, mask(value)) for name, value in lines]
+        if found:
+            console.print(_table(title, found))
+    if not result.success and result.log:
+        console.print(Text("\nLog", style="bold"))
+        console.print(Text(mask("\n".join(result.log))), soft_wrap=True)
+
+
+def _headline(result: ProbeResult) -> Text:
+    key = result.key
+    text = Text(result.outcome, style=_STYLES[result.success])
+    text.append(f"  {key.module} on {key.target}" + (f", {key.model}" if key.model else ""), style="default")
+    return text.append(f" in {html.seconds(result.duration)}", style="default")
+
+
+def _table(title: str, lines: list[Line]) -> Table:
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        show_header=False,
+        pad_edge=False,
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        table.add_row(Text(name), Text(value))
+    return table
+
+
+def _timing(result: ProbeResult) -> Iterator[Line]:
+    for name in result.phases.__dataclass_fields__:
+        yield name, html.seconds(getattr(result.phases, name))
+    if result.stream is not None:
+        yield "first event", html.seconds(result.stream.first_event)
+        yield "first token", html.first_token(result.stream, result.tokens)
+        if result.stream.gaps_mean is not None:
+            yield "mean gap", html.seconds(result.stream.gaps_mean)
+            yield "longest gap", html.seconds(result.stream.gaps_max)
+        if result.stream.arrivals:
+            yield "arrivals of tokens", str(result.stream.arrivals)
+        if result.stream.tokens_per_second is not None:
+            yield "output speed", f"{result.stream.tokens_per_second:.1f} tokens/s"
+    if result.server_processing is not None:
+        yield "API's own processing", html.seconds(result.server_processing)
+    yield "total", f"{html.seconds(result.duration)} of {html.seconds(result.timeout)} allowed"
+
+
+def _answer(result: ProbeResult) -> Iterator[Line]:
+    yield "HTTP status", str(result.status_code) if result.status_code else "no answer"
+    where = f", {result.address}" if result.address else ""
+    yield "connection", ("reused" if result.reused else "new") + where
+    tokens = result.tokens
+    if tokens is not None:
+        yield (
+            "tokens",
+            f"{tokens.input} in ({tokens.cached} cached), {tokens.output} out ({tokens.reasoning} reasoning)",
+        )
+    if result.cost_usd is not None:
+        yield "list price", html.dollars(float(result.cost_usd))
+    if result.models:
+        yield "models listed", str(len(result.models))
+    named = (
+        ("error code", result.error_code),
+        ("request id", result.request_id),
+        ("served model", result.served_model),
+        ("service tier", result.service_tier),
+    )
+    yield from ((name, value) for name, value in named if value)
+    if result.tls is not None:
+        yield "TLS", ", ".join(filter(None, (result.tls.version, result.tls.cipher)))
+        yield "certificate expires", html.clock(result.tls.earliest_expiry)
+
+
+def _limits(answer: ProbeAnswer) -> Iterator[Line]:
+    result = answer.result
+    for each in result.rate_limits:
+        reset = (
+            f", whole again in {html.seconds(each.reset_seconds)}" if each.reset_seconds is not None else ""
+        )
+        yield each.limit_type, f"{html.count(each.remaining)} of {html.count(each.limit)} left{reset}"
+    if result.retry_after is not None:
+        yield "Retry-After", html.span(result.retry_after)
+    if answer.backoff > 0:
+        yield "a running exporter", f"would leave the API alone for {html.span(answer.backoff)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return float(value) if isinstance(value, Decimal) else value

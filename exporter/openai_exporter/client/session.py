@@ -1,27 +1,223 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GET requests for JSON with a total deadline and a bound on size; every failure becomes an UpstreamError.
-
-Blocking: call it in a worker thread. It never follows redirects and never reads the environment.
-"""
+"""GET requests for JSON with a total deadline and a bound on size; every failure becomes an UpstreamError."""
 
 import contextlib
 import functools
 import re
+import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+import urllib3.exceptions as lower
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from openai_exporter import __version__
-from openai_exporter.client.failures import reason_of, sentence
-from openai_exporter.client.proxy import bypassed
-from openai_exporter.client.tls import client_context
-from openai_exporter.client.watchdog import Watchdog, WatchedAdapter
+from openai_exporter.client.network import bypassed, client_context
+from openai_exporter.client.network import reason as tls_reason
 from openai_exporter.errors import UpstreamError
+
+# Why a call got no usable answer: the exceptions of `requests` and urllib3 as one word and one sentence.
+
+_ORDER: tuple[tuple[type[BaseException], str], ...] = (
+    (requests.exceptions.ProxyError, "proxy"),
+    (lower.ProxyError, "proxy"),
+    (requests.Timeout, "timeout"),
+    (lower.NameResolutionError, "dns"),
+    (lower.NewConnectionError, "connect"),
+    (lower.TimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (requests.exceptions.SSLError, "tls"),
+    (lower.SSLError, "tls"),
+    (ssl.SSLError, "tls"),
+    (lower.IncompleteRead, "truncated"),
+    (lower.InvalidChunkLength, "truncated"),
+    (requests.exceptions.ContentDecodingError, "malformed"),
+    (lower.DecodeError, "malformed"),
+    (ConnectionRefusedError, "connect"),
+    (lower.ProtocolError, "reset"),
+    (OSError, "reset"),
+)
+
+_SENTENCES = {
+    "timeout": "{server} did not answer completely within {timeout:g} s",
+    "dns": "the name of {server} could not be resolved",
+    "connect": "no connection to {server}",
+    "proxy": "the proxy on the way to {server} failed",
+    "tls": "no TLS connection to {server}",
+    "reset": "{server} closed the connection before it answered completely",
+    "truncated": "the answer of {server} ended too early",
+    "malformed": "the answer of {server} is not valid HTTP",
+}
+
+
+def reason_of(error: BaseException) -> str:
+    """The word for an exception, found in it or in what it wraps."""
+    chain = _chain(error)
+    for kind, word in _ORDER:
+        if any(isinstance(each, kind) for each in chain):
+            # A broad class of `requests` also wraps narrower failures: those come first in the table.
+            return word
+    return "malformed"
+
+
+def sentence(reason: str, server: str, timeout: float, error: BaseException) -> str:
+    """One sentence for a person; says nothing of what was sent."""
+    text = _SENTENCES[reason].format(server=server, timeout=timeout)
+    detail = _detail(error) if reason in ("connect", "tls") else ""
+    return f"{text}: {detail}" if detail else text
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseException) and each not in found:
+            found.append(each)
+            inner = [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+            waiting.extend(inner)
+    return found
+
+
+def _detail(error: BaseException) -> str:
+    for each in _chain(error):
+        if isinstance(each, ssl.SSLError):
+            return tls_reason(each)
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror.lower()
+    return ""
+
+
+# A total deadline for blocking HTTP calls of `requests`, also against a server that drips; name resolution aside.
+
+_active = threading.local()
+
+
+class Watchdog:
+    """The deadline of one call.
+
+    Attributes:
+        expired: whether the deadline, and not the server, ended the call.
+    """
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._end = monotonic() + seconds
+        self._connection: HTTPConnection | None = None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+        self.expired = False
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline, never below a millisecond."""
+        return max(0.001, self._end - self._monotonic())
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator["Watchdog"]:
+        """Cut the calls that this thread makes inside once the deadline has passed."""
+        _active.watchdog = self
+        self._timer.start()
+        try:
+            yield self
+        finally:
+            self._timer.cancel()
+            _active.watchdog = None
+
+    def follow(self, connection: HTTPConnection) -> None:
+        """Note the connection that is in use now."""
+        self._connection = connection
+        if self.expired:
+            self.cut()
+
+    def cut(self) -> None:
+        """End the call at once; safe from any thread."""
+        found = getattr(self._connection, "sock", None)
+        if isinstance(found, socket.socket):
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown: that one also drops the TLS state under the reading thread.
+                socket.socket.shutdown(found, socket.SHUT_RDWR)
+
+    def _expire(self) -> None:
+        self.expired = True
+        self.cut()
+
+
+def _follow(connection: HTTPConnection) -> None:
+    watchdog = getattr(_active, "watchdog", None)
+    if watchdog is not None:
+        watchdog.follow(connection)
+
+
+class _Connection(HTTPConnection):
+    def request(self, *args: Any, **named: Any) -> None:
+        _follow(self)
+        super().request(*args, **named)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        _follow(self)
+        super().connect()
+
+    def request(self, *args: Any, **named: Any) -> None:
+        _follow(self)
+        super().request(*args, **named)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+class WatchedAdapter(HTTPAdapter):
+    """The transport of `requests`, on connections that a `Watchdog` can cut; never retries.
+
+    Args:
+        context: makes the TLS settings, at the first use of https only: loading authorities takes long.
+    """
+
+    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+        self._context = context
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **named: Any) -> None:
+        """Use the watched pools."""
+        super().init_poolmanager(*args, **named)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
+        """Use the watched pools behind a proxy too."""
+        manager = super().proxy_manager_for(proxy, **named)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Add the TLS settings."""
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            pool["ssl_context"] = self._context()
+        return host, pool
+
+
+# GET requests for JSON with a total deadline and a bound on size; every failure becomes an UpstreamError.
+# Blocking: call it in a worker thread. It never follows redirects and never reads the environment.
 
 USER_AGENT = f"openai-exporter/{__version__}"
 _CHUNK = 65_536

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration: YAML decoded strictly, cross-checked, frozen."""
 
-from openai_exporter.config.dump import dump
 from openai_exporter.config.load import load_config, zero_config
-from openai_exporter.config.masking import mask_keys
-from openai_exporter.config.root import Config
+from openai_exporter.config.root import Config, dump
 from openai_exporter.config.schema import schema_document
-from openai_exporter.config.secret import Credential, Secret
+from openai_exporter.config.secret import Credential, Secret, mask_keys
 
 __all__ = [
     "Config",

@@ -1,17 +1,121 @@
 # SPDX-License-Identifier: Apache-2.0
 """The field types that the parts of the configuration share, each with the words that errors use for it."""
 
+import difflib
 import math
 import re
+from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from openai_exporter.config.duration import ALLOWED, PATTERN, format_duration, parse_duration
-from openai_exporter.config.masking import looks_like_key, shown
-from openai_exporter.config.pattern import PatternError, compiled
+from openai_exporter.config.secret import looks_like_key, shown
+
+# Prometheus durations: `1h30m`, `15s`, `500ms`; a bare number is seconds.
+
+_UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_WRITTEN = r"(?=[0-9])" + "".join(rf"(?:[0-9]{{1,9}}{unit})?" for unit in _UNITS)
+_WHOLE = re.compile(_WRITTEN)
+_PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
+_LONGEST = 100 * _UNITS["y"]
+
+ALLOWED = "a duration such as 15s, 500ms or 1h30m"
+PATTERN = f"^(?:{_WRITTEN}|0)$"
+"""Written form, units from the largest to the smallest; for JSON Schema."""
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of a duration, to the millisecond.
+
+    Raises:
+        ValueError: not a duration, negative, or longer than 100 years; the message says what is allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"must be {ALLOWED}")
+    seconds = _written(value) if isinstance(value, str) else value
+    if seconds < 0:
+        raise ValueError(f"must not be negative; give {ALLOWED}")
+    if not seconds <= _LONGEST:
+        raise ValueError(f"must be {ALLOWED}, at most 100y")
+    return round(float(seconds), 3)
+
+
+def _written(text: str) -> float:
+    if text == "0":
+        return 0.0
+    if text.startswith("-"):
+        return -1.0
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"must be {ALLOWED}")
+    return sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact Prometheus duration of a number of seconds, to the millisecond."""
+    rest = round(seconds * 1000)
+    if rest == 0:
+        return "0s"
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+# Regular expressions of the user, in RE2's syntax: matching takes time linear in the text, whatever the pattern.
+# Python's own `re` backtracks: a pattern such as `(a+)+$` would stop the whole exporter for hours on a short reply.
+# blackbox_exporter matches with RE2 too (Go's regexp), so patterns can be moved over as they are.
+# https://github.com/google/re2/wiki/Syntax
+
+
+class PatternError(ValueError):
+    """RE2 does not take a pattern; the message says why."""
+
+
+class CompiledPattern:
+    """A compiled pattern."""
+
+    __slots__ = ("_compiled",)
+
+    def __init__(self, text: str) -> None:
+        # Imported late: it takes 3 MiB, and not every configuration has a pattern.
+        import re2
+
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            self._compiled: Any = re2.compile(_utf8(text), options)
+        except re2.error as error:
+            raise PatternError(_words(error)) from None
+
+    def found_in(self, text: str) -> bool:
+        """Whether some part of `text` matches."""
+        return self._compiled.search(_utf8(text)) is not None
+
+
+@lru_cache(maxsize=256)
+def compiled(text: str) -> CompiledPattern:
+    """The pattern, compiled once.
+
+    Raises:
+        PatternError: RE2 does not take it.
+    """
+    return CompiledPattern(text)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # JSON can hold half a surrogate pair
+
+
+def _words(error: Exception) -> str:
+    said = error.args[0] if error.args else ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+
+
+# The field types that the parts of the configuration share, each with the words that errors use for it.
 
 _Each = TypeVar("_Each")
 
@@ -179,3 +283,27 @@ Money = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LIST = Field(strict=False, json_schema_extra={"uniqueItems": True})
 """Put on a tuple: it is written as a list, and its entries differ (with `DISTINCT` after it)."""
 DISTINCT = AfterValidator(_distinct)
+
+# What a message offers for a name that is not known: the nearest one, and all that are.
+
+_MOST = 20
+
+
+def nearest(name: str, allowed: Sequence[str]) -> str:
+    """`did you mean 'x'?`, or nothing when no name is near."""
+    found = difflib.get_close_matches(name, allowed, n=1) if len(name) <= 100 else []
+    if not found:
+        found = [each for each in allowed if len(name) > 2 and (name in each or each in name)]
+    return f"did you mean {shown(found[0])}? " if found else ""
+
+
+def listing(names: Sequence[str]) -> str:
+    """The names, at most twenty of them; `none` when there are none."""
+    more = f", ... ({len(names)} in all)" if len(names) > _MOST else ""
+    return ", ".join(names[:_MOST]) + more if names else "none"
+
+
+def unknown(kind: str, name: str, configured: Sequence[str]) -> str:
+    """`'x': unknown target; did you mean 'y'? configured: y, z`."""
+    names = list(dict.fromkeys(configured))
+    return f"{shown(name)}: unknown {kind}; {nearest(name, names)}configured: {listing(names)}"

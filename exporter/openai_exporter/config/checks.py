@@ -4,17 +4,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from openai_exporter.config.masking import shown
+from openai_exporter.config.base import unknown
+from openai_exporter.config.document import Place
 from openai_exporter.config.organization import COSTS_GROUPABLE, GROUPABLE, PRICED, Budget, Organization
 from openai_exporter.config.prices import Price, named
 from openai_exporter.config.probing import Module
 from openai_exporter.config.root import Config
-from openai_exporter.config.secret import Credential
-from openai_exporter.config.suggestion import unknown
+from openai_exporter.config.secret import Credential, shown
 from openai_exporter.errors import CredentialError
 from openai_exporter.model import Endpoint, Provider
-
-Path = tuple[str | int, ...]
 
 _DIMENSIONS = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
 
@@ -29,9 +27,9 @@ class Finding:
         first: the other place that it clashes with, None when there is none.
     """
 
-    path: Path
+    path: Place
     message: str
-    first: Path | None = None
+    first: Place | None = None
 
 
 def cross_check(config: Config) -> Iterator[Finding]:
@@ -67,7 +65,7 @@ def _probes(config: Config) -> Iterator[Finding]:
     targets = [each.name for each in config.targets]
     first: dict[tuple[str, str, str], int] = {}
     for index, probe in enumerate(config.probes):
-        place: Path = ("probes", index)
+        place: Place = ("probes", index)
         if probe.target not in targets:
             yield Finding((*place, "target"), unknown("target", probe.target, targets))
         module = config.modules.get(probe.module)
@@ -121,7 +119,7 @@ def _groups(config: Config) -> Iterator[Finding]:
 def _budgets(config: Config) -> Iterator[Finding]:
     names = [each.name for each in config.organizations]
     for index, budget in enumerate(config.budgets):
-        place: Path = ("budgets", index)
+        place: Place = ("budgets", index)
         if budget.organization is None and len(names) != 1:
             listed = ", ".join(names) or "none"
             yield Finding(place, f"needs organization: which one it belongs to; configured: {listed}")
@@ -135,7 +133,9 @@ def _budgets(config: Config) -> Iterator[Finding]:
         yield from _grouped(place, budget, owner, estimated)
 
 
-def _grouped(place: Path, budget: Budget, owner: Organization, estimated: Sequence[str]) -> Iterator[Finding]:
+def _grouped(
+    place: Place, budget: Budget, owner: Organization, estimated: Sequence[str]
+) -> Iterator[Finding]:
     """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
     scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
     wanted = budget.each or (_DIMENSIONS[scoped] if scoped else None)
@@ -162,7 +162,7 @@ def unreadable_keys(config: Config) -> Iterator[Finding]:
         yield from _unreadable(("organizations", index), "admin_key", found)
 
 
-def _unreadable(place: Path, key: str, found: Credential | None) -> Iterator[Finding]:
+def _unreadable(place: Place, key: str, found: Credential | None) -> Iterator[Finding]:
     if found is None:
         return
     try:

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole configuration."""
+"""The whole configuration, and its text for `/config`: every setting in effect, no key."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import yaml
 from pydantic import Field, PrivateAttr
 
 from openai_exporter.config.base import BY_NAME, FileName, Name, Section
 from openai_exporter.config.organization import Budget, Organization, StatusPage
 from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module, Probe, Target
-from openai_exporter.config.secret import Credential, credential
+from openai_exporter.config.secret import MASK, Credential, credential, mask_keys, names_a_secret
 from openai_exporter.errors import Problem
+
+# The whole configuration.
 
 
 class History(Section):
@@ -100,3 +103,40 @@ class Config(Section):
     def organization(self, name: str) -> Organization | None:
         """The organization of that name."""
         return next((each for each in self.organizations if each.name == name), None)
+
+
+# The live configuration as YAML text, for `/config`: every setting in effect, no key.
+
+
+def dump(config: Config) -> str:
+    """YAML of a configuration with its defaults filled in; loading it gives the same configuration.
+
+    Durations are in their written form. Keys are not part of a configuration; what looks like one (in `extra`,
+    a prompt or a label) is masked, which is the one thing that loading does not bring back.
+    """
+    data = {
+        key: value for key, value in _plain(config.model_dump(mode="json")).items() if value not in ([], {})
+    }
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+
+
+_NULL_MATTERS = {"costs", "max_output_tokens"}
+"""Keys whose null differs from leaving them out."""
+
+
+def _plain(value: Any, *, free: bool = False) -> Any:
+    """Text masked, nulls left out; `free` is inside `extra`, where any key may stand."""
+    if isinstance(value, str):
+        return mask_keys(value)
+    if isinstance(value, list):
+        return [_plain(each, free=free) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: each for key, each in value.items() if free or each is not None or key in _NULL_MATTERS}
+    return {mask_keys(key): _entry(key, each, free) for key, each in kept.items()}
+
+
+def _entry(key: str, value: Any, free: bool) -> Any:
+    if free and names_a_secret(key):
+        return MASK
+    return _plain(value, free=free or key == "extra")

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration files that the demo writes for the programs it runs."""
+"""The demo's directory and the configuration files that it writes for the programs it runs."""
 
+import fcntl
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
-from openai_exporter.config.defaults import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
+from openai_exporter.config.load import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
 from openai_exporter.config.organization import GROUPABLE
+from openai_exporter.errors import ConfigError, StartError
+from openai_exporter.rules import ThresholdFile, build_from, load_thresholds
+from openai_exporter.rules.measures import MEASURES
+from openai_exporter.rules.schema import Threshold
+
+# The configuration files that the demo writes for the programs it runs.
 
 SCRAPE_INTERVAL = "5s"
 _TOO_FINE = {"api_source", "context_level", "vector_store_id"}
@@ -147,3 +156,106 @@ def write(path: Path, document: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return path
+
+
+# The demo's folder: emptied at the start, never somebody else's, and held against a second demo in it.
+
+_MARKER = ".openai-exporter-demo"
+
+
+@contextmanager
+def held(data: Path) -> Iterator[None]:
+    """Empty the folder, and keep other demos out of it until the end of the block, however that comes.
+
+    Raises:
+        StartError: the folder holds something else, cannot be written, or a demo runs in it.
+    """
+    with _marker(data) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"a demo runs in {data} already; end it, or choose another with --data-dir"
+            ) from None
+        _empty(data)
+        yield
+
+
+def _marker(data: Path) -> IO[str]:
+    marker = data / _MARKER
+    try:
+        if data.exists() and any(data.iterdir()) and not marker.exists():
+            raise StartError(
+                f"{data} is not empty and not a folder of the demo; choose another with --data-dir"
+            )
+        data.mkdir(parents=True, exist_ok=True)
+        return marker.open("a")
+    except OSError as error:
+        raise StartError(
+            f"{data} cannot be written: {error.strerror}; choose another with --data-dir"
+        ) from None
+
+
+def _empty(data: Path) -> None:
+    for each in data.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each.name != _MARKER:
+            each.unlink()
+    (data / "logs").mkdir(exist_ok=True)
+
+
+# The user's rules: thresholds at the demo's pace, so that an alert fires in seconds, and raw rules as they are.
+
+NAME = "thresholds.yml"
+
+_BUILT_IN = ThresholdFile.model_validate(
+    {
+        "thresholds": [
+            {"name": "high_latency", "metric": "p95_latency", "operator": ">", "threshold": "5s", "for": "2m",
+             "severity": "warning"},
+            {"name": "high_error_rate", "metric": "error_rate", "operator": ">", "threshold": "5%", "for": "5m",
+             "severity": "critical"},
+        ]
+    }
+)  # fmt: skip
+"""Where there is no bundle."""
+
+
+def rule_file(alerting: Path, interval: float, promtool: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """The text of a rule file with the user's rules, and what is wrong with them.
+
+    Args:
+        alerting: the bundle's folder with `thresholds.yml`, in place of which built-in ones are used when it is missing
+            or has a mistake, and `rules.d/`, whose rules are taken as they are.
+        interval: seconds between two scrapes.
+        promtool: path of promtool, to check raw rules with.
+    """
+    notes: list[str] = []
+    file = _BUILT_IN
+    if (alerting / NAME).exists():
+        try:
+            file = load_thresholds(alerting / NAME)
+        except ConfigError as error:
+            notes += [f"{error.problems[0]}; the demo goes on with thresholds of its own"]
+    built = build_from(faster(file, interval), NAME, alerting / "rules.d", promtool)
+    notes += [f"{problem}; left out" for problem in built.left_out]
+    return built.text, (*notes, *built.notes)
+
+
+def faster(file: ThresholdFile, interval: float) -> ThresholdFile:
+    """The same thresholds with the windows of probes shortened as the interval is."""
+    factor = interval / file.settings.interval
+    settings = file.settings.model_copy(update={"interval": interval})
+    scaled = tuple(_scaled(each, factor) for each in file.thresholds)
+    return file.model_copy(update={"settings": settings, "thresholds": scaled})
+
+
+def _scaled(threshold: Threshold, factor: float) -> Threshold:
+    measure = MEASURES[threshold.metric]
+    if measure.is_usage:
+        return threshold
+    window = (threshold.window or measure.window) * factor
+    return threshold.model_copy(
+        update={"hold": round(threshold.hold * factor, 3), "window": round(window, 3)}
+    )

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from openai_exporter.config.duration import parse_duration
-from openai_exporter.demo import files, thresholds
+from openai_exporter.config.base import parse_duration
+from openai_exporter.demo import files
 from openai_exporter.demo.history import Past
-from openai_exporter.demo.ports import LOOPBACK, Ports
-from openai_exporter.demo.processes import Service
-from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Program
+from openai_exporter.demo.processes import (
+    ALERTMANAGER,
+    GRAFANA,
+    LOOPBACK,
+    PROMETHEUS,
+    PROMTOOL,
+    Ports,
+    Program,
+    Service,
+)
 from openai_exporter.rules import write
 
 EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT = 9985, 9090, 9093, 3000
@@ -191,7 +198,7 @@ class Planner:
 
     def _thresholds(self) -> Path:
         interval = parse_duration(files.SCRAPE_INTERVAL)
-        text, notes = thresholds.rule_file(self._bundle / "alerting", interval, self._found.get(PROMTOOL))
+        text, notes = files.rule_file(self._bundle / "alerting", interval, self._found.get(PROMTOOL))
         self._notes += notes
         path = self._data / "rules" / "thresholds.yml"
         write(path, text)

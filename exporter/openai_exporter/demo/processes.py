@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that are started together and leave nothing behind."""
+"""Child processes, the programs they are, and the free ports they listen on."""
 
 import ctypes
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openai_exporter.errors import StartError
+
+# Child processes that are started together and leave nothing behind.
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -125,3 +129,86 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else "it said nothing"
+
+
+# Free ports on loopback, held until the program that they are for starts.
+
+LOOPBACK = "127.0.0.1"
+TRIES = 100
+
+
+class Ports:
+    """Chooses ports, and listens on each itself so that no other program takes it in the meantime."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, socket.socket] = {}
+        self._given: set[int] = set()
+
+    def hold(self, wanted: int) -> int:
+        """`wanted` when it is free on loopback and was not given before, else the next such port.
+
+        Raises:
+            StartError: none of the next hundred ports is free.
+        """
+        for port in range(wanted, min(wanted + TRIES, 65536)):
+            held = _listener(port) if port not in self._given else None
+            if held is not None:
+                self._held[port] = held
+                self._given.add(port)
+                return port
+        raise StartError(
+            f"no free port from {wanted} to {wanted + TRIES - 1} on {LOOPBACK}; stop something there"
+        )
+
+    def release(self, port: int | None) -> None:
+        """Let go of a port, for its program to listen on; one that is not held is none of ours."""
+        held = self._held.pop(port, None) if port is not None else None
+        if held is not None:
+            held.close()
+
+    def close(self) -> None:
+        """Let go of every port."""
+        for port in tuple(self._held):
+            self.release(port)
+
+
+def _listener(port: int) -> socket.socket | None:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((LOOPBACK, port))
+        # A port that is only bound can still be taken by whoever sets SO_REUSEADDR, too.
+        found.listen(1)
+    except OSError:
+        found.close()
+        return None
+    return found
+
+
+# Which of the programs that the demo can run are on this machine, and how to get the others.
+
+Which = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program under the names that its distributions give it."""
+
+    title: str
+    names: tuple[str, ...]
+    remedy: str
+
+
+PROMETHEUS = Program("Prometheus", ("prometheus",), "Debian: sudo apt-get install prometheus")
+ALERTMANAGER = Program(
+    "Alertmanager",
+    ("alertmanager", "prometheus-alertmanager"),
+    "Debian: sudo apt-get install prometheus-alertmanager",
+)
+PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
+GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")
+
+
+def find(program: Program, which: Which = shutil.which) -> str | None:
+    """Path of the program's executable, None when it is not on PATH."""
+    return next((path for name in program.names if (path := which(name))), None)

@@ -5,26 +5,84 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from rich.console import Console
 
-from openai_exporter.demo import screen
-from openai_exporter.demo.folder import held
+from openai_exporter.demo import watch
+from openai_exporter.demo.files import held
 from openai_exporter.demo.history import fill
-from openai_exporter.demo.outage import Switch
 from openai_exporter.demo.plan import Plan, Planner
-from openai_exporter.demo.ports import Ports
-from openai_exporter.demo.processes import Supervisor
-from openai_exporter.demo.programs import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, find
-from openai_exporter.demo.scraper import Scraper
+from openai_exporter.demo.processes import (
+    ALERTMANAGER,
+    GRAFANA,
+    PROMETHEUS,
+    PROMTOOL,
+    Ports,
+    Supervisor,
+    find,
+)
 from openai_exporter.demo.state import State, answers, read_state
-from openai_exporter.demo.watch import Schedule, Watch
+from openai_exporter.demo.watch import Schedule, Switch, Watch
 from openai_exporter.errors import StartError
+
+# Scrapes what `/sd` lists, for a demo on a machine without Prometheus, so that the pages still live.
+
+INTERVAL = 5.0
+
+
+class Scraper(threading.Thread):
+    """A thread that scrapes every target each few seconds, as Prometheus would, and keeps two counts."""
+
+    def __init__(self, exporter: str, interval: float = INTERVAL) -> None:
+        super().__init__(name="scraper", daemon=True)
+        self._exporter = exporter
+        self._interval = interval
+        self._over = threading.Event()
+        self.targets = 0
+        self.up = 0
+
+    def run(self) -> None:
+        """Scrape until `stop`."""
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            while not self._over.is_set():
+                groups = self._groups()
+                self.up = sum(pool.map(self._scrape, groups))
+                self.targets = len(groups)
+                self._over.wait(self._interval)
+
+    def stop(self) -> None:
+        """End the thread after the round that is under way."""
+        self._over.set()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = requests.get(f"{self._exporter}/sd", timeout=self._interval).json()
+        except (requests.RequestException, ValueError):
+            return []
+        return found
+
+    def _scrape(self, group: dict[str, Any]) -> bool:
+        labels: dict[str, str] = group["labels"]
+        prefix = "__param_"
+        params = {
+            name.removeprefix(prefix): value for name, value in labels.items() if name.startswith(prefix)
+        }
+        url = f"{self._exporter}{labels.get('__metrics_path__', '/metrics')}"
+        try:
+            return requests.get(url, params=params, timeout=2 * self._interval).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+# Runs a plan: starts everything, shows it, and ends it all on Ctrl-C, SIGTERM or a failure.
 
 START_TIMEOUT = 60.0
 
@@ -93,7 +151,7 @@ def _run(
         supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
         if stop.is_set():
             return 0
-    screen.overview(plan, console)
+    watch.overview(plan, console)
     scraper = None if plan.prometheus else Scraper(plan.exporter)
     if scraper is not None:
         scraper.start()

@@ -5,8 +5,7 @@ Code refers to the constants; documents, rules, panels and tests read `CATALOGUE
 """
 
 from openai_exporter.metrics import own, probe, status, usage
-from openai_exporter.metrics.labels import LABELS
-from openai_exporter.metrics.metric import Kind, Metric, Page, metrics_of
+from openai_exporter.metrics.metric import LABELS, Kind, Metric, Page, metrics_of
 
 CATALOGUE: dict[str, Metric] = {
     metric.name: metric for module in (probe, usage, status, own) for metric in metrics_of(module)

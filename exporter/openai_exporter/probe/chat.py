@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from openai_exporter.client.trace import Exchange
-from openai_exporter.client.wire_call import ApiCall
+from openai_exporter.client.trace import ApiCall, Exchange
 from openai_exporter.model import Provider, Tokens
 from openai_exporter.probe import reading as r
 from openai_exporter.probe.reading import ApiError, Method, Reading, ReplyError, Setting
-from openai_exporter.probe.sse import DONE, Event
-from openai_exporter.probe.streaming import plain_error, walk
-from openai_exporter.probe.timing import stream_timing
+from openai_exporter.probe.stream import DONE, Event, plain_error, stream_timing, walk
 
 
 def build(setting: Setting) -> ApiCall:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from openai_exporter.config.masking import MASK, mask_keys, names_a_secret
+from openai_exporter.config.secret import MASK, mask_keys, names_a_secret
 
 MAX_LABEL = 128
 MAX_MESSAGE = 500

@@ -6,18 +6,15 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
-from openai_exporter.client.trace import Exchange, FailureKind, Step, WireError
-from openai_exporter.client.wire_call import ApiCall
-from openai_exporter.client.wire_pool import Terms
+from openai_exporter.client.pool import Terms
+from openai_exporter.client.trace import ApiCall, Exchange, FailureKind, Step, WireError
 from openai_exporter.config import Secret
 from openai_exporter.model import Endpoint, ProbeResult, Provider
 from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.judge import Verdict, judge
-from openai_exporter.probe.logline import ProbeLog, located
 from openai_exporter.probe.prices import price, price_of_call
-from openai_exporter.probe.ratelimit import processing_seconds, request_id
-from openai_exporter.probe.reading import Setting
-from openai_exporter.probe.result import Frame, bare_result, build_result, first_values
+from openai_exporter.probe.reading import Setting, processing_seconds, request_id
+from openai_exporter.probe.result import Frame, ProbeLog, bare_result, build_result, first_values, located
 
 
 class Caller(Protocol):

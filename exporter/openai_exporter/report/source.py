@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buckets of usage and costs of any time, asked for with patience and within a bound on calls. Keeps no figures."""
+"""Buckets of usage and costs of any time, asked for with patience and within a bound on calls. Keeps nothing."""
 
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from openai_exporter.client.calls import Calls, Client
-from openai_exporter.client.session import Params, Reply
+from openai_exporter.client.organization import Calls, Client, OrganizationClient
+from openai_exporter.client.session import Network, Params, Reply
+from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
-from openai_exporter.errors import ExporterError, UpstreamError
+from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import Answer
-from openai_exporter.report.moments import FIRST
-from openai_exporter.usage.clock import ApiClock
-from openai_exporter.usage.costrow import CostRow, decoded
+from openai_exporter.prices.listed import PriceTable, list_prices
+from openai_exporter.report.dates import FIRST
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.costs import PATH as COSTS_PATH
 from openai_exporter.usage.dataset import Context
-from openai_exporter.usage.directory import Directory
 from openai_exporter.usage.estimate import Estimator
-from openai_exporter.usage.fold import Labels, Values
-from openai_exporter.usage.names import NamesDataset
-from openai_exporter.usage.operations import OPERATIONS
+from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.usage.names import Directory, NamesDataset
 from openai_exporter.usage.pages import Query, Sink, read
-from openai_exporter.usage.prices import PriceTable, list_prices
-from openai_exporter.usage.rows import RowDecoder
-from openai_exporter.usage.window import DAY, Range
+from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
+from openai_exporter.usage.window import DAY, ApiClock, Range
+
+# Buckets of usage and costs of any time, asked for with patience and within a bound on calls. Keeps no figures.
 
 TakeUsage = Callable[[int, Labels, Values], None]
 TakeCosts = Callable[[int, CostRow], None]
@@ -195,3 +195,43 @@ def _query(path: str, api: str, group_by: tuple[str, ...], part: Range) -> Query
         params.append(("end_time", str(part.end)))
     params += [("group_by[]", name) for name in group_by]
     return Query(path, api, params, lambda: None)
+
+
+# Which organization a person means, and the client of its API.
+
+
+def chosen(config: Config, name: str | None) -> Organization:
+    """The organization of that name; it may be left out when there is one.
+
+    Raises:
+        StartError: none is configured, or the name is unknown or missing.
+    """
+    names = [each.name for each in config.organizations]
+    if not names:
+        raise StartError(
+            "no organization is configured; set OPENAI_ADMIN_KEY, or add one under `organizations:`"
+        )
+    if name is None and len(names) == 1:
+        return config.organizations[0]
+    found = config.organization(name) if name else None
+    if found is None:
+        said = f"unknown organization {name!r}" if name else "several organizations are configured"
+        raise StartError(f"{said}; give --organization with one of: {', '.join(names)}")
+    return found
+
+
+@contextmanager
+def opened(
+    config: Config, organization: Organization, proxies: Mapping[str, str]
+) -> Iterator[OrganizationClient]:
+    """A client of the organization's API, closed at the end."""
+    client = OrganizationClient(
+        organization.base_url,
+        config.organization_credential(organization.name),
+        organization.timeout,
+        Network(proxies),
+    )
+    try:
+        yield client
+    finally:
+        client.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter.errors import ConfigError, Problem, StartError
-from openai_exporter.rules import promtool as tool
+from openai_exporter.rules import output as tool
 from openai_exporter.rules.compile import groups
 from openai_exporter.rules.load import load_thresholds
 from openai_exporter.rules.output import as_rule_file, as_yaml

@@ -1,21 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of thresholds.yml that need more than one key: an alert must be able to fire, and to stay silent."""
+"""The checks of thresholds.yml that need more than one key, and the names and texts of its alerts."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openai_exporter.config.duration import format_duration
-from openai_exporter.rules.measure import Measure
-from openai_exporter.rules.measures import MEASURES
+from openai_exporter.config.base import format_duration
+from openai_exporter.config.document import Place
+from openai_exporter.rules.measures import MEASURES, Measure
 from openai_exporter.rules.promql import PromQLError, check
-from openai_exporter.rules.quantity import parse, show
+from openai_exporter.rules.quantity import Kind, parse, show
 from openai_exporter.rules.samples import problem_of as example_problem
 from openai_exporter.rules.schema import MUST_BE, Settings, Threshold, ThresholdFile
-from openai_exporter.rules.templates import problem_of
-from openai_exporter.rules.words import alert_name
 
-Path = tuple[str | int, ...]
+# Texts of thresholds.yml with `{{ ... }}`: a few forms that surely work, checked against the labels of the alert.
+
+_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_HUMANIZE = r"humanize|humanize1024|humanizeDuration|humanizePercentage"
+_VALUE = re.compile(rf'\s*(?:\$value(?:\s*\|\s*(?:{_HUMANIZE}))?|printf\s+"%\.[0-9]f"\s+\$value)\s*')
+_LABEL = re.compile(r"\s*\$labels\.([A-Za-z_][A-Za-z0-9_]*)\s*")
+_FORMS = "$value, $value | humanize, humanizeDuration or humanizePercentage, and $labels.NAME"
+
+
+def problem_of(text: str, labels: Sequence[str]) -> str | None:
+    """What is wrong with a text whose alert carries these labels; None when it is fine."""
+    rest = _ACTION.sub("", text)
+    if "{{" in rest or "}}" in rest:
+        return "has {{ without }}, or the reverse; write both, or neither"
+    for action in _ACTION.findall(text):
+        label = _LABEL.fullmatch(action)
+        if label and label[1] not in labels:
+            return f"names label {label[1]}, which the alert does not carry; it carries {', '.join(labels)}"
+        if not label and not _VALUE.fullmatch(action):
+            return f"has {{{{{action[:40]}}}}}; allowed between braces: {_FORMS}"
+    return None
+
+
+# Names and texts of alerts: what on-call people read.
+
+PREFIX = "OpenAI"
+_ORDER = {">": "above", ">=": "at or above", "<": "below", "<=": "at or below"}
+_SUBJECTS = {
+    "probe": "of {{ $labels.module }} on {{ $labels.target }}{{ with $labels.model }} ({{ . }}){{ end }}",
+    "organization": "of organization {{ $labels.organization }}",
+    "target": "on {{ $labels.target }}",
+}
+_LONGEST = 86_400
+"""Seconds above which a latency can only be that of probes without an answer."""
+
+
+def alert_name(name: str) -> str:
+    """`high latency` -> `OpenAIHighLatency`; the prefix is what inhibitions and dashboards know our alerts by."""
+    words = [part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name) if part]
+    joined = "".join(words)
+    return PREFIX + joined[len(PREFIX) :] if joined.lower().startswith(PREFIX.lower()) else PREFIX + joined
+
+
+def summary(threshold: Threshold, measure: Measure, limit: float) -> str:
+    """A fixed sentence."""
+    return f"{measure.title} is {_ORDER[threshold.operator]} {show(measure.kind, limit)}."
+
+
+def description(threshold: Threshold, measure: Measure, limit: float, window: float) -> str:
+    """Names the series, the value and the limit."""
+    order = _ORDER[threshold.operator]
+    limited = f"{order} {show(measure.kind, limit)}"
+    if threshold.hold:
+        limited += f" for {format_duration(threshold.hold)}"
+    over = "" if measure.fixed_window else f" over {format_duration(window)}"
+    return f"{measure.title} {_subject(threshold, measure)} is {_value(measure)}{over}; it alerts {limited}."
+
+
+def _subject(threshold: Threshold, measure: Measure) -> str:
+    if not measure.is_usage:
+        limit_type = " for {{ $labels.limit_type }}" if "limit_type" in measure.labels else ""
+        return f"{limit_type.lstrip()} {_SUBJECTS['probe']}".strip()
+    text = _SUBJECTS["organization" if "organization" in measure.labels else "target"]
+    for key in ("project", "model"):
+        if getattr(threshold, key) is not None:
+            text += f", {key} {{{{ $labels.{measure.scope[key]} }}}}"
+    return text
+
+
+def _value(measure: Measure) -> str:
+    if measure.kind is Kind.SECONDS:
+        seconds = "{{ $value | humanizeDuration }}"
+        if measure.name == "mean_latency":
+            return seconds
+        late = "beyond the deadline of the probes"
+        return f"{{{{ if gt $value {_LONGEST}.0 }}}}{late}{{{{ else }}}}{seconds}{{{{ end }}}}"
+    if measure.kind is Kind.RATIO:
+        return "{{ $value | humanizePercentage }}"
+    if measure.kind is Kind.USD:
+        return '{{ printf "%.2f" $value }} USD'
+    return f"{{{{ $value | humanize }}}} {measure.kind.value}"
+
+
+# The checks of thresholds.yml that need more than one key: an alert must be able to fire, and to stay silent.
+
 
 SCOPES = ("target", "endpoint", "model", "organization", "project")
 LONGEST = 15 * 86_400.0
@@ -35,10 +118,10 @@ class Finding:
         first: the other place that it clashes with, None when there is none.
     """
 
-    path: Path
+    path: Place
     message: str
     value: Any = None
-    first: Path | None = None
+    first: Place | None = None
 
 
 def cross_check(file: ThresholdFile) -> Iterator[Finding]:
@@ -47,7 +130,7 @@ def cross_check(file: ThresholdFile) -> Iterator[Finding]:
     yield from _unique(file)
     for index, threshold in enumerate(file.thresholds):
         measure = MEASURES[threshold.metric]
-        place: Path = ("thresholds", index)
+        place: Place = ("thresholds", index)
         yield from _limit(place, threshold, measure)
         yield from _scope(place, threshold, measure)
         yield from _window(place, threshold, measure, file.settings)
@@ -86,7 +169,7 @@ def _unique(file: ThresholdFile) -> Iterator[Finding]:
         first.setdefault(key, index)
 
 
-def _limit(place: Path, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
     if threshold.operator not in measure.operators:
         text = f"metric {measure.name} takes {' or '.join(measure.operators)}"
         yield Finding((*place, "operator"), text, threshold.operator)
@@ -111,14 +194,14 @@ def _verdict(operator: str, limit: float, most: float | None) -> tuple[bool, boo
     return not low and not high, low and high
 
 
-def _scope(place: Path, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+def _scope(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
     for key in SCOPES:
         if getattr(threshold, key) is not None and key not in measure.scope:
             text = f"metric {measure.name} is not known by {key}; allowed: {', '.join(measure.scope)}"
             yield Finding((*place, key), text)
 
 
-def _window(place: Path, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
+def _window(place: Place, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
     if threshold.min_events is not None and not measure.counts_probes:
         yield Finding(
             (*place, "min_events"), f"is not for metric {measure.name}, which counts no probes; remove it"
@@ -145,7 +228,7 @@ def _window(place: Path, threshold: Threshold, measure: Measure, settings: Setti
         )
 
 
-def _texts(place: Path, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+def _texts(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
     labels = labels_of(threshold, measure)
     for key in ("summary", "description", "runbook_url"):
         text = getattr(threshold, key)

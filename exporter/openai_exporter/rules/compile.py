@@ -3,14 +3,12 @@
 
 from typing import Any
 
-from openai_exporter.config.duration import format_duration
-from openai_exporter.rules import words
+from openai_exporter.config.base import format_duration
+from openai_exporter.rules import checks
 from openai_exporter.rules.checks import SCOPES
-from openai_exporter.rules.measure import Measure, Query
-from openai_exporter.rules.measures import MEASURES
+from openai_exporter.rules.measures import MEASURES, Measure, Query
 from openai_exporter.rules.quantity import parse
-from openai_exporter.rules.schema import Settings, Threshold, ThresholdFile
-from openai_exporter.rules.scope import matcher
+from openai_exporter.rules.schema import Settings, Threshold, ThresholdFile, matcher
 
 Group = dict[str, Any]
 Rule = dict[str, Any]
@@ -44,16 +42,16 @@ def alert(threshold: Threshold, settings: Settings) -> Rule:
     """The alerting rule of a threshold."""
     measure = MEASURES[threshold.metric]
     query = query_of(threshold, settings)
-    rule: Rule = {"alert": words.alert_name(threshold.name), "expr": measure.expression(query)}
+    rule: Rule = {"alert": checks.alert_name(threshold.name), "expr": measure.expression(query)}
     if threshold.hold:
         rule["for"] = format_duration(threshold.hold)
     runbook = settings.runbook_url.replace("%s", measure.runbook)
     return rule | {
         "labels": _labels(threshold, measure),
         "annotations": {
-            "summary": threshold.summary or words.summary(threshold, measure, query.limit),
+            "summary": threshold.summary or checks.summary(threshold, measure, query.limit),
             "description": threshold.description
-            or words.description(threshold, measure, query.limit, query.window),
+            or checks.description(threshold, measure, query.limit, query.window),
             "runbook_url": threshold.runbook_url or runbook,
             "dashboard_url": dashboard(measure, settings),
         },

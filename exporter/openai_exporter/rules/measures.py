@@ -1,13 +1,372 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every measure by its name, in the order in which documents and messages list them."""
+"""What a threshold can be put on: measures of probes, usage and cost, and how an expression asks for each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from openai_exporter.rules import probe_measures, usage_measures
-from openai_exporter.rules.measure import Measure
+from openai_exporter.config.base import format_duration
+from openai_exporter.metrics import probe as m
+from openai_exporter.metrics import usage as u
+from openai_exporter.rules.quantity import Kind, plain
+
+# What a measure is: something that a threshold can be put on, and how an expression asks for it.
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What an expression is built from.
+
+    Attributes:
+        selector: matchers of every selector, without braces, such as `job=~"openai.*"`.
+        scope: matchers of what the threshold is about, such as `model="gpt-6"`.
+        by: labels of usage series that the threshold names, besides job and organization.
+        operator, limit: the comparison, in the measure's base unit.
+        window: seconds that one value looks back.
+        interval: seconds between two probes.
+        min_events: probes that must be on the wrong side, so that one alone proves nothing.
+    """
+
+    selector: str
+    scope: tuple[str, ...]
+    by: tuple[str, ...]
+    operator: str
+    limit: float
+    window: float
+    interval: float
+    min_events: int
+
+    def select(self, metric: str, *more: str) -> str:
+        """A selector of what the threshold is about."""
+        return self.any(metric, *self.scope, *more)
+
+    def any(self, metric: str, *more: str) -> str:
+        """A selector of all series of a metric, for what is matched with a selection anyway."""
+        return f"{metric}{{{', '.join([part for part in (self.selector, *more) if part])}}}"
+
+    @property
+    def span(self) -> str:
+        """The window as PromQL writes it."""
+        return format_duration(self.window)
+
+    @property
+    def subquery(self) -> str:
+        """Window and step, one per probe."""
+        return f"{self.span}:{format_duration(self.interval)}"
+
+    @property
+    def is_below(self) -> bool:
+        """Whether low values are bad."""
+        return self.operator in ("<", "<=")
+
+
+PROBE_SCOPE = {"target": "target", "endpoint": "endpoint", "model": "model"}
+PROBE_LABELS = ("job", "target", "module", "endpoint", "model", "provider")
+"""Labels that /sd gives to a probe, instance left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something that a threshold can be put on.
+
+    Attributes:
+        title: how texts begin that name it.
+        expression: the alert's expression.
+        base: the metric without which there is no value.
+        window: default of the key `window`, in seconds.
+        operators: those that make sense.
+        scope: keys of a threshold that select series -> the label that they match.
+        labels: labels of an alert; the scope's are added where `is_usage`.
+        category: Alertmanager routes by it.
+        dashboard, runbook: where the alert points: a dashboard's uid, a runbook's name.
+        is_usage: whether it is a sum by the labels that a threshold names, not a value per probe.
+        counts_probes: whether `min_events` applies.
+        most: the largest value that there is, None without bound.
+        fixed_window: why the window cannot be changed, None when it can.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    expression: Callable[[Query], str]
+    base: str
+    category: str
+    dashboard: str
+    runbook: str
+    window: float = 300.0
+    operators: tuple[str, ...] = (">", ">=", "<", "<=")
+    scope: dict[str, str] = field(default_factory=lambda: dict(PROBE_SCOPE))
+    labels: tuple[str, ...] = PROBE_LABELS
+    is_usage: bool = False
+    counts_probes: bool = True
+    most: float | None = None
+    fixed_window: str | None = None
+
+
+# Measures of single probes: latency, first token, errors, throughput, headroom.
+# A value is one probe, or all probes of one module and model in the window; replicas are aggregated away.
+
+TIMED_OUT = "1e9"
+"""Seconds that a probe counts for in percentiles which ran into its deadline: longer than any limit.
+
+Its true latency is not known, only that it is longer than the deadline. Infinity would not do: interpolating
+between a number and infinity gives NaN.
+"""
+MEMORY = "2h"
+"""How far back failed requests are counted; a probe that backs off calls the API once an hour at least."""
+
+_UP = (">", ">=")
+_DOWN = ("<", "<=")
+
+
+def _good(query: Query, metric: str) -> str:
+    return f"{query.select(metric)}\n    and {query.any(m.AVAILABILITY_GOOD.name)} == 1"
+
+
+def _timed_out(query: Query, outcome: str) -> str:
+    """Durations of fresh probes that ran into their deadline."""
+    return (
+        f"{query.select(m.DURATION.name)}\n"
+        f"    and ignoring (outcome) {query.any(m.OUTCOME.name, outcome)} == 1\n"
+        f"    and {query.any(m.AVAILABILITY_VALID.name)}"
+    )
+
+
+def _latency(query: Query) -> str:
+    late = _timed_out(query, 'outcome=~"timeout_.+"')
+    return _merged(_good(query, m.DURATION.name), f"({late}) + {TIMED_OUT}")
+
+
+def _waited(query: Query) -> str:
+    late = _timed_out(query, 'outcome=~"timeout_.+"')
+    return _merged(_good(query, m.DURATION.name), late)
+
+
+def _first_token(query: Query) -> str:
+    late = _timed_out(query, 'outcome="timeout_first_token"')
+    return _merged(_good(query, m.TIME_TO_FIRST_TOKEN.name), f"({late}) + {TIMED_OUT}")
+
+
+def _speed(query: Query) -> str:
+    return f"avg without (instance) (\n  {_good(query, m.OUTPUT_TOKENS_PER_SECOND.name)}\n)"
+
+
+def _merged(good: str, late: str) -> str:
+    return f"avg without (instance) (\n  {good}\n  or\n  {late}\n)"
+
+
+def _over(query: Query, function: str, sample: str) -> str:
+    """A function over the samples of the window, and enough samples on the wrong side."""
+    call = function.format(f"({sample})[{query.subquery}]")
+    comparison = f"{query.operator} {plain(query.limit)}"
+    enough = f"count_over_time(({sample} {comparison})[{query.subquery}])"
+    return f"{call} {comparison}\nand\n{enough} >= {query.min_events}\n"
+
+
+def percentile(share: float) -> str:
+    """A format of PromQL's quantile_over_time."""
+    return f"quantile_over_time({share}, {{}})"
+
+
+def error_rate(query: Query) -> str:
+    """The share of scrapes that saw a failure, and enough failed requests behind them: a cache repeats one failure."""
+    good = query.select(m.AVAILABILITY_GOOD.name)
+    return (
+        f"1 - avg without (instance) (avg_over_time({query.select(m.SUCCESS.name)}[{query.span}]))"
+        f" {query.operator} {plain(query.limit)}\n"
+        "and\n"
+        f"sum without (instance) (count_over_time({good}[{MEMORY}]) - sum_over_time({good}[{MEMORY}]))"
+        f" >= {query.min_events}\n"
+    )
+
+
+def throughput(query: Query) -> str:
+    """Good probes per minute; 0 while a probe is scraped but calls nothing, nothing at all while it is not scraped.
+
+    A new probe has no full window yet, so that a low value proves nothing.
+    """
+    success = query.select(m.SUCCESS.name)
+    scraped = f"last_over_time({success}[{format_duration(3 * query.interval)}])"
+    rate = (
+        "sum without (instance) (\n"
+        f"  sum_over_time({query.select(m.AVAILABILITY_GOOD.name)}[{query.span}]) and {scraped}\n"
+        f"  or\n  0 * {scraped}\n"
+        f") / {plain(query.window / 60)} {query.operator} {plain(query.limit)}\n"
+    )
+    if not query.is_below:
+        return rate
+    return f"{rate}and\n{existed('without (instance)', success, query.span)}\n"
+
+
+def existed(grouping: str, selector: str, span: str) -> str:
+    """Keeps what had samples in the window before this one."""
+    return f"count {grouping} (last_over_time({selector}[{span}] offset {span})) > 0"
+
+
+def headroom(query: Query) -> str:
+    """What is left of a rate limit at the best moment of the window."""
+    left, limit = query.select(m.RATE_LIMIT_REMAINING.name), query.select(m.RATE_LIMIT_LIMIT.name)
+    return (
+        f"max without (instance) (max_over_time({left}[{query.span}]))\n"
+        f"/\n(max without (instance) (max_over_time({limit}[{query.span}])) > 0)\n"
+        f"{query.operator} {plain(query.limit)}\n"
+    )
+
+
+def _of_latency(name: str, title: str, function: str, sample: str = "latency") -> Measure:
+    samples = {"latency": _latency, "waited": _waited, "first_token": _first_token}
+    first_token = sample == "first_token"
+    return Measure(
+        name, title, Kind.SECONDS,
+        lambda query: _over(query, function, samples[sample](query)),
+        base=m.TIME_TO_FIRST_TOKEN.name if first_token else m.DURATION.name,
+        category="latency", dashboard="openai-probes",
+        runbook="OpenAIFirstTokenBudgetBurn" if first_token else "OpenAILatencyBudgetBurn",
+    )  # fmt: skip
+
+
+PROBE_MEASURES = (
+    _of_latency("p50_latency", "The median latency", percentile(0.5)),
+    _of_latency("p90_latency", "The p90 latency", percentile(0.9)),
+    _of_latency("p95_latency", "The p95 latency", percentile(0.95)),
+    _of_latency("p99_latency", "The p99 latency", percentile(0.99)),
+    _of_latency("mean_latency", "The mean latency", "avg_over_time({})", "waited"),
+    _of_latency(
+        "time_to_first_token", "The p95 time to the first token", percentile(0.95), "first_token"
+    ),
+    Measure(
+        "error_rate", "The error rate", Kind.RATIO, error_rate, m.SUCCESS.name,
+        "availability", "openai-probes", "OpenAIAvailabilityBudgetBurn",
+        operators=_UP, most=1.0,
+    ),
+    Measure(
+        "throughput", "The throughput", Kind.PER_MINUTE, throughput, m.SUCCESS.name,
+        "availability", "openai-probes", "OpenAIProbeNotRun", window=900.0, counts_probes=False,
+    ),
+    Measure(
+        "tokens_per_second", "The speed of output tokens", Kind.PER_SECOND,
+        lambda query: _over(query, "avg_over_time({})", _speed(query)), m.OUTPUT_TOKENS_PER_SECOND.name,
+        "latency", "openai-probes", "OpenAILatencyBudgetBurn", window=900.0,
+    ),
+    Measure(
+        "headroom", "The rest of the rate limit", Kind.RATIO, headroom, m.RATE_LIMIT_REMAINING.name,
+        "limits", "openai-probes", "OpenAIRateLimitHeadroomLow", window=900.0, counts_probes=False,
+        operators=_DOWN, labels=(*PROBE_LABELS, "limit_type"), most=1.0,
+    ),
+)  # fmt: skip
+
+# Measures of an organization's usage and cost, and of what the probes themselves cost.
+
+HOUR, DAY = 3600.0, 86_400.0
+_SCOPE = {"organization": "organization", "project": "project_id", "model": "model"}
+
+
+def _by(query: Query, first: tuple[str, ...] = ("job", "organization")) -> str:
+    return f"by ({', '.join(dict.fromkeys((*first, *query.by)))})"
+
+
+def _increase(query: Query, metric: str, by: str) -> str:
+    """Usage in the window. Replicas read the same organization, so the larger of their figures counts."""
+    counter = query.select(metric)
+    return f"sum {by} (max without (instance) (increase({counter}[{query.span}])))"
+
+
+def _compared(query: Query, total: str, period: float, metric: str, by: str) -> str:
+    """A total of the window per period, compared; low values only once there is a whole window before this one."""
+    scaled = total if query.window == period else f"({total}) * {plain(period / query.window)}"
+    compared = f"{scaled} {query.operator} {plain(query.limit)}\n"
+    if not query.is_below:
+        return compared
+    return f"{compared}and\n{existed(by, query.select(metric), query.span)}\n"
+
+
+def per_hour(metric: str, query: Query) -> str:
+    """The increase of a usage counter per hour."""
+    by = _by(query)
+    return _compared(query, _increase(query, metric, by), HOUR, metric, by)
+
+
+def tokens_per_hour(query: Query) -> str:
+    """Input and output tokens; some operations have input tokens only."""
+    by = _by(query)
+    tokens_in = _increase(query, u.INPUT_TOKENS.name, by)
+    tokens_out = _increase(query, u.OUTPUT_TOKENS.name, by)
+    total = f"(\n  {tokens_in}\n  + ({tokens_out} or 0 * {tokens_in})\n)"
+    return _compared(query, total, HOUR, u.INPUT_TOKENS.name, by)
+
+
+def cost_per_day(query: Query) -> str:
+    """What the running day (UTC) has been billed so far."""
+    day = query.select(u.COSTS_DAY.name, 'window="today"')
+    return (
+        f"max without (instance, window) (max_over_time({day}[{query.span}]))"
+        f" {query.operator} {plain(query.limit)}\n"
+    )
+
+
+def cost_per_month(query: Query) -> str:
+    """What the running month (UTC) has been billed so far."""
+    month = query.select(u.COSTS_MONTH.name)
+    return (
+        f"sum {_by(query)} (max without (instance) (max_over_time({month}[{query.span}])))"
+        f" {query.operator} {plain(query.limit)}\n"
+    )
+
+
+def probe_cost_per_day(query: Query) -> str:
+    """What probes cost in the window, per day; each replica spends on its own."""
+    by = _by(query, ("job", "target"))
+    total = f"sum {by} (increase({query.select(m.PROBE_COST_TOTAL.name)}[{query.span}]))"
+    return _compared(query, total, DAY, m.PROBE_COST_TOTAL.name, by)
+
+
+def _usage(
+    name: str, title: str, kind: Kind, metric: str, runbook: str, dashboard: str = "openai-usage"
+) -> Measure:
+    return Measure(
+        name, title, kind, lambda query: per_hour(metric, query), metric, "cost", dashboard, runbook,
+        window=HOUR, scope=_SCOPE, labels=("job", "organization"), is_usage=True, counts_probes=False,
+    )  # fmt: skip
+
+
+_SO_FAR = "it is the sum of the running day or month"
+
+USAGE_MEASURES = (
+    _usage(
+        "requests_per_hour", "The number of requests", Kind.PER_HOUR, u.REQUESTS.name, "OpenAITokenUsageAnomaly"
+    ),
+    Measure(
+        "tokens_per_hour", "The number of tokens", Kind.PER_HOUR, tokens_per_hour, u.INPUT_TOKENS.name,
+        "cost", "openai-usage", "OpenAITokenUsageAnomaly",
+        window=HOUR, scope=_SCOPE, labels=("job", "organization"), is_usage=True, counts_probes=False,
+    ),
+    _usage(
+        "cost_per_hour", "The estimated cost per hour", Kind.USD, u.ESTIMATED_COST.name,
+        "OpenAICostAnomaly", "openai-costs",
+    ),
+    Measure(
+        "cost_per_day", "The billed cost of today", Kind.USD, cost_per_day, u.COSTS_DAY.name,
+        "cost", "openai-costs", "OpenAICostAnomaly", operators=_UP, window=900.0,
+        scope={"organization": "organization"}, labels=("job", "organization"),
+        is_usage=True, counts_probes=False, fixed_window=_SO_FAR,
+    ),
+    Measure(
+        "cost_per_month", "The billed cost of this month", Kind.USD, cost_per_month, u.COSTS_MONTH.name,
+        "cost", "openai-costs", "OpenAIBudgetSpent", operators=_UP, window=900.0,
+        scope={"organization": "organization", "project": "project_id"}, labels=("job", "organization"),
+        is_usage=True, counts_probes=False, fixed_window=_SO_FAR,
+    ),
+    Measure(
+        "probe_cost_per_day", "The cost of the probes per day", Kind.USD, probe_cost_per_day,
+        m.PROBE_COST_TOTAL.name, "cost", "openai-costs", "OpenAIProbeSpendHigh", window=DAY,
+        scope={"target": "target", "model": "model"}, labels=("job", "target"),
+        is_usage=True, counts_probes=False,
+    ),
+)  # fmt: skip
+
+# Every measure by its name, in the order in which documents and messages list them.
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
-    {each.name: each for each in (*probe_measures.MEASURES, *usage_measures.MEASURES)}
+    {each.name: each for each in (*PROBE_MEASURES, *USAGE_MEASURES)}
 )
 NAMES = tuple(MEASURES)

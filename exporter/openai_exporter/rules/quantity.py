@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from openai_exporter.config.duration import format_duration, parse_duration
+from openai_exporter.config.base import format_duration, parse_duration
 
 
 class Kind(StrEnum):

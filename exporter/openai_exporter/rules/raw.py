@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openai_exporter.config.document import Document
-from openai_exporter.config.document import Path as Place
-from openai_exporter.config.duration import parse_duration
-from openai_exporter.config.masking import shown
-from openai_exporter.config.suggestion import nearest
+from openai_exporter.config.base import nearest, parse_duration
+from openai_exporter.config.document import Document, Place
+from openai_exporter.config.secret import shown
 from openai_exporter.errors import ConfigError
 from openai_exporter.rules import gotemplate
+from openai_exporter.rules.load import read
 from openai_exporter.rules.promql import PromQLError, check
-from openai_exporter.rules.reading import read
 
 
 class Finding(NamedTuple):

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from openai_exporter.config.masking import shown
+from openai_exporter.config.secret import shown
 from openai_exporter.metrics import probe as m
 from openai_exporter.metrics import usage as u
-from openai_exporter.rules.measure import Measure
+from openai_exporter.rules.measures import Measure
 from openai_exporter.rules.quantity import Kind, parse
 from openai_exporter.rules.schema import Example
 

@@ -8,8 +8,8 @@ from typing import Protocol
 from openai_exporter.config.organization import Budget, Organization
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage.bill import Bill, total
-from openai_exporter.usage.summary import BudgetState
+from openai_exporter.usage.costs import Bill, total
+from openai_exporter.usage.dataset import BudgetState
 
 BILLED = "billed"
 ESTIMATED = "estimated"

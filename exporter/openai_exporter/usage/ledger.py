@@ -1,20 +1,205 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The books of one usage endpoint: readings in, counters that never fall within a month out. No input, no output.
+"""The books of one usage endpoint: readings in, counters that never fall within a month out. No input, no output."""
 
-A counter is the sum of its buckets since the first of the month. What is final is kept as one sum per
-series; what may still change is replaced whole by each reading, and the difference moves the figures:
-upwards the counter, downwards the corrections. So at any time, for each field, counter - corrections is
-what the API says. Usage of the month before that arrives after that month's end is not added to the new
-month, whose counters begin at 0; the costs of the month before are still read.
-"""
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import add, sub
 
-from collections.abc import Iterable, Iterator
-from operator import sub
+from openai_exporter.usage.window import (
+    DAY,
+    Plan,
+    day_start,
+    month_start,
+    next_month_start,
+    since,
+    whole_month,
+)
 
-from openai_exporter.usage.draft import Draft
-from openai_exporter.usage.fold import Fold, Labels, Rows, Values, accumulate
-from openai_exporter.usage.kept import Kept
-from openai_exporter.usage.window import DAY, Plan, month_start, since, whole_month
+# The bound on series: which keep their labels; the rest is summed under `other`. Decides once per series.
+# A restart without any memory must decide the same, or counters would seem to fall. So room goes by what does not
+# change any more: first to the largest of the month before, then to the others by the day on which they appeared.
+
+Labels = tuple[str, ...]
+Values = tuple[int, ...]
+Rows = dict[Labels, Values]
+
+OTHER = "other"
+_TIGHT = 0.25
+"""Share of the limit above which it is worth a call to know the month before."""
+
+
+class Fold:
+    """Which series of one endpoint keep their labels; a decision holds until `restart`.
+
+    Attributes:
+        limit: series that may keep their labels.
+        preferred: those that were the largest in the month before, for which room is kept; None when not looked up.
+
+    Args:
+        weight: how large a row is.
+        pinned: label values (ids) whose series keep their labels first.
+    """
+
+    def __init__(self, limit: int, weight: Callable[[Values], int], pinned: Collection[str] = ()) -> None:
+        self.limit = limit
+        self.preferred: frozenset[Labels] | None = None
+        self._weight = weight
+        self._pinned = frozenset(pinned)
+        self._folded: set[int] = set()
+
+    @property
+    def dropped(self) -> int:
+        """How many series are summed under `other`."""
+        return len(self._folded)
+
+    def restart(self) -> None:
+        """Begin a new month."""
+        self._folded.clear()
+        self.preferred = None
+
+    def tight(self, parts: Iterable[Rows], known: Collection[Labels]) -> bool:
+        """Whether there are so many series that `preferred` is to be looked up."""
+        count = len({labels for rows in parts for labels in rows}.union(known))
+        return count > self.limit * _TIGHT or self.dropped > 0
+
+    def largest(self, rows: Rows) -> frozenset[Labels]:
+        """The rows that are to keep their labels when there are more than the limit."""
+        ranked = sorted(
+            rows, key=lambda labels: (self._pinned.isdisjoint(labels), -self._weight(rows[labels]), labels)
+        )
+        return frozenset(ranked[: self.limit])
+
+    def apply(
+        self, parts: Iterable[Rows], known: Collection[Labels], first: Mapping[Labels, int] | None = None
+    ) -> None:
+        """Move the rows of series that have no room into `other`, in place; `known` have room already.
+
+        Args:
+            first: the day on which each series appeared.
+        """
+        parts = tuple(parts)
+        new = {labels for rows in parts for labels in rows if labels not in known}
+        reserved = sum(labels not in known and labels not in new for labels in self.preferred or ())
+        taken = sum(not _is_other(labels) for labels in known) + reserved
+        room = max(0, self.limit - taken)
+        if len(new) <= room:
+            return
+        ranked = sorted(new, key=lambda labels: self._rank(labels, parts, first or {}))
+        for labels in ranked[room:]:
+            self._fold(labels, parts)
+
+    def _rank(
+        self, labels: Labels, parts: tuple[Rows, ...], first: Mapping[Labels, int]
+    ) -> tuple[bool, bool, int, int, Labels]:
+        preferred = self.preferred or frozenset()
+        # Without a month before there is nothing better than the sizes so far, which change.
+        size = 0 if preferred else sum(self._weight(rows[labels]) for rows in parts if labels in rows)
+        return self._pinned.isdisjoint(labels), labels not in preferred, first.get(labels, 0), -size, labels
+
+    def _fold(self, labels: Labels, parts: tuple[Rows, ...]) -> None:
+        other = (OTHER,) * len(labels)
+        if not _is_other(labels):
+            self._folded.add(hash(labels))
+        for rows in parts:
+            values = rows.pop(labels, None)
+            if values is not None:
+                accumulate(rows, other, values)
+
+
+def _is_other(labels: Labels) -> bool:
+    return all(each == OTHER for each in labels)
+
+
+def accumulate(rows: Rows, labels: Labels, values: Values) -> None:
+    """Add to one row, making it when it is not there."""
+    known = rows.get(labels)
+    rows[labels] = values if known is None else tuple(map(add, known, values))
+
+
+# A reading of time buckets in progress; nothing of it counts until a ledger takes it over.
+
+
+class Draft:
+    """The rows read so far, summed into four: final or not, of days before today or of today.
+
+    Attributes:
+        month: start of the month that it belongs to.
+        start: everything known from here on is to be replaced.
+        closes: buckets that begin before this are final.
+        today: start of the running day.
+        buckets: how many buckets were added.
+        newest: start of the newest bucket with usage.
+        first: the first day with usage of each series, as far as it was read.
+        settled, open: rows that are final and rows that may change; each is (before today, today).
+    """
+
+    def __init__(self, plan: Plan, now: float) -> None:
+        self.month = plan.month
+        self.start = plan.start
+        self.closes = plan.closes
+        self.today = day_start(now)
+        self.buckets = 0
+        self.newest: int | None = None
+        self.first: dict[Labels, int] = {}
+        self.settled: tuple[Rows, Rows] = ({}, {})
+        self.open: tuple[Rows, Rows] = ({}, {})
+        self._end = next_month_start(plan.month)
+
+    def bucket(self, start: int) -> Callable[[Labels, Values], None]:
+        """Begin a bucket; what is returned adds a row to it. What lies outside the plan is left out."""
+        self.buckets += 1
+        inside = self.start <= start < self._end
+        rows = (self.settled if start < self.closes else self.open)[start >= self.today]
+        day, first = day_start(start), self.first
+
+        def add(labels: Labels, values: Values) -> None:
+            if inside and any(values):
+                accumulate(rows, labels, values)
+                if first.setdefault(labels, day) > day:
+                    first[labels] = day
+                if self.newest is None or start > self.newest:
+                    self.newest = start
+
+        return add
+
+    def parts(self) -> tuple[Rows, ...]:
+        """All rows, in pieces that are to be summed."""
+        return (*self.settled, *self.open)
+
+
+# The figures of one usage endpoint as they are kept over restarts. Plain data.
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The figures of one usage endpoint.
+
+    Attributes:
+        group_by, columns: what labels and values are; kept figures of another shape are of no use.
+        month: start of the month.
+        totals: counters by labels.
+        books: what the API said, by labels.
+        fresh: series that nobody has seen as 0 yet.
+        closing: what the month before was when its counters ended, by column that the API gives; None if unknown.
+    """
+
+    operation: str
+    group_by: tuple[str, ...]
+    columns: tuple[str, ...]
+    month: int
+    corrections: tuple[int, ...]
+    totals: Rows
+    books: Rows
+    fresh: frozenset[Labels] = frozenset()
+    closing: Values | None = None
+
+
+# The books of one usage endpoint: readings in, counters that never fall within a month out. No input, no output.
+# A counter is the sum of its buckets since the first of the month. What is final is kept as one sum per
+# series; what may still change is replaced whole by each reading, and the difference moves the figures:
+# upwards the counter, downwards the corrections. So at any time, for each field, counter - corrections is
+# what the API says. Usage of the month before that arrives after that month's end is not added to the new
+# month, whose counters begin at 0; the costs of the month before are still read.
 
 
 class VanishedError(ValueError):

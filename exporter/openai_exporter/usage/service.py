@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
-
-The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
-"""
+"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread."""
 
 import asyncio
 import logging
@@ -12,18 +9,40 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openai_exporter.client.reasons import REASONS
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.organization import Budget, Organization
+from openai_exporter.errors import REASONS
 from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import own
-from openai_exporter.usage.summary import UsageSummary
-from openai_exporter.usage.track import unread
-from openai_exporter.usage.wanted import budgets_of, dataset_names
+from openai_exporter.usage.dataset import UsageSummary, unread
 
 if TYPE_CHECKING:
-    from openai_exporter.client.calls import Client
-    from openai_exporter.usage.reader import Reader
+    from openai_exporter.client.organization import Client
+    from openai_exporter.usage.refresh import Reader
+
+# What a configuration asks for of one organization; light, for it is needed before anything is read.
+
+
+def dataset_names(organization: Organization) -> tuple[str, ...]:
+    """The names of all datasets, in the order in which they are read."""
+    wanted = (
+        *organization.usage,
+        *(["costs"] if organization.costs is not None else []),
+        *(["names"] if organization.names else []),
+        *(["limits"] if organization.limits else []),
+        *(["peak_minute"] if organization.peak_minute is not None else []),
+        *(["cost_drift"] if organization.cost_drift is not None and organization.costs is not None else []),
+    )
+    return tuple(wanted)
+
+
+def budgets_of(config: Config, organization: Organization) -> tuple[Budget, ...]:
+    """The budgets of one organization; one that names none belongs to the only one."""
+    return tuple(each for each in config.budgets if each.organization in (None, organization.name))
+
+
+# The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
+# The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
 
 log = logging.getLogger(__name__)
 
@@ -170,10 +189,9 @@ class UsageService:
 
     def _make_reader(self) -> "Reader":
         # Imported here, in the worker: the HTTP library takes longer to load than the server to start.
-        from openai_exporter.client.calls import Calls
-        from openai_exporter.client.organization import OrganizationClient
+        from openai_exporter.client.organization import Calls, OrganizationClient
         from openai_exporter.client.session import Network
-        from openai_exporter.usage.reader import Reader
+        from openai_exporter.usage.refresh import Reader
 
         organization = self._organization
         client = self._client() if self._client else OrganizationClient(

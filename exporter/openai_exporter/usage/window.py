@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a time to the buckets that must be read; pure, all times are Unix seconds in the API's clock (UTC)."""
+"""From a time to the buckets that must be read, in the API's clock (UTC, Unix seconds)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+# From a time to the buckets that must be read; pure, all times are Unix seconds in the API's clock (UTC).
 
 HOUR = 3600
 DAY = 86_400
@@ -83,3 +86,31 @@ def since(closed_until: int, now: float, settle: float) -> Plan:
     """Read the hours that were not final at the last reading, however long ago that was."""
     closes = max(closed_until, hour_start(now - settle))
     return Plan(month_start(now), closed_until, closes, Range(closed_until, None, "1h", 168), None)
+
+
+# The API's clock, learnt from header Date: months and days of usage are those of the API, not of this machine.
+
+_RESOLUTION = 1.5
+"""Differences below this are the header's one-second resolution and the way of the answer."""
+
+
+class ApiClock:
+    """Our clock, set right by the last answer.
+
+    Attributes:
+        offset: seconds that the API's clock is ahead of ours; None before the first answer.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.offset: float | None = None
+
+    def now(self) -> float:
+        """The API's time in Unix seconds, as far as it is known."""
+        offset = self.offset or 0.0
+        return self._now() + (offset if abs(offset) > _RESOLUTION else 0.0)
+
+    def observe(self, date: float | None) -> None:
+        """Take note of the Date of an answer that has just arrived."""
+        if date is not None:
+            self.offset = date + 0.5 - self._now()

@@ -10,12 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from openai_exporter.config import Config
-from openai_exporter.config.duration import format_duration, parse_duration
+from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.probing import Probe
 from openai_exporter.model import TargetGroup
-from openai_exporter.web.answers import text
-from openai_exporter.web.live import Live
-from openai_exporter.web.settings import Settings
+from openai_exporter.web.limits import text
+from openai_exporter.web.live import Live, Settings
 
 DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus' own default."""

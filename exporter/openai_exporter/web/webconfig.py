@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of `--web.config.file`, in exporter-toolkit's format: decoded strictly, every mistake at once."""
+"""The file of `--web.config.file` in exporter-toolkit's format: decoded strictly, re-read on change."""
 
+import logging
+import os
 import re
-from collections.abc import Mapping
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from openai_exporter.client.network import add_bundle
 from openai_exporter.config.base import Duration, Section
 from openai_exporter.config.document import Document
 from openai_exporter.errors import ConfigError, Problem
+
+# The file of `--web.config.file`, in exporter-toolkit's format: decoded strictly, every mistake at once.
 
 TlsVersion = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 
@@ -218,3 +226,220 @@ def _keys(path: tuple[str | int, ...]) -> list[str]:
     }
     model = sections.get(str(path[0]), WebConfig) if len(path) > 1 else WebConfig
     return list(model.model_fields)
+
+
+# From the web configuration to an SSL context.
+
+_VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+_VERIFY = {
+    "NoClientCert": ssl.CERT_NONE,
+    "RequestClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+def files_of(tls: TlsServer, base: Path) -> list[Path]:
+    """The files that a context is made of; relative ones resolve against `base`."""
+    return [base / each for each in (tls.cert_file, tls.key_file, tls.client_ca_file) if each]
+
+
+def context(tls: TlsServer, base: Path, name: str) -> ssl.SSLContext:
+    """The SSL context of a web configuration; `name` is the file shown in errors.
+
+    Raises:
+        ConfigError: a file is unreadable, no PEM, or the key is not the certificate's.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = _VERSIONS[tls.min_version]
+    made.maximum_version = _VERSIONS[tls.max_version]
+    made.set_alpn_protocols(["http/1.1"])
+    if not tls.prefer_server_cipher_suites:
+        made.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    suites = [CIPHERS[each] for each in tls.cipher_suites if each in CIPHERS]
+    if suites:
+        made.set_ciphers(":".join(suites))
+    place = f"{name}: tls_server_config"
+    _readable(tls, base, place)
+    _load_certificate(made, tls, base, place)
+    _load_clients_ca(made, tls, base, place)
+    made.verify_mode = _VERIFY[tls.client_auth_type]
+    return made
+
+
+def _load_certificate(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+    with ExitStack() as stack:
+        certificate = stack.enter_context(_held(tls.cert)) if tls.cert else base / tls.cert_file
+        key = stack.enter_context(_held(tls.key)) if tls.key else base / tls.key_file
+        try:
+            made.load_cert_chain(certificate, key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            names = f"{tls.cert_file or 'cert'} and {tls.key_file or 'key'}"
+            text = f"{names} are not a PEM certificate and its key: {_why(error)}"
+            raise ConfigError([Problem(place, text)]) from None
+
+
+def _load_clients_ca(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+    if tls.trusts_system:
+        made.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        add_bundle(made)
+    try:
+        if tls.client_ca:
+            made.load_verify_locations(cadata=tls.client_ca)
+        if tls.client_ca_file:
+            made.load_verify_locations(base / tls.client_ca_file)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        field = "client_ca_file" if tls.client_ca_file else "client_ca"
+        text = f"{tls.client_ca_file or field} holds no PEM certificate: {_why(error)}"
+        raise ConfigError([Problem(f"{place}.{field}", text)]) from None
+
+
+def _no_password() -> str:
+    """Of an encrypted key: without this, OpenSSL would ask on the terminal and wait."""
+    raise ValueError("the key is encrypted; write it without a password")
+
+
+@contextmanager
+def _held(text: str) -> Iterator[str]:
+    """The path of a file with this text while the context lasts: OpenSSL's loader takes no strings.
+
+    It is in memory where the system has such files, so that a key touches no disk and a read-only root is no matter.
+    """
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("pem")
+        path = f"/proc/self/fd/{handle}"
+    else:
+        handle, path = tempfile.mkstemp()
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            yield path
+    finally:
+        if not hasattr(os, "memfd_create"):
+            Path(path).unlink(missing_ok=True)
+
+
+def _readable(tls: TlsServer, base: Path, place: str) -> None:
+    problems = []
+    for field in ("cert_file", "key_file", "client_ca_file"):
+        value = getattr(tls, field)
+        if not value:
+            continue
+        try:
+            (base / value).read_bytes()
+        except OSError as error:
+            problems.append(Problem(f"{place}.{field}", f"{value} cannot be read: {error.strerror}"))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return str(getattr(error, "reason", None) or error.strerror or "unreadable").replace("_", " ").lower()
+    return str(error)
+
+
+# The web configuration in force; read again as soon as its file, certificate, key or CA changes.
+
+log = logging.getLogger(__name__)
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+class WebFile:
+    """Answers what counts for the next connection and the next request.
+
+    Args:
+        path: None for plain HTTP without users.
+
+    Raises:
+        ConfigError: the file cannot be used at start. Later a bad file is logged and the last good one stays.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._config = WebConfig()
+        self._context: ssl.SSLContext | None = None
+        self._watched: list[Path] = [path] if path else []
+        self._seen: _Signature = ()
+        if path is not None:
+            self._load(path)
+            self._notes()
+
+    @property
+    def secure(self) -> bool:
+        """Whether connections are encrypted."""
+        return self._context is not None
+
+    def config(self) -> WebConfig:
+        """The configuration as it is now."""
+        if self._path is not None and _signature(self._watched) != self._seen:
+            self._reload(self._path)
+        return self._config
+
+    def context(self) -> ssl.SSLContext | None:
+        """The SSL context for a connection that begins now, None for plain HTTP."""
+        self.config()
+        return self._context
+
+    def sans(self) -> tuple[str, ...]:
+        """Subject alternative names of which a client certificate must carry one; empty asks for none."""
+        config = self.config()
+        return config.tls_server_config.client_allowed_sans if config.tls_server_config else ()
+
+    def _reload(self, path: Path) -> None:
+        self._seen = _signature(self._watched)
+        try:
+            self._load(path)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("web configuration not reloaded, the one in force stays: %s", problem)
+        else:
+            log.info("web configuration reloaded", extra={"fields": {"file": str(path)}})
+
+    def _load(self, path: Path) -> None:
+        config = read_web_config(path)
+        server = config.tls_server_config
+        if self._seen and (server is None) != (self._context is None):
+            # Clients of a port that changes its protocol under them see garbage.
+            log.warning(
+                "web configuration switches TLS %s for new connections", "off" if server is None else "on"
+            )
+        made = context(server, path.parent, str(path)) if server else None
+        self._watched = [path, *(files_of(server, path.parent) if server else [])]
+        self._config, self._context = config, made
+        self._seen = _signature(self._watched)
+
+    def _notes(self) -> None:
+        server = self._config.tls_server_config
+        if server and self._config.http_server_config.http2:
+            log.debug("http2 is accepted in the web configuration and ignored: answers are HTTP/1.1")
+        if server and server.curve_preferences:
+            log.warning("curve_preferences of the web configuration is ignored: OpenSSL's choice is used")
+        if server and server.client_auth_type == "RequestClientCert":
+            log.warning(
+                "client_auth_type RequestClientCert lets every client in; none is asked for a certificate"
+            )
+        if server and server.trusts_system:
+            log.warning(
+                "client_auth_type %s without client_ca_file trusts every authority that the system trusts",
+                server.client_auth_type,
+            )
+
+
+def _signature(paths: list[Path]) -> _Signature:
+    return tuple(_stat(path) for path in paths)
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

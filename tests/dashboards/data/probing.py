@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from openai_exporter.metrics import probe
-from openai_exporter.probe.outcomes import OUTCOMES
+from openai_exporter.probe.judge import OUTCOMES
 from tests.dashboards.data.probes import DEADLINE, OWN, PROBES, Run
 from tests.dashboards.data.series import Series, series
 from tests.dashboards.data.timeline import DAY, Timeline

@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Mapping
 
 from openai_exporter.metrics import own, status
-from openai_exporter.status.reading import IMPACTS, STATES
+from openai_exporter.status import IMPACTS, STATES
 from tests.dashboards.data.organization import TARGET
 from tests.dashboards.data.probes import OWN, PROBES
 from tests.dashboards.data.series import Series, series

@@ -15,7 +15,7 @@ import yaml
 
 from openai_exporter import __version__
 from openai_exporter.metrics import CATALOGUE
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.web.exporters import ENV, KEY, MODEL, document, run_cli
 
 
@@ -355,7 +355,7 @@ def test_serving_loads_no_heavy_library_before_it_listens() -> None:
 
 
 def test_secrets_of_the_environment_are_in_no_repr() -> None:
-    from openai_exporter.web.settings import Settings
+    from openai_exporter.web.live import Settings
 
     proxies: dict[str, Any] = {"https": "http://user:hunter2@proxy"}
     text = repr(Settings(env={"OPENAI_API_KEY": KEY}, proxies=proxies))

@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
+from openai_exporter.client.pool import Pool, Terms
 from openai_exporter.client.sdk import TargetClient
-from openai_exporter.client.trace import Exchange, WireError
-from openai_exporter.client.wire_call import ApiCall
-from openai_exporter.client.wire_pool import Pool, Terms
+from openai_exporter.client.trace import ApiCall, Exchange, WireError
 from openai_exporter.config import Secret
 from openai_exporter.config.probing import Target
 from openai_exporter.model import Provider
-
-from .exchanges import new_pool
-from .rawserver import Turn, answer, chunked, raw_server
+from tests.exporter.client.exchanges import new_pool
+from tests.exporter.client.rawserver import Turn, answer, chunked, raw_server
 
 KEY = Secret("sk-test-0123456789")
 CHAT = ApiCall("POST", "/chat/completions", {"model": "m", "messages": []})

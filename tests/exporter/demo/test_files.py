@@ -4,6 +4,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from openai_exporter.demo.files import (
@@ -11,9 +12,16 @@ from openai_exporter.demo.files import (
     GROWTH_STEP,
     alertmanager_document,
     bundled_rules,
+    faster,
+    held,
     prometheus_document,
     quickened,
+    rule_file,
 )
+from openai_exporter.errors import StartError
+from openai_exporter.rules import load_thresholds
+
+# Configuration files of the demo.
 
 
 def test_the_bundle_s_rules_are_loaded_without_its_compiled_thresholds(tmp_path: Path) -> None:
@@ -53,3 +61,109 @@ def test_prometheus_loads_the_rules_and_alerts_where_there_is_an_alertmanager() 
     assert with_all["rule_files"] == ["a.yml"]
     assert with_all["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": ["127.0.0.1:2"]}]}]
     assert not {"rule_files", "alerting"} & alone.keys()
+
+
+# The demo's folder: whose it is, and that two demos never share it.
+
+
+def test_what_an_earlier_demo_left_is_gone(tmp_path: Path) -> None:
+    with held(tmp_path):
+        (tmp_path / "exporter.yml").touch()
+        (tmp_path / "prometheus").mkdir()
+        (tmp_path / "prometheus" / "wal").touch()
+    with held(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".openai-exporter-demo", "logs"}
+
+
+def test_a_second_demo_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    with held(tmp_path):
+        (tmp_path / "exporter.yml").touch()
+        with (
+            pytest.raises(StartError, match="already; end it, or choose another"),
+            held(tmp_path),
+        ):
+            pass
+        assert (tmp_path / "exporter.yml").exists()
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+
+    with pytest.raises(StartError, match="is not empty and not a folder of the demo"), held(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(StartError, match="cannot be written: Not a directory"),
+        held(tmp_path / "file" / "data"),
+    ):
+        pass
+
+
+# The bundle's thresholds at the demo's pace.
+
+SHIPPED = Path(__file__).parents[3] / "alerting" / "thresholds.yml"
+
+
+def alerts(text: str) -> dict[str, str]:
+    """Name of each alert -> its `for`."""
+    rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    return {rule["alert"]: rule["for"] for rule in rules}
+
+
+def test_windows_and_waits_shrink_as_the_interval_does() -> None:
+    file = faster(load_thresholds(SHIPPED), 5.0)
+
+    assert file.settings.interval == 5.0
+    latency, _, errors, throughput, _ = file.thresholds
+    assert (latency.hold, latency.window) == (10.0, 25.0)
+    assert (errors.hold, errors.window) == (25.0, 25.0)
+    assert (throughput.hold, throughput.window) == (50.0, 75.0)
+
+
+def test_cost_keeps_its_pace() -> None:
+    file = load_thresholds(SHIPPED)
+
+    assert faster(file, 5.0).thresholds[-1] == file.thresholds[-1]
+
+
+def test_the_shipped_thresholds_become_the_demo_s_rules() -> None:
+    text, notes = rule_file(SHIPPED.parent, 5.0)
+
+    assert notes == ()
+    assert alerts(text)["OpenAIHighErrorRate"] == "25s"
+
+
+def test_without_a_bundle_there_are_built_in_thresholds(tmp_path: Path) -> None:
+    text, notes = rule_file(tmp_path, 5.0)
+
+    assert (notes, set(alerts(text))) == ((), {"OpenAIHighLatency", "OpenAIHighErrorRate"})
+
+
+def test_a_mistake_in_the_bundle_is_told_and_does_not_stop_the_demo(tmp_path: Path) -> None:
+    path = tmp_path / "thresholds.yml"
+    path.write_text("thresholds: [{name: a}]")
+
+    text, (note,) = rule_file(tmp_path, 5.0)
+
+    assert note.startswith(f"{path}:1: thresholds[0].metric: is missing; must be one of ")
+    assert note.endswith("; the demo goes on with thresholds of its own")
+    assert "OpenAIHighErrorRate" in alerts(text)
+
+
+def test_raw_rules_are_taken_as_they_are_and_a_broken_file_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "rules.d").mkdir()
+    mine = {"alert": "Mine", "expr": "vector(1)", "for": "10m", "labels": {"severity": "info"}}
+    raw = {"groups": [{"name": "mine", "rules": [mine]}]}
+    (tmp_path / "rules.d" / "good.yml").write_text(yaml.safe_dump(raw))
+    (tmp_path / "rules.d" / "bad.yml").write_text("groups: [{name: a, rules: [{alert: A}]}]")
+
+    text, (note,) = rule_file(tmp_path, 5.0)
+
+    assert alerts(text)["Mine"] == "10m"
+    assert f"{tmp_path / 'rules.d' / 'bad.yml'}:1" in note
+    assert note.endswith("; left out")

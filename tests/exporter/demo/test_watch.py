@@ -2,17 +2,84 @@
 """The demo's loop against a real simulator: breaking and mending by time, and what it prints."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
-from openai_exporter.demo.outage import Switch
 from openai_exporter.demo.state import State
-from openai_exporter.demo.watch import Schedule, Watch
+from openai_exporter.demo.watch import Keys, Schedule, Switch, Watch
 from openai_exporter.errors import StartError
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.exporter.demo.terminal import Terminal
+from tests.stack.programs import wait_for
+
+# Key presses: a real pseudo-terminal.
+
+PROGRAM = """
+from openai_exporter.demo.watch import pressed
+with pressed() as keys:
+    print("ready" if keys else "no terminal", flush=True)
+    while keys:
+        key = keys.wait(0.2)
+        if key:
+            print(f"key {key}", flush=True)
+        if key == "q" or keys.gone:
+            break
+"""
+ARGV = [sys.executable, "-c", PROGRAM]
+
+
+def shows(terminal: Terminal, wanted: str) -> None:
+    wait_for(lambda: wanted in terminal.text, 20, f"{wanted}; it shows {terminal.text!r}")
+
+
+def test_a_key_is_read_without_enter() -> None:
+    terminal = Terminal(ARGV)
+    shows(terminal, "ready")
+
+    terminal.press("b")
+    shows(terminal, "key b")
+    terminal.press("q")
+
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_stays_a_signal() -> None:
+    terminal = Terminal(ARGV)
+    shows(terminal, "ready")
+
+    terminal.press("\x03")
+
+    assert terminal.end() in (1, -signal.SIGINT)
+    assert "KeyboardInterrupt" in terminal.text
+
+
+def test_a_terminal_that_was_closed_is_noticed_without_a_signal() -> None:
+    """As under make, which is hung up itself and passes nothing on."""
+    master, slave = os.openpty()
+    keys = Keys(slave)
+    open_still = (keys.wait(0), keys.gone)
+    os.close(master)
+    try:
+        assert (open_still, keys.wait(5), keys.gone) == (("", False), "", True)
+    finally:
+        os.close(slave)
+
+
+def test_without_a_terminal_there_are_no_keys() -> None:
+    null = subprocess.run(ARGV, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    pipe = subprocess.run(ARGV, input=b"b", capture_output=True, timeout=30)
+
+    assert (null.stdout, pipe.stdout) == (b"no terminal\n", b"no terminal\n")
+
+
+# The demo's loop against a real simulator: breaking and mending by time, and what it prints.
 
 
 @pytest.fixture(scope="module")

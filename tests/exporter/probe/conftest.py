@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from openai_exporter.model import Endpoint, ProbeKey, ProbeResult, Provider
-from openai_exporter.probe.outcomes import OUTCOMES
+from openai_exporter.probe.judge import OUTCOMES
 
 KEY = ProbeKey("api", "chat", "gpt-6-luna")
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from openai_exporter.model import ProbeResult
-from openai_exporter.probe.outcomes import OUTCOMES
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_exporter.probe.judge import OUTCOMES
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
-
-from .probers import MODULES, configuration, key_of, prober_for
-from .ways import (
+from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
+from tests.exporter.probe.ways import (
     WITHHELD,
     Way,
     answering,

@@ -13,16 +13,13 @@ from openai_exporter.exposition import encode
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey
 from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.families import families
-from openai_exporter.probe.judge import judge
-from openai_exporter.probe.logline import ProbeLog
-from openai_exporter.probe.outcomes import OUTCOMES
+from openai_exporter.probe.judge import OUTCOMES, judge
 from openai_exporter.probe.redact import MAX_LABEL, Redactor
-from openai_exporter.probe.result import Frame, build_result
+from openai_exporter.probe.result import Frame, ProbeLog, build_result
 from tests.exporter.client.rawserver import Turn, raw_server
-
-from .exchanges import event, exchange, setting, streamed, timeout
-from .mutations import ERROR, PLAIN, STREAMED, damaged, mutated
-from .probers import configuration, key_of, prober_for
+from tests.exporter.probe.exchanges import event, exchange, setting, streamed, timeout
+from tests.exporter.probe.mutations import ERROR, PLAIN, STREAMED, damaged, mutated
+from tests.exporter.probe.probers import configuration, key_of, prober_for
 
 NAMES = st.sampled_from([
     "choices", "message", "delta", "content", "usage", "prompt_tokens", "completion_tokens", "model", "error", "code",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.config.masking import mask_keys
+from openai_exporter.config.secret import mask_keys
 from openai_exporter.probe.redact import MAX_BODY, MAX_LABEL, MAX_MESSAGE, Redactor, named_secrets
 
 KEY = 'p@ss"word/9+Zk3v'

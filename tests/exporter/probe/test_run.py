@@ -5,16 +5,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from openai_exporter.client.trace import Exchange, Failure, FailureKind, Step, WireError
-from openai_exporter.client.wire_call import ApiCall
-from openai_exporter.client.wire_pool import Terms
+from openai_exporter.client.pool import Terms
+from openai_exporter.client.trace import ApiCall, Exchange, Failure, FailureKind, Step, WireError
 from openai_exporter.config import Secret
 from openai_exporter.model import Endpoint, ProbeKey
 from openai_exporter.probe.redact import Redactor
 from openai_exporter.probe.result import Frame
 from openai_exporter.probe.run import run_probe
-
-from .exchanges import exchange, setting, timeout
+from tests.exporter.probe.exchanges import exchange, setting, timeout
 
 RESET = Failure(FailureKind.RESET, Step.TRANSFER, "reset")
 

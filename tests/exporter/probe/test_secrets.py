@@ -16,12 +16,10 @@ from hypothesis import strategies as st
 
 from openai_exporter.exposition import Instruments, encode
 from openai_exporter.model import Endpoint
-from openai_exporter.probe.explain import explain
 from openai_exporter.probe.families import families
-from openai_exporter.probe.history import History
+from openai_exporter.probe.history import History, explain
 from tests.exporter.client.rawserver import Turn, chunk, raw_server
-
-from .probers import MODULES, configuration, key_of, prober_for
+from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
 
 KEYS = ("sk-proj-Zk3vQ9xT7bLm2Rw8", "Zk3v/Q9xT+7bLm2R=w8", "0f1e2d3c4b5a69788796a5b4c3d2e1f0")
 HEADERS = (

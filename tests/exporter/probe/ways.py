@@ -14,11 +14,10 @@ import pytest
 from openai_exporter.config import Config
 from openai_exporter.model import ProbeKey
 from openai_exporter.probe.service import Prober
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.client import rawserver
 from tests.exporter.client.rawserver import Turn, answer, raw_server
-
-from .probers import MODULES, configuration, key_of, prober_for
+from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
 
 CHAT = key_of("chat")
 OTHER = ProbeKey("api", "chat", "gpt-5.4-mini")
@@ -129,7 +128,7 @@ async def unreadable_authorities(
     bundle = folder / "bundle.pem"
     bundle.write_text("nonsense")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("openai_exporter.client.tls.BUNDLES", (str(bundle),))
+        patch.setattr("openai_exporter.client.network.BUNDLES", (str(bundle),))
         patch.setenv("SSL_CERT_FILE", str(folder / "none"))
         patch.setenv("SSL_CERT_DIR", str(folder / "none"))
         async with prober_for(configuration("https://127.0.0.1:1/v1")) as prober:

@@ -11,7 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from openai_exporter.cli.main import main
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 
 NOW = "2026-11-19T09:00:00Z"
 ADMIN_KEY = "sk-admin-0123456789abcdef"

@@ -12,7 +12,7 @@ import pytest
 from openai_exporter.metrics import CATALOGUE, recorded
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import metrics_of
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage
 from tests.exporter.report.openmetrics import Samples, at, families, samples
 from tests.exporter.usage.scraping import Now, Scrape, scrape, service

@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.report.backfill.falls import course
+from openai_exporter.report.backfill.run import course
 
 CHANGES = st.lists(st.integers(-50, 100), min_size=1, max_size=30)
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import done, run
 
 MANDATORY, CONDITIONAL, RECOMMENDED = "mandatory", "conditional", "recommended"

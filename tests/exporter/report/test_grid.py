@@ -4,7 +4,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.report.backfill.grid import Grid
+from openai_exporter.report.backfill.families import Grid
 
 
 @given(

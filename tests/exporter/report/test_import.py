@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import NOW, bill, done, run, spent, total, unix, usage
 from tests.stack.programs import Prometheus
 from tests.stack.tsdb import MISSING, PROMTOOL, prometheus_of

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from openai_exporter.cli.main import main
-from openai_exporter.report.figures import Figures
-from openai_exporter.report.words import UNKNOWN, cents
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_exporter.report.book import Figures
+from openai_exporter.report.tables import UNKNOWN, cents
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, bill, done, run, spent, total, unix, usage
 from tests.exporter.usage.serving import answering
 

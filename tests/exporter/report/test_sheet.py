@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.report.book import Book
-from openai_exporter.report.figures import Tally
-from openai_exporter.report.formats import document, markdown, page, sheet, terminal
-from openai_exporter.report.period import period
+from openai_exporter.report import data, page, tables
+from openai_exporter.report.book import Book, Tally
+from openai_exporter.report.dates import period
 from openai_exporter.report.report import Report, made
 from tests.exporter.report.commands import unix
 
@@ -43,16 +42,16 @@ def test_two_of_one_name_are_told_apart() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "  =1", "\r=1"])
 def test_text_that_looks_like_a_formula_is_quoted(text: str) -> None:
-    assert sheet.cell(text).startswith("'")
+    assert data.cell(text).startswith("'")
 
 
 def test_numbers_stay_numbers() -> None:
-    assert ["-1.005", "0.25", "3", ""] == [sheet.cell(each) for each in (Decimal("-1.0050"), 0.25, 3, None)]
+    assert ["-1.005", "0.25", "3", ""] == [data.cell(each) for each in (Decimal("-1.0050"), 0.25, 3, None)]
 
 
 @given(st.text(max_size=40))
 def test_any_name_is_one_cell_that_runs_nothing(name: str) -> None:
-    part, _ = list(csv.DictReader(io.StringIO(sheet.render(report(name)))))
+    part, _ = list(csv.DictReader(io.StringIO(data.render_csv(report(name)))))
 
     assert "-1.005" == part["billed_usd"]
     assert not part["name"].lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
@@ -62,9 +61,9 @@ def test_any_name_is_one_cell_that_runs_nothing(name: str) -> None:
 def test_any_name_can_be_shown_in_every_form(name: str) -> None:
     found = report(name)
 
-    assert "-$1.01" in terminal.render(found)
-    assert '"-1.005"' in document.render(found)
-    rows = [line for line in markdown.render(found).splitlines() if line.startswith("|")]
+    assert "-$1.01" in tables.render_terminal(found)
+    assert '"-1.005"' in data.render_json(found)
+    rows = [line for line in tables.render_markdown(found).splitlines() if line.startswith("|")]
     assert {12} == {line.replace(r"\|", "").count("|") - 1 for line in rows[:4]}
 
 
@@ -86,7 +85,7 @@ def test_only_what_was_not_there_before_is_new(before: str, now: str, expected: 
     later = DAY + 40 * 86_400
     [row] = [
         line
-        for line in markdown.render(
+        for line in tables.render_markdown(
             made(book, "acme", period("2026-10", later), later, lambda id: "", ())
         ).splitlines()
         if line.startswith(r"| proj\_1") and line.count(" | ") > 5

@@ -14,12 +14,10 @@ from openai_exporter.rules import failures, parse_thresholds
 from openai_exporter.rules.compile import groups
 from openai_exporter.rules.measures import MEASURES
 from openai_exporter.rules.output import as_rule_file
-from openai_exporter.rules.promql import check
-from openai_exporter.rules.promql.tokens import tokens
+from openai_exporter.rules.promql import check, tokens
 from openai_exporter.rules.schema import DEFAULT_SELECTOR
-
-from .documents import document
-from .prometheus import PROMTOOL, needs_promtool, passes, refused
+from tests.exporter.rules.documents import document
+from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool, passes, refused
 
 
 def compiled(*entries: dict[str, Any], **settings: Any) -> list[dict[str, Any]]:

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 from openai_exporter.usage import UsageService
-
-from .scraping import ALL, Now, service
+from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.exporter.usage.scraping import ALL, Now, service
 
 Make = Callable[..., UsageService]
 

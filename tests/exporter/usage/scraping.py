@@ -13,7 +13,7 @@ from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import Metric
 from openai_exporter.usage import UsageService
-from openai_exporter.usage.operations import OPERATIONS
+from openai_exporter.usage.rows import OPERATIONS
 
 ADMIN_KEY = "sk-admin-0123456789abcdef"
 ALL = """

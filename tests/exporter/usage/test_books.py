@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl
-
-from .conftest import Make
-from .scraping import ALL, Now, counters, of, one, scrape, up
-from .walking import GROUPS, HOUR, MINUTE, arrived, expect_net, later
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.conftest import Make
+from tests.exporter.usage.scraping import ALL, Now, counters, of, one, scrape, up
+from tests.exporter.usage.walking import GROUPS, HOUR, MINUTE, arrived, expect_net, later
 
 
 async def test_every_counter_of_every_endpoint_equals_the_books(

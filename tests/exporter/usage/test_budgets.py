@@ -8,10 +8,10 @@ import pytest
 
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
-from openai_exporter.usage.bill import Bill
 from openai_exporter.usage.budgets import pinned, states
-from openai_exporter.usage.summary import BudgetState
-from openai_exporter.usage.wanted import budgets_of
+from openai_exporter.usage.costs import Bill
+from openai_exporter.usage.dataset import BudgetState
+from openai_exporter.usage.service import budgets_of
 
 NOW = 1795253400.0
 TODAY = 1795219200

@@ -6,11 +6,10 @@ import asyncio
 import pytest
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl
-
-from .conftest import Make
-from .scraping import ALL, Now, Scrape, counters, of, one, scrape, up
-from .walking import MINUTE, later
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.conftest import Make
+from tests.exporter.usage.scraping import ALL, Now, Scrape, counters, of, one, scrape, up
+from tests.exporter.usage.walking import MINUTE, later
 
 USAGE = "/v1/organization/usage/"
 

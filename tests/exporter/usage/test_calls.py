@@ -7,12 +7,11 @@ import pytest
 
 from openai_exporter.config.organization import PRICED
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.usage import UsageService
-
-from .conftest import CALLS, START, Make
-from .scraping import ALL, Now, of, scrape
-from .walking import GROUPS, MINUTE
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.conftest import CALLS, START, Make
+from tests.exporter.usage.scraping import ALL, Now, of, scrape
+from tests.exporter.usage.walking import GROUPS, MINUTE
 
 READ = {*(f"usage/{name}" for name in GROUPS), "usage/vector_stores", "costs"}
 UNNAMED = ALL + "  names: false\n  limits: false\n"

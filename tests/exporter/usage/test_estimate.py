@@ -10,9 +10,8 @@ from genai_prices import Usage, calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openai_exporter.prices.listed import PICO, list_prices
 from openai_exporter.usage.estimate import Estimator, split
-from openai_exporter.usage.operations import PICO
-from openai_exporter.usage.prices import list_prices
 
 DAY = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
 

@@ -11,10 +11,9 @@ import pytest
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.usage import UsageService
-
-from .scraping import ADMIN_KEY, Now, Scrape, configured, of, scrape, service, up
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, configured, of, scrape, service, up
 
 MORE = """
   cost_drift: null

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
 from openai_exporter.usage import UsageService
-from openai_exporter.usage.operations import OPERATIONS
+from openai_exporter.usage.rows import OPERATIONS
 from openai_exporter.usage.window import month_start
-
-from .scraping import Now, Scrape, counters, net, of, scrape, service
+from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.exporter.usage.scraping import Now, Scrape, counters, net, of, scrape, service
 
 MORE = """
   names: false

@@ -7,10 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from openai_exporter.usage.draft import Draft
-from openai_exporter.usage.fold import Fold, Labels, Rows, Values, accumulate
-from openai_exporter.usage.kept import Kept
-from openai_exporter.usage.ledger import Ledger
+from openai_exporter.usage.ledger import Draft, Fold, Kept, Labels, Ledger, Rows, Values, accumulate
 from openai_exporter.usage.window import DAY, HOUR, Plan, day_start, hour_start, month_start
 
 WIDTH = 2

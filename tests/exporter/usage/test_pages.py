@@ -5,15 +5,13 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.client.calls import Calls
-from openai_exporter.client.organization import OrganizationClient
+from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Instruments
-from openai_exporter.usage.jsontext import MalformedError
 from openai_exporter.usage.pages import Query, Take, read
-
-from .serving import answering
+from openai_exporter.usage.rows import MalformedError
+from tests.exporter.usage.serving import answering
 
 PATH = "/organization/usage/images"
 

@@ -7,11 +7,10 @@ import urllib.request
 from typing import Any
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
-
-from .conftest import Make
-from .scraping import ALL, Now, counters, of, scrape, service, text
-from .walking import HOUR, MINUTE, arrived, later
+from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.exporter.usage.conftest import Make
+from tests.exporter.usage.scraping import ALL, Now, counters, of, scrape, service, text
+from tests.exporter.usage.walking import HOUR, MINUTE, arrived, later
 
 DECEMBER = 1796083200
 

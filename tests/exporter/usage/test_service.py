@@ -16,10 +16,9 @@ from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.model import Answer
-from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.usage import UsageService
-
-from .scraping import ADMIN_KEY, Now, Scrape, counters, document, of, scrape, service, up
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, counters, document, of, scrape, service, up
 
 MORE = """
   usage:

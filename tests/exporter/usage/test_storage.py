@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.usage.fold import Rows
-from openai_exporter.usage.kept import Kept
+from openai_exporter.usage.ledger import Kept, Rows
 from openai_exporter.usage.storage import Storage
 
 labels_ = st.tuples(st.text(max_size=10), st.text(max_size=10))

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scrapes of a service while the simulator's clock goes on, beside what its books say."""
 
-from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.usage import UsageService
-from openai_exporter.usage.operations import OPERATIONS
-
-from .scraping import Now, Scrape, books, net, scrape
+from openai_exporter.usage.rows import OPERATIONS
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.scraping import Now, Scrape, books, net, scrape
 
 GROUPS = {
     "completions": ("project_id", "api_key_id", "model", "batch", "service_tier"),

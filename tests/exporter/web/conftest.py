@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.simulator.testing import SimulatorControl, running_simulator
+from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.web.exporters import Exporter, document, running
 
 

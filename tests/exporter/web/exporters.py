@@ -20,11 +20,10 @@ from typing import Any
 
 import yaml
 
-from openai_exporter.web import sockets
-from openai_exporter.web.live import Live, read_config
+from openai_exporter.web import server
+from openai_exporter.web.live import Live, Settings, read_config
 from openai_exporter.web.server import ExporterServer
-from openai_exporter.web.settings import Settings
-from openai_exporter.web.webfile import WebFile
+from openai_exporter.web.webconfig import WebFile
 
 KEY, ADMIN_KEY = "sk-test-0123456789abcdef", "sk-admin-0123456789abcdef"
 ENV = {"TEST_KEY": KEY, "TEST_ADMIN_KEY": ADMIN_KEY}
@@ -124,7 +123,7 @@ def running(folder: Path, config: Mapping[str, Any], **settings: Any) -> Iterato
     file = folder / "exporter.yml"
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
     made = Settings(**{"env": ENV, "config_file": file, "listen": ("127.0.0.1:0",), **settings})
-    listening = sockets.listen(made.listen)
+    listening = server.listen(made.listen)
     ready: list[ExporterServer] = []
     thread = threading.Thread(target=_serve, args=(made, listening, ready), daemon=True)
     thread.start()

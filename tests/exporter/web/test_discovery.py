@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from openai_exporter.config.load import parse_config
-from openai_exporter.simulator.testing import SimulatorControl
 from openai_exporter.web.discovery import document as sd_document
 from openai_exporter.web.discovery import groups
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.web.exporters import ENV, MODEL, Exporter, document, free_port, poll, request, running
 
 

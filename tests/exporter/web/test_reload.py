@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.web.exporters import ENV, MODEL, child, document, poll, request, running
 
 CHAT = f"/probe?target=sim&module=chat&model={MODEL}"

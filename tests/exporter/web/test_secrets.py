@@ -9,8 +9,8 @@ import yaml
 
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
-from openai_exporter.simulator.testing import SimulatorControl
-from openai_exporter.web.masking import Masker
+from openai_exporter.web.live import Masker
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.web.exporters import ADMIN_KEY, ENV, KEY, MODEL, child, document, request, running
 
 BARE_KEY = "3f9c1b7a5e2d4c6f8a0b1c2d3e4f5a6b"

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import re
@@ -14,18 +15,31 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from openai_exporter.simulator.testing import SimulatorControl
-from openai_exporter.web import sockets
-from openai_exporter.web.gate import MAX_HEAD_BYTES
-from openai_exporter.web.live import Live, read_config
-from openai_exporter.web.server import ExporterServer
-from openai_exporter.web.settings import Settings
-from openai_exporter.web.webfile import WebFile
+from openai_exporter.client.pool import Turns
+from openai_exporter.errors import StartError
+from openai_exporter.web import server
+from openai_exporter.web.limits import MAX_HEAD_BYTES
+from openai_exporter.web.live import Live, Settings, read_config
+from openai_exporter.web.server import (
+    EVERY,
+    MANY,
+    Collector,
+    Door,
+    ExporterServer,
+    listen,
+    parse_address,
+    shown,
+)
+from openai_exporter.web.webconfig import WebFile
+from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.web.exporters import (
     ENV,
@@ -38,6 +52,184 @@ from tests.exporter.web.exporters import (
     run_cli,
     running,
 )
+
+# When cyclic garbage is collected.
+
+
+@pytest.mark.parametrize(
+    ("passed", "busy", "grown", "collects"),
+    [
+        (EVERY, False, 0, True),
+        (EVERY - 1, False, 0, False),
+        (1000 * EVERY, True, MANY - 1, False),
+        (0, True, MANY, True),
+    ],
+    ids=["quiet and due", "quiet and too early", "busy however long", "busy and grown"],
+)
+def test_it_waits_for_a_quiet_moment_unless_memory_grows(
+    passed: float, busy: bool, grown: int, collects: bool
+) -> None:
+    now, collected = 100.0, []
+    collector = Collector(lambda: busy, lambda: collected.append(1), lambda: grown, lambda: now)
+    now += passed
+    assert collector.tick() is collects
+    assert len(collected) == collects
+
+
+def test_the_next_quiet_collection_counts_from_the_last() -> None:
+    now = 0.0
+    collector = Collector(lambda: False, lambda: None, lambda: 0, lambda: now)
+    now = EVERY
+    assert collector.tick()
+    now += EVERY - 1
+    assert not collector.tick()
+
+
+async def test_the_interpreter_collects_again_once_it_ends() -> None:
+    task = asyncio.create_task(Collector(lambda: False).run())
+    await asyncio.sleep(0)
+    assert not gc.isenabled()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert gc.isenabled()
+
+
+# Connections are let in one per pass of the event loop, health checks first.
+
+SCRAPE, HEALTH = b"GET /probe?target=a HTTP/1.1\r\n\r\n", b"GET /-/healthy HTTP/1.1\r\n\r\n"
+URGENT = (b"GET /-/", b"HEAD /-/")
+
+
+class Listed(asyncio.Protocol):
+    """Notes in which pass each connection came in, and what it said first."""
+
+    def __init__(self, seen: list[bytes], arrivals: list[float], arrived: float) -> None:
+        self._seen = seen
+        arrivals.append(arrived)
+
+    def data_received(self, data: bytes) -> None:
+        self._seen.append(data)
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as made:
+        yield made
+
+
+def connect(stack: contextlib.ExitStack, listening: socket.socket, first: bytes) -> socket.socket:
+    client = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=30))
+    client.sendall(first)
+    return client
+
+
+async def until(seen: list[bytes], count: int) -> None:
+    async with asyncio.timeout(30):
+        while len(seen) < count:
+            await asyncio.sleep(0)
+
+
+async def test_a_health_check_behind_many_scrapes_is_let_in_first(listening: socket.socket) -> None:
+    seen: list[bytes] = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            connect(stack, listening, SCRAPE)
+        connect(stack, listening, HEALTH)
+        opened = Door(listening, lambda at: Listed(seen, [], at), URGENT, Turns())
+        await until(seen, 21)
+        opened.close()
+    assert seen == [HEALTH] + [SCRAPE] * 20
+
+
+async def test_scrapes_that_come_together_are_let_in_one_per_pass_but_count_from_their_arrival(
+    listening: socket.socket,
+) -> None:
+    seen: list[bytes] = []
+    arrivals: list[float] = []
+    entered: list[int] = []
+    passes = 0
+
+    def made(arrived: float) -> Listed:
+        entered.append(passes)
+        return Listed(seen, arrivals, arrived)
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            connect(stack, listening, SCRAPE)
+        began = asyncio.get_running_loop().time()
+        opened = Door(listening, made, URGENT, Turns())
+        while len(seen) < 10:
+            passes += 1
+            await asyncio.sleep(0)
+        opened.close()
+    assert len(set(entered)) == 10
+    assert arrivals == sorted(arrivals)
+    assert began <= arrivals[0]
+
+
+async def test_a_client_that_says_nothing_is_let_in_too(listening: socket.socket) -> None:
+    arrivals: list[float] = []
+    with contextlib.ExitStack() as stack:
+        connect(stack, listening, b"")
+        opened = Door(listening, lambda at: Listed([], arrivals, at), URGENT, Turns())
+        async with asyncio.timeout(30):
+            while not arrivals:
+                await asyncio.sleep(0)
+        opened.close()
+
+
+async def test_closing_drops_what_waits(listening: socket.socket) -> None:
+    class Stuck(Turns):
+        def call(self, piece: object) -> None:
+            calls.append(piece)
+
+    calls: list[object] = []
+    with contextlib.ExitStack() as stack:
+        client = connect(stack, listening, SCRAPE)
+        opened = Door(listening, lambda at: Listed([], [], at), URGENT, Stuck())
+        async with asyncio.timeout(30):
+            while not calls:
+                await asyncio.sleep(0)
+        opened.close()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(10) == b""
+
+
+async def test_without_file_descriptors_it_pauses_and_goes_on(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exhausted:
+        """A listening socket whose first accept fails."""
+
+        failed = False
+
+        def __init__(self, inner: socket.socket) -> None:
+            self._inner = inner
+
+        def fileno(self) -> int:
+            return self._inner.fileno()
+
+        def setblocking(self, flag: bool) -> None:
+            self._inner.setblocking(flag)
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if not self.failed:
+                self.failed = True
+                raise OSError(errno.EMFILE, "Too many open files")
+            return self._inner.accept()
+
+    monkeypatch.setattr(server, "RETRY_SECONDS", 0.0)
+    seen: list[bytes] = []
+    exhausted = Exhausted(listening)
+    with contextlib.ExitStack() as stack:
+        connect(stack, listening, SCRAPE)
+        opened = Door(exhausted, lambda at: Listed(seen, [], at), URGENT, Turns())  # type: ignore[arg-type]
+        await until(seen, 1)
+        opened.close()
+    assert exhausted.failed
+
+
+# The process: it starts at once, stays responsive under hanging probes, ends promptly.
 
 HANGING = 500
 PROMPTLY = 10
@@ -282,7 +474,7 @@ async def test_a_server_told_to_stop_while_it_starts_leaves_nothing_unawaited(
     before = asyncio.all_tasks()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        listening = sockets.listen(settings.listen)
+        listening = server.listen(settings.listen)
         started.should_exit = True
         await started.serve(listening)
         for task in asyncio.all_tasks() - before:
@@ -291,3 +483,78 @@ async def test_a_server_told_to_stop_while_it_starts_leaves_nothing_unawaited(
                 await task
         gc.collect()
     assert [str(each.message) for each in seen if "never awaited" in str(each.message)] == []
+
+
+# Listen addresses.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (":9985", ("", 9985)),
+        ("127.0.0.1:9985", ("127.0.0.1", 9985)),
+        ("[::1]:9985", ("::1", 9985)),
+        ("localhost:0", ("localhost", 0)),
+        (" 0.0.0.0:80 ", ("0.0.0.0", 80)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, expected: tuple[str, int]) -> None:
+    assert expected == parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "9985", "127.0.0.1", ":", ":70000", "::1:9985", "[::1]", "a:b", "http://x:1"]
+)
+def test_what_is_no_address_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(StartError, match=r"--web\.listen-address: .*:9985, 127\.0\.0\.1:9985 or"):
+        listen([text])
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_an_address_or_refused(text: str) -> None:
+    try:
+        _, port = parse_address(text)
+    except ValueError:
+        return
+    assert 0 <= port <= 65535
+
+
+def test_every_interface_takes_both_protocols() -> None:
+    (made,) = listen([":0"])
+    with made:
+        port = made.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+        if socket.has_dualstack_ipv6():
+            socket.create_connection(("::1", port), timeout=30).close()
+            assert shown(made) == f"[::]:{port}"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_an_ipv6_address_is_shown_in_brackets() -> None:
+    (made,) = listen(["[::1]:0"])
+    with made:
+        assert shown(made) == f"[::1]:{made.getsockname()[1]}"
+
+
+def test_a_taken_port_closes_the_others() -> None:
+    (taken,) = listen(["127.0.0.1:0"])
+    (free,) = listen(["127.0.0.1:0"])
+    address = shown(free)
+    free.close()
+    with taken:
+        with pytest.raises(StartError, match="the port is in use; stop what listens there or give another"):
+            listen([address, shown(taken)])
+        (again,) = listen([address])
+        again.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("192.0.2.1:0", "address of this machine"),
+        ("no-such-host.invalid:0", "the host name is not known here"),
+    ],
+)
+def test_an_address_of_another_machine_is_told(address: str, reason: str) -> None:
+    with pytest.raises(StartError, match=f"cannot listen on {address}: .*{reason}"):
+        listen([address])

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from openai_exporter.simulator.testing import SimulatorControl
+from openai_simulator.testing import SimulatorControl
 from tests.mixin.bundle import mixin
 from tests.stack.engine.engine import ROOT, Engine, rows
 from tests.stack.programs import Prometheus, free_port, get

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command writes on standard error: structured logs, and one line per problem when it cannot continue."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import NoReturn, TextIO
+
+import click
+
+from openai_exporter.config import mask_keys
+from openai_exporter.errors import ConfigError, ExporterError
+
+# How a command ends that cannot go on: one line per problem on standard error, a status, no traceback.
+
+FAILED = 1
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn our errors into lines and exit status 1."""
+    try:
+        yield
+    except ExporterError as error:
+        tell(error)
+        sys.exit(FAILED)
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line and end with status 1."""
+    _print(message)
+    sys.exit(FAILED)
+
+
+def problems_of(error: ExporterError) -> list[str]:
+    """One line for each problem."""
+    problems = error.problems if isinstance(error, ConfigError) else (error,)
+    return [" ".join(str(each).split()) for each in problems]
+
+
+def tell(error: ExporterError) -> None:
+    """Print each problem on its own line."""
+    for problem in problems_of(error):
+        _print(problem)
+
+
+def _print(message: str) -> None:
+    line = " ".join(message.split())
+    click.echo(mask_keys(f"openai-exporter: {line}"), err=True)
+
+
+# Structured logs on standard error: logfmt or JSON, one line per record, secrets masked.
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+FORMATS = ("logfmt", "json")
+
+_WORDS = {logging.WARNING: "warn", logging.CRITICAL: "error"}
+_PACKAGE = "openai_exporter."
+
+Mask = Callable[[str], str]
+
+
+class StructuredFormatter(logging.Formatter):
+    """One line per record: ts, level, component, msg, the record's fields, and the error when there is one.
+
+    Fields come from `extra={"fields": {...}}`. Every value passes `mask` before it is written.
+
+    Args:
+        mask: takes secrets out of a text.
+    """
+
+    def __init__(self, mask: Mask, *, as_json: bool) -> None:
+        super().__init__()
+        self._mask = mask
+        self._write = _json if as_json else _logfmt
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its newline."""
+        return self._write({name: self._masked(value) for name, value in _fields(record)})
+
+    def _masked(self, value: object) -> object:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self._mask(str(value))
+
+
+def configure(level: str, form: str, mask: Mask, stream: TextIO | None = None) -> None:
+    """Send every log record of this process, libraries included, through our formatter.
+
+    Args:
+        level: a key of `LEVELS`; libraries log warnings and errors only.
+        form: one of `FORMATS`.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(StructuredFormatter(mask, as_json=form == "json"))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("openai_exporter").setLevel(LEVELS[level])
+    # uvicorn warns of each malformed request, which any client could fill the log with.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    # A reader that went away must not cost a traceback per record.
+    logging.raiseExceptions = False
+    logging.captureWarnings(True)
+
+
+def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    yield "ts", moment.replace("+00:00", "Z")
+    yield "level", _WORDS.get(record.levelno, record.levelname.lower())
+    yield "component", record.name.removeprefix(_PACKAGE)
+    yield "msg", record.getMessage().strip()
+    yield from getattr(record, "fields", {}).items()
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        yield "error", f"{type(error).__name__}: {error}"
+        yield "traceback", "".join(traceback.format_exception(error)).strip()
+
+
+def _json(fields: dict[str, object]) -> str:
+    return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def _logfmt(fields: dict[str, object]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = "" if value is None else str(value)
+    if text and text.isprintable() and not any(character in text for character in ' "=\\'):
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())

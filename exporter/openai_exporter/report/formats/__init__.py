@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The forms of a report: each module turns a report into text."""

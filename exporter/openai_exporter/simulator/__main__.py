@@ -1,7 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""`python -m openai_exporter.simulator` is the same as `openai-exporter simulate`."""
-
-from openai_exporter.simulator.command import simulate_command
-
-if __name__ == "__main__":
-    simulate_command()

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models that are served, as of 2026-11: dates, limits, latency. Names and dates are the real ones."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from openai_simulator.clock import SimClock
+from openai_simulator.errors import ApiError, model_not_found
+
+Kind = Literal["chat", "embedding", "moderation", "transcription", "speech", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How long a model takes, in real seconds before scaling.
+
+    `first_token` until the first output token, `per_token` for each further one, `processing` for a
+    reply without tokens; `jitter` is the relative spread of each.
+    """
+
+    first_token: float
+    per_token: float
+    processing: float
+    jitter: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model id. `snapshot` is the dated id that serves it; limits are per minute."""
+
+    id: str
+    snapshot: str
+    kind: Kind
+    created: int
+    shutdown_date: str | None
+    profile: Profile
+    requests_per_minute: int
+    tokens_per_minute: int
+    reasoning: bool = False
+    default_effort: str | None = None
+    efforts: tuple[str, ...] = ()
+    cache_writes: bool = False
+    dimensions: int = 0
+
+    def described(self) -> dict[str, Any]:
+        """The model object of /v1/models."""
+        return {
+            "id": self.id,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "system",
+            "shutdown_date": self.shutdown_date,
+        }
+
+
+_SMALL = Profile(0.12, 0.004, 0.05)
+_MIDDLE = Profile(0.25, 0.008, 0.08)
+_LARGE = Profile(0.45, 0.014, 0.12)
+_EMBED = Profile(0.04, 0.0, 0.04)
+_AUDIO = Profile(0.3, 0.0, 0.3)
+_IMAGE = Profile(1.5, 0.0, 1.5)
+
+_ALL = ("none", "low", "medium", "high", "xhigh")
+_GPT5 = ("minimal", "low", "medium", "high")
+_NO_NONE = ("low", "medium", "high", "xhigh")
+_O = ("low", "medium", "high")
+
+# alias, snapshot, created, shutdown, profile, requests and tokens per minute, efforts, default effort
+_CHAT: tuple[tuple[str, str, str, str | None, Profile, int, int, tuple[str, ...], str | None], ...] = (
+    ("gpt-6-luna", "", "2026-09-15", None, _SMALL, 30_000, 150_000_000, _ALL, "medium"),
+    ("gpt-6-sol", "", "2026-09-15", None, _MIDDLE, 10_000, 30_000_000, _ALL, "medium"),
+    ("gpt-6-astra", "", "2026-09-15", None, _LARGE, 5_000, 4_000_000, _NO_NONE, "medium"),
+    ("gpt-6.1-terra", "", "2026-10-20", None, _SMALL, 10_000, 40_000_000, _ALL, "medium"),
+    ("gpt-6.1-sol", "", "2026-10-20", None, _MIDDLE, 10_000, 30_000_000, _NO_NONE, "medium"),
+    ("gpt-5.6-luna", "", "2026-06-30", None, _SMALL, 10_000, 40_000_000, _ALL, "medium"),
+    ("gpt-5.6-sol", "", "2026-06-30", None, _MIDDLE, 10_000, 30_000_000, _ALL, "medium"),
+    ("gpt-5.6-terra", "", "2026-06-30", None, _MIDDLE, 10_000, 30_000_000, _ALL, "medium"),
+    ("gpt-5.5", "2026-04-23", "2026-04-23", None, _LARGE, 10_000, 30_000_000, _ALL, "medium"),
+    ("gpt-5.4", "2026-03-05", "2026-03-05", None, _MIDDLE, 10_000, 40_000_000, _ALL, "none"),
+    ("gpt-5.4-mini", "2026-03-17", "2026-03-17", None, _SMALL, 30_000, 180_000_000, _ALL, "none"),
+    ("gpt-5.4-nano", "2026-03-17", "2026-03-17", "2027-04-01", _SMALL, 30_000, 180_000_000, _ALL, "none"),
+    ("gpt-5.2", "2025-12-11", "2025-12-11", None, _MIDDLE, 10_000, 40_000_000, _ALL, "none"),
+    ("gpt-5.1", "2025-11-13", "2025-11-13", "2027-04-01", _MIDDLE, 10_000, 40_000_000, _ALL, "none"),
+    ("gpt-5", "2025-08-07", "2025-08-05", "2026-12-11", _MIDDLE, 10_000, 40_000_000, _GPT5, "medium"),
+    ("gpt-5-mini", "2025-08-07", "2025-08-05", "2026-12-11", _SMALL, 30_000, 180_000_000, _GPT5, "medium"),
+    ("gpt-5-nano", "2025-08-07", "2025-08-05", "2026-12-11", _SMALL, 30_000, 180_000_000, _GPT5, "medium"),
+    ("o3", "2025-04-16", "2025-04-09", "2026-12-11", _LARGE, 10_000, 30_000_000, _O, "medium"),
+    ("gpt-4.1", "2025-04-14", "2025-04-10", "2027-01-14", _MIDDLE, 10_000, 30_000_000, (), None),
+    ("gpt-4.1-mini", "2025-04-14", "2025-04-10", "2027-01-14", _SMALL, 30_000, 150_000_000, (), None),
+    ("gpt-4o", "2024-08-06", "2024-05-10", "2027-01-14", _MIDDLE, 10_000, 30_000_000, (), None),
+    ("gpt-4o-mini", "2024-07-18", "2024-07-16", "2027-01-14", _SMALL, 30_000, 150_000_000, (), None),
+    ("gpt-4.1-nano", "2025-04-14", "2025-04-10", "2026-10-23", _SMALL, 30_000, 150_000_000, (), None),
+    ("o4-mini", "2025-04-16", "2025-04-08", "2026-10-23", _SMALL, 30_000, 150_000_000, _O, "medium"),
+    ("gpt-3.5-turbo", "0125", "2023-02-28", "2026-10-23", _SMALL, 10_000, 50_000_000, (), None),
+)
+
+_OMNI = "omni-moderation-2024-09-26"
+# id, snapshot id, kind, created, shutdown, profile, requests and tokens per minute, embedding dimensions
+_OTHER: tuple[tuple[str, str, Kind, str, str | None, Profile, int, int, int], ...] = (
+    ("text-embedding-3-small", "", "embedding", "2024-01-22", None, _EMBED, 10_000, 10_000_000, 1536),
+    ("text-embedding-3-large", "", "embedding", "2024-01-22", None, _EMBED, 10_000, 10_000_000, 3072),
+    ("text-embedding-ada-002", "", "embedding", "2022-12-16", None, _EMBED, 10_000, 10_000_000, 1536),
+    ("omni-moderation-latest", _OMNI, "moderation", "2024-11-15", None, _EMBED, 5_000, 500_000, 0),
+    ("gpt-transcribe", "", "transcription", "2026-08-26", None, _AUDIO, 10_000, 8_000_000, 0),
+    ("gpt-4o-transcribe", "", "transcription", "2025-03-15", "2027-02-26", _AUDIO, 10_000, 6_000_000, 0),
+    ("gpt-4o-mini-transcribe", "", "transcription", "2025-03-15", "2027-02-26", _AUDIO, 10_000, 8_000_000, 0),
+    ("whisper-1", "", "transcription", "2023-02-27", "2027-02-26", _AUDIO, 10_000, 8_000_000, 0),
+    ("gpt-4o-mini-tts", "", "speech", "2025-03-19", "2027-01-06", _AUDIO, 10_000, 8_000_000, 0),
+    ("tts-1", "", "speech", "2023-04-19", "2027-01-06", _AUDIO, 10_000, 8_000_000, 0),
+    ("tts-1-hd", "", "speech", "2023-11-03", "2027-01-06", _AUDIO, 10_000, 8_000_000, 0),
+    ("gpt-image-2", "gpt-image-2-2026-04-21", "image", "2026-04-21", None, _IMAGE, 250, 8_000_000, 0),
+    ("gpt-image-1.5", "", "image", "2025-12-16", "2026-12-01", _IMAGE, 250, 8_000_000, 0),
+    ("gpt-image-1-mini", "", "image", "2025-10-06", "2026-12-01", _IMAGE, 250, 8_000_000, 0),
+)
+
+
+def _unix(date: str) -> int:
+    return int(datetime.datetime.fromisoformat(date).replace(tzinfo=datetime.UTC).timestamp())
+
+
+def _build() -> Iterator[Model]:
+    for name, dated, created, ends, profile, rpm, tpm, efforts, effort in _CHAT:
+        snapshot = f"{name}-{dated}" if dated else name
+        writes = name.startswith(("gpt-5.6", "gpt-6"))
+        for model_id in dict.fromkeys((name, snapshot)):
+            yield Model(
+                model_id, snapshot, "chat", _unix(created), ends, profile, rpm, tpm,
+                bool(efforts), effort, efforts, writes,
+            )  # fmt: skip
+    for name, snapshot, kind, created, ends, profile, rpm, tpm, dimensions in _OTHER:
+        for model_id in dict.fromkeys((name, snapshot or name)):
+            yield Model(
+                model_id, snapshot or name, kind, _unix(created), ends, profile, rpm, tpm,
+                dimensions=dimensions,
+            )  # fmt: skip
+
+
+MODELS: dict[str, Model] = {model.id: model for model in _build()}
+
+
+class Catalogue:
+    """The models that exist at the simulated time; one is gone from the start of its shutdown date (UTC)."""
+
+    def __init__(self, clock: SimClock) -> None:
+        self._clock = clock
+        dated = ((model.id, model.shutdown_date) for model in MODELS.values())
+        self._ends = {model_id: _unix(date) for model_id, date in dated if date is not None}
+
+    def exists(self, model_id: str) -> bool:
+        """Whether the model is served now."""
+        return model_id in MODELS and self._clock.now() < self._ends.get(model_id, float("inf"))
+
+    def find(self, model_id: str) -> Model:
+        """The model; raises the API's 404 model_not_found."""
+        if not self.exists(model_id):
+            raise model_not_found(model_id)
+        return MODELS[model_id]
+
+    def of_kind(self, model_id: str, kind: Kind, path: str) -> Model:
+        """The model if it is of `kind`; raises the API's refusals."""
+        model = self.find(model_id)
+        if model.kind != kind:
+            message = f"The model `{model_id}` is not a {kind} model and is not supported by {path}."
+            raise ApiError(404, message, param="model")
+        return model
+
+    def listed(self) -> list[Model]:
+        """All models that are served now."""
+        return [model for model_id, model in MODELS.items() if self.exists(model_id)]

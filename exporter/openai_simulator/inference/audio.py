@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POST /v1/audio/speech and /v1/audio/transcriptions."""
+
+import io
+import math
+import random
+import struct
+import wave
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from openai_simulator.errors import ApiError, invalid_value, missing_parameter
+from openai_simulator.faults import NoUsage
+from openai_simulator.inference import generation, schemas
+from openai_simulator.inference.prepare import LARGEST_BODY, Form, Job, identified, let_in, parsed, prepared
+from openai_simulator.inference.streams import EventStream, Pace, Step, compact, data_event
+from openai_simulator.world import World
+
+# POST /v1/audio/speech: a soft tone as long as the text would take, with the right beginning for its format.
+
+RATE = 24_000  # samples per second, 16 bit mono, as the real API's pcm and wav
+CHARACTERS_PER_SECOND = 15
+TONE_HERTZ = 440
+MEDIA_TYPES = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/opus",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+# The head of a 64 kbit/s, 24 kHz mono MPEG-2 layer III frame (192 bytes), an ADTS frame, an Ogg page, a FLAC file.
+_HEADS = {
+    "mp3": b"\xff\xf3\x84\xc4" + bytes(188),
+    "aac": b"\xff\xf1\x58\x40\x18\x1f\xfc" + bytes(185),
+    "opus": b"OggS\x00\x02" + bytes(186),
+    "flac": b"fLaC" + bytes(188),
+}
+
+
+async def create_speech(world: World, request: Request) -> Response:
+    """Answer one speech request."""
+    job = await prepared(world, request, schemas.SPEECH, "speech")
+    text, speed = job.body["input"], job.body.get("speed") or 1.0
+    job.admit(len(text))
+    pace = Pace(job)
+    job.book("audio_speeches", characters=len(text))
+    await pace.until(pace.processing)
+    form = job.body.get("response_format") or "mp3"
+    return Response(encoded(form, len(text) / CHARACTERS_PER_SECOND / speed), media_type=MEDIA_TYPES[form])
+
+
+def encoded(form: str, seconds: float) -> bytes:
+    """`seconds` of sound; wav and pcm can be played, the compressed formats only look like what they are."""
+    if form in _HEADS:
+        frames = max(1, math.ceil(seconds * 8000 / len(_HEADS[form])))
+        return _HEADS[form] * frames if form in ("mp3", "aac") else _HEADS[form] + bytes(192 * frames)
+    samples = max(1, round(seconds * RATE))
+    turn = 2 * math.pi * TONE_HERTZ / RATE
+    period = [round(3000 * math.sin(turn * index)) for index in range(RATE // 20)]  # 22 whole waves
+    values = (period * (samples // len(period) + 1))[:samples]
+    pcm = struct.pack(f"<{samples}h", *values)
+    return pcm if form == "pcm" else _wav(pcm)
+
+
+def _wav(pcm: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(RATE)
+        sound.writeframes(pcm)
+    return buffer.getvalue()
+
+
+# POST /v1/audio/transcriptions: multipart in, text out, usage in tokens or seconds as the model has it.
+
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+NAMES = ("flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm")
+BYTES_PER_SECOND = 8_000  # of a compressed file: 64 kbit/s
+PER_SECOND_MODELS = ("whisper-1", "gpt-transcribe")  # priced by time; their usage is a duration
+
+
+async def create_transcription(world: World, request: Request) -> Response:
+    """Answer one transcription request."""
+    key, identity = identified(world, request)
+    raw = await request.body()
+    if len(raw) > LARGEST_BODY:
+        raise ApiError(413, f"The file is too large: {len(raw)} bytes, at most {LARGEST_BODY}.")
+    form = parsed(request.headers.get("content-type", ""), raw)
+    job = let_in(world, request, key, identity, _members(form, request), "transcription")
+    seconds = audio_seconds(_file(form))
+    words = generation.reply(job.body["prompt"], _rng(job, form))
+    form_of_reply = _format(job)
+    job.admit(math.ceil(seconds * generation.PER_AUDIO_SECOND))
+    pace = Pace(job)
+    job.book("audio_transcriptions", seconds=math.ceil(seconds))
+    usage = None if job.exchange.fault(NoUsage) is not None else _usage(job, seconds, words)
+    if job.body["stream"] and job.model.id != "whisper-1":
+        return EventStream(_steps(words, usage, pace), pace, job.exchange)
+    await pace.until(pace.processing)
+    return _reply(form_of_reply, "".join(words), seconds, usage)
+
+
+def _members(form: Form, request: Request) -> dict[str, Any]:
+    """The form's text fields that matter here; raises the API's 400."""
+    fields = {name.removesuffix("[]"): values[-1] for name, values in form.fields.items()}
+    model = request.path_params.get("deployment") or fields.get("model")
+    if not model:
+        raise missing_parameter("model")
+    return {
+        "model": model,
+        "prompt": fields.get("prompt", ""),
+        "response_format": fields.get("response_format", "json"),
+        "stream": fields.get("stream", "false").lower() == "true",
+    }
+
+
+def _file(form: Form) -> bytes:
+    if "file" not in form.files:
+        raise missing_parameter("file")
+    name, data = form.files["file"]
+    ending = name.rpartition(".")[2].lower()
+    if ending not in NAMES:
+        raise ApiError(400, f"Unrecognized file format. Supported formats: {list(NAMES)}", param="file")
+    if not data:
+        raise ApiError(400, "The audio file is empty or could not be decoded.", param="file")
+    return data
+
+
+def _format(job: Job) -> str:
+    form = str(job.body["response_format"])
+    allowed = FORMATS if job.model.id == "whisper-1" else ("json", "text")
+    if form not in allowed:
+        named = ", ".join(f"'{word}'" for word in allowed)
+        raise invalid_value("response_format", form, f"{named} with {job.model.id}")
+    return form
+
+
+def _rng(job: Job, form: Form) -> random.Random:
+    return random.Random(zlib.crc32(form.files.get("file", ("", b""))[1]) ^ job.world.seed)
+
+
+def audio_seconds(data: bytes) -> float:
+    """How long a WAV file is; for other formats a guess from its size."""
+    try:
+        with wave.open(io.BytesIO(data)) as sound:
+            return max(0.1, float(sound.getnframes() / sound.getframerate()))
+    except (wave.Error, EOFError):
+        return max(0.1, len(data) / BYTES_PER_SECOND)
+
+
+def _usage(job: Job, seconds: float, words: list[str]) -> dict[str, Any]:
+    if job.model.id in PER_SECOND_MODELS:
+        return {"type": "duration", "seconds": math.ceil(seconds)}
+    audio = math.ceil(seconds * generation.PER_AUDIO_SECOND)
+    written = generation.count(job.body["prompt"])
+    return {
+        "type": "tokens",
+        "input_tokens": audio + written,
+        "input_token_details": {"text_tokens": written, "audio_tokens": audio},
+        "output_tokens": len(words),
+        "total_tokens": audio + written + len(words),
+    }
+
+
+def _reply(form: str, spoken: str, seconds: float, usage: dict[str, Any] | None) -> Response:
+    end = round(seconds, 2)
+    if form == "text":
+        return PlainTextResponse(spoken + "\n")
+    if form in ("srt", "vtt"):
+        comma = "," if form == "srt" else "."
+        until = f"00:00:{int(end) % 60:02d}{comma}{int(end * 1000) % 1000:03d}"
+        lines = f"00:00:00{comma}000 --> {until}\n{spoken}\n"
+        return PlainTextResponse(("1\n" if form == "srt" else "WEBVTT\n\n") + lines)
+    reply: dict[str, Any] = {"text": spoken}
+    if form == "verbose_json":
+        reply |= {"language": "english", "duration": end, "segments": [_segment(spoken, end)]}
+    if usage is not None:
+        reply["usage"] = usage
+    return Response(compact(reply), media_type="application/json")
+
+
+def _segment(spoken: str, end: float) -> dict[str, Any]:
+    numbers = {"temperature": 0.0, "avg_logprob": -0.2, "compression_ratio": 1.1, "no_speech_prob": 0.01}
+    return {"id": 0, "seek": 0, "start": 0.0, "end": end, "text": spoken, "tokens": [], **numbers}
+
+
+def _steps(words: list[str], usage: dict[str, Any] | None, pace: Pace) -> Iterator[Step]:
+    for word in words:
+        delta = {"type": "transcript.text.delta", "delta": word}
+        yield Step(pace.processing, data_event(delta), token=True)
+    done: dict[str, Any] = {"type": "transcript.text.done", "text": "".join(words)}
+    if usage is not None and usage["type"] == "tokens":
+        done["usage"] = usage
+    yield Step(pace.processing, data_event(done))

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spend limits, spend alerts and project rate limits: as they are set, reading and changing them."""
+
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass, field, fields, replace
+from threading import RLock
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from openai_simulator.catalogue import MODELS, Model
+from openai_simulator.clock import SimClock
+from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter
+from openai_simulator.organization.directory import found, listing
+from openai_simulator.organization.reports import MANAGEMENT_READ, MANAGEMENT_WRITE, require_admin
+from openai_simulator.organization.seed import Roster, generator, identifier
+from openai_simulator.organization.statement import Statement, month_start
+
+# Spend limits, alerts and rate limits as they are set, with believable first values. Answers no requests.
+
+_ORGANIZATION_ALERTS = (800_000, 1_200_000)  # cents
+_ORGANIZATION_LIMIT = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SpendAlert:
+    """A mail that is sent when a month's spend passes `cents`."""
+
+    id: str
+    cents: int
+    recipients: tuple[str, ...]
+    subject_prefix: str | None = None
+
+    def shown(self, kind: str) -> dict[str, Any]:
+        """The JSON object; `kind` is organization or project."""
+        channel = {"type": "email", "recipients": [*self.recipients], "subject_prefix": self.subject_prefix}
+        return {
+            "id": self.id,
+            "object": f"{kind}.spend_alert",
+            "threshold_amount": self.cents,
+            "currency": "USD",
+            "interval": "month",
+            "notification_channel": channel,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A project's limits for one model; None for what the model does not have."""
+
+    id: str
+    model: str
+    max_requests_per_1_minute: int
+    max_tokens_per_1_minute: int
+    max_images_per_1_minute: int | None = None
+    max_audio_megabytes_per_1_minute: int | None = None
+    max_requests_per_1_day: int | None = None
+    batch_1_day_max_input_tokens: int | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """The JSON object, without the limits that do not apply."""
+        limits = {
+            "max_requests_per_1_minute": self.max_requests_per_1_minute,
+            "max_tokens_per_1_minute": self.max_tokens_per_1_minute,
+            "max_images_per_1_minute": self.max_images_per_1_minute,
+            "max_audio_megabytes_per_1_minute": self.max_audio_megabytes_per_1_minute,
+            "max_requests_per_1_day": self.max_requests_per_1_day,
+            "batch_1_day_max_input_tokens": self.batch_1_day_max_input_tokens,
+        }
+        present = {name: limit for name, limit in limits.items() if limit is not None}
+        return {"object": "project.rate_limit", "id": self.id, "model": self.model, **present}
+
+
+@dataclass(slots=True)
+class LimitSettings:
+    """What is set now. Keys are project ids, None for the organization; spend limits are in cents."""
+
+    seed: int
+    spend_limits: dict[str | None, int] = field(default_factory=dict)
+    alerts: dict[str | None, list[SpendAlert]] = field(default_factory=dict)
+    _rate_limits: dict[str, list[RateLimit]] = field(default_factory=dict)
+
+    @classmethod
+    def seeded(cls, seed: int, roster: Roster) -> "LimitSettings":
+        """A limit and two alerts for the organization, and one of each for every third project."""
+        owner = roster.users[0].email
+        settings = cls(seed, {None: _ORGANIZATION_LIMIT})
+        settings.alerts[None] = [
+            SpendAlert(identifier("alert_", seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]")
+            for cents in _ORGANIZATION_ALERTS
+        ]
+        for number, project in enumerate(roster.projects):
+            if number % 3 == 1:
+                cents = generator(seed, "limit", number).randrange(5, 15) * 100_000
+                settings.spend_limits[project.id] = cents
+                alert = SpendAlert(identifier("alert_", seed, project.id), cents * 8 // 10, (owner,))
+                settings.alerts[project.id] = [alert]
+        return settings
+
+    def rate_limits(self, project_id: str) -> list[RateLimit]:
+        """The project's rate limits, one per model (by its undated name)."""
+        if project_id not in self._rate_limits:
+            share = generator(self.seed, "rates", project_id).choice((1, 2, 5))
+            families = [
+                model for model in MODELS.values() if model.id == model.snapshot or model.id in _FAMILIES
+            ]
+            undated = [model for model in families if model.id not in _DATED]
+            self._rate_limits[project_id] = [_rate_limit(model, share) for model in undated]
+        return self._rate_limits[project_id]
+
+
+_DATED = {model.snapshot for model in MODELS.values() if model.id != model.snapshot}
+_FAMILIES = {model.id for model in MODELS.values() if model.id != model.snapshot}
+
+
+def _rate_limit(model: Model, share: int) -> RateLimit:
+    return RateLimit(
+        id=f"rl-{model.id}",
+        model=model.id,
+        max_requests_per_1_minute=model.requests_per_minute // share,
+        max_tokens_per_1_minute=model.tokens_per_minute // share,
+        max_images_per_1_minute=model.requests_per_minute // share if model.kind == "image" else None,
+        max_audio_megabytes_per_1_minute=600 // share if model.kind == "transcription" else None,
+        batch_1_day_max_input_tokens=model.tokens_per_minute * 40 // share if model.kind == "chat" else None,
+    )
+
+
+# Bodies of the requests that change limits, decoded strictly. Changes nothing.
+
+_MONEY = ("threshold_amount", "currency", "interval")
+_RATE_LIMITS = tuple(entry.name for entry in fields(RateLimit) if entry.name not in ("id", "model"))
+
+
+def limit_body(body: Any) -> int:
+    """The cents of a spend limit; raises the API's 400."""
+    return _cents(_members(body, _MONEY, _MONEY), least=1)
+
+
+def alert_body(body: Any, alert_id: str) -> SpendAlert:
+    """A spend alert; raises the API's 400."""
+    names = (*_MONEY, "notification_channel")
+    values = _members(body, names, names)
+    channel = _members(
+        values["notification_channel"],
+        ("type", "recipients", "subject_prefix"),
+        ("type", "recipients"),
+        "notification_channel.",
+    )
+    _constant(channel, "type", "email", "notification_channel.")
+    recipients, prefix = channel["recipients"], channel.get("subject_prefix")
+    if not isinstance(recipients, list) or not all(isinstance(address, str) for address in recipients):
+        raise invalid_type("notification_channel.recipients", "an array of strings", recipients)
+    if prefix is not None and not isinstance(prefix, str):
+        raise invalid_type("notification_channel.subject_prefix", "a string", prefix)
+    return SpendAlert(alert_id, _cents(values, least=0), tuple(recipients), prefix)
+
+
+def rate_limit_body(body: Any, old: RateLimit) -> RateLimit:
+    """`old` with the limits of the body changed; raises the API's 400."""
+    values = _members(body, _RATE_LIMITS, ())
+    for name in values:
+        _whole(values, name, least=0)
+    return replace(old, **values)
+
+
+def _members(body: Any, known: Collection[str], required: Collection[str], place: str = "") -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise invalid_type(place.rstrip(".") or "body", "an object", body)
+    for name in body:
+        if name not in known:
+            named = f"{place}{name}"
+            raise ApiError(400, f"Unknown parameter: '{named}'.", param=named, code="unknown_parameter")
+    for name in required:
+        if name not in body:
+            raise missing_parameter(f"{place}{name}")
+    return body
+
+
+def _cents(values: Mapping[str, Any], least: int) -> int:
+    _constant(values, "currency", "USD")
+    _constant(values, "interval", "month")
+    return _whole(values, "threshold_amount", least)
+
+
+def _whole(values: Mapping[str, Any], name: str, least: int) -> int:
+    number = values[name]
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise invalid_type(name, "an integer", number)
+    if number < least:
+        raise invalid_value(name, number, f"{least} or more")
+    return number
+
+
+def _constant(values: Mapping[str, Any], name: str, expected: str, place: str = "") -> None:
+    if values[name] != expected:
+        raise invalid_value(f"{place}{name}", values[name], repr(expected))
+
+
+# Spend limits, spend alerts and project rate limits: reading and changing them. Enforces nothing.
+
+_ORGANIZATION = "/v1/organization"
+_PROJECT = f"{_ORGANIZATION}/projects/{{project_id}}"
+Body = dict[str, Any]
+Answer = Callable[[Request, Any], Body]
+
+
+class LimitsApi:
+    """The endpoints over the settings. `enforcing` follows the true spend of the month, as the real one does."""
+
+    def __init__(self, seed: int, roster: Roster, clock: SimClock, statement: Statement, lock: RLock) -> None:
+        self._seed = seed
+        self._projects = roster.projects
+        self._settings = LimitSettings.seeded(seed, roster)
+        self._clock = clock
+        self._statement = statement
+        self._lock = lock
+        self._made = 0
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes for GET, POST and DELETE."""
+        found_routes: list[BaseRoute] = []
+        for base in (_ORGANIZATION, _PROJECT):
+            found_routes += [
+                self._route(f"{base}/spend_limit", "GET", self._get_limit),
+                self._route(f"{base}/spend_limit", "POST", self._set_limit),
+                self._route(f"{base}/spend_limit", "DELETE", self._delete_limit),
+                self._route(f"{base}/spend_alerts", "GET", self._list_alerts),
+                self._route(f"{base}/spend_alerts", "POST", self._add_alert),
+                self._route(f"{base}/spend_alerts/{{alert_id}}", "GET", self._get_alert),
+                self._route(f"{base}/spend_alerts/{{alert_id}}", "POST", self._set_alert),
+                self._route(f"{base}/spend_alerts/{{alert_id}}", "DELETE", self._delete_alert),
+            ]
+        return [
+            *found_routes,
+            self._route(f"{_PROJECT}/rate_limits", "GET", self._list_rate_limits),
+            self._route(f"{_PROJECT}/rate_limits/{{rate_limit_id}}", "POST", self._set_rate_limit),
+        ]
+
+    def state(self) -> Body:
+        """The spend limits in cents, by project id (empty for the organization's)."""
+        return {scope or "": cents for scope, cents in self._settings.spend_limits.items()}
+
+    def _route(self, path: str, method: str, answer: Answer) -> Route:
+        scope = MANAGEMENT_READ if method == "GET" else MANAGEMENT_WRITE
+
+        def locked(request: Request, body: Any) -> Body:
+            with self._lock:
+                self._known_project(request)
+                return answer(request, body)
+
+        async def endpoint(request: Request) -> JSONResponse:
+            require_admin(request, scope)
+            body = await _json(request) if method == "POST" else None
+            return JSONResponse(await run_in_threadpool(locked, request, body))
+
+        handler: Callable[[Request], Coroutine[Any, Any, JSONResponse]] = endpoint
+        return Route(path, handler, methods=[method])
+
+    def _known_project(self, request: Request) -> str | None:
+        project_id = request.path_params.get("project_id")
+        return None if project_id is None else found(self._projects, project_id, "project").id
+
+    def _get_limit(self, request: Request, _body: Any) -> Body:
+        scope = request.path_params.get("project_id")
+        cents = self._settings.spend_limits.get(scope)
+        if cents is None:
+            raise ApiError(404, "No spend limit is configured.", code="not_found")
+        now = self._clock.now()
+        spent = self._statement.billed_since(month_start(now), now, scope)
+        status = "enforcing" if spent * 100 >= cents else "inactive"
+        return {
+            "object": f"{_kind(scope)}.spend_limit",
+            "threshold_amount": cents,
+            "currency": "USD",
+            "interval": "month",
+            "enforcement": {"status": status},
+        }
+
+    def _set_limit(self, request: Request, body: Any) -> Body:
+        self._settings.spend_limits[request.path_params.get("project_id")] = limit_body(body)
+        return self._get_limit(request, None)
+
+    def _delete_limit(self, request: Request, _body: Any) -> Body:
+        scope = request.path_params.get("project_id")
+        if self._settings.spend_limits.pop(scope, None) is None:
+            raise ApiError(404, "No spend limit is configured.", code="not_found")
+        return {"object": f"{_kind(scope)}.spend_limit.deleted", "deleted": True}
+
+    def _alerts(self, request: Request) -> list[SpendAlert]:
+        return self._settings.alerts.setdefault(request.path_params.get("project_id"), [])
+
+    def _list_alerts(self, request: Request, _body: Any) -> Body:
+        known = ("order", "before")
+        kind = _kind(request.path_params.get("project_id"))
+        alerts = self._alerts(request)
+        return listing(alerts, lambda alert: alert.shown(kind), request.query_params, known=known, least=0)
+
+    def _get_alert(self, request: Request, _body: Any) -> Body:
+        return self._alert(request).shown(_kind(request.path_params.get("project_id")))
+
+    def _alert(self, request: Request) -> SpendAlert:
+        return found(self._alerts(request), request.path_params["alert_id"], "spend alert")
+
+    def _add_alert(self, request: Request, body: Any) -> Body:
+        self._made += 1
+        alert = alert_body(body, identifier("alert_", self._seed, "made", self._made))
+        self._alerts(request).append(alert)
+        return alert.shown(_kind(request.path_params.get("project_id")))
+
+    def _set_alert(self, request: Request, body: Any) -> Body:
+        alerts, old = self._alerts(request), self._alert(request)
+        alerts[alerts.index(old)] = alert = alert_body(body, old.id)
+        return alert.shown(_kind(request.path_params.get("project_id")))
+
+    def _delete_alert(self, request: Request, _body: Any) -> Body:
+        alert = self._alert(request)
+        self._alerts(request).remove(alert)
+        kind = _kind(request.path_params.get("project_id"))
+        return {"id": alert.id, "object": f"{kind}.spend_alert.deleted", "deleted": True}
+
+    def _list_rate_limits(self, request: Request, _body: Any) -> Body:
+        limits = self._settings.rate_limits(request.path_params["project_id"])
+        return listing(limits, RateLimit.shown, request.query_params, known=("before",), default=100)
+
+    def _set_rate_limit(self, request: Request, body: Any) -> Body:
+        limits = self._settings.rate_limits(request.path_params["project_id"])
+        old = found(limits, request.path_params["rate_limit_id"], "rate limit")
+        limits[limits.index(old)] = changed = rate_limit_body(body, old)
+        return changed.shown()
+
+
+def _kind(scope: str | None) -> str:
+    return "organization" if scope is None else "project"
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError:
+        raise ApiError(400, "We could not parse the JSON body of your request.") from None

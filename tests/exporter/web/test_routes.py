@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP surface, over a real socket and against a real upstream."""
+
+import gzip
+import shutil
+import subprocess
+
+import pytest
+
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.web.exporters import MODEL, Exporter, poll
+
+PROBE = f"/probe?target=sim&module=chat&model={MODEL}"
+# As Prometheus 3.5 sends it.
+PROMETHEUS_ACCEPT = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PAGES = [
+    PROBE,
+    "/probe?target=sim&module=models",
+    "/usage",
+    "/usage?organization=acme",
+    "/status?page=page",
+    "/metrics",
+]
+
+
+def _value(text: str, name: str) -> str:
+    return next(line.split(" ")[1] for line in text.splitlines() if line.split(" ")[0] == name)
+
+
+def test_a_probe_that_succeeds_says_so(exporter: Exporter, simulator: SimulatorControl) -> None:
+    reply = exporter.get(PROBE)
+    assert reply.status == 200
+    assert _value(reply.text, "probe_success") == "1"
+
+
+def test_a_probe_that_fails_is_still_200(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=503)
+    reply = exporter.get(PROBE)
+    assert reply.status == 200
+    assert _value(reply.text, "probe_success") == "0"
+    assert _value(reply.text, "probe_http_status_code") == "503"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/probe", "parameter target is missing; configured: sim"),
+        ("/probe?target=x", "unknown target 'x'; configured: sim"),
+        (
+            "/probe?target=sim",
+            "parameter module is missing; configured of target sim: models, chat, chat_stream, slow",
+        ),
+        (
+            "/probe?target=sim&module=x",
+            "unknown module 'x'; configured of target sim: models, chat, chat_stream, slow",
+        ),
+        (
+            "/probe?target=sim&module=chat_stream",
+            "parameter model is missing; configured of module chat_stream on target sim: gpt-6-luna, gpt-5.4-mini",
+        ),
+        (
+            "/probe?target=sim&module=chat&model=x",
+            "unknown model 'x'; configured of module chat on target sim: gpt-6-luna",
+        ),
+        (
+            "/probe?target=http%3A%2F%2Fexample.org%2F",
+            "unknown target 'http://example.org/'; configured: sim",
+        ),
+        ("/usage?organization=x", "unknown organization 'x'; configured: acme"),
+        ("/status?page=x", "unknown page 'x'; configured: page"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_what_is_allowed(exporter: Exporter, path: str, message: str) -> None:
+    reply = exporter.get(path)
+    assert (reply.status, reply.text) == (400, f"{message}\n")
+
+
+def test_a_refusal_quotes_no_more_than_a_line_of_what_was_asked_for(exporter: Exporter) -> None:
+    reply = exporter.get(f"/probe?target={'x' * 3000}")
+    assert reply.status == 400
+    assert len(reply.text) < 200
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "0", "nan", "inf", ""])
+@pytest.mark.parametrize("path", [PROBE, "/usage", "/status"])
+def test_an_unreadable_scrape_timeout_is_refused(exporter: Exporter, path: str, value: str) -> None:
+    reply = exporter.get(path, X_Prometheus_Scrape_Timeout_Seconds=value)
+    assert reply.status == 400
+    assert "X-Prometheus-Scrape-Timeout-Seconds" in reply.text
+    assert len(reply.text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "header", "expected"),
+    [
+        ("chat", "10", 5.0),
+        ("chat", "3", 2.5),
+        ("chat", "0.4", 5.0),
+        ("slow", "30", 25.0),
+        ("slow", "2.25", 1.75),
+    ],
+    ids=["the module caps", "less the offset", "nothing is left: the module decides", "slow", "fractions"],
+)
+def test_the_deadline_follows_the_scrape_timeout(
+    exporter: Exporter, module: str, header: str, expected: float
+) -> None:
+    reply = exporter.get(
+        f"/probe?target=sim&module={module}&model={MODEL}", X_Prometheus_Scrape_Timeout_Seconds=header
+    )
+    assert expected == pytest.approx(float(_value(reply.text, "probe_timeout_seconds")), abs=0.05)
+
+
+def test_debug_explains_the_probe_as_text(exporter: Exporter) -> None:
+    reply = exporter.get(f"{PROBE}&debug=true")
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    for title in ("Logs for the probe:", "Metrics that would have been returned:", "Module configuration:"):
+        assert title in reply.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_prometheus_gets_openmetrics(exporter: Exporter, path: str) -> None:
+    reply = exporter.get(path, Accept=PROMETHEUS_ACCEPT)
+    assert reply.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert reply.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_gzip_holds_the_same_page(exporter: Exporter, path: str) -> None:
+    plain, packed = exporter.get(path), exporter.get(path, Accept_Encoding="gzip")
+    assert packed.headers["content-encoding"] == "gzip"
+    names = {line.split("{")[0].split(" ")[0] for line in plain.text.splitlines() if line[0] != "#"}
+    unpacked = gzip.decompress(packed.body).decode()
+    assert names == {line.split("{")[0].split(" ")[0] for line in unpacked.splitlines() if line[0] != "#"}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_gzip_can_be_declined(exporter: Exporter, path: str) -> None:
+    reply = exporter.get(path, Accept_Encoding="gzip;q=0, identity")
+    assert "content-encoding" not in reply.headers
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
+@pytest.mark.parametrize("path", PAGES)
+def test_promtool_finds_nothing_to_say(exporter: Exporter, path: str) -> None:
+    found = subprocess.run(
+        ["promtool", "check", "metrics"], input=exporter.get(path).body, capture_output=True, check=False
+    )
+    assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/sd", "/config", "/-/healthy", "/-/ready", "/history", "/status"]
+)
+def test_head_answers_headers_only(exporter: Exporter, path: str) -> None:
+    reply = exporter.send("HEAD", path)
+    assert (reply.status, reply.body) == (200, b"")
+    assert int(reply.headers["content-length"]) > 0
+
+
+def test_head_makes_no_probe(exporter: Exporter, simulator: SimulatorControl) -> None:
+    """It asks for headers only; a call that is paid for is no way to make some."""
+    before = simulator.state()["calls"]
+    reply = exporter.send("HEAD", f"/probe?target=sim&module=chat&model={MODEL}")
+    assert (reply.status, reply.body) == (200, b"")
+    assert [each for each in simulator.state()["calls"] if each not in before] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/metrics", {"GET", "HEAD"}),
+        ("GET", "/-/reload", {"POST", "PUT"}),
+        ("DELETE", "/-/reload", {"GET", "HEAD", "POST", "PUT"}),
+        ("BREW", "/", {"GET", "HEAD", "POST", "PUT"}),
+    ],
+)
+def test_a_wrong_method_is_405_with_allow(
+    exporter: Exporter, method: str, path: str, allowed: set[str]
+) -> None:
+    reply = exporter.send(method, path)
+    if method == "BREW":
+        assert reply.status == 400
+        return
+    assert reply.status == 405
+    assert allowed == set(reply.headers["allow"].split(", "))
+
+
+def test_health_and_readiness(exporter: Exporter) -> None:
+    assert exporter.get("/-/healthy").status == 200
+    assert exporter.get("/-/ready").status == 200
+
+
+def test_an_unknown_page_is_404_in_one_line(exporter: Exporter) -> None:
+    reply = exporter.get("/nope")
+    assert (reply.status, reply.text) == (404, "no such page; / lists what there is\n")
+
+
+def test_an_upstream_that_is_gone_gives_no_5xx(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", status=500)
+    for path in ("/usage", "/status", PROBE):
+        assert exporter.get(path).status == 200
+
+
+def test_unknown_names_are_counted(exporter: Exporter) -> None:
+    exporter.get("/probe?target=never-heard-of")
+    assert 'openai_exporter_unknown_names_total{kind="target"}' in exporter.get("/metrics").text
+
+
+def test_the_own_page_says_version_and_reload(exporter: Exporter) -> None:
+    found = exporter.get("/metrics").text
+    assert "openai_exporter_build_info{" in found
+    assert _value(found, "openai_exporter_config_last_reload_successful") == "1.0"
+
+
+def test_answers_are_not_cached_by_anyone(exporter: Exporter) -> None:
+    assert exporter.get(PROBE).headers["cache-control"] == "no-store"
+
+
+def test_an_unexpected_error_is_one_line_without_a_traceback(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(exporter.live, "board", type("Board", (), {"record": broken})())
+    reply = exporter.get(PROBE)
+    assert (reply.status, reply.text) == (500, "internal error; the exporter's log says more\n")
+    # It is logged after it is answered.
+    poll(lambda: "request failed" in caplog.text)

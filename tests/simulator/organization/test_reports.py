@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The usage endpoints on a socket: shapes, sums, paging, faults, permissions."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from openai_simulator.organization.billing import COST_DIMENSIONS
+from openai_simulator.organization.operations import OPERATIONS
+from openai_simulator.organization.reports import plain
+from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.simulator.conformance import Facts
+from tests.simulator.organization.conftest import ADMIN, DAY, MONTH, NOW, Get
+
+# The costs endpoint on a socket.
+
+GROUPINGS = [(), *((name,) for name in COST_DIMENSIONS), COST_DIMENSIONS, ("project_id", "line_item")]
+
+
+def amounts(page: Any) -> list[Decimal]:
+    return [Decimal(str(row["amount"]["value"])) for bucket in page["data"] for row in bucket["results"]]
+
+
+def total(page: Any) -> Decimal:
+    return sum(amounts(page), Decimal(0))
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Iterator[SimulatorControl]:
+    """A simulator that gives amounts as JSON numbers, as described, and shows everything at once."""
+    with running_simulator(
+        seed=7, clock=NOW, speed=0, amounts="number", late_seconds=0, latency_scale=0
+    ) as control:
+        yield control
+
+
+@pytest.mark.parametrize("group_by", GROUPINGS, ids=lambda by: ",".join(by) or "ungrouped")
+def test_replies_conform_however_they_are_grouped(get: Get, facts: Facts, group_by: tuple[str, ...]) -> None:
+    page = get("/costs", start_time=MONTH, limit=20, group_by=list(group_by))
+    facts.assert_conforms("costs_page", page)
+    rows = [row for bucket in page["data"] for row in bucket["results"]]
+    assert rows
+    for row in rows:
+        assert {name for name in COST_DIMENSIONS if row[name] is not None} <= set(group_by)
+        assert (row["quantity"] is not None) == ("line_item" in group_by)
+
+
+def test_amounts_as_numbers_conform_too(numbers: SimulatorControl, facts: Facts) -> None:
+    reply = httpx2.get(
+        f"{numbers.api_url}/organization/costs", params={"start_time": MONTH}, headers=ADMIN, trust_env=False
+    )
+    facts.assert_conforms("costs_page", reply.json())
+    values = [row["amount"]["value"] for bucket in reply.json()["data"] for row in bucket["results"]]
+    assert {float} == {type(value) for value in values}
+
+
+def test_amounts_are_numeric_strings_by_default(get: Get) -> None:
+    page = get("/costs", start_time=MONTH)
+    assert {str} == {type(row["amount"]["value"]) for bucket in page["data"] for row in bucket["results"]}
+
+
+@pytest.mark.parametrize("group_by", GROUPINGS[1:], ids=lambda by: ",".join(by))
+def test_every_grouping_sums_to_the_same_money(get: Get, group_by: tuple[str, ...]) -> None:
+    span = {"start_time": MONTH - 30 * DAY, "end_time": NOW, "limit": 60}
+    assert total(get("/costs", **span)) == total(get("/costs", **span, group_by=list(group_by)))
+
+
+def test_pages_are_together_the_whole(get: Get) -> None:
+    span = {"start_time": MONTH, "end_time": NOW, "group_by": "project_id"}
+    found = [get("/costs", **span, limit=6)]
+    while found[-1]["has_more"]:
+        found.append(get("/costs", **span, limit=6, page=found[-1]["next_page"]))
+    assert len(found) == 4
+    assert total(get("/costs", **span, limit=31)) == sum(map(total, found))
+
+
+def test_line_items_can_be_filtered_by_their_full_name(get: Get) -> None:
+    everything = get("/costs", start_time=MONTH, limit=5, group_by="line_item")
+    wanted = "gpt-6-luna, output"
+    only = get("/costs", start_time=MONTH, limit=5, group_by="line_item", line_items=wanted)
+    rows = [row for bucket in everything["data"] for row in bucket["results"] if row["line_item"] == wanted]
+    assert rows == [row for bucket in only["data"] for row in bucket["results"]]
+    assert len(rows) == 5
+
+
+def test_costs_come_later_than_usage(get: Get, still: SimulatorControl) -> None:
+    still.clock(now=NOW - NOW % DAY + 3000)
+    day = NOW - NOW % DAY
+    assert get("/usage/completions", start_time=day)["data"][0]["results"]
+    assert get("/costs", start_time=day)["data"][0]["results"] == []
+
+
+def test_settled_costs_are_the_bill_of_the_books(get: Get, still: SimulatorControl) -> None:
+    day = NOW - NOW % DAY
+    still.clock(now=day + 3 * DAY)
+    page = get("/costs", start_time=day, limit=1, group_by=list(COST_DIMENSIONS))
+    reply = httpx2.get(
+        f"{still.base_url}/_simulator/organization/bill", params={"start": day, "end": day + DAY},
+        trust_env=False,
+    )  # fmt: skip
+    bill = {tuple(row[name] for name in COST_DIMENSIONS): row["usd"] for row in reply.json()["data"]}
+    shown = {
+        tuple(row[name] for name in COST_DIMENSIONS): row["amount"]["value"]
+        for row in page["data"][0]["results"]
+    }
+    assert {key: usd for key, usd in bill.items() if key[-1] != "credit"} == {
+        key: usd for key, usd in shown.items() if key[-1] != "credit"
+    }
+
+
+def test_a_credit_is_a_negative_amount(get: Get) -> None:
+    page = get("/costs", start_time=NOW - 120 * DAY, limit=121, group_by="line_item")
+    credits = [row for bucket in page["data"] for row in bucket["results"] if row["line_item"] == "credit"]
+    assert len(credits) >= 3
+    assert all(Decimal(row["amount"]["value"]) < 0 for row in credits)
+
+
+def test_a_credit_shows_also_when_its_day_was_read_before(numbers: SimulatorControl) -> None:
+    def lines(day: int, now: int) -> set[str]:
+        numbers.clock(now=now)
+        url = f"{numbers.api_url}/organization/costs?start_time={day}&limit=1&group_by=line_item"
+        reply = httpx2.get(url, headers=ADMIN, trust_env=False).json()
+        return {row["line_item"] for row in reply["data"][0]["results"]}
+
+    days = range(NOW - NOW % DAY - 61 * DAY, NOW - DAY, DAY)
+    credited = next(day for day in days if "credit" in lines(day, day + 9 * DAY))
+    assert "credit" not in lines(credited, credited + DAY + 60)
+    assert "credit" in lines(credited, credited + DAY + 11 * 3600)
+
+
+def test_costs_are_revised_down_too(get: Get, still: SimulatorControl) -> None:
+    span = {"start_time": MONTH, "end_time": MONTH + DAY}
+    before = total(get("/costs", **span))
+    still.fault("revise_down", "/v1/organization/costs", factor=0.5)
+    assert total(get("/costs", **span)) < before
+
+
+def test_a_paging_loop_goes_on_for_ever(get: Get, still: SimulatorControl) -> None:
+    still.fault("page_loop", "/v1/organization/costs")
+    first = get("/costs", start_time=MONTH)
+    second = get("/costs", start_time=MONTH, page=first["next_page"])
+    assert (True, first["next_page"]) == (second["has_more"], second["next_page"])
+
+
+def test_a_project_key_may_not_read(still: SimulatorControl) -> None:
+    headers = {"authorization": "Bearer sk-proj-0123456789"}
+    reply = httpx2.get(f"{still.api_url}/organization/costs?start_time=1", headers=headers, trust_env=False)
+    assert reply.status_code == 403
+    assert "api.usage.read" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("0", "0"),
+        ("1.500", "1.5"),
+        ("-2.00", "-2"),
+        ("1E-12", "0.000000000001"),
+        ("1E+3", "1000"),
+        ("100", "100"),
+    ],
+)
+def test_decimals_are_written_plainly(number: str, text: str) -> None:
+    assert text == plain(Decimal(number))
+
+
+# The usage endpoints on a socket: shapes, sums, paging, faults, permissions.
+
+ONE_BY_ONE = [(name, (dimension,)) for name, entry in OPERATIONS.items() for dimension in entry.dimensions]
+USAGE_GROUPINGS = [
+    *((name, ()) for name in OPERATIONS),
+    *ONE_BY_ONE,
+    *((name, entry.dimensions) for name, entry in OPERATIONS.items() if len(entry.dimensions) > 1),
+]
+REUSED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def rows(page: Any) -> list[dict[str, Any]]:
+    return [row for bucket in page["data"] for row in bucket["results"]]
+
+
+def summed(found: list[dict[str, Any]], name: str) -> dict[str, int]:
+    return {field: sum(row[field] for row in found) for field in OPERATIONS[name].fields}
+
+
+def pages(get: Get, path: str, **params: Any) -> list[Any]:
+    found = [get(path, **params)]
+    while found[-1]["has_more"]:
+        found.append(get(path, **params, page=found[-1]["next_page"]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "group_by"),
+    USAGE_GROUPINGS,
+    ids=lambda part: ",".join(part) if isinstance(part, tuple) else part,
+)
+def test_usage_replies_conform_however_they_are_grouped(
+    get: Get, facts: Facts, name: str, group_by: tuple[str, ...]
+) -> None:
+    page = get(f"/usage/{name}", start_time=MONTH, limit=21, group_by=list(group_by))
+    facts.assert_conforms(f"usage_{name}_page", page)
+    assert rows(page), "nothing was used: the check is void"
+    for row in rows(page):
+        grouped = {dimension for dimension in OPERATIONS[name].dimensions if row[dimension] is not None}
+        assert grouped <= set(group_by)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_ungrouped_query_has_one_row_for_each_bucket(get: Get, name: str) -> None:
+    page = get(f"/usage/{name}", start_time=MONTH, limit=20)
+    assert {1} == {len(bucket["results"]) for bucket in page["data"]}
+
+
+@pytest.mark.parametrize("name", [name for name, entry in OPERATIONS.items() if not entry.level])
+def test_minutes_hours_and_days_agree(get: Get, name: str) -> None:
+    yesterday = NOW - NOW % DAY - DAY
+    span = {"start_time": yesterday, "end_time": yesterday + DAY}
+    widths = [("1m", 1440), ("1h", 24), ("1d", 1)]
+    sums = [
+        summed(rows(get(f"/usage/{name}", **span, bucket_width=width, limit=limit)), name)
+        for width, limit in widths
+    ]
+    assert sums[0] == sums[1] == sums[2]
+
+
+@REUSED
+@given(
+    first=st.lists(st.sampled_from(OPERATIONS["completions"].dimensions), unique=True),
+    limits=st.tuples(st.integers(1, 31), st.integers(1, 31)),
+    days=st.integers(1, 60),
+)
+def test_groupings_and_page_sizes_agree(
+    get: Get, first: list[str], limits: tuple[int, int], days: int
+) -> None:
+    span = {"start_time": MONTH - days * DAY, "end_time": MONTH}
+    one, other = (
+        [
+            row
+            for page in pages(get, "/usage/completions", **span, limit=limit, group_by=by)
+            for row in rows(page)
+        ]
+        for limit, by in zip(limits, (first, []), strict=True)
+    )
+    assert summed(one, "completions") == summed(other, "completions")
+    assert len(other) == days
+
+
+def test_no_row_appears_twice(get: Get) -> None:
+    group_by = [*OPERATIONS["completions"].dimensions]
+    for bucket in get("/usage/completions", start_time=MONTH, group_by=group_by)["data"]:
+        keys = [tuple(row[name] for name in group_by) for row in bucket["results"]]
+        assert len(set(keys)) == len(keys)
+
+
+def test_a_filter_chooses_the_rows_of_the_grouping(get: Get) -> None:
+    everything = rows(get("/usage/completions", start_time=MONTH, limit=1, group_by="project_id"))
+    chosen = everything[0]["project_id"]
+    only = rows(get("/usage/completions", start_time=MONTH, limit=1, project_ids=chosen))
+    assert summed(only, "completions") == summed([everything[0]], "completions")
+
+
+@pytest.mark.parametrize("form", ["models", "models[]"])
+def test_filters_take_both_forms_of_lists(get: Get, form: str) -> None:
+    wanted = ["gpt-6-luna", "gpt-6-sol"]
+    found = rows(get("/usage/completions", start_time=MONTH, limit=1, group_by="model", **{form: wanted}))
+    assert set(wanted) == {row["model"] for row in found}
+
+
+def test_batch_can_be_asked_for_alone(get: Get) -> None:
+    asked: list[dict[str, str]] = [{}, {"batch": "true"}, {"batch": "false"}]
+    both, batches, others = (
+        summed(rows(get("/usage/completions", start_time=MONTH, limit=1, **batch)), "completions")
+        for batch in asked
+    )
+    assert batches["num_model_requests"] > 0
+    assert both == {field: batches[field] + others[field] for field in both}
+
+
+def test_a_period_without_usage_has_empty_buckets(get: Get) -> None:
+    page = get("/usage/completions", start_time=1_600_000_000, limit=3)
+    assert [bucket["results"] for bucket in page["data"]] == [[], [], []]
+
+
+def test_the_future_is_left_out(get: Get) -> None:
+    page = get("/usage/completions", start_time=NOW - 3600, end_time=NOW + 9 * 3600, bucket_width="1h")
+    assert [bucket["start_time"] for bucket in page["data"]] == [NOW - 3600, NOW]
+    assert page["has_more"] is False
+
+
+def test_the_running_day_grows_and_ends_at_the_truth(get: Get, still: SimulatorControl) -> None:
+    day = NOW - NOW % DAY
+    shown = []
+    for hours in (0, 1, 3, 20, 24):
+        still.clock(now=NOW + hours * 3600)
+        shown.append(rows(get("/usage/completions", start_time=day, limit=1))[0]["input_tokens"])
+    true = still_truth(still, day, day + DAY, "completions")
+    assert shown == sorted(shown)
+    assert shown[0] < shown[-1] == sum(row["input_tokens"] for row in true)
+
+
+def still_truth(still: SimulatorControl, start: int, end: int, operation: str) -> list[dict[str, Any]]:
+    reply = httpx2.get(
+        f"{still.base_url}/_simulator/organization/usage",
+        params={"start": start, "end": end},
+        trust_env=False,
+    )
+    return [row for row in reply.json()["data"] if row["operation"] == operation]
+
+
+def test_usage_a_paging_loop_goes_on_for_ever(get: Get, still: SimulatorControl) -> None:
+    still.fault("page_loop", "/v1/organization/usage/completions")
+    first = get("/usage/completions", start_time=MONTH, limit=5)
+    second = get("/usage/completions", start_time=MONTH, limit=5, page=first["next_page"])
+    third = get("/usage/completions", start_time=MONTH, limit=5, page=second["next_page"])
+    assert first["next_page"] == second["next_page"] == third["next_page"]
+    assert second == third
+    assert get("/usage/embeddings", start_time=MONTH, limit=31)["has_more"] is False
+
+
+def test_a_paging_loop_also_catches_a_query_of_one_page(get: Get, still: SimulatorControl) -> None:
+    still.fault("page_loop", "/v1/organization/usage/completions")
+    only = get("/usage/completions", start_time=NOW, limit=5)
+    assert only["has_more"] is True
+    assert get("/usage/completions", start_time=NOW, limit=5, page=only["next_page"]) == only
+
+
+def test_late_buckets_hold_back_the_new_and_take_nothing_away(get: Get, still: SimulatorControl) -> None:
+    day = NOW - NOW % DAY
+
+    def shown() -> int:
+        tokens: int = rows(get("/usage/completions", start_time=day, limit=1))[0]["input_tokens"]
+        return tokens
+
+    before = shown()
+    still.fault("late_buckets", "/v1/organization/usage", by_seconds=7200)
+    assert before == shown()
+    still.clock(advance=3600)
+    assert before == shown()
+    still.clock(advance=3 * 3600)
+    assert before < (late := shown())
+    still.clear()
+    assert late < shown()
+
+
+def test_a_downward_revision_shrinks_closed_buckets_alike_at_every_width(
+    get: Get, still: SimulatorControl
+) -> None:
+    span = {"start_time": MONTH, "end_time": MONTH + DAY}
+    before = summed(rows(get("/usage/completions", **span)), "completions")
+    still.fault("revise_down", "/v1/organization/usage/completions", factor=0.5)
+    after = summed(rows(get("/usage/completions", **span)), "completions")
+    hourly = summed(rows(get("/usage/completions", **span, bucket_width="1h")), "completions")
+    assert 0.4 < after["input_tokens"] / before["input_tokens"] < 0.6
+    assert after == hourly
+    still.clear()
+    assert before == summed(rows(get("/usage/completions", **span)), "completions")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        ({}, 401, "You didn't provide an API key"),
+        ({"authorization": "Bearer sk-invalid"}, 401, "Incorrect API key provided"),
+        ({"authorization": "Bearer sk-proj-0123456789"}, 403, "Missing scopes: api.usage.read"),
+    ],
+    ids=["no-key", "invalid-key", "project-key"],
+)
+def test_only_an_admin_key_may_read(
+    still: SimulatorControl, facts: Facts, headers: dict[str, str], status: int, words: str
+) -> None:
+    reply = httpx2.get(
+        f"{still.api_url}/organization/usage/completions", params={"start_time": MONTH}, headers=headers,
+        trust_env=False,
+    )  # fmt: skip
+    assert status == reply.status_code
+    assert words in reply.json()["error"]["message"]
+
+
+def test_a_wrong_query_is_answered_with_the_apis_error(admin: httpx2.Client) -> None:
+    reply = admin.get("/usage/completions", params={"start_time": MONTH, "limit": 99})
+    expected = {
+        "message": "Invalid 'limit': expected a value <= 31, but got 99 instead.",
+        "type": "invalid_request_error",
+        "param": "limit",
+        "code": "integer_above_max_value",
+    }
+    assert (400, {"error": expected}) == (reply.status_code, reply.json())
+
+
+def test_calls_that_were_really_made_are_counted(get: Get, still: SimulatorControl) -> None:
+    still.clock(now=NOW + 40 * DAY)  # a time that no other test reads
+    at = NOW + 40 * DAY
+    for _ in range(3):
+        body = {"model": "text-embedding-3-small", "input": "count me"}
+        headers = {"authorization": "Bearer sk-test-0123456789"}
+        reply = httpx2.post(f"{still.api_url}/embeddings", json=body, headers=headers, trust_env=False)
+        assert reply.status_code == 200
+    tokens = reply.json()["usage"]["prompt_tokens"]
+    still.clock(advance=DAY)
+    minute = {"start_time": at - at % 60, "end_time": at - at % 60 + 60}
+    truth = still_truth(still, at - at % 60, at - at % 60 + 60, "embeddings")
+    shown = rows(
+        get(
+            "/usage/embeddings",
+            **minute,
+            bucket_width="1m",
+            group_by=["project_id", "api_key_id", "user_id", "model"],
+        )
+    )
+    figures = ("api_key_id", "model", "input_tokens", "num_model_requests")
+    assert sorted([row[f] for f in figures] for row in truth) == sorted(
+        [row[f] for f in figures] for row in shown
+    )
+    counted = [row for row in shown if row["model"] == "text-embedding-3-small"]
+    assert sum(row["input_tokens"] for row in counted) >= 3 * tokens
+
+
+def test_replies_say_that_they_are_simulated(still: SimulatorControl) -> None:
+    reply = httpx2.get(f"{still.api_url}/organization/projects", headers=ADMIN, trust_env=False)
+    assert reply.headers["x-simulated"] == "true"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: bounded, and true to what a client on the same host sees."""
+
+import time
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from openai_simulator.exchange import Entry, Journal
+from openai_simulator.testing import SimulatorControl, SimulatorError, running_simulator
+
+CHAT = "/v1/chat/completions"
+ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Tell me about buckets"}]}
+
+
+def entry(number: int) -> Entry:
+    return Entry(f"req_{number}", CHAT, None, 200, (), number, number, None, (), float(number))
+
+
+def test_only_the_last_requests_are_kept_but_all_are_counted() -> None:
+    journal = Journal(kept=3)
+    for number in range(5):
+        journal.record(entry(number), "POST")
+    assert [journal.find(f"req_{number}") is not None for number in range(5)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert [found.request_id for found in journal.since(3)] == ["req_3", "req_4"]
+    assert journal.summary() == [{"method": "POST", "path": CHAT, "status": 200, "count": 5}]
+
+
+@pytest.fixture(scope="module")
+def paced() -> Iterator[SimulatorControl]:
+    with running_simulator(jitter=0) as control:
+        yield control
+
+
+@pytest.fixture
+def client(paced: SimulatorControl) -> Iterator[httpx2.Client]:
+    headers = {"authorization": "Bearer sk-test"}
+    with httpx2.Client(base_url=paced.base_url, headers=headers, trust_env=False) as api:
+        yield api
+
+
+def test_a_streams_stamps_lie_between_those_of_its_client(
+    client: httpx2.Client, paced: SimulatorControl
+) -> None:
+    before = time.monotonic()
+    seen = []
+    with client.stream("POST", CHAT, json={**ASKED, "stream": True}) as reply:
+        opened = time.monotonic()
+        for line in reply.iter_lines():
+            if '"content"' in line and '"role"' not in line:
+                seen.append(time.monotonic())
+    after = time.monotonic()
+    stamps = paced.journal(reply.headers["x-request-id"])
+    assert before <= stamps["received"] <= stamps["first_byte"] <= opened
+    assert stamps["first_token"] == stamps["tokens"][0] >= stamps["first_byte"]
+    assert len(seen) == len(stamps["tokens"])
+    assert all(written <= read for written, read in zip(stamps["tokens"], seen, strict=True))
+    assert stamps["tokens"][-1] <= stamps["done"] <= after
+
+
+def test_the_waits_are_those_of_the_models_profile(client: httpx2.Client, paced: SimulatorControl) -> None:
+    client.get("/v1/models")
+    lateness = []
+    for _ in range(3):
+        reply = client.post(CHAT, json={**ASKED, "stream": True})
+        stamps = paced.journal(reply.headers["x-request-id"])
+        lateness.append(stamps["first_token"] - stamps["received"] - 0.12)
+        gaps = (stamps["tokens"][-1] - stamps["tokens"][0]) / (len(stamps["tokens"]) - 1)
+        assert gaps == pytest.approx(0.004, abs=0.0005)
+    assert 0 <= min(lateness) < 0.005
+
+
+def test_a_plain_reply_waits_for_all_its_tokens(client: httpx2.Client, paced: SimulatorControl) -> None:
+    reply = client.post(CHAT, json=ASKED)
+    stamps = paced.journal(reply.headers["x-request-id"])
+    due = 0.12 + 0.004 * (reply.json()["usage"]["completion_tokens"] - 1)
+    assert 0 <= stamps["first_byte"] - stamps["received"] - due < 0.03
+    assert (stamps["first_token"], stamps["tokens"], stamps["status"]) == (None, [], 200)
+    assert (stamps["path"], stamps["model"], stamps["faults"]) == (CHAT, "gpt-4o-mini", [])
+
+
+def test_an_unknown_request_is_told(paced: SimulatorControl) -> None:
+    with pytest.raises(SimulatorError, match="No finished request 'req_x' among the last 20000"):
+        paced.journal("req_x")
+
+
+def test_the_control_endpoints_leave_no_trace(paced: SimulatorControl) -> None:
+    paced.state()
+    assert not [found for found in paced.journal_since() if found["path"].startswith("/_simulator")]
