@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files read within a bound, and files written so that nobody ever sees half of one."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from openai_exporter.errors import ConfigError, Problem
+
+MAX_BYTES = 1 << 20
+"""Bound on a file that people write."""
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file that a person wrote; a byte order mark is dropped.
+
+    Args:
+        what: what the file should be, for the message, such as `a configuration`.
+
+    Raises:
+        ConfigError: it cannot be read, is larger than `MAX_BYTES` or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError([Problem(str(path), f"is larger than 1 MiB; this is not {what}")])
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem(str(path), _unreadable(error))]) from None
+
+
+def write_atomically(path: Path, content: str | Iterable[str], *, mode: int = 0o644) -> None:
+    """Replace a file in one step: a reader, or a machine that stops, finds the old text or the new one.
+
+    Args:
+        content: the text, or its pieces as they are made.
+        mode: permissions of the file.
+
+    Raises:
+        OSError: it cannot be written; the old file stays, and nothing lies beside it.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.writelines([content] if isinstance(content, str) else content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    """Keep the new name across a loss of power too."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} on line {line}); save it as UTF-8"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}; name an existing file"
