@@ -2,17 +2,18 @@
 """The `simulate` command: options in, a running simulator out."""
 
 import asyncio
-import datetime
+import contextlib
 import errno
 import sys
+from typing import Any
 
 import click
 
-from openai_simulator.exchange import OrganizationSize
-from openai_simulator.organization.seed import SeededSize
-from openai_simulator.server import new_world, serve
+from openai_simulator.clock import parse_time
+from openai_simulator.organization.seed import OrganizationSize
+from openai_simulator.server import serve
 from openai_simulator.wire import fine_loop
-from openai_simulator.world import Amounts, Settings
+from openai_simulator.world import Settings, World
 
 _SIZE = OrganizationSize()
 
@@ -34,22 +35,18 @@ class ListenAddress(click.ParamType[tuple[str, int]]):
         return host.strip("[]") or "127.0.0.1", int(port)
 
 
-class Moment(click.ParamType[float]):
+class Time(click.ParamType[float]):
     """ISO 8601 (UTC unless it says otherwise) or unix seconds."""
 
     name = "ISO8601"
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Unix seconds."""
-        try:
+        with contextlib.suppress(ValueError):
             return float(value)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time, such as 2026-11-21T09:30:00Z or unix seconds", param, ctx)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+        with contextlib.suppress(ValueError):
+            return parse_time(value)
+        self.fail(f"{value!r} is not a time, such as 2026-11-21T09:30:00Z or unix seconds", param, ctx)
 
 
 @click.command("simulate")
@@ -60,7 +57,7 @@ class Moment(click.ParamType[float]):
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Same seed, same organization and replies."
 )
-@click.option("--clock", type=Moment(), default=None, help="Simulated time at the start (default: now).")
+@click.option("--clock", type=Time(), default=None, help="Simulated time at the start (default: now).")
 @click.option(
     "--speed", type=click.FloatRange(0, 1e6), default=1.0, show_default=True,
     help="Simulated seconds per real second; latencies stay real.",
@@ -104,41 +101,19 @@ class Moment(click.ParamType[float]):
 )
 def simulate_command(
     listen_address: tuple[str, int],
-    seed: int,
-    clock: float | None,
-    speed: float,
-    amounts: Amounts,
-    late_seconds: float,
     projects: int,
     keys: int,
     users: int,
     streams: int | None,
-    latency_scale: float,
-    jitter: float | None,
     accept_key: tuple[str, ...],
+    **settings: Any,
 ) -> None:
     """Run a simulated OpenAI API: inference, organization usage and costs, status page, faults on demand."""
-    settings = Settings(
-        seed=seed,
-        clock=clock,
-        speed=speed,
-        amounts=amounts,
-        late_seconds=late_seconds,
-        latency_scale=latency_scale,
-        jitter=jitter,
-        size=_size(projects, keys, users, streams),
-        accepted_keys=frozenset(accept_key),
-    )
-    run(settings, *listen_address)
-
-
-def _size(projects: int, keys: int, users: int, streams: int | None) -> OrganizationSize:
-    if streams is None:
-        return OrganizationSize(projects, keys, users)
     try:
-        return SeededSize(projects, keys, users, streams)
+        size = OrganizationSize(projects, keys, users, streams)
     except ValueError as error:
         raise click.UsageError(f"--{error}; add --keys") from None
+    run(Settings(size=size, accepted_keys=frozenset(accept_key), **settings), *listen_address)
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -149,7 +124,7 @@ def run(settings: Settings, host: str, port: int) -> None:
 
     try:
         with asyncio.Runner(loop_factory=fine_loop) as runner:
-            runner.run(serve(new_world(settings), host, port, ready))
+            runner.run(serve(World(settings), host, port, ready))
     except OSError as error:
         message = f"openai-exporter simulate: cannot listen on {host}:{port}: {_remedy(error)}"
         print(message, file=sys.stderr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults at run time: their kinds, decoded strictly, and which are active."""
+"""Faults at run time: their kinds and parameters, decoded strictly, and which are active."""
 
 import random
 import time
@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from openai_simulator.errors import QUOTA_CODES
-
-# The kinds of fault and their parameters, decoded strictly. Does not say how a fault is acted out.
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 When = Literal["before_headers", "mid_body"]
@@ -211,13 +209,6 @@ KINDS: dict[str, type[Fault]] = {
 }
 
 
-def adapter(kind: str) -> TypeAdapter[Fault]:
-    """The strict decoder of one kind; KeyError for an unknown one."""
-    return TypeAdapter(KINDS[kind])
-
-
-# The faults in force: adding (decoded strictly), matching, expiring. Does not act on any request.
-
 F = TypeVar("F", bound=Fault)
 API_PREFIXES = ("/v1", "/openai")
 ORGANIZATION_PREFIX = "/v1/organization"
@@ -228,7 +219,7 @@ class InvalidFaultError(ValueError):
 
 
 class Faults:
-    """The faults in force. `probability` draws from `rng`; `seconds` runs on `monotonic` (real time)."""
+    """The active faults. `probability` draws from `rng`; `seconds` runs on `monotonic` (real time)."""
 
     def __init__(
         self, rng: random.Random | None = None, monotonic: Callable[[], float] = time.monotonic
@@ -239,7 +230,7 @@ class Faults:
         self._added = 0
 
     def add(self, description: Mapping[str, Any]) -> str:
-        """Put a fault in force and return its id; raises InvalidFaultError."""
+        """Activate a fault and return its id; raises InvalidFaultError."""
         fault = decode(description)
         self._added += 1
         fault_id = f"fault_{self._added}"
@@ -258,7 +249,7 @@ class Faults:
         return count
 
     def all(self) -> list[Fault]:
-        """The faults in force, oldest first."""
+        """The active faults, oldest first."""
         if not self._faults:
             return []
         now = self._monotonic()
@@ -268,7 +259,7 @@ class Faults:
         return [fault for fault, _ in self._faults.values()]
 
     def matching(self, path: str) -> list[Fault]:
-        """The faults in force whose path matches, before models and probabilities."""
+        """The active faults whose path matches, before models and probabilities."""
         return [fault for fault in self.all() if path_matches(fault, path)]
 
     def struck(self, path: str, model: str | None) -> list[Fault]:
@@ -279,13 +270,8 @@ class Faults:
         """Draw the fault's probability."""
         return fault.probability >= 1 or self._rng.random() < fault.probability
 
-    def active(self, path: str, kind: str) -> Fault | None:
-        """The newest fault of `kind` that strikes `path` now, or None; for kinds that a handler acts out."""
-        cls = KINDS[kind]
-        return self.first(path, cls)
-
     def first(self, path: str, cls: type[F]) -> F | None:
-        """Like `active`, typed by the kind's class."""
+        """The newest fault of a kind that strikes `path` now, or None; for kinds that an endpoint implements."""
         for fault in reversed(self.matching(path)):
             if isinstance(fault, cls) and self.strikes(fault):
                 return fault
@@ -328,7 +314,7 @@ def decode(description: Mapping[str, Any]) -> Fault:
         named = ", ".join(map(repr, unknown))
         raise InvalidFaultError(f"{kind}: {named} not known; allowed: {', '.join(allowed)}")
     try:
-        return adapter(kind).validate_python(dict(description), strict=False)
+        return KINDS[kind].model_validate(dict(description))
     except ValidationError as error:
         raise InvalidFaultError("; ".join(_problem(kind, detail) for detail in error.errors())) from error
 
@@ -336,8 +322,3 @@ def decode(description: Mapping[str, Any]) -> Fault:
 def _problem(kind: str, detail: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     return f"{kind}.{place}: {detail['msg']}, got {detail['input']!r}"
-
-
-# Faults at run time: their kinds, which are in force, and the middleware that acts them out.
-
-__all__ = ["KINDS", "Fault", "Faults", "InvalidFaultError"]

@@ -8,16 +8,30 @@ import struct
 import wave
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from openai_simulator.errors import ApiError, invalid_value, missing_parameter
+from openai_simulator.errors import ApiError, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage
 from openai_simulator.inference import generation, schemas
-from openai_simulator.inference.prepare import LARGEST_BODY, Form, Job, identified, let_in, parsed, prepared
-from openai_simulator.inference.streams import EventStream, Pace, Step, compact, data_event
+from openai_simulator.inference.jobs import (
+    LARGEST_BODY,
+    EventStream,
+    Job,
+    Pace,
+    Step,
+    data_event,
+    identified,
+    json_reply,
+    let_in,
+    prepared,
+)
 from openai_simulator.world import World
 
 # POST /v1/audio/speech: a soft tone as long as the text would take, with the right beginning for its format.
@@ -46,10 +60,7 @@ async def create_speech(world: World, request: Request) -> Response:
     """Answer one speech request."""
     job = await prepared(world, request, schemas.SPEECH, "speech")
     text, speed = job.body["input"], job.body.get("speed") or 1.0
-    job.admit(len(text))
-    pace = Pace(job)
-    job.book("audio_speeches", characters=len(text))
-    await pace.until(pace.processing)
+    await job.small("audio_speeches", len(text), characters=len(text))
     form = job.body.get("response_format") or "mp3"
     return Response(encoded(form, len(text) / CHARACTERS_PER_SECOND / speed), media_type=MEDIA_TYPES[form])
 
@@ -98,12 +109,47 @@ async def create_transcription(world: World, request: Request) -> Response:
     form_of_reply = _format(job)
     job.admit(math.ceil(seconds * generation.PER_AUDIO_SECOND))
     pace = Pace(job)
-    job.book("audio_transcriptions", seconds=math.ceil(seconds))
-    usage = None if job.exchange.fault(NoUsage) is not None else _usage(job, seconds, words)
+    job.record("audio_transcriptions", seconds=math.ceil(seconds))
+    usage = None if job.context.fault(NoUsage) is not None else _usage(job, seconds, words)
     if job.body["stream"] and job.model.id != "whisper-1":
-        return EventStream(_steps(words, usage, pace), pace, job.exchange)
+        return EventStream(_steps(words, usage, pace), pace, job.context)
     await pace.until(pace.processing)
     return _reply(form_of_reply, "".join(words), seconds, usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Text fields by name (lists: `name[]`), and files as (file name, bytes)."""
+
+    fields: dict[str, list[str]]
+    files: dict[str, tuple[str, bytes]]
+
+
+def parsed(content_type: str, raw: bytes) -> Form:
+    """The form of a multipart/form-data body; raises the API's 400 for a body that is none."""
+    if not content_type.lower().startswith("multipart/form-data"):
+        message = f"Content-Type must be multipart/form-data, not {content_type or 'absent'}."
+        raise ApiError(400, message)
+    head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode()
+    message_or_form = BytesParser(policy=HTTP).parsebytes(head + raw)
+    if not message_or_form.is_multipart():
+        raise ApiError(400, "Could not parse the multipart form.")
+    form = Form({}, {})
+    for part in message_or_form.get_payload():
+        assert isinstance(part, Message)
+        _add(form, part)
+    return form
+
+
+def _add(form: Form, part: Message) -> None:
+    name = str(part.get_param("name", "", header="content-disposition"))
+    content = part.get_payload(decode=True)
+    data = content if isinstance(content, bytes) else b""
+    file_name = part.get_filename()
+    if file_name is None:
+        form.fields.setdefault(name, []).append(data.decode(errors="replace"))
+    else:
+        form.files[name] = (file_name, data)
 
 
 def _members(form: Form, request: Request) -> dict[str, Any]:
@@ -136,8 +182,7 @@ def _format(job: Job) -> str:
     form = str(job.body["response_format"])
     allowed = FORMATS if job.model.id == "whisper-1" else ("json", "text")
     if form not in allowed:
-        named = ", ".join(f"'{word}'" for word in allowed)
-        raise invalid_value("response_format", form, f"{named} with {job.model.id}")
+        raise invalid_value("response_format", form, f"{quoted(allowed)} with {job.model.id}")
     return form
 
 
@@ -182,7 +227,7 @@ def _reply(form: str, spoken: str, seconds: float, usage: dict[str, Any] | None)
         reply |= {"language": "english", "duration": end, "segments": [_segment(spoken, end)]}
     if usage is not None:
         reply["usage"] = usage
-    return Response(compact(reply), media_type="application/json")
+    return json_reply(reply)
 
 
 def _segment(spoken: str, end: float) -> dict[str, Any]:

@@ -7,17 +7,24 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openai_simulator.errors import invalid_type, invalid_value, missing_parameter
+from openai_simulator.errors import invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
 from openai_simulator.inference import generation, schemas
-from openai_simulator.inference.chat import booked
-from openai_simulator.inference.generation import Generation, Wish, generate, refuse_for_reasoning
-from openai_simulator.inference.prepare import Body, Job, decoded, identified, prepared
-from openai_simulator.inference.schemas import check
-from openai_simulator.inference.streams import EventStream, Pace, Step, compact, named_event
+from openai_simulator.inference.chat import generation_of
+from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning
+from openai_simulator.inference.jobs import (
+    Body,
+    EventStream,
+    Job,
+    Pace,
+    Step,
+    decoded,
+    identified,
+    json_reply,
+    named_event,
+    prepared,
+)
 from openai_simulator.world import World
-
-# The Response object and its output items, in each state of a Responses reply.
 
 Json = dict[str, Any]
 
@@ -30,11 +37,10 @@ class Reply:
         self.generation = generation
         self.words = generation.choices[0]
         self.text = "".join(self.words)
-        self._suffix = job.exchange.request_id.removeprefix("req_").replace("-", "")
         self.created = job.world.clock.now()
         self.reasons = job.model.reasoning and generation.reasoning_tokens > 0
         self.speaks = bool(self.words) or not generation.cut_off
-        self.message_id = f"msg_{self._suffix}"
+        self.message_id = f"msg_{job.suffix}"
 
     @property
     def status(self) -> str:
@@ -52,7 +58,7 @@ class Reply:
             response["incomplete_details"] = {"reason": "max_output_tokens"}
         else:
             response["completed_at"] = int(self.job.world.clock.now())
-        if self.job.exchange.fault(NoUsage) is None:
+        if self.job.context.fault(NoUsage) is None:
             response["usage"] = self._usage()
         return response
 
@@ -69,7 +75,7 @@ class Reply:
 
     def reasoning_item(self) -> Json:
         """The reasoning, of which nothing is shown."""
-        return {"id": f"rs_{self._suffix}", "type": "reasoning", "summary": []}
+        return {"id": f"rs_{self.job.suffix}", "type": "reasoning", "summary": []}
 
     def message(self, status: str, content: list[Json]) -> Json:
         """The message item."""
@@ -90,7 +96,7 @@ class Reply:
         reasoning = body.get("reasoning") or {}
         effort = reasoning.get("effort") or model.default_effort
         return {
-            "id": f"resp_{self._suffix}",
+            "id": f"resp_{self.job.suffix}",
             "object": "response",
             "created_at": int(self.created),
             "status": status,
@@ -103,19 +109,19 @@ class Reply:
             "max_tool_calls": body.get("max_tool_calls"),
             "model": model.snapshot,
             "output": output,
-            "parallel_tool_calls": _given(body, "parallel_tool_calls", True),
+            "parallel_tool_calls": _value(body, "parallel_tool_calls", True),
             "previous_response_id": body.get("previous_response_id"),
             "prompt_cache_key": body.get("prompt_cache_key"),
             "reasoning": {"effort": effort, "summary": reasoning.get("summary")},
             "safety_identifier": body.get("safety_identifier"),
             "service_tier": tier,
-            "temperature": _given(body, "temperature", 1.0),
+            "temperature": _value(body, "temperature", 1.0),
             "text": body.get("text") or {"format": {"type": "text"}, "verbosity": "medium"},
-            "tool_choice": _given(body, "tool_choice", "auto"),
+            "tool_choice": _value(body, "tool_choice", "auto"),
             "tools": body.get("tools") or [],
-            "top_logprobs": _given(body, "top_logprobs", 0),
-            "top_p": _given(body, "top_p", 1.0),
-            "truncation": _given(body, "truncation", "disabled"),
+            "top_logprobs": _value(body, "top_logprobs", 0),
+            "top_p": _value(body, "top_p", 1.0),
+            "truncation": _value(body, "truncation", "disabled"),
             "metadata": body.get("metadata") or {},
         }
 
@@ -133,12 +139,9 @@ class Reply:
         }
 
 
-def _given(body: Json, name: str, default: Any) -> Any:
+def _value(body: Json, name: str, default: Any) -> Any:
     value = body.get(name)
     return default if value is None else value
-
-
-# The events of a streamed Responses reply: names, order and sequence numbers as described, each with its time.
 
 
 class Numbered:
@@ -166,7 +169,7 @@ def steps(reply: Reply, pace: Pace) -> Iterator[Step]:
         yield event(first, "response.output_item.added", output_index=0, item=item)
         yield event(pace.token(0), "response.output_item.done", output_index=0, item=item)
         index = 1
-    broken = reply.job.exchange.fault(StreamError)
+    broken = reply.job.context.fault(StreamError)
     if reply.speaks:
         shown = len(reply.words) if broken is None else min(len(reply.words), broken.after_tokens)
         yield from _spoken(reply, pace, event, index, shown)
@@ -208,8 +211,6 @@ def _broken(reply: Reply, pace: Pace, event: Numbered, fault: StreamError) -> St
     return event(due, "error", code=fault.code, message=fault.message, param=None)
 
 
-# POST /v1/responses, plain and streamed, and /v1/responses/input_tokens.
-
 ROLES = ("user", "assistant", "system", "developer")
 _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 
@@ -217,60 +218,49 @@ _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 async def create(world: World, request: Request) -> Response:
     """Answer one Responses request."""
     job = await prepared(world, request, schemas.RESPONSES, "chat")
-    wish = _wish(job)
-    job.admit(max(wish.input_tokens, wish.limit or 0))
-    generation = generate(job, wish)
-    pace = Pace(job, generation.reasoning_tokens)
-    job.book("completions", **booked(generation))
+    generation, pace = generation_of(job, _request(job))
     reply = Reply(job, generation)
     if job.body.get("stream"):
-        return EventStream(steps(reply, pace), pace, job.exchange)
+        return EventStream(steps(reply, pace), pace, job.context)
     await pace.until(pace.token(max(0, len(generation.choices[0]) - 1)))
-    return Response(compact(reply.finished()), media_type="application/json")
+    return json_reply(reply.finished())
 
 
 async def count_input(world: World, request: Request) -> Response:
     """Count a request's input tokens without generating."""
     identified(world, request)
     body = decoded(await request.body())
-    check(body, schemas.INPUT_TOKENS)
+    schemas.check(body, schemas.INPUT_TOKENS)
     if body.get("model"):
         world.catalogue.of_kind(body["model"], "chat", request.url.path)
-    counted = {"object": "response.input_tokens", "input_tokens": generation.of_messages(_items(body))}
-    return Response(compact(counted), media_type="application/json")
+    tokens = generation.of_messages(_items(body))
+    return json_reply({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def _wish(job: Job) -> Wish:
-    body = job.body
-    items = _items(body)
-    effort = _effort(body.get("reasoning") or {})
+def _request(job: Job) -> GenerationRequest:
+    items = _items(job.body)
+    effort = (job.body.get("reasoning") or {}).get("effort")
+    if effort is not None and effort not in schemas.EFFORTS:
+        raise invalid_value("reasoning.effort", effort, quoted(schemas.EFFORTS))
     refuse_for_reasoning(job, effort, _SAMPLING)
-    return Wish(
+    return GenerationRequest(
         prompt=generation.text_of(items[-1].get("content")),
         input_tokens=generation.of_messages(items),
-        limit=body.get("max_output_tokens"),
+        limit=job.body.get("max_output_tokens"),
         effort=effort,
     )
 
 
-def _effort(reasoning: dict[str, Any]) -> str | None:
-    effort = reasoning.get("effort")
-    if effort is not None and effort not in schemas.EFFORTS:
-        raise invalid_value("reasoning.effort", effort, ", ".join(f"'{word}'" for word in schemas.EFFORTS))
-    return effort
-
-
 def _items(body: Body) -> list[dict[str, Any]]:
     """Instructions and input as messages; raises the API's 400 for a bad item."""
-    given = body.get("input")
-    if given is None or given == []:
+    content = body.get("input")
+    if content is None or content == []:
         raise missing_parameter("input")
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    items = [{"role": "user", "content": content}] if isinstance(content, str) else content
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise invalid_type(f"input[{index}]", "an object", item)
         if item.get("type", "message") == "message" and item.get("role") not in ROLES:
-            allowed = ", ".join(f"'{role}'" for role in ROLES)
-            raise invalid_value(f"input[{index}].role", item.get("role"), allowed)
+            raise invalid_value(f"input[{index}].role", item.get("role"), quoted(ROLES))
     instructions = body.get("instructions")
     return [{"role": "developer", "content": instructions}, *items] if instructions else items

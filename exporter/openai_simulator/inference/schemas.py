@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter
+from openai_simulator.errors import (
+    ApiError,
+    invalid_type,
+    invalid_value,
+    missing_parameter,
+    quoted,
+    unknown_parameter,
+)
 
 # Checking a request's members against a table, with the API's own refusals. Knows no endpoint.
 
@@ -42,7 +49,7 @@ def check(body: Mapping[str, Any], table: Table) -> None:
     for name, value in body.items():
         member_or_none = table.get(name)
         if member_or_none is None:
-            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            raise unknown_parameter(name)
         _check_member(name, value, member_or_none)
 
 
@@ -52,7 +59,7 @@ def _check_member(name: str, value: Any, member: Member) -> None:
     if not any(_is(kind, value) for kind in member.types):
         raise invalid_type(name, " or ".join(_NAMES[kind] for kind in member.types), value)
     if member.words and isinstance(value, str) and value not in member.words:
-        raise invalid_value(name, value, ", ".join(f"'{word}'" for word in member.words))
+        raise invalid_value(name, value, quoted(member.words))
     size = len(value) if isinstance(value, str | list) else value
     if member.least is not None and _is("number", size) and size < member.least:
         raise _bound(name, value, "below_min", f"at least {member.least:g}")

@@ -1,18 +1,170 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The organization's usage books: seeded flows and recorded calls, grouped, as seen by a view."""
+"""What was used, seeded and recorded: grouped, and as far as it is visible at a time."""
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
 
-from openai_simulator.exchange import Call
-from openai_simulator.organization.arrival import ALL_ROWS, PERIOD, View
-from openai_simulator.organization.flows import Flows, Stores, Totals
 from openai_simulator.organization.operations import OPERATIONS, UsageOperation
-from openai_simulator.organization.streams import Labels
+from openai_simulator.organization.streams import Labels, SeededUsage, Totals, VectorStores, add_to
+from openai_simulator.organization.traffic import ALL_ROWS, PERIOD
 
-# Calls that were really made to the simulator, kept for the books. Says nothing of when they become visible.
+_CLASS_SIZES = (30, 16, 10, 4, 2, 1, 1)  # of 64 requests; the last four come as late revisions
+# In units of `late_seconds`: at the default 600 s most usage is there after ten minutes, the last
+# stragglers after four hours; costs begin after an hour and settle within two days.
+_USAGE_DELAYS = (0.25, 0.5, 0.75, 1.0, 3.0, 9.0, 24.0)
+_COST_DELAYS = (6.0, 12.0, 24.0, 48.0, 96.0, 180.0, 264.0)
+_STEPS_PER_LATE = 60
+
+
+def _masks(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The rows of a size table in each class, scattered by a step that is coprime to the period."""
+    masks, place = [], 11
+    for size in sizes:
+        mask = 0
+        for _ in range(size):
+            mask |= 1 << place % PERIOD
+            place += 27
+        masks.append(mask)
+    return tuple(masks)
+
+
+_CLASSES = _masks(_CLASS_SIZES)
+
+
+def _shed(share: float) -> int:
+    """The rows that a downward revision drops: `share` of them, scattered over all classes."""
+    count = round(share * PERIOD)
+    return sum(1 << (place * 37 + 5) % PERIOD for place in range(count))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The requests of the rows in `mask` with start <= time < end."""
+
+    mask: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What can be seen of the books; equal `stamp`s see the same.
+
+    What lies before `settled` is seen in full and stays as it is; `shed` are rows that were revised away.
+    """
+
+    windows: tuple[Window, ...]
+    stamp: tuple[object, ...]
+    now: float
+    settled: float
+    shed: int = 0
+
+    @property
+    def newest(self) -> float:
+        """The time up to which anything is seen."""
+        return max(window.end for window in self.windows)
+
+    def ranges(self, start: float, end: float) -> Iterator[tuple[int, float, float]]:
+        """(mask, from, to) of what is seen of [start, end): stretches of time that do not overlap, in order."""
+        edges = {start, end}
+        for window in self.windows:
+            edges.update(edge for edge in (window.start, window.end) if start < edge < end)
+        ordered = sorted(edges)
+        for low, high in pairwise(ordered):
+            mask = 0
+            for window in self.windows:
+                if window.start <= low and high <= window.end:
+                    mask |= window.mask
+            if mask:
+                yield mask, low, high
+
+
+def truth(now: float) -> View:
+    """Everything that happened before `now`."""
+    return View((Window(ALL_ROWS, float("-inf"), now),), ("truth", now), now, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """The delays of one kind of data, in seconds per class of requests."""
+
+    delays: tuple[float, ...]
+    step: float
+
+    @classmethod
+    def of_usage(cls, late_seconds: float) -> "Lateness":
+        """Usage: the newest minutes fill over `late_seconds`, stragglers come up to 24 times later."""
+        return cls(tuple(delay * late_seconds for delay in _USAGE_DELAYS), late_seconds / _STEPS_PER_LATE)
+
+    @classmethod
+    def of_costs(cls, late_seconds: float) -> "Lateness":
+        """Costs: much later than usage, and revised for two days at the default of 600 s."""
+        return cls(tuple(delay * late_seconds for delay in _COST_DELAYS), late_seconds / _STEPS_PER_LATE)
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which a request is certainly visible."""
+        return self.delays[-1]
+
+    def view(self, now: float, shrunk_to: float = 1.0) -> View:
+        """What has arrived by `now`; `shrunk_to` is the share left of what lies before the running hour."""
+        now = now - now % self.step if self.step else now
+        shed = _shed(1.0 - shrunk_to)
+        closed = now - now % 3600
+        windows = []
+        for mask, delay in zip(_CLASSES, self.delays, strict=True):
+            windows.append(Window(mask & ~shed, float("-inf"), now - delay))
+            if mask & shed:
+                windows.append(Window(mask & shed, closed, now - delay))
+        settled = now - self.longest
+        return View(
+            tuple(windows), ("arrived", now, shed), now, min(settled, closed) if shed else settled, shed
+        )
+
+
+Operation = Literal[
+    "completions", "embeddings", "moderations", "images", "audio_speeches", "audio_transcriptions"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom an API key belongs to, as the usage API names them."""
+
+    project_id: str
+    api_key_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One billed inference call; `model` is the dated snapshot, `time` simulated unix seconds.
+
+    Token counts follow the usage API: `input_tokens` includes cached and cache-write tokens.
+    """
+
+    time: float
+    operation: Operation
+    model: str
+    identity: Identity
+    batch: bool = False
+    service_tier: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_cached_tokens: int = 0
+    input_cache_write_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    images: int = 0
+    characters: int = 0
+    seconds: int = 0
+    size: str | None = None
+    source: str | None = None
+
 
 _SCATTER = 41  # coprime to the period: the first calls of a key do not all arrive equally late
 
@@ -61,7 +213,7 @@ class RecordedCalls:
         self._waiting.append((operation.name, _labels(operation, call), call.time, _parts(operation, call)))
 
     def enter(self) -> None:
-        """Enter the noted calls; the caller holds the books' lock."""
+        """Enter the noted calls; the caller holds the organization's lock."""
         while self._waiting:
             operation, labels, unix, parts = self._waiting.popleft()
             series = self._series[operation].setdefault(labels, _Series())
@@ -82,8 +234,7 @@ class RecordedCalls:
             group = group_of(labels)
             values = None if group < 0 else series.between(start, end, mask)
             if values is not None:
-                known = into.get(group)
-                into[group] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+                add_to(into, group, values)
 
     def last_use(self, api_key_id: str, before: float) -> float | None:
         """When the key was last used before `before`, or None."""
@@ -134,8 +285,6 @@ def _parts(operation: UsageOperation, call: Call) -> tuple[int, ...]:
     }
     return tuple(values.get(name, 0) for name in operation.parts)
 
-
-# The organization's usage books: seeded flows and recorded calls, grouped, as seen by a view. Renders nothing.
 
 _MOST_PLANS = 64
 Filter = frozenset[str | bool | None]
@@ -188,18 +337,18 @@ class Plan:
         return self._projected[projected]
 
 
-class Books:
-    """What was used: seeded and recorded, flows and levels."""
+class UsageRecords:
+    """What was used: seeded requests, stored bytes, and recorded calls."""
 
-    def __init__(self, flows: Flows, stores: Stores, recorded: RecordedCalls) -> None:
-        self.flows = flows
+    def __init__(self, seeded: SeededUsage, stores: VectorStores, recorded: RecordedCalls) -> None:
+        self.seeded = seeded
         self.stores = stores
         self.recorded = recorded
         self._plans: OrderedDict[Selection, Plan] = OrderedDict()
 
     def stop(self, at: float | None) -> None:
         """Let no seeded usage happen after `at`; None lifts it."""
-        self.flows.stop(at)
+        self.seeded.stop(at)
         self.stores.stopped = float("inf") if at is None else at
 
     def totals(
@@ -209,21 +358,22 @@ class Books:
 
         Labels are in the order of the operation's dimensions, None where not grouped.
         """
-        plan = self._plan(selection)
-        found: Totals = {}
+        plan, totals = self._plan(selection), Totals()
+        visible = list(view.ranges(start, end))
         if OPERATIONS[selection.operation].level:
-            self.stores.add(plan.group_of, start, end, view, found)
+            if visible:
+                self.stores.add(plan.group_of, visible[-1][2], totals)
         else:
-            for mask, low, high in view.ranges(start, end):
-                self.flows.add(selection.operation, mask, low, high, plan.of_stream, found)
-                self.recorded.add(selection.operation, mask, low, high, plan.group_of, found)
-        return [(plan.groups[group], values) for group, values in found.items() if any(values)]
+            for mask, low, high in visible:
+                self.seeded.add(selection.operation, mask, low, high, plan.of_stream, totals)
+                self.recorded.add(selection.operation, mask, low, high, plan.group_of, totals)
+        return [(plan.groups[group], values) for group, values in totals.items() if any(values)]
 
     def _plan(self, selection: Selection) -> Plan:
         plan = self._plans.get(selection)
         if plan is None:
             plan = Plan(selection)
-            plan.of_stream = [plan.group_of(labels) for labels in self.flows.labels(selection.operation)]
+            plan.of_stream = [plan.group_of(labels) for labels in self.seeded.labels(selection.operation)]
             self._plans[selection] = plan
             if len(self._plans) > _MOST_PLANS:
                 self._plans.popitem(last=False)
