@@ -5,8 +5,7 @@ import pytest
 from genai_prices import Usage, calc_price
 
 from openai_simulator.catalogue import MODELS, Catalogue, Model
-from openai_simulator.clock import SimClock
-from openai_simulator.control import parse_time
+from openai_simulator.clock import SimClock, parse_time
 from openai_simulator.errors import ApiError
 from tests.simulator.conformance import Facts
 

@@ -32,7 +32,7 @@ def faults(real: Real) -> Faults:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_each_kind_needs_no_more_than_its_name(faults: Faults, kind: str) -> None:
     fault_id = faults.add({"kind": kind})
-    fault = faults.active(CHAT, kind)
+    fault = faults.first(CHAT, KINDS[kind])
     assert fault is not None
     assert (fault.id, fault.kind, fault.path, fault.model) == (fault_id, kind, "*", None)
 
@@ -91,7 +91,7 @@ def test_a_path_is_itself_a_prefix_of_segments_or_a_glob(
     faults: Faults, pattern: str, path: str, matches: bool
 ) -> None:
     faults.add({"kind": "empty", "path": pattern})
-    assert (faults.active(path, "empty") is not None) is matches
+    assert (faults.first(path, KINDS["empty"]) is not None) is matches
 
 
 @pytest.mark.parametrize(

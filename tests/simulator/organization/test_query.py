@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cache of encoded buckets."""
+"""Decoding of usage and cost queries, and pages as JSON."""
 
 from typing import Any
 
@@ -14,15 +14,12 @@ from openai_simulator.organization.query import (
     COST_LIMITS,
     USAGE_LIMITS,
     WIDTHS,
-    BucketCache,
     Query,
     Rules,
     bucket,
     decode,
     page,
 )
-
-# Decoding of usage and cost queries.
 
 NOW = 1795251600.0
 MIDNIGHT = 1795219200
@@ -171,59 +168,6 @@ def test_a_cursor_is_good_for_its_own_query_only(change: str) -> None:
 def test_no_cursor_breaks_the_decoder(page: str) -> None:
     with pytest.raises(ApiError):
         decode(QueryParams({"start_time": "5", "page": page}), RULES, NOW)
-
-
-# The cache of encoded buckets.
-
-
-class Kitchen:
-    """Makes buckets of ten bytes and counts them."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def __call__(self) -> bytes:
-        self.made += 1
-        return b"0123456789"
-
-
-def test_a_bucket_is_made_once_for_each_stamp() -> None:
-    cache, make = BucketCache(), Kitchen()
-    for stamp in (1, 1, 2, 2, 1):
-        cache.get("day", stamp, make)
-    assert make.made == 3
-
-
-def test_the_least_recently_used_goes_first_when_room_is_short() -> None:
-    cache, make = BucketCache(most_bytes=25), Kitchen()
-    for key in ("a", "b", "a", "c"):
-        cache.get(key, 0, make)
-    assert make.made == 3
-    cache.get("a", 0, make)
-    assert make.made == 3
-    cache.get("b", 0, make)
-    assert make.made == 4
-
-
-def test_a_bucket_that_is_made_anew_takes_no_more_room() -> None:
-    cache, make = BucketCache(most_bytes=25), Kitchen()
-    cache.get("other", 0, make)
-    for stamp in range(9):
-        cache.get("day", stamp, make)
-    cache.get("other", 0, make)
-    assert make.made == 10
-
-
-def test_a_bucket_larger_than_the_room_is_still_served() -> None:
-    assert BucketCache(most_bytes=3).get("day", 0, Kitchen()) == b"0123456789"
-
-
-def test_what_was_cleared_is_made_again() -> None:
-    cache, make = BucketCache(), Kitchen()
-    cache.get("day", 0, make)
-    cache.clear()
-    cache.get("day", 0, make)
-    assert make.made == 2
 
 
 def test_pages_are_joined_as_json() -> None:

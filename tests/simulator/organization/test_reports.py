@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from openai_simulator.organization.billing import COST_DIMENSIONS
 from openai_simulator.organization.operations import OPERATIONS
-from openai_simulator.organization.reports import plain
+from openai_simulator.organization.reports import BucketCache, plain
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.simulator.conformance import Facts
 from tests.simulator.organization.conftest import ADMIN, DAY, MONTH, NOW, Get
@@ -424,3 +424,56 @@ def test_calls_that_were_really_made_are_counted(get: Get, still: SimulatorContr
 def test_replies_say_that_they_are_simulated(still: SimulatorControl) -> None:
     reply = httpx2.get(f"{still.api_url}/organization/projects", headers=ADMIN, trust_env=False)
     assert reply.headers["x-simulated"] == "true"
+
+
+# The cache of encoded buckets.
+
+
+class Kitchen:
+    """Makes buckets of ten bytes and counts them."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self) -> bytes:
+        self.made += 1
+        return b"0123456789"
+
+
+def test_a_bucket_is_made_once_for_each_stamp() -> None:
+    cache, make = BucketCache(), Kitchen()
+    for stamp in (1, 1, 2, 2, 1):
+        cache.get("day", stamp, make)
+    assert make.made == 3
+
+
+def test_the_least_recently_used_goes_first_when_room_is_short() -> None:
+    cache, make = BucketCache(most_bytes=25), Kitchen()
+    for key in ("a", "b", "a", "c"):
+        cache.get(key, 0, make)
+    assert make.made == 3
+    cache.get("a", 0, make)
+    assert make.made == 3
+    cache.get("b", 0, make)
+    assert make.made == 4
+
+
+def test_a_bucket_that_is_made_anew_takes_no_more_room() -> None:
+    cache, make = BucketCache(most_bytes=25), Kitchen()
+    cache.get("other", 0, make)
+    for stamp in range(9):
+        cache.get("day", stamp, make)
+    cache.get("other", 0, make)
+    assert make.made == 10
+
+
+def test_a_bucket_larger_than_the_room_is_still_served() -> None:
+    assert BucketCache(most_bytes=3).get("day", 0, Kitchen()) == b"0123456789"
+
+
+def test_what_was_cleared_is_made_again() -> None:
+    cache, make = BucketCache(), Kitchen()
+    cache.get("day", 0, make)
+    cache.clear()
+    cache.get("day", 0, make)
+    assert make.made == 2
