@@ -78,11 +78,6 @@ class Journal:
 class RequestContext:
     """One request and its answer. Mutable: it lives for one request, inside one task."""
 
-    __slots__ = (
-        "azure", "edge", "extra_headers", "identity", "model", "not_processing", "path",
-        "request_id", "status", "stripped", "struck", "tokens", "wire",
-    )  # fmt: skip
-
     def __init__(self, scope: Scope, request_id: str) -> None:
         self.wire: Wire = scope[SCOPE_KEY]
         self.path: str = scope["path"]
@@ -100,10 +95,7 @@ class RequestContext:
 
     def fault(self, cls: type[F]) -> F | None:
         """The fault of this kind that strikes this request, if any."""
-        for fault in self.struck:
-            if isinstance(fault, cls):
-                return fault
-        return None
+        return next((fault for fault in self.struck if isinstance(fault, cls)), None)
 
     def token_written(self) -> None:
         """The write just made carried a visible token."""

@@ -2,7 +2,6 @@
 """Error bodies, the table of documented errors, and API keys on requests."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -40,16 +39,6 @@ class ApiError(Exception):
         return JSONResponse(self.body(), status_code=self.status, headers=self.headers)
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorKind:
-    """One row of the documented error table."""
-
-    status: int
-    type: str
-    code: str | None
-    message: str
-
-
 QUOTA_MESSAGES = {
     "insufficient_quota": "The current quota is used up; check the plan and billing details.",
     "credit_balance_exhausted": "The prepaid credit balance is exhausted.",
@@ -60,35 +49,34 @@ QUOTA_MESSAGES = {
 }
 QUOTA_CODES = tuple(QUOTA_MESSAGES)
 
-BY_STATUS: Mapping[int, ErrorKind] = {
-    kind.status: kind
-    for kind in (
-        ErrorKind(400, "invalid_request_error", None, "The request is not valid."),
-        ErrorKind(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-        ErrorKind(
-            403,
-            "request_forbidden",
-            "unsupported_country_region_territory",
-            "Country, region, or territory not supported.",
-        ),
-        ErrorKind(404, "invalid_request_error", "model_not_found", "The model does not exist."),
-        ErrorKind(408, "invalid_request_error", None, "The request timed out."),
-        ErrorKind(409, "invalid_request_error", None, "The resource was changed by another request."),
-        ErrorKind(413, "invalid_request_error", None, "The request is too large."),
-        ErrorKind(422, "invalid_request_error", None, "The request cannot be processed."),
-        ErrorKind(429, "rate_limit_error", "rate_limit_exceeded", "Rate limit reached."),
-        ErrorKind(500, "server_error", None, "The server had an error while processing the request."),
-        ErrorKind(502, "server_error", None, "Bad gateway."),
-        ErrorKind(503, "service_unavailable_error", "server_is_overloaded", "The engine is overloaded."),
-        ErrorKind(504, "server_error", None, "The server timed out."),
-    )
+DOCUMENTED: Mapping[int, tuple[str, str | None, str]] = {
+    400: ("invalid_request_error", None, "The request is not valid."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    403: (
+        "request_forbidden",
+        "unsupported_country_region_territory",
+        "Country, region, or territory not supported.",
+    ),
+    404: ("invalid_request_error", "model_not_found", "The model does not exist."),
+    408: ("invalid_request_error", None, "The request timed out."),
+    409: ("invalid_request_error", None, "The resource was changed by another request."),
+    413: ("invalid_request_error", None, "The request is too large."),
+    422: ("invalid_request_error", None, "The request cannot be processed."),
+    429: ("rate_limit_error", "rate_limit_exceeded", "Rate limit reached."),
+    500: ("server_error", None, "The server had an error while processing the request."),
+    502: ("server_error", None, "Bad gateway."),
+    503: ("service_unavailable_error", "server_is_overloaded", "The engine is overloaded."),
+    504: ("server_error", None, "The server timed out."),
 }
+"""Type, code and message of each documented status."""
 
 
-def kind_for(status: int) -> ErrorKind:
-    """The documented row for `status`, or a generic one for a status that is not in the table."""
+def documented(status: int) -> ApiError:
+    """The documented error for `status`, or a generic one for a status that is not in the table."""
     generic = "server_error" if status >= 500 else "invalid_request_error"
-    return BY_STATUS.get(status) or ErrorKind(status, generic, None, f"Request failed with status {status}.")
+    unknown = (generic, None, f"Request failed with status {status}.")
+    kind, code, message = DOCUMENTED.get(status, unknown)
+    return ApiError(status, message, type=kind, code=code)
 
 
 def quota_error(code: str, status: int = 429) -> ApiError:

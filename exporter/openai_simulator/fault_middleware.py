@@ -44,15 +44,12 @@ class FaultMiddleware:
             for fault in candidates
         ):
             context.model, body = await peeked_model(scope, receive)
-        context.struck = self._drawn(context)
+        struck = self._world.faults.struck(context.path, context.model)
+        context.struck = [fault for fault in struck if not isinstance(fault, BY_ENDPOINTS)]
         try:
             await self._apply(context, scope, receive, body, send)
         except ConnectionEndedError:
             await client_left(receive)
-
-    def _drawn(self, context: RequestContext) -> list[Fault]:
-        struck = self._world.faults.struck(context.path, context.model)
-        return [fault for fault in struck if not isinstance(fault, BY_ENDPOINTS)]
 
     async def _apply(
         self, context: RequestContext, scope: Scope, receive: Receive, body: Receive, send: Send

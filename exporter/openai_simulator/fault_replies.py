@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Send
 
 from openai_simulator import faults
-from openai_simulator.errors import ApiError, kind_for, quota_error
+from openai_simulator.errors import ApiError, documented, quota_error
 from openai_simulator.faults import Fault
 
 CHUNK = 65_536
@@ -166,11 +166,7 @@ _PAGE = """<!DOCTYPE html>
 
 def replacement(struck: list[Fault]) -> Response | None:
     """The reply of the first fault that replaces it, or None."""
-    for fault in struck:
-        response = _reply(fault)
-        if response is not None:
-            return response
-    return None
+    return next((response for fault in struck if (response := _reply(fault)) is not None), None)
 
 
 def _reply(fault: Fault) -> Response | None:
@@ -180,35 +176,27 @@ def _reply(fault: Fault) -> Response | None:
         case faults.InsufficientQuota():
             return quota_error(fault.code, fault.status).response()
         case faults.RateLimit():
-            return _rate_limit(fault)
+            headers = _retry_after(fault.retry_after)
+            message = f"Rate limit reached on {fault.limit} per min. Slow down and try again."
+            error = ApiError(429, message, type="rate_limit_error", code=fault.code, headers=headers)
+            return error.response()
         case faults.Html():
             return HTMLResponse(_PAGE.format(status=fault.status), status_code=fault.status)
         case faults.Empty():
             return Response(_EMPTY[fault.content], media_type="application/json")
         case faults.Outage(mode="503"):
-            return _documented(503).response()
+            return documented(503).response()
     return None
 
 
 def _status(fault: faults.Status) -> Response:
-    error = _documented(fault.status)
+    error = documented(fault.status)
     error.type = fault.type or error.type
     error.message = fault.message or error.message
     error.param = fault.param
     error.code = fault.code if "code" in fault.model_fields_set else error.code
     error.headers = {**fault.headers, **_retry_after(fault.retry_after)}
     return error.response()
-
-
-def _rate_limit(fault: faults.RateLimit) -> Response:
-    message = f"Rate limit reached on {fault.limit} per min. Slow down and try again."
-    headers = _retry_after(fault.retry_after)
-    return ApiError(429, message, type="rate_limit_error", code=fault.code, headers=headers).response()
-
-
-def _documented(status: int) -> ApiError:
-    kind = kind_for(status)
-    return ApiError(status, kind.message, type=kind.type, code=kind.code)
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

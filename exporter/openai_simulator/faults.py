@@ -2,6 +2,7 @@
 """Faults at run time: their kinds and parameters, decoded strictly, and which are active."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -35,7 +36,6 @@ class Fault(BaseModel):
 class Latency(Fault):
     """A wait before the answer; `in_processing: false` hides it from openai-processing-ms."""
 
-    kind: Literal["latency"]
     delay_seconds: Seconds = 1.0
     jitter_seconds: Seconds = 0.0
     in_processing: bool = True
@@ -44,14 +44,12 @@ class Latency(Fault):
 class FirstTokenLatency(Fault):
     """A stream that starts, then waits before its first visible token."""
 
-    kind: Literal["first_token_latency"]
     delay_seconds: Seconds = 1.0
 
 
 class Status(Fault):
     """An error reply; what is not given comes from the documented table for that status."""
 
-    kind: Literal["status"]
     status: ErrorStatus = 500
     code: str | None = None
     type: str | None = None
@@ -64,7 +62,6 @@ class Status(Fault):
 class InsufficientQuota(Fault):
     """A quota or spend limit that is used up."""
 
-    kind: Literal["insufficient_quota"]
     code: Literal[QUOTA_CODES] = "insufficient_quota"  # type: ignore[valid-type]
     status: Literal[400, 429] = 429
 
@@ -72,7 +69,6 @@ class InsufficientQuota(Fault):
 class RateLimit(Fault):
     """429 with Retry-After (null: without)."""
 
-    kind: Literal["rate_limit"]
     retry_after: Seconds | None = 1.0
     code: Literal["rate_limit_exceeded", "slow_down"] = "rate_limit_exceeded"
     limit: Literal["requests", "tokens"] = "requests"
@@ -81,7 +77,6 @@ class RateLimit(Fault):
 class Drip(Fault):
     """The reply arrives a few bytes at a time; `part: headers` drips the head as well."""
 
-    kind: Literal["drip"]
     interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     bytes: Annotated[int, Field(ge=1, le=65_536)] = 1
     part: Literal["body", "headers"] = "body"
@@ -90,7 +85,6 @@ class Drip(Fault):
 class Hang(Fault):
     """Silence until the client leaves (or for `hold_seconds`, after which the reply goes on)."""
 
-    kind: Literal["hang"]
     when: When = "before_headers"
     after_bytes: Annotated[int, Field(ge=0)] | None = None
     hold_seconds: Seconds | None = None
@@ -99,7 +93,6 @@ class Hang(Fault):
 class Reset(Fault):
     """A TCP reset; mid-body after `after_bytes` (null: half of a plain body, the third piece of a stream)."""
 
-    kind: Literal["reset"]
     when: When = "before_headers"
     after_bytes: Annotated[int, Field(ge=0)] | None = None
 
@@ -107,41 +100,34 @@ class Reset(Fault):
 class Truncate(Fault):
     """The connection is closed mid-body, without a reset."""
 
-    kind: Literal["truncate"]
     after_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
 class MalformedJson(Fault):
     """A complete reply whose JSON (of a stream: each event after the first) is broken."""
 
-    kind: Literal["malformed_json"]
-
 
 class Html(Fault):
     """An edge's HTML page instead of the API's reply."""
 
-    kind: Literal["html"]
     status: Annotated[int, Field(ge=200, le=599)] = 502
 
 
 class WrongTypes(Fault):
     """JSON whose values have other types than described; `fields` limits it to members of those names."""
 
-    kind: Literal["wrong_types"]
     fields: list[str] | None = None
 
 
 class Empty(Fault):
     """Status 200 and no content, or an empty JSON value."""
 
-    kind: Literal["empty"]
     content: Literal["nothing", "object", "array", "null"] = "nothing"
 
 
 class StreamError(Fault):
     """A stream that ends in an error event; `shape: failed` ends a Responses stream with response.failed."""
 
-    kind: Literal["stream_error"]
     after_tokens: Annotated[int, Field(ge=0)] = 1
     code: str | None = "server_error"
     type: str = "server_error"
@@ -152,62 +138,50 @@ class StreamError(Fault):
 class NoUsage(Fault):
     """A reply without its usage."""
 
-    kind: Literal["no_usage"]
-
 
 class ReasoningOnly(Fault):
     """All output tokens go to reasoning; no visible text, cut off by the limit."""
-
-    kind: Literal["reasoning_only"]
 
 
 class Huge(Fault):
     """A body padded to at least `bytes` bytes."""
 
-    kind: Literal["huge"]
     bytes: Annotated[int, Field(ge=1, le=1 << 31)] = 64 << 20
 
 
 class MissingHeaders(Fault):
     """Headers left out: those named, or (null) all that are the API's own."""
 
-    kind: Literal["missing_headers"]
     names: list[str] | None = None
 
 
 class PageLoop(Fault):
     """A page cursor of the organization API that never ends: `next_page` leads back to the same page."""
 
-    kind: Literal["page_loop"]
-
 
 class LateBuckets(Fault):
     """Usage that becomes visible `by_seconds` (simulated) later than usual."""
 
-    kind: Literal["late_buckets"]
     by_seconds: Annotated[float, Field(gt=0)] = 3600.0
 
 
 class ReviseDown(Fault):
     """Closed usage buckets shrink to `factor` of their values."""
 
-    kind: Literal["revise_down"]
     factor: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
 class Outage(Fault):
     """All of `scope` fails the same way; `api` is inference and organization, `all` the status page too."""
 
-    kind: Literal["outage"]
     mode: Literal["503", "reset", "hang"] = "503"
     scope: Literal["all", "api", "inference", "organization"] = "all"
 
 
 KINDS: dict[str, type[Fault]] = {
-    cls.model_fields["kind"].annotation.__args__[0]: cls  # type: ignore[union-attr]
-    for cls in Fault.__subclasses__()
+    re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower(): cls for cls in Fault.__subclasses__()
 }
-
+"""The kinds by their names, such as `stream_error` for `StreamError`."""
 
 F = TypeVar("F", bound=Fault)
 API_PREFIXES = ("/v1", "/openai")
@@ -272,10 +246,8 @@ class Faults:
 
     def first(self, path: str, cls: type[F]) -> F | None:
         """The newest fault of a kind that strikes `path` now, or None; for kinds that an endpoint implements."""
-        for fault in reversed(self.matching(path)):
-            if isinstance(fault, cls) and self.strikes(fault):
-                return fault
-        return None
+        newest_first = (fault for fault in reversed(self.matching(path)) if isinstance(fault, cls))
+        return next((fault for fault in newest_first if self.strikes(fault)), None)
 
 
 def path_matches(fault: Fault, path: str) -> bool:

@@ -44,8 +44,8 @@ def build_app(world: World) -> Starlette:
         ],
         exception_handlers={
             ApiError: api_error_handler,
-            404: unknown_url,
-            405: wrong_method,
+            404: unknown_route,
+            405: unknown_route,
             500: internal_error,
         },
     )
@@ -61,16 +61,13 @@ def paths_of(routes: list[BaseRoute]) -> list[str]:
     return lines
 
 
-async def unknown_url(request: Request, error: Exception) -> JSONResponse:
-    """404 for a path that is not served."""
-    return ApiError(404, f"Invalid URL ({request.method} {request.url.path})").response()
-
-
-async def wrong_method(request: Request, error: Exception) -> JSONResponse:
-    """405 for a known path with another method."""
-    allowed = (error.headers or {}) if isinstance(error, HTTPException) else {}
+async def unknown_route(request: Request, error: Exception) -> JSONResponse:
+    """404 for a path that is not served, 405 for a known path with another method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return ApiError(404, f"Invalid URL ({request.method} {request.url.path})").response()
     message = f"Not allowed to {request.method} on {request.url.path}."
-    return ApiError(405, message, code="method_not_supported", headers=allowed).response()
+    return ApiError(405, message, code="method_not_supported", headers=error.headers).response()
 
 
 async def internal_error(_request: Request, _error: Exception) -> JSONResponse:

@@ -19,19 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from openai_simulator.errors import ApiError, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage
-from openai_simulator.inference import generation, schemas
-from openai_simulator.inference.jobs import (
-    LARGEST_BODY,
-    EventStream,
-    Job,
-    Pace,
-    Step,
-    data_event,
-    identified,
-    json_reply,
-    let_in,
-    prepared,
-)
+from openai_simulator.inference import generation, jobs, schemas
 from openai_simulator.world import World
 
 # POST /v1/audio/speech: a soft tone as long as the text would take, with the right beginning for its format.
@@ -58,7 +46,7 @@ _HEADS = {
 
 async def create_speech(world: World, request: Request) -> Response:
     """Answer one speech request."""
-    job = await prepared(world, request, schemas.SPEECH, "speech")
+    job = await jobs.prepared(world, request, schemas.SPEECH, "speech")
     text, speed = job.body["input"], job.body.get("speed") or 1.0
     await job.small("audio_speeches", len(text), characters=len(text))
     form = job.body.get("response_format") or "mp3"
@@ -98,21 +86,21 @@ PER_SECOND_MODELS = ("whisper-1", "gpt-transcribe")  # priced by time; their usa
 
 async def create_transcription(world: World, request: Request) -> Response:
     """Answer one transcription request."""
-    key, identity = identified(world, request)
+    key, identity = jobs.identified(world, request)
     raw = await request.body()
-    if len(raw) > LARGEST_BODY:
-        raise ApiError(413, f"The file is too large: {len(raw)} bytes, at most {LARGEST_BODY}.")
+    if len(raw) > jobs.LARGEST_BODY:
+        raise ApiError(413, f"The file is too large: {len(raw)} bytes, at most {jobs.LARGEST_BODY}.")
     form = parsed(request.headers.get("content-type", ""), raw)
-    job = let_in(world, request, key, identity, _members(form, request), "transcription")
+    job = jobs.let_in(world, request, key, identity, _members(form, request), "transcription")
     seconds = audio_seconds(_file(form))
     words = generation.reply(job.body["prompt"], _rng(job, form))
     form_of_reply = _format(job)
     job.admit(math.ceil(seconds * generation.PER_AUDIO_SECOND))
-    pace = Pace(job)
+    pace = jobs.Pace(job)
     job.record("audio_transcriptions", seconds=math.ceil(seconds))
     usage = None if job.context.fault(NoUsage) is not None else _usage(job, seconds, words)
     if job.body["stream"] and job.model.id != "whisper-1":
-        return EventStream(_steps(words, usage, pace), pace, job.context)
+        return jobs.EventStream(_steps(words, usage, pace), pace, job.context)
     await pace.until(pace.processing)
     return _reply(form_of_reply, "".join(words), seconds, usage)
 
@@ -178,7 +166,7 @@ def _file(form: Form) -> bytes:
     return data
 
 
-def _format(job: Job) -> str:
+def _format(job: jobs.Job) -> str:
     form = str(job.body["response_format"])
     allowed = FORMATS if job.model.id == "whisper-1" else ("json", "text")
     if form not in allowed:
@@ -186,7 +174,7 @@ def _format(job: Job) -> str:
     return form
 
 
-def _rng(job: Job, form: Form) -> random.Random:
+def _rng(job: jobs.Job, form: Form) -> random.Random:
     return random.Random(zlib.crc32(form.files.get("file", ("", b""))[1]) ^ job.world.seed)
 
 
@@ -199,7 +187,7 @@ def audio_seconds(data: bytes) -> float:
         return max(0.1, len(data) / BYTES_PER_SECOND)
 
 
-def _usage(job: Job, seconds: float, words: list[str]) -> dict[str, Any]:
+def _usage(job: jobs.Job, seconds: float, words: list[str]) -> dict[str, Any]:
     if job.model.id in PER_SECOND_MODELS:
         return {"type": "duration", "seconds": math.ceil(seconds)}
     audio = math.ceil(seconds * generation.PER_AUDIO_SECOND)
@@ -227,7 +215,7 @@ def _reply(form: str, spoken: str, seconds: float, usage: dict[str, Any] | None)
         reply |= {"language": "english", "duration": end, "segments": [_segment(spoken, end)]}
     if usage is not None:
         reply["usage"] = usage
-    return json_reply(reply)
+    return jobs.json_reply(reply)
 
 
 def _segment(spoken: str, end: float) -> dict[str, Any]:
@@ -235,11 +223,11 @@ def _segment(spoken: str, end: float) -> dict[str, Any]:
     return {"id": 0, "seek": 0, "start": 0.0, "end": end, "text": spoken, "tokens": [], **numbers}
 
 
-def _steps(words: list[str], usage: dict[str, Any] | None, pace: Pace) -> Iterator[Step]:
+def _steps(words: list[str], usage: dict[str, Any] | None, pace: jobs.Pace) -> Iterator[jobs.Step]:
     for word in words:
         delta = {"type": "transcript.text.delta", "delta": word}
-        yield Step(pace.processing, data_event(delta), token=True)
+        yield jobs.Step(pace.processing, jobs.data_event(delta), token=True)
     done: dict[str, Any] = {"type": "transcript.text.done", "text": "".join(words)}
     if usage is not None and usage["type"] == "tokens":
         done["usage"] = usage
-    yield Step(pace.processing, data_event(done))
+    yield jobs.Step(pace.processing, jobs.data_event(done))

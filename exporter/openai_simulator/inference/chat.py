@@ -9,22 +9,12 @@ from starlette.responses import Response
 
 from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, schemas
+from openai_simulator.inference import generation, jobs, schemas
 from openai_simulator.inference.generation import (
     Generation,
     GenerationRequest,
     refuse_for_reasoning,
     unsupported,
-)
-from openai_simulator.inference.jobs import (
-    DONE,
-    EventStream,
-    Job,
-    Pace,
-    Step,
-    data_event,
-    json_reply,
-    prepared,
 )
 from openai_simulator.world import World
 
@@ -37,19 +27,19 @@ _SAMPLING = (
 
 async def create(world: World, request: Request) -> Response:
     """Answer one chat completion request."""
-    job = await prepared(world, request, schemas.CHAT, "chat")
+    job = await jobs.prepared(world, request, schemas.CHAT, "chat")
     generation, pace = generation_of(job, _request(job))
     if job.body.get("stream"):
-        return EventStream(_steps(job, generation, pace), pace, job.context)
+        return jobs.EventStream(_steps(job, generation, pace), pace, job.context)
     await pace.until(pace.token(max(0, max(map(len, generation.choices)) - 1)))
-    return json_reply(_completion(job, generation))
+    return jobs.json_reply(_completion(job, generation))
 
 
-def generation_of(job: Job, request: GenerationRequest) -> tuple[Generation, Pace]:
+def generation_of(job: jobs.Job, request: GenerationRequest) -> tuple[Generation, jobs.Pace]:
     """What the model produces for a request that its limits admit, recorded as usage, and its pace."""
     job.admit(max(request.input_tokens, request.limit or 0))
     result = generation.generate(job, request)
-    pace = Pace(job, result.reasoning_tokens)
+    pace = jobs.Pace(job, result.reasoning_tokens)
     job.record(
         "completions",
         input_tokens=result.input_tokens,
@@ -61,7 +51,7 @@ def generation_of(job: Job, request: GenerationRequest) -> tuple[Generation, Pac
     return result, pace
 
 
-def _request(job: Job) -> GenerationRequest:
+def _request(job: jobs.Job) -> GenerationRequest:
     body, model = job.body, job.model
     messages = checked_messages(body["messages"])
     if model.reasoning and body.get("max_tokens") is not None:
@@ -102,7 +92,7 @@ def checked_messages(messages: list[Any]) -> list[dict[str, Any]]:
     return messages
 
 
-def _frame(job: Job, generation: Generation, kind: str) -> dict[str, Any]:
+def _frame(job: jobs.Job, generation: Generation, kind: str) -> dict[str, Any]:
     """What a completion and all chunks of a stream have in common."""
     fingerprint = {} if job.model.reasoning else {"system_fingerprint": "fp_simulated"}
     return {
@@ -132,7 +122,7 @@ def usage(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _completion(job: Job, generation: Generation) -> dict[str, Any]:
+def _completion(job: jobs.Job, generation: Generation) -> dict[str, Any]:
     reply = _frame(job, generation, "chat.completion")
     reply["choices"] = [
         {
@@ -148,7 +138,7 @@ def _completion(job: Job, generation: Generation) -> dict[str, Any]:
     return reply
 
 
-def _steps(job: Job, generation: Generation, pace: Pace) -> Iterator[Step]:
+def _steps(job: jobs.Job, generation: Generation, pace: jobs.Pace) -> Iterator[jobs.Step]:
     """Role chunk, one chunk per token, finish chunk, usage chunk if asked for, [DONE]."""
     asked = bool((job.body.get("stream_options") or {}).get("include_usage"))
     frame = _frame(job, generation, "chat.completion.chunk")
@@ -156,25 +146,27 @@ def _steps(job: Job, generation: Generation, pace: Pace) -> Iterator[Step]:
 
     def chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return data_event({**frame, "choices": [choice], **every})
+        return jobs.data_event({**frame, "choices": [choice], **every})
 
     broken = job.context.fault(StreamError)
     for index in range(len(generation.choices)):
-        yield Step(pace.first_event(), chunk(index, {"role": "assistant", "content": "", "refusal": None}))
+        yield jobs.Step(
+            pace.first_event(), chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        )
     last = max(map(len, generation.choices))
     for number in range(last):
         if broken is not None and number >= broken.after_tokens:
             break
         for index, words in enumerate(generation.choices):
             if number < len(words):
-                yield Step(pace.token(number), chunk(index, {"content": words[number]}), token=True)
+                yield jobs.Step(pace.token(number), chunk(index, {"content": words[number]}), token=True)
     if broken is not None:
         error = ApiError(500, broken.message, type=broken.type, code=broken.code)
-        yield Step(pace.token(min(last, broken.after_tokens)), data_event(error.body()))
+        yield jobs.Step(pace.token(min(last, broken.after_tokens)), jobs.data_event(error.body()))
         return
     end = pace.token(last)
     for index in range(len(generation.choices)):
-        yield Step(end, chunk(index, {}, "length" if generation.cut_off else "stop"))
+        yield jobs.Step(end, chunk(index, {}, "length" if generation.cut_off else "stop"))
     if asked and job.context.fault(NoUsage) is None:
-        yield Step(end, data_event({**frame, "choices": [], "usage": usage(generation)}))
-    yield Step(end, DONE)
+        yield jobs.Step(end, jobs.data_event({**frame, "choices": [], "usage": usage(generation)}))
+    yield jobs.Step(end, jobs.DONE)

@@ -2,6 +2,7 @@
 """POST /v1/responses, plain and streamed: the Response object and the events of its stream."""
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from starlette.requests import Request
@@ -9,21 +10,9 @@ from starlette.responses import Response
 
 from openai_simulator.errors import invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, schemas
+from openai_simulator.inference import generation, jobs, schemas
 from openai_simulator.inference.chat import generation_of
 from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning
-from openai_simulator.inference.jobs import (
-    Body,
-    EventStream,
-    Job,
-    Pace,
-    Step,
-    decoded,
-    identified,
-    json_reply,
-    named_event,
-    prepared,
-)
 from openai_simulator.world import World
 
 Json = dict[str, Any]
@@ -32,8 +21,10 @@ Json = dict[str, Any]
 class Reply:
     """One Responses reply: the same ids and members from response.created to the end."""
 
-    def __init__(self, job: Job, generation: Generation) -> None:
+    def __init__(self, job: jobs.Job, generation: Generation, pace: jobs.Pace) -> None:
         self.job = job
+        self.pace = pace
+        self._numbers = count()
         self.generation = generation
         self.words = generation.choices[0]
         self.text = "".join(self.words)
@@ -41,6 +32,11 @@ class Reply:
         self.reasons = job.model.reasoning and generation.reasoning_tokens > 0
         self.speaks = bool(self.words) or not generation.cut_off
         self.message_id = f"msg_{job.suffix}"
+
+    def event(self, due: float, kind: str, token: bool = False, **members: Any) -> jobs.Step:
+        """The next event of its stream, numbered."""
+        payload = {"type": kind, "sequence_number": next(self._numbers), **members}
+        return jobs.Step(due, jobs.named_event(payload), token)
 
     @property
     def status(self) -> str:
@@ -100,29 +96,21 @@ class Reply:
             "object": "response",
             "created_at": int(self.created),
             "status": status,
-            "background": body.get("background") or False,
+            **_echoed(body, background=False),
             "completed_at": None,
             "error": None,
             "incomplete_details": None,
-            "instructions": body.get("instructions"),
-            "max_output_tokens": body.get("max_output_tokens"),
-            "max_tool_calls": body.get("max_tool_calls"),
+            **_echoed(body, instructions=None, max_output_tokens=None, max_tool_calls=None),
             "model": model.snapshot,
             "output": output,
-            "parallel_tool_calls": _value(body, "parallel_tool_calls", True),
-            "previous_response_id": body.get("previous_response_id"),
-            "prompt_cache_key": body.get("prompt_cache_key"),
+            **_echoed(body, parallel_tool_calls=True, previous_response_id=None, prompt_cache_key=None),
             "reasoning": {"effort": effort, "summary": reasoning.get("summary")},
-            "safety_identifier": body.get("safety_identifier"),
+            **_echoed(body, safety_identifier=None),
             "service_tier": tier,
-            "temperature": _value(body, "temperature", 1.0),
+            **_echoed(body, temperature=1.0),
             "text": body.get("text") or {"format": {"type": "text"}, "verbosity": "medium"},
-            "tool_choice": _value(body, "tool_choice", "auto"),
-            "tools": body.get("tools") or [],
-            "top_logprobs": _value(body, "top_logprobs", 0),
-            "top_p": _value(body, "top_p", 1.0),
-            "truncation": _value(body, "truncation", "disabled"),
-            "metadata": body.get("metadata") or {},
+            **_echoed(body, tool_choice="auto", tools=[], top_logprobs=0, top_p=1.0),
+            **_echoed(body, truncation="disabled", metadata={}),
         }
 
     def _usage(self) -> Json:
@@ -139,27 +127,14 @@ class Reply:
         }
 
 
-def _value(body: Json, name: str, default: Any) -> Any:
-    value = body.get(name)
-    return default if value is None else value
+def _echoed(body: Json, **defaults: Any) -> Json:
+    """Members of the request that the Response repeats, with the values of those that were not sent."""
+    return {name: default if body.get(name) is None else body[name] for name, default in defaults.items()}
 
 
-class Numbered:
-    """Makes steps out of events, numbering them."""
-
-    def __init__(self) -> None:
-        self._number = -1
-
-    def __call__(self, due: float, kind: str, token: bool = False, **members: Any) -> Step:
-        """The next event."""
-        self._number += 1
-        payload = {"type": kind, "sequence_number": self._number, **members}
-        return Step(due, named_event(payload), token)
-
-
-def steps(reply: Reply, pace: Pace) -> Iterator[Step]:
+def steps(reply: Reply) -> Iterator[jobs.Step]:
     """All events of one reply, up to its end or to the error that a fault asks for."""
-    event = Numbered()
+    event, pace = reply.event, reply.pace
     first = pace.first_event()
     yield event(first, "response.created", response=reply.unfinished())
     yield event(first, "response.in_progress", response=reply.unfinished())
@@ -171,44 +146,35 @@ def steps(reply: Reply, pace: Pace) -> Iterator[Step]:
         index = 1
     broken = reply.job.context.fault(StreamError)
     if reply.speaks:
-        shown = len(reply.words) if broken is None else min(len(reply.words), broken.after_tokens)
-        yield from _spoken(reply, pace, event, index, shown)
-        if broken is None:
-            yield from _spoken_end(reply, pace, event, index)
-    if broken is not None:
-        yield _broken(reply, pace, event, broken)
+        yield from _message(reply, index, broken)
+    if broken is None:
+        yield event(pace.token(len(reply.words)), f"response.{reply.status}", response=reply.finished())
         return
-    end = pace.token(len(reply.words))
-    yield event(end, f"response.{reply.status}", response=reply.finished())
+    due = pace.token(min(len(reply.words), broken.after_tokens))
+    if broken.shape == "failed":
+        failed = reply.failed(broken.code or "server_error", broken.message)
+        yield event(due, "response.failed", response=failed)
+    else:
+        yield event(due, "error", code=broken.code, message=broken.message, param=None)
 
 
-def _spoken(reply: Reply, pace: Pace, event: Numbered, index: int, shown: int) -> Iterator[Step]:
-    start = pace.token(0)
-    place: dict[str, Any] = {"item_id": reply.message_id, "output_index": index, "content_index": 0}
+def _message(reply: Reply, index: int, broken: StreamError | None) -> Iterator[jobs.Step]:
+    """The events of the message, up to where a fault breaks it off."""
+    event, pace = reply.event, reply.pace
+    place: Json = {"item_id": reply.message_id, "output_index": index, "content_index": 0}
+    start, end = pace.token(0), pace.token(len(reply.words))
     item = reply.message("in_progress", [])
     yield event(start, "response.output_item.added", output_index=index, item=item)
     yield event(start, "response.content_part.added", **place, part=reply.text_part(""))
-    for number, word in enumerate(reply.words[:shown]):
+    for number, word in enumerate(reply.words[: broken.after_tokens if broken else None]):
         due = pace.token(number)
         yield event(due, "response.output_text.delta", token=True, **place, delta=word, logprobs=[])
-
-
-def _spoken_end(reply: Reply, pace: Pace, event: Numbered, index: int) -> Iterator[Step]:
-    end = pace.token(len(reply.words))
-    place: dict[str, Any] = {"item_id": reply.message_id, "output_index": index, "content_index": 0}
-    part = reply.text_part(reply.text)
-    yield event(end, "response.output_text.done", **place, text=reply.text, logprobs=[])
-    yield event(end, "response.content_part.done", **place, part=part)
-    item = reply.message(reply.status, [part])
-    yield event(end, "response.output_item.done", output_index=index, item=item)
-
-
-def _broken(reply: Reply, pace: Pace, event: Numbered, fault: StreamError) -> Step:
-    due = pace.token(min(len(reply.words), fault.after_tokens))
-    if fault.shape == "failed":
-        response: Json = reply.failed(fault.code or "server_error", fault.message)
-        return event(due, "response.failed", response=response)
-    return event(due, "error", code=fault.code, message=fault.message, param=None)
+    if broken is None:
+        part = reply.text_part(reply.text)
+        yield event(end, "response.output_text.done", **place, text=reply.text, logprobs=[])
+        yield event(end, "response.content_part.done", **place, part=part)
+        item = reply.message(reply.status, [part])
+        yield event(end, "response.output_item.done", output_index=index, item=item)
 
 
 ROLES = ("user", "assistant", "system", "developer")
@@ -217,27 +183,27 @@ _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 
 async def create(world: World, request: Request) -> Response:
     """Answer one Responses request."""
-    job = await prepared(world, request, schemas.RESPONSES, "chat")
+    job = await jobs.prepared(world, request, schemas.RESPONSES, "chat")
     generation, pace = generation_of(job, _request(job))
-    reply = Reply(job, generation)
+    reply = Reply(job, generation, pace)
     if job.body.get("stream"):
-        return EventStream(steps(reply, pace), pace, job.context)
+        return jobs.EventStream(steps(reply), pace, job.context)
     await pace.until(pace.token(max(0, len(generation.choices[0]) - 1)))
-    return json_reply(reply.finished())
+    return jobs.json_reply(reply.finished())
 
 
 async def count_input(world: World, request: Request) -> Response:
     """Count a request's input tokens without generating."""
-    identified(world, request)
-    body = decoded(await request.body())
+    jobs.identified(world, request)
+    body = jobs.decoded(await request.body())
     schemas.check(body, schemas.INPUT_TOKENS)
     if body.get("model"):
         world.catalogue.of_kind(body["model"], "chat", request.url.path)
     tokens = generation.of_messages(_items(body))
-    return json_reply({"object": "response.input_tokens", "input_tokens": tokens})
+    return jobs.json_reply({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def _request(job: Job) -> GenerationRequest:
+def _request(job: jobs.Job) -> GenerationRequest:
     items = _items(job.body)
     effort = (job.body.get("reasoning") or {}).get("effort")
     if effort is not None and effort not in schemas.EFFORTS:
@@ -251,7 +217,7 @@ def _request(job: Job) -> GenerationRequest:
     )
 
 
-def _items(body: Body) -> list[dict[str, Any]]:
+def _items(body: jobs.Body) -> list[dict[str, Any]]:
     """Instructions and input as messages; raises the API's 400 for a bad item."""
     content = body.get("input")
     if content is None or content == []:

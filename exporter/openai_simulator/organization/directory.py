@@ -11,34 +11,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
+from openai_simulator import errors
 from openai_simulator.clock import SimClock
-from openai_simulator.errors import (
-    ApiError,
-    invalid_value,
-    no_integer,
-    quoted,
-    require_admin,
-    unknown_parameter,
-)
+from openai_simulator.organization import seed
 from openai_simulator.organization.operations import OPERATIONS
-from openai_simulator.organization.seed import (
-    DAY,
-    EXPIRED_AT,
-    AdminKey,
-    ApiKey,
-    Expiry,
-    Project,
-    Roster,
-    ServiceAccount,
-    User,
-)
 from openai_simulator.organization.usage import UsageRecords
 
 PREFIX = "/v1/organization"
 MANAGEMENT_READ = "api.management.read"
-_ROTATED_EVERY = 90 * DAY
-_LOOKS_BACK = 400 * DAY
-_STEPS = (DAY, 30 * DAY, _LOOKS_BACK)
+_ROTATED_EVERY = 90 * seed.DAY
+_LOOKS_BACK = 400 * seed.DAY
+_STEPS = (seed.DAY, 30 * seed.DAY, _LOOKS_BACK)
 Object = dict[str, Any]
 
 
@@ -92,14 +75,14 @@ def refuse_unknown(params: QueryParams, known: Collection[str]) -> None:
     """Raise 400 for a parameter that the endpoint does not have."""
     for name in params:
         if name.removesuffix("[]") not in known:
-            raise unknown_parameter(name)
+            raise errors.unknown_parameter(name)
 
 
 def choice(params: QueryParams, name: str, allowed: Sequence[str], default: str) -> str:
     """The value of a parameter that has a closed set; raises 400 outside of it."""
     value = params.get(name, default)
     if value not in allowed:
-        raise invalid_value(name, value, quoted(allowed))
+        raise errors.invalid_value(name, value, errors.quoted(allowed))
     return value
 
 
@@ -108,32 +91,31 @@ def find(items: Sequence[T], item_id: str, kind: str) -> T:
     for item in items:
         if item.id == item_id:
             return item
-    raise ApiError(404, f"No {kind} found with id '{item_id[:80]}'.", code="not_found")
+    raise errors.ApiError(404, f"No {kind} found with id '{item_id[:80]}'.", code="not_found")
 
 
 def _limit(text: str | None, default: int, least: int, most: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise no_integer("limit", text)
+        raise errors.no_integer("limit", text)
     if not least <= int(text) <= most:
-        raise invalid_value("limit", int(text), f"{least} to {most}")
+        raise errors.invalid_value("limit", int(text), f"{least} to {most}")
     return int(text)
 
 
 def _place(items: Sequence[Identified], name: str, item_id: str) -> int:
-    for place, item in enumerate(items):
-        if item.id == item_id:
-            return place
-    raise ApiError(
-        400, f"Invalid '{name}': no item has the id {item_id[:80]!r}.", param=name, code="invalid_value"
-    )
+    ids = [item.id for item in items]
+    if item_id not in ids:
+        message = f"Invalid '{name}': no item has the id {item_id[:80]!r}."
+        raise errors.ApiError(400, message, param=name, code="invalid_value")
+    return ids.index(item_id)
 
 
 class LastUse:
     """Finds the newest request of a key or of a user's keys, in the same records as the usage."""
 
-    def __init__(self, roster: Roster, records: UsageRecords) -> None:
+    def __init__(self, roster: seed.Roster, records: UsageRecords) -> None:
         self._records = records
         self._streams: dict[str, list[tuple[str, int]]] | None = None
         self._keys_of: dict[str, list[str]] = {}
@@ -212,7 +194,7 @@ class _List:
 class Directory:
     """Lists and objects as they are at the simulated time: nothing is shown before it was created."""
 
-    def __init__(self, roster: Roster, records: UsageRecords, clock: SimClock, lock: RLock) -> None:
+    def __init__(self, roster: seed.Roster, records: UsageRecords, clock: SimClock, lock: RLock) -> None:
         self._roster = roster
         self._clock = clock
         self._lock = lock
@@ -241,42 +223,42 @@ class Directory:
 
     def _route(self, path: str, answer: Callable[[Request], Object]) -> Route:
         def endpoint(request: Request) -> JSONResponse:
-            require_admin(request, MANAGEMENT_READ)
+            errors.require_admin(request, MANAGEMENT_READ)
             with self._lock:
                 return JSONResponse(answer(request))
 
         return Route(PREFIX + path, endpoint, methods=["GET"])
 
-    def _projects(self, request: Request) -> list[Project]:
+    def _projects(self, request: Request) -> list[seed.Project]:
         return [project for project in self._roster.projects if project.created_at <= self._clock.now()]
 
-    def _with_archived(self, params: QueryParams) -> Callable[[Project], bool]:
+    def _with_archived(self, params: QueryParams) -> Callable[[seed.Project], bool]:
         archived = choice(params, "include_archived", ("true", "false"), "false") == "true"
         return lambda project: archived or not project.archived_by(self._clock.now())
 
-    def _parent(self, request: Request) -> Project:
+    def _parent(self, request: Request) -> seed.Project:
         return find(self._projects(request), request.path_params["project_id"], "project")
 
-    def _keys(self, request: Request) -> list[ApiKey]:
+    def _keys(self, request: Request) -> list[seed.ApiKey]:
         project, now = self._parent(request), self._clock.now()
         return [key for key in self._roster.keys if key.project_id == project.id and key.created_at <= now]
 
-    def _with_access(self, params: QueryParams) -> Callable[[ApiKey], bool]:
+    def _with_access(self, params: QueryParams) -> Callable[[seed.ApiKey], bool]:
         access = choice(params, "owner_project_access", ("active", "inactive", "any"), "any")
         return lambda key: access in ("any", self._access(key))
 
-    def _members(self, request: Request) -> list[User]:
+    def _members(self, request: Request) -> list[seed.User]:
         project = self._parent(request)
         return [user for user in self._users(request) if project.id in user.projects]
 
-    def _accounts(self, request: Request) -> list[ServiceAccount]:
+    def _accounts(self, request: Request) -> list[seed.ServiceAccount]:
         project = self._parent(request)
         return [account for account in self._roster.service_accounts if account.project_id == project.id]
 
-    def _users(self, request: Request) -> list[User]:
+    def _users(self, request: Request) -> list[seed.User]:
         return [user for user in self._roster.users if user.added_at <= self._clock.now()]
 
-    def _project(self, project: Project) -> Object:
+    def _project(self, project: seed.Project) -> Object:
         archived = project.archived_by(self._clock.now())
         return _object(
             "organization.project",
@@ -288,7 +270,7 @@ class Directory:
             residency="GLOBAL",
         )
 
-    def _key(self, key: ApiKey) -> Object:
+    def _key(self, key: seed.ApiKey) -> Object:
         return _object(
             "organization.project.api_key",
             key,
@@ -300,16 +282,16 @@ class Directory:
             owner=_owner(key),
         )
 
-    def _access(self, key: ApiKey) -> str:
+    def _access(self, key: seed.ApiKey) -> str:
         """Whether the key's owner can use its project."""
         project = self._project_of[key.project_id]
         return "inactive" if project.archived_by(self._clock.now()) else "active"
 
-    def _member(self, user: User) -> Object:
+    def _member(self, user: seed.User) -> Object:
         role = "owner" if user.role == "owner" else "member"
         return _object("organization.project.user", user, "object id name email role added_at", role=role)
 
-    def _user(self, user: User) -> Object:
+    def _user(self, user: seed.User) -> Object:
         return _object(
             "organization.user",
             user,
@@ -318,10 +300,10 @@ class Directory:
             api_key_last_used_at=self._last_use.of_user(user.id, self._clock.now()),
         )
 
-    def _account(self, account: ServiceAccount) -> Object:
+    def _account(self, account: seed.ServiceAccount) -> Object:
         return _object("organization.project.service_account", account, "object id name role created_at")
 
-    def _admin_key(self, key: AdminKey) -> Object:
+    def _admin_key(self, key: seed.AdminKey) -> Object:
         now = int(self._clock.now())
         owner = _object(
             "organization.user", key.owner, "type object id name created_at role",
@@ -337,20 +319,20 @@ class Directory:
             owner=owner,
         )
 
-    def _expires(self, expiry: Expiry, created_at: int) -> int | None:
+    def _expires(self, expiry: seed.Expiry, created_at: int) -> int | None:
         """A rotated key is renewed whenever it runs out, so that one is always about to expire soon."""
         if expiry == "rotated":
             rounds = int(self._clock.now() - created_at) // _ROTATED_EVERY + 1
             return created_at + max(rounds, 1) * _ROTATED_EVERY
-        return EXPIRED_AT if expiry == "expired" else None
+        return seed.EXPIRED_AT if expiry == "expired" else None
 
 
-def _with_email(params: QueryParams) -> Callable[[User], bool]:
+def _with_email(params: QueryParams) -> Callable[[seed.User], bool]:
     emails = {*params.getlist("emails"), *params.getlist("emails[]")}
     return lambda user: not emails or user.email in emails
 
 
-def _owner(key: ApiKey) -> Object:
+def _owner(key: seed.ApiKey) -> Object:
     if key.user is not None:
         role, created_at = ("owner" if key.user.role == "owner" else "member"), key.user.added_at
         members = "id name email role created_at"

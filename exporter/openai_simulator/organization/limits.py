@@ -2,7 +2,7 @@
 """Spend limits, spend alerts and project rate limits: as they are set, reading and changing them."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from threading import RLock
 from typing import Any
@@ -12,16 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
+from openai_simulator import errors
 from openai_simulator.catalogue import MODELS, Model
 from openai_simulator.clock import SimClock
-from openai_simulator.errors import (
-    ApiError,
-    invalid_type,
-    invalid_value,
-    missing_parameter,
-    require_admin,
-    unknown_parameter,
-)
 from openai_simulator.organization.directory import MANAGEMENT_READ, PREFIX, find, listing
 from openai_simulator.organization.seed import Roster, generator, identifier
 
@@ -75,54 +68,20 @@ class RateLimit:
 _RATE_LIMITS = tuple(entry.name for entry in fields(RateLimit) if entry.name not in ("id", "model"))
 
 
-@dataclass(slots=True)
-class LimitSettings:
-    """What is set now. Keys are project ids, None for the organization; spend limits are in cents."""
-
-    seed: int
-    spend_limits: dict[str | None, int] = field(default_factory=dict)
-    alerts: dict[str | None, list[SpendAlert]] = field(default_factory=dict)
-    _rate_limits: dict[str, list[RateLimit]] = field(default_factory=dict)
-
-    @classmethod
-    def seeded(cls, seed: int, roster: Roster) -> "LimitSettings":
-        """A limit and two alerts for the organization, and one of each for every third project."""
-        owner = roster.users[0].email
-        settings = cls(seed, {None: _ORGANIZATION_LIMIT})
-        settings.alerts[None] = [
-            SpendAlert(identifier("alert_", seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]")
-            for cents in _ORGANIZATION_ALERTS
-        ]
-        for number, project in enumerate(roster.projects):
-            if number % 3 == 1:
-                cents = generator(seed, "limit", number).randrange(5, 15) * 100_000
-                settings.spend_limits[project.id] = cents
-                alert = SpendAlert(identifier("alert_", seed, project.id), cents * 8 // 10, (owner,))
-                settings.alerts[project.id] = [alert]
-        return settings
-
-    def rate_limits(self, project_id: str) -> list[RateLimit]:
-        """The project's rate limits, one per model (by its undated name)."""
-        if project_id not in self._rate_limits:
-            share = generator(self.seed, "rates", project_id).choice((1, 2, 5))
-            self._rate_limits[project_id] = [
-                _rate_limit(model, share) for model in MODELS.values() if model.id not in _DATED
-            ]
-        return self._rate_limits[project_id]
-
-
 _DATED = {model.snapshot for model in MODELS.values() if model.id != model.snapshot}
 
 
-def _rate_limit(model: Model, share: int) -> RateLimit:
+def _rate_limit(model: Model, divisor: int) -> RateLimit:
     return RateLimit(
         id=f"rl-{model.id}",
         model=model.id,
-        max_requests_per_1_minute=model.requests_per_minute // share,
-        max_tokens_per_1_minute=model.tokens_per_minute // share,
-        max_images_per_1_minute=model.requests_per_minute // share if model.kind == "image" else None,
-        max_audio_megabytes_per_1_minute=600 // share if model.kind == "transcription" else None,
-        batch_1_day_max_input_tokens=model.tokens_per_minute * 40 // share if model.kind == "chat" else None,
+        max_requests_per_1_minute=model.requests_per_minute // divisor,
+        max_tokens_per_1_minute=model.tokens_per_minute // divisor,
+        max_images_per_1_minute=model.requests_per_minute // divisor if model.kind == "image" else None,
+        max_audio_megabytes_per_1_minute=600 // divisor if model.kind == "transcription" else None,
+        batch_1_day_max_input_tokens=model.tokens_per_minute * 40 // divisor
+        if model.kind == "chat"
+        else None,
     )
 
 
@@ -147,9 +106,9 @@ def alert_body(body: Any, alert_id: str) -> SpendAlert:
     _constant(channel, "type", "email", "notification_channel.")
     recipients, prefix = channel["recipients"], channel.get("subject_prefix")
     if not isinstance(recipients, list) or not all(isinstance(address, str) for address in recipients):
-        raise invalid_type("notification_channel.recipients", "an array of strings", recipients)
+        raise errors.invalid_type("notification_channel.recipients", "an array of strings", recipients)
     if prefix is not None and not isinstance(prefix, str):
-        raise invalid_type("notification_channel.subject_prefix", "a string", prefix)
+        raise errors.invalid_type("notification_channel.subject_prefix", "a string", prefix)
     return SpendAlert(alert_id, _cents(values, least=0), tuple(recipients), prefix)
 
 
@@ -163,13 +122,13 @@ def rate_limit_body(body: Any, old: RateLimit) -> RateLimit:
 
 def _members(body: Any, known: Collection[str], required: Collection[str], place: str = "") -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise invalid_type(place.rstrip(".") or "body", "an object", body)
+        raise errors.invalid_type(place.rstrip(".") or "body", "an object", body)
     for name in body:
         if name not in known:
-            raise unknown_parameter(f"{place}{name}")
+            raise errors.unknown_parameter(f"{place}{name}")
     for name in required:
         if name not in body:
-            raise missing_parameter(f"{place}{name}")
+            raise errors.missing_parameter(f"{place}{name}")
     return body
 
 
@@ -182,15 +141,15 @@ def _cents(values: Mapping[str, Any], least: int) -> int:
 def _whole(values: Mapping[str, Any], name: str, least: int) -> int:
     number = values[name]
     if isinstance(number, bool) or not isinstance(number, int):
-        raise invalid_type(name, "an integer", number)
+        raise errors.invalid_type(name, "an integer", number)
     if number < least:
-        raise invalid_value(name, number, f"{least} or more")
+        raise errors.invalid_value(name, number, f"{least} or more")
     return number
 
 
 def _constant(values: Mapping[str, Any], name: str, expected: str, place: str = "") -> None:
     if values[name] != expected:
-        raise invalid_value(f"{place}{name}", values[name], repr(expected))
+        raise errors.invalid_value(f"{place}{name}", values[name], repr(expected))
 
 
 _PROJECT = f"{PREFIX}/projects/{{project_id}}"
@@ -199,7 +158,9 @@ Answer = Callable[[Request, Any], Body]
 
 
 class LimitsApi:
-    """The endpoints over the settings. `enforcing` follows the true spend of the month, as the real one does.
+    """The settings, with believable first values, and their endpoints.
+
+    `enforcing` follows the true spend of the month, as the real one does.
 
     Args:
         spent: USD billed this month until a time, of one project (None: of all).
@@ -215,11 +176,30 @@ class LimitsApi:
     ) -> None:
         self._seed = seed
         self._projects = roster.projects
-        self._settings = LimitSettings.seeded(seed, roster)
         self._clock = clock
         self._spent = spent
         self._lock = lock
         self._made = 0
+        self._rate_limits: dict[str, list[RateLimit]] = {}
+        # By project id, None for the organization; spend limits are in cents.
+        self._spend_limits: dict[str | None, int] = {None: _ORGANIZATION_LIMIT}
+        self._spend_alerts: dict[str | None, list[SpendAlert]] = {}
+        self._seed_settings(roster.users[0].email)
+
+    def _seed_settings(self, owner: str) -> None:
+        """A limit and two alerts for the organization, and one of each for every third project."""
+        self._spend_alerts[None] = [
+            SpendAlert(
+                identifier("alert_", self._seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]"
+            )
+            for cents in _ORGANIZATION_ALERTS
+        ]
+        for number, project in enumerate(self._projects):
+            if number % 3 == 1:
+                cents = generator(self._seed, "limit", number).randrange(5, 15) * 100_000
+                self._spend_limits[project.id] = cents
+                alert = SpendAlert(identifier("alert_", self._seed, project.id), cents * 8 // 10, (owner,))
+                self._spend_alerts[project.id] = [alert]
 
     def routes(self) -> list[BaseRoute]:
         """The routes for GET, POST and DELETE."""
@@ -245,7 +225,7 @@ class LimitsApi:
 
     def state(self) -> Body:
         """The spend limits in cents, by project id (empty for the organization's)."""
-        return {scope or "": cents for scope, cents in self._settings.spend_limits.items()}
+        return {scope or "": cents for scope, cents in self._spend_limits.items()}
 
     def _route(self, path: str, method: str, answer: Answer) -> Route:
         scope = MANAGEMENT_READ if method == "GET" else MANAGEMENT_WRITE
@@ -258,7 +238,7 @@ class LimitsApi:
                 return answer(request, body)
 
         async def endpoint(request: Request) -> JSONResponse:
-            require_admin(request, scope)
+            errors.require_admin(request, scope)
             body = await _json(request) if method == "POST" else None
             return JSONResponse(await run_in_threadpool(locked, request, body))
 
@@ -266,9 +246,9 @@ class LimitsApi:
 
     def _get_limit(self, request: Request, _body: Any) -> Body:
         project_id = _project_id(request)
-        cents = self._settings.spend_limits.get(project_id)
+        cents = self._spend_limits.get(project_id)
         if cents is None:
-            raise ApiError(404, "No spend limit is configured.", code="not_found")
+            raise errors.ApiError(404, "No spend limit is configured.", code="not_found")
         spent = self._spent(self._clock.now(), project_id)
         return {
             "object": f"{_kind(request)}.spend_limit",
@@ -279,16 +259,16 @@ class LimitsApi:
         }
 
     def _set_limit(self, request: Request, body: Any) -> Body:
-        self._settings.spend_limits[_project_id(request)] = limit_body(body)
+        self._spend_limits[_project_id(request)] = limit_body(body)
         return self._get_limit(request, None)
 
     def _delete_limit(self, request: Request, _body: Any) -> Body:
-        if self._settings.spend_limits.pop(_project_id(request), None) is None:
-            raise ApiError(404, "No spend limit is configured.", code="not_found")
+        if self._spend_limits.pop(_project_id(request), None) is None:
+            raise errors.ApiError(404, "No spend limit is configured.", code="not_found")
         return {"object": f"{_kind(request)}.spend_limit.deleted", "deleted": True}
 
     def _alerts(self, request: Request) -> list[SpendAlert]:
-        return self._settings.alerts.setdefault(_project_id(request), [])
+        return self._spend_alerts.setdefault(_project_id(request), [])
 
     def _alert(self, request: Request) -> SpendAlert:
         return find(self._alerts(request), request.path_params["alert_id"], "spend alert")
@@ -317,12 +297,20 @@ class LimitsApi:
         self._alerts(request).remove(alert)
         return {"id": alert.id, "object": f"{_kind(request)}.spend_alert.deleted", "deleted": True}
 
+    def _limits_of(self, project_id: str) -> list[RateLimit]:
+        """The project's rate limits, one per model (by its undated name)."""
+        if project_id not in self._rate_limits:
+            divisor = generator(self._seed, "rates", project_id).choice((1, 2, 5))
+            undated = (model for model in MODELS.values() if model.id not in _DATED)
+            self._rate_limits[project_id] = [_rate_limit(model, divisor) for model in undated]
+        return self._rate_limits[project_id]
+
     def _list_rate_limits(self, request: Request, _body: Any) -> Body:
-        limits = self._settings.rate_limits(request.path_params["project_id"])
+        limits = self._limits_of(request.path_params["project_id"])
         return listing(limits, RateLimit.shown, request.query_params, known=("before",), default=100)
 
     def _set_rate_limit(self, request: Request, body: Any) -> Body:
-        limits = self._settings.rate_limits(request.path_params["project_id"])
+        limits = self._limits_of(request.path_params["project_id"])
         old = find(limits, request.path_params["rate_limit_id"], "rate limit")
         limits[limits.index(old)] = changed = rate_limit_body(body, old)
         return changed.shown()
@@ -341,4 +329,4 @@ async def _json(request: Request) -> Any:
     try:
         return await request.json()
     except ValueError:
-        raise ApiError(400, "We could not parse the JSON body of your request.") from None
+        raise errors.ApiError(400, "We could not parse the JSON body of your request.") from None

@@ -16,18 +16,12 @@ from starlette.routing import BaseRoute, Route
 from openai_simulator.clock import SimClock
 from openai_simulator.errors import ADMIN_PREFIX, INVALID_PREFIX, ApiError
 from openai_simulator.faults import Faults
+from openai_simulator.organization import reports
 from openai_simulator.organization.billing import COST_DIMENSIONS, PRICED_OPERATIONS, Billing, Priced
 from openai_simulator.organization.directory import Directory
 from openai_simulator.organization.limits import LimitsApi
 from openai_simulator.organization.operations import OPERATIONS
-from openai_simulator.organization.reports import (
-    COSTS_PATH,
-    Amounts,
-    Visibility,
-    costs_route,
-    plain,
-    usage_routes,
-)
+from openai_simulator.organization.reports import Visibility, plain
 from openai_simulator.organization.seed import DAY, ApiKey, OrganizationSize, Roster, roster
 from openai_simulator.organization.streams import SeededUsage, VectorStores
 from openai_simulator.organization.usage import (
@@ -58,7 +52,7 @@ class Organization:
         seed: int,
         faults: Faults,
         size: OrganizationSize | None = None,
-        amounts: Amounts = "string",
+        amounts: reports.Amounts = "string",
         late_seconds: float = 600.0,
     ) -> None:
         self._clock = clock
@@ -78,8 +72,8 @@ class Organization:
         self._by_secret = {f"sk-{key.id}": key for key in people.keys}
         self._default_keys = _default_keys(people)
         self._routes = [
-            *usage_routes(records, self._usage),
-            costs_route(billing, self._costs, amounts),
+            *reports.usage_routes(records, self._usage),
+            reports.costs_route(billing, self._costs, amounts),
             *Directory(people, records, clock, self._lock).routes(),
             *self._limits.routes(),
             *self._control_routes(),
@@ -206,7 +200,11 @@ class GroundTruth:
         rows = []
         for day in _days(int(start // DAY) * DAY, end):
             for key, amount in self._billing.day(everything, {}, day, min(end, day + DAY), view).items():
-                money = {"usd": plain(amount.usd), "quantity": plain(amount.quantity), "unit": amount.unit}
+                money = {
+                    "usd": plain(amount.usd),
+                    "quantity": plain(amount.quantity),
+                    "unit": amount.unit,
+                }
                 rows.append({"day": day, **dict(zip(COST_DIMENSIONS, key, strict=True)), **money})
         return rows
 
@@ -216,7 +214,7 @@ class GroundTruth:
         month = month_start(now)
         true = truth(now)
         arrived = {name: self._usage.view(f"/v1{OPERATIONS[name].path}", now) for name in OPERATIONS}
-        billed = self._costs.view(COSTS_PATH, now)
+        billed = self._costs.view(reports.COSTS_PATH, now)
         return {
             "now": now,
             "month_start": month,

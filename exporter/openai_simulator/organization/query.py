@@ -12,14 +12,7 @@ from zlib import crc32
 
 from starlette.datastructures import QueryParams
 
-from openai_simulator.errors import (
-    ApiError,
-    invalid_value,
-    missing_parameter,
-    no_integer,
-    quoted,
-    unknown_parameter,
-)
+from openai_simulator import errors
 from openai_simulator.organization.usage import Filter
 
 WIDTHS = {"1m": 60, "1h": 3600, "1d": 86_400}
@@ -78,13 +71,13 @@ def decode(params: QueryParams, rules: Rules, now: float) -> Query:
     values = _collected(params)
     for name in values:
         if name not in _COMMON and name not in rules.filters:
-            raise unknown_parameter(name)
+            raise errors.unknown_parameter(name)
     width_name = _one(values, "bucket_width") or "1d"
     if width_name not in rules.limits:
-        raise invalid_value("bucket_width", width_name, quoted(rules.limits))
+        raise errors.invalid_value("bucket_width", width_name, errors.quoted(rules.limits))
     start_text = _one(values, "start_time")
     if start_text is None:
-        raise missing_parameter("start_time")
+        raise errors.missing_parameter("start_time")
     page, check = _one(values, "page"), _check(values)
     asked_at, resumed = (int(now), None) if page is None else _resumed(page, check)
     end_text = _one(values, "end_time")
@@ -125,7 +118,7 @@ def _one(values: Mapping[str, list[str]], name: str) -> str | None:
 def _integer(name: str, text: str) -> int:
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        raise no_integer(name, text)
+        raise errors.no_integer(name, text)
     number = int(text)
     if not 0 <= number < _LATEST:
         raise _invalid(name, f"expected a time in unix seconds, but got {number} instead")
@@ -138,13 +131,13 @@ def _limit(text: str | None, default: int, most: int) -> int:
         return limit
     code, bound = ("above_max", f"<= {most}") if limit > most else ("below_min", ">= 1")
     message = f"Invalid 'limit': expected a value {bound}, but got {limit} instead."
-    raise ApiError(400, message, param="limit", code=f"integer_{code}_value")
+    raise errors.ApiError(400, message, param="limit", code=f"integer_{code}_value")
 
 
 def _group_by(names: list[str], rules: Rules) -> frozenset[str]:
     for name in names:
         if name not in rules.dimensions:
-            raise invalid_value("group_by", name, quoted(rules.dimensions))
+            raise errors.invalid_value("group_by", name, errors.quoted(rules.dimensions))
     return frozenset(names)
 
 
@@ -156,7 +149,7 @@ def _filters(values: Mapping[str, list[str]], rules: Rules) -> dict[str, Filter]
         allowed = ("true", "false") if name == "batch" else rules.allowed.get(name)
         for value in values[name]:
             if allowed and value not in allowed:
-                raise invalid_value(name, value, quoted(allowed))
+                raise errors.invalid_value(name, value, errors.quoted(allowed))
         requested: Iterable[str | bool] = values[name]
         if name == "batch":
             requested = (value == "true" for value in values[name])
@@ -182,8 +175,8 @@ def _resumed(page: str, check: int) -> tuple[int, int]:
     return int(asked_at), int(start)
 
 
-def _invalid(name: str, problem: str) -> ApiError:
-    return ApiError(400, f"Invalid '{name}': {problem}.", param=name, code="invalid_value")
+def _invalid(name: str, problem: str) -> errors.ApiError:
+    return errors.ApiError(400, f"Invalid '{name}': {problem}.", param=name, code="invalid_value")
 
 
 def bucket(start: int, end: int, rows: list[str]) -> bytes:

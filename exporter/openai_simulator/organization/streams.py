@@ -5,28 +5,12 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from openai_simulator.organization import seed as seeds
+from openai_simulator.organization import traffic
 from openai_simulator.organization.operations import OPERATIONS, UsageOperation
-from openai_simulator.organization.seed import (
-    DAY,
-    EXPIRED_AT,
-    FOUNDED,
-    ApiKey,
-    OrganizationSize,
-    Roster,
-    generator,
-    identifier,
-)
-from openai_simulator.organization.traffic import (
-    SHAPES,
-    WORKLOADS,
-    ActivityPattern,
-    SizeTable,
-    Workload,
-    size_table,
-)
 
 _VARIANTS = 4
-_STARTS_EVERY = 30 * DAY
+_STARTS_EVERY = 30 * seeds.DAY
 _LEAST_VOLUME = 0.12  # requests per day of the rarest stream: a few in a month
 _DEAD_KEY_STREAMS = 2
 Labels = tuple[str | bool | None, ...]
@@ -36,7 +20,7 @@ Labels = tuple[str | bool | None, ...]
 class Activity:
     """An activity pattern between two times; `since` and `until` are unix seconds."""
 
-    pattern: ActivityPattern
+    pattern: traffic.ActivityPattern
     since: float
     until: float
 
@@ -50,39 +34,39 @@ class Streams:
     volumes: "array[float]" = field(default_factory=lambda: array("d"))
     offsets: "array[float]" = field(default_factory=lambda: array("d"))
     activities: "array[int]" = field(default_factory=lambda: array("l"))
-    tables: list[SizeTable] = field(default_factory=list)
+    tables: list[traffic.SizeTable] = field(default_factory=list)
 
 
 class StreamBuilder:
     """Makes the streams of a roster; shares patterns, activities and size tables between them."""
 
-    def __init__(self, seed: int, roster: Roster) -> None:
+    def __init__(self, seed: int, roster: seeds.Roster) -> None:
         self._seed = seed
         self._roster = roster
         self._archived = {project.id: project.archived_at for project in roster.projects}
-        self._patterns: dict[tuple[str, int], ActivityPattern] = {}
-        self._tables: dict[tuple[str, str, int], SizeTable] = {}
+        self._patterns: dict[tuple[str, int], traffic.ActivityPattern] = {}
+        self._tables: dict[tuple[str, str, int], traffic.SizeTable] = {}
         self._places: dict[tuple[int, float, float], int] = {}
         self.activities: list[Activity] = []
 
-    def build(self, size: OrganizationSize) -> dict[str, Streams]:
+    def build(self, size: seeds.OrganizationSize) -> dict[str, Streams]:
         """The streams of every operation that counts requests, `size.streams` in all."""
         streams = {name: Streams(operation) for name, operation in OPERATIONS.items()}
         for number, (key, workload) in zip(range(size.stream_count), self._uses(), strict=False):
             self._add(streams[workload.operation], number, key, workload)
         return streams
 
-    def _uses(self) -> Iterator[tuple[ApiKey, Workload]]:
+    def _uses(self) -> Iterator[tuple[seeds.ApiKey, traffic.Workload]]:
         """Every key with every workload, each pair once; keys that are out of use get few."""
         used = [key for key in self._roster.keys if key.used] or list(self._roster.keys)
-        for round_ in range(len(WORKLOADS)):
+        for round_ in range(len(traffic.WORKLOADS)):
             for number, key in enumerate(used):
                 dead = key.expiry == "expired" or self._archived[key.project_id] is not None
-                if not dead or round_ < _DEAD_KEY_STREAMS or len(used) * len(WORKLOADS) < 4:
-                    yield key, WORKLOADS[(round_ + 7 * number) % len(WORKLOADS)]
+                if not dead or round_ < _DEAD_KEY_STREAMS or len(used) * len(traffic.WORKLOADS) < 4:
+                    yield key, traffic.WORKLOADS[(round_ + 7 * number) % len(traffic.WORKLOADS)]
 
-    def _add(self, streams: Streams, number: int, key: ApiKey, workload: Workload) -> None:
-        rng = generator(self._seed, "stream", number)
+    def _add(self, streams: Streams, number: int, key: seeds.ApiKey, workload: traffic.Workload) -> None:
+        rng = seeds.generator(self._seed, "stream", number)
         rarity = (1 + number / 150) ** -1.6
         volume = workload.volume * rarity * rng.lognormvariate(-0.3, 0.5)
         streams.labels.append(_labels(streams.operation, self._seed, key, workload))
@@ -91,17 +75,17 @@ class StreamBuilder:
         streams.activities.append(self._activity(key, workload, rng.randrange(_VARIANTS)))
         streams.tables.append(self._table(streams.operation, workload, rng.randrange(_VARIANTS)))
 
-    def _activity(self, key: ApiKey, workload: Workload, variant: int) -> int:
+    def _activity(self, key: seeds.ApiKey, workload: traffic.Workload, variant: int) -> int:
         """The number of a new or known activity."""
         name = (workload.pattern, variant)
         if name not in self._patterns:
-            self._patterns[name] = ActivityPattern(self._seed, *name)
-        begun = max(key.created_at, workload.since) - FOUNDED
+            self._patterns[name] = traffic.ActivityPattern(self._seed, *name)
+        begun = max(key.created_at, workload.since) - seeds.FOUNDED
         # Few distinct starts, so that activities are shared.
-        since = FOUNDED + -(-begun // _STARTS_EVERY) * _STARTS_EVERY
+        since = seeds.FOUNDED + -(-begun // _STARTS_EVERY) * _STARTS_EVERY
         until = min(workload.until, self._archived[key.project_id] or workload.until)
         if key.expiry == "expired":
-            until = min(until, EXPIRED_AT)
+            until = min(until, seeds.EXPIRED_AT)
         until = max(since, until)  # a key that went out of use before its activity began was never used
         place = (id(self._patterns[name]), since, until)
         if place not in self._places:
@@ -109,17 +93,19 @@ class StreamBuilder:
             self.activities.append(Activity(self._patterns[name], since, until))
         return self._places[place]
 
-    def _table(self, operation: UsageOperation, workload: Workload, variant: int) -> SizeTable:
+    def _table(
+        self, operation: UsageOperation, workload: traffic.Workload, variant: int
+    ) -> traffic.SizeTable:
         name = (operation.name, workload.shape, variant)
         if name not in self._tables:
             shape = f"{operation.name}/{workload.shape}"
-            self._tables[name] = size_table(
-                self._seed, shape, operation.parts, SHAPES[workload.shape], variant
+            self._tables[name] = traffic.size_table(
+                self._seed, shape, operation.parts, traffic.SHAPES[workload.shape], variant
             )
         return self._tables[name]
 
 
-def _labels(operation: UsageOperation, seed: int, key: ApiKey, workload: Workload) -> Labels:
+def _labels(operation: UsageOperation, seed: int, key: seeds.ApiKey, workload: traffic.Workload) -> Labels:
     values: dict[str, str | bool | None] = {
         "project_id": key.project_id,
         "user_id": key.owner_id,
@@ -128,7 +114,7 @@ def _labels(operation: UsageOperation, seed: int, key: ApiKey, workload: Workloa
         "batch": workload.batch,
         "service_tier": workload.tier,
         "api_source": "agents_api" if workload.shape == "agent" else "unlabeled",
-        "vector_store_id": identifier("vs_", seed, key.project_id, length=24),
+        "vector_store_id": seeds.identifier("vs_", seed, key.project_id, length=24),
         **workload.extras,
     }
     return tuple(values[name] for name in operation.dimensions)
@@ -148,7 +134,7 @@ def add_to(totals: Totals, group: int, values: list[int]) -> None:
 class SeededUsage:
     """The seeded usage. `stop` ends all of it at a time (unix seconds), so that what arrives late can catch up."""
 
-    def __init__(self, seed: int, roster: Roster, size: OrganizationSize) -> None:
+    def __init__(self, seed: int, roster: seeds.Roster, size: seeds.OrganizationSize) -> None:
         builder = StreamBuilder(seed, roster)
         self._streams = builder.build(size)
         self._activities = builder.activities
@@ -248,16 +234,18 @@ class _Store:
 class VectorStores:
     """The vector stores of the projects."""
 
-    def __init__(self, seed: int, roster: Roster, size: OrganizationSize) -> None:
+    def __init__(self, seed: int, roster: seeds.Roster, size: seeds.OrganizationSize) -> None:
         self.stopped = float("inf")  # nothing is added, cleaned up or billed after this time
-        self._pattern = ActivityPattern(seed, "office", 99)
+        self._pattern = traffic.ActivityPattern(seed, "office", 99)
         self._stores: list[_Store] = []
         for number, project in enumerate(roster.projects if size.stream_count else ()):
-            rng = generator(seed, "store", number)
+            rng = seeds.generator(seed, "store", number)
             if number % 2 == 0:
                 base, growth = rng.randrange(1 << 29, 1 << 32), rng.uniform(2e6, 4e7)
                 until = float("inf") if project.archived_at is None else project.archived_at
-                self._stores.append(_Store(project.id, project.created_at + 20 * DAY, until, base, growth))
+                self._stores.append(
+                    _Store(project.id, project.created_at + 20 * seeds.DAY, until, base, growth)
+                )
 
     def level(self, project_id: str, unix: float) -> int:
         """Bytes that the project's stores hold at `unix` seconds."""

@@ -4,7 +4,7 @@
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -250,40 +250,23 @@ class RecordedCalls:
 
 
 def _labels(operation: UsageOperation, call: Call) -> Labels:
-    values: dict[str, str | bool | None] = {
-        "project_id": call.identity.project_id,
-        "user_id": call.identity.user_id,
-        "api_key_id": call.identity.api_key_id,
-        "model": call.model,
-        "batch": call.batch,
-        "service_tier": call.service_tier,
-        "api_source": "unlabeled",
-        "size": call.size,
-        "source": call.source,
-    }
-    return tuple(values[name] for name in operation.dimensions)
+    values = {**asdict(call.identity), "api_source": "unlabeled"}
+    return tuple(values[name] if name in values else getattr(call, name) for name in operation.dimensions)
 
 
 def _parts(operation: UsageOperation, call: Call) -> tuple[int, ...]:
-    """The call's additive figures; what is neither cached, written to the cache nor audio is text."""
+    """The call's additive counts; what is neither cached, written to the cache nor audio is text."""
     uncached = call.input_tokens - call.input_cached_tokens - call.input_cache_write_tokens
-    text_in = uncached - call.input_audio_tokens
-    if min(uncached, text_in, call.output_tokens - call.output_audio_tokens) < 0:
-        raise ValueError(f"token counts do not add up: {call}")
     values = {
         "num_model_requests": 1,
-        "input_tokens": call.input_tokens,
-        "input_text_tokens": text_in,
+        "input_text_tokens": uncached - call.input_audio_tokens,
         "input_cached_text_tokens": call.input_cached_tokens,
         "input_cache_write_30m_tokens": call.input_cache_write_tokens,
-        "input_audio_tokens": call.input_audio_tokens,
         "output_text_tokens": call.output_tokens - call.output_audio_tokens,
-        "output_audio_tokens": call.output_audio_tokens,
-        "images": call.images,
-        "characters": call.characters,
-        "seconds": call.seconds,
     }
-    return tuple(values.get(name, 0) for name in operation.parts)
+    if min(uncached, *values.values()) < 0:
+        raise ValueError(f"token counts do not add up: {call}")
+    return tuple(values[name] if name in values else getattr(call, name, 0) for name in operation.parts)
 
 
 _MOST_PLANS = 64
@@ -318,19 +301,17 @@ class Plan:
 
     def group_of(self, labels: Labels) -> int:
         """The group's number (new ones are added), or -1."""
-        group = self._known.get(labels)
-        if group is None:
-            group = self._known[labels] = self._place(labels)
-        return group
+        if labels not in self._known:
+            self._known[labels] = self._group(labels)
+        return self._known[labels]
 
-    def _place(self, labels: Labels) -> int:
+    def _group(self, labels: Labels) -> int:
         dimensions = OPERATIONS[self.selection.operation].dimensions
         for name, values in self.selection.filters:
             if labels[dimensions.index(name)] not in values:
                 return -1
-        grouped = self.selection.group_by
-        kept = (value if name in grouped else None for name, value in zip(dimensions, labels, strict=True))
-        projected = tuple(kept)
+        grouped, pairs = self.selection.group_by, zip(dimensions, labels, strict=True)
+        projected = tuple(value if name in grouped else None for name, value in pairs)
         if projected not in self._projected:
             self._projected[projected] = len(self.groups)
             self.groups.append(projected)
