@@ -14,10 +14,7 @@ class SimClock:
     """
 
     def __init__(
-        self,
-        start: float | None = None,
-        speed: float = 1.0,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, start: float | None = None, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._monotonic = monotonic
         self._speed = _checked_speed(speed)

@@ -126,12 +126,10 @@ def run(settings: Settings, host: str, port: int) -> None:
         with asyncio.Runner(loop_factory=fine_loop) as runner:
             runner.run(serve(World(settings), host, port, ready))
     except OSError as error:
-        message = f"openai-exporter simulate: cannot listen on {host}:{port}: {_remedy(error)}"
-        print(message, file=sys.stderr)
+        remedy = f"{error.strerror or error}; choose another with --listen-address HOST:PORT"
+        if error.errno == errno.EADDRINUSE:
+            remedy = (
+                "the port is in use; end the other program or choose another with --listen-address HOST:PORT"
+            )
+        print(f"openai-exporter simulate: cannot listen on {host}:{port}: {remedy}", file=sys.stderr)
         raise SystemExit(1) from error
-
-
-def _remedy(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "the port is in use; end the other program or choose another with --listen-address HOST:PORT"
-    return f"{error.strerror or error}; choose another with --listen-address HOST:PORT"

@@ -174,25 +174,20 @@ class Cut:
         return len(body) if self._pieces + 1 >= STREAM_PIECES else None
 
 
-class Dripped:
-    """Holds the wire's writes back and lets them out bit by bit."""
+def dripped(send: Send, wire: Wire, fault: faults.Drip) -> Send:
+    """`send` that holds the wire's writes back and lets them out bit by bit."""
 
-    def __init__(self, send: Send, wire: Wire, fault: faults.Drip) -> None:
-        self._send = send
-        self._wire = wire
-        self._fault = fault
-
-    async def __call__(self, message: Message) -> None:
-        """Pass a message on, slowly."""
-        if message["type"] == "http.response.start" and self._fault.part == "body":
-            await self._send(message)
+    async def drip(message: Message) -> None:
+        if message["type"] == "http.response.start" and fault.part == "body":
+            await send(message)
             return
-        transport = self._wire.transport
-        transport.hold()
-        await self._send(message)
-        await transport.drip(self._fault.bytes, self._fault.interval_seconds)
+        wire.transport.hold()
+        await send(message)
+        await wire.transport.drip(fault.bytes, fault.interval_seconds)
         if not message.get("more_body", message["type"] == "http.response.start"):
-            transport.release()
+            wire.transport.release()
+
+    return drip
 
 
 def delivered(send: Send, receive: Receive, wire: Wire, struck: list[Fault]) -> Send:
@@ -200,7 +195,7 @@ def delivered(send: Send, receive: Receive, wire: Wire, struck: list[Fault]) -> 
     for fault in struck:
         match fault:
             case faults.Drip():
-                send = Dripped(send, wire, fault)
+                send = dripped(send, wire, fault)
             case faults.Truncate():
                 send = Cut(send, fault.after_bytes, lambda: end(wire.close))
             case faults.Reset(when="mid_body"):

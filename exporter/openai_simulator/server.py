@@ -53,12 +53,8 @@ def build_app(world: World) -> Starlette:
 
 def paths_of(routes: list[BaseRoute]) -> list[str]:
     """`METHOD /path` of each route, in order."""
-    lines = []
-    for route in routes:
-        if isinstance(route, Route):
-            methods = ",".join(sorted((route.methods or set()) - {"HEAD"}))
-            lines.append(f"{methods} {route.path}")
-    return lines
+    found = (route for route in routes if isinstance(route, Route))
+    return [f"{','.join(sorted((route.methods or set()) - {'HEAD'}))} {route.path}" for route in found]
 
 
 async def unknown_route(request: Request, error: Exception) -> JSONResponse:

@@ -102,7 +102,7 @@ def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence
                 "job_name": "openai",
                 "scrape_timeout": SCRAPE_INTERVAL,
                 "http_sd_configs": [{"url": f"{exporter}/sd", "refresh_interval": "5s"}],
-            },
+            }
         ],
     }
     if rules:

@@ -92,8 +92,10 @@ async def create_transcription(world: World, request: Request) -> Response:
         raise ApiError(413, f"The file is too large: {len(raw)} bytes, at most {jobs.LARGEST_BODY}.")
     form = parsed(request.headers.get("content-type", ""), raw)
     job = jobs.let_in(world, request, key, identity, _members(form, request), "transcription")
-    seconds = audio_seconds(_file(form))
-    words = generation.reply(job.body["prompt"], _rng(job, form))
+    sound = _file(form)
+    seconds = audio_seconds(sound)
+    rng = random.Random(zlib.crc32(sound) ^ world.seed)
+    words = generation.reply(job.body["prompt"], rng)
     form_of_reply = _format(job)
     job.admit(math.ceil(seconds * generation.PER_AUDIO_SECOND))
     pace = jobs.Pace(job)
@@ -172,10 +174,6 @@ def _format(job: jobs.Job) -> str:
     if form not in allowed:
         raise invalid_value("response_format", form, f"{quoted(allowed)} with {job.model.id}")
     return form
-
-
-def _rng(job: jobs.Job, form: Form) -> random.Random:
-    return random.Random(zlib.crc32(form.files.get("file", ("", b""))[1]) ^ job.world.seed)
 
 
 def audio_seconds(data: bytes) -> float:

@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -283,31 +284,17 @@ _POST: dict[str, Handler] = {
     "/audio/speech": audio.create_speech,
     "/images/generations": create_image,
 }
-_DEPLOYED = (
-    "/chat/completions",
-    "/embeddings",
-    "/audio/transcriptions",
-    "/audio/speech",
-    "/images/generations",
-)
+_NOT_DEPLOYED = ("/responses", "/responses/input_tokens", "/moderations")
 
 
 def routes(world: World) -> list[BaseRoute]:
     """All routes, the most used first."""
-    found: list[BaseRoute] = []
+    table: list[tuple[str, str, Handler]] = []
     for prefix in ("/v1", "/openai/v1"):
-        found += [_route(world, prefix + path, handler, "POST") for path, handler in _POST.items()]
-        found.append(_route(world, f"{prefix}/models", listed, "GET"))
-        found.append(_route(world, f"{prefix}/models/{{model:path}}", retrieved, "GET"))
-    for path in _DEPLOYED:
-        handler = deployed(_POST[path])
-        found.append(_route(world, "/openai/deployments/{deployment}" + path, handler, "POST"))
-    found.append(_route(world, "/openai/models", azure_models, "GET"))
-    return found
-
-
-def _route(world: World, path: str, handler: Handler, method: str) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return await handler(world, request)
-
-    return Route(path, endpoint, methods=[method])
+        table += [("POST", prefix + path, handler) for path, handler in _POST.items()]
+        table += [("GET", f"{prefix}/models", listed), ("GET", f"{prefix}/models/{{model:path}}", retrieved)]
+    for path, handler in _POST.items():
+        if path not in _NOT_DEPLOYED:
+            table.append(("POST", "/openai/deployments/{deployment}" + path, deployed(handler)))
+    table.append(("GET", "/openai/models", azure_models))
+    return [Route(path, partial(handler, world), methods=[method]) for method, path, handler in table]

@@ -76,7 +76,10 @@ class Organization:
             reports.costs_route(billing, self._costs, amounts),
             *Directory(people, records, clock, self._lock).routes(),
             *self._limits.routes(),
-            *self._control_routes(),
+            # For tests: `usage` and `bill` take `start` and `end`, `stop` takes {"at": unix seconds or null}.
+            Route(f"{PREFIX}/usage", _rows(self.truth), methods=["GET"]),
+            Route(f"{PREFIX}/bill", _rows(self.bill), methods=["GET"]),
+            Route(f"{PREFIX}/stop", self._stop, methods=["POST"]),
         ]
 
     def routes(self) -> list[BaseRoute]:
@@ -125,14 +128,6 @@ class Organization:
         """Usage and money at the present simulated time, true and as far as they have arrived; money as strings."""
         with self._lock:
             return {**self._truth.state(self._clock.now()), "limits": self._limits.state()}
-
-    def _control_routes(self) -> list[BaseRoute]:
-        """`usage` and `bill` take `start` and `end` (unix seconds), `stop` takes {"at": unix seconds or null}."""
-        return [
-            Route(f"{PREFIX}/usage", _rows(self.truth), methods=["GET"]),
-            Route(f"{PREFIX}/bill", _rows(self.bill), methods=["GET"]),
-            Route(f"{PREFIX}/stop", self._stop, methods=["POST"]),
-        ]
 
     async def _stop(self, request: Request) -> JSONResponse:
         try:
@@ -200,11 +195,7 @@ class GroundTruth:
         rows = []
         for day in _days(int(start // DAY) * DAY, end):
             for key, amount in self._billing.day(everything, {}, day, min(end, day + DAY), view).items():
-                money = {
-                    "usd": plain(amount.usd),
-                    "quantity": plain(amount.quantity),
-                    "unit": amount.unit,
-                }
+                money = {"usd": plain(amount.usd), "quantity": plain(amount.quantity), "unit": amount.unit}
                 rows.append({"day": day, **dict(zip(COST_DIMENSIONS, key, strict=True)), **money})
         return rows
 
