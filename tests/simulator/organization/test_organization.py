@@ -220,23 +220,23 @@ def books() -> Any:
     return Sandbox().organization.state()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_arrived_usage_is_what_the_api_shows(get: Get, still: SimulatorControl, name: str) -> None:
-    grouping = [*OPERATIONS[name].dimensions]
-    books = still.state()["books"]
-    shown: dict[tuple[Any, ...], dict[str, int]] = {}
-    for bucket in get(f"/usage/{name}", start_time=MONTH, limit=31, group_by=grouping)["data"]:
-        for row in bucket["results"]:
-            found = shown.setdefault(tuple(row[dimension] for dimension in grouping), {})
-            for field in OPERATIONS[name].fields:
-                found[field] = row[field] if OPERATIONS[name].level else found.get(field, 0) + row[field]
-    stated = {
-        tuple(row[dimension] for dimension in grouping): {
-            field: row[field] for field in OPERATIONS[name].fields
+def test_arrived_usage_is_what_the_api_shows(get: Get, still: SimulatorControl) -> None:
+    arrived = still.state()["books"]["arrived"]
+    for name, operation in OPERATIONS.items():
+        shown: dict[tuple[Any, ...], dict[str, int]] = {}
+        query = {"start_time": MONTH, "limit": 31, "group_by": [*operation.dimensions]}
+        for bucket in get(f"/usage/{name}", **query)["data"]:
+            for row in bucket["results"]:
+                sums = shown.setdefault(tuple(row[dimension] for dimension in operation.dimensions), {})
+                for field in operation.fields:
+                    sums[field] = row[field] if operation.level else sums.get(field, 0) + row[field]
+        stated = {
+            tuple(row[dimension] for dimension in operation.dimensions): {
+                field: row[field] for field in operation.fields
+            }
+            for row in arrived[name]
         }
-        for row in books["arrived"][name]
-    }
-    assert shown == stated
+        assert shown == stated, name
 
 
 def test_arrived_costs_are_what_the_api_shows(get: Get, still: SimulatorControl) -> None:
