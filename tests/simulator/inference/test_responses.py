@@ -116,7 +116,10 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("item no object", asked(input=[1]), "invalid_type", "input[0]"),
     ("role", asked(input=[{"role": "x"}]), "invalid_value", "input[0].role"),
     ("effort", asked(reasoning={"effort": "huge"}), "invalid_value", "reasoning.effort"),
-    ("another model's effort", asked("gpt-5-mini", reasoning={"effort": "none"}), "unsupported_value", "reasoning_effort"),
+    (
+        "another model's effort", asked("gpt-5-mini", reasoning={"effort": "none"}),
+        "unsupported_value", "reasoning_effort",
+    ),
 ]  # fmt: skip
 
 
