@@ -367,25 +367,6 @@ def _safe(text: str) -> str:
 Address = tuple[str, int]
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, ended with status 0 by SIGTERM and SIGINT."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        for number in numbers:
-            loop.add_signal_handler(number, self._end)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    def _end(self) -> None:
-        self.should_exit = True
-
-
 def run(address: Address, console: Console, *, keep: int = 200, file: Path | None = None) -> None:
     """Receive pages at `address` until SIGTERM or Ctrl-C; `keep` and `file` are the store's.
 
@@ -402,7 +383,15 @@ def run(address: Address, console: Console, *, keep: int = 200, file: Path | Non
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         console.print(f"listening on http://{shown} (webhooks; pages at / and /api/v1/pages)", soft_wrap=True)
-        asyncio.run(_Server(config).serve(sockets=[listener]))
+        asyncio.run(_serve(uvicorn.Server(config), listener))
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, which uvicorn would end the process by."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
+    await server.serve(sockets=[listener])
 
 
 def _listen(address: Address) -> socket.socket:

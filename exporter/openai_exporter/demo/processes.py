@@ -180,9 +180,11 @@ class Ports:
             StartError: none of the next hundred ports is free.
         """
         for port in range(preferred, min(preferred + TRIES, 65536)):
-            listener = None if port in self._used else _listener(port)
-            if listener is not None:
-                self._listeners[port] = listener
+            if port in self._used:
+                continue
+            with suppress(OSError):
+                # A port that is only bound can still be taken by whoever sets SO_REUSEADDR, too.
+                self._listeners[port] = socket.create_server((LOOPBACK, port), backlog=1)
                 self._used.add(port)
                 return port
         raise StartError(
@@ -198,16 +200,3 @@ class Ports:
         """Let go of every port."""
         for port in tuple(self._listeners):
             self.release(port)
-
-
-def _listener(port: int) -> socket.socket | None:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((LOOPBACK, port))
-        # A port that is only bound can still be taken by whoever sets SO_REUSEADDR, too.
-        listener.listen(1)
-    except OSError:
-        listener.close()
-        return None
-    return listener

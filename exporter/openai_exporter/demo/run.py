@@ -4,12 +4,12 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,7 +48,8 @@ class Scraper(threading.Thread):
         """Scrape until `stop`."""
         with ThreadPoolExecutor(max_workers=16) as pool:
             while not self._over.is_set():
-                groups = self._groups()
+                listed = self._get("/sd")
+                groups = listed.json() if listed else []
                 self.up = sum(pool.map(self._scrape, groups))
                 self.targets = len(groups)
                 self._over.wait(self._interval)
@@ -57,24 +58,18 @@ class Scraper(threading.Thread):
         """End the thread after the round that is under way."""
         self._over.set()
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _get(self, path: str, params: Mapping[str, str] = MappingProxyType({})) -> requests.Response | None:
+        """The response when it is 200."""
         try:
-            groups: list[dict[str, Any]] = requests.get(f"{self._exporter}/sd", timeout=self._interval).json()
-        except (requests.RequestException, ValueError):
-            return []
-        return groups
-
-    def _scrape(self, group: dict[str, Any]) -> bool:
-        labels: dict[str, str] = group["labels"]
-        prefix = "__param_"
-        params = {
-            name.removeprefix(prefix): value for name, value in labels.items() if name.startswith(prefix)
-        }
-        url = f"{self._exporter}{labels.get('__metrics_path__', '/metrics')}"
-        try:
-            return requests.get(url, params=params, timeout=2 * self._interval).status_code == 200
+            response = requests.get(f"{self._exporter}{path}", params=params, timeout=2 * self._interval)
         except requests.RequestException:
-            return False
+            return None
+        return response if response.status_code == 200 else None
+
+    def _scrape(self, group: Mapping[str, Any]) -> bool:
+        labels, prefix = group["labels"], "__param_"
+        params = {name.removeprefix(prefix): labels[name] for name in labels if name.startswith(prefix)}
+        return self._get(labels.get("__metrics_path__", "/metrics"), params) is not None
 
 
 @dataclass(frozen=True, slots=True)
