@@ -2,7 +2,7 @@
 """Spend limits, spend alerts and project rate limits: as they are set, reading and changing them."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from threading import RLock
 from typing import Any
@@ -46,43 +46,41 @@ class SpendAlert:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """A project's limits for one model; None for what the model does not have."""
-
-    id: str
-    model: str
-    max_requests_per_1_minute: int
-    max_tokens_per_1_minute: int
-    max_images_per_1_minute: int | None = None
-    max_audio_megabytes_per_1_minute: int | None = None
-    max_requests_per_1_day: int | None = None
-    batch_1_day_max_input_tokens: int | None = None
-
-    def shown(self) -> dict[str, Any]:
-        """The JSON object, without the limits that do not apply."""
-        limits = {name: limit for name in _RATE_LIMITS if (limit := getattr(self, name)) is not None}
-        return {"object": "project.rate_limit", "id": self.id, "model": self.model, **limits}
-
-
-_RATE_LIMITS = tuple(entry.name for entry in fields(RateLimit) if entry.name not in ("id", "model"))
-
-
+_RATE_LIMITS = (
+    "max_requests_per_1_minute",
+    "max_tokens_per_1_minute",
+    "max_images_per_1_minute",
+    "max_audio_megabytes_per_1_minute",
+    "max_requests_per_1_day",
+    "batch_1_day_max_input_tokens",
+)
 _DATED = {model.snapshot for model in MODELS.values() if model.id != model.snapshot}
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A project's limits for one model, without those that the model does not have."""
+
+    id: str
+    model: str
+    limits: Mapping[str, int]
+
+    def shown(self) -> dict[str, Any]:
+        """The JSON object."""
+        limits = {name: self.limits[name] for name in _RATE_LIMITS if name in self.limits}
+        return {"object": "project.rate_limit", "id": self.id, "model": self.model, **limits}
+
+
 def _rate_limit(model: Model, divisor: int) -> RateLimit:
-    return RateLimit(
-        id=f"rl-{model.id}",
-        model=model.id,
-        max_requests_per_1_minute=model.requests_per_minute // divisor,
-        max_tokens_per_1_minute=model.tokens_per_minute // divisor,
-        max_images_per_1_minute=model.requests_per_minute // divisor if model.kind == "image" else None,
-        max_audio_megabytes_per_1_minute=600 // divisor if model.kind == "transcription" else None,
-        batch_1_day_max_input_tokens=model.tokens_per_minute * 40 // divisor
-        if model.kind == "chat"
-        else None,
-    )
+    requests, tokens = model.requests_per_minute, model.tokens_per_minute
+    limits = {"max_requests_per_1_minute": requests, "max_tokens_per_1_minute": tokens}
+    if model.kind == "image":
+        limits["max_images_per_1_minute"] = requests
+    if model.kind == "transcription":
+        limits["max_audio_megabytes_per_1_minute"] = 600
+    if model.kind == "chat":
+        limits["batch_1_day_max_input_tokens"] = tokens * 40
+    return RateLimit(f"rl-{model.id}", model.id, {name: limit // divisor for name, limit in limits.items()})
 
 
 _MONEY = ("threshold_amount", "currency", "interval")
@@ -117,7 +115,7 @@ def rate_limit_body(body: Any, old: RateLimit) -> RateLimit:
     values = _members(body, _RATE_LIMITS, ())
     for name in values:
         _whole(values, name, least=0)
-    return replace(old, **values)
+    return replace(old, limits={**old.limits, **values})
 
 
 def _members(body: Any, known: Collection[str], required: Collection[str], place: str = "") -> dict[str, Any]:

@@ -2,9 +2,10 @@
 """What was used, seeded and recorded: grouped, and as far as it is visible at a time."""
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -52,7 +53,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What can be seen of the books; equal `stamp`s see the same.
+    """What can be seen of the usage; equal `stamp`s see the same.
 
     What lies before `settled` is seen in full and stays as it is; `shed` are rows that were revised away.
     """
@@ -325,7 +326,7 @@ class UsageRecords:
         self.seeded = seeded
         self.stores = stores
         self.recorded = recorded
-        self._plans: OrderedDict[Selection, Plan] = OrderedDict()
+        self._plan = lru_cache(_MOST_PLANS)(self._new_plan)
 
     def stop(self, at: float | None) -> None:
         """Let no seeded usage happen after `at`; None lifts it."""
@@ -350,13 +351,7 @@ class UsageRecords:
                 self.recorded.add(selection.operation, mask, low, high, plan.group_of, totals)
         return [(plan.groups[group], values) for group, values in totals.items() if any(values)]
 
-    def _plan(self, selection: Selection) -> Plan:
-        plan = self._plans.get(selection)
-        if plan is None:
-            plan = Plan(selection)
-            plan.of_stream = [plan.group_of(labels) for labels in self.seeded.labels(selection.operation)]
-            self._plans[selection] = plan
-            if len(self._plans) > _MOST_PLANS:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(selection)
+    def _new_plan(self, selection: Selection) -> Plan:
+        plan = Plan(selection)
+        plan.of_stream = [plan.group_of(labels) for labels in self.seeded.labels(selection.operation)]
         return plan
