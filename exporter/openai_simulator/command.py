@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import errno
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -49,56 +50,53 @@ class Time(click.ParamType[float]):
         self.fail(f"{value!r} is not a time, such as 2026-11-21T09:30:00Z or unix seconds", param, ctx)
 
 
+_option = partial(click.option, show_default=True)
+
+
 @click.command("simulate")
-@click.option(
-    "--listen-address", type=ListenAddress(), default="127.0.0.1:8085", show_default=True,
+@_option(
+    "--listen-address", type=ListenAddress(), default="127.0.0.1:8085",
     help="Where to listen; port 0 takes a free one.",
 )  # fmt: skip
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Same seed, same organization and replies."
-)
-@click.option("--clock", type=Time(), default=None, help="Simulated time at the start (default: now).")
-@click.option(
-    "--speed", type=click.FloatRange(0, 1e6), default=1.0, show_default=True,
+@_option("--seed", type=int, default=1, help="Same seed, same organization and replies.")
+@_option("--clock", type=Time(), default=None, help="Simulated time at the start (default: now).")
+@_option(
+    "--speed", type=click.FloatRange(0, 1e6), default=1.0,
     help="Simulated seconds per real second; latencies stay real.",
 )  # fmt: skip
-@click.option(
-    "--amounts", type=click.Choice(["number", "string"]), default="string", show_default=True,
+@_option(
+    "--amounts", type=click.Choice(["number", "string"]), default="string",
     help="How /organization/costs gives amounts: as described, or as the live API does.",
 )  # fmt: skip
-@click.option(
-    "--late-seconds", type=click.FloatRange(0), default=300.0, show_default=True,
+@_option(
+    "--late-seconds", type=click.FloatRange(0), default=300.0,
     help="How late usage becomes visible, in simulated seconds.",
 )  # fmt: skip
-@click.option(
-    "--projects", type=click.IntRange(1, 1000), default=_SIZE.projects, show_default=True,
+@_option(
+    "--projects", type=click.IntRange(1, 1000), default=_SIZE.projects,
     help="Projects of the organization.",
 )  # fmt: skip
-@click.option(
-    "--keys", type=click.IntRange(1, 10_000), default=_SIZE.keys, show_default=True,
+@_option(
+    "--keys", type=click.IntRange(1, 10_000), default=_SIZE.keys,
     help="API keys of all projects together.",
 )  # fmt: skip
-@click.option(
-    "--users", type=click.IntRange(1, 10_000), default=_SIZE.users, show_default=True,
+@_option(
+    "--users", type=click.IntRange(1, 10_000), default=_SIZE.users,
     help="Users that own them, beside service accounts.",
 )  # fmt: skip
-@click.option(
+@_option(
     "--streams", type=click.IntRange(0), default=None, metavar="N",
     help="Usage streams: one per key, model, batch and service tier (default: five per key).",
 )  # fmt: skip
-@click.option(
-    "--latency-scale", type=click.FloatRange(0, 1000), default=1.0, show_default=True,
+@_option(
+    "--latency-scale", type=click.FloatRange(0, 1000), default=1.0,
     help="Multiplies the models' latencies; 0 answers at once.",
 )  # fmt: skip
-@click.option(
-    "--jitter",
-    type=click.FloatRange(0, 1),
-    default=None,
+@_option(
+    "--jitter", type=click.FloatRange(0, 1), default=None,
     help="Relative spread of latencies, drawn once per request (default: the model's own).",
-)
-@click.option(
-    "--accept-key", multiple=True, metavar="KEY", help="Accept only these keys (default: any sk-...)."
-)
+)  # fmt: skip
+@_option("--accept-key", multiple=True, metavar="KEY", help="Accept only these keys (default: any sk-...).")
 def simulate_command(
     listen_address: tuple[str, int],
     projects: int,

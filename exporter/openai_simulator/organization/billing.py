@@ -137,6 +137,7 @@ _CREDIT_EVERY = 30  # days
 _CREDIT_ENTERED_AFTER = 10 * 3600
 Labels = Mapping[str, str | None]
 Key = tuple[str | None, ...]
+Names = frozenset[str]
 
 
 @dataclass(slots=True)
@@ -153,6 +154,9 @@ class Amount:
         self.quantity += other.quantity
         if self.unit != other.unit:
             self.unit = None
+
+
+Items = Iterator[tuple[Labels, Amount]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,7 @@ class Billing:
         self._records = records
 
     def day(
-        self, group_by: frozenset[str], filters: Mapping[str, Filter], start: int, end: float, view: View
+        self, group_by: Names, filters: Mapping[str, Filter], start: int, end: float, view: View
     ) -> dict[Key, Amount]:
         """Amounts of the UTC day that begins at `start`, as `view` sees them; sums over any grouping agree exactly.
 
@@ -193,7 +197,7 @@ class Billing:
         return bill
 
     def priced(
-        self, operations: Iterable[str], needed: frozenset[str], start: int, end: float, view: View
+        self, operations: Iterable[str], needed: Names, start: int, end: float, view: View
     ) -> Iterator[Priced]:
         """The day's usage that is billed per token, second or character; labels hold `needed` and the model."""
         beside = {"model", "batch", "service_tier"}
@@ -204,9 +208,7 @@ class Billing:
                     if quantity and part in RATES:
                         yield _priced(labels, part, quantity, start)
 
-    def _items(
-        self, needed: frozenset[str], start: int, end: float, view: View
-    ) -> Iterator[tuple[Labels, Amount]]:
+    def _items(self, needed: Names, start: int, end: float, view: View) -> Items:
         for use in self.priced(PRICED_OPERATIONS, needed, start, end, view):
             usd = use.quantity * UNLISTED.get(use.kind, Decimal(0)) if use.listed is None else use.listed
             if usd:
@@ -217,16 +219,14 @@ class Billing:
         yield from self._credits(start, view)
 
     def _rows(
-        self, operation: str, needed: frozenset[str], start: float, end: float, view: View
+        self, operation: str, needed: Names, start: float, end: float, view: View
     ) -> Iterator[tuple[dict[str, str | bool | None], list[int]]]:
         dimensions = OPERATIONS[operation].dimensions
         selection = Selection.of(operation, needed.intersection(dimensions))
         for values, figures in self._records.totals(selection, start, end, view):
             yield dict(zip(dimensions, values, strict=True)), figures
 
-    def _by_piece(
-        self, needed: frozenset[str], start: int, end: float, view: View
-    ) -> Iterator[tuple[Labels, Amount]]:
+    def _by_piece(self, needed: Names, start: int, end: float, view: View) -> Items:
         for operation, item in ITEMS.items():
             place = OPERATIONS[operation].parts.index(item.part)
             grouped = needed | {"model"} if item.by_model else needed
@@ -235,7 +235,7 @@ class Billing:
                 line = f"{labels['model']}, {item.line}" if item.by_model else item.line
                 yield {**_texts(labels), "line_item": line}, Amount(count * item.usd, count, item.unit)
 
-    def _storage(self, start: int, end: float, view: View) -> Iterator[tuple[Labels, Amount]]:
+    def _storage(self, start: int, end: float, view: View) -> Items:
         """What is stored at the end of each hour that is seen."""
         stores = self._records.stores
         hours = range(start + 3600, int(min(end, view.newest, stores.stopped)) + 1, 3600)
@@ -246,7 +246,7 @@ class Billing:
                 labels = {"project_id": project_id, "line_item": STORAGE_LINE}
                 yield labels, Amount(quantity * STORAGE_PRICE, quantity, "gibibyte_hours")
 
-    def _credits(self, start: int, view: View) -> Iterator[tuple[Labels, Amount]]:
+    def _credits(self, start: int, view: View) -> Items:
         """A goodwill credit for one day in thirty, entered hours after that day has ended."""
         day = (start - FOUNDED) // DAY
         if day < 0 or self._records.seeded.idle or view.now < start + DAY + _CREDIT_ENTERED_AFTER:

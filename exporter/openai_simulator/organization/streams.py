@@ -123,6 +123,7 @@ def _labels(operation: UsageOperation, seed: int, key: seeds.ApiKey, workload: t
 _MOST_CACHED_COUNTS = 400_000
 _LEFT_OUT = -1
 Totals = dict[int, list[int]]
+GroupOf = Callable[[Labels], int]
 
 
 def add_to(totals: Totals, group: int, values: list[int]) -> None:
@@ -255,7 +256,7 @@ class VectorStores:
         """The projects that have a store, at any time."""
         return [store.project_id for store in self._stores]
 
-    def add(self, group_of: Callable[[Labels], int], unix: float, into: Totals) -> None:
+    def add(self, group_of: GroupOf, unix: float, into: Totals) -> None:
         """Add each project's level at `unix` seconds; group -1 is left out."""
         for store in self._stores:
             group, level = group_of((store.project_id,)), self._bytes(store, unix)

@@ -3,14 +3,14 @@
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
 from openai_simulator.organization.operations import OPERATIONS, UsageOperation
-from openai_simulator.organization.streams import Labels, SeededUsage, Totals, VectorStores, add_to
+from openai_simulator.organization.streams import GroupOf, Labels, SeededUsage, Totals, VectorStores, add_to
 from openai_simulator.organization.traffic import ALL_ROWS, PERIOD
 
 _CLASS_SIZES = (30, 16, 10, 4, 2, 1, 1)  # of 64 requests; the last four come as late revisions
@@ -222,13 +222,7 @@ class RecordedCalls:
             self.version += 1
 
     def add(
-        self,
-        operation: str,
-        mask: int,
-        start: float,
-        end: float,
-        group_of: Callable[[Labels], int],
-        into: Totals,
+        self, operation: str, mask: int, start: float, end: float, group_of: GroupOf, into: Totals
     ) -> None:
         """Add the calls of [start, end) to their groups' totals; group -1 is left out."""
         for labels, series in self._series[operation].items():
