@@ -174,26 +174,26 @@ def test_latency_delays_the_reply_and_is_part_of_the_processing(
     simulator.fault("latency", CHAT, delay_seconds=0.15)
     reply = chat(api)
     entry = simulator.journal(reply.headers["x-request-id"])
-    assert 0.15 <= entry["first_byte"] - entry["received"] < 0.3
-    assert 150 <= int(reply.headers["openai-processing-ms"]) < 300
+    assert 0.15 <= entry["first_byte"] - entry["received"] < 3
+    assert 150 <= int(reply.headers["openai-processing-ms"]) < 3000
     assert entry["faults"] == ["latency"]
 
 
 def test_latency_of_the_network_is_not_processing(api: httpx2.Client, simulator: SimulatorControl) -> None:
-    simulator.fault("latency", CHAT, delay_seconds=0.15, in_processing=False)
+    simulator.fault("latency", CHAT, delay_seconds=0.5, in_processing=False)
     reply = chat(api)
-    assert reply.elapsed.total_seconds() >= 0.15
-    assert int(reply.headers["openai-processing-ms"]) < 100
+    assert reply.elapsed.total_seconds() >= 0.5
+    assert int(reply.headers["openai-processing-ms"]) < 450
 
 
 def test_first_token_latency_holds_back_the_first_token_only(
     api: httpx2.Client, simulator: SimulatorControl
 ) -> None:
-    simulator.fault("first_token_latency", CHAT, delay_seconds=0.2)
+    simulator.fault("first_token_latency", CHAT, delay_seconds=0.5)
     reply = api.post(CHAT, json=STREAMED)
     entry = simulator.journal(reply.headers["x-request-id"])
-    assert entry["first_byte"] - entry["received"] < 0.1
-    assert 0.2 <= entry["first_token"] - entry["received"] < 0.4
+    assert entry["first_byte"] - entry["received"] < 0.45
+    assert 0.5 <= entry["first_token"] - entry["received"] < 3
 
 
 def test_headers_can_be_missing_by_name_or_all(api: httpx2.Client, simulator: SimulatorControl) -> None:

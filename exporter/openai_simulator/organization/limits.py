@@ -86,11 +86,6 @@ def _rate_limit(model: Model, divisor: int) -> RateLimit:
 _MONEY = ("threshold_amount", "currency", "interval")
 
 
-def limit_body(body: Any) -> int:
-    """The cents of a spend limit; raises the API's 400."""
-    return _cents(_members(body, _MONEY, _MONEY), least=1)
-
-
 def alert_body(body: Any, alert_id: str) -> SpendAlert:
     """A spend alert; raises the API's 400."""
     names = (*_MONEY, "notification_channel")
@@ -257,7 +252,7 @@ class LimitsApi:
         }
 
     def _set_limit(self, request: Request, body: Any) -> Body:
-        self._spend_limits[_project_id(request)] = limit_body(body)
+        self._spend_limits[_project_id(request)] = _cents(_members(body, _MONEY, _MONEY), least=1)
         return self._get_limit(request, None)
 
     def _delete_limit(self, request: Request, _body: Any) -> Body:

@@ -166,10 +166,6 @@ class Roster:
     keys: tuple[ApiKey, ...]
     admin_keys: tuple[AdminKey, ...]
 
-    def keys_of(self, project_id: str) -> list[ApiKey]:
-        """The API keys of a project, used or not."""
-        return [key for key in self.keys if key.project_id == project_id]
-
 
 def roster(seed: int, size: OrganizationSize) -> Roster:
     """The organization of `seed`, always the same for the same arguments."""

@@ -106,11 +106,6 @@ class Lateness:
         """Costs: much later than usage, and revised for two days at the default of 600 s."""
         return cls(tuple(delay * late_seconds for delay in _COST_DELAYS), late_seconds / _STEPS_PER_LATE)
 
-    @property
-    def longest(self) -> float:
-        """Seconds after which a request is certainly visible."""
-        return self.delays[-1]
-
     def view(self, now: float, shrunk_to: float = 1.0) -> View:
         """What has arrived by `now`; `shrunk_to` is the share left of what lies before the running hour."""
         now = now - now % self.step if self.step else now
@@ -121,7 +116,7 @@ class Lateness:
             windows.append(Window(mask & ~shed, float("-inf"), now - delay))
             if mask & shed:
                 windows.append(Window(mask & shed, closed, now - delay))
-        settled = now - self.longest
+        settled = now - self.delays[-1]
         return View(
             tuple(windows), ("arrived", now, shed), now, min(settled, closed) if shed else settled, shed
         )
