@@ -118,7 +118,7 @@ def test_no_json_raises_anything_else_and_every_page_survives_a_restart(data: ob
     assert found == Page.model_validate_json(found.model_dump_json())
 
 
-# The running receiver: webhooks, mail, lists, HTML, and its end.
+# The running receiver: webhooks, lists, HTML, and its end.
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -251,7 +251,7 @@ def test_a_taken_port_is_told_with_its_flag() -> None:
     )
 
 
-# What is kept, for how long, and over a restart.
+# What is stored, for how long, and over a restart.
 
 
 def page(title: str) -> Page:

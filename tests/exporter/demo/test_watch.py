@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's loop against a real simulator: breaking and mending by time, and what it prints."""
+"""The demo's loop against a real simulator: outages by time, and what it prints."""
 
 import io
 import os
@@ -79,7 +79,7 @@ def test_without_a_terminal_there_are_no_keys() -> None:
     assert (null.stdout, pipe.stdout) == (b"no terminal\n", b"no terminal\n")
 
 
-# The demo's loop against a real simulator: breaking and mending by time, and what it prints.
+# The demo's loop against a real simulator: outages by time, and what it prints.
 
 
 @pytest.fixture(scope="module")
