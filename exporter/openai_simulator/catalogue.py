@@ -123,18 +123,17 @@ def _unix(date: str) -> int:
 def _build() -> Iterator[Model]:
     for name, dated, created, ends, profile, rpm, tpm, efforts, effort in _CHAT:
         snapshot = f"{name}-{dated}" if dated else name
-        writes = name.startswith(("gpt-5.6", "gpt-6"))
         for model_id in dict.fromkeys((name, snapshot)):
             yield Model(
                 model_id, snapshot, "chat", _unix(created), ends, profile, rpm, tpm,
-                bool(efforts), effort, efforts, writes,
+                reasoning=bool(efforts), default_effort=effort, efforts=efforts,
+                cache_writes=name.startswith(("gpt-5.6", "gpt-6")),
             )  # fmt: skip
-    for name, snapshot, kind, created, ends, profile, rpm, tpm, dimensions in _OTHER:
-        for model_id in dict.fromkeys((name, snapshot or name)):
+    for name, dated, kind, created, ends, profile, rpm, tpm, dimensions in _OTHER:
+        for model_id in dict.fromkeys((name, dated or name)):
             yield Model(
-                model_id, snapshot or name, kind, _unix(created), ends, profile, rpm, tpm,
-                dimensions=dimensions,
-            )  # fmt: skip
+                model_id, dated or name, kind, _unix(created), ends, profile, rpm, tpm, dimensions=dimensions
+            )
 
 
 MODELS: dict[str, Model] = {model.id: model for model in _build()}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated time: what `created`, usage buckets and `Date` go by. Waiting is always done in real time."""
 
+import datetime
 import time
 from collections.abc import Callable
 
@@ -13,10 +14,7 @@ class SimClock:
     """
 
     def __init__(
-        self,
-        start: float | None = None,
-        speed: float = 1.0,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, start: float | None = None, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._monotonic = monotonic
         self._speed = _checked_speed(speed)
@@ -52,3 +50,15 @@ def _checked_speed(speed: float) -> float:
     if not 0 <= speed < float("inf"):
         raise ValueError(f"speed must be a finite number of at least 0, got {speed}")
     return float(speed)
+
+
+def parse_time(value: object) -> float:
+    """Unix seconds from a number or an ISO 8601 string (UTC unless it says otherwise).
+
+    Raises:
+        TypeError, ValueError: it is neither.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    parsed = datetime.datetime.fromisoformat(value)  # type: ignore[arg-type]
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)).timestamp()

@@ -2,17 +2,19 @@
 """The `simulate` command: options in, a running simulator out."""
 
 import asyncio
-import datetime
+import contextlib
 import errno
 import sys
+from functools import partial
+from typing import Any
 
 import click
 
-from openai_simulator.exchange import OrganizationSize
-from openai_simulator.organization.seed import SeededSize
-from openai_simulator.server import new_world, serve
+from openai_simulator.clock import parse_time
+from openai_simulator.organization.seed import OrganizationSize
+from openai_simulator.server import serve
 from openai_simulator.wire import fine_loop
-from openai_simulator.world import Amounts, Settings
+from openai_simulator.world import Settings, World
 
 _SIZE = OrganizationSize()
 
@@ -34,111 +36,82 @@ class ListenAddress(click.ParamType[tuple[str, int]]):
         return host.strip("[]") or "127.0.0.1", int(port)
 
 
-class Moment(click.ParamType[float]):
+class Time(click.ParamType[float]):
     """ISO 8601 (UTC unless it says otherwise) or unix seconds."""
 
     name = "ISO8601"
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Unix seconds."""
-        try:
+        with contextlib.suppress(ValueError):
             return float(value)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time, such as 2026-11-21T09:30:00Z or unix seconds", param, ctx)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+        with contextlib.suppress(ValueError):
+            return parse_time(value)
+        self.fail(f"{value!r} is not a time, such as 2026-11-21T09:30:00Z or unix seconds", param, ctx)
+
+
+_option = partial(click.option, show_default=True)
 
 
 @click.command("simulate")
-@click.option(
-    "--listen-address", type=ListenAddress(), default="127.0.0.1:8085", show_default=True,
+@_option(
+    "--listen-address", type=ListenAddress(), default="127.0.0.1:8085",
     help="Where to listen; port 0 takes a free one.",
 )  # fmt: skip
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Same seed, same organization and replies."
-)
-@click.option("--clock", type=Moment(), default=None, help="Simulated time at the start (default: now).")
-@click.option(
-    "--speed", type=click.FloatRange(0, 1e6), default=1.0, show_default=True,
+@_option("--seed", type=int, default=1, help="Same seed, same organization and replies.")
+@_option("--clock", type=Time(), default=None, help="Simulated time at the start (default: now).")
+@_option(
+    "--speed", type=click.FloatRange(0, 1e6), default=1.0,
     help="Simulated seconds per real second; latencies stay real.",
 )  # fmt: skip
-@click.option(
-    "--amounts", type=click.Choice(["number", "string"]), default="string", show_default=True,
+@_option(
+    "--amounts", type=click.Choice(["number", "string"]), default="string",
     help="How /organization/costs gives amounts: as described, or as the live API does.",
 )  # fmt: skip
-@click.option(
-    "--late-seconds", type=click.FloatRange(0), default=300.0, show_default=True,
+@_option(
+    "--late-seconds", type=click.FloatRange(0), default=300.0,
     help="How late usage becomes visible, in simulated seconds.",
 )  # fmt: skip
-@click.option(
-    "--projects", type=click.IntRange(1, 1000), default=_SIZE.projects, show_default=True,
+@_option(
+    "--projects", type=click.IntRange(1, 1000), default=_SIZE.projects,
     help="Projects of the organization.",
 )  # fmt: skip
-@click.option(
-    "--keys", type=click.IntRange(1, 10_000), default=_SIZE.keys, show_default=True,
+@_option(
+    "--keys", type=click.IntRange(1, 10_000), default=_SIZE.keys,
     help="API keys of all projects together.",
 )  # fmt: skip
-@click.option(
-    "--users", type=click.IntRange(1, 10_000), default=_SIZE.users, show_default=True,
+@_option(
+    "--users", type=click.IntRange(1, 10_000), default=_SIZE.users,
     help="Users that own them, beside service accounts.",
 )  # fmt: skip
-@click.option(
+@_option(
     "--streams", type=click.IntRange(0), default=None, metavar="N",
     help="Usage streams: one per key, model, batch and service tier (default: five per key).",
 )  # fmt: skip
-@click.option(
-    "--latency-scale", type=click.FloatRange(0, 1000), default=1.0, show_default=True,
+@_option(
+    "--latency-scale", type=click.FloatRange(0, 1000), default=1.0,
     help="Multiplies the models' latencies; 0 answers at once.",
 )  # fmt: skip
-@click.option(
-    "--jitter",
-    type=click.FloatRange(0, 1),
-    default=None,
+@_option(
+    "--jitter", type=click.FloatRange(0, 1), default=None,
     help="Relative spread of latencies, drawn once per request (default: the model's own).",
-)
-@click.option(
-    "--accept-key", multiple=True, metavar="KEY", help="Accept only these keys (default: any sk-...)."
-)
+)  # fmt: skip
+@_option("--accept-key", multiple=True, metavar="KEY", help="Accept only these keys (default: any sk-...).")
 def simulate_command(
     listen_address: tuple[str, int],
-    seed: int,
-    clock: float | None,
-    speed: float,
-    amounts: Amounts,
-    late_seconds: float,
     projects: int,
     keys: int,
     users: int,
     streams: int | None,
-    latency_scale: float,
-    jitter: float | None,
     accept_key: tuple[str, ...],
+    **settings: Any,
 ) -> None:
     """Run a simulated OpenAI API: inference, organization usage and costs, status page, faults on demand."""
-    settings = Settings(
-        seed=seed,
-        clock=clock,
-        speed=speed,
-        amounts=amounts,
-        late_seconds=late_seconds,
-        latency_scale=latency_scale,
-        jitter=jitter,
-        size=_size(projects, keys, users, streams),
-        accepted_keys=frozenset(accept_key),
-    )
-    run(settings, *listen_address)
-
-
-def _size(projects: int, keys: int, users: int, streams: int | None) -> OrganizationSize:
-    if streams is None:
-        return OrganizationSize(projects, keys, users)
     try:
-        return SeededSize(projects, keys, users, streams)
+        size = OrganizationSize(projects, keys, users, streams)
     except ValueError as error:
         raise click.UsageError(f"--{error}; add --keys") from None
+    run(Settings(size=size, accepted_keys=frozenset(accept_key), **settings), *listen_address)
 
 
 def run(settings: Settings, host: str, port: int) -> None:
@@ -149,14 +122,12 @@ def run(settings: Settings, host: str, port: int) -> None:
 
     try:
         with asyncio.Runner(loop_factory=fine_loop) as runner:
-            runner.run(serve(new_world(settings), host, port, ready))
+            runner.run(serve(World(settings), host, port, ready))
     except OSError as error:
-        message = f"openai-exporter simulate: cannot listen on {host}:{port}: {_remedy(error)}"
-        print(message, file=sys.stderr)
+        remedy = f"{error.strerror or error}; choose another with --listen-address HOST:PORT"
+        if error.errno == errno.EADDRINUSE:
+            remedy = (
+                "the port is in use; end the other program or choose another with --listen-address HOST:PORT"
+            )
+        print(f"openai-exporter simulate: cannot listen on {host}:{port}: {remedy}", file=sys.stderr)
         raise SystemExit(1) from error
-
-
-def _remedy(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "the port is in use; end the other program or choose another with --listen-address HOST:PORT"
-    return f"{error.strerror or error}; choose another with --listen-address HOST:PORT"

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Error bodies, the table of documented errors, and API keys on requests."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-
-# Error bodies and the table of documented errors (status, type, code). Does not decide when they occur.
 
 
 class ApiError(Exception):
@@ -42,26 +39,7 @@ class ApiError(Exception):
         return JSONResponse(self.body(), status_code=self.status, headers=self.headers)
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorKind:
-    """One row of the documented error table."""
-
-    status: int
-    type: str
-    code: str | None
-    message: str
-
-
-QUOTA_CODES = (
-    "insufficient_quota",
-    "credit_balance_exhausted",
-    "organization_spend_limit_exceeded",
-    "project_spend_limit_exceeded",
-    "organization_usage_limit_exceeded",
-    "billing_hard_limit_reached",
-)
-
-_QUOTA_MESSAGES = {
+QUOTA_MESSAGES = {
     "insufficient_quota": "The current quota is used up; check the plan and billing details.",
     "credit_balance_exhausted": "The prepaid credit balance is exhausted.",
     "organization_spend_limit_exceeded": "The organization has reached its monthly spend limit.",
@@ -69,41 +47,41 @@ _QUOTA_MESSAGES = {
     "organization_usage_limit_exceeded": "The organization has reached its assigned usage limit.",
     "billing_hard_limit_reached": "The billing hard limit has been reached.",
 }
+QUOTA_CODES = tuple(QUOTA_MESSAGES)
 
-BY_STATUS: Mapping[int, ErrorKind] = {
-    kind.status: kind
-    for kind in (
-        ErrorKind(400, "invalid_request_error", None, "The request is not valid."),
-        ErrorKind(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-        ErrorKind(
-            403,
-            "request_forbidden",
-            "unsupported_country_region_territory",
-            "Country, region, or territory not supported.",
-        ),
-        ErrorKind(404, "invalid_request_error", "model_not_found", "The model does not exist."),
-        ErrorKind(408, "invalid_request_error", None, "The request timed out."),
-        ErrorKind(409, "invalid_request_error", None, "The resource was changed by another request."),
-        ErrorKind(413, "invalid_request_error", None, "The request is too large."),
-        ErrorKind(422, "invalid_request_error", None, "The request cannot be processed."),
-        ErrorKind(429, "rate_limit_error", "rate_limit_exceeded", "Rate limit reached."),
-        ErrorKind(500, "server_error", None, "The server had an error while processing the request."),
-        ErrorKind(502, "server_error", None, "Bad gateway."),
-        ErrorKind(503, "service_unavailable_error", "server_is_overloaded", "The engine is overloaded."),
-        ErrorKind(504, "server_error", None, "The server timed out."),
-    )
+DOCUMENTED: Mapping[int, tuple[str, str | None, str]] = {
+    400: ("invalid_request_error", None, "The request is not valid."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    403: (
+        "request_forbidden",
+        "unsupported_country_region_territory",
+        "Country, region, or territory not supported.",
+    ),
+    404: ("invalid_request_error", "model_not_found", "The model does not exist."),
+    408: ("invalid_request_error", None, "The request timed out."),
+    409: ("invalid_request_error", None, "The resource was changed by another request."),
+    413: ("invalid_request_error", None, "The request is too large."),
+    422: ("invalid_request_error", None, "The request cannot be processed."),
+    429: ("rate_limit_error", "rate_limit_exceeded", "Rate limit reached."),
+    500: ("server_error", None, "The server had an error while processing the request."),
+    502: ("server_error", None, "Bad gateway."),
+    503: ("service_unavailable_error", "server_is_overloaded", "The engine is overloaded."),
+    504: ("server_error", None, "The server timed out."),
 }
+"""Type, code and message of each documented status."""
 
 
-def kind_for(status: int) -> ErrorKind:
-    """The documented row for `status`, or a generic one for a status that is not in the table."""
+def documented(status: int) -> ApiError:
+    """The documented error for `status`, or a generic one for a status that is not in the table."""
     generic = "server_error" if status >= 500 else "invalid_request_error"
-    return BY_STATUS.get(status) or ErrorKind(status, generic, None, f"Request failed with status {status}.")
+    unknown = (generic, None, f"Request failed with status {status}.")
+    kind, code, message = DOCUMENTED.get(status, unknown)
+    return ApiError(status, message, type=kind, code=code)
 
 
 def quota_error(code: str, status: int = 429) -> ApiError:
     """A quota that is used up; told apart from a rate limit by `code` alone."""
-    return ApiError(status, _QUOTA_MESSAGES[code], type="insufficient_quota", code=code)
+    return ApiError(status, QUOTA_MESSAGES[code], type="insufficient_quota", code=code)
 
 
 def model_not_found(model: str) -> ApiError:
@@ -131,6 +109,22 @@ def invalid_value(name: str, value: object, allowed: str) -> ApiError:
     return ApiError(400, message, param=name, code="invalid_value")
 
 
+def unknown_parameter(name: str) -> ApiError:
+    """The request has a member or parameter that does not exist."""
+    return ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+
+
+def no_integer(name: str, text: str) -> ApiError:
+    """A query parameter is no integer."""
+    message = f"Invalid type for '{name}': expected an integer, but got {text[:40]!r} instead."
+    return ApiError(400, message, param=name, code="invalid_type")
+
+
+def quoted(words: Iterable[str]) -> str:
+    """Allowed values, as error messages list them."""
+    return ", ".join(f"'{word}'" for word in words)
+
+
 def json_type(value: object) -> str:
     """The JSON name of a Python value's type, as error messages put it."""
     names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array"}
@@ -142,8 +136,6 @@ async def api_error_handler(_request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, ApiError)
     return error.response()
 
-
-# API keys on requests: reading them, and refusing them as the real API does. Keeps no list of keys.
 
 ADMIN_PREFIX = "sk-admin-"
 INVALID_PREFIX = "sk-invalid"
@@ -167,6 +159,14 @@ def refuse_invalid(key: str) -> None:
     if key.startswith("sk-") and not key.startswith(INVALID_PREFIX):
         return
     raise incorrect(key)
+
+
+def require_admin(request: Request, scope: str) -> None:
+    """Raise 401 for a missing or wrong key, and 403 naming `scope` for a key that is not an admin key."""
+    key = bearer(request)
+    refuse_invalid(key)
+    if not is_admin_key(key):
+        raise missing_scopes(scope)
 
 
 def incorrect(key: str) -> ApiError:

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults at run time: their kinds, decoded strictly, and which are active."""
+"""Faults at run time: their kinds and parameters, decoded strictly, and which are active."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from openai_simulator.errors import QUOTA_CODES
-
-# The kinds of fault and their parameters, decoded strictly. Does not say how a fault is acted out.
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 When = Literal["before_headers", "mid_body"]
@@ -37,7 +36,6 @@ class Fault(BaseModel):
 class Latency(Fault):
     """A wait before the answer; `in_processing: false` hides it from openai-processing-ms."""
 
-    kind: Literal["latency"]
     delay_seconds: Seconds = 1.0
     jitter_seconds: Seconds = 0.0
     in_processing: bool = True
@@ -46,14 +44,12 @@ class Latency(Fault):
 class FirstTokenLatency(Fault):
     """A stream that starts, then waits before its first visible token."""
 
-    kind: Literal["first_token_latency"]
     delay_seconds: Seconds = 1.0
 
 
 class Status(Fault):
     """An error reply; what is not given comes from the documented table for that status."""
 
-    kind: Literal["status"]
     status: ErrorStatus = 500
     code: str | None = None
     type: str | None = None
@@ -66,7 +62,6 @@ class Status(Fault):
 class InsufficientQuota(Fault):
     """A quota or spend limit that is used up."""
 
-    kind: Literal["insufficient_quota"]
     code: Literal[QUOTA_CODES] = "insufficient_quota"  # type: ignore[valid-type]
     status: Literal[400, 429] = 429
 
@@ -74,7 +69,6 @@ class InsufficientQuota(Fault):
 class RateLimit(Fault):
     """429 with Retry-After (null: without)."""
 
-    kind: Literal["rate_limit"]
     retry_after: Seconds | None = 1.0
     code: Literal["rate_limit_exceeded", "slow_down"] = "rate_limit_exceeded"
     limit: Literal["requests", "tokens"] = "requests"
@@ -83,7 +77,6 @@ class RateLimit(Fault):
 class Drip(Fault):
     """The reply arrives a few bytes at a time; `part: headers` drips the head as well."""
 
-    kind: Literal["drip"]
     interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     bytes: Annotated[int, Field(ge=1, le=65_536)] = 1
     part: Literal["body", "headers"] = "body"
@@ -92,7 +85,6 @@ class Drip(Fault):
 class Hang(Fault):
     """Silence until the client leaves (or for `hold_seconds`, after which the reply goes on)."""
 
-    kind: Literal["hang"]
     when: When = "before_headers"
     after_bytes: Annotated[int, Field(ge=0)] | None = None
     hold_seconds: Seconds | None = None
@@ -101,7 +93,6 @@ class Hang(Fault):
 class Reset(Fault):
     """A TCP reset; mid-body after `after_bytes` (null: half of a plain body, the third piece of a stream)."""
 
-    kind: Literal["reset"]
     when: When = "before_headers"
     after_bytes: Annotated[int, Field(ge=0)] | None = None
 
@@ -109,41 +100,34 @@ class Reset(Fault):
 class Truncate(Fault):
     """The connection is closed mid-body, without a reset."""
 
-    kind: Literal["truncate"]
     after_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
 class MalformedJson(Fault):
     """A complete reply whose JSON (of a stream: each event after the first) is broken."""
 
-    kind: Literal["malformed_json"]
-
 
 class Html(Fault):
     """An edge's HTML page instead of the API's reply."""
 
-    kind: Literal["html"]
     status: Annotated[int, Field(ge=200, le=599)] = 502
 
 
 class WrongTypes(Fault):
     """JSON whose values have other types than described; `fields` limits it to members of those names."""
 
-    kind: Literal["wrong_types"]
     fields: list[str] | None = None
 
 
 class Empty(Fault):
     """Status 200 and no content, or an empty JSON value."""
 
-    kind: Literal["empty"]
     content: Literal["nothing", "object", "array", "null"] = "nothing"
 
 
 class StreamError(Fault):
     """A stream that ends in an error event; `shape: failed` ends a Responses stream with response.failed."""
 
-    kind: Literal["stream_error"]
     after_tokens: Annotated[int, Field(ge=0)] = 1
     code: str | None = "server_error"
     type: str = "server_error"
@@ -154,69 +138,50 @@ class StreamError(Fault):
 class NoUsage(Fault):
     """A reply without its usage."""
 
-    kind: Literal["no_usage"]
-
 
 class ReasoningOnly(Fault):
     """All output tokens go to reasoning; no visible text, cut off by the limit."""
-
-    kind: Literal["reasoning_only"]
 
 
 class Huge(Fault):
     """A body padded to at least `bytes` bytes."""
 
-    kind: Literal["huge"]
     bytes: Annotated[int, Field(ge=1, le=1 << 31)] = 64 << 20
 
 
 class MissingHeaders(Fault):
     """Headers left out: those named, or (null) all that are the API's own."""
 
-    kind: Literal["missing_headers"]
     names: list[str] | None = None
 
 
 class PageLoop(Fault):
     """A page cursor of the organization API that never ends: `next_page` leads back to the same page."""
 
-    kind: Literal["page_loop"]
-
 
 class LateBuckets(Fault):
     """Usage that becomes visible `by_seconds` (simulated) later than usual."""
 
-    kind: Literal["late_buckets"]
     by_seconds: Annotated[float, Field(gt=0)] = 3600.0
 
 
 class ReviseDown(Fault):
     """Closed usage buckets shrink to `factor` of their values."""
 
-    kind: Literal["revise_down"]
     factor: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
 class Outage(Fault):
     """All of `scope` fails the same way; `api` is inference and organization, `all` the status page too."""
 
-    kind: Literal["outage"]
     mode: Literal["503", "reset", "hang"] = "503"
     scope: Literal["all", "api", "inference", "organization"] = "all"
 
 
 KINDS: dict[str, type[Fault]] = {
-    cls.model_fields["kind"].annotation.__args__[0]: cls  # type: ignore[union-attr]
-    for cls in Fault.__subclasses__()
+    re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower(): cls for cls in Fault.__subclasses__()
 }
-
-
-def adapter(kind: str) -> TypeAdapter[Fault]:
-    """The strict decoder of one kind; KeyError for an unknown one."""
-    return TypeAdapter(KINDS[kind])
-
-
-# The faults in force: adding (decoded strictly), matching, expiring. Does not act on any request.
+"""The kinds by their names, such as `stream_error` for `StreamError`."""
 
 F = TypeVar("F", bound=Fault)
 API_PREFIXES = ("/v1", "/openai")
@@ -228,7 +193,7 @@ class InvalidFaultError(ValueError):
 
 
 class Faults:
-    """The faults in force. `probability` draws from `rng`; `seconds` runs on `monotonic` (real time)."""
+    """The active faults. `probability` draws from `rng`; `seconds` runs on `monotonic` (real time)."""
 
     def __init__(
         self, rng: random.Random | None = None, monotonic: Callable[[], float] = time.monotonic
@@ -239,7 +204,7 @@ class Faults:
         self._added = 0
 
     def add(self, description: Mapping[str, Any]) -> str:
-        """Put a fault in force and return its id; raises InvalidFaultError."""
+        """Activate a fault and return its id; raises InvalidFaultError."""
         fault = decode(description)
         self._added += 1
         fault_id = f"fault_{self._added}"
@@ -258,7 +223,7 @@ class Faults:
         return count
 
     def all(self) -> list[Fault]:
-        """The faults in force, oldest first."""
+        """The active faults, oldest first."""
         if not self._faults:
             return []
         now = self._monotonic()
@@ -268,7 +233,7 @@ class Faults:
         return [fault for fault, _ in self._faults.values()]
 
     def matching(self, path: str) -> list[Fault]:
-        """The faults in force whose path matches, before models and probabilities."""
+        """The active faults whose path matches, before models and probabilities."""
         return [fault for fault in self.all() if path_matches(fault, path)]
 
     def struck(self, path: str, model: str | None) -> list[Fault]:
@@ -279,17 +244,10 @@ class Faults:
         """Draw the fault's probability."""
         return fault.probability >= 1 or self._rng.random() < fault.probability
 
-    def active(self, path: str, kind: str) -> Fault | None:
-        """The newest fault of `kind` that strikes `path` now, or None; for kinds that a handler acts out."""
-        cls = KINDS[kind]
-        return self.first(path, cls)
-
     def first(self, path: str, cls: type[F]) -> F | None:
-        """Like `active`, typed by the kind's class."""
-        for fault in reversed(self.matching(path)):
-            if isinstance(fault, cls) and self.strikes(fault):
-                return fault
-        return None
+        """The newest fault of a kind that strikes `path` now, or None; for kinds that an endpoint implements."""
+        newest_first = (fault for fault in reversed(self.matching(path)) if isinstance(fault, cls))
+        return next((fault for fault in newest_first if self.strikes(fault)), None)
 
 
 def path_matches(fault: Fault, path: str) -> bool:
@@ -328,7 +286,7 @@ def decode(description: Mapping[str, Any]) -> Fault:
         named = ", ".join(map(repr, unknown))
         raise InvalidFaultError(f"{kind}: {named} not known; allowed: {', '.join(allowed)}")
     try:
-        return adapter(kind).validate_python(dict(description), strict=False)
+        return KINDS[kind].model_validate(dict(description))
     except ValidationError as error:
         raise InvalidFaultError("; ".join(_problem(kind, detail) for detail in error.errors())) from error
 
@@ -336,8 +294,3 @@ def decode(description: Mapping[str, Any]) -> Fault:
 def _problem(kind: str, detail: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     return f"{kind}.{place}: {detail['msg']}, got {detail['input']!r}"
-
-
-# Faults at run time: their kinds, which are in force, and the middleware that acts them out.
-
-__all__ = ["KINDS", "Fault", "Faults", "InvalidFaultError"]

@@ -68,15 +68,15 @@ class RateLimits:
 
     def buckets(self, key: str, model: Model) -> Buckets:
         """The buckets of this key and model."""
-        found = self._buckets.get((key, model.snapshot))
-        if found is None:
+        buckets = self._buckets.get((key, model.snapshot))
+        if buckets is None:
             limits = (model.requests_per_minute, model.tokens_per_minute)
             requests, tokens = self.overrides.get(model.id, limits)
             now = self._monotonic()
             project = max(1, int(tokens * PROJECT_SHARE))
-            found = Buckets(Bucket(requests, now), Bucket(tokens, now), Bucket(project, now))
-            self._buckets[key, model.snapshot] = found
-        return found
+            buckets = Buckets(Bucket(requests, now), Bucket(tokens, now), Bucket(project, now))
+            self._buckets[key, model.snapshot] = buckets
+        return buckets
 
     def take(self, key: str, model: Model, tokens: int) -> Buckets:
         """Count one request of `tokens`; raises the API's 429. A refused one counts as a request all the same."""
@@ -106,25 +106,26 @@ def refused(model: str, name: str, wait: float, limit: int) -> ApiError:
 
 def openai_headers(buckets: Buckets) -> list[Header]:
     """The nine x-ratelimit-* headers, resets as Go durations."""
-    headers: list[Header] = []
-    for name, bucket in (
-        (b"requests", buckets.requests),
-        (b"tokens", buckets.tokens),
-        (b"project-tokens", buckets.project_tokens),
-    ):
-        headers.append((b"x-ratelimit-limit-" + name, b"%d" % bucket.limit))
-        headers.append((b"x-ratelimit-remaining-" + name, b"%d" % bucket.remaining))
-        headers.append((b"x-ratelimit-reset-" + name, go_duration(bucket.until_full).encode()))
-    return headers
+    project = ("project-tokens", buckets.project_tokens)
+    return _headers(go_duration, ("requests", buckets.requests), ("tokens", buckets.tokens), project)
 
 
 def azure_headers(buckets: Buckets) -> list[Header]:
     """Azure's habit: requests and tokens only, resets in whole seconds."""
-    headers: list[Header] = []
-    for name, bucket in ((b"requests", buckets.requests), (b"tokens", buckets.tokens)):
-        headers.append((b"x-ratelimit-limit-" + name, b"%d" % bucket.limit))
-        headers.append((b"x-ratelimit-remaining-" + name, b"%d" % bucket.remaining))
-        headers.append((b"x-ratelimit-reset-" + name, b"%d" % math.ceil(bucket.until_full)))
+
+    def whole(seconds: float) -> str:
+        return str(math.ceil(seconds))
+
+    return _headers(whole, ("requests", buckets.requests), ("tokens", buckets.tokens))
+
+
+def _headers(duration: Callable[[float], str], *buckets: tuple[str, Bucket]) -> list[Header]:
+    headers = []
+    for name, bucket in buckets:
+        values = {"limit": bucket.limit, "remaining": bucket.remaining, "reset": duration(bucket.until_full)}
+        headers += [
+            (f"x-ratelimit-{what}-{name}".encode(), str(value).encode()) for what, value in values.items()
+        ]
     return headers
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider's public status page: Statuspage-v2 shapes with the live page's quirks. Knows nothing of usage."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -90,34 +91,40 @@ class StatusPage:
 
     def routes(self) -> list[BaseRoute]:
         """The GET routes; no key is asked for."""
-        table = {
-            "summary": self._summary,
-            "components": self._components,
-            "status": self._status,
-            "incidents": self._history,
-        }
-        return [Route(f"{PREFIX}/{name}.json", answer, methods=["GET"]) for name, answer in table.items()]
+        table = (self.summary, self.components, self.status, self.incidents)
+        return [
+            Route(f"{PREFIX}/{answer.__name__}.json", self._endpoint(answer), methods=["GET"])
+            for answer in table
+        ]
 
-    async def _summary(self, _request: Request) -> JSONResponse:
-        down = self._down()
-        listed = [self._component(c, down) for c in COMPONENTS if c.summary]
-        body: dict[str, Any] = {"page": _PAGE, "status": _overall(len(down)), "components": listed}
+    def _endpoint(
+        self, answer: Callable[[set[str]], dict[str, Any]]
+    ) -> Callable[..., Awaitable[JSONResponse]]:
+        async def endpoint(_request: Request) -> JSONResponse:
+            return JSONResponse({"page": _PAGE, **answer(self._down())})
+
+        return endpoint
+
+    def summary(self, down: set[str]) -> dict[str, Any]:
+        """The overall status, most components, and the incidents that last."""
+        listed = [self._component(component, down) for component in COMPONENTS if component.summary]
         running = [_shown(incident) for incident in self._incidents.values() if incident.resolved is None]
-        if running:  # the live page leaves the key out when there is none
-            body["incidents"] = running
-        return JSONResponse(body)
+        # The live page leaves the key out when there is none.
+        incidents = {"incidents": running} if running else {}
+        return {"status": _overall(len(down)), "components": listed, **incidents}
 
-    async def _components(self, _request: Request) -> JSONResponse:
-        down = self._down()
-        return JSONResponse({"page": _PAGE, "components": [self._component(c, down) for c in COMPONENTS]})
+    def components(self, down: set[str]) -> dict[str, Any]:
+        """All components."""
+        return {"components": [self._component(component, down) for component in COMPONENTS]}
 
-    async def _status(self, _request: Request) -> JSONResponse:
-        return JSONResponse({"page": _PAGE, "status": _overall(len(self._down()))})
+    def status(self, down: set[str]) -> dict[str, Any]:
+        """The overall status."""
+        return {"status": _overall(len(down))}
 
-    async def _history(self, _request: Request) -> JSONResponse:
-        self._down()
+    def incidents(self, _down: set[str]) -> dict[str, Any]:
+        """All incidents, newest first."""
         newest_first = sorted(self._incidents.values(), key=lambda incident: -incident.began)
-        return JSONResponse({"page": _PAGE, "incidents": [_shown(incident) for incident in newest_first]})
+        return {"incidents": [_shown(incident) for incident in newest_first]}
 
     def _component(self, component: Component, down: set[str]) -> dict[str, Any]:
         return {

@@ -86,7 +86,7 @@ def running_simulator(*options: str, seed: int = 1, **settings: Any) -> Iterator
 
     `settings` become options: `latency_scale=0` is `--latency-scale 0`. Raises SimulatorError.
     """
-    named = [part for name, value in settings.items() for part in (_option(name), str(value))]
+    named = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     command = [
         sys.executable, "-m", "openai_simulator",
         "--listen-address", "127.0.0.1:0", "--seed", str(seed), *named, *options,
@@ -96,10 +96,6 @@ def running_simulator(*options: str, seed: int = 1, **settings: Any) -> Iterator
             yield SimulatorControl(_base_url(child))
         finally:
             _stop(child)
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _base_url(child: subprocess.Popen[str]) -> str:

@@ -30,7 +30,8 @@ class Wire:
     @property
     def gone(self) -> bool:
         """Whether the connection is closed or closing."""
-        return self.transport.is_closing()
+        closing: bool = self.transport.is_closing()
+        return closing
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""
@@ -43,14 +44,13 @@ class Wire:
         self.transport.close()
 
 
-class StampedTransport(asyncio.Transport):
-    """Stamps each write just before it goes to the socket, and can hold writes back to drip them.
+class StampedTransport:
+    """An asyncio transport that stamps each write just before it goes to the socket, and can hold writes back.
 
     A response's head is sent together with the first write after it, as servers usually do.
     """
 
     def __init__(self, inner: asyncio.Transport) -> None:
-        super().__init__()
         self._inner = inner
         self._held: bytearray | None = None
         self._close_wanted = False
@@ -110,25 +110,9 @@ class StampedTransport(asyncio.Transport):
             self.write(b"")
         self._inner.close()
 
-    def abort(self) -> None:
-        """Close at once; what was not sent is lost."""
-        self._inner.abort()
-
-    def is_closing(self) -> bool:
-        """Whether the connection is closed or closing."""
-        return self._inner.is_closing()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """As the inner transport."""
-        return self._inner.get_extra_info(name, default)
-
-    def pause_reading(self) -> None:
-        """As the inner transport."""
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        """As the inner transport."""
-        self._inner.resume_reading()
+    def __getattr__(self, name: str) -> Any:
+        """All else as the inner transport."""
+        return getattr(self._inner, name)
 
 
 class WireProtocol(HttpToolsProtocol):
@@ -140,7 +124,7 @@ class WireProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the stamping transport between uvicorn and the socket."""
         self._stamped = StampedTransport(transport)
-        super().connection_made(self._stamped)
+        super().connection_made(self._stamped)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Stamp before parsing."""

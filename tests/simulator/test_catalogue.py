@@ -4,9 +4,8 @@
 import pytest
 from genai_prices import Usage, calc_price
 
-from openai_simulator.catalogue import MODELS, Catalogue, Model
-from openai_simulator.clock import SimClock
-from openai_simulator.control import parse_time
+from openai_simulator.catalogue import MODELS, Catalogue
+from openai_simulator.clock import SimClock, parse_time
 from openai_simulator.errors import ApiError
 from tests.simulator.conformance import Facts
 
@@ -15,19 +14,19 @@ def catalogue(moment: str) -> Catalogue:
     return Catalogue(SimClock(parse_time(moment), 0))
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.id)
-def test_each_model_conforms_and_is_known_to_the_price_list(model: Model, facts: Facts) -> None:
-    facts.assert_conforms("model", model.described())
-    usage = Usage(input_tokens=1_000, output_tokens=100)
-    price = calc_price(usage, model.snapshot, provider_id="openai")
-    if model.kind in ("chat", "embedding"):
-        assert price.total_price > 0
+def test_each_model_conforms_and_is_known_to_the_price_list(facts: Facts) -> None:
+    for model in MODELS.values():
+        assert facts.check("model", model.described()) == [], model.id
+        usage = Usage(input_tokens=1_000, output_tokens=100)
+        price = calc_price(usage, model.snapshot, provider_id="openai")
+        assert price.total_price > 0 or model.kind not in ("chat", "embedding"), model.id
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.id)
-def test_each_snapshot_is_a_model_itself_with_the_same_end(model: Model) -> None:
-    snapshot = MODELS[model.snapshot]
-    assert (snapshot.snapshot, snapshot.shutdown_date) == (model.snapshot, model.shutdown_date)
+def test_each_snapshot_is_a_model_itself_with_the_same_end() -> None:
+    for model in MODELS.values():
+        snapshot = MODELS[model.snapshot]
+        expected = (model.snapshot, model.shutdown_date)
+        assert (snapshot.snapshot, snapshot.shutdown_date) == expected, model.id
 
 
 def test_a_model_is_gone_from_its_shutdown_date() -> None:

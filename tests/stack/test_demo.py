@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from openai_exporter.demo import processes
-from openai_exporter.demo.processes import find
 from tests.docs.markdown import shell_blocks
 from tests.exporter.demo.terminal import Terminal
 from tests.stack.programs import PROMETHEUS, Prometheus, environment, wait_for
@@ -21,7 +20,7 @@ from tests.stack.programs import PROMETHEUS, Prometheus, environment, wait_for
 pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).resolve().parents[2]
-ALERTMANAGER = find(processes.ALERTMANAGER)
+ALERTMANAGER = processes.ALERTMANAGER.find()
 DEADLINE = 180
 """Seconds until a condition must hold. Nothing here says how fast the demo is: five programs on a busy machine may take
 long, and a demo that hangs is found all the same."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from openai_exporter.bundle import bundle_root
 from openai_exporter.cli.stderr import told
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
-from openai_exporter.demo.page_sink import Settings, run
+from openai_exporter.demo.page_sink import run
 from openai_exporter.errors import StartError
 from openai_simulator.command import ListenAddress
 
@@ -116,7 +116,6 @@ def demo(
     "--listen-address", "http", type=ListenAddress(), default="127.0.0.1:8086", show_default=True,
     help="Where webhooks are taken and pages are shown; port 0 takes a free one.",
 )  # fmt: skip
-@click.option("--smtp-listen-address", "smtp", type=ListenAddress(), help="Take mail here too, without TLS.")
 @click.option(
     "--keep",
     type=click.IntRange(1, 100_000),
@@ -129,7 +128,7 @@ def demo(
     "--file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Keep them in this file too, as JSON lines; a restart reads it.",
 )  # fmt: skip
-def page_sink(http: tuple[str, int], smtp: tuple[str, int] | None, keep: int, file: Path | None) -> None:
+def page_sink(http: tuple[str, int], keep: int, file: Path | None) -> None:
     """Receive pages of an Alertmanager and show them, in place of a pager; for demos and tests.
 
     \b
@@ -140,7 +139,6 @@ def page_sink(http: tuple[str, int], smtp: tuple[str, int] | None, keep: int, fi
     Look at them, and forget them:
       curl http://127.0.0.1:8086/api/v1/pages
       curl -X DELETE http://127.0.0.1:8086/api/v1/pages
-    Slack's and PagerDuty's messages are understood as well. Mail needs `require_tls: false`.
     """
     with told():
-        run(Settings(http, smtp, keep, file), Console(highlight=False, markup=False))
+        run(http, Console(highlight=False, markup=False), keep=keep, file=file)

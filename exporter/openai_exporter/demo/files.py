@@ -7,19 +7,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from openai_exporter.config.load import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
 from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.errors import ConfigError, StartError
+from openai_exporter.files import write_atomically
 from openai_exporter.rules import ThresholdFile, build_from, load_thresholds
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.schema import Threshold
 
-# The configuration files that the demo writes for the programs it runs.
-
+KEYS = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
+"""The environment of the exporter against the simulator."""
 SCRAPE_INTERVAL = "5s"
 _TOO_FINE = {"api_source", "context_level", "vector_store_id"}
 """Dimensions that no page shows."""
@@ -35,17 +35,22 @@ USER_RULES = "user-thresholds.yml"
 def exporter_document(simulator: str) -> dict[str, Any]:
     """A configuration of the exporter that shows every page against the simulator at `simulator`."""
     root = f"{simulator}/v1"
+    probes = (
+        ("models", ()),
+        ("chat", CHAT_MODELS[:1]),
+        ("chat_stream", CHAT_MODELS),
+        ("responses", CHAT_MODELS[:1]),
+        ("responses_stream", CHAT_MODELS[:1]),
+        ("embeddings", (EMBEDDING_MODEL,)),
+        ("moderations", (MODERATION_MODEL,)),
+    )
+    budget = {"organization": "acme", "period": "month"}
     return {
         "targets": [{"name": "openai", "base_url": root, "api_key_env": "OPENAI_API_KEY"}],
         "modules": builtin_modules(),
         "probes": [
-            {"target": "openai", "module": "models"},
-            {"target": "openai", "module": "chat", "models": [CHAT_MODELS[0]]},
-            {"target": "openai", "module": "chat_stream", "models": list(CHAT_MODELS)},
-            {"target": "openai", "module": "responses", "models": [CHAT_MODELS[0]]},
-            {"target": "openai", "module": "responses_stream", "models": [CHAT_MODELS[0]]},
-            {"target": "openai", "module": "embeddings", "models": [EMBEDDING_MODEL]},
-            {"target": "openai", "module": "moderations", "models": [MODERATION_MODEL]},
+            {"target": "openai", "module": module} | ({"models": list(models)} if models else {})
+            for module, models in probes
         ],
         "organizations": [
             {
@@ -56,20 +61,14 @@ def exporter_document(simulator: str) -> dict[str, Any]:
                 "names_interval": "1m",
                 "costs": {"refresh_interval": "1m", "group_by": ["project_id", "line_item", "api_key_id"]},
                 "usage": {
-                    name: {"group_by": [each for each in labels if each not in _TOO_FINE]}
-                    for name, labels in GROUPABLE.items()
+                    operation: {"group_by": [label for label in labels if label not in _TOO_FINE]}
+                    for operation, labels in GROUPABLE.items()
                 },
             }
         ],
         "budgets": [
-            {"name": "organization", "organization": "acme", "period": "month", "limit_usd": 5000.0},
-            {
-                "name": "per-model",
-                "organization": "acme",
-                "each": "model",
-                "period": "month",
-                "limit_usd": 2000.0,
-            },
+            budget | {"name": "organization", "limit_usd": 5000.0},
+            budget | {"name": "per-model", "each": "model", "limit_usd": 2000.0},
         ],
         "status_pages": [{"name": "openai", "url": f"{simulator}/status", "refresh_interval": "10s"}],
     }
@@ -77,18 +76,15 @@ def exporter_document(simulator: str) -> dict[str, Any]:
 
 def bundled_rules(bundle: Path) -> list[Path]:
     """The bundle's rule files, its compiled thresholds left out."""
-    found = sorted((bundle / "prometheus" / "rules").glob("*.yml"))
-    return [path for path in found if path.name != USER_RULES]
+    paths = sorted((bundle / "prometheus" / "rules").glob("*.yml"))
+    return [path for path in paths if path.name != USER_RULES]
 
 
 def quickened(rules: Path, folder: Path) -> Path:
     """The rules, those on growth as a copy in `folder` with the demo's step in place of their own (5m and 10m)."""
     if rules.name != GROWTH_RULES:
         return rules
-    copy = folder / rules.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text(re.sub(r"\b(5|10)m\b", GROWTH_STEP, rules.read_text(encoding="utf-8")), encoding="utf-8")
-    return copy
+    return write(folder / rules.name, re.sub(r"\b(5|10)m\b", GROWTH_STEP, rules.read_text(encoding="utf-8")))
 
 
 def past_rules(bundle: Path) -> list[Path]:
@@ -106,7 +102,7 @@ def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence
                 "job_name": "openai",
                 "scrape_timeout": SCRAPE_INTERVAL,
                 "http_sd_configs": [{"url": f"{exporter}/sd", "refresh_interval": "5s"}],
-            },
+            }
         ],
     }
     if rules:
@@ -151,26 +147,36 @@ def grafana_dashboards(folder: Path) -> dict[str, Any]:
     return {"apiVersion": 1, "providers": [provider]}
 
 
-def write(path: Path, document: dict[str, Any]) -> Path:
-    """Write a document as YAML, making its folder."""
+def write(path: Path, content: str | dict[str, Any]) -> Path:
+    """Write a text, or a document as YAML, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    write_atomically(path, content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
     return path
 
-
-# The demo's folder: emptied at the start, never somebody else's, and held against a second demo in it.
 
 _MARKER = ".openai-exporter-demo"
 
 
 @contextmanager
 def held(data: Path) -> Iterator[None]:
-    """Empty the folder, and keep other demos out of it until the end of the block, however that comes.
+    """Empty the demo's folder, and keep other demos out of it until the end of the block, however that comes.
 
     Raises:
         StartError: the folder holds something else, cannot be written, or a demo runs in it.
     """
-    with _marker(data) as file:
+    marker = data / _MARKER
+    try:
+        if data.exists() and any(data.iterdir()) and not marker.exists():
+            raise StartError(
+                f"{data} is not empty and not a folder of the demo; choose another with --data-dir"
+            )
+        data.mkdir(parents=True, exist_ok=True)
+        file = marker.open("a")
+    except OSError as error:
+        raise StartError(
+            f"{data} cannot be written: {error.strerror}; choose another with --data-dir"
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -181,31 +187,14 @@ def held(data: Path) -> Iterator[None]:
         yield
 
 
-def _marker(data: Path) -> IO[str]:
-    marker = data / _MARKER
-    try:
-        if data.exists() and any(data.iterdir()) and not marker.exists():
-            raise StartError(
-                f"{data} is not empty and not a folder of the demo; choose another with --data-dir"
-            )
-        data.mkdir(parents=True, exist_ok=True)
-        return marker.open("a")
-    except OSError as error:
-        raise StartError(
-            f"{data} cannot be written: {error.strerror}; choose another with --data-dir"
-        ) from None
-
-
 def _empty(data: Path) -> None:
-    for each in data.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each, ignore_errors=True)
-        elif each.name != _MARKER:
-            each.unlink()
+    for path in data.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _MARKER:
+            path.unlink()
     (data / "logs").mkdir(exist_ok=True)
 
-
-# The user's rules: thresholds at the demo's pace, so that an alert fires in seconds, and raw rules as they are.
 
 NAME = "thresholds.yml"
 
@@ -224,6 +213,8 @@ _BUILT_IN = ThresholdFile.model_validate(
 
 def rule_file(alerting: Path, interval: float, promtool: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The text of a rule file with the user's rules, and what is wrong with them.
+
+    Thresholds have shorter windows, so that an alert fires in seconds; raw rules are taken as they are.
 
     Args:
         alerting: the bundle's folder with `thresholds.yml`, in place of which built-in ones are used when it is missing
@@ -246,16 +237,13 @@ def rule_file(alerting: Path, interval: float, promtool: str | None = None) -> t
 def faster(file: ThresholdFile, interval: float) -> ThresholdFile:
     """The same thresholds with the windows of probes shortened as the interval is."""
     factor = interval / file.settings.interval
+    thresholds = []
+    for threshold in file.thresholds:
+        measure = MEASURES[threshold.metric]
+        if not measure.is_usage:
+            window = (threshold.window or measure.window) * factor
+            scaled = {"hold": round(threshold.hold * factor, 3), "window": round(window, 3)}
+            threshold = threshold.model_copy(update=scaled)
+        thresholds.append(threshold)
     settings = file.settings.model_copy(update={"interval": interval})
-    scaled = tuple(_scaled(each, factor) for each in file.thresholds)
-    return file.model_copy(update={"settings": settings, "thresholds": scaled})
-
-
-def _scaled(threshold: Threshold, factor: float) -> Threshold:
-    measure = MEASURES[threshold.metric]
-    if measure.is_usage:
-        return threshold
-    window = (threshold.window or measure.window) * factor
-    return threshold.model_copy(
-        update={"hold": round(threshold.hold * factor, 3), "window": round(window, 3)}
-    )
+    return file.model_copy(update={"settings": settings, "thresholds": tuple(thresholds)})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which services a demo runs, with their commands; pure but for the files it writes and the ports it asks for."""
+"""Which services a demo runs, with their commands; writes their configuration files and holds their ports."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,10 @@ from openai_exporter.demo.processes import (
     Program,
     Service,
 )
-from openai_exporter.rules import write
 
 EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT = 9985, 9090, 9093, 3000
 SIMULATOR_PORT, PAGES_PORT = 8085, 8086
-
-
-KEYS = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
+_OURS = (sys.executable, "-m", "openai_exporter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Plan:
 
     Attributes:
         exporter, prometheus, alertmanager, pages: root URLs, None for what does not run; `pages` is page-sink.
-        missing: programs that were not found.
+        missing: programs that are not installed.
         notes: what a person should know.
         past: what fills Prometheus before it starts; None where it begins empty.
         rules: folder with the rules that Prometheus runs, the user's among them; None where none run.
@@ -56,7 +53,7 @@ class Planner:
     """Builds a plan in the folder `data`.
 
     Args:
-        found: path of each program that is on this machine.
+        programs: path of each program that is on this machine.
         bundle: folder that holds `prometheus/rules`, `alerting/thresholds.yml` and `dashboards/generated`.
         history_days: how long the simulated organization's past is; 0 for none.
 
@@ -65,11 +62,11 @@ class Planner:
     """
 
     def __init__(
-        self, data: Path, found: Mapping[Program, str], bundle: Path, seed: int, history_days: int = 0
+        self, data: Path, programs: Mapping[Program, str], bundle: Path, seed: int, history_days: int = 0
     ) -> None:
         self._history_days = history_days
         self._data = data
-        self._found = found
+        self._programs = programs
         self._bundle = bundle
         self._seed = seed
         self.ports = Ports()
@@ -80,8 +77,8 @@ class Planner:
         """The plan: `real` probes the API of the environment, else the simulator."""
         simulator = None if real else self._simulator()
         exporter = self._url(EXPORTER_PORT)
-        alertmanager = self._url(ALERTMANAGER_PORT) if ALERTMANAGER in self._found else None
-        prometheus = self._url(PROMETHEUS_PORT) if PROMETHEUS in self._found else None
+        alertmanager = self._url(ALERTMANAGER_PORT) if ALERTMANAGER in self._programs else None
+        prometheus = self._url(PROMETHEUS_PORT) if PROMETHEUS in self._programs else None
         self._exporter(exporter, simulator, config)
         pages = None
         if alertmanager:
@@ -89,107 +86,102 @@ class Planner:
             self._alertmanager(alertmanager, pages)
         if prometheus:
             self._prometheus(prometheus, exporter, alertmanager)
-        if GRAFANA in self._found and prometheus:
+        if GRAFANA in self._programs and prometheus:
             self._grafana(prometheus)
-        missing = tuple(each for each in (PROMETHEUS, ALERTMANAGER, GRAFANA) if each not in self._found)
         past = self._past(exporter) if simulator and prometheus and self._history_days else None
-        services, notes = tuple(self._services), tuple(self._notes)
-        rules = self._bundle if prometheus else None
         return Plan(
-            services, exporter, simulator, prometheus, alertmanager, pages, missing, notes, past, rules
+            services=tuple(self._services),
+            exporter=exporter,
+            simulator=simulator,
+            prometheus=prometheus,
+            alertmanager=alertmanager,
+            pages=pages,
+            missing=tuple(p for p in (PROMETHEUS, ALERTMANAGER, GRAFANA) if p not in self._programs),
+            notes=tuple(self._notes),
+            past=past,
+            rules=self._bundle if prometheus else None,
         )
 
-    def _url(self, wanted: int) -> str:
-        port = self.ports.hold(wanted)
-        if port != wanted:
-            self._notes.append(f"port {wanted} is taken, {port} is used in its place")
+    def _url(self, preferred: int) -> str:
+        port = self.ports.hold(preferred)
+        if port != preferred:
+            self._notes.append(f"port {preferred} is taken, {port} is used in its place")
         return f"http://{LOOPBACK}:{port}"
+
+    def _add(
+        self,
+        name: str,
+        argv: Sequence[str],
+        url: str,
+        hint: str,
+        ready: str = "/-/ready",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._services.append(Service(name, argv, url + ready, url, env or {}, hint))
 
     def _simulator(self) -> str:
         url = self._url(SIMULATOR_PORT)
-        argv = (sys.executable, "-m", "openai_exporter", "simulate", "--seed", str(self._seed))
-        self._services.append(
-            Service(
-                "simulator",
-                (*argv, "--listen-address", _address(url)),
-                ready_url=f"{url}/_simulator/state",
-                url=url,
-                hint="the simulated OpenAI API; break it with POST /_simulator/faults",
-            )
-        )
+        argv = (*_OURS, "simulate", "--seed", str(self._seed), "--listen-address", _address(url))
+        hint = "the simulated OpenAI API; break it with POST /_simulator/faults"
+        self._add("simulator", argv, url, hint, ready="/_simulator/state")
         return url
 
     def _exporter(self, url: str, simulator: str | None, config: Path | None) -> None:
-        argv = [sys.executable, "-m", "openai_exporter", "serve", "--web.listen-address", _address(url)]
+        argv = [*_OURS, "serve", "--web.listen-address", _address(url)]
         env: dict[str, str] = {}
         if simulator is not None:
             config = files.write(self._data / "exporter.yml", files.exporter_document(simulator))
             # Accepted by the simulator only; a real key in the environment must never reach it.
-            env = dict(KEYS)
+            env = files.KEYS
         if config is not None:
             argv += ["--config.file", str(config)]
-        self._services.append(
-            Service(
-                "exporter", argv, f"{url}/-/ready", url, env, "what is probed, last results, recent failures"
-            )
-        )
+        self._add("exporter", argv, url, "what is probed, last results, recent failures", env=env)
 
     def _page_sink(self) -> str:
         url = self._url(PAGES_PORT)
-        argv = (sys.executable, "-m", "openai_exporter", "page-sink", "--listen-address", _address(url))
-        kept = ("--file", str(self._data / "pages.jsonl"))
-        hint = "pages that Alertmanager delivers, in place of a pager"
-        self._services.append(Service("page-sink", (*argv, *kept), f"{url}/-/ready", url, hint=hint))
+        argv = (
+            *_OURS,
+            "page-sink",
+            "--listen-address",
+            _address(url),
+            "--file",
+            str(self._data / "pages.jsonl"),
+        )
+        self._add("page-sink", argv, url, "pages that Alertmanager delivers, in place of a pager")
         return url
 
     def _alertmanager(self, url: str, pages: str) -> None:
         config = files.write(self._data / "alertmanager.yml", files.alertmanager_document(pages))
         argv = (
-            self._found[ALERTMANAGER],
+            self._programs[ALERTMANAGER],
             f"--config.file={config}",
             f"--storage.path={self._data / 'alertmanager'}",
-            f"--web.listen-address={_address(url)}",
-            # Else links in pages carry the name of this machine, where nothing listens.
-            f"--web.external-url={url}",
+            *_listening(url),
             "--cluster.listen-address=",
         )
-        self._services.append(Service("alertmanager", argv, f"{url}/-/ready", url, hint="alerts that fire"))
+        self._add("alertmanager", argv, url, "alerts that fire")
 
     def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
-        bundled = [files.quickened(each, self._data / "rules") for each in files.bundled_rules(self._bundle)]
-        rules = [*bundled, self._thresholds()]
-        document = files.prometheus_document(exporter, alertmanager, rules)
-        config = files.write(self._data / "prometheus.yml", document)
+        rules = [files.quickened(path, self._data / "rules") for path in files.bundled_rules(self._bundle)]
+        document = files.prometheus_document(exporter, alertmanager, [*rules, self._thresholds()])
         argv = (
-            self._found[PROMETHEUS],
-            f"--config.file={config}",
+            self._programs[PROMETHEUS],
+            f"--config.file={files.write(self._data / 'prometheus.yml', document)}",
             f"--storage.tsdb.path={self._data / 'prometheus'}",
-            f"--web.listen-address={_address(url)}",
-            # Else links in pages carry the name of this machine, where nothing listens.
-            f"--web.external-url={url}",
+            *_listening(url),
             "--enable-feature=exemplar-storage",
             "--storage.tsdb.retention.time=60d",
             "--log.level=warn",
         )
-        self._services.append(
-            Service(
-                "prometheus",
-                argv,
-                f"{url}/-/ready",
-                url,
-                hint="targets found through /sd; try openai_probe_outcome == 1",
-            )
-        )
+        self._add("prometheus", argv, url, "targets found through /sd; try openai_probe_outcome == 1")
 
     def _past(self, exporter: str) -> Past | None:
-        if PROMTOOL not in self._found:
+        if PROMTOOL not in self._programs:
             self._notes.append(f"without promtool ({PROMTOOL.remedy}) the pages have no past: they begin now")
             return None
         return Past(
-            self._found[PROMTOOL],
-            self._found[PROMETHEUS],
-            self._data / "exporter.yml",
-            dict(KEYS),
+            self._programs[PROMTOOL],
+            self._programs[PROMETHEUS],
             _address(exporter),
             tuple(files.past_rules(self._bundle)),
             self._data,
@@ -198,11 +190,9 @@ class Planner:
 
     def _thresholds(self) -> Path:
         interval = parse_duration(files.SCRAPE_INTERVAL)
-        text, notes = files.rule_file(self._bundle / "alerting", interval, self._found.get(PROMTOOL))
+        text, notes = files.rule_file(self._bundle / "alerting", interval, self._programs.get(PROMTOOL))
         self._notes += notes
-        path = self._data / "rules" / "thresholds.yml"
-        write(path, text)
-        return path
+        return files.write(self._data / "rules" / "thresholds.yml", text)
 
     def _grafana(self, prometheus: str) -> None:
         url = self._url(GRAFANA_PORT)
@@ -211,8 +201,10 @@ class Planner:
         dashboards = self._bundle / "dashboards" / "generated"
         if dashboards.is_dir():
             files.write(provisioning / "dashboards" / "openai.yml", files.grafana_dashboards(dashboards))
-        binary = self._found[GRAFANA]
-        argv = (binary, "server") if Path(binary).name == "grafana" else (binary,)
+        binary = self._programs[GRAFANA]
+        argv = [binary, "server"] if Path(binary).name == "grafana" else [binary]
+        if Path("/usr/share/grafana/conf/defaults.ini").exists():
+            argv += ["--homepath", "/usr/share/grafana"]
         env = {
             "GF_PATHS_DATA": str(self._data / "grafana"),
             "GF_PATHS_PROVISIONING": str(provisioning),
@@ -224,10 +216,13 @@ class Planner:
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         }
-        if Path("/usr/share/grafana/conf/defaults.ini").exists():
-            argv = (*argv, "--homepath", "/usr/share/grafana")
-        self._services.append(Service("grafana", argv, f"{url}/api/health", url, env, "dashboards"))
+        self._add("grafana", argv, url, "dashboards", ready="/api/health", env=env)
 
 
 def _address(url: str) -> str:
     return url.removeprefix("http://")
+
+
+def _listening(url: str) -> tuple[str, str]:
+    """Flags of Prometheus and Alertmanager; else links in pages carry this machine's name, where nothing listens."""
+    return f"--web.listen-address={_address(url)}", f"--web.external-url={url}"

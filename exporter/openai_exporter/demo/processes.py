@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes, the programs they are, and the free ports they listen on."""
+"""The demo's child processes: the programs that are installed, their free ports, and their start and end."""
 
 import ctypes
 import os
@@ -13,12 +13,39 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import requests
+
 from openai_exporter.errors import StartError
 
-# Child processes that are started together and leave nothing behind.
-
+LOOPBACK = "127.0.0.1"
+TRIES = 100
+"""How many ports are tried from the usual one on."""
+TIMEOUT = 2.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program under the names that its distributions give it."""
+
+    title: str
+    names: tuple[str, ...]
+    remedy: str
+
+    def find(self) -> str | None:
+        """Path of its executable, None when it is not on PATH."""
+        return next((path for name in self.names if (path := shutil.which(name))), None)
+
+
+PROMETHEUS = Program("Prometheus", ("prometheus",), "Debian: sudo apt-get install prometheus")
+ALERTMANAGER = Program(
+    "Alertmanager",
+    ("alertmanager", "prometheus-alertmanager"),
+    "Debian: sudo apt-get install prometheus-alertmanager",
+)
+PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
+GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")
 
 
 def _die_with_parent() -> None:
@@ -48,6 +75,14 @@ class Service:
     hint: str = ""
 
 
+def answers(url: str) -> bool:
+    """Whether a local URL answers 200."""
+    try:
+        return requests.get(url, timeout=TIMEOUT).status_code == 200
+    except requests.RequestException:
+        return False
+
+
 class Supervisor:
     """Starts services one after the other and stops them in the reverse order.
 
@@ -59,7 +94,7 @@ class Supervisor:
     def __init__(
         self,
         logs: Path,
-        answers: Callable[[str], bool],
+        answers: Callable[[str], bool] = answers,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -131,84 +166,37 @@ def _last_line(log: Path) -> str:
     return lines[-1].strip() if lines else "it said nothing"
 
 
-# Free ports on loopback, held until the program that they are for starts.
-
-LOOPBACK = "127.0.0.1"
-TRIES = 100
-
-
 class Ports:
     """Chooses ports, and listens on each itself so that no other program takes it in the meantime."""
 
     def __init__(self) -> None:
-        self._held: dict[int, socket.socket] = {}
-        self._given: set[int] = set()
+        self._listeners: dict[int, socket.socket] = {}
+        self._used: set[int] = set()
 
-    def hold(self, wanted: int) -> int:
-        """`wanted` when it is free on loopback and was not given before, else the next such port.
+    def hold(self, preferred: int) -> int:
+        """`preferred` when it is free on loopback and was not held before, else the next such port.
 
         Raises:
             StartError: none of the next hundred ports is free.
         """
-        for port in range(wanted, min(wanted + TRIES, 65536)):
-            held = _listener(port) if port not in self._given else None
-            if held is not None:
-                self._held[port] = held
-                self._given.add(port)
+        for port in range(preferred, min(preferred + TRIES, 65536)):
+            if port in self._used:
+                continue
+            with suppress(OSError):
+                # A port that is only bound can still be taken by whoever sets SO_REUSEADDR, too.
+                self._listeners[port] = socket.create_server((LOOPBACK, port), backlog=1)
+                self._used.add(port)
                 return port
         raise StartError(
-            f"no free port from {wanted} to {wanted + TRIES - 1} on {LOOPBACK}; stop something there"
+            f"no free port from {preferred} to {preferred + TRIES - 1} on {LOOPBACK}; stop something there"
         )
 
     def release(self, port: int | None) -> None:
         """Let go of a port, for its program to listen on; one that is not held is none of ours."""
-        held = self._held.pop(port, None) if port is not None else None
-        if held is not None:
-            held.close()
+        if port in self._listeners:
+            self._listeners.pop(port).close()
 
     def close(self) -> None:
         """Let go of every port."""
-        for port in tuple(self._held):
+        for port in tuple(self._listeners):
             self.release(port)
-
-
-def _listener(port: int) -> socket.socket | None:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((LOOPBACK, port))
-        # A port that is only bound can still be taken by whoever sets SO_REUSEADDR, too.
-        found.listen(1)
-    except OSError:
-        found.close()
-        return None
-    return found
-
-
-# Which of the programs that the demo can run are on this machine, and how to get the others.
-
-Which = Callable[[str], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program under the names that its distributions give it."""
-
-    title: str
-    names: tuple[str, ...]
-    remedy: str
-
-
-PROMETHEUS = Program("Prometheus", ("prometheus",), "Debian: sudo apt-get install prometheus")
-ALERTMANAGER = Program(
-    "Alertmanager",
-    ("alertmanager", "prometheus-alertmanager"),
-    "Debian: sudo apt-get install prometheus-alertmanager",
-)
-PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
-GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")
-
-
-def find(program: Program, which: Which = shutil.which) -> str | None:
-    """Path of the program's executable, None when it is not on PATH."""
-    return next((path for name in program.names if (path := which(name))), None)

@@ -4,12 +4,12 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,26 +20,21 @@ from openai_exporter.demo import watch
 from openai_exporter.demo.files import held
 from openai_exporter.demo.history import fill
 from openai_exporter.demo.plan import Plan, Planner
-from openai_exporter.demo.processes import (
-    ALERTMANAGER,
-    GRAFANA,
-    PROMETHEUS,
-    PROMTOOL,
-    Ports,
-    Supervisor,
-    find,
-)
-from openai_exporter.demo.state import State, answers, read_state
+from openai_exporter.demo.processes import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Ports, Supervisor
+from openai_exporter.demo.state import State, read_state
 from openai_exporter.demo.watch import Schedule, Switch, Watch
 from openai_exporter.errors import StartError
 
-# Scrapes what `/sd` lists, for a demo on a machine without Prometheus, so that the pages still live.
-
 INTERVAL = 5.0
+START_TIMEOUT = 60.0
 
 
 class Scraper(threading.Thread):
-    """A thread that scrapes every target each few seconds, as Prometheus would, and keeps two counts."""
+    """Scrapes what `/sd` lists, for a demo without Prometheus: the exporter's pages still show recent results.
+
+    Attributes:
+        targets, up: how many targets there are, and how many of them answer.
+    """
 
     def __init__(self, exporter: str, interval: float = INTERVAL) -> None:
         super().__init__(name="scraper", daemon=True)
@@ -53,7 +48,8 @@ class Scraper(threading.Thread):
         """Scrape until `stop`."""
         with ThreadPoolExecutor(max_workers=16) as pool:
             while not self._over.is_set():
-                groups = self._groups()
+                listed = self._get("/sd")
+                groups = listed.json() if listed else []
                 self.up = sum(pool.map(self._scrape, groups))
                 self.targets = len(groups)
                 self._over.wait(self._interval)
@@ -62,29 +58,18 @@ class Scraper(threading.Thread):
         """End the thread after the round that is under way."""
         self._over.set()
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _get(self, path: str, params: Mapping[str, str] = MappingProxyType({})) -> requests.Response | None:
+        """The response when it is 200."""
         try:
-            found: list[dict[str, Any]] = requests.get(f"{self._exporter}/sd", timeout=self._interval).json()
-        except (requests.RequestException, ValueError):
-            return []
-        return found
-
-    def _scrape(self, group: dict[str, Any]) -> bool:
-        labels: dict[str, str] = group["labels"]
-        prefix = "__param_"
-        params = {
-            name.removeprefix(prefix): value for name, value in labels.items() if name.startswith(prefix)
-        }
-        url = f"{self._exporter}{labels.get('__metrics_path__', '/metrics')}"
-        try:
-            return requests.get(url, params=params, timeout=2 * self._interval).status_code == 200
+            response = requests.get(f"{self._exporter}{path}", params=params, timeout=2 * self._interval)
         except requests.RequestException:
-            return False
+            return None
+        return response if response.status_code == 200 else None
 
-
-# Runs a plan: starts everything, shows it, and ends it all on Ctrl-C, SIGTERM or a failure.
-
-START_TIMEOUT = 60.0
+    def _scrape(self, group: Mapping[str, Any]) -> bool:
+        labels, prefix = group["labels"], "__param_"
+        params = {name.removeprefix(prefix): labels[name] for name in labels if name.startswith(prefix)}
+        return self._get(labels.get("__metrics_path__", "/metrics"), params) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,80 +102,73 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
         StartError: the folder is taken, or a service did not start; everything that had started is stopped again.
     """
     data = settings.data.resolve()
-    with held(data):
-        return _in_folder(data, settings, console)
-
-
-def _in_folder(data: Path, settings: DemoSettings, console: Console) -> int:
-    found = {each: path for each in (PROMETHEUS, PROMTOOL, ALERTMANAGER, GRAFANA) if (path := find(each))}
-    planner = Planner(data, found, settings.bundle.resolve(), settings.seed, settings.history_days)
-    supervisor = Supervisor(data / "logs", answers)
-    with _stopping() as stop:
+    installed = (PROMETHEUS, PROMTOOL, ALERTMANAGER, GRAFANA)
+    programs = {program: path for program in installed if (path := program.find())}
+    with held(data), _stopping() as stop:
+        planner = Planner(data, programs, settings.bundle.resolve(), settings.seed, settings.history_days)
+        supervisor = Supervisor(data / "logs")
         try:
             plan = planner.plan(real=settings.real, config=settings.config)
-            return _run(plan, planner.ports, supervisor, stop, settings, console)
+            plan = _start(plan, planner.ports, supervisor, stop, console)
+            if not stop.is_set():
+                _watch(plan, supervisor, stop, settings.schedule, console)
+            return 0
         finally:
             planner.ports.close()
             supervisor.stop()
             console.print(f"stopped; logs are in {data / 'logs'}", soft_wrap=True, markup=False)
 
 
-def _run(
-    plan: Plan,
-    ports: Ports,
-    supervisor: Supervisor,
-    stop: threading.Event,
-    settings: DemoSettings,
-    console: Console,
-) -> int:
+def _start(plan: Plan, ports: Ports, supervisor: Supervisor, stop: threading.Event, console: Console) -> Plan:
+    """Start the services one after the other, until `stop`; returns the plan with more notes."""
     for service in plan.services:
+        if stop.is_set():
+            break
         if service.name == "prometheus":
             plan = _with_past(plan, stop, console)
         console.print(f"starting {service.name} …", style="dim")
         ports.release(urlsplit(service.ready_url).port)
         supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
-        if stop.is_set():
-            return 0
+    return plan
+
+
+def _watch(
+    plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: Schedule, console: Console
+) -> None:
     watch.overview(plan, console)
-    scraper = None if plan.prometheus else Scraper(plan.exporter)
-    if scraper is not None:
+    scraper = Scraper(plan.exporter)
+
+    def read() -> State:
+        if plan.prometheus is not None:
+            return read_state(plan.prometheus, plan.pages)
+        return State(targets=scraper.targets, targets_up=scraper.up)
+
+    def check() -> None:
+        for service, status in supervisor.ended():
+            raise StartError(f"{service.name} ended by itself with status {status}; see its log")
+
+    if plan.prometheus is None:
         scraper.start()
     try:
         switch = None if plan.simulator is None else Switch(plan.simulator)
-        Watch(_reader(plan, scraper), lambda: _complain(supervisor), switch, settings.schedule, console).run(
-            stop
-        )
+        Watch(read, check, switch, schedule, console).run(stop)
     finally:
-        if scraper is not None:
-            scraper.stop()
-    return 0
+        scraper.stop()
 
 
 def _with_past(plan: Plan, stop: threading.Event, console: Console) -> Plan:
     """Fill the database before its Prometheus starts; what goes wrong becomes a note."""
-    if plan.past is None or stop.is_set():
+    if plan.past is None:
         return plan
     began = time.monotonic()
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         console.print(f"filling in the past: {text} …", style="dim", soft_wrap=True)
 
-    problem = fill(plan.past, tell, stop.is_set)
+    problem = fill(plan.past, report, stop.is_set)
     if not problem:
         console.print(f"the past is there, in {time.monotonic() - began:.0f} s", style="dim")
     return replace(plan, notes=(*plan.notes, *([problem] if problem else [])))
-
-
-def _reader(plan: Plan, scraper: Scraper | None) -> Callable[[], State]:
-    if plan.prometheus is not None:
-        prometheus, pages = plan.prometheus, plan.pages
-        return lambda: read_state(prometheus, pages)
-    return lambda: replace(State(), targets=scraper.targets, targets_up=scraper.up) if scraper else State()
-
-
-def _complain(supervisor: Supervisor) -> None:
-    for service, status in supervisor.ended():
-        raise StartError(f"{service.name} ended by itself with status {status}; see its log")
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from typing import Any
 
 import requests
 
-# What the running demo shows: figures asked of Prometheus, or of the exporter where there is none.
-
-Get = Callable[[str, dict[str, str]], Any]
 TIMEOUT = 2.0
+FIRING = "firing"
+_STYLES = {"pending": "yellow", FIRING: "bold red"}
+Get = Callable[[str, dict[str, str]], Any]
+Series = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +48,23 @@ def get_json(url: str, params: dict[str, str]) -> Any:
         return None
 
 
-def answers(url: str) -> bool:
-    """Whether a local URL answers 200."""
-    try:
-        return requests.get(url, timeout=TIMEOUT).status_code == 200
-    except requests.RequestException:
-        return False
-
-
 def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -> State:
     """The state as Prometheus, and page-sink at `pages`, know it."""
 
-    def asked(text: str) -> list[dict[str, Any]] | None:
-        found = get(f"{prometheus}/api/v1/query", {"query": text})
-        return found["data"]["result"] if found and found.get("status") == "success" else None
-
-    def query(text: str) -> list[dict[str, Any]]:
-        return asked(text) or []
+    def query(text: str) -> Series | None:
+        answer = get(f"{prometheus}/api/v1/query", {"query": text})
+        return answer["data"]["result"] if answer and answer.get("status") == "success" else None
 
     def value(text: str) -> float | None:
         result = query(text)
         return float(result[0]["value"][1]) if result else None
 
     def count(text: str) -> int | None:
-        found = value(text)
-        return None if found is None else int(found)
+        number = value(text)
+        return None if number is None else int(number)
 
+    alerts = query('ALERTS{severity!="none"}')
+    listed = None if pages is None else get(f"{pages}/api/v1/pages", {})
     return State(
         targets_up=count("count(up == 1) or vector(0)"),
         targets=count("count(up)"),
@@ -80,41 +72,27 @@ def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -
         probes=count("count(probe_success)"),
         cost=value("sum(openai_costs_month_to_date_usd)"),
         tokens=value("sum(openai_usage_input_tokens_total) + sum(openai_usage_output_tokens_total)"),
-        firing=_firing(query('ALERTS{alertstate="firing",severity!="none"}')),
-        alerts=_states(asked('ALERTS{severity!="none"}')),
-        pages=None if pages is None else _pages(get(f"{pages}/api/v1/pages", {})),
+        firing=_firing(alerts or []),
+        alerts=None if alerts is None else _states(alerts),
+        pages=None if listed is None else tuple(listed["pages"]),
     )
 
 
-def _states(found: list[dict[str, Any]] | None) -> dict[str, str] | None:
+def _states(alerts: Series) -> dict[str, str]:
     """An alert fires when one of its series does."""
-    if found is None:
-        return None
-    states: dict[str, str] = {}
-    for each in found:
-        labels = each["metric"]
-        if states.get(labels["alertname"]) != "firing":
-            states[labels["alertname"]] = labels["alertstate"]
-    return states
+    labels = sorted(
+        (series["metric"] for series in alerts), key=lambda metric: metric["alertstate"] == FIRING
+    )
+    return {metric["alertname"]: metric["alertstate"] for metric in labels}
 
 
-def _pages(found: Any) -> tuple[Mapping[str, Any], ...] | None:
-    return None if found is None else tuple(found["pages"])
-
-
-def _firing(found: list[dict[str, Any]]) -> tuple[str, ...]:
-    """One word for each alert: with its model while it is alone, else with how many there are."""
+def _firing(alerts: Series) -> tuple[str, ...]:
+    """One word for each firing alert: with its model while it is alone, else with how many there are."""
     models: dict[str, list[str]] = {}
-    for each in found:
-        models.setdefault(each["metric"]["alertname"], []).append(each["metric"].get("model", ""))
+    for labels in (series["metric"] for series in alerts if series["metric"]["alertstate"] == FIRING):
+        models.setdefault(labels["alertname"], []).append(labels.get("model", ""))
     names = ((name, of[0] if len(of) == 1 else f"x{len(of)}") for name, of in sorted(models.items()))
     return tuple(f"{name} {suffix}".strip() for name, suffix in names)
-
-
-# What happened to alerts since the demo began: pending, firing, page delivered, resolved. Asks nobody itself.
-
-PENDING, FIRING = "pending", "firing"
-_STYLES = {PENDING: "yellow", FIRING: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +141,7 @@ class Timeline:
             elif new is None:
                 self.events.append(Event(at, f"{name} did not last", "dim"))
         self._states = dict(states)
-        for page in sorted(pages, key=lambda each: int(each["id"])):
+        for page in sorted(pages, key=lambda page: int(page["id"])):
             if int(page["id"]) > self._last_page:
                 self._last_page = int(page["id"])
                 self.events.append(_delivered(at, page))

@@ -24,11 +24,16 @@ from openai_exporter.bundle import PACKAGED
 from openai_exporter.demo.plan import Plan
 from openai_exporter.demo.state import Event, State, Timeline
 
-# Single key presses from an interactive terminal; Ctrl-C stays a signal.
+TICK = 1.0
+PRINTED_EVERY = 5.0
+"""Seconds between two lines of values where the terminal cannot redraw."""
+SHOWN_EVENTS = 12
+TIMEOUT = 5.0
+FAULT = {"kind": "outage", "scope": "inference", "mode": "503"}
 
 
 class Keys:
-    """Keys pressed at the terminal with descriptor `fd`.
+    """Keys pressed at the terminal with descriptor `fd`; Ctrl-C stays a signal.
 
     Attributes:
         gone: whether the terminal was closed; not every parent passes the hang-up on as a signal, make does not.
@@ -49,11 +54,6 @@ class Keys:
             pressed = b""
         self.gone = not pressed
         return pressed.decode(errors="replace")
-
-
-def available() -> bool:
-    """Whether keys can be read here."""
-    return _foreground_terminal() is not None
 
 
 @contextmanager
@@ -81,37 +81,26 @@ def _foreground_terminal() -> int | None:
         return None
 
 
-# The switch that breaks the simulated API and mends it.
-
-TIMEOUT = 5.0
-FAULT = {"kind": "outage", "scope": "inference", "mode": "503"}
-
-
 class Switch:
     """Sets and ends an outage in the simulator at `simulator`."""
 
     def __init__(self, simulator: str) -> None:
         self._faults = f"{simulator}/_simulator/faults"
 
-    def break_it(self) -> str:
+    def start_outage(self) -> str:
         """Let every probe fail; returns what happened, for people."""
-        return self._done("POST", "outage set: every probe now gets 503", json=FAULT)
+        return self._request("POST", "outage set: every probe now gets 503", json=FAULT)
 
-    def mend_it(self) -> str:
+    def end_outage(self) -> str:
         """End every fault; returns what happened, for people."""
-        return self._done("DELETE", "outage ended: the API works again")
+        return self._request("DELETE", "outage ended: the API works again")
 
-    def _done(self, method: str, text: str, json: object = None) -> str:
+    def _request(self, method: str, text: str, json: object = None) -> str:
         try:
             answer = requests.request(method, self._faults, json=json, timeout=TIMEOUT)
         except requests.RequestException as error:
             return f"the simulator does not answer: {type(error).__name__}"
         return text if answer.ok else f"the simulator refuses: {answer.text[:200]}"
-
-
-# The demo's terminal: where everything runs, and live figures.
-
-SHOWN_EVENTS = 12
 
 
 def overview(plan: Plan, console: Console) -> None:
@@ -131,7 +120,7 @@ def overview(plan: Plan, console: Console) -> None:
     if plan.simulator is None:
         console.print("[bold]These are real probes of the real API[/]: each one costs a fraction of a cent.")
     else:
-        _how_to_break_it(plan, plan.simulator, console)
+        _explain_outage(plan, plan.simulator, console)
     if plan.rules is not None:
         console.print(_own_rules(plan.rules), soft_wrap=True, markup=False)
     for note in plan.notes:
@@ -148,10 +137,10 @@ def _own_rules(bundle: Path) -> str:
 
 
 def _takes_keys(console: Console) -> bool:
-    return console.is_terminal and available()
+    return console.is_terminal and _foreground_terminal() is not None
 
 
-def _how_to_break_it(plan: Plan, simulator: str, console: Console) -> None:
+def _explain_outage(plan: Plan, simulator: str, console: Console) -> None:
     watch = (
         f"; a page arrives within a minute, here and at {plan.pages}"
         if plan.pages and plan.prometheus
@@ -175,8 +164,8 @@ def live_screen(
     """The live figures and the last events, for rich's Live display."""
     table = Table.grid(padding=(0, 2))
     table.add_row("running", f"{int(seconds) // 60:d} min {int(seconds) % 60:02d} s")
-    table.add_row("scrape targets up", _share(state.targets_up, state.targets))
-    table.add_row("probes that succeed", _share(state.probes_good, state.probes))
+    table.add_row("scrape targets up", _ratio(state.targets_up, state.targets))
+    table.add_row("probes that succeed", _ratio(state.probes_good, state.probes))
     table.add_row("tokens this month", "…" if state.tokens is None else f"{state.tokens:,.0f}")
     table.add_row("billed this month", "…" if state.cost is None else f"{state.cost:,.2f} USD")
     firing = Text(", ".join(state.firing), style="red") if state.firing else Text("none", style="green")
@@ -185,43 +174,32 @@ def live_screen(
         table.add_row("pages delivered", str(len(state.pages)))
     if broken:
         table.add_row("simulated API", Text("broken; press m to mend it", style="bold red"))
-    return Group(table, *_lines(events[-SHOWN_EVENTS:]))
+    lines = [
+        Text.assemble((f"{event.at:>5.0f} s  ", "dim"), (event.text, event.style))
+        for event in events[-SHOWN_EVENTS:]
+    ]
+    return Group(table, *([Text()] if lines else []), *lines)
 
 
-def _lines(events: Sequence[Event]) -> list[Text]:
-    """One line per event, after an empty one."""
-    if not events:
-        return []
-    lines = [Text.assemble((f"{event.at:>5.0f} s  ", "dim"), (event.text, event.style)) for event in events]
-    return [Text(), *lines]
-
-
-def line(state: State, seconds: float) -> str:
-    """The same in one line, for a terminal that cannot redraw."""
-    cost = "?" if state.cost is None else f"{state.cost:.2f}"
-    tokens = "?" if state.tokens is None else f"{state.tokens:.0f}"
-    return (
-        f"t={seconds:.0f}s up={_plain(state.targets_up, state.targets)} "
-        f"probe_success={_plain(state.probes_good, state.probes)} tokens={tokens} billed_usd={cost} "
-        f"firing={','.join(state.firing) or 'none'} pages={'?' if state.pages is None else len(state.pages)}"
-    )
-
-
-def _plain(part: int | None, whole: int | None) -> str:
-    return "?" if whole is None else f"{part or 0}/{whole}"
-
-
-def _share(part: int | None, whole: int | None) -> Text:
+def _ratio(part: int | None, whole: int | None) -> Text:
     if whole is None:
         return Text("…")
     return Text(f"{part or 0} of {whole}", style="green" if part == whole else "red")
 
 
-# Shows the running demo, takes keys, and breaks and mends the simulated API when asked to.
+def line(state: State, seconds: float) -> str:
+    """The same in one line, for a terminal that cannot redraw."""
 
-TICK = 1.0
-PRINTED_EVERY = 5.0
-"""Seconds between two lines of figures where the terminal cannot redraw."""
+    def ratio(part: int | None, whole: int | None) -> str:
+        return "?" if whole is None else f"{part or 0}/{whole}"
+
+    cost = "?" if state.cost is None else f"{state.cost:.2f}"
+    tokens = "?" if state.tokens is None else f"{state.tokens:.0f}"
+    return (
+        f"t={seconds:.0f}s up={ratio(state.targets_up, state.targets)} "
+        f"probe_success={ratio(state.probes_good, state.probes)} tokens={tokens} billed_usd={cost} "
+        f"firing={','.join(state.firing) or 'none'} pages={'?' if state.pages is None else len(state.pages)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +207,8 @@ class Schedule:
     """When things happen by themselves, in seconds since the demo runs; None for never."""
 
     end: float | None = None
-    break_it: float | None = None
-    mend_it: float | None = None
+    start_outage: float | None = None
+    end_outage: float | None = None
 
 
 class Watch:
@@ -258,7 +236,7 @@ class Watch:
         self._monotonic = monotonic
         self._began = monotonic()
         self._end = schedule.end
-        self._due = {"b": schedule.break_it, "m": schedule.mend_it}
+        self._due = {"b": schedule.start_outage, "m": schedule.end_outage}
         self._timeline = Timeline()
         self._printed = -PRINTED_EVERY
         self._broken = False
@@ -280,8 +258,8 @@ class Watch:
                 self._wait(stop, keys)
 
     def _switch_by_time(self, ran: float) -> None:
-        for key, moment in self._due.items():
-            if moment is not None and ran >= moment:
+        for key, due in self._due.items():
+            if due is not None and ran >= due:
                 self._due[key] = None
                 self._press(key, ran)
 
@@ -301,7 +279,7 @@ class Watch:
         if key == "b" and self._broken:
             return
         self._broken = key == "b"
-        text = self._switch.break_it() if self._broken else self._switch.mend_it()
+        text = self._switch.start_outage() if self._broken else self._switch.end_outage()
         self._timeline.note(ran, text)
         if not self._console.is_terminal:
             self._print(f"event t={ran:.0f}s {text}")

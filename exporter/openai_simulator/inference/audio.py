@@ -8,16 +8,18 @@ import struct
 import wave
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from openai_simulator.errors import ApiError, invalid_value, missing_parameter
+from openai_simulator.errors import ApiError, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage
-from openai_simulator.inference import generation, schemas
-from openai_simulator.inference.prepare import LARGEST_BODY, Form, Job, identified, let_in, parsed, prepared
-from openai_simulator.inference.streams import EventStream, Pace, Step, compact, data_event
+from openai_simulator.inference import generation, jobs, schemas
 from openai_simulator.world import World
 
 # POST /v1/audio/speech: a soft tone as long as the text would take, with the right beginning for its format.
@@ -44,12 +46,9 @@ _HEADS = {
 
 async def create_speech(world: World, request: Request) -> Response:
     """Answer one speech request."""
-    job = await prepared(world, request, schemas.SPEECH, "speech")
+    job = await jobs.prepared(world, request, schemas.SPEECH, "speech")
     text, speed = job.body["input"], job.body.get("speed") or 1.0
-    job.admit(len(text))
-    pace = Pace(job)
-    job.book("audio_speeches", characters=len(text))
-    await pace.until(pace.processing)
+    await job.small("audio_speeches", len(text), characters=len(text))
     form = job.body.get("response_format") or "mp3"
     return Response(encoded(form, len(text) / CHARACTERS_PER_SECOND / speed), media_type=MEDIA_TYPES[form])
 
@@ -87,23 +86,60 @@ PER_SECOND_MODELS = ("whisper-1", "gpt-transcribe")  # priced by time; their usa
 
 async def create_transcription(world: World, request: Request) -> Response:
     """Answer one transcription request."""
-    key, identity = identified(world, request)
+    key, identity = jobs.identified(world, request)
     raw = await request.body()
-    if len(raw) > LARGEST_BODY:
-        raise ApiError(413, f"The file is too large: {len(raw)} bytes, at most {LARGEST_BODY}.")
+    if len(raw) > jobs.LARGEST_BODY:
+        raise ApiError(413, f"The file is too large: {len(raw)} bytes, at most {jobs.LARGEST_BODY}.")
     form = parsed(request.headers.get("content-type", ""), raw)
-    job = let_in(world, request, key, identity, _members(form, request), "transcription")
-    seconds = audio_seconds(_file(form))
-    words = generation.reply(job.body["prompt"], _rng(job, form))
+    job = jobs.let_in(world, request, key, identity, _members(form, request), "transcription")
+    sound = _file(form)
+    seconds = audio_seconds(sound)
+    rng = random.Random(zlib.crc32(sound) ^ world.seed)
+    words = generation.reply(job.body["prompt"], rng)
     form_of_reply = _format(job)
     job.admit(math.ceil(seconds * generation.PER_AUDIO_SECOND))
-    pace = Pace(job)
-    job.book("audio_transcriptions", seconds=math.ceil(seconds))
-    usage = None if job.exchange.fault(NoUsage) is not None else _usage(job, seconds, words)
+    pace = jobs.Pace(job)
+    job.record("audio_transcriptions", seconds=math.ceil(seconds))
+    usage = None if job.context.fault(NoUsage) is not None else _usage(job, seconds, words)
     if job.body["stream"] and job.model.id != "whisper-1":
-        return EventStream(_steps(words, usage, pace), pace, job.exchange)
+        return jobs.EventStream(_steps(words, usage, pace), pace, job.context)
     await pace.until(pace.processing)
     return _reply(form_of_reply, "".join(words), seconds, usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Text fields by name (lists: `name[]`), and files as (file name, bytes)."""
+
+    fields: dict[str, list[str]]
+    files: dict[str, tuple[str, bytes]]
+
+
+def parsed(content_type: str, raw: bytes) -> Form:
+    """The form of a multipart/form-data body; raises the API's 400 for a body that is none."""
+    if not content_type.lower().startswith("multipart/form-data"):
+        message = f"Content-Type must be multipart/form-data, not {content_type or 'absent'}."
+        raise ApiError(400, message)
+    head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode()
+    message_or_form = BytesParser(policy=HTTP).parsebytes(head + raw)
+    if not message_or_form.is_multipart():
+        raise ApiError(400, "Could not parse the multipart form.")
+    form = Form({}, {})
+    for part in message_or_form.get_payload():
+        assert isinstance(part, Message)
+        _add(form, part)
+    return form
+
+
+def _add(form: Form, part: Message) -> None:
+    name = str(part.get_param("name", "", header="content-disposition"))
+    content = part.get_payload(decode=True)
+    data = content if isinstance(content, bytes) else b""
+    file_name = part.get_filename()
+    if file_name is None:
+        form.fields.setdefault(name, []).append(data.decode(errors="replace"))
+    else:
+        form.files[name] = (file_name, data)
 
 
 def _members(form: Form, request: Request) -> dict[str, Any]:
@@ -132,17 +168,12 @@ def _file(form: Form) -> bytes:
     return data
 
 
-def _format(job: Job) -> str:
+def _format(job: jobs.Job) -> str:
     form = str(job.body["response_format"])
     allowed = FORMATS if job.model.id == "whisper-1" else ("json", "text")
     if form not in allowed:
-        named = ", ".join(f"'{word}'" for word in allowed)
-        raise invalid_value("response_format", form, f"{named} with {job.model.id}")
+        raise invalid_value("response_format", form, f"{quoted(allowed)} with {job.model.id}")
     return form
-
-
-def _rng(job: Job, form: Form) -> random.Random:
-    return random.Random(zlib.crc32(form.files.get("file", ("", b""))[1]) ^ job.world.seed)
 
 
 def audio_seconds(data: bytes) -> float:
@@ -154,7 +185,7 @@ def audio_seconds(data: bytes) -> float:
         return max(0.1, len(data) / BYTES_PER_SECOND)
 
 
-def _usage(job: Job, seconds: float, words: list[str]) -> dict[str, Any]:
+def _usage(job: jobs.Job, seconds: float, words: list[str]) -> dict[str, Any]:
     if job.model.id in PER_SECOND_MODELS:
         return {"type": "duration", "seconds": math.ceil(seconds)}
     audio = math.ceil(seconds * generation.PER_AUDIO_SECOND)
@@ -182,7 +213,7 @@ def _reply(form: str, spoken: str, seconds: float, usage: dict[str, Any] | None)
         reply |= {"language": "english", "duration": end, "segments": [_segment(spoken, end)]}
     if usage is not None:
         reply["usage"] = usage
-    return Response(compact(reply), media_type="application/json")
+    return jobs.json_reply(reply)
 
 
 def _segment(spoken: str, end: float) -> dict[str, Any]:
@@ -190,11 +221,11 @@ def _segment(spoken: str, end: float) -> dict[str, Any]:
     return {"id": 0, "seek": 0, "start": 0.0, "end": end, "text": spoken, "tokens": [], **numbers}
 
 
-def _steps(words: list[str], usage: dict[str, Any] | None, pace: Pace) -> Iterator[Step]:
+def _steps(words: list[str], usage: dict[str, Any] | None, pace: jobs.Pace) -> Iterator[jobs.Step]:
     for word in words:
         delta = {"type": "transcript.text.delta", "delta": word}
-        yield Step(pace.processing, data_event(delta), token=True)
+        yield jobs.Step(pace.processing, jobs.data_event(delta), token=True)
     done: dict[str, Any] = {"type": "transcript.text.done", "text": "".join(words)}
     if usage is not None and usage["type"] == "tokens":
         done["usage"] = usage
-    yield Step(pace.processing, data_event(done))
+    yield jobs.Step(pace.processing, jobs.data_event(done))

@@ -7,18 +7,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter
+from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, schemas
+from openai_simulator.inference import generation, jobs, schemas
 from openai_simulator.inference.generation import (
     Generation,
-    Wish,
-    generate,
+    GenerationRequest,
     refuse_for_reasoning,
     unsupported,
 )
-from openai_simulator.inference.prepare import Job, prepared
-from openai_simulator.inference.streams import DONE, EventStream, Pace, Step, compact, data_event
 from openai_simulator.world import World
 
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
@@ -30,30 +27,31 @@ _SAMPLING = (
 
 async def create(world: World, request: Request) -> Response:
     """Answer one chat completion request."""
-    job = await prepared(world, request, schemas.CHAT, "chat")
-    wish = _wish(job)
-    job.admit(max(wish.input_tokens, wish.limit or 0))
-    generation = generate(job, wish)
-    pace = Pace(job, generation.reasoning_tokens)
-    job.book("completions", **booked(generation))
+    job = await jobs.prepared(world, request, schemas.CHAT, "chat")
+    generation, pace = generation_of(job, _request(job))
     if job.body.get("stream"):
-        return EventStream(_steps(job, generation, pace), pace, job.exchange)
+        return jobs.EventStream(_steps(job, generation, pace), pace, job.context)
     await pace.until(pace.token(max(0, max(map(len, generation.choices)) - 1)))
-    return Response(compact(_completion(job, generation)), media_type="application/json")
+    return jobs.json_reply(_completion(job, generation))
 
 
-def booked(generation: Generation) -> dict[str, Any]:
-    """The quantities of a generation as the books take them."""
-    return {
-        "input_tokens": generation.input_tokens,
-        "output_tokens": generation.output_tokens,
-        "input_cached_tokens": generation.cached_tokens,
-        "input_cache_write_tokens": generation.cache_write_tokens,
-        "service_tier": generation.service_tier,
-    }
+def generation_of(job: jobs.Job, request: GenerationRequest) -> tuple[Generation, jobs.Pace]:
+    """What the model produces for a request that its limits admit, recorded as usage, and its pace."""
+    job.admit(max(request.input_tokens, request.limit or 0))
+    result = generation.generate(job, request)
+    pace = jobs.Pace(job, result.reasoning_tokens)
+    job.record(
+        "completions",
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
+        input_cached_tokens=result.cached_tokens,
+        input_cache_write_tokens=result.cache_write_tokens,
+        service_tier=result.service_tier,
+    )
+    return result, pace
 
 
-def _wish(job: Job) -> Wish:
+def _request(job: jobs.Job) -> GenerationRequest:
     body, model = job.body, job.model
     messages = checked_messages(body["messages"])
     if model.reasoning and body.get("max_tokens") is not None:
@@ -69,7 +67,7 @@ def _wish(job: Job) -> Wish:
         )
     stop = body.get("stop") or ()
     limit = body.get("max_completion_tokens")
-    return Wish(
+    return GenerationRequest(
         prompt=generation.text_of(messages[-1].get("content")),
         input_tokens=generation.of_messages(messages),
         limit=body.get("max_tokens") if limit is None else limit,
@@ -88,21 +86,22 @@ def checked_messages(messages: list[Any]) -> list[dict[str, Any]]:
         if "role" not in message:
             raise missing_parameter(f"{place}.role")
         if message["role"] not in ROLES:
-            raise invalid_value(f"{place}.role", message["role"], ", ".join(f"'{role}'" for role in ROLES))
+            raise invalid_value(f"{place}.role", message["role"], quoted(ROLES))
         if not isinstance(message.get("content"), str | list | None):
             raise invalid_type(f"{place}.content", "a string or an array", message["content"])
     return messages
 
 
-def _frame(job: Job, generation: Generation, kind: str) -> dict[str, Any]:
+def _frame(job: jobs.Job, generation: Generation, kind: str) -> dict[str, Any]:
     """What a completion and all chunks of a stream have in common."""
+    fingerprint = {} if job.model.reasoning else {"system_fingerprint": "fp_simulated"}
     return {
-        "id": "chatcmpl-" + job.exchange.request_id.removeprefix("req_").replace("-", "")[:29],
+        "id": f"chatcmpl-{job.suffix[:29]}",
         "object": kind,
         "created": int(job.world.clock.now()),
         "model": job.model.snapshot,
         "service_tier": generation.service_tier,
-        "system_fingerprint": None if job.model.reasoning else "fp_simulated",
+        **fingerprint,
     }
 
 
@@ -123,7 +122,7 @@ def usage(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _completion(job: Job, generation: Generation) -> dict[str, Any]:
+def _completion(job: jobs.Job, generation: Generation) -> dict[str, Any]:
     reply = _frame(job, generation, "chat.completion")
     reply["choices"] = [
         {
@@ -134,44 +133,40 @@ def _completion(job: Job, generation: Generation) -> dict[str, Any]:
         }
         for index, words in enumerate(generation.choices)
     ]
-    if job.exchange.fault(NoUsage) is None:
+    if job.context.fault(NoUsage) is None:
         reply["usage"] = usage(generation)
-    return _without_nulls(reply)
-
-
-def _without_nulls(reply: dict[str, Any]) -> dict[str, Any]:
-    if reply["system_fingerprint"] is None:
-        del reply["system_fingerprint"]
     return reply
 
 
-def _steps(job: Job, generation: Generation, pace: Pace) -> Iterator[Step]:
+def _steps(job: jobs.Job, generation: Generation, pace: jobs.Pace) -> Iterator[jobs.Step]:
     """Role chunk, one chunk per token, finish chunk, usage chunk if asked for, [DONE]."""
     asked = bool((job.body.get("stream_options") or {}).get("include_usage"))
-    frame = _without_nulls(_frame(job, generation, "chat.completion.chunk"))
+    frame = _frame(job, generation, "chat.completion.chunk")
     every = {"usage": None} if asked else {}
 
     def chunk(index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return data_event({**frame, "choices": [choice], **every})
+        return jobs.data_event({**frame, "choices": [choice], **every})
 
-    broken = job.exchange.fault(StreamError)
+    broken = job.context.fault(StreamError)
     for index in range(len(generation.choices)):
-        yield Step(pace.first_event(), chunk(index, {"role": "assistant", "content": "", "refusal": None}))
+        yield jobs.Step(
+            pace.first_event(), chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        )
     last = max(map(len, generation.choices))
     for number in range(last):
         if broken is not None and number >= broken.after_tokens:
             break
         for index, words in enumerate(generation.choices):
             if number < len(words):
-                yield Step(pace.token(number), chunk(index, {"content": words[number]}), token=True)
+                yield jobs.Step(pace.token(number), chunk(index, {"content": words[number]}), token=True)
     if broken is not None:
         error = ApiError(500, broken.message, type=broken.type, code=broken.code)
-        yield Step(pace.token(min(last, broken.after_tokens)), data_event(error.body()))
+        yield jobs.Step(pace.token(min(last, broken.after_tokens)), jobs.data_event(error.body()))
         return
     end = pace.token(last)
     for index in range(len(generation.choices)):
-        yield Step(end, chunk(index, {}, "length" if generation.cut_off else "stop"))
-    if asked and job.exchange.fault(NoUsage) is None:
-        yield Step(end, data_event({**frame, "choices": [], "usage": usage(generation)}))
-    yield Step(end, DONE)
+        yield jobs.Step(end, chunk(index, {}, "length" if generation.cut_off else "stop"))
+    if asked and job.context.fault(NoUsage) is None:
+        yield jobs.Step(end, jobs.data_event({**frame, "choices": [], "usage": usage(generation)}))
+    yield jobs.Step(end, jobs.DONE)

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small JSON endpoints: embeddings, moderations, images, models."""
+"""The small JSON endpoints (embeddings, moderations, images, models), and the paths of all inference endpoints."""
 
 import base64
+import datetime
 import random
 import struct
 import zlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from openai_simulator.catalogue import Model
 from openai_simulator.errors import ApiError, invalid_type
 from openai_simulator.faults import NoUsage
-from openai_simulator.inference import generation, schemas
-from openai_simulator.inference.prepare import Job, identified, prepared
-from openai_simulator.inference.streams import Pace, compact
+from openai_simulator.inference import audio, chat, generation, responses, schemas
+from openai_simulator.inference.jobs import Job, identified, json_reply, prepared
 from openai_simulator.world import World
 
 # POST /v1/embeddings: vectors of length 1 that depend on text, model and seed only.
@@ -32,33 +36,30 @@ async def create_embeddings(world: World, request: Request) -> Response:
     if max(counts) > MOST_TOKENS:
         message = f"This model's maximum input length is {MOST_TOKENS} tokens, but {max(counts)} were given."
         raise ApiError(400, message, param="input", code="context_length_exceeded")
-    job.admit(sum(counts))
-    pace = Pace(job)
-    job.book("embeddings", input_tokens=sum(counts))
-    await pace.until(pace.processing)
+    await job.small("embeddings", sum(counts), input_tokens=sum(counts))
     as_base64 = job.body.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": _encoded(_vector(job, item, length), as_base64)}
         for index, item in enumerate(inputs)
     ]
     reply: dict[str, Any] = {"object": "list", "data": data, "model": job.model.snapshot}
-    if job.exchange.fault(NoUsage) is None:
+    if job.context.fault(NoUsage) is None:
         reply["usage"] = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
-    return Response(compact(reply), media_type="application/json")
+    return json_reply(reply)
 
 
-def _inputs(given: Any) -> list[str | list[int]]:
+def _inputs(value: Any) -> list[str | list[int]]:
     """The texts or token lists to embed; raises the API's 400."""
-    if isinstance(given, str) or all(isinstance(item, int) for item in given):
-        given = [given]
-    if len(given) > MOST_INPUTS:
-        raise ApiError(400, f"'input' has {len(given)} items; at most {MOST_INPUTS}.", param="input")
-    for index, item in enumerate(given):
+    if isinstance(value, str) or all(isinstance(item, int) for item in value):
+        value = [value]
+    if len(value) > MOST_INPUTS:
+        raise ApiError(400, f"'input' has {len(value)} items; at most {MOST_INPUTS}.", param="input")
+    for index, item in enumerate(value):
         if not isinstance(item, str | list):
             raise invalid_type(f"input[{index}]", "a string or an array of integers", item)
         if not item:
             raise ApiError(400, "'$.input' is invalid: no item may be empty.", param="input")
-    return list(given)
+    return list(value)
 
 
 def _length(job: Job) -> int:
@@ -103,16 +104,13 @@ async def create_moderation(world: World, request: Request) -> Response:
     job = await prepared(world, request, schemas.MODERATIONS, "moderation", DEFAULT)
     inputs = _moderation_inputs(job.body["input"])
     count = sum(generation.count(text) for text, _ in inputs)
-    job.admit(count)
-    pace = Pace(job)
-    job.book("moderations", input_tokens=count)
-    await pace.until(pace.processing)
+    await job.small("moderations", count, input_tokens=count)
     reply = {
-        "id": "modr-" + job.exchange.request_id.removeprefix("req_").replace("-", ""),
+        "id": f"modr-{job.suffix}",
         "model": job.model.id,
         "results": [_result(job, text, kinds) for text, kinds in inputs],
     }
-    return Response(compact(reply), media_type="application/json")
+    return json_reply(reply)
 
 
 def _moderation_inputs(given: Any) -> list[tuple[str, list[str]]]:
@@ -160,10 +158,7 @@ async def create_image(world: World, request: Request) -> Response:
     size = _chosen(job, "size", "1024x1024")
     quality = _chosen(job, "quality", "medium")
     output = number * (_TOKENS[quality] if size == "1024x1024" else _TOKENS[quality] * 3 // 2)
-    job.admit(prompt + output)
-    pace = Pace(job)
-    job.book("images", images=number, size=size, source="image.generation")
-    await pace.until(pace.processing)
+    await job.small("images", prompt + output, images=number, size=size, source="image.generation")
     reply: dict[str, Any] = {
         "created": int(world.clock.now()),
         "background": _chosen(job, "background", "opaque"),
@@ -172,9 +167,9 @@ async def create_image(world: World, request: Request) -> Response:
         "size": size,
         "data": [{"b64_json": base64.b64encode(picture(index)).decode()} for index in range(number)],
     }
-    if job.exchange.fault(NoUsage) is None:
+    if job.context.fault(NoUsage) is None:
         reply["usage"] = _usage(prompt, output)
-    return Response(compact(reply), media_type="application/json")
+    return json_reply(reply)
 
 
 def _chosen(job: Job, name: str, default: str) -> str:
@@ -213,11 +208,93 @@ async def listed(world: World, request: Request) -> Response:
     """All models that are served at the simulated time."""
     identified(world, request, "api.model.read")
     data = [model.described() for model in world.catalogue.listed()]
-    return Response(compact({"object": "list", "data": data}), media_type="application/json")
+    return json_reply({"object": "list", "data": data})
 
 
 async def retrieved(world: World, request: Request) -> Response:
     """One model; 404 model_not_found for an unknown or retired one."""
     identified(world, request, "api.model.read")
     model = world.catalogue.find(request.path_params["model"])
-    return Response(compact(model.described()), media_type="application/json")
+    return json_reply(model.described())
+
+
+# Azure's habits where they differ: deployments in the path, a required api-version, its own model list.
+
+Handler = Callable[[World, Request], Awaitable[Response]]
+
+
+def deployed(handler: Handler) -> Handler:
+    """The handler behind a deployment's path; a deployment is named like the model that it serves."""
+
+    async def checked(world: World, request: Request) -> Response:
+        require_version(request)
+        identified(world, request)
+        deployment = request.path_params["deployment"]
+        if not world.catalogue.exists(deployment):
+            message = "The API deployment for this resource does not exist."
+            raise ApiError(404, message, code="DeploymentNotFound")
+        return await handler(world, request)
+
+    return checked
+
+
+def require_version(request: Request) -> None:
+    """Raise Azure's 404 for a data-plane request without api-version."""
+    if not request.query_params.get("api-version"):
+        raise ApiError(404, "Resource not found", code="404")
+
+
+async def azure_models(world: World, request: Request) -> Response:
+    """GET /openai/models: Azure's list, with retirement dates as unix seconds."""
+    require_version(request)
+    identified(world, request)
+    data = [_described(model) for model in world.catalogue.listed()]
+    return json_reply({"object": "list", "data": data})
+
+
+def _described(model: Model) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "id": model.id,
+        "object": "model",
+        "status": "succeeded",
+        "created_at": model.created,
+        "updated_at": model.created,
+        "capabilities": {
+            "fine_tune": False,
+            "inference": True,
+            "completion": model.kind == "chat",
+            "chat_completion": model.kind == "chat",
+            "embeddings": model.kind == "embedding",
+        },
+        "lifecycle_status": "generally-available",
+    }
+    if model.shutdown_date is not None:
+        end = datetime.datetime.fromisoformat(model.shutdown_date).replace(tzinfo=datetime.UTC)
+        described["deprecation"] = {"inference": int(end.timestamp())}
+    return described
+
+
+_POST: dict[str, Handler] = {
+    "/chat/completions": chat.create,
+    "/responses": responses.create,
+    "/responses/input_tokens": responses.count_input,
+    "/embeddings": create_embeddings,
+    "/moderations": create_moderation,
+    "/audio/transcriptions": audio.create_transcription,
+    "/audio/speech": audio.create_speech,
+    "/images/generations": create_image,
+}
+_NOT_DEPLOYED = ("/responses", "/responses/input_tokens", "/moderations")
+
+
+def routes(world: World) -> list[BaseRoute]:
+    """All routes, the most used first."""
+    table: list[tuple[str, str, Handler]] = []
+    for prefix in ("/v1", "/openai/v1"):
+        table += [("POST", prefix + path, handler) for path, handler in _POST.items()]
+        table += [("GET", f"{prefix}/models", listed), ("GET", f"{prefix}/models/{{model:path}}", retrieved)]
+    for path, handler in _POST.items():
+        if path not in _NOT_DEPLOYED:
+            table.append(("POST", "/openai/deployments/{deployment}" + path, deployed(handler)))
+    table.append(("GET", "/openai/models", azure_models))
+    return [Route(path, partial(handler, world), methods=[method]) for method, path, handler in table]

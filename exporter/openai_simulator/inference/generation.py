@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model produces for a request: texts, tokens, times. Independent of chat or Responses shapes."""
+"""What a model produces for a request: texts and token counts, whatever the shape of the reply."""
 
 import random
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from openai_simulator.errors import ApiError
 from openai_simulator.faults import ReasoningOnly
-from openai_simulator.inference.prepare import Job
+from openai_simulator.inference.jobs import Job
 
 # How the simulator counts tokens. Simple and documented; it does not try to match a real tokenizer.
 # A token is up to eight word characters or one other visible character, with the white space before it;
@@ -67,8 +67,6 @@ def text_of(content: Any) -> str:
     return " ".join(text for text in texts if isinstance(text, str))
 
 
-# What the simulated models say: the word that was asked for, else filler, the same for the same seed and prompt.
-
 _ASKED = re.compile(r"\b(?:reply|answer|respond|say|repeat|output)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"“'`]([^\"”'`]{1,200})[\"”'`]")
 _AFTER_COLON = re.compile(r":\s*(\S[^\n]*?)\s*[.!]?\s*\Z")
@@ -87,18 +85,18 @@ def reply(prompt: str, rng: random.Random) -> list[str]:
     A prompt with "reply", "answer", "respond", "say", "repeat" or "output" gets what it asks for: the
     quoted text, else what follows the last colon, else what follows "the word".
     """
-    asked = wanted(prompt)
-    return pieces(asked) if asked else _filler(rng)
+    text = requested_text(prompt)
+    return pieces(text) if text else _filler(rng)
 
 
-def wanted(prompt: str) -> str | None:
+def requested_text(prompt: str) -> str | None:
     """The text that `prompt` asks to be replied with, if it asks for one."""
     if not _ASKED.search(prompt):
         return None
     for pattern in (_QUOTED, _AFTER_COLON, _WORD):
-        found = pattern.search(prompt)
-        if found:
-            return found[1]
+        match = pattern.search(prompt)
+        if match:
+            return match[1]
     return None
 
 
@@ -109,10 +107,7 @@ def _filler(rng: random.Random) -> list[str]:
     return [first.capitalize(), *(f" {word}" for word in others), "."]
 
 
-# What a chat model produces for a request: texts, tokens, times. Independent of chat or Responses shapes.
-
 _REASONING = {"none": 0, "minimal": 0, "low": 32, "medium": 128, "high": 512, "xhigh": 1024, "max": 2048}
-REASONING_SPEED = 0.1  # of the time of a visible token: reasoning runs faster than it can be shown
 CACHE_FROM = 1024  # shortest prompt that is cached, and the step of cached lengths below
 CACHE_STEP = 128
 UNLIMITED = 1 << 30
@@ -142,7 +137,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class GenerationRequest:
     """What a request asks of the model, whatever its shape."""
 
     prompt: str
@@ -153,23 +148,23 @@ class Wish:
     choices: int = 1
 
 
-def generate(job: Job, wish: Wish) -> Generation:
+def generate(job: Job, request: GenerationRequest) -> Generation:
     """Produce the answer; the same seed, model and prompt give the same one."""
-    rng = random.Random(zlib.crc32(f"{job.world.seed}/{job.model.snapshot}/{wish.prompt}".encode()))
-    limit = UNLIMITED if wish.limit is None else wish.limit
-    reasoning = _reasoning_tokens(job, wish, rng)
-    only_reasoning = job.exchange.fault(ReasoningOnly) is not None
+    rng = random.Random(zlib.crc32(f"{job.world.seed}/{job.model.snapshot}/{request.prompt}".encode()))
+    limit = UNLIMITED if request.limit is None else request.limit
+    reasoning = _reasoning_tokens(job, request, rng)
+    only_reasoning = job.context.fault(ReasoningOnly) is not None
     if only_reasoning:
         reasoning = min(limit, max(reasoning, 64))
     reasoning = min(reasoning, limit)
     room = 0 if only_reasoning else limit - reasoning
-    whole = [_stopped(reply(wish.prompt, rng), wish.stops) for _ in range(wish.choices)]
+    whole = [_stopped(reply(request.prompt, rng), request.stops) for _ in range(request.choices)]
     choices = tuple(tuple(said[:room]) for said in whole)
-    cached, written = _caching(job, wish)
+    cached, written = _caching(job, request)
     return Generation(
         choices=choices,
         cut_off=only_reasoning or any(len(said) > room for said in whole),
-        input_tokens=wish.input_tokens,
+        input_tokens=request.input_tokens,
         cached_tokens=cached,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
@@ -177,8 +172,8 @@ def generate(job: Job, wish: Wish) -> Generation:
     )
 
 
-def _reasoning_tokens(job: Job, wish: Wish, rng: random.Random) -> int:
-    effort = wish.effort or job.model.default_effort
+def _reasoning_tokens(job: Job, request: GenerationRequest, rng: random.Random) -> int:
+    effort = request.effort or job.model.default_effort
     most = _REASONING.get(effort or "none", 0) if job.model.reasoning else 0
     return rng.randint(most // 2, most) if most else 0
 
@@ -192,12 +187,12 @@ def _stopped(said: list[str], stops: Sequence[str]) -> list[str]:
     return pieces(whole[: min(ends)]) if ends else said
 
 
-def _caching(job: Job, wish: Wish) -> tuple[int, int]:
+def _caching(job: Job, request: GenerationRequest) -> tuple[int, int]:
     """Tokens read from and written to the prompt cache: long prompts hit it the second time."""
-    if wish.input_tokens < CACHE_FROM:
+    if request.input_tokens < CACHE_FROM:
         return 0, 0
-    length = wish.input_tokens // CACHE_STEP * CACHE_STEP
-    prompt = hash((job.identity.project_id, job.model.snapshot, wish.prompt))
+    length = request.input_tokens // CACHE_STEP * CACHE_STEP
+    prompt = hash((job.identity.project_id, job.model.snapshot, request.prompt))
     if prompt in job.world.seen_prompts:
         return length, 0
     job.world.seen_prompts.add(prompt)

@@ -2,22 +2,18 @@
 """POST /v1/responses, plain and streamed: the Response object and the events of its stream."""
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openai_simulator.errors import invalid_type, invalid_value, missing_parameter
+from openai_simulator.errors import invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, schemas
-from openai_simulator.inference.chat import booked
-from openai_simulator.inference.generation import Generation, Wish, generate, refuse_for_reasoning
-from openai_simulator.inference.prepare import Body, Job, decoded, identified, prepared
-from openai_simulator.inference.schemas import check
-from openai_simulator.inference.streams import EventStream, Pace, Step, compact, named_event
+from openai_simulator.inference import generation, jobs, schemas
+from openai_simulator.inference.chat import generation_of
+from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning
 from openai_simulator.world import World
-
-# The Response object and its output items, in each state of a Responses reply.
 
 Json = dict[str, Any]
 
@@ -25,16 +21,22 @@ Json = dict[str, Any]
 class Reply:
     """One Responses reply: the same ids and members from response.created to the end."""
 
-    def __init__(self, job: Job, generation: Generation) -> None:
+    def __init__(self, job: jobs.Job, generation: Generation, pace: jobs.Pace) -> None:
         self.job = job
+        self.pace = pace
+        self._numbers = count()
         self.generation = generation
         self.words = generation.choices[0]
         self.text = "".join(self.words)
-        self._suffix = job.exchange.request_id.removeprefix("req_").replace("-", "")
         self.created = job.world.clock.now()
         self.reasons = job.model.reasoning and generation.reasoning_tokens > 0
         self.speaks = bool(self.words) or not generation.cut_off
-        self.message_id = f"msg_{self._suffix}"
+        self.message_id = f"msg_{job.suffix}"
+
+    def event(self, due: float, kind: str, token: bool = False, **members: Any) -> jobs.Step:
+        """The next event of its stream, numbered."""
+        payload = {"type": kind, "sequence_number": next(self._numbers), **members}
+        return jobs.Step(due, jobs.named_event(payload), token)
 
     @property
     def status(self) -> str:
@@ -52,7 +54,7 @@ class Reply:
             response["incomplete_details"] = {"reason": "max_output_tokens"}
         else:
             response["completed_at"] = int(self.job.world.clock.now())
-        if self.job.exchange.fault(NoUsage) is None:
+        if self.job.context.fault(NoUsage) is None:
             response["usage"] = self._usage()
         return response
 
@@ -69,7 +71,7 @@ class Reply:
 
     def reasoning_item(self) -> Json:
         """The reasoning, of which nothing is shown."""
-        return {"id": f"rs_{self._suffix}", "type": "reasoning", "summary": []}
+        return {"id": f"rs_{self.job.suffix}", "type": "reasoning", "summary": []}
 
     def message(self, status: str, content: list[Json]) -> Json:
         """The message item."""
@@ -90,33 +92,25 @@ class Reply:
         reasoning = body.get("reasoning") or {}
         effort = reasoning.get("effort") or model.default_effort
         return {
-            "id": f"resp_{self._suffix}",
+            "id": f"resp_{self.job.suffix}",
             "object": "response",
             "created_at": int(self.created),
             "status": status,
-            "background": body.get("background") or False,
+            **_echoed(body, background=False),
             "completed_at": None,
             "error": None,
             "incomplete_details": None,
-            "instructions": body.get("instructions"),
-            "max_output_tokens": body.get("max_output_tokens"),
-            "max_tool_calls": body.get("max_tool_calls"),
+            **_echoed(body, instructions=None, max_output_tokens=None, max_tool_calls=None),
             "model": model.snapshot,
             "output": output,
-            "parallel_tool_calls": _given(body, "parallel_tool_calls", True),
-            "previous_response_id": body.get("previous_response_id"),
-            "prompt_cache_key": body.get("prompt_cache_key"),
+            **_echoed(body, parallel_tool_calls=True, previous_response_id=None, prompt_cache_key=None),
             "reasoning": {"effort": effort, "summary": reasoning.get("summary")},
-            "safety_identifier": body.get("safety_identifier"),
+            **_echoed(body, safety_identifier=None),
             "service_tier": tier,
-            "temperature": _given(body, "temperature", 1.0),
+            **_echoed(body, temperature=1.0),
             "text": body.get("text") or {"format": {"type": "text"}, "verbosity": "medium"},
-            "tool_choice": _given(body, "tool_choice", "auto"),
-            "tools": body.get("tools") or [],
-            "top_logprobs": _given(body, "top_logprobs", 0),
-            "top_p": _given(body, "top_p", 1.0),
-            "truncation": _given(body, "truncation", "disabled"),
-            "metadata": body.get("metadata") or {},
+            **_echoed(body, tool_choice="auto", tools=[], top_logprobs=0, top_p=1.0),
+            **_echoed(body, truncation="disabled", metadata={}),
         }
 
     def _usage(self) -> Json:
@@ -133,30 +127,14 @@ class Reply:
         }
 
 
-def _given(body: Json, name: str, default: Any) -> Any:
-    value = body.get(name)
-    return default if value is None else value
+def _echoed(body: Json, **defaults: Any) -> Json:
+    """Members of the request that the Response repeats, with the values of those that were not sent."""
+    return {name: default if body.get(name) is None else body[name] for name, default in defaults.items()}
 
 
-# The events of a streamed Responses reply: names, order and sequence numbers as described, each with its time.
-
-
-class Numbered:
-    """Makes steps out of events, numbering them."""
-
-    def __init__(self) -> None:
-        self._number = -1
-
-    def __call__(self, due: float, kind: str, token: bool = False, **members: Any) -> Step:
-        """The next event."""
-        self._number += 1
-        payload = {"type": kind, "sequence_number": self._number, **members}
-        return Step(due, named_event(payload), token)
-
-
-def steps(reply: Reply, pace: Pace) -> Iterator[Step]:
+def steps(reply: Reply) -> Iterator[jobs.Step]:
     """All events of one reply, up to its end or to the error that a fault asks for."""
-    event = Numbered()
+    event, pace = reply.event, reply.pace
     first = pace.first_event()
     yield event(first, "response.created", response=reply.unfinished())
     yield event(first, "response.in_progress", response=reply.unfinished())
@@ -166,49 +144,38 @@ def steps(reply: Reply, pace: Pace) -> Iterator[Step]:
         yield event(first, "response.output_item.added", output_index=0, item=item)
         yield event(pace.token(0), "response.output_item.done", output_index=0, item=item)
         index = 1
-    broken = reply.job.exchange.fault(StreamError)
+    broken = reply.job.context.fault(StreamError)
     if reply.speaks:
-        shown = len(reply.words) if broken is None else min(len(reply.words), broken.after_tokens)
-        yield from _spoken(reply, pace, event, index, shown)
-        if broken is None:
-            yield from _spoken_end(reply, pace, event, index)
-    if broken is not None:
-        yield _broken(reply, pace, event, broken)
+        yield from _message(reply, index, broken)
+    if broken is None:
+        yield event(pace.token(len(reply.words)), f"response.{reply.status}", response=reply.finished())
         return
-    end = pace.token(len(reply.words))
-    yield event(end, f"response.{reply.status}", response=reply.finished())
+    due = pace.token(min(len(reply.words), broken.after_tokens))
+    if broken.shape == "failed":
+        failed = reply.failed(broken.code or "server_error", broken.message)
+        yield event(due, "response.failed", response=failed)
+    else:
+        yield event(due, "error", code=broken.code, message=broken.message, param=None)
 
 
-def _spoken(reply: Reply, pace: Pace, event: Numbered, index: int, shown: int) -> Iterator[Step]:
-    start = pace.token(0)
-    place: dict[str, Any] = {"item_id": reply.message_id, "output_index": index, "content_index": 0}
+def _message(reply: Reply, index: int, broken: StreamError | None) -> Iterator[jobs.Step]:
+    """The events of the message, up to where a fault breaks it off."""
+    event, pace = reply.event, reply.pace
+    place: Json = {"item_id": reply.message_id, "output_index": index, "content_index": 0}
+    start, end = pace.token(0), pace.token(len(reply.words))
     item = reply.message("in_progress", [])
     yield event(start, "response.output_item.added", output_index=index, item=item)
     yield event(start, "response.content_part.added", **place, part=reply.text_part(""))
-    for number, word in enumerate(reply.words[:shown]):
+    for number, word in enumerate(reply.words[: broken.after_tokens if broken else None]):
         due = pace.token(number)
         yield event(due, "response.output_text.delta", token=True, **place, delta=word, logprobs=[])
+    if broken is None:
+        part = reply.text_part(reply.text)
+        yield event(end, "response.output_text.done", **place, text=reply.text, logprobs=[])
+        yield event(end, "response.content_part.done", **place, part=part)
+        item = reply.message(reply.status, [part])
+        yield event(end, "response.output_item.done", output_index=index, item=item)
 
-
-def _spoken_end(reply: Reply, pace: Pace, event: Numbered, index: int) -> Iterator[Step]:
-    end = pace.token(len(reply.words))
-    place: dict[str, Any] = {"item_id": reply.message_id, "output_index": index, "content_index": 0}
-    part = reply.text_part(reply.text)
-    yield event(end, "response.output_text.done", **place, text=reply.text, logprobs=[])
-    yield event(end, "response.content_part.done", **place, part=part)
-    item = reply.message(reply.status, [part])
-    yield event(end, "response.output_item.done", output_index=index, item=item)
-
-
-def _broken(reply: Reply, pace: Pace, event: Numbered, fault: StreamError) -> Step:
-    due = pace.token(min(len(reply.words), fault.after_tokens))
-    if fault.shape == "failed":
-        response: Json = reply.failed(fault.code or "server_error", fault.message)
-        return event(due, "response.failed", response=response)
-    return event(due, "error", code=fault.code, message=fault.message, param=None)
-
-
-# POST /v1/responses, plain and streamed, and /v1/responses/input_tokens.
 
 ROLES = ("user", "assistant", "system", "developer")
 _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
@@ -216,61 +183,50 @@ _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 
 async def create(world: World, request: Request) -> Response:
     """Answer one Responses request."""
-    job = await prepared(world, request, schemas.RESPONSES, "chat")
-    wish = _wish(job)
-    job.admit(max(wish.input_tokens, wish.limit or 0))
-    generation = generate(job, wish)
-    pace = Pace(job, generation.reasoning_tokens)
-    job.book("completions", **booked(generation))
-    reply = Reply(job, generation)
+    job = await jobs.prepared(world, request, schemas.RESPONSES, "chat")
+    generation, pace = generation_of(job, _request(job))
+    reply = Reply(job, generation, pace)
     if job.body.get("stream"):
-        return EventStream(steps(reply, pace), pace, job.exchange)
+        return jobs.EventStream(steps(reply), pace, job.context)
     await pace.until(pace.token(max(0, len(generation.choices[0]) - 1)))
-    return Response(compact(reply.finished()), media_type="application/json")
+    return jobs.json_reply(reply.finished())
 
 
 async def count_input(world: World, request: Request) -> Response:
     """Count a request's input tokens without generating."""
-    identified(world, request)
-    body = decoded(await request.body())
-    check(body, schemas.INPUT_TOKENS)
+    jobs.identified(world, request)
+    body = jobs.decoded(await request.body())
+    schemas.check(body, schemas.INPUT_TOKENS)
     if body.get("model"):
         world.catalogue.of_kind(body["model"], "chat", request.url.path)
-    counted = {"object": "response.input_tokens", "input_tokens": generation.of_messages(_items(body))}
-    return Response(compact(counted), media_type="application/json")
+    tokens = generation.of_messages(_items(body))
+    return jobs.json_reply({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def _wish(job: Job) -> Wish:
-    body = job.body
-    items = _items(body)
-    effort = _effort(body.get("reasoning") or {})
+def _request(job: jobs.Job) -> GenerationRequest:
+    items = _items(job.body)
+    effort = (job.body.get("reasoning") or {}).get("effort")
+    if effort is not None and effort not in schemas.EFFORTS:
+        raise invalid_value("reasoning.effort", effort, quoted(schemas.EFFORTS))
     refuse_for_reasoning(job, effort, _SAMPLING)
-    return Wish(
+    return GenerationRequest(
         prompt=generation.text_of(items[-1].get("content")),
         input_tokens=generation.of_messages(items),
-        limit=body.get("max_output_tokens"),
+        limit=job.body.get("max_output_tokens"),
         effort=effort,
     )
 
 
-def _effort(reasoning: dict[str, Any]) -> str | None:
-    effort = reasoning.get("effort")
-    if effort is not None and effort not in schemas.EFFORTS:
-        raise invalid_value("reasoning.effort", effort, ", ".join(f"'{word}'" for word in schemas.EFFORTS))
-    return effort
-
-
-def _items(body: Body) -> list[dict[str, Any]]:
+def _items(body: jobs.Body) -> list[dict[str, Any]]:
     """Instructions and input as messages; raises the API's 400 for a bad item."""
-    given = body.get("input")
-    if given is None or given == []:
+    content = body.get("input")
+    if content is None or content == []:
         raise missing_parameter("input")
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    items = [{"role": "user", "content": content}] if isinstance(content, str) else content
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise invalid_type(f"input[{index}]", "an object", item)
         if item.get("type", "message") == "message" and item.get("role") not in ROLES:
-            allowed = ", ".join(f"'{role}'" for role in ROLES)
-            raise invalid_value(f"input[{index}].role", item.get("role"), allowed)
+            raise invalid_value(f"input[{index}].role", item.get("role"), quoted(ROLES))
     instructions = body.get("instructions")
     return [{"role": "developer", "content": instructions}, *items] if instructions else items

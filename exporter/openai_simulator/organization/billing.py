@@ -11,10 +11,9 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice
 
-from openai_simulator.organization.arrival import View
-from openai_simulator.organization.books import Books, Filter, Selection
 from openai_simulator.organization.operations import OPERATIONS
 from openai_simulator.organization.seed import DAY, FOUNDED, generator
+from openai_simulator.organization.usage import Filter, Selection, UsageRecords, View
 
 # List prices per unit, from the genai-prices package, for one model, tier and day. Knows no line items.
 # Long-context rates are left out on purpose: every simulated request is far below their threshold, and a sum
@@ -22,31 +21,26 @@ from openai_simulator.organization.seed import DAY, FOUNDED, generator
 
 _SAMPLE = 1000
 _EXACT_TO = Decimal("1e-18")  # prices per hour do not always divide evenly into seconds
-_SAMPLES: Mapping[str, Mapping[str, int]] = {
-    "input": {"input_tokens": _SAMPLE},
-    "cached input": {"input_tokens": _SAMPLE, "cache_read_tokens": _SAMPLE},
-    "cache write": {"input_tokens": _SAMPLE, "cache_write_tokens": _SAMPLE},
-    "output": {"output_tokens": _SAMPLE},
-    "audio input": {"input_tokens": _SAMPLE, "input_audio_tokens": _SAMPLE},
-    "cached audio input": {
-        "input_tokens": _SAMPLE,
-        "cache_read_tokens": _SAMPLE,
-        "input_audio_tokens": _SAMPLE,
-        "cache_audio_read_tokens": _SAMPLE,
-    },
-    "audio output": {"output_tokens": _SAMPLE, "output_audio_tokens": _SAMPLE},
-    "image input": {"input_tokens": _SAMPLE, "input_image_tokens": _SAMPLE},
-    "cached image input": {
-        "input_tokens": _SAMPLE,
-        "cache_read_tokens": _SAMPLE,
-        "input_image_tokens": _SAMPLE,
-        "cache_image_read_tokens": _SAMPLE,
-    },
-    "image output": {"output_tokens": _SAMPLE, "output_image_tokens": _SAMPLE},
-    "characters": {"input_characters": _SAMPLE},
-    "transcription": {"audio_seconds": _SAMPLE, "input_audio_seconds": _SAMPLE},
-}
-KINDS = tuple(_SAMPLES)
+_COUNTS: Mapping[str, tuple[str, ...]] = {
+    "input": ("input_tokens",),
+    "cached input": ("input_tokens", "cache_read_tokens"),
+    "cache write": ("input_tokens", "cache_write_tokens"),
+    "output": ("output_tokens",),
+    "audio input": ("input_tokens", "input_audio_tokens"),
+    "cached audio input": (
+        "input_tokens", "cache_read_tokens", "input_audio_tokens", "cache_audio_read_tokens",
+    ),
+    "audio output": ("output_tokens", "output_audio_tokens"),
+    "image input": ("input_tokens", "input_image_tokens"),
+    "cached image input": (
+        "input_tokens", "cache_read_tokens", "input_image_tokens", "cache_image_read_tokens",
+    ),
+    "image output": ("output_tokens", "output_image_tokens"),
+    "characters": ("input_characters",),
+    "transcription": ("audio_seconds", "input_audio_seconds"),
+}  # fmt: skip
+"""The counts that make up a request of one kind of unit, as the price list names them."""
+KINDS = tuple(_COUNTS)
 _units: dict[tuple[str, str], Decimal] = {}
 
 
@@ -60,7 +54,9 @@ def unit_price(model: str, kind: str, batch: bool, service_tier: str | None, day
         return None
     name, price = found
     if (name, kind) not in _units:
-        total: Decimal = price.calc_price(Usage(**_SAMPLES[kind]))["total_price"] / _SAMPLE
+        total: Decimal = (
+            price.calc_price(Usage(**dict.fromkeys(_COUNTS[kind], _SAMPLE)))["total_price"] / _SAMPLE
+        )
         _units[name, kind] = total if total == total.quantize(_EXACT_TO) else total.quantize(_EXACT_TO)
     return _units[name, kind]
 
@@ -77,9 +73,6 @@ def _price(model: str, batch: bool, service_tier: str | None, day: int) -> tuple
     return repr(price), price
 
 
-# How usage is priced and named on the bill. Tables only; list prices come from prices.py.
-
-
 @dataclass(frozen=True, slots=True)
 class Rate:
     """How one part of usage is billed: the line item's ending, the kind of list price, the quantity's unit."""
@@ -90,12 +83,14 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool call: its line item, the part that counts calls, USD per call."""
+class Item:
+    """What is billed by the piece: its line item (after the model if `by_model`), the part that counts, its price."""
 
-    line_item: str
+    line: str
     part: str
-    price: Decimal
+    usd: Decimal
+    unit: str | None = None
+    by_model: bool = False
 
 
 PRICED_OPERATIONS = (
@@ -128,22 +123,21 @@ UNLISTED: Mapping[str, Decimal] = {
     "cached input": Decimal("0.00000004"),
     "output": Decimal("0.0000025"),
 }
-IMAGE_PRICE = Decimal("0.042")
-TOOLS: Mapping[str, Tool] = {
-    "web_search_calls": Tool("web search tool calls", "num_requests", Decimal("0.01")),
-    "file_search_calls": Tool("file search tool calls", "num_requests", Decimal("0.0025")),
-    "code_interpreter_sessions": Tool("code interpreter sessions", "num_sessions", Decimal("0.03")),
+ITEMS: Mapping[str, Item] = {
+    "images": Item("images", "images", Decimal("0.042"), "images", by_model=True),
+    "web_search_calls": Item("web search tool calls", "num_requests", Decimal("0.01")),
+    "file_search_calls": Item("file search tool calls", "num_requests", Decimal("0.0025")),
+    "code_interpreter_sessions": Item("code interpreter sessions", "num_sessions", Decimal("0.03")),
 }
 STORAGE_LINE = "file search storage"
 STORAGE_PRICE = Decimal("0.0041666667")  # USD per GiB and hour: ten cents a day
-
-# The bill of a day in line items: tokens at list prices, tools, storage and credits. Renders nothing.
 
 COST_DIMENSIONS = ("project_id", "user_id", "api_key_id", "api_source", "line_item")
 _CREDIT_EVERY = 30  # days
 _CREDIT_ENTERED_AFTER = 10 * 3600
 Labels = Mapping[str, str | None]
 Key = tuple[str | None, ...]
+Names = frozenset[str]
 
 
 @dataclass(slots=True)
@@ -162,6 +156,9 @@ class Amount:
             self.unit = None
 
 
+Items = Iterator[tuple[Labels, Amount]]
+
+
 @dataclass(frozen=True, slots=True)
 class Priced:
     """Usage of one kind; `listed` is its price at list prices in USD, None for a model on no list."""
@@ -175,32 +172,32 @@ class Priced:
 
 
 class Billing:
-    """What usage costs. `end` may lie within the day, for a bill up to a moment."""
+    """What usage costs. `end` may lie within the day, for a bill up to a time."""
 
-    def __init__(self, seed: int, books: Books) -> None:
+    def __init__(self, seed: int, records: UsageRecords) -> None:
         self._seed = seed
-        self._books = books
+        self._records = records
 
     def day(
-        self, group_by: frozenset[str], filters: Mapping[str, Filter], start: int, end: float, view: View
+        self, group_by: Names, filters: Mapping[str, Filter], start: int, end: float, view: View
     ) -> dict[Key, Amount]:
         """Amounts of the UTC day that begins at `start`, as `view` sees them; sums over any grouping agree exactly.
 
         Keys are in the order of COST_DIMENSIONS, None where not grouped.
         """
-        found: dict[Key, Amount] = {}
+        bill: dict[Key, Amount] = {}
         for labels, amount in self._items(group_by.union(filters), start, end, view):
             if any(labels.get(name) not in values for name, values in filters.items()):
                 continue
             key = tuple(_value(labels, name) if name in group_by else None for name in COST_DIMENSIONS)
-            if key in found:
-                found[key].add(amount)
+            if key in bill:
+                bill[key].add(amount)
             else:
-                found[key] = amount
-        return found
+                bill[key] = amount
+        return bill
 
     def priced(
-        self, operations: Iterable[str], needed: frozenset[str], start: int, end: float, view: View
+        self, operations: Iterable[str], needed: Names, start: int, end: float, view: View
     ) -> Iterator[Priced]:
         """The day's usage that is billed per token, second or character; labels hold `needed` and the model."""
         beside = {"model", "batch", "service_tier"}
@@ -211,48 +208,36 @@ class Billing:
                     if quantity and part in RATES:
                         yield _priced(labels, part, quantity, start)
 
-    def _items(
-        self, needed: frozenset[str], start: int, end: float, view: View
-    ) -> Iterator[tuple[Labels, Amount]]:
+    def _items(self, needed: Names, start: int, end: float, view: View) -> Items:
         for use in self.priced(PRICED_OPERATIONS, needed, start, end, view):
             usd = use.quantity * UNLISTED.get(use.kind, Decimal(0)) if use.listed is None else use.listed
             if usd:
                 labels = {**use.labels, "line_item": f"{use.labels['model']}, {use.line}"}
                 yield labels, Amount(usd, Decimal(use.quantity), use.unit)
-        yield from self._images(needed, start, end, view)
-        yield from self._tools(needed, start, end, view)
+        yield from self._by_piece(needed, start, end, view)
         yield from self._storage(start, end, view)
         yield from self._credits(start, view)
 
     def _rows(
-        self, operation: str, needed: frozenset[str], start: float, end: float, view: View
+        self, operation: str, needed: Names, start: float, end: float, view: View
     ) -> Iterator[tuple[dict[str, str | bool | None], list[int]]]:
         dimensions = OPERATIONS[operation].dimensions
         selection = Selection.of(operation, needed.intersection(dimensions))
-        for values, figures in self._books.totals(selection, start, end, view):
+        for values, figures in self._records.totals(selection, start, end, view):
             yield dict(zip(dimensions, values, strict=True)), figures
 
-    def _images(
-        self, needed: frozenset[str], start: int, end: float, view: View
-    ) -> Iterator[tuple[Labels, Amount]]:
-        place = OPERATIONS["images"].parts.index("images")
-        for labels, figures in self._rows("images", needed | {"model"}, start, end, view):
-            count = Decimal(figures[place])
-            named = {**_texts(labels), "line_item": f"{labels['model']}, images"}
-            yield named, Amount(count * IMAGE_PRICE, count, "images")
+    def _by_piece(self, needed: Names, start: int, end: float, view: View) -> Items:
+        for operation, item in ITEMS.items():
+            place = OPERATIONS[operation].parts.index(item.part)
+            grouped = needed | {"model"} if item.by_model else needed
+            for labels, parts in self._rows(operation, grouped, start, end, view):
+                count = Decimal(parts[place])
+                line = f"{labels['model']}, {item.line}" if item.by_model else item.line
+                yield {**_texts(labels), "line_item": line}, Amount(count * item.usd, count, item.unit)
 
-    def _tools(
-        self, needed: frozenset[str], start: int, end: float, view: View
-    ) -> Iterator[tuple[Labels, Amount]]:
-        for operation, tool in TOOLS.items():
-            place = OPERATIONS[operation].parts.index(tool.part)
-            for labels, figures in self._rows(operation, needed, start, end, view):
-                count = Decimal(figures[place])
-                yield {**_texts(labels), "line_item": tool.line_item}, Amount(count * tool.price, count, None)
-
-    def _storage(self, start: int, end: float, view: View) -> Iterator[tuple[Labels, Amount]]:
+    def _storage(self, start: int, end: float, view: View) -> Items:
         """What is stored at the end of each hour that is seen."""
-        stores = self._books.stores
+        stores = self._records.stores
         hours = range(start + 3600, int(min(end, view.newest, stores.stopped)) + 1, 3600)
         for project_id in stores.project_ids():
             held = sum(stores.level(project_id, hour) for hour in hours)
@@ -261,10 +246,10 @@ class Billing:
                 labels = {"project_id": project_id, "line_item": STORAGE_LINE}
                 yield labels, Amount(quantity * STORAGE_PRICE, quantity, "gibibyte_hours")
 
-    def _credits(self, start: int, view: View) -> Iterator[tuple[Labels, Amount]]:
+    def _credits(self, start: int, view: View) -> Items:
         """A goodwill credit for one day in thirty, entered hours after that day has ended."""
         day = (start - FOUNDED) // DAY
-        if day < 0 or self._books.flows.idle or view.now < start + DAY + _CREDIT_ENTERED_AFTER:
+        if day < 0 or self._records.seeded.idle or view.now < start + DAY + _CREDIT_ENTERED_AFTER:
             return
         rng = generator(self._seed, "credit", day // _CREDIT_EVERY)
         if day % _CREDIT_EVERY == rng.randrange(_CREDIT_EVERY):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spend limits, spend alerts and project rate limits: as they are set, reading and changing them."""
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from threading import RLock
 from typing import Any
 
@@ -11,15 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
+from openai_simulator import errors
 from openai_simulator.catalogue import MODELS, Model
 from openai_simulator.clock import SimClock
-from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter
-from openai_simulator.organization.directory import found, listing
-from openai_simulator.organization.reports import MANAGEMENT_READ, MANAGEMENT_WRITE, require_admin
+from openai_simulator.organization.directory import MANAGEMENT_READ, PREFIX, find, listing
 from openai_simulator.organization.seed import Roster, generator, identifier
-from openai_simulator.organization.statement import Statement, month_start
 
-# Spend limits, alerts and rate limits as they are set, with believable first values. Answers no requests.
+MANAGEMENT_WRITE = "api.management.write"
 
 _ORGANIZATION_ALERTS = (800_000, 1_200_000)  # cents
 _ORGANIZATION_LIMIT = 5_000_000
@@ -47,96 +46,44 @@ class SpendAlert:
         }
 
 
+_RATE_LIMITS = (
+    "max_requests_per_1_minute",
+    "max_tokens_per_1_minute",
+    "max_images_per_1_minute",
+    "max_audio_megabytes_per_1_minute",
+    "max_requests_per_1_day",
+    "batch_1_day_max_input_tokens",
+)
+_DATED = {model.snapshot for model in MODELS.values() if model.id != model.snapshot}
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A project's limits for one model; None for what the model does not have."""
+    """A project's limits for one model, without those that the model does not have."""
 
     id: str
     model: str
-    max_requests_per_1_minute: int
-    max_tokens_per_1_minute: int
-    max_images_per_1_minute: int | None = None
-    max_audio_megabytes_per_1_minute: int | None = None
-    max_requests_per_1_day: int | None = None
-    batch_1_day_max_input_tokens: int | None = None
+    limits: Mapping[str, int]
 
     def shown(self) -> dict[str, Any]:
-        """The JSON object, without the limits that do not apply."""
-        limits = {
-            "max_requests_per_1_minute": self.max_requests_per_1_minute,
-            "max_tokens_per_1_minute": self.max_tokens_per_1_minute,
-            "max_images_per_1_minute": self.max_images_per_1_minute,
-            "max_audio_megabytes_per_1_minute": self.max_audio_megabytes_per_1_minute,
-            "max_requests_per_1_day": self.max_requests_per_1_day,
-            "batch_1_day_max_input_tokens": self.batch_1_day_max_input_tokens,
-        }
-        present = {name: limit for name, limit in limits.items() if limit is not None}
-        return {"object": "project.rate_limit", "id": self.id, "model": self.model, **present}
+        """The JSON object."""
+        limits = {name: self.limits[name] for name in _RATE_LIMITS if name in self.limits}
+        return {"object": "project.rate_limit", "id": self.id, "model": self.model, **limits}
 
 
-@dataclass(slots=True)
-class LimitSettings:
-    """What is set now. Keys are project ids, None for the organization; spend limits are in cents."""
+def _rate_limit(model: Model, divisor: int) -> RateLimit:
+    requests, tokens = model.requests_per_minute, model.tokens_per_minute
+    limits = {"max_requests_per_1_minute": requests, "max_tokens_per_1_minute": tokens}
+    if model.kind == "image":
+        limits["max_images_per_1_minute"] = requests
+    if model.kind == "transcription":
+        limits["max_audio_megabytes_per_1_minute"] = 600
+    if model.kind == "chat":
+        limits["batch_1_day_max_input_tokens"] = tokens * 40
+    return RateLimit(f"rl-{model.id}", model.id, {name: limit // divisor for name, limit in limits.items()})
 
-    seed: int
-    spend_limits: dict[str | None, int] = field(default_factory=dict)
-    alerts: dict[str | None, list[SpendAlert]] = field(default_factory=dict)
-    _rate_limits: dict[str, list[RateLimit]] = field(default_factory=dict)
-
-    @classmethod
-    def seeded(cls, seed: int, roster: Roster) -> "LimitSettings":
-        """A limit and two alerts for the organization, and one of each for every third project."""
-        owner = roster.users[0].email
-        settings = cls(seed, {None: _ORGANIZATION_LIMIT})
-        settings.alerts[None] = [
-            SpendAlert(identifier("alert_", seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]")
-            for cents in _ORGANIZATION_ALERTS
-        ]
-        for number, project in enumerate(roster.projects):
-            if number % 3 == 1:
-                cents = generator(seed, "limit", number).randrange(5, 15) * 100_000
-                settings.spend_limits[project.id] = cents
-                alert = SpendAlert(identifier("alert_", seed, project.id), cents * 8 // 10, (owner,))
-                settings.alerts[project.id] = [alert]
-        return settings
-
-    def rate_limits(self, project_id: str) -> list[RateLimit]:
-        """The project's rate limits, one per model (by its undated name)."""
-        if project_id not in self._rate_limits:
-            share = generator(self.seed, "rates", project_id).choice((1, 2, 5))
-            families = [
-                model for model in MODELS.values() if model.id == model.snapshot or model.id in _FAMILIES
-            ]
-            undated = [model for model in families if model.id not in _DATED]
-            self._rate_limits[project_id] = [_rate_limit(model, share) for model in undated]
-        return self._rate_limits[project_id]
-
-
-_DATED = {model.snapshot for model in MODELS.values() if model.id != model.snapshot}
-_FAMILIES = {model.id for model in MODELS.values() if model.id != model.snapshot}
-
-
-def _rate_limit(model: Model, share: int) -> RateLimit:
-    return RateLimit(
-        id=f"rl-{model.id}",
-        model=model.id,
-        max_requests_per_1_minute=model.requests_per_minute // share,
-        max_tokens_per_1_minute=model.tokens_per_minute // share,
-        max_images_per_1_minute=model.requests_per_minute // share if model.kind == "image" else None,
-        max_audio_megabytes_per_1_minute=600 // share if model.kind == "transcription" else None,
-        batch_1_day_max_input_tokens=model.tokens_per_minute * 40 // share if model.kind == "chat" else None,
-    )
-
-
-# Bodies of the requests that change limits, decoded strictly. Changes nothing.
 
 _MONEY = ("threshold_amount", "currency", "interval")
-_RATE_LIMITS = tuple(entry.name for entry in fields(RateLimit) if entry.name not in ("id", "model"))
-
-
-def limit_body(body: Any) -> int:
-    """The cents of a spend limit; raises the API's 400."""
-    return _cents(_members(body, _MONEY, _MONEY), least=1)
 
 
 def alert_body(body: Any, alert_id: str) -> SpendAlert:
@@ -152,9 +99,9 @@ def alert_body(body: Any, alert_id: str) -> SpendAlert:
     _constant(channel, "type", "email", "notification_channel.")
     recipients, prefix = channel["recipients"], channel.get("subject_prefix")
     if not isinstance(recipients, list) or not all(isinstance(address, str) for address in recipients):
-        raise invalid_type("notification_channel.recipients", "an array of strings", recipients)
+        raise errors.invalid_type("notification_channel.recipients", "an array of strings", recipients)
     if prefix is not None and not isinstance(prefix, str):
-        raise invalid_type("notification_channel.subject_prefix", "a string", prefix)
+        raise errors.invalid_type("notification_channel.subject_prefix", "a string", prefix)
     return SpendAlert(alert_id, _cents(values, least=0), tuple(recipients), prefix)
 
 
@@ -163,19 +110,18 @@ def rate_limit_body(body: Any, old: RateLimit) -> RateLimit:
     values = _members(body, _RATE_LIMITS, ())
     for name in values:
         _whole(values, name, least=0)
-    return replace(old, **values)
+    return replace(old, limits={**old.limits, **values})
 
 
 def _members(body: Any, known: Collection[str], required: Collection[str], place: str = "") -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise invalid_type(place.rstrip(".") or "body", "an object", body)
+        raise errors.invalid_type(place.rstrip(".") or "body", "an object", body)
     for name in body:
         if name not in known:
-            named = f"{place}{name}"
-            raise ApiError(400, f"Unknown parameter: '{named}'.", param=named, code="unknown_parameter")
+            raise errors.unknown_parameter(f"{place}{name}")
     for name in required:
         if name not in body:
-            raise missing_parameter(f"{place}{name}")
+            raise errors.missing_parameter(f"{place}{name}")
     return body
 
 
@@ -188,156 +134,192 @@ def _cents(values: Mapping[str, Any], least: int) -> int:
 def _whole(values: Mapping[str, Any], name: str, least: int) -> int:
     number = values[name]
     if isinstance(number, bool) or not isinstance(number, int):
-        raise invalid_type(name, "an integer", number)
+        raise errors.invalid_type(name, "an integer", number)
     if number < least:
-        raise invalid_value(name, number, f"{least} or more")
+        raise errors.invalid_value(name, number, f"{least} or more")
     return number
 
 
 def _constant(values: Mapping[str, Any], name: str, expected: str, place: str = "") -> None:
     if values[name] != expected:
-        raise invalid_value(f"{place}{name}", values[name], repr(expected))
+        raise errors.invalid_value(f"{place}{name}", values[name], repr(expected))
 
 
-# Spend limits, spend alerts and project rate limits: reading and changing them. Enforces nothing.
-
-_ORGANIZATION = "/v1/organization"
-_PROJECT = f"{_ORGANIZATION}/projects/{{project_id}}"
+_PROJECT = f"{PREFIX}/projects/{{project_id}}"
 Body = dict[str, Any]
 Answer = Callable[[Request, Any], Body]
 
 
 class LimitsApi:
-    """The endpoints over the settings. `enforcing` follows the true spend of the month, as the real one does."""
+    """The settings, with believable first values, and their endpoints.
 
-    def __init__(self, seed: int, roster: Roster, clock: SimClock, statement: Statement, lock: RLock) -> None:
+    `enforcing` follows the true spend of the month, as the real one does.
+
+    Args:
+        spent: USD billed this month until a time, of one project (None: of all).
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        roster: Roster,
+        clock: SimClock,
+        spent: Callable[[float, str | None], Decimal],
+        lock: RLock,
+    ) -> None:
         self._seed = seed
         self._projects = roster.projects
-        self._settings = LimitSettings.seeded(seed, roster)
         self._clock = clock
-        self._statement = statement
+        self._spent = spent
         self._lock = lock
         self._made = 0
+        self._rate_limits: dict[str, list[RateLimit]] = {}
+        # By project id, None for the organization; spend limits are in cents.
+        self._spend_limits: dict[str | None, int] = {None: _ORGANIZATION_LIMIT}
+        self._spend_alerts: dict[str | None, list[SpendAlert]] = {}
+        self._seed_settings(roster.users[0].email)
+
+    def _seed_settings(self, owner: str) -> None:
+        """A limit and two alerts for the organization, and one of each for every third project."""
+        self._spend_alerts[None] = [
+            SpendAlert(
+                identifier("alert_", self._seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]"
+            )
+            for cents in _ORGANIZATION_ALERTS
+        ]
+        for number, project in enumerate(self._projects):
+            if number % 3 == 1:
+                cents = generator(self._seed, "limit", number).randrange(5, 15) * 100_000
+                self._spend_limits[project.id] = cents
+                alert = SpendAlert(identifier("alert_", self._seed, project.id), cents * 8 // 10, (owner,))
+                self._spend_alerts[project.id] = [alert]
 
     def routes(self) -> list[BaseRoute]:
         """The routes for GET, POST and DELETE."""
-        found_routes: list[BaseRoute] = []
-        for base in (_ORGANIZATION, _PROJECT):
-            found_routes += [
-                self._route(f"{base}/spend_limit", "GET", self._get_limit),
-                self._route(f"{base}/spend_limit", "POST", self._set_limit),
-                self._route(f"{base}/spend_limit", "DELETE", self._delete_limit),
-                self._route(f"{base}/spend_alerts", "GET", self._list_alerts),
-                self._route(f"{base}/spend_alerts", "POST", self._add_alert),
-                self._route(f"{base}/spend_alerts/{{alert_id}}", "GET", self._get_alert),
-                self._route(f"{base}/spend_alerts/{{alert_id}}", "POST", self._set_alert),
-                self._route(f"{base}/spend_alerts/{{alert_id}}", "DELETE", self._delete_alert),
-            ]
+        scoped: tuple[tuple[str, str, Answer], ...] = (
+            ("spend_limit", "GET", self._get_limit),
+            ("spend_limit", "POST", self._set_limit),
+            ("spend_limit", "DELETE", self._delete_limit),
+            ("spend_alerts", "GET", self._list_alerts),
+            ("spend_alerts", "POST", self._add_alert),
+            ("spend_alerts/{alert_id}", "GET", self._get_alert),
+            ("spend_alerts/{alert_id}", "POST", self._set_alert),
+            ("spend_alerts/{alert_id}", "DELETE", self._delete_alert),
+        )
         return [
-            *found_routes,
+            *(
+                self._route(f"{base}/{path}", method, answer)
+                for base in (PREFIX, _PROJECT)
+                for path, method, answer in scoped
+            ),
             self._route(f"{_PROJECT}/rate_limits", "GET", self._list_rate_limits),
             self._route(f"{_PROJECT}/rate_limits/{{rate_limit_id}}", "POST", self._set_rate_limit),
         ]
 
     def state(self) -> Body:
         """The spend limits in cents, by project id (empty for the organization's)."""
-        return {scope or "": cents for scope, cents in self._settings.spend_limits.items()}
+        return {scope or "": cents for scope, cents in self._spend_limits.items()}
 
     def _route(self, path: str, method: str, answer: Answer) -> Route:
         scope = MANAGEMENT_READ if method == "GET" else MANAGEMENT_WRITE
 
         def locked(request: Request, body: Any) -> Body:
             with self._lock:
-                self._known_project(request)
+                project_id = _project_id(request)
+                if project_id is not None:
+                    find(self._projects, project_id, "project")
                 return answer(request, body)
 
         async def endpoint(request: Request) -> JSONResponse:
-            require_admin(request, scope)
+            errors.require_admin(request, scope)
             body = await _json(request) if method == "POST" else None
             return JSONResponse(await run_in_threadpool(locked, request, body))
 
-        handler: Callable[[Request], Coroutine[Any, Any, JSONResponse]] = endpoint
-        return Route(path, handler, methods=[method])
-
-    def _known_project(self, request: Request) -> str | None:
-        project_id = request.path_params.get("project_id")
-        return None if project_id is None else found(self._projects, project_id, "project").id
+        return Route(path, endpoint, methods=[method])
 
     def _get_limit(self, request: Request, _body: Any) -> Body:
-        scope = request.path_params.get("project_id")
-        cents = self._settings.spend_limits.get(scope)
+        project_id = _project_id(request)
+        cents = self._spend_limits.get(project_id)
         if cents is None:
-            raise ApiError(404, "No spend limit is configured.", code="not_found")
-        now = self._clock.now()
-        spent = self._statement.billed_since(month_start(now), now, scope)
-        status = "enforcing" if spent * 100 >= cents else "inactive"
+            raise errors.ApiError(404, "No spend limit is configured.", code="not_found")
+        spent = self._spent(self._clock.now(), project_id)
         return {
-            "object": f"{_kind(scope)}.spend_limit",
+            "object": f"{_kind(request)}.spend_limit",
             "threshold_amount": cents,
             "currency": "USD",
             "interval": "month",
-            "enforcement": {"status": status},
+            "enforcement": {"status": "enforcing" if spent * 100 >= cents else "inactive"},
         }
 
     def _set_limit(self, request: Request, body: Any) -> Body:
-        self._settings.spend_limits[request.path_params.get("project_id")] = limit_body(body)
+        self._spend_limits[_project_id(request)] = _cents(_members(body, _MONEY, _MONEY), least=1)
         return self._get_limit(request, None)
 
     def _delete_limit(self, request: Request, _body: Any) -> Body:
-        scope = request.path_params.get("project_id")
-        if self._settings.spend_limits.pop(scope, None) is None:
-            raise ApiError(404, "No spend limit is configured.", code="not_found")
-        return {"object": f"{_kind(scope)}.spend_limit.deleted", "deleted": True}
+        if self._spend_limits.pop(_project_id(request), None) is None:
+            raise errors.ApiError(404, "No spend limit is configured.", code="not_found")
+        return {"object": f"{_kind(request)}.spend_limit.deleted", "deleted": True}
 
     def _alerts(self, request: Request) -> list[SpendAlert]:
-        return self._settings.alerts.setdefault(request.path_params.get("project_id"), [])
-
-    def _list_alerts(self, request: Request, _body: Any) -> Body:
-        known = ("order", "before")
-        kind = _kind(request.path_params.get("project_id"))
-        alerts = self._alerts(request)
-        return listing(alerts, lambda alert: alert.shown(kind), request.query_params, known=known, least=0)
-
-    def _get_alert(self, request: Request, _body: Any) -> Body:
-        return self._alert(request).shown(_kind(request.path_params.get("project_id")))
+        return self._spend_alerts.setdefault(_project_id(request), [])
 
     def _alert(self, request: Request) -> SpendAlert:
-        return found(self._alerts(request), request.path_params["alert_id"], "spend alert")
+        return find(self._alerts(request), request.path_params["alert_id"], "spend alert")
+
+    def _list_alerts(self, request: Request, _body: Any) -> Body:
+        kind, params = _kind(request), request.query_params
+        alerts = self._alerts(request)
+        return listing(alerts, lambda alert: alert.shown(kind), params, known=("order", "before"), least=0)
+
+    def _get_alert(self, request: Request, _body: Any) -> Body:
+        return self._alert(request).shown(_kind(request))
 
     def _add_alert(self, request: Request, body: Any) -> Body:
         self._made += 1
         alert = alert_body(body, identifier("alert_", self._seed, "made", self._made))
         self._alerts(request).append(alert)
-        return alert.shown(_kind(request.path_params.get("project_id")))
+        return alert.shown(_kind(request))
 
     def _set_alert(self, request: Request, body: Any) -> Body:
         alerts, old = self._alerts(request), self._alert(request)
         alerts[alerts.index(old)] = alert = alert_body(body, old.id)
-        return alert.shown(_kind(request.path_params.get("project_id")))
+        return alert.shown(_kind(request))
 
     def _delete_alert(self, request: Request, _body: Any) -> Body:
         alert = self._alert(request)
         self._alerts(request).remove(alert)
-        kind = _kind(request.path_params.get("project_id"))
-        return {"id": alert.id, "object": f"{kind}.spend_alert.deleted", "deleted": True}
+        return {"id": alert.id, "object": f"{_kind(request)}.spend_alert.deleted", "deleted": True}
+
+    def _limits_of(self, project_id: str) -> list[RateLimit]:
+        """The project's rate limits, one per model (by its undated name)."""
+        if project_id not in self._rate_limits:
+            divisor = generator(self._seed, "rates", project_id).choice((1, 2, 5))
+            undated = (model for model in MODELS.values() if model.id not in _DATED)
+            self._rate_limits[project_id] = [_rate_limit(model, divisor) for model in undated]
+        return self._rate_limits[project_id]
 
     def _list_rate_limits(self, request: Request, _body: Any) -> Body:
-        limits = self._settings.rate_limits(request.path_params["project_id"])
+        limits = self._limits_of(request.path_params["project_id"])
         return listing(limits, RateLimit.shown, request.query_params, known=("before",), default=100)
 
     def _set_rate_limit(self, request: Request, body: Any) -> Body:
-        limits = self._settings.rate_limits(request.path_params["project_id"])
-        old = found(limits, request.path_params["rate_limit_id"], "rate limit")
+        limits = self._limits_of(request.path_params["project_id"])
+        old = find(limits, request.path_params["rate_limit_id"], "rate limit")
         limits[limits.index(old)] = changed = rate_limit_body(body, old)
         return changed.shown()
 
 
-def _kind(scope: str | None) -> str:
-    return "organization" if scope is None else "project"
+def _project_id(request: Request) -> str | None:
+    project_id: str | None = request.path_params.get("project_id")
+    return project_id
+
+
+def _kind(request: Request) -> str:
+    return "organization" if _project_id(request) is None else "project"
 
 
 async def _json(request: Request) -> Any:
     try:
         return await request.json()
     except ValueError:
-        raise ApiError(400, "We could not parse the JSON body of your request.") from None
+        raise errors.ApiError(400, "We could not parse the JSON body of your request.") from None

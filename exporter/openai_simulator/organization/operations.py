@@ -6,31 +6,13 @@ from dataclasses import dataclass
 
 Values = Sequence[int]
 COMPLETION_PARTS = (
-    "num_model_requests",
-    "input_text_tokens",
-    "input_cached_text_tokens",
-    "input_cache_write_30m_tokens",
-    "input_cache_write_12h_tokens",
-    "input_audio_tokens",
-    "input_cached_audio_tokens",
-    "input_image_tokens",
-    "input_cached_image_tokens",
-    "output_text_tokens",
-    "output_audio_tokens",
-    "output_image_tokens",
-)
+    "num_model_requests", "input_text_tokens", "input_cached_text_tokens",
+    "input_cache_write_30m_tokens", "input_cache_write_12h_tokens",
+    "input_audio_tokens", "input_cached_audio_tokens", "input_image_tokens", "input_cached_image_tokens",
+    "output_text_tokens", "output_audio_tokens", "output_image_tokens",
+)  # fmt: skip
 _WHO = ("project_id", "user_id", "api_key_id")
-_FILTER_OF = {
-    "project_id": "project_ids",
-    "user_id": "user_ids",
-    "api_key_id": "api_key_ids",
-    "model": "models",
-    "batch": "batch",
-    "size": "sizes",
-    "source": "sources",
-    "vector_store_id": "vector_store_ids",
-    "context_level": "context_levels",
-}
+_UNFILTERED = ("service_tier", "api_source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +40,11 @@ class UsageOperation:
     @property
     def filters(self) -> dict[str, str]:
         """Query parameter of each filter to the dimension it acts on."""
-        unfiltered = ("service_tier", "api_source")
-        return {_FILTER_OF[name]: name for name in self.dimensions if name not in unfiltered}
+        return {
+            name if name == "batch" else f"{name}s": name
+            for name in self.dimensions
+            if name not in _UNFILTERED
+        }
 
 
 def _same(values: Values) -> Values:
@@ -79,24 +64,12 @@ def _completions(parts: Values) -> Values:
 
 
 COMPLETION_FIELDS = (
-    "input_tokens",
-    "input_cached_tokens",
-    "input_cache_write_tokens",
-    "input_cache_write_30m_tokens",
-    "input_cache_write_12h_tokens",
-    "input_uncached_tokens",
-    "output_tokens",
-    "input_text_tokens",
-    "input_cached_text_tokens",
-    "input_audio_tokens",
-    "input_cached_audio_tokens",
-    "input_image_tokens",
-    "input_cached_image_tokens",
-    "output_text_tokens",
-    "output_audio_tokens",
-    "output_image_tokens",
-    "num_model_requests",
-)
+    "input_tokens", "input_cached_tokens", "input_cache_write_tokens",
+    "input_cache_write_30m_tokens", "input_cache_write_12h_tokens", "input_uncached_tokens", "output_tokens",
+    "input_text_tokens", "input_cached_text_tokens", "input_audio_tokens", "input_cached_audio_tokens",
+    "input_image_tokens", "input_cached_image_tokens",
+    "output_text_tokens", "output_audio_tokens", "output_image_tokens", "num_model_requests",
+)  # fmt: skip
 
 
 def _of_completions(name: str) -> UsageOperation:

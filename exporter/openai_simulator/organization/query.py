@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries of the usage and costs endpoints, decoded strictly, and their pages of time buckets."""
+"""Queries of the usage and costs endpoints: strict decoding, page cursors, and the JSON of time buckets."""
 
 import base64
 import binascii
 import json
 import struct
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from starlette.datastructures import QueryParams
 
-from openai_simulator.errors import ApiError, invalid_value, missing_parameter
-from openai_simulator.organization.books import Filter
-
-# Queries of the usage and costs endpoints: strict decoding, time buckets and page cursors. Reads no books.
+from openai_simulator import errors
+from openai_simulator.organization.usage import Filter
 
 WIDTHS = {"1m": 60, "1h": 3600, "1d": 86_400}
 _CURSOR = struct.Struct(">qIq")  # time of the first query, check of its parameters, next bucket's start
@@ -24,23 +21,17 @@ _CURSOR_PREFIX = "page_"
 _LATEST = 1 << 40
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many buckets a page has by default, and at most."""
-
-    default: int
-    most: int
-
-
-USAGE_LIMITS = {"1m": Limits(60, 1440), "1h": Limits(24, 168), "1d": Limits(7, 31)}
-COST_LIMITS = {"1d": Limits(7, 180)}
+USAGE_LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
+COST_LIMITS = {"1d": (7, 180)}
+"""How many buckets a page has by default and at most, for each width."""
+_COMMON = ("start_time", "end_time", "bucket_width", "limit", "page", "group_by")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What an endpoint accepts: widths with their limits, dimensions to group by, filters and their closed sets."""
 
-    limits: Mapping[str, Limits]
+    limits: Mapping[str, tuple[int, int]]
     dimensions: tuple[str, ...]
     filters: Mapping[str, str]
     allowed: Mapping[str, tuple[str, ...]]
@@ -78,15 +69,17 @@ class Query:
 def decode(params: QueryParams, rules: Rules, now: float) -> Query:
     """The query of a request at simulated time `now`; raises the API's 400 for anything it would not take."""
     values = _collected(params)
-    _refuse_unknown(values, rules)
+    for name in values:
+        if name not in _COMMON and name not in rules.filters:
+            raise errors.unknown_parameter(name)
     width_name = _one(values, "bucket_width") or "1d"
     if width_name not in rules.limits:
-        raise invalid_value("bucket_width", width_name, _words(rules.limits))
+        raise errors.invalid_value("bucket_width", width_name, errors.quoted(rules.limits))
     start_text = _one(values, "start_time")
     if start_text is None:
-        raise missing_parameter("start_time")
-    page = _one(values, "page")
-    asked_at, resumed = _resumed(page, _check(values), int(now))
+        raise errors.missing_parameter("start_time")
+    page, check = _one(values, "page"), _check(values)
+    asked_at, resumed = (int(now), None) if page is None else _resumed(page, check)
     end_text = _one(values, "end_time")
     start = _integer("start_time", start_text)
     end = asked_at + 1 if end_text is None else _integer("end_time", end_text)
@@ -98,12 +91,12 @@ def decode(params: QueryParams, rules: Rules, now: float) -> Query:
         width=width,
         start=start - start % width if resumed is None else resumed,
         end=-(-min(end, asked_at + 1) // width) * width,
-        limit=_limit(values, rules.limits[width_name]),
-        group_by=_group_by(values, rules),
+        limit=_limit(_one(values, "limit"), *rules.limits[width_name]),
+        group_by=_group_by(values.get("group_by", []), rules),
         filters=_filters(values, rules),
         page=page,
         asked_at=asked_at,
-        check=_check(values),
+        check=check,
     )
 
 
@@ -115,81 +108,63 @@ def _collected(params: QueryParams) -> dict[str, list[str]]:
     return values
 
 
-def _refuse_unknown(values: Iterable[str], rules: Rules) -> None:
-    known = {"start_time", "end_time", "bucket_width", "limit", "page", "group_by", *rules.filters}
-    for name in values:
-        if name not in known:
-            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-
-
 def _one(values: Mapping[str, list[str]], name: str) -> str | None:
-    given = values.get(name, [])
-    if len(given) > 1:
+    several = values.get(name, [])
+    if len(several) > 1:
         raise _invalid(name, "expected one value, but got several instead")
-    return given[0] if given else None
+    return several[0] if several else None
 
 
 def _integer(name: str, text: str) -> int:
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        message = f"Invalid type for '{name}': expected an integer, but got {text[:40]!r} instead."
-        raise ApiError(400, message, param=name, code="invalid_type")
+        raise errors.no_integer(name, text)
     number = int(text)
     if not 0 <= number < _LATEST:
         raise _invalid(name, f"expected a time in unix seconds, but got {number} instead")
     return number
 
 
-def _limit(values: Mapping[str, list[str]], limits: Limits) -> int:
-    text = _one(values, "limit")
-    if text is None:
-        return limits.default
-    limit = _integer("limit", text)
-    if limit < 1:
-        raise _bad_limit("integer_below_min_value", ">= 1", limit)
-    if limit > limits.most:
-        raise _bad_limit("integer_above_max_value", f"<= {limits.most}", limit)
-    return limit
-
-
-def _bad_limit(code: str, bound: str, limit: int) -> ApiError:
+def _limit(text: str | None, default: int, most: int) -> int:
+    limit = default if text is None else _integer("limit", text)
+    if 1 <= limit <= most:
+        return limit
+    code, bound = ("above_max", f"<= {most}") if limit > most else ("below_min", ">= 1")
     message = f"Invalid 'limit': expected a value {bound}, but got {limit} instead."
-    return ApiError(400, message, param="limit", code=code)
+    raise errors.ApiError(400, message, param="limit", code=f"integer_{code}_value")
 
 
-def _group_by(values: Mapping[str, list[str]], rules: Rules) -> frozenset[str]:
-    for name in values.get("group_by", []):
+def _group_by(names: list[str], rules: Rules) -> frozenset[str]:
+    for name in names:
         if name not in rules.dimensions:
-            raise invalid_value("group_by", name, _words(rules.dimensions))
-    return frozenset(values.get("group_by", []))
+            raise errors.invalid_value("group_by", name, errors.quoted(rules.dimensions))
+    return frozenset(names)
 
 
 def _filters(values: Mapping[str, list[str]], rules: Rules) -> dict[str, Filter]:
-    found: dict[str, Filter] = {}
+    filters: dict[str, Filter] = {}
     for name, dimension in rules.filters.items():
         if name not in values:
             continue
         allowed = ("true", "false") if name == "batch" else rules.allowed.get(name)
-        for value in values[name] if allowed else ():
-            if value not in (allowed or ()):
-                raise invalid_value(name, value, _words(allowed or ()))
-        wanted = values[name]
-        found[dimension] = (
-            frozenset(value == "true" for value in wanted) if name == "batch" else frozenset(wanted)
-        )
-    return found
+        for value in values[name]:
+            if allowed and value not in allowed:
+                raise errors.invalid_value(name, value, errors.quoted(allowed))
+        requested: Iterable[str | bool] = values[name]
+        if name == "batch":
+            requested = (value == "true" for value in values[name])
+        filters[dimension] = frozenset(requested)
+    return filters
 
 
 def _check(values: Mapping[str, list[str]]) -> int:
     """A checksum of all parameters that must stay the same from page to page."""
-    kept = sorted((name, sorted(given)) for name, given in values.items() if name != "page")
-    return crc32(repr(kept).encode())
+    fixed = sorted((name, sorted(texts)) for name, texts in values.items() if name != "page")
+    return crc32(repr(fixed).encode())
 
 
-def _resumed(page: str | None, check: int, now: int) -> tuple[int, int | None]:
-    """When the first page was asked for, and the bucket to go on with (None on the first page)."""
-    if page is None:
-        return now, None
+def _resumed(page: str, check: int) -> tuple[int, int]:
+    """When the first page was asked for, and the bucket to go on with."""
     try:
         packed = base64.urlsafe_b64decode(page.removeprefix(_CURSOR_PREFIX).encode("ascii"))
         asked_at, checked, start = _CURSOR.unpack(packed)
@@ -200,45 +175,8 @@ def _resumed(page: str | None, check: int, now: int) -> tuple[int, int | None]:
     return int(asked_at), int(start)
 
 
-def _invalid(name: str, problem: str) -> ApiError:
-    return ApiError(400, f"Invalid '{name}': {problem}.", param=name, code="invalid_value")
-
-
-def _words(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
-# Pages of time buckets as JSON bytes, with a cache of encoded buckets. Knows no endpoint's fields.
-
-_MOST_BYTES = 128 << 20
-
-
-class BucketCache:
-    """Encoded buckets, least recently used out first; bounded by their size in bytes."""
-
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._most = most_bytes
-        self._size = 0
-        self._kept: OrderedDict[Hashable, tuple[Hashable, bytes]] = OrderedDict()
-
-    def get(self, key: Hashable, stamp: Hashable, make: Callable[[], bytes]) -> bytes:
-        """The bucket under `key`, made when it is not there or has another `stamp`."""
-        known = self._kept.get(key)
-        if known is not None and known[0] == stamp:
-            self._kept.move_to_end(key)
-            return known[1]
-        made = make()
-        self._size += len(made) - (0 if known is None else len(known[1]))
-        self._kept[key] = stamp, made
-        self._kept.move_to_end(key)
-        while self._size > self._most and len(self._kept) > 1:
-            self._size -= len(self._kept.popitem(last=False)[1][1])
-        return made
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
-        self._size = 0
+def _invalid(name: str, problem: str) -> errors.ApiError:
+    return errors.ApiError(400, f"Invalid '{name}': {problem}.", param=name, code="invalid_value")
 
 
 def bucket(start: int, end: int, rows: list[str]) -> bytes:

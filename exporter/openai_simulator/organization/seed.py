@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-from openai_simulator.exchange import OrganizationSize
-
-# Identifiers and repeatable random generators made from a seed. Holds no state.
-
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -35,50 +31,40 @@ def identifier(prefix: str, *parts: object, length: int = 16) -> str:
     return prefix + "".join(letters)
 
 
-# How large the simulated organization is. Decides nothing about its contents.
-
 _STREAMS_PER_KEY = 5
 MOST_STREAMS_PER_KEY = 30
 
 
 @dataclass(frozen=True, slots=True)
-class SeededSize(OrganizationSize):
-    """Projects, API keys, users and usage streams (one per key, model, batch and service tier).
+class OrganizationSize:
+    """How many projects, API keys, users and usage streams the simulated organization has.
+
+    A stream is the usage of one key, model, batch and service tier; None makes five for each key.
 
     Raises:
         ValueError: a count is negative or zero, or there are more streams than the keys can have.
     """
 
-    projects: int = 5
-    keys: int = 14
-    users: int = 8
-    streams: int = 60
+    projects: int = 4
+    keys: int = 8
+    users: int = 6
+    streams: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("projects", "keys", "users"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is too few; at least 1")
-        if not 0 <= self.streams <= self.keys * MOST_STREAMS_PER_KEY:
-            most = self.keys * MOST_STREAMS_PER_KEY
+        most = self.keys * MOST_STREAMS_PER_KEY
+        if not 0 <= self.stream_count <= most:
             raise ValueError(
                 f"streams: {self.streams} is not within 0 and {most} ({MOST_STREAMS_PER_KEY} per key)"
             )
 
-    @classmethod
-    def with_streams(cls, streams: int) -> "SeededSize":
-        """A size for load tests: as many keys, users and projects as `streams` usage streams need."""
-        keys = max(14, -(-streams // 20))
-        return cls(projects=max(5, keys // 25), keys=keys, users=max(8, keys // 3), streams=streams)
+    @property
+    def stream_count(self) -> int:
+        """How many usage streams there are."""
+        return self.keys * _STREAMS_PER_KEY if self.streams is None else self.streams
 
-    @classmethod
-    def of(cls, size: OrganizationSize) -> "SeededSize":
-        """`size` itself, or, when it does not say how many streams there are, about five for each key."""
-        if isinstance(size, cls):
-            return size
-        return cls(size.projects, size.keys, size.users, size.keys * _STREAMS_PER_KEY)
-
-
-# The seeded organization: its projects, people, service accounts and keys. Says nothing about their usage.
 
 FOUNDED = 1672531200  # 2023-01-01T00:00:00Z: before this the organization has no history
 DAY = 86_400
@@ -180,12 +166,8 @@ class Roster:
     keys: tuple[ApiKey, ...]
     admin_keys: tuple[AdminKey, ...]
 
-    def keys_of(self, project_id: str) -> list[ApiKey]:
-        """The API keys of a project, used or not."""
-        return [key for key in self.keys if key.project_id == project_id]
 
-
-def roster(seed: int, size: SeededSize) -> Roster:
+def roster(seed: int, size: OrganizationSize) -> Roster:
     """The organization of `seed`, always the same for the same arguments."""
     projects = tuple(_project(seed, number) for number in range(size.projects))
     users = tuple(_user(seed, number, projects) for number in range(size.users))

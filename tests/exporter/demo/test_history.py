@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from openai_exporter.demo.history import Part, Past, Recorder, fill, levels
+from openai_exporter.demo.history import Part, Past, fill, levels, record
 from openai_exporter.demo.plan import Plan, Planner
 from openai_exporter.demo.processes import PROMETHEUS, PROMTOOL, Program
 from openai_exporter.errors import StartError
-
-# The past of the simulated organization: when it is filled in, and what is said when it cannot be.
 
 
 def planned(folder: Path, found: dict[Program, str], days: int = 30, real: bool = False) -> Plan:
@@ -48,7 +46,7 @@ def test_the_past_has_the_instance_of_the_live_series(tmp_path: Path) -> None:
 
 def test_what_cannot_be_filled_in_is_told_and_stops_nothing(tmp_path: Path) -> None:
     missing = tmp_path / "exporter.yml"
-    past = Past("promtool", "prometheus", missing, {}, "127.0.0.1:9985", (), tmp_path, 30)
+    past = Past("promtool", "prometheus", "127.0.0.1:9985", (), tmp_path, 30)
     told: list[str] = []
 
     problem = fill(past, told.append, lambda: False)
@@ -87,9 +85,9 @@ def test_each_level_is_evaluated_on_what_the_one_before_recorded(tmp_path: Path)
     rules.write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": [FIRST, SECOND]}]}))
     _imported("\n".join([*lines, "# EOF\n"]), tmp_path)
 
-    recorder = Recorder(str(RECORDED_PROMETHEUS), tmp_path / "data", tmp_path, [rules])
+    parts = [Part(START, START + 600, 300)]
     found = []
-    for number, total in recorder.levels([Part(START, START + 600, 300)]):
+    for number, total in record(str(RECORDED_PROMETHEUS), tmp_path / "data", tmp_path, [rules], parts):
         text = (tmp_path / "recorded.om").read_text()
         found.append((number, total, text.splitlines()[0]))
         _imported(text, tmp_path)

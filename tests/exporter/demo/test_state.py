@@ -9,23 +9,18 @@ from rich.console import Console
 from openai_exporter.demo.state import Event, State, Timeline, read_state
 from openai_exporter.demo.watch import line, live_screen
 
-# What the demo asks Prometheus and page-sink, and how it shows the answers.
-
 ANSWERS: dict[str, list[tuple[dict[str, str], str]]] = {
     "count(up == 1) or vector(0)": [({}, "11")],
     "count(up)": [({}, "11")],
     "count(probe_success == 1) or vector(0)": [({}, "7")],
     "count(probe_success)": [({}, "8")],
     "sum(openai_costs_month_to_date_usd)": [({}, "12.5")],
-    'ALERTS{alertstate="firing",severity!="none"}': [
-        ({"alertname": "Slow", "model": "gpt-6"}, "1"),
-        ({"alertname": "Down", "model": "gpt-6"}, "1"),
-        ({"alertname": "Slow"}, "1"),
-    ],
     'ALERTS{severity!="none"}': [
-        ({"alertname": "Down", "alertstate": "firing"}, "1"),
+        ({"alertname": "Slow", "alertstate": "firing", "model": "gpt-6"}, "1"),
+        ({"alertname": "Slow", "alertstate": "firing"}, "1"),
+        ({"alertname": "Down", "alertstate": "firing", "model": "gpt-6"}, "1"),
         ({"alertname": "Down", "alertstate": "pending"}, "1"),
-        ({"alertname": "Slow", "alertstate": "pending"}, "1"),
+        ({"alertname": "Late", "alertstate": "pending"}, "1"),
     ],
 }
 
@@ -44,7 +39,7 @@ def test_the_state_is_what_prometheus_and_page_sink_say() -> None:
     assert (state.targets_up, state.probes_good, state.probes, state.cost) == (11, 7, 8, 12.5)
     assert state.tokens is None
     assert state.firing == ("Down gpt-6", "Slow x2")
-    assert state.alerts == {"Down": "firing", "Slow": "pending"}
+    assert state.alerts == {"Down": "firing", "Slow": "firing", "Late": "pending"}
     assert state.pages == ({"id": 1},)
 
 

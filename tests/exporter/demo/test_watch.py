@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's loop against a real simulator: breaking and mending by time, and what it prints."""
+"""The demo's loop against a real simulator: outages by time, and what it prints."""
 
 import io
 import os
@@ -79,7 +79,7 @@ def test_without_a_terminal_there_are_no_keys() -> None:
     assert (null.stdout, pipe.stdout) == (b"no terminal\n", b"no terminal\n")
 
 
-# The demo's loop against a real simulator: breaking and mending by time, and what it prints.
+# The demo's loop against a real simulator: outages by time, and what it prints.
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +124,9 @@ def watched(simulator: str | None, schedule: Schedule, states: list[State]) -> s
 
 
 def test_it_breaks_and_mends_by_itself(simulator: SimulatorControl) -> None:
-    broken = watched(simulator.base_url, Schedule(end=3, break_it=1), [State()])
+    broken = watched(simulator.base_url, Schedule(end=3, start_outage=1), [State()])
     faults = [fault["kind"] for fault in simulator.faults()]
-    mended = watched(simulator.base_url, Schedule(end=3, mend_it=1), [State()])
+    mended = watched(simulator.base_url, Schedule(end=3, end_outage=1), [State()])
 
     assert faults == ["outage"]
     assert simulator.faults() == []
@@ -154,7 +154,7 @@ def test_what_alerts_and_pages_do_is_printed_between_the_figures() -> None:
 
 def test_a_simulator_that_is_gone_is_told() -> None:
     assert "the simulator does not answer" in watched(
-        "http://127.0.0.1:9", Schedule(end=2, break_it=0), [State()]
+        "http://127.0.0.1:9", Schedule(end=2, start_outage=0), [State()]
     )
 
 

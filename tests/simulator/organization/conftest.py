@@ -9,7 +9,8 @@ import pytest
 
 from openai_simulator.clock import SimClock
 from openai_simulator.faults import Faults
-from openai_simulator.organization import Organization, SeededSize
+from openai_simulator.organization.organization import Organization
+from openai_simulator.organization.seed import OrganizationSize
 from openai_simulator.testing import SimulatorControl, running_simulator
 
 ADMIN = {"authorization": "Bearer sk-admin-test-0123456789"}
@@ -17,6 +18,17 @@ NOW = 1795251600  # 2026-11-21T09:00:00Z
 DAY = 86_400
 MONTH = 1793491200  # 2026-11-01T00:00:00Z
 Get = Callable[..., Any]
+
+
+def sized(projects: int = 5, keys: int = 14, users: int = 8, streams: int = 60) -> OrganizationSize:
+    """The size of an organization, by default that of these tests."""
+    return OrganizationSize(projects, keys, users, streams)
+
+
+def sized_for(streams: int) -> OrganizationSize:
+    """A size for load tests: as many keys, users and projects as `streams` usage streams need."""
+    keys = max(14, -(-streams // 20))
+    return sized(max(5, keys // 25), keys, max(8, keys // 3), streams)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +78,7 @@ class Sandbox:
             clock=self.clock,
             seed=seed,
             faults=self.faults,
-            size=SeededSize(**size),
+            size=sized(**size),
             amounts="string",
             late_seconds=late,
         )

@@ -9,11 +9,11 @@ from genai_prices import Usage, calc_price
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_simulator.organization.arrival import Lateness, View, truth
 from openai_simulator.organization.billing import COST_DIMENSIONS, KINDS, Amount, Billing, Key, unit_price
-from openai_simulator.organization.books import Books, RecordedCalls
-from openai_simulator.organization.flows import Flows, Stores
-from openai_simulator.organization.seed import FOUNDED, SeededSize, roster
+from openai_simulator.organization.seed import FOUNDED, OrganizationSize, roster
+from openai_simulator.organization.streams import SeededUsage, VectorStores
+from openai_simulator.organization.usage import Lateness, RecordedCalls, UsageRecords, View, truth
+from tests.simulator.organization.conftest import sized
 
 # The bill: sums, line items, lateness and credits.
 
@@ -23,10 +23,12 @@ TODAY = 1795219200
 LINE = COST_DIMENSIONS.index("line_item")
 
 
-def new_billing(size: SeededSize | None = None) -> Billing:
-    size = size or SeededSize()
+def new_billing(size: OrganizationSize | None = None) -> Billing:
+    size = size or sized()
     people = roster(7, size)
-    return Billing(7, Books(Flows(7, people, size), Stores(7, people, size), RecordedCalls()))
+    return Billing(
+        7, UsageRecords(SeededUsage(7, people, size), VectorStores(7, people, size), RecordedCalls())
+    )
 
 
 BILLING = new_billing()
@@ -126,7 +128,7 @@ def test_filters_choose_items_also_when_they_are_not_grouped_by() -> None:
 
 
 def test_an_organization_without_streams_costs_nothing() -> None:
-    empty = new_billing(SeededSize(streams=0))
+    empty = new_billing(sized(streams=0))
     assert all(not empty.day(frozenset(), {}, TODAY - n * DAY, TODAY, truth(NOW)) for n in range(40))
 
 

@@ -130,51 +130,46 @@ def test_a_rate_limit_is_changed(client: httpx2.Client, facts: Facts, projects: 
     )
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "param"),
-    [
-        ("/spend_limit", {**LIMIT, "threshold_amount": 0}, "threshold_amount"),
-        ("/spend_limit", {**LIMIT, "threshold_amount": "5"}, "threshold_amount"),
-        ("/spend_limit", {**LIMIT, "threshold_amount": True}, "threshold_amount"),
-        ("/spend_limit", {**LIMIT, "currency": "EUR"}, "currency"),
-        ("/spend_limit", {**LIMIT, "interval": "day"}, "interval"),
-        ("/spend_limit", {"threshold_amount": 5, "currency": "USD"}, "interval"),
-        ("/spend_limit", {**LIMIT, "extra": 1}, "extra"),
-        ("/spend_limit", [], "body"),
-        ("/spend_alerts", LIMIT, "notification_channel"),
-        ("/spend_alerts", {**ALERT, "threshold_amount": -1}, "threshold_amount"),
-        ("/spend_alerts", {**ALERT, "notification_channel": {**CHANNEL, "type": "sms"}}, "notification_channel.type"),
-        (
-            "/spend_alerts",
-            {**ALERT, "notification_channel": {**CHANNEL, "recipients": "me"}},
-            "notification_channel.recipients",
-        ),
-        (
-            "/spend_alerts",
-            {**ALERT, "notification_channel": {**CHANNEL, "subject_prefix": 3}},
-            "notification_channel.subject_prefix",
-        ),
-        (RATE_LIMIT, {"max_requests_per_1_minute": 1.5}, "max_requests_per_1_minute"),
-        (RATE_LIMIT, {"max_tokens_per_1_hour": 1}, "max_tokens_per_1_hour"),
-    ],
-)  # fmt: skip
-def test_wrong_bodies_are_refused(
-    client: httpx2.Client, projects: list[str], path: str, body: Any, param: str
-) -> None:
-    reply = client.post(path.format(project=projects[0]), json=body)
-    assert (400, param) == (reply.status_code, reply.json()["error"]["param"])
+WRONG_BODIES: list[tuple[str, Any, str]] = [
+    ("/spend_limit", {**LIMIT, "threshold_amount": 0}, "threshold_amount"),
+    ("/spend_limit", {**LIMIT, "threshold_amount": "5"}, "threshold_amount"),
+    ("/spend_limit", {**LIMIT, "threshold_amount": True}, "threshold_amount"),
+    ("/spend_limit", {**LIMIT, "currency": "EUR"}, "currency"),
+    ("/spend_limit", {**LIMIT, "interval": "day"}, "interval"),
+    ("/spend_limit", {"threshold_amount": 5, "currency": "USD"}, "interval"),
+    ("/spend_limit", {**LIMIT, "extra": 1}, "extra"),
+    ("/spend_limit", [], "body"),
+    ("/spend_alerts", LIMIT, "notification_channel"),
+    ("/spend_alerts", {**ALERT, "threshold_amount": -1}, "threshold_amount"),
+    ("/spend_alerts", {**ALERT, "notification_channel": {**CHANNEL, "type": "sms"}}, "notification_channel.type"),
+    (
+        "/spend_alerts",
+        {**ALERT, "notification_channel": {**CHANNEL, "recipients": "me"}},
+        "notification_channel.recipients",
+    ),
+    (
+        "/spend_alerts",
+        {**ALERT, "notification_channel": {**CHANNEL, "subject_prefix": 3}},
+        "notification_channel.subject_prefix",
+    ),
+    (RATE_LIMIT, {"max_requests_per_1_minute": 1.5}, "max_requests_per_1_minute"),
+    (RATE_LIMIT, {"max_tokens_per_1_hour": 1}, "max_tokens_per_1_hour"),
+]  # fmt: skip
+
+
+def test_wrong_bodies_are_refused(client: httpx2.Client, projects: list[str]) -> None:
+    for path, body, param in WRONG_BODIES:
+        reply = client.post(path.format(project=projects[0]), json=body)
+        assert (400, param) == (reply.status_code, reply.json()["error"]["param"]), (path, body)
 
 
 def test_a_body_that_is_no_json_is_refused(client: httpx2.Client) -> None:
     assert client.post("/spend_limit", content=b"{").status_code == 400
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/projects/proj_none/spend_limit", "/projects/proj_none/rate_limits", "/spend_alerts/alert_none"],
-)
-def test_unknown_ids_are_not_found(client: httpx2.Client, path: str) -> None:
-    assert client.get(path).status_code == 404
+def test_unknown_ids_are_not_found(client: httpx2.Client) -> None:
+    paths = ("/projects/proj_none/spend_limit", "/projects/proj_none/rate_limits", "/spend_alerts/alert_none")
+    assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, 404)
 
 
 def test_changing_needs_another_scope_than_reading(simulator_of_this_file: SimulatorControl) -> None:

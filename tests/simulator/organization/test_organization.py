@@ -4,16 +4,20 @@
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from typing import Any
 
 import httpx2
 import pytest
 
 from openai_simulator.catalogue import MODELS
-from openai_simulator.exchange import Call, OrganizationSize
-from openai_simulator.organization.streams import PURPOSES
+from openai_simulator.organization.operations import OPERATIONS
+from openai_simulator.organization.organization import Organization, month_start
+from openai_simulator.organization.seed import OrganizationSize
+from openai_simulator.organization.traffic import WORKLOADS
+from openai_simulator.organization.usage import Call
 from openai_simulator.testing import SimulatorControl, running_simulator
-from tests.simulator.organization.conftest import ADMIN, DAY, MONTH, NOW, Sandbox
+from tests.simulator.organization.conftest import ADMIN, DAY, MONTH, NOW, Get, Sandbox
 
 REPEATED = (
     "/usage/completions?start_time={month}&limit=31&group_by=model&group_by=api_key_id",
@@ -174,13 +178,11 @@ def test_a_truth_without_a_time_is_refused(still: SimulatorControl, what: str) -
 
 def test_models_in_use_are_models_that_are_served() -> None:
     catalogue_has_not = {"gpt-4-0613", "gpt-audio-2025-08-28", None}
-    used = {purpose.model for purpose in PURPOSES} - catalogue_has_not
+    used = {workload.model for workload in WORKLOADS} - catalogue_has_not
     assert {model for model in used if model is not None and not model.startswith("ft:")} <= set(MODELS)
 
 
 def test_a_plain_size_is_taken_too(sandbox: type[Sandbox]) -> None:
-    from openai_simulator.organization import Organization
-
     box = sandbox()
     small = Organization(clock=box.clock, seed=1, faults=box.faults, size=OrganizationSize(2, 3, 2))
     assert len({row["project_id"] for row in small.truth(MONTH, NOW)}) == 2
@@ -208,3 +210,102 @@ def test_importing_the_organization_pulls_in_nothing_of_the_exporter() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# The true usage and bill: what the endpoints say, and parts that add up.
+
+
+@pytest.fixture(scope="module")
+def books() -> Any:
+    return Sandbox().organization.state()
+
+
+def test_arrived_usage_is_what_the_api_shows(get: Get, still: SimulatorControl) -> None:
+    arrived = still.state()["books"]["arrived"]
+    for name, operation in OPERATIONS.items():
+        shown: dict[tuple[Any, ...], dict[str, int]] = {}
+        query = {"start_time": MONTH, "limit": 31, "group_by": [*operation.dimensions]}
+        for bucket in get(f"/usage/{name}", **query)["data"]:
+            for row in bucket["results"]:
+                sums = shown.setdefault(tuple(row[dimension] for dimension in operation.dimensions), {})
+                for field in operation.fields:
+                    sums[field] = row[field] if operation.level else sums.get(field, 0) + row[field]
+        stated = {
+            tuple(row[dimension] for dimension in operation.dimensions): {
+                field: row[field] for field in operation.fields
+            }
+            for row in arrived[name]
+        }
+        assert shown == stated, name
+
+
+def test_arrived_costs_are_what_the_api_shows(get: Get, still: SimulatorControl) -> None:
+    by_line: dict[str, Decimal] = {}
+    for bucket in get("/costs", start_time=MONTH, limit=31, group_by="line_item")["data"]:
+        for row in bucket["results"]:
+            name = row["line_item"]
+            by_line[name] = by_line.get(name, Decimal(0)) + Decimal(row["amount"]["value"])
+    billed = still.state()["books"]["billed_cost_usd"]["arrived"]
+    assert by_line == {name: Decimal(usd) for name, usd in billed["by_line_item"].items()}
+    assert sum(by_line.values()) == Decimal(billed["month_to_date"])
+
+
+@pytest.mark.parametrize("which", ["true", "arrived"])
+def test_the_parts_of_the_bill_add_up(books: Any, which: str) -> None:
+    billed = books["billed_cost_usd"][which]
+    total = Decimal(billed["month_to_date"])
+    assert total == sum(map(Decimal, billed["by_project"].values()))
+    assert total == sum(map(Decimal, billed["by_line_item"].values()))
+    assert Decimal(billed["today"]) + Decimal(billed["yesterday"]) < total
+
+
+def test_the_estimate_is_the_bill_of_what_is_on_a_list(books: Any) -> None:
+    estimated = books["estimated_cost_usd"]["true"]["by_model"]
+    billed = books["billed_cost_usd"]["true"]["by_line_item"]
+    for model, usd in estimated.items():
+        lines = [Decimal(cost) for line, cost in billed.items() if line.rpartition(", ")[0] == model]
+        if model != "gpt-image-2-2026-04-21":  # its images are billed by the piece, beside its tokens
+            assert Decimal(usd) == sum(lines)
+
+
+def test_tokens_on_no_list_are_named(books: Any) -> None:
+    unpriced = books["estimated_cost_usd"]["true"]["unpriced_tokens"]
+    assert [*unpriced] == ["ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"]
+    assert unpriced["ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"] > 1_000_000
+
+
+def test_the_truth_of_days_adds_up_to_the_month(sandbox: type[Sandbox]) -> None:
+    organization = sandbox().organization
+    whole = organization.truth(MONTH, MONTH + 3 * DAY)
+    days = [organization.truth(MONTH + n * DAY, MONTH + (n + 1) * DAY) for n in range(3)]
+
+    def tokens(rows: list[dict[str, Any]]) -> int:
+        return sum(row["output_tokens"] for row in rows if row["operation"] == "completions")
+
+    assert tokens(whole) == sum(map(tokens, days)) > 0
+
+
+def test_the_bill_of_a_period_is_by_day_and_adds_up(sandbox: type[Sandbox]) -> None:
+    organization = sandbox().organization
+    rows = organization.bill(MONTH, NOW)
+    assert {*range(MONTH, NOW, DAY)} == {row["day"] for row in rows}
+    total = sum(Decimal(row["usd"]) for row in rows)
+    assert total == Decimal(organization.state()["billed_cost_usd"]["true"]["month_to_date"])
+
+
+def test_at_midnight_of_the_first_the_month_is_empty(sandbox: type[Sandbox]) -> None:
+    state = sandbox(now=MONTH).organization.state()
+    assert state["month_start"] == MONTH
+    assert state["true"]["completions"] == []
+    billed = state["billed_cost_usd"]["true"]
+    assert (billed["month_to_date"], billed["today"]) == ("0", "0")
+    assert Decimal(billed["previous_month"]) > Decimal(billed["yesterday"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("moment", "start"),
+    [(MONTH, MONTH), (MONTH - 1, MONTH - 31 * DAY), (NOW, MONTH), (1709251199, 1706745600)],
+    ids=["first", "last-second", "within", "leap-day"],
+)
+def test_months_begin_on_the_first_at_midnight_utc(moment: float, start: int) -> None:
+    assert start == month_start(moment)

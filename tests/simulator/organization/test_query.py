@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cache of encoded buckets."""
+"""Decoding of usage and cost queries, and pages as JSON."""
 
 from typing import Any
 
@@ -14,15 +14,12 @@ from openai_simulator.organization.query import (
     COST_LIMITS,
     USAGE_LIMITS,
     WIDTHS,
-    BucketCache,
     Query,
     Rules,
     bucket,
     decode,
     page,
 )
-
-# Decoding of usage and cost queries.
 
 NOW = 1795251600.0
 MIDNIGHT = 1795219200
@@ -36,40 +33,28 @@ def ask(text: str, rules: Rules = RULES, now: float = NOW) -> Query:
     return decode(QueryParams(text), rules, now)
 
 
-@pytest.mark.parametrize(
-    ("text", "first", "count"),
-    [
-        (f"start_time={MIDNIGHT}", MIDNIGHT, 1),
-        (f"start_time={MIDNIGHT - 86400 * 30}", MIDNIGHT - 86400 * 30, 7),
-        (f"start_time={MIDNIGHT - 1}", MIDNIGHT - 86400, 2),
-        (f"start_time={MIDNIGHT}&bucket_width=1h", MIDNIGHT, 10),
-        (f"start_time={MIDNIGHT}&bucket_width=1m", MIDNIGHT, 60),
-        (f"start_time={MIDNIGHT}&end_time={MIDNIGHT + 86400}", MIDNIGHT, 1),
-        (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}", MIDNIGHT - 86400, 1),
-        (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT + 1}", MIDNIGHT - 86400, 2),
-        (f"start_time={MIDNIGHT}&end_time={MIDNIGHT + 900 * 86400}&limit=31", MIDNIGHT, 1),
-        (
-            f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}&bucket_width=1h&limit=168",
-            MIDNIGHT - 86400,
-            24,
-        ),
-    ],
-    ids=[
-        "today",
-        "default-limit",
-        "aligned-down",
-        "hours-so-far",
-        "minutes-default",
-        "end-in-the-future",
-        "end-exclusive",
-        "end-within",
-        "end-far-ahead",
-        "hours-of-a-day",
-    ],
-)
-def test_buckets_lie_on_the_utc_grid(text: str, first: int, count: int) -> None:
-    starts = ask(text).starts()
-    assert (first, count) == (starts[0], len(starts))
+BUCKETS = [
+    (f"start_time={MIDNIGHT}", MIDNIGHT, 1),
+    (f"start_time={MIDNIGHT - 86400 * 30}", MIDNIGHT - 86400 * 30, 7),
+    (f"start_time={MIDNIGHT - 1}", MIDNIGHT - 86400, 2),
+    (f"start_time={MIDNIGHT}&bucket_width=1h", MIDNIGHT, 10),
+    (f"start_time={MIDNIGHT}&bucket_width=1m", MIDNIGHT, 60),
+    (f"start_time={MIDNIGHT}&end_time={MIDNIGHT + 86400}", MIDNIGHT, 1),
+    (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}", MIDNIGHT - 86400, 1),
+    (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT + 1}", MIDNIGHT - 86400, 2),
+    (f"start_time={MIDNIGHT}&end_time={MIDNIGHT + 900 * 86400}&limit=31", MIDNIGHT, 1),
+    (
+        f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}&bucket_width=1h&limit=168",
+        MIDNIGHT - 86400,
+        24,
+    ),
+]
+
+
+def test_buckets_lie_on_the_utc_grid() -> None:
+    for text, first, count in BUCKETS:
+        starts = ask(text).starts()
+        assert (first, count) == (starts[0], len(starts)), text
 
 
 def test_a_start_in_the_future_has_no_buckets() -> None:
@@ -88,42 +73,41 @@ def test_filters_are_decoded_by_their_dimension() -> None:
     assert query.filters == {"model": {"a", "b"}, "batch": {True}, "project_id": {"p"}}
 
 
-@pytest.mark.parametrize(
-    ("text", "rules", "param", "code", "words"),
-    [
-        ("", RULES, "start_time", "missing_required_parameter", "Missing required parameter: 'start_time'."),
-        ("start_time=x", RULES, "start_time", "invalid_type", "expected an integer"),
-        ("start_time=1.5", RULES, "start_time", "invalid_type", "expected an integer"),
-        ("start_time=-5", RULES, "start_time", "invalid_value", "unix seconds"),
-        ("start_time=1&start_time=2", RULES, "start_time", "invalid_value", "one value"),
-        ("start_time=5&end_time=5", RULES, "end_time", "invalid_value", "after start_time"),
-        ("start_time=5&end_time=", RULES, "end_time", "invalid_type", "expected an integer"),
-        ("start_time=5&bucket_width=1w", RULES, "bucket_width", "invalid_value", "'1m', '1h', '1d'"),
-        ("start_time=5&bucket_width=1h", COSTS, "bucket_width", "invalid_value", "'1d'"),
-        ("start_time=5&limit=0", RULES, "limit", "integer_below_min_value", ">= 1"),
-        ("start_time=5&limit=32", RULES, "limit", "integer_above_max_value", "<= 31"),
-        ("start_time=5&limit=169&bucket_width=1h", RULES, "limit", "integer_above_max_value", "<= 168"),
-        ("start_time=5&limit=1441&bucket_width=1m", RULES, "limit", "integer_above_max_value", "<= 1440"),
-        ("start_time=5&limit=181", COSTS, "limit", "integer_above_max_value", "<= 180"),
-        ("start_time=5&limit=many", RULES, "limit", "invalid_type", "expected an integer"),
-        ("start_time=5&group_by=size", RULES, "group_by", "invalid_value", "'project_id'"),
-        ("start_time=5&group_by=model,batch", RULES, "group_by", "invalid_value", "'model,batch'"),
-        ("start_time=5&batch=yes", RULES, "batch", "invalid_value", "'true', 'false'"),
-        ("start_time=5&sizes=1x1", IMAGES, "sizes", "invalid_value", "'1024x1024'"),
-        ("start_time=5&models=a", COSTS, "models", "unknown_parameter", "Unknown parameter: 'models'."),
-        ("start_time=5&page=page_xyz", RULES, "page", "invalid_value", "cursor"),
-        ("start_time=5&page=", RULES, "page", "invalid_value", "cursor"),
-        ("start_time=5&page=page_é", RULES, "page", "invalid_value", "cursor"),
-    ],
-)  # fmt: skip
-def test_what_the_api_would_not_take_is_refused(
-    text: str, rules: Rules, param: str, code: str, words: str
-) -> None:
-    with pytest.raises(ApiError) as caught:
-        ask(text, rules)
-    error: Any = caught.value
-    assert (400, "invalid_request_error", param, code) == (error.status, error.type, error.param, error.code)
-    assert words in error.message
+REFUSED = [
+    ("", RULES, "start_time", "missing_required_parameter", "Missing required parameter: 'start_time'."),
+    ("start_time=x", RULES, "start_time", "invalid_type", "expected an integer"),
+    ("start_time=1.5", RULES, "start_time", "invalid_type", "expected an integer"),
+    ("start_time=-5", RULES, "start_time", "invalid_value", "unix seconds"),
+    ("start_time=1&start_time=2", RULES, "start_time", "invalid_value", "one value"),
+    ("start_time=5&end_time=5", RULES, "end_time", "invalid_value", "after start_time"),
+    ("start_time=5&end_time=", RULES, "end_time", "invalid_type", "expected an integer"),
+    ("start_time=5&bucket_width=1w", RULES, "bucket_width", "invalid_value", "'1m', '1h', '1d'"),
+    ("start_time=5&bucket_width=1h", COSTS, "bucket_width", "invalid_value", "'1d'"),
+    ("start_time=5&limit=0", RULES, "limit", "integer_below_min_value", ">= 1"),
+    ("start_time=5&limit=32", RULES, "limit", "integer_above_max_value", "<= 31"),
+    ("start_time=5&limit=169&bucket_width=1h", RULES, "limit", "integer_above_max_value", "<= 168"),
+    ("start_time=5&limit=1441&bucket_width=1m", RULES, "limit", "integer_above_max_value", "<= 1440"),
+    ("start_time=5&limit=181", COSTS, "limit", "integer_above_max_value", "<= 180"),
+    ("start_time=5&limit=many", RULES, "limit", "invalid_type", "expected an integer"),
+    ("start_time=5&group_by=size", RULES, "group_by", "invalid_value", "'project_id'"),
+    ("start_time=5&group_by=model,batch", RULES, "group_by", "invalid_value", "'model,batch'"),
+    ("start_time=5&batch=yes", RULES, "batch", "invalid_value", "'true', 'false'"),
+    ("start_time=5&sizes=1x1", IMAGES, "sizes", "invalid_value", "'1024x1024'"),
+    ("start_time=5&models=a", COSTS, "models", "unknown_parameter", "Unknown parameter: 'models'."),
+    ("start_time=5&page=page_xyz", RULES, "page", "invalid_value", "cursor"),
+    ("start_time=5&page=", RULES, "page", "invalid_value", "cursor"),
+    ("start_time=5&page=page_é", RULES, "page", "invalid_value", "cursor"),
+]  # fmt: skip
+
+
+def test_what_the_api_would_not_take_is_refused() -> None:
+    for text, rules, param, code, words in REFUSED:
+        with pytest.raises(ApiError) as caught:
+            ask(text, rules)
+        error: Any = caught.value
+        expected = (400, "invalid_request_error", param, code)
+        assert expected == (error.status, error.type, error.param, error.code), text
+        assert words in error.message, text
 
 
 @given(
@@ -171,59 +155,6 @@ def test_a_cursor_is_good_for_its_own_query_only(change: str) -> None:
 def test_no_cursor_breaks_the_decoder(page: str) -> None:
     with pytest.raises(ApiError):
         decode(QueryParams({"start_time": "5", "page": page}), RULES, NOW)
-
-
-# The cache of encoded buckets.
-
-
-class Kitchen:
-    """Makes buckets of ten bytes and counts them."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def __call__(self) -> bytes:
-        self.made += 1
-        return b"0123456789"
-
-
-def test_a_bucket_is_made_once_for_each_stamp() -> None:
-    cache, make = BucketCache(), Kitchen()
-    for stamp in (1, 1, 2, 2, 1):
-        cache.get("day", stamp, make)
-    assert make.made == 3
-
-
-def test_the_least_recently_used_goes_first_when_room_is_short() -> None:
-    cache, make = BucketCache(most_bytes=25), Kitchen()
-    for key in ("a", "b", "a", "c"):
-        cache.get(key, 0, make)
-    assert make.made == 3
-    cache.get("a", 0, make)
-    assert make.made == 3
-    cache.get("b", 0, make)
-    assert make.made == 4
-
-
-def test_a_bucket_that_is_made_anew_takes_no_more_room() -> None:
-    cache, make = BucketCache(most_bytes=25), Kitchen()
-    cache.get("other", 0, make)
-    for stamp in range(9):
-        cache.get("day", stamp, make)
-    cache.get("other", 0, make)
-    assert make.made == 10
-
-
-def test_a_bucket_larger_than_the_room_is_still_served() -> None:
-    assert BucketCache(most_bytes=3).get("day", 0, Kitchen()) == b"0123456789"
-
-
-def test_what_was_cleared_is_made_again() -> None:
-    cache, make = BucketCache(), Kitchen()
-    cache.get("day", 0, make)
-    cache.clear()
-    cache.get("day", 0, make)
-    assert make.made == 2
 
 
 def test_pages_are_joined_as_json() -> None:

@@ -5,15 +5,15 @@ import re
 
 import pytest
 
-from openai_simulator.exchange import OrganizationSize
-from openai_simulator.organization.seed import SeededSize, roster
+from openai_simulator.organization.seed import OrganizationSize, roster
+from tests.simulator.organization.conftest import sized
 
-ROSTER = roster(7, SeededSize())
+ROSTER = roster(7, sized())
 
 
 def test_the_same_seed_gives_the_same_organization() -> None:
-    assert roster(7, SeededSize()) == ROSTER
-    assert roster(8, SeededSize()).projects[0].id != ROSTER.projects[0].id
+    assert roster(7, sized()) == ROSTER
+    assert roster(8, sized()).projects[0].id != ROSTER.projects[0].id
 
 
 def test_the_default_organization_is_of_a_believable_size() -> None:
@@ -51,15 +51,9 @@ def test_every_key_has_one_owner_who_belongs_to_its_project() -> None:
             assert key.project_id == key.service_account.project_id
 
 
-def test_a_size_for_load_tests_has_room_for_its_streams() -> None:
-    size = SeededSize.with_streams(100_000)
-    assert size.streams == 100_000
-    assert size.keys * 30 >= 100_000
-
-
 def test_a_size_that_does_not_count_streams_gets_five_for_each_key() -> None:
-    assert SeededSize.of(OrganizationSize(projects=2, keys=4, users=3)).streams == 20
-    assert SeededSize.of(SeededSize(streams=3)).streams == 3
+    assert OrganizationSize(projects=2, keys=4, users=3).stream_count == 20
+    assert OrganizationSize(streams=3).stream_count == 3
 
 
 @pytest.mark.parametrize(
@@ -73,9 +67,9 @@ def test_a_size_that_does_not_count_streams_gets_five_for_each_key() -> None:
 )
 def test_an_impossible_size_is_refused(counts: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        SeededSize(**counts)
+        sized(**counts)
 
 
-@pytest.mark.parametrize("size", [SeededSize(projects=1, keys=1, users=1, streams=1), SeededSize(users=1)])
-def test_small_organizations_work(size: SeededSize) -> None:
+@pytest.mark.parametrize("size", [sized(projects=1, keys=1, users=1, streams=1), sized(users=1)])
+def test_small_organizations_work(size: OrganizationSize) -> None:
     assert len(roster(1, size).keys) == size.keys

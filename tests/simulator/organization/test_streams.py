@@ -1,69 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who uses the API for what."""
+"""Who uses the API for what, and the requests of streams over time."""
 
 import resource
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from openai_simulator.organization.flows import Flows
 from openai_simulator.organization.operations import OPERATIONS
-from openai_simulator.organization.seed import DAY, FOUNDED, SeededSize, roster
-from openai_simulator.organization.streams import HABITS, Rhythm, StreamBuilder
+from openai_simulator.organization.seed import DAY, FOUNDED, OrganizationSize, roster
+from openai_simulator.organization.streams import SeededUsage, StreamBuilder, Totals
+from openai_simulator.organization.traffic import ALL_ROWS
+from tests.simulator.organization.conftest import NOW, sized, sized_for
 
-# The rising function behind all seeded usage.
-
-LATEST = FOUNDED + 5 * 365 * DAY
-MOMENTS = st.floats(FOUNDED - DAY, LATEST)
-RHYTHMS = {habit: Rhythm(3, habit, 0) for habit in HABITS}
-
-
-@given(habit=st.sampled_from(sorted(HABITS)), first=MOMENTS, second=MOMENTS)
-def test_activity_never_falls(habit: str, first: float, second: float) -> None:
-    early, late = sorted((first, second))
-    assert RHYTHMS[habit].at(early) <= RHYTHMS[habit].at(late)
-
-
-@given(habit=st.sampled_from(sorted(HABITS)), hour=st.integers(0, 5 * 365 * 24))
-def test_the_end_of_an_hour_is_the_start_of_the_next(habit: str, hour: int) -> None:
-    end = FOUNDED + hour * 3600
-    rhythm = RHYTHMS[habit]
-    assert rhythm.at(end - 0.001) == pytest.approx(rhythm.at(end), abs=1e-5)
-    assert rhythm.at(end - 0.001) <= rhythm.at(end)
-
-
-def test_nothing_happens_before_the_founding() -> None:
-    assert RHYTHMS["steady"].at(FOUNDED - 1) == 0
-
-
-def test_the_past_does_not_depend_on_what_was_asked_before() -> None:
-    moment = FOUNDED + 400 * DAY + 12_345.6
-    asked = Rhythm(3, "office", 1)
-    asked.at(LATEST)
-    assert Rhythm(3, "office", 1).at(moment) == asked.at(moment)
-
-
-def test_office_days_are_busy_and_its_nights_and_weekends_are_not() -> None:
-    monday = FOUNDED + 1000 * DAY - (1000 + 6) % 7 * DAY
-    rhythm = RHYTHMS["office"]
-    noon, night = (rhythm.at(monday + h * 3600 + 3600) - rhythm.at(monday + h * 3600) for h in (11, 3))
-    week = [rhythm.at(monday + day * DAY + DAY) - rhythm.at(monday + day * DAY) for day in range(7)]
-    assert noon > 10 * night
-    assert min(week[:5]) > max(week[5:])
-
-
-def test_activity_grows_over_the_years() -> None:
-    rhythm = RHYTHMS["steady"]
-    first, fourth = (rhythm.at(FOUNDED + n * 365 * DAY) for n in (1, 4))
-    third = rhythm.at(FOUNDED + 3 * 365 * DAY)
-    assert fourth - third > 1.5 * first
-
-
-# Who uses the API for what.
-
-SIZE = SeededSize()
+SIZE = sized()
 BUILT = StreamBuilder(7, roster(7, SIZE)).build(SIZE)
 
 
@@ -96,9 +45,9 @@ def test_batches_and_several_service_tiers_are_in_use() -> None:
 
 
 def test_a_hundred_thousand_streams_are_built_in_seconds_and_little_memory() -> None:
-    size = SeededSize.with_streams(100_000)
+    size = sized_for(100_000)
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    flows = Flows(1, roster(1, size), size)
+    flows = SeededUsage(1, roster(1, size), size)
     assert time.process_time() - began < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
     assert len(flows.labels("completions")) > 30_000
@@ -106,12 +55,12 @@ def test_a_hundred_thousand_streams_are_built_in_seconds_and_little_memory() -> 
 
 def test_a_key_that_expired_before_a_model_came_up_was_never_used_for_it() -> None:
     """Its course would end before it begins, and what lies between would be usage below 0."""
-    size = SeededSize.with_streams(5_000)
+    size = sized_for(5_000)
     members = roster(7, size)
     builder = StreamBuilder(7, members)
     built = builder.build(size)
-    assert all(course.since <= course.until for course in builder.courses)
-    never = {place for place, course in enumerate(builder.courses) if course.since == course.until}
+    assert all(course.since <= course.until for course in builder.activities)
+    never = {place for place, course in enumerate(builder.activities) if course.since == course.until}
     assert never
     gone = {key.id for key in members.keys if key.expiry == "expired"} | {
         key.id
@@ -122,7 +71,7 @@ def test_a_key_that_expired_before_a_model_came_up_was_never_used_for_it() -> No
         labels[streams.operation.dimensions.index("api_key_id")]
         for streams in built.values()
         if "api_key_id" in streams.operation.dimensions
-        for labels, place in zip(streams.labels, streams.courses, strict=True)
+        for labels, place in zip(streams.labels, streams.activities, strict=True)
         if place in never
     }
     assert keys
@@ -130,11 +79,69 @@ def test_a_key_that_expired_before_a_model_came_up_was_never_used_for_it() -> No
 
 
 def test_no_stream_of_an_expired_key_has_usage_below_zero() -> None:
-    size = SeededSize.with_streams(600)
-    flows = Flows(7, roster(7, size), size)
+    size = sized_for(600)
+    flows = SeededUsage(7, roster(7, size), size)
     for name in OPERATIONS:
         groups = range(len(flows.labels(name)))
         for start in range(FOUNDED, FOUNDED + 1460 * DAY, 20 * DAY):
             found: dict[int, list[int]] = {}
             flows.add(name, -1, start, start + 20 * DAY, groups, found)
             assert all(min(figures) >= 0 for figures in found.values())
+
+
+# Requests of streams over time.
+
+
+def new_flows(size: OrganizationSize) -> SeededUsage:
+    return SeededUsage(7, roster(7, size), size)
+
+
+FLOWS = new_flows(sized())
+
+
+def requests(flows: SeededUsage, operation: str, start: float, end: float) -> dict[int, int]:
+    """Requests of each stream that made any."""
+    found: Totals = {}
+    flows.add(operation, ALL_ROWS, start, end, range(len(flows.labels(operation))), found)
+    return {stream: values[0] for stream, values in found.items()}
+
+
+def test_rare_streams_of_one_rhythm_do_not_all_strike_together() -> None:
+    flows = new_flows(sized_for(20_000))
+    newest = len(flows.labels("embeddings")) - 1
+    weeks = [requests(flows, "embeddings", NOW - n * 7 * DAY, NOW - (n - 1) * 7 * DAY) for n in range(1, 8)]
+    rare = [{stream for stream in week if stream > newest // 2} for week in weeks]
+    counts = sorted(map(len, rare))
+    assert counts[0] > 0.6 * counts[-1] > 0
+
+
+def test_a_group_of_minus_one_is_left_out() -> None:
+    found: Totals = {}
+    count = len(FLOWS.labels("embeddings"))
+    FLOWS.add("embeddings", ALL_ROWS, NOW - DAY, NOW, [-1] * (count - 1) + [5], found)
+    assert [5] == [*found]
+
+
+@pytest.mark.parametrize("operation", [name for name, entry in OPERATIONS.items() if not entry.level])
+def test_the_last_request_is_where_the_count_last_rose(operation: str) -> None:
+    for stream in range(len(FLOWS.labels(operation))):
+        last = FLOWS.last_request(operation, stream, NOW, NOW - 30 * DAY)
+        if last is None:
+            assert stream not in requests(FLOWS, operation, NOW - 30 * DAY, NOW)
+        else:
+            assert requests(FLOWS, operation, last - 1, last + 1).get(stream, 0) >= 1
+            assert stream not in requests(FLOWS, operation, last + 1, NOW)
+
+
+def test_streams_of_a_model_end_when_the_organization_left_it() -> None:
+    labels = new_flows(sized(streams=400)).labels("completions")
+    flows = new_flows(sized(streams=400))
+    old = {stream for stream, label in enumerate(labels) if label[3] in ("gpt-4-0613", "gpt-3.5-turbo-0125")}
+    assert old
+    assert not old & requests(flows, "completions", NOW - 30 * DAY, NOW).keys()
+    assert old & requests(flows, "completions", NOW - 500 * DAY, NOW - 470 * DAY).keys()
+
+
+def test_an_organization_without_streams_is_idle() -> None:
+    assert new_flows(sized(streams=0)).idle
+    assert not FLOWS.idle

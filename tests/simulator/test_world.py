@@ -8,10 +8,8 @@ import httpx2
 import pytest
 from starlette.requests import Request
 
-from openai_simulator.control import Control
-from openai_simulator.server import new_world
 from openai_simulator.testing import SimulatorControl, SimulatorError
-from openai_simulator.world import Settings
+from openai_simulator.world import Control, Settings, World
 
 ASKED = {"model": "text-embedding-3-small", "input": "ping"}
 
@@ -113,7 +111,7 @@ def test_a_fault_on_everything_does_not_lock_the_control_out(
 
 async def test_the_books_are_added_up_beside_the_event_loop() -> None:
     """It takes hundreds of milliseconds, in which no reply would be streamed."""
-    world, threads = new_world(Settings()), []
+    world, threads = World(Settings()), []
 
     def state() -> dict[str, Any]:
         threads.append(threading.get_ident())

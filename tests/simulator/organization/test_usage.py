@@ -1,32 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger of real calls."""
+"""The usage records: what is visible when, recorded calls, and that the same usage adds up however it is read."""
 
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_simulator.exchange import Call, Identity
-from openai_simulator.organization.arrival import ALL_ROWS, Lateness, View, truth
-from openai_simulator.organization.books import Books, RecordedCalls, Selection
-from openai_simulator.organization.flows import Flows, Stores, Totals
 from openai_simulator.organization.operations import COMPLETION_PARTS, OPERATIONS
-from openai_simulator.organization.seed import FOUNDED, SeededSize, roster
+from openai_simulator.organization.seed import FOUNDED, roster
+from openai_simulator.organization.streams import SeededUsage, Totals, VectorStores
+from openai_simulator.organization.traffic import ALL_ROWS, PERIOD
+from openai_simulator.organization.usage import (
+    Call,
+    Identity,
+    Lateness,
+    RecordedCalls,
+    Selection,
+    UsageRecords,
+    View,
+    truth,
+)
+from tests.simulator.organization.conftest import DAY, sized
 
-# The books: whatever the width, the grouping and the time of asking, the same usage adds up.
-
-DAY = 86_400
 NOW = 1795251600.0
 MIDNIGHT = 1795219200
 NAMES = sorted(name for name, operation in OPERATIONS.items() if not operation.level)
 LATENESS = Lateness.of_usage(600)
 
 
-def new_books(seed: int = 7, streams: int = 60) -> Books:
-    size = SeededSize(streams=streams)
+def new_books(seed: int = 7, streams: int = 60) -> UsageRecords:
+    size = sized(streams=streams)
     people = roster(seed, size)
     recorded = RecordedCalls()
     for number in range(500):
@@ -36,7 +43,7 @@ def new_books(seed: int = 7, streams: int = 60) -> Books:
         )
         recorded.record(call)
     recorded.enter()
-    return Books(Flows(seed, people, size), Stores(seed, people, size), recorded)
+    return UsageRecords(SeededUsage(seed, people, size), VectorStores(seed, people, size), recorded)
 
 
 BOOKS = new_books()
@@ -44,7 +51,7 @@ GROUPINGS = st.frozensets(st.sampled_from(OPERATIONS["completions"].dimensions))
 
 
 def added(
-    books: Books, operation: str, start: float, end: float, view: View, group_by: frozenset[str]
+    books: UsageRecords, operation: str, start: float, end: float, view: View, group_by: frozenset[str]
 ) -> list[int]:
     rows = books.totals(Selection.of(operation, group_by), start, end, view)
     parts = [values for _, values in rows]
@@ -184,10 +191,10 @@ def test_the_running_days_level_is_the_newest_that_is_seen() -> None:
 
 def test_usage_can_be_stopped() -> None:
     books = new_books()
-    books.flows.stop(NOW)
+    books.seeded.stop(NOW)
     assert added(books, "embeddings", NOW, NOW + DAY, truth(NOW + DAY), frozenset()) == [0, 0]
     assert added(books, "embeddings", NOW - DAY, NOW, truth(NOW + DAY), frozenset())[0] > 0
-    books.flows.stop(None)
+    books.seeded.stop(None)
     assert added(books, "embeddings", NOW, NOW + DAY, truth(NOW + DAY), frozenset())[0] > 0
 
 
@@ -294,3 +301,74 @@ def test_the_last_use_of_a_key_is_that_before_the_present() -> None:
     assert recorded.last_use("key_a", 20) == 9
     assert recorded.last_use("key_a", 1) is None
     assert recorded.last_use("key_b", 20) is None
+
+
+# When values become visible.
+
+USAGE = Lateness.of_usage(600)
+COSTS = Lateness.of_costs(600)
+
+
+def seen(view: View, start: float, end: float) -> float:
+    """Share of [start, end) that is seen."""
+    total = sum(mask.bit_count() * (high - low) for mask, low, high in view.ranges(start, end))
+    return total / (PERIOD * (end - start))
+
+
+def moments(ranges: Iterable[tuple[int, float, float]]) -> list[float]:
+    return [moment for _, low, high in ranges for moment in (low, high)]
+
+
+@pytest.mark.parametrize(
+    ("lateness", "age", "least", "most"),
+    [
+        (USAGE, 60, 0.0, 0.0),
+        (USAGE, 300, 0.3, 0.9),
+        (USAGE, 700, 0.9, 0.99),
+        (USAGE, 2 * 3600, 0.95, 0.999),
+        (USAGE, 4 * 3600 + 120, 1.0, 1.0),
+        (COSTS, 1800, 0.0, 0.0),
+        (COSTS, 3 * 3600, 0.3, 0.9),
+        (COSTS, 24 * 3600, 0.9, 0.999),
+        (COSTS, 44 * 3600 + 120, 1.0, 1.0),
+    ],
+    ids=lambda value: None if isinstance(value, Lateness) else str(value),
+)
+def test_a_minute_fills_with_its_age(lateness: Lateness, age: float, least: float, most: float) -> None:
+    assert least <= seen(lateness.view(NOW), NOW - age, NOW - age + 60) <= most
+
+
+@given(start=st.integers(0, 40_000), width=st.integers(1, 90_000), later=st.integers(0, 90_000))
+def test_what_was_seen_stays_seen(start: int, width: int, later: int) -> None:
+    begin, end = NOW - start, NOW - start + width
+    assert seen(USAGE.view(NOW), begin, end) <= seen(USAGE.view(NOW + later), begin, end)
+
+
+@given(start=st.integers(0, 40_000), width=st.integers(1, 90_000))
+def test_ranges_are_in_order_and_do_not_overlap(start: int, width: int) -> None:
+    edges = moments(USAGE.view(NOW, 0.5).ranges(NOW - start, NOW - start + width))
+    assert edges == sorted(edges)
+
+
+def test_nothing_of_the_future_is_seen() -> None:
+    assert list(USAGE.view(NOW).ranges(NOW, NOW + 60)) == []
+    assert list(truth(NOW).ranges(NOW, NOW + 60)) == []
+
+
+def test_the_truth_is_all_of_the_past() -> None:
+    assert list(truth(NOW).ranges(NOW - 60, NOW + 60)) == [(ALL_ROWS, NOW - 60, NOW)]
+
+
+def test_without_lateness_everything_is_seen_at_once() -> None:
+    assert seen(Lateness.of_usage(0).view(NOW), NOW - 60, NOW) == 1
+
+
+def test_a_downward_revision_takes_its_share_of_closed_hours_only() -> None:
+    view = Lateness.of_usage(0).view(NOW + 1800, 0.75)
+    assert seen(view, NOW - 7200, NOW) == 0.75
+    assert seen(view, NOW, NOW + 1800) == 1
+
+
+def test_views_within_one_step_are_the_same() -> None:
+    assert USAGE.view(NOW + 1).stamp == USAGE.view(NOW + 9).stamp
+    assert USAGE.view(NOW + 1).stamp != USAGE.view(NOW + 11).stamp

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from openai_simulator.exchange import Entry, Journal
+from openai_simulator.context import Entry, Journal
 from openai_simulator.testing import SimulatorControl, SimulatorError, running_simulator
 
 CHAT = "/v1/chat/completions"

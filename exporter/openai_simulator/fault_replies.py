@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults that change or replace a reply: broken JSON, wrong types, padding, errors."""
+"""Replies of faults: those that take the place of the API's own, and changes to its bytes."""
 
 import json
 import math
@@ -9,21 +9,9 @@ from typing import Any
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Send
 
-from openai_simulator.errors import ApiError, kind_for, quota_error
-from openai_simulator.faults import (
-    Empty,
-    Fault,
-    Html,
-    Huge,
-    InsufficientQuota,
-    MalformedJson,
-    Outage,
-    RateLimit,
-    Status,
-    WrongTypes,
-)
-
-# Faults that change a reply's bytes, plain or streamed: broken JSON, wrong types, padding. Never cuts it.
+from openai_simulator import faults
+from openai_simulator.errors import ApiError, documented, quota_error
+from openai_simulator.faults import Fault
 
 CHUNK = 65_536
 Edit = Callable[[bytes], bytes]
@@ -32,12 +20,12 @@ Edit = Callable[[bytes], bytes]
 def altered(send: Send, struck: list[Fault]) -> Send:
     """`send` behind the struck faults that change bodies; the same `send` when there are none."""
     for fault in struck:
-        if isinstance(fault, MalformedJson):
+        if isinstance(fault, faults.MalformedJson):
             send = Altered(send, broken_json, skipped_events=1)
-        elif isinstance(fault, WrongTypes):
+        elif isinstance(fault, faults.WrongTypes):
             fields = frozenset(fault.fields) if fault.fields else None
             send = Altered(send, lambda text, fields=fields: wrong_types(text, fields))  # type: ignore[misc]
-        elif isinstance(fault, Huge):
+        elif isinstance(fault, faults.Huge):
             send = Padded(send, fault.bytes)
     return send
 
@@ -169,8 +157,6 @@ def _other_type(value: Any) -> Any:
     return {"unexpected": value}
 
 
-# Replies that a fault gives instead of the API's own. Pure: a fault in, a response out.
-
 _EMPTY = {"nothing": b"", "object": b"{}", "array": b"[]", "null": b"null"}
 _PAGE = """<!DOCTYPE html>
 <html><head><title>{status} | simulated edge</title></head>
@@ -180,49 +166,37 @@ _PAGE = """<!DOCTYPE html>
 
 def replacement(struck: list[Fault]) -> Response | None:
     """The reply of the first fault that replaces it, or None."""
-    for fault in struck:
-        response = _reply(fault)
-        if response is not None:
-            return response
-    return None
+    return next((response for fault in struck if (response := _reply(fault)) is not None), None)
 
 
 def _reply(fault: Fault) -> Response | None:
     match fault:
-        case Status():
+        case faults.Status():
             return _status(fault)
-        case InsufficientQuota():
+        case faults.InsufficientQuota():
             return quota_error(fault.code, fault.status).response()
-        case RateLimit():
-            return _rate_limit(fault)
-        case Html():
+        case faults.RateLimit():
+            headers = _retry_after(fault.retry_after)
+            message = f"Rate limit reached on {fault.limit} per min. Slow down and try again."
+            error = ApiError(429, message, type="rate_limit_error", code=fault.code, headers=headers)
+            return error.response()
+        case faults.Html():
             return HTMLResponse(_PAGE.format(status=fault.status), status_code=fault.status)
-        case Empty():
+        case faults.Empty():
             return Response(_EMPTY[fault.content], media_type="application/json")
-        case Outage(mode="503"):
-            return _documented(503).response()
+        case faults.Outage(mode="503"):
+            return documented(503).response()
     return None
 
 
-def _status(fault: Status) -> Response:
-    error = _documented(fault.status)
+def _status(fault: faults.Status) -> Response:
+    error = documented(fault.status)
     error.type = fault.type or error.type
     error.message = fault.message or error.message
     error.param = fault.param
     error.code = fault.code if "code" in fault.model_fields_set else error.code
     error.headers = {**fault.headers, **_retry_after(fault.retry_after)}
     return error.response()
-
-
-def _rate_limit(fault: RateLimit) -> Response:
-    message = f"Rate limit reached on {fault.limit} per min. Slow down and try again."
-    headers = _retry_after(fault.retry_after)
-    return ApiError(429, message, type="rate_limit_error", code=fault.code, headers=headers).response()
-
-
-def _documented(status: int) -> ApiError:
-    kind = kind_for(status)
-    return ApiError(status, kind.message, type=kind.type, code=kind.code)
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

@@ -171,29 +171,31 @@ OTHER = {"model": "text-embedding-3-small", "input": "ping"}
 def test_latency_delays_the_reply_and_is_part_of_the_processing(
     api: httpx2.Client, simulator: SimulatorControl
 ) -> None:
-    simulator.fault("latency", CHAT, delay_seconds=0.15)
+    simulator.fault("latency", CHAT, delay_seconds=0.5)
+    before = time.monotonic()
     reply = chat(api)
     entry = simulator.journal(reply.headers["x-request-id"])
-    assert 0.15 <= entry["first_byte"] - entry["received"] < 0.3
-    assert 150 <= int(reply.headers["openai-processing-ms"]) < 300
+    assert 0.5 <= entry["first_byte"] - before < 3
+    # The wait begins at the head of the request, processing at its last byte, which may come later.
+    assert 100 <= int(reply.headers["openai-processing-ms"]) < 3000
     assert entry["faults"] == ["latency"]
 
 
 def test_latency_of_the_network_is_not_processing(api: httpx2.Client, simulator: SimulatorControl) -> None:
-    simulator.fault("latency", CHAT, delay_seconds=0.15, in_processing=False)
+    simulator.fault("latency", CHAT, delay_seconds=0.5, in_processing=False)
     reply = chat(api)
-    assert reply.elapsed.total_seconds() >= 0.15
-    assert int(reply.headers["openai-processing-ms"]) < 100
+    assert reply.elapsed.total_seconds() >= 0.5
+    assert int(reply.headers["openai-processing-ms"]) < 450
 
 
 def test_first_token_latency_holds_back_the_first_token_only(
     api: httpx2.Client, simulator: SimulatorControl
 ) -> None:
-    simulator.fault("first_token_latency", CHAT, delay_seconds=0.2)
+    simulator.fault("first_token_latency", CHAT, delay_seconds=0.5)
     reply = api.post(CHAT, json=STREAMED)
     entry = simulator.journal(reply.headers["x-request-id"])
-    assert entry["first_byte"] - entry["received"] < 0.1
-    assert 0.2 <= entry["first_token"] - entry["received"] < 0.4
+    assert entry["first_byte"] - entry["received"] < 0.45
+    assert 0.5 <= entry["first_token"] - entry["received"] < 3
 
 
 def test_headers_can_be_missing_by_name_or_all(api: httpx2.Client, simulator: SimulatorControl) -> None:
@@ -223,20 +225,21 @@ def test_an_outage_takes_in_everything(api: httpx2.Client, simulator: SimulatorC
     assert simulator.state()["faults"][0]["mode"] == "hang"
 
 
-@pytest.mark.parametrize("kind", ["html", "malformed_json", "empty", "wrong_types", "rate_limit", "status"])
-@pytest.mark.parametrize(
-    ("path", "key"),
-    [("/v1/organization/projects", "sk-admin-test"), ("/status/api/v2/components.json", "sk-test")],
-)
 def test_organization_and_status_page_are_struck_as_well(
-    api: httpx2.Client, simulator: SimulatorControl, kind: str, path: str, key: str
+    api: httpx2.Client, simulator: SimulatorControl
 ) -> None:
-    headers = {"authorization": f"Bearer {key}"}
-    good = api.get(path, headers=headers)
-    assert good.status_code == 200
-    simulator.fault(kind, path)
-    struck = api.get(path, headers=headers)
-    assert (struck.status_code, struck.content) != (200, good.content)
+    for path, key in (
+        ("/v1/organization/projects", "sk-admin-test"),
+        ("/status/api/v2/components.json", "sk-test"),
+    ):
+        headers = {"authorization": f"Bearer {key}"}
+        good = api.get(path, headers=headers)
+        assert good.status_code == 200
+        for kind in ("html", "malformed_json", "empty", "wrong_types", "rate_limit", "status"):
+            simulator.fault(kind, path)
+            struck = api.get(path, headers=headers)
+            assert (struck.status_code, struck.content) != (200, good.content), (kind, path)
+            simulator.clear()
 
 
 def test_a_fault_for_one_model_leaves_the_others_alone(
