@@ -70,7 +70,7 @@ class UsageApi:
         unknown = sorted(set(request.query_params) - set(allowed))
         if unknown:
             return _refused(f"unknown parameter {unknown[0][:80]!r}; allowed: {', '.join(allowed)}")
-        name = find_name("organization", request.query_params.get("organization"), live.services.usages)
+        name = find_name("organization", request.query_params, live.services.usages)
         if isinstance(name, Refusal):
             return _refused(name.message)
         reading = await self._overview(live, name).reading(_SECONDS)

@@ -17,6 +17,7 @@ from openai_exporter.client.network import add_bundle
 from openai_exporter.config.base import Duration, Section
 from openai_exporter.config.document import Document
 from openai_exporter.errors import ConfigError, Problem
+from openai_exporter.files import read_text
 
 # The file of `--web.config.file`, in exporter-toolkit's format: decoded strictly, every mistake at once.
 
@@ -61,7 +62,7 @@ def _header_values(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"header {name!r} cannot be set; allowed: {', '.join(_HEADERS)}")
         if not re.fullmatch(pattern, value):
             raise ValueError(f"header {name} has a value that it does not take")
-    return headers
+    return {name: value for name, value in headers.items() if value}
 
 
 def _hashes(users: dict[str, str]) -> dict[str, str]:
@@ -199,12 +200,7 @@ def read_web_config(path: Path) -> WebConfig:
     Raises:
         ConfigError: unreadable, or as `parse_web_config`.
     """
-    try:
-        return parse_web_config(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(str(path), "is not UTF-8 text")]) from None
+    return parse_web_config(read_text(path, "a web configuration"), str(path))
 
 
 def _problem(each: dict[str, Any], document: Document) -> Problem:
@@ -355,6 +351,9 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 class WebFile:
     """Answers what counts for the next connection and the next request.
 
+    Attributes:
+        context: the SSL context as of the last `config()`, None for plain HTTP.
+
     Args:
         path: None for plain HTTP without users.
 
@@ -363,35 +362,20 @@ class WebFile:
     """
 
     def __init__(self, path: Path | None) -> None:
+        self.context: ssl.SSLContext | None = None
         self._path = path
         self._config = WebConfig()
-        self._context: ssl.SSLContext | None = None
         self._watched: list[Path] = [path] if path else []
         self._seen: _Signature = ()
         if path is not None:
             self._load(path)
             self._notes()
 
-    @property
-    def secure(self) -> bool:
-        """Whether connections are encrypted."""
-        return self._context is not None
-
     def config(self) -> WebConfig:
         """The configuration as it is now."""
         if self._path is not None and _signature(self._watched) != self._seen:
             self._reload(self._path)
         return self._config
-
-    def context(self) -> ssl.SSLContext | None:
-        """The SSL context for a connection that begins now, None for plain HTTP."""
-        self.config()
-        return self._context
-
-    def sans(self) -> tuple[str, ...]:
-        """Subject alternative names of which a client certificate must carry one; empty asks for none."""
-        config = self.config()
-        return config.tls_server_config.client_allowed_sans if config.tls_server_config else ()
 
     def _reload(self, path: Path) -> None:
         self._seen = _signature(self._watched)
@@ -406,14 +390,14 @@ class WebFile:
     def _load(self, path: Path) -> None:
         config = read_web_config(path)
         server = config.tls_server_config
-        if self._seen and (server is None) != (self._context is None):
+        if self._seen and (server is None) != (self.context is None):
             # Clients of a port that changes its protocol under them see garbage.
             log.warning(
                 "web configuration switches TLS %s for new connections", "off" if server is None else "on"
             )
         made = context(server, path.parent, str(path)) if server else None
         self._watched = [path, *(files_of(server, path.parent) if server else [])]
-        self._config, self._context = config, made
+        self._config, self.context = config, made
         self._seen = _signature(self._watched)
 
     def _notes(self) -> None:

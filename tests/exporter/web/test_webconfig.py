@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The web configuration: what is taken, what is refused, and that Prometheus' own tool agrees."""
 
+import asyncio
 import base64
 import contextlib
 import os
@@ -316,10 +317,11 @@ def test_a_refused_connection_is_one_line_of_the_log(
 def test_a_refusal_is_logged_again_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     refusals = Refusals(clock=lambda: now[0])
+    one, other = (asyncio.Transport({"peername": (f"192.0.2.{n}", 1)}) for n in (1, 2))
     for at in (0.0, 59.0, 61.0):
         now[0] = at
-        refusals.tell("192.0.2.1", "no certificate")
-    refusals.tell("192.0.2.2", "no certificate")
+        refusals.tell(one, "no certificate")
+    refusals.tell(other, "no certificate")
     assert 3 == len(caplog.records)
 
 
