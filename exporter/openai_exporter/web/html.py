@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -66,10 +67,11 @@ def clock(moment: float | None) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def dollars(value: float | None) -> str:
+def dollars(amount: Decimal | float | None) -> str:
     """`$1,234.56`; small amounts keep the digits that matter."""
-    if value is None:
+    if amount is None:
         return UNKNOWN
+    value = float(amount)
     size = abs(value)
     digits = 2 if size >= 1 or size == 0 else 4 if size >= 0.001 else 6
     return f"{'-' if value < 0 else ''}${size:,.{digits}f}"

@@ -65,6 +65,7 @@ def build_app(live: Live) -> Starlette:
     handlers = {HTTPException: _http_error, Exception: _internal_error}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
     app.state.live = live
+    app.state.overviews = {}  # of the JSON API
     return app
 
 

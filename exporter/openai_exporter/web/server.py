@@ -16,7 +16,7 @@ import uvicorn
 
 from openai_exporter.errors import ExporterError, StartError
 from openai_exporter.web.limits import Limits, protocol_factory
-from openai_exporter.web.live import Live, Masker, Settings, read_config
+from openai_exporter.web.live import Live, Masker, Settings, format_address, read_config
 from openai_exporter.web.routes import HEALTH, SCRAPED, build_app
 from openai_exporter.web.webconfig import WebFile
 
@@ -135,7 +135,7 @@ class ExporterServer(uvicorn.Server):
         log.info("stopped")
 
     def _address(self, listening: socket.socket) -> dict[str, str]:
-        address = format_address(listening)
+        address = format_address(*listening.getsockname()[:2])
         host, _, port = address.rpartition(":")
         reachable = f"localhost:{port}" if host in ("0.0.0.0", "[::]") else address
         scheme = "https" if self._web.context else "http"
@@ -179,12 +179,6 @@ def parse_address(text: str) -> tuple[str, int]:
     if match is None or int(match["port"]) > 65535:
         raise ValueError(f"{text!r} is not an address; give one such as :9985, 127.0.0.1:9985 or [::1]:9985")
     return match["v6"] or match["host"] or "", int(match["port"])
-
-
-def format_address(listening: socket.socket) -> str:
-    """`host:port` of a listening socket."""
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def listen(addresses: Iterable[str]) -> list[socket.socket]:

@@ -194,15 +194,6 @@ def parse_web_config(text: str, name: str) -> WebConfig:
         raise ConfigError([_problem(dict(each), document) for each in error.errors()]) from None
 
 
-def read_web_config(path: Path) -> WebConfig:
-    """Decode the file at `path`.
-
-    Raises:
-        ConfigError: unreadable, or as `parse_web_config`.
-    """
-    return parse_web_config(read_text(path, "a web configuration"), str(path))
-
-
 def _problem(each: dict[str, Any], document: Document) -> Problem:
     path = tuple(each["loc"])
     if each["type"] == "extra_forbidden":
@@ -388,7 +379,7 @@ class WebFile:
             log.info("web configuration reloaded", extra={"fields": {"file": str(path)}})
 
     def _load(self, path: Path) -> None:
-        config = read_web_config(path)
+        config = parse_web_config(read_text(path, "a web configuration"), str(path))
         server = config.tls_server_config
         if self._seen and (server is None) != (self.context is None):
             # Clients of a port that changes its protocol under them see garbage.
@@ -418,12 +409,12 @@ class WebFile:
 
 
 def _signature(paths: list[Path]) -> _Signature:
-    return tuple(_stat(path) for path in paths)
-
-
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    signature: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            signature.append(None)
+        else:
+            signature.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(signature)

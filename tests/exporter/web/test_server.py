@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from openai_exporter.errors import StartError
 from openai_exporter.web import server
 from openai_exporter.web.limits import MAX_HEAD_BYTES
-from openai_exporter.web.live import Live, Settings, read_config
-from openai_exporter.web.server import ExporterServer, format_address, listen, parse_address
+from openai_exporter.web.live import Live, Settings, format_address, read_config
+from openai_exporter.web.server import ExporterServer, listen, parse_address
 from openai_exporter.web.webconfig import WebFile
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
@@ -336,24 +336,24 @@ def test_every_interface_takes_both_protocols() -> None:
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
         if socket.has_dualstack_ipv6():
             socket.create_connection(("::1", port), timeout=30).close()
-            assert format_address(made) == f"[::]:{port}"
+            assert format_address(*made.getsockname()[:2]) == f"[::]:{port}"
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_an_ipv6_address_is_shown_in_brackets() -> None:
     (made,) = listen(["[::1]:0"])
     with made:
-        assert format_address(made) == f"[::1]:{made.getsockname()[1]}"
+        assert format_address(*made.getsockname()[:2]) == f"[::1]:{made.getsockname()[1]}"
 
 
 def test_a_taken_port_closes_the_others() -> None:
     (taken,) = listen(["127.0.0.1:0"])
     (free,) = listen(["127.0.0.1:0"])
-    address = format_address(free)
+    address = format_address(*free.getsockname()[:2])
     free.close()
     with taken:
         with pytest.raises(StartError, match="the port is in use; stop what listens there or give another"):
-            listen([address, format_address(taken)])
+            listen([address, format_address(*taken.getsockname()[:2])])
         (again,) = listen([address])
         again.close()
 
