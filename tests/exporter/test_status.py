@@ -18,9 +18,9 @@ from openai_exporter.status import (
     Component,
     Incident,
     StatusService,
-    chosen,
     families,
     reading,
+    select,
 )
 from openai_simulator.testing import SimulatorControl, running_simulator
 
@@ -100,9 +100,9 @@ def test_incidents_that_are_over_do_not_count() -> None:
 
 def test_components_are_chosen_by_name_or_id() -> None:
     found = (Component("a", "Chat", "operational"), Component("b", "Batch", "operational"))
-    assert (found, ()) == chosen(found, ())
-    assert (found[:1], ("Nope",)) == chosen(found, ("Chat", "Nope"))
-    assert (found[1:], ()) == chosen(found, ("b",))
+    assert (found, ()) == select(found, ())
+    assert (found[:1], ("Nope",)) == select(found, ("Chat", "Nope"))
+    assert (found[1:], ()) == select(found, ("b",))
 
 
 _VALUES = st.recursive(
