@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reload puts all of a new configuration in force, or nothing of it."""
+"""A reload makes all of a new configuration active, or nothing of it."""
 
 import signal
 import threading
