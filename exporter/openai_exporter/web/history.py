@@ -23,9 +23,9 @@ async def history(request: Request) -> Response:
     only = request.query_params.get("failures", "").lower() in ("true", "1")
     request_id = request.query_params.get("request_id", "")
     rows = [
-        {"id": each.id, **result_view(each.answer, live.now())}
-        for each in live.history.recent()
-        if not (only and each.answer.result.success) and each.answer.result.request_id.startswith(request_id)
+        {"id": row.id, **result_view(row.answer, live.now())}
+        for row in live.history.recent()
+        if not (only and row.answer.result.success) and row.answer.result.request_id.startswith(request_id)
     ]
     view = {"rows": rows, "only_failures": only, "request_id": request_id}
     return html.page("history.html", live.settings.route_prefix, view)
@@ -35,12 +35,12 @@ async def entry(request: Request) -> Response:
     """One result with all that is known about it; 404 once it is forgotten."""
     live: Live = request.app.state.live
     number = request.path_params["id"]
-    kept = live.history.get(number)
-    if kept is None:
+    recorded = live.history.get(number)
+    if recorded is None:
         return text(f"result {number} is not kept (any more); /history lists what is", 404)
-    result = kept.answer.result
+    result = recorded.answer.result
     view = {
-        "row": {"id": number, **result_view(kept.answer, live.now())},
+        "row": {"id": number, **result_view(recorded.answer, live.now())},
         "facts": _facts(result),
         "log": live.masker("\n".join(result.log)),
         "sent": live.masker(result.request),

@@ -52,19 +52,19 @@ def span(value: float | None) -> str:
     return " ".join(parts[:2])
 
 
-def ago(moment: float | None, now: float) -> str:
+def ago(timestamp: float | None, now: float) -> str:
     """`12 s ago`, `just now`, or that it never happened."""
-    if moment is None:
+    if timestamp is None:
         return "never"
-    age = now - moment
+    age = now - timestamp
     return "just now" if age < 1 else f"{span(age)} ago"
 
 
-def clock(moment: float | None) -> str:
+def clock(timestamp: float | None) -> str:
     """`2026-11-21 09:30:05 UTC`."""
-    if moment is None:
+    if timestamp is None:
         return UNKNOWN
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def dollars(amount: Decimal | float | None) -> str:

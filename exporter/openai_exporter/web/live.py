@@ -278,17 +278,19 @@ class Live:
         usages: dict[str, UsageService] = {}
         statuses: dict[str, StatusService] = {}
         common: dict[str, Any] = {"instruments": self.instruments, "proxies": self.settings.proxies}
-        kept = {**common, "storage": self.settings.storage}
-        for each in config.organizations:
-            usage = old.usages.get(each.name) if old else None
-            usages[each.name] = (
-                usage.replaced_by(config, each) if usage else UsageService(config, each, **kept)
+        stored = {**common, "storage": self.settings.storage}
+        for organization in config.organizations:
+            usage = old.usages.get(organization.name) if old else None
+            usages[organization.name] = (
+                usage.replaced_by(config, organization)
+                if usage
+                else UsageService(config, organization, **stored)
             )
         for page in config.status_pages:
             status = old.statuses.get(page.name) if old else None
             statuses[page.name] = status.replaced_by(page) if status else StatusService(page, **common)
         # Last, since it marks the old one as replaced.
-        prober = old.prober.replaced_by(config) if old else Prober(config, history=self.history, **kept)
+        prober = old.prober.replaced_by(config) if old else Prober(config, history=self.history, **stored)
         return Services(config, prober, usages, statuses)
 
     def _loaded(self, config: Config) -> None:

@@ -45,18 +45,18 @@ def run(settings: Settings, masker: Masker | None = None) -> None:
         loop = asyncio.new_event_loop()
         loop.run_until_complete(ExporterServer(Live(config, settings, masker=masker), web).serve(listening))
     finally:
-        for each in listening:
-            each.close()
+        for listener in listening:
+            listener.close()
 
 
 def _raise_file_limit(max_requests: int) -> None:
     """Each scrape may hold two sockets, its own and the probe's; many systems allow 1024 by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(soft, 4096, 3 * max_requests)
+    needed = max(soft, 4096, 3 * max_requests)
     if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
+        needed = min(needed, hard)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class ExporterServer(uvicorn.Server):
@@ -117,8 +117,8 @@ class ExporterServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, say so, then load what is slow in the background."""
         await super().startup(sockets)
-        for each in sockets or []:
-            log.info("listening", extra={"fields": self._address(each)})
+        for listener in sockets or []:
+            log.info("listening", extra={"fields": self._address(listener)})
         self._start(self.live.services.prober.warm, "warm-up")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
