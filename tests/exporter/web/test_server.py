@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import gc
+import http.client
 import os
 import re
 import resource
@@ -22,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_exporter.errors import StartError
-from openai_exporter.web import server
+from openai_exporter.web import limits, server
 from openai_exporter.web.limits import MAX_HEAD_BYTES
 from openai_exporter.web.live import Live, Settings, format_address, read_config
 from openai_exporter.web.server import ExporterServer, listen, parse_address
@@ -214,6 +215,35 @@ def test_a_head_that_is_too_long_is_refused(tmp_path: Path, simulator: Simulator
         with socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as endless:
             endless.sendall(b"GET / HTTP/1.1\r\nX-Filler: " + b"x" * (2 * MAX_HEAD_BYTES))
             assert endless.recv(1000).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /-/healthy HTTP/1.1\r\nHost"], ids=["nothing", "a part"])
+def test_a_head_that_does_not_come_in_time_ends_the_connection(
+    tmp_path: Path, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 0.3)
+    with (
+        running(tmp_path, document(simulator.api_url)) as exporter,
+        socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as slow,
+    ):
+        slow.sendall(begun)
+        with contextlib.suppress(ConnectionResetError):
+            assert slow.recv(1000) == b""
+
+
+def test_a_head_in_time_keeps_the_connection(
+    tmp_path: Path, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 1.0)
+    simulator.fault("latency", "/v1/chat/completions", seconds=2.0)
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        client = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=30)
+        for path in ("/-/healthy", SLOW, "/-/healthy"):
+            client.request("GET", path)
+            answer = client.getresponse()
+            assert answer.status == 200
+            answer.read()
+        client.close()
 
 
 def test_what_is_no_http_gets_400(tmp_path: Path, simulator: SimulatorControl) -> None:
