@@ -202,27 +202,16 @@ def _page_reason(status: int) -> str:
     return "server_error" if status >= 500 else "bad_request" if status >= 400 else "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSummary:
-    """What the landing page shows.
+class StatusService:
+    """Answers `/status` of one page.
 
     Attributes:
+        config: which page, and how to read it.
         tried: whether a read was tried.
         read_at: Unix seconds of the last good read, None before the first.
         error: why the last read failed, empty when it did not.
-    """
-
-    name: str
-    url: str
-    tried: bool
-    read_at: float | None
-    components: tuple[Component, ...]
-    incidents: tuple[Incident, ...]
-    error: str
-
-
-class StatusService:
-    """Answers `/status` of one page.
+        components: those that the configuration selects, as of the last good read.
+        incidents: as of the last good read.
 
     Args:
         now: Unix seconds.
@@ -237,41 +226,35 @@ class StatusService:
         now: Callable[[], float] = time.time,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        self._page = page
+        self.config = page
         self._proxies = proxies
         self._instruments = instruments
         self._client = StatusClient(page.url, page.timeout, proxies)
         self._now = now
         self._refresh: asyncio.Task[None] | None = None
+        self.tried = False
         self._tried_at = float("-inf")
-        self._read_at: float | None = None
+        self.read_at: float | None = None
+        self.error = "not read yet"
         self._reading = Reading((), ())
         self._missing: tuple[str, ...] = ()
-        self._error = "not read yet"
         self._encode()
 
     async def page(self, limit: float | None = None) -> EncodedPage:
         """The page's metrics; waits at most `limit` seconds for a read that is due."""
-        if self._refresh is None and self._now() - self._tried_at >= self._page.refresh_interval:
+        if self._refresh is None and self._now() - self._tried_at >= self.config.refresh_interval:
             self._refresh = asyncio.create_task(self._read())
         if self._refresh is not None:
             await asyncio.wait([self._refresh], timeout=limit)
         return self._encoded
 
-    def summary(self) -> StatusSummary:
-        """The state as it is now; reads nothing."""
-        page, incidents = self._page, self._reading.incidents
-        return StatusSummary(
-            page.name, page.url, self._tried_at > 0, self._read_at, self._components, incidents, self._error
-        )
-
     def replaced_by(self, page: StatusPage) -> "StatusService":
         """The service of a reloaded configuration: this one when nothing changed, else a new one."""
-        if page == self._page:
+        if page == self.config:
             return self
         new = StatusService(page, instruments=self._instruments, now=self._now, proxies=self._proxies)
-        if page.url == self._page.url:
-            new._reading, new._read_at, new._error = self._reading, self._read_at, self._error
+        if page.url == self.config.url:
+            new._reading, new.read_at, new.error = self._reading, self.read_at, self.error
             new._encode()
         return new
 
@@ -282,18 +265,18 @@ class StatusService:
         self._client.close()
 
     async def _read(self) -> None:
-        self._tried_at = self._now()
+        self.tried, self._tried_at = True, self._now()
         try:
             documents = await asyncio.to_thread(self._documents)
         except UpstreamError as error:
-            self._error = str(error)
+            self.error = str(error)
             self._warn(error)
         except Exception as error:
-            self._error = f"internal error: {type(error).__name__}"
-            log.exception("status page: read failed", extra={"fields": {"status_page": self._page.name}})
+            self.error = f"internal error: {type(error).__name__}"
+            log.exception("status page: read failed", extra={"fields": {"status_page": self.config.name}})
         else:
             self._reading = reading(documents)
-            self._read_at, self._error = self._now(), ""
+            self.read_at, self.error = self._now(), ""
         finally:
             self._refresh = None
             self._encode()
@@ -317,18 +300,17 @@ class StatusService:
             raise
 
     def _warn(self, error: UpstreamError) -> None:
-        fields = {"status_page": self._page.name, "reason": error.reason}
+        fields = {"status_page": self.config.name, "reason": error.reason}
         log.warning("status page: %s", error, extra={"fields": fields})
 
     def _encode(self) -> None:
-        self._components, missing = select(self._reading.components, self._page.components)
-        if self._read_at is None:
+        self.components, missing = select(self._reading.components, self.config.components)
+        if self.read_at is None:
             missing = ()
         elif missing and missing != self._missing:
             listed = ", ".join(sorted({each.name for each in self._reading.components})) or "none"
             names = ", ".join(map(repr, missing))
-            log.warning("status page %s lists no component %s; listed: %s", self._page.name, names, listed)
+            log.warning("status page %s lists no component %s; listed: %s", self.config.name, names, listed)
         self._missing = missing
-        self._encoded = EncodedPage(
-            families(not self._error, self._read_at, self._components, self._reading.incidents)
-        )
+        self.incidents = self._reading.incidents
+        self._encoded = EncodedPage(families(not self.error, self.read_at, self.components, self.incidents))

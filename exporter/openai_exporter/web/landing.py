@@ -12,7 +12,7 @@ from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.model import ProbeAnswer, ProbeKey
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.status import StatusSummary
+from openai_exporter.status import StatusService
 from openai_exporter.usage.dataset import BudgetState, DatasetState, UsageSummary
 from openai_exporter.web import html
 from openai_exporter.web.live import COURSE, Live, Point, Track, probe_keys
@@ -45,10 +45,7 @@ async def landing(request: Request) -> Response:
             _organization(service.summary(), now, config.organization(name))
             for name, service in services.usages.items()
         ],
-        "statuses": [
-            _status(services.statuses[page.name].summary(), now, page.refresh_interval)
-            for page in config.status_pages
-        ],
+        "statuses": [_status(services.statuses[page.name], now) for page in config.status_pages],
         "failures": [{"id": each.id, **result_view(each.answer, now)} for each in failed[:RECENT_FAILURES]],
         "root": _root(request, live),
         "started": html.ago(live.started_at, now),
@@ -233,28 +230,28 @@ def _budget(budget: BudgetState) -> View:
     return {"budget": budget, "state": "none" if budget.ratio is None else state, "width": width}
 
 
-def _status(summary: StatusSummary, now: float, interval: float) -> View:
+def _status(page: StatusService, now: float) -> View:
     """The view of a status page; `troubled` are its components that are not operational."""
-    troubled = [each for each in summary.components if each.state != "operational"]
-    incidents = len(summary.incidents)
-    if summary.read_at is None:
+    troubled = [each for each in page.components if each.state != "operational"]
+    incidents = len(page.incidents)
+    if page.read_at is None:
         state, headline, age = "none", "unknown", "not read yet"
     else:
-        old = now - summary.read_at > OLD + OLD_INTERVALS * interval
+        old = now - page.read_at > OLD + OLD_INTERVALS * page.config.refresh_interval
         state = "none" if old else "bad" if troubled or incidents else "good"
         headline = f"{len(troubled)} not operational" if troubled else "operational"
-        age = f"read {html.ago(summary.read_at, now)}{', not scraped since' if old else ''}"
-    if summary.read_at is not None and incidents:
-        headline = f"{incidents} incident{'s' if incidents > 1 else ''}"
+        if incidents:
+            headline = f"{incidents} incident{'s' if incidents > 1 else ''}"
+        age = f"read {html.ago(page.read_at, now)}{', not scraped since' if old else ''}"
     return {
-        "name": summary.name,
-        "url": summary.url,
-        "read": summary.read_at is not None,
+        "name": page.config.name,
+        "url": page.config.url,
+        "read": page.read_at is not None,
         "age": age,
-        "error": summary.error if summary.read_at is not None or summary.tried else "",
-        "total": len(summary.components),
+        "error": page.error if page.tried or page.read_at is not None else "",
+        "total": len(page.components),
         "troubled": troubled,
-        "incidents": summary.incidents,
+        "incidents": page.incidents,
         "state": state,
         "headline": headline,
     }
