@@ -117,13 +117,11 @@ def _targets(live: Live, now: float) -> Iterator[View]:
 def _row(config: Config, key: ProbeKey, track: Track | None, now: float) -> View:
     module = config.modules[key.module]
     parameters = {"target": key.target, "module": key.module} | ({"model": key.model} if key.model else {})
-    row: View = {
-        "module": key.module, "endpoint": module.endpoint.value, "model": key.model, "query": urlencode(parameters),
-        "state": "none", "outcome": "not scraped yet", "duration": None, "first_token": None, "age": html.UNKNOWN,
-        "note": "", "bars": (), "old": False,
-    }  # fmt: skip
+    row: View = {"module": key.module, "endpoint": module.endpoint.value, "model": key.model}
+    row |= {"query": urlencode(parameters), "note": "", "old": False}
     if track is None:
-        return row
+        unscraped = {"state": "none", "outcome": "not scraped yet", "age": html.UNKNOWN, "bars": ()}
+        return row | unscraped | {"duration": None, "first_token": None}
     answer, result = track.answer, track.answer.result
     row |= result_view(answer, now)
     row["first_token"] = result.stream.first_token if result.stream else None
