@@ -145,8 +145,8 @@ class Limits:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("cache-control", "no-store")
                 headers.update(config.http_server_config.headers)
+                headers.setdefault("cache-control", "no-store")
             else:
                 finished = not message.get("more_body", False)
             await send(message)
