@@ -34,7 +34,6 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeResult
 from openai_exporter.probe.history import History
 from openai_exporter.probe.service import Prober
-from openai_exporter.web.server import Collector
 from openai_simulator.testing import SimulatorControl, running_simulator
 
 STREAMS = 100
@@ -121,7 +120,6 @@ def print_ours(url: str, streams: int, rounds: int) -> None:
 
 async def _ours(url: str, streams: int, rounds: int) -> list[Measured]:
     prober = Prober(configuration(url, streams), instruments=Instruments(process=False), history=History(10))
-    collecting = asyncio.create_task(Collector(lambda: True).run())  # as the server does it
     await prober.warm()
     found: list[Measured] = []
 
@@ -133,7 +131,6 @@ async def _ours(url: str, streams: int, rounds: int) -> list[Measured]:
 
     await asyncio.gather(*(stream(number) for number in range(streams)))
     await prober.close()
-    collecting.cancel()
     return found
 
 

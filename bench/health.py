@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Health checks over HTTP while 500 probes begin, hang and expire; the client is a process of its own.
+"""Health checks over HTTP while 100 probes begin, hang and expire; the client is a process of its own.
 
 Three shapes: scrapes spread over time as Prometheus does it, all begun at the same moment, and all cut by their
 deadlines at the same moment. A health check comes every 5 ms, on a kept connection and on a new one.
@@ -14,7 +14,7 @@ from typing import Any
 from bench import processes, scrapers
 from openai_simulator.testing import SimulatorControl, running_simulator
 
-HANGING = 500
+HANGING = 100
 SPREAD = 10.0
 """Seconds over which scrapes are spread."""
 TIMEOUT = 5.0

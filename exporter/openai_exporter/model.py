@@ -238,23 +238,6 @@ class ProbeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetGroup:
-    """One scrape target of the configuration, as `/sd` publishes it.
-
-    Attributes:
-        path: `/probe`, `/usage`, `/status` or `/metrics`.
-        params: URL parameters of the scrape.
-        labels: target labels.
-        timeout: seconds that a scrape may need, None for Prometheus' default.
-    """
-
-    path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """An HTTP answer of an organization or status API, already decoded.
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from openai_exporter.config.organization import StatusPage
 from openai_exporter.errors import UpstreamError
@@ -73,24 +73,24 @@ def reading(documents: Sequence[Mapping[str, object]]) -> Reading:
     incidents: dict[str, Incident] = {}
     for document in documents:
         for each in _objects(document, "components"):
-            found = _component(each)
-            if found is not None and len(components) < MAX_COMPONENTS:
-                components.setdefault(found.id, found)
+            component = _component(each)
+            if component is not None and len(components) < MAX_COMPONENTS:
+                components.setdefault(component.id, component)
         for each in _objects(document, "incidents"):
             if _word(each.get("status")) not in _OVER:
                 incidents.setdefault(str(each.get("id") or each.get("name") or ""), _incident(each))
     return Reading(tuple(components.values()), tuple(incidents.values()))
 
 
-def chosen(
-    found: Sequence[Component], wanted: Sequence[str]
+def select(
+    components: tuple[Component, ...], requested: Sequence[str]
 ) -> tuple[tuple[Component, ...], tuple[str, ...]]:
-    """The components whose name or id is wanted (all when nothing is), and the wants that none has."""
-    if not wanted:
-        return tuple(found), ()
-    kept = tuple(each for each in found if each.id in wanted or each.name in wanted)
-    known = {each.id for each in found} | {each.name for each in found}
-    return kept, tuple(each for each in wanted if each not in known)
+    """The components that are requested by name or id (all when nothing is), and the requests that match none."""
+    if not requested:
+        return components, ()
+    names = {each.id for each in components} | {each.name for each in components}
+    selected = tuple(each for each in components if each.id in requested or each.name in requested)
+    return selected, tuple(each for each in requested if each not in names)
 
 
 def _objects(document: Mapping[str, object], key: str) -> Iterator[Mapping[str, object]]:
@@ -130,9 +130,9 @@ def families(
     up: bool, read_at: float | None, components: Sequence[Component], incidents: Sequence[Incident]
 ) -> list[Family]:
     """What `/status` exposes; without any read so far, `up` alone."""
-    found = [family(status.UP, int(up)), family(status.FETCHED, read_at)]
+    families = [family(status.UP, int(up)), family(status.FETCHED, read_at)]
     if read_at is None:
-        return found
+        return families
     states = Family(status.COMPONENT)
     for each in components:
         for state in STATES:
@@ -141,15 +141,12 @@ def families(
     counts = Counter(each.impact for each in incidents)
     for impact in IMPACTS:
         impacts.add(counts[impact], impact)
-    return [*found, states, impacts]
+    return [*families, states, impacts]
 
 
 # One status page: read when due, shared by all scrapes, last good reading kept.
 
 log = logging.getLogger(__name__)
-
-DOCUMENTS = ("summary", "components")
-
 
 MAX_BYTES = 2 << 20
 """Bound on an answer; OpenAI's is some 12 KiB."""
@@ -205,39 +202,18 @@ def _page_reason(status: int) -> str:
     return "server_error" if status >= 500 else "bad_request" if status >= 400 else "malformed"
 
 
-class Client(Protocol):
-    """Reads one document of a page; blocking."""
-
-    def get(self, document: str) -> Answer: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StatusSummary:
-    """What the landing page shows.
-
-    Attributes:
-        tried: whether a read was tried.
-        read_at: Unix seconds of the last good read, None before the first.
-        error: why the last read failed, empty when it did not.
-    """
-
-    name: str
-    url: str
-    up: bool
-    tried: bool
-    read_at: float | None
-    components: tuple[Component, ...]
-    incidents: tuple[Incident, ...]
-    error: str
-
-
 class StatusService:
     """Answers `/status` of one page.
 
+    Attributes:
+        config: which page, and how to read it.
+        tried: whether a read was tried.
+        read_at: Unix seconds of the last good read, None before the first.
+        error: why the last read failed, empty when it did not.
+        components: those that the configuration selects, as of the last good read.
+        incidents: as of the last good read.
+
     Args:
-        client: what reads the page; None reads it over HTTP.
         now: Unix seconds.
         proxies: as `urllib.request.getproxies()` returns them.
     """
@@ -247,54 +223,40 @@ class StatusService:
         page: StatusPage,
         *,
         instruments: Instruments,
-        client: Client | None = None,
         now: Callable[[], float] = time.time,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        self._page = page
-        self._proxies = proxies or {}
+        self.config = page
+        self._proxies = proxies
         self._instruments = instruments
-        self._client = client or StatusClient(page.url, page.timeout, self._proxies)
+        self._client = StatusClient(page.url, page.timeout, proxies)
         self._now = now
         self._refresh: asyncio.Task[None] | None = None
+        self.tried = False
         self._tried_at = float("-inf")
-        self._read_at: float | None = None
+        self.read_at: float | None = None
+        self.error = "not read yet"
         self._reading = Reading((), ())
         self._missing: tuple[str, ...] = ()
-        self._error = "not read yet"
-        self._encoded = EncodedPage(families(False, None, (), ()))
+        self._encode()
 
     async def page(self, limit: float | None = None) -> EncodedPage:
         """The page's metrics; waits at most `limit` seconds for a read that is due."""
-        if self._refresh is None and self._now() - self._tried_at >= self._page.refresh_interval:
+        if self._refresh is None and self._now() - self._tried_at >= self.config.refresh_interval:
             self._refresh = asyncio.create_task(self._read())
         if self._refresh is not None:
             await asyncio.wait([self._refresh], timeout=limit)
         return self._encoded
 
-    def summary(self) -> StatusSummary:
-        """The state as it is now; reads nothing."""
-        kept, _ = chosen(self._reading.components, self._page.components)
-        return StatusSummary(
-            self._page.name,
-            self._page.url,
-            not self._error,
-            self._tried_at > 0,
-            self._read_at,
-            kept,
-            self._reading.incidents,
-            self._error,
-        )
-
     def replaced_by(self, page: StatusPage) -> "StatusService":
         """The service of a reloaded configuration: this one when nothing changed, else a new one."""
-        if page == self._page:
+        if page == self.config:
             return self
-        made = StatusService(page, instruments=self._instruments, now=self._now, proxies=self._proxies)
-        if page.url == self._page.url:
-            made._reading, made._read_at, made._error = self._reading, self._read_at, self._error
-            made._encode()
-        return made
+        new = StatusService(page, instruments=self._instruments, now=self._now, proxies=self._proxies)
+        if page.url == self.config.url:
+            new._reading, new.read_at, new.error = self._reading, self.read_at, self.error
+            new._encode()
+        return new
 
     async def close(self) -> None:
         """Stop reading."""
@@ -303,59 +265,52 @@ class StatusService:
         self._client.close()
 
     async def _read(self) -> None:
-        self._tried_at = self._now()
+        self.tried, self._tried_at = True, self._now()
         try:
-            answers = await asyncio.to_thread(self._documents)
+            documents = await asyncio.to_thread(self._documents)
         except UpstreamError as error:
-            self._failed(error)
+            self.error = str(error)
+            self._warn(error)
         except Exception as error:
-            self._error = f"internal error: {type(error).__name__}"
-            log.exception("status page: read failed", extra={"fields": {"status_page": self._page.name}})
+            self.error = f"internal error: {type(error).__name__}"
+            log.exception("status page: read failed", extra={"fields": {"status_page": self.config.name}})
         else:
-            self._reading = reading([each.body for each in answers])
-            self._read_at, self._error = self._now(), ""
-            self._complain()
+            self._reading = reading(documents)
+            self.read_at, self.error = self._now(), ""
         finally:
             self._refresh = None
             self._encode()
 
-    def _documents(self) -> list[Answer]:
+    def _documents(self) -> list[Mapping[str, object]]:
         """summary.json must be there; components.json only adds to it."""
-        answers = [self._get(DOCUMENTS[0])]
+        documents = [self._get("summary")]
         try:
-            answers.append(self._get(DOCUMENTS[1]))
+            documents.append(self._get("components"))
         except UpstreamError as error:
-            log.warning("status page: %s", error, extra={"fields": self._fields(error)})
-        return answers
+            self._warn(error)
+        return documents
 
-    def _get(self, document: str) -> Answer:
+    def _get(self, document: str) -> Mapping[str, object]:
         api = f"status_{document}"
         self._instruments.count(own.UPSTREAM_CALLS, ("", api))
         try:
-            return self._client.get(document)
+            return self._client.get(document).body
         except UpstreamError as error:
             self._instruments.count(own.UPSTREAM_FAILURES, ("", api, error.reason))
             raise
 
-    def _failed(self, error: UpstreamError) -> None:
-        self._error = str(error)
-        log.warning("status page: %s", error, extra={"fields": self._fields(error)})
-
-    def _fields(self, error: UpstreamError) -> Mapping[str, object]:
-        return {"status_page": self._page.name, "reason": error.reason}
-
-    def _complain(self) -> None:
-        _, missing = chosen(self._reading.components, self._page.components)
-        if missing and missing != self._missing:
-            listed = ", ".join(sorted({each.name for each in self._reading.components}))
-            log.warning(
-                "status page %s lists no component %s; listed: %s",
-                self._page.name,
-                ", ".join(map(repr, missing)),
-                listed or "none",
-            )
-        self._missing = missing
+    def _warn(self, error: UpstreamError) -> None:
+        fields = {"status_page": self.config.name, "reason": error.reason}
+        log.warning("status page: %s", error, extra={"fields": fields})
 
     def _encode(self) -> None:
-        kept, _ = chosen(self._reading.components, self._page.components)
-        self._encoded = EncodedPage(families(not self._error, self._read_at, kept, self._reading.incidents))
+        self.components, missing = select(self._reading.components, self.config.components)
+        if self.read_at is None:
+            missing = ()
+        elif missing and missing != self._missing:
+            listed = ", ".join(sorted({each.name for each in self._reading.components})) or "none"
+            names = ", ".join(map(repr, missing))
+            log.warning("status page %s lists no component %s; listed: %s", self.config.name, names, listed)
+        self._missing = missing
+        self.incidents = self._reading.incidents
+        self._encoded = EncodedPage(families(not self.error, self.read_at, self.components, self.incidents))

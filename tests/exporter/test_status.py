@@ -18,9 +18,9 @@ from openai_exporter.status import (
     Component,
     Incident,
     StatusService,
-    chosen,
     families,
     reading,
+    select,
 )
 from openai_simulator.testing import SimulatorControl, running_simulator
 
@@ -100,9 +100,9 @@ def test_incidents_that_are_over_do_not_count() -> None:
 
 def test_components_are_chosen_by_name_or_id() -> None:
     found = (Component("a", "Chat", "operational"), Component("b", "Batch", "operational"))
-    assert (found, ()) == chosen(found, ())
-    assert (found[:1], ("Nope",)) == chosen(found, ("Chat", "Nope"))
-    assert (found[1:], ()) == chosen(found, ("b",))
+    assert (found, ()) == select(found, ())
+    assert (found[:1], ("Nope",)) == select(found, ("Chat", "Nope"))
+    assert (found[1:], ()) == select(found, ("b",))
 
 
 _VALUES = st.recursive(
@@ -227,13 +227,13 @@ async def test_a_page_that_fails_keeps_the_last_good_reading(
     stale = await _text(service)
     assert good.replace("openai_status_up 1", "openai_status_up 0") == stale
     assert f"openai_status_last_success_timestamp_seconds {int(read_at)}" in stale
-    assert "503" in service.summary().error
+    assert "503" in service.error
     failures = 'openai_exporter_upstream_failures_total{api="status_summary",organization="",reason="server_error"} 1.0'
     assert failures in instruments.render("")[0].decode().splitlines()
     simulator.clear()
     clock.now += 100
     assert "openai_status_up 1" in (await _text(service)).splitlines()
-    assert service.summary().error == ""
+    assert service.error == ""
     await service.close()
 
 
@@ -271,7 +271,7 @@ async def test_a_scrape_does_not_wait_longer_than_it_may(
     assert asyncio.get_running_loop().time() - began < 0.9
     await service.page(10)
     assert asyncio.get_running_loop().time() - began < 5
-    assert "1 s" in service.summary().error
+    assert "1 s" in service.error
     await service.close()
 
 
@@ -315,5 +315,5 @@ async def test_a_reload_keeps_the_reading_of_an_unchanged_url(
     other = service.replaced_by(StatusPage(name="page", url=url, refresh_interval=300.0))
     assert before == other._encoded.body().decode()
     fresh = service.replaced_by(StatusPage(name="page", url="http://127.0.0.1:1"))
-    assert not fresh.summary().tried
+    assert not fresh.tried
     await service.close()

@@ -1,99 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET /api/v1/usage/daily, monthly and dashboard: usage and costs as JSON, from a reading that requests share."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from openai_exporter.report import api
-from openai_exporter.report.api import DAYS, Overview, Reading
 from openai_exporter.web.live import Live
 from openai_exporter.web.routes import Refusal, find_name
 
-_DEFAULT_DAYS = 30
+_DEFAULT_DAYS = "30"
 _SECONDS = 9.5
 """How long a request waits for a reading."""
+_PARAMETERS = {
+    "daily": ("organization", "days"),
+    "monthly": ("organization",),
+    "dashboard": ("organization",),
+}
 
 
 async def answer(request: Request) -> Response:
     """200 with the document; 400 for a parameter that is unknown or wrong; 503 before the first reading."""
-    state = request.app.state
-    if not hasattr(state, "usage_api"):
-        state.usage_api = UsageApi()
-    api: UsageApi = state.usage_api
-    match request.path_params["name"]:
-        case "daily":
-            return await api.daily(request)
-        case "monthly":
-            return await api.monthly(request)
-        case "dashboard":
-            return await api.dashboard(request)
-    raise HTTPException(404)
+    live: Live = request.app.state.live
+    document_name, query = request.path_params["name"], request.query_params
+    if document_name not in _PARAMETERS:
+        raise HTTPException(404)
+    allowed = _PARAMETERS[document_name]
+    try:
+        days = _days(query.get("days", _DEFAULT_DAYS)) if "days" in allowed else 0
+    except ValueError as error:
+        return _refused(str(error))
+    unknown = sorted(set(query) - set(allowed))
+    if unknown:
+        return _refused(f"unknown parameter {unknown[0][:80]!r}; allowed: {', '.join(allowed)}")
+    name = find_name("organization", query, live.services.usages)
+    if isinstance(name, Refusal):
+        return _refused(name.message)
+    reading = await _overview(request, name).reading(_SECONDS)
+    if document_name == "daily":
+        document = api.daily(reading, name, days)
+    elif document_name == "monthly":
+        document = api.monthly(reading, name)
+    else:
+        document = api.dashboard(reading, name, live.services.usages[name].summary().budgets)
+    if reading.error:
+        document["error"] = live.masker(reading.error)
+    return JSONResponse(document, 200 if reading.as_of else 503)
 
 
-class UsageApi:
-    """The readings behind the routes: one per organization, made anew when the configuration changes."""
-
-    def __init__(self) -> None:
-        self._overviews: dict[str, Overview] = {}
-
-    async def daily(self, request: Request) -> Response:
-        """The last days, the newest first; `?days=` says how many."""
-        try:
-            days = _days(request.query_params.get("days", str(_DEFAULT_DAYS)))
-        except ValueError as error:
-            return _refused(str(error))
-        return await self._answer(
-            request, ("organization", "days"), lambda found, name: api.daily(found, name, days)
-        )
-
-    async def monthly(self, request: Request) -> Response:
-        """This month and those before it."""
-        return await self._answer(request, ("organization",), api.monthly)
-
-    async def dashboard(self, request: Request) -> Response:
-        """Today, yesterday, the month, its models, forecast and budgets."""
-        live: Live = request.app.state.live
-
-        def made(found: Reading, name: str) -> dict[str, Any]:
-            return api.dashboard(found, name, live.services.usages[name].summary().budgets)
-
-        return await self._answer(request, ("organization",), made)
-
-    async def _answer(
-        self, request: Request, allowed: Iterable[str], make: Callable[[Reading, str], dict[str, Any]]
-    ) -> Response:
-        live: Live = request.app.state.live
-        unknown = sorted(set(request.query_params) - set(allowed))
-        if unknown:
-            return _refused(f"unknown parameter {unknown[0][:80]!r}; allowed: {', '.join(allowed)}")
-        name = find_name("organization", request.query_params.get("organization"), live.services.usages)
-        if isinstance(name, Refusal):
-            return _refused(name.message)
-        reading = await self._overview(live, name).reading(_SECONDS)
-        document = make(reading, name)
-        if reading.error:
-            document["error"] = live.masker(reading.error)
-        return JSONResponse(document, 200 if reading.as_of else 503)
-
-    def _overview(self, live: Live, name: str) -> Overview:
-        config = live.services.config
+def _overview(request: Request, name: str) -> api.Overview:
+    """The readings of an organization, which begin again when the configuration changes."""
+    live: Live = request.app.state.live
+    overviews: dict[str, api.Overview] = request.app.state.overviews
+    config = live.services.config
+    overview = overviews.get(name)
+    if overview is None or overview.config is not config:
         organization = config.organization(name)
         assert organization is not None
-        known = self._overviews.get(name)
-        if known is None or known.config is not config:
-            known = self._overviews[name] = Overview(
-                config, organization, live.settings.proxies, now=live.now
-            )
-        return known
+        overview = api.Overview(config, organization, live.settings.proxies, now=live.now)
+        overviews[name] = overview
+    return overview
 
 
 def _days(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= DAYS):
-        raise ValueError(f"parameter days: expected a whole number from 1 to {DAYS}, got {text[:40]!r}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= api.DAYS):
+        raise ValueError(f"parameter days: expected a whole number from 1 to {api.DAYS}, got {text[:40]!r}")
     return int(text)
 
 

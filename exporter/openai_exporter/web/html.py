@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -51,25 +52,26 @@ def span(value: float | None) -> str:
     return " ".join(parts[:2])
 
 
-def ago(moment: float | None, now: float) -> str:
+def ago(timestamp: float | None, now: float) -> str:
     """`12 s ago`, `just now`, or that it never happened."""
-    if moment is None:
+    if timestamp is None:
         return "never"
-    age = now - moment
+    age = now - timestamp
     return "just now" if age < 1 else f"{span(age)} ago"
 
 
-def clock(moment: float | None) -> str:
+def clock(timestamp: float | None) -> str:
     """`2026-11-21 09:30:05 UTC`."""
-    if moment is None:
+    if timestamp is None:
         return UNKNOWN
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def dollars(value: float | None) -> str:
+def dollars(amount: Decimal | float | None) -> str:
     """`$1,234.56`; small amounts keep the digits that matter."""
-    if value is None:
+    if amount is None:
         return UNKNOWN
+    value = float(amount)
     size = abs(value)
     digits = 2 if size >= 1 or size == 0 else 4 if size >= 0.001 else 6
     return f"{'-' if value < 0 else ''}${size:,.{digits}f}"

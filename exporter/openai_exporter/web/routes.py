@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes and their handlers: /probe, /usage, /status, /metrics, /config, health and reload."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+import gzip
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,59 +18,149 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from openai_exporter.config import Config, dump
 from openai_exporter.errors import ExporterError
-from openai_exporter.exposition import EncodedPage
+from openai_exporter.exposition import OPENMETRICS, TEXT, EncodedPage, encode, wants_openmetrics
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeKey
 from openai_exporter.probe.families import families
 from openai_exporter.probe.history import explain
 from openai_exporter.web import discovery
-from openai_exporter.web.limits import INTERNAL_ERROR, exposition, registry, text, time_left
-from openai_exporter.web.live import Live, Services, probe_keys
+from openai_exporter.web.limits import INTERNAL_ERROR, text
+from openai_exporter.web.live import Live, probe_keys
 
-# GET /config, /-/healthy and /-/ready, POST /-/reload.
-
-
-async def healthy(request: Request) -> Response:
-    """200 while the process answers."""
-    return text("openai-exporter is healthy.")
+SCRAPED = ("/probe", "/usage", "/status")
+"""Paths whose answers wait for an upstream API."""
+HEALTH = ("/-/healthy", "/-/ready")
+"""Paths that what starts and restarts the process asks; their answers tell nothing else."""
 
 
-async def ready(request: Request) -> Response:
-    """200 once the configuration is loaded and requests are served, 503 while the process stops."""
-    live: Live = request.app.state.live
-    if live.ready:
-        return text("openai-exporter is ready.")
-    return text("openai-exporter is stopping.", 503)
-
-
-async def reload(request: Request) -> Response:
-    """200 when the new configuration is in force, 500 with every problem when the old one stays."""
-    live: Live = request.app.state.live
-    try:
-        config = await live.reload()
-    except ExporterError as error:
-        return text(live.masker(f"not reloaded, the configuration in force stays:\n{error}"), 500)
-    count = sum(len(each.models) or 1 for each in config.probes)
-    done = f"reloaded: {count} probes, {len(config.organizations)} organizations."
-    lacking = [
-        f"this key cannot be read, what needs it fails until it can: {each}"
-        for each in config.unreadable_keys
+def build_app(live: Live) -> Starlette:
+    """The application; `app.state.live` is what its routes read."""
+    # The pages for people need a template engine, and the JSON an HTTP library; both take long to load.
+    routes: list[BaseRoute] = [
+        Route("/", _late("landing", "landing")),
+        Route("/history", _late("history", "history")),
+        Route("/history/{id:int}", _late("history", "entry")),
+        Route("/probe", probe),
+        Route("/usage", usage),
+        Route("/api/v1/usage/{name:str}", _late("api", "answer")),
+        Route("/status", status),
+        Route("/metrics", metrics),
+        Route("/sd", discovery.discover),
+        Route("/config", configuration),
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Route("/-/reload", reload, methods=["POST", "PUT"]),
     ]
-    return text(live.masker("\n".join([done, *lacking])))
+    prefix = live.settings.route_prefix
+    if prefix:
+
+        async def to_prefix(request: Request) -> Response:
+            return RedirectResponse(f"{prefix}/", 302)
+
+        routes = [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, routes=routes)]
+    handlers = {HTTPException: _http_error, Exception: _internal_error}
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
+    app.state.live = live
+    app.state.overviews = {}  # of the JSON API
+    return app
 
 
-async def configuration(request: Request) -> Response:
-    """The configuration in force as YAML, defaults included, secrets masked."""
+def _late(module: str, name: str) -> Callable[[Request], Awaitable[Response]]:
+    """A handler whose module is loaded by its first request, in a thread."""
+
+    async def handler(request: Request) -> Response:
+        loaded = await run_in_threadpool(import_module, f"openai_exporter.web.{module}")
+        response: Response = await getattr(loaded, name)(request)
+        return response
+
+    return handler
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    yield
+    await app.state.live.close()
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    allow = (error.headers or {}).get("Allow")
+    if error.status_code == 404:
+        return text("no such page; / lists what there is", 404)
+    message = HTTPStatus(error.status_code).phrase
+    if allow:
+        return text(f"{message}; allowed: {allow}", error.status_code, Allow=allow)
+    return text(message, error.status_code)
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    # Raised on to the limits afterwards, which log it.
+    return text(INTERNAL_ERROR, 500)
+
+
+# GET /probe: one probe, now, within the scrape's deadline.
+
+
+async def probe(request: Request) -> Response:
+    """200 with the probe's metrics, whatever its outcome; 400 for an unknown name or a bad header."""
     live: Live = request.app.state.live
-    return text(live.masker(dump(live.services.config)))
+    if request.method == "HEAD":  # asks for headers; a call that is paid for is no way to make some
+        return text("", 200)
+    services, query = live.services, request.query_params
+    try:
+        limit = time_left(request, live.settings.timeout_offset)
+    except ValueError as error:
+        return text(str(error), 400)
+    key: ProbeKey | Refusal
+    key = ProbeKey(query.get("target", ""), query.get("module", ""), query.get("model", ""))
+    if services.prober.knows(key) is not None:  # one that is named in full is not searched for
+        key = find_probe(services.config, query)
+    if isinstance(key, Refusal):
+        return refused(live, key)
+    answer = await services.prober.probe(key, limit)
+    live.board.record(answer)
+    if query.get("debug", "").lower() in ("true", "1"):
+        return text(live.masker(explain(answer, services.config.modules[key.module])))
+    openmetrics = wants_openmetrics(request.headers.get("accept", ""))
+    body = encode(families(answer), openmetrics=openmetrics)
+    return exposed(request, body, OPENMETRICS if openmetrics else TEXT)
+
+
+TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+def time_left(request: Request, offset: float) -> float | None:
+    """Seconds that the scrape still allows: what Prometheus announces, less an offset and the time since it arrived.
+
+    None when nothing is announced, or nothing is left after the offset. The second case is blackbox_exporter's rule:
+    the module's own timeout then decides.
+
+    Raises:
+        ValueError: the header is not a number of seconds; the message says so.
+    """
+    announced = request.headers.get(TIMEOUT_HEADER)
+    if announced is None:
+        return None
+    try:
+        seconds = float(announced)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        message = f"{announced[:40]!r} is not a number of seconds above zero, such as 10"
+        raise ValueError(f"header {TIMEOUT_HEADER}: {message}")
+    if seconds <= offset:
+        return None
+    now = time.monotonic()
+    return max(seconds - offset - (now - getattr(request.state, "arrived", now)), 0.0)
 
 
 # Which probe, organization or status page a request means; an unknown name is refused, with what is allowed.
 
-_SHOWN = 30
+_LISTED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,75 +186,33 @@ def find_probe(config: Config, query: Mapping[str, str]) -> ProbeKey | Refusal:
     keys = probe_keys(config)
     if not keys:
         return Refusal("target", "no probes are configured; add some under `probes:`", missing=True)
-    target = _choose("target", query, [key.target for key in keys])
+    target = find_name("target", query, [key.target for key in keys])
     if isinstance(target, Refusal):
         return target
     keys = [key for key in keys if key.target == target]
-    module = _choose("module", query, [key.module for key in keys], f" of target {target}")
+    module = find_name("module", query, [key.module for key in keys], f" of target {target}")
     if isinstance(module, Refusal):
         return module
     models = [key.model for key in keys if key.module == module]
-    model = _choose("model", query, models, f" of module {module} on target {target}")
+    model = find_name("model", query, models, f" of module {module} on target {target}")
     return model if isinstance(model, Refusal) else ProbeKey(target, module, model)
 
 
-def find_name(kind: str, given: str | None, names: Iterable[str]) -> str | Refusal:
-    """An organization or status page by name; it may be left out when there is only one."""
-    return _choose(kind, {} if given is None else {kind: given}, list(names))
-
-
-def _choose(kind: str, query: Mapping[str, str], allowed: list[str], where: str = "") -> str | Refusal:
+def find_name(kind: str, query: Mapping[str, str], allowed: Iterable[str], where: str = "") -> str | Refusal:
+    """The allowed name that a parameter gives; all but target and module may be left out when there is only one."""
     names = list(dict.fromkeys(allowed))
-    given = query.get(kind, "")
-    if given in names:
-        return given
-    if not given and len(names) == 1 and kind not in ("target", "module"):
+    name = query.get(kind, "")
+    if name in names:
+        return name
+    if not name and len(names) == 1 and kind not in ("target", "module"):
         return names[0]
-    shown = ", ".join(_word(name) for name in names[:_SHOWN]) or "none"
-    if len(names) > _SHOWN:
-        shown += f" and {len(names) - _SHOWN} more"
-    if not given:
-        return Refusal(kind, f"parameter {kind} is missing; configured{where}: {shown}", missing=True)
-    return Refusal(kind, f"unknown {kind} {_quoted(given)}; configured{where}: {shown}")
-
-
-def _word(name: str) -> str:
-    return name or "(none)"
-
-
-def _quoted(given: str) -> str:
-    return repr(given if len(given) <= 80 else f"{given[:77]}...")
-
-
-# GET /probe: one probe, now, within the scrape's deadline.
-
-
-async def probe(request: Request) -> Response:
-    """200 with the probe's metrics, whatever the probe found; 400 for an unknown name or a bad header."""
-    live: Live = request.app.state.live
-    if request.method == "HEAD":  # asks for headers; a call that is paid for is no way to make some
-        return text("", 200)
-    services = live.services
-    try:
-        limit = time_left(request.scope, request.headers, live.settings.timeout_offset)
-    except ValueError as error:
-        return text(str(error), 400)
-    key = _named(services, request.query_params)
-    if isinstance(key, Refusal):
-        return refused(live, key)
-    answer = await services.prober.probe(key, limit)
-    live.board.record(answer)
-    if request.query_params.get("debug", "").lower() in ("true", "1"):
-        return text(live.masker(explain(answer, services.config.modules[key.module])))
-    return await exposition(request, EncodedPage(families(answer)))
-
-
-def _named(services: Services, query: Mapping[str, str]) -> ProbeKey | Refusal:
-    """The probe that is asked for; one that is named in full, as Prometheus does it, is not searched for."""
-    key = ProbeKey(query.get("target", ""), query.get("module", ""), query.get("model", ""))
-    if services.prober.knows(key) is None:
-        return key
-    return find_probe(services.config, query)
+    listed = ", ".join(each or "(none)" for each in names[:_LISTED]) or "none"
+    if len(names) > _LISTED:
+        listed += f" and {len(names) - _LISTED} more"
+    if not name:
+        return Refusal(kind, f"parameter {kind} is missing; configured{where}: {listed}", missing=True)
+    quoted = repr(name if len(name) <= 80 else f"{name[:77]}...")
+    return Refusal(kind, f"unknown {kind} {quoted}; configured{where}: {listed}")
 
 
 def refused(live: Live, refusal: Refusal) -> Response:
@@ -182,127 +234,123 @@ class _Pages(Protocol):
 
 async def usage(request: Request) -> Response:
     """200 with the organization's metrics; 400 for an unknown organization."""
-    live: Live = request.app.state.live
-    return await _page(request, "organization", live.services.usages)
+    return await _page(request, "organization", request.app.state.live.services.usages)
 
 
 async def status(request: Request) -> Response:
     """200 with the status page's metrics; 400 for an unknown page."""
-    live: Live = request.app.state.live
-    return await _page(request, "page", live.services.statuses)
+    return await _page(request, "page", request.app.state.live.services.statuses)
 
 
 async def metrics(request: Request) -> Response:
     """The exporter's own metrics and the counters and histograms accumulated over probes."""
     live: Live = request.app.state.live
-    return registry(request, live.instruments)
+    return exposed(request, *live.instruments.render(request.headers.get("accept", "")))
 
 
 async def _page(request: Request, kind: str, services: Mapping[str, _Pages]) -> Response:
     live: Live = request.app.state.live
     try:
-        limit = time_left(request.scope, request.headers, live.settings.timeout_offset)
+        limit = time_left(request, live.settings.timeout_offset)
     except ValueError as error:
         return text(str(error), 400)
-    name = find_name(kind, request.query_params.get(kind), services)
+    name = find_name(kind, request.query_params, services)
     if isinstance(name, Refusal):
         return refused(live, name)
     return await exposition(request, await services[name].page(limit or UNANNOUNCED))
 
 
-# The routes, put together; the handlers live in the modules beside this one.
+# Exposition text in the format and the coding that the client accepts.
 
-SCRAPED = ("/probe", "/usage", "/status")
-"""Paths whose answers wait for an upstream API."""
-HEALTH = ("/-/healthy", "/-/ready")
-"""Paths that what starts and restarts the process asks; their answers tell nothing else."""
+LARGE = 2000
+"""Samples above which a page is encoded in a thread, so that it does not delay other answers."""
 
+PIECE = 256 * 1024
+"""Bytes of a body that are handed to the connection at a time: as one piece, what the socket does not take at once
+is copied, and copied again each time that the socket takes some of it."""
 
-def build_app(live: Live) -> Starlette:
-    """The application; `app.state.live` is what its routes read."""
-    app = Starlette(
-        routes=_prefixed(live.settings.route_prefix, _routes()),
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
-        lifespan=_lifespan,
-    )
-    app.state.live = live
-    return app
+_COMPRESS_FROM = 1024
 
 
-def _routes() -> list[BaseRoute]:
-    return [
-        Route("/", _landing),
-        Route("/history", _history),
-        Route("/history/{id:int}", _history_entry),
-        Route("/probe", probe),
-        Route("/usage", usage),
-        Route("/api/v1/usage/{name:str}", _usage_as_json),
-        Route("/status", status),
-        Route("/metrics", metrics),
-        Route("/sd", discovery.discover),
-        Route("/config", configuration),
-        Route("/-/healthy", healthy),
-        Route("/-/ready", ready),
-        Route("/-/reload", reload, methods=["POST", "PUT"]),
+async def exposition(request: Request, page: EncodedPage) -> Response:
+    """A page that is kept, in the format that this request accepts."""
+    openmetrics, compressed = wants_openmetrics(request.headers.get("accept", "")), accepts_gzip(request)
+    body = page.made(openmetrics=openmetrics, compressed=compressed)
+    if body is None and sum(len(each.samples) for each in page.families) > LARGE:
+        body = await run_in_threadpool(page.body, openmetrics=openmetrics, compressed=compressed)
+    elif body is None:
+        body = page.body(openmetrics=openmetrics, compressed=compressed)
+    return _coded(body, OPENMETRICS if openmetrics else TEXT, compressed)
+
+
+def exposed(request: Request, body: bytes, kind: str) -> Response:
+    """Exposition text that is made for this request."""
+    compressed = len(body) > _COMPRESS_FROM and accepts_gzip(request)
+    return _coded(gzip.compress(body, compresslevel=1, mtime=0) if compressed else body, kind, compressed)
+
+
+def _coded(body: bytes, kind: str, compressed: bool) -> Response:
+    headers = {"content-type": kind, "vary": "Accept, Accept-Encoding"}
+    if compressed:
+        headers["content-encoding"] = "gzip"
+    return (Pieces if len(body) > PIECE else Response)(body, headers=headers)
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether the header Accept-Encoding allows gzip."""
+    for part in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, parameters = part.strip().partition(";")
+        if name.strip() in ("gzip", "*"):
+            weight = parameters.replace(" ", "").removeprefix("q=")
+            return weight not in ("0", "0.0", "0.00", "0.000")
+    return False
+
+
+class Pieces(Response):
+    """A long body, sent piece by piece as the client reads it; nothing of it is copied, and others get their turn."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for start in range(0, len(body), PIECE):
+            piece, more = body[start : start + PIECE], start + PIECE < len(body)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+            await asyncio.sleep(0)
+
+
+# GET /config, /-/healthy and /-/ready, POST /-/reload.
+
+
+async def healthy(request: Request) -> Response:
+    """200 while the process answers."""
+    return text("openai-exporter is healthy.")
+
+
+async def ready(request: Request) -> Response:
+    """200 once the configuration is loaded and requests are served, 503 while the process stops."""
+    live: Live = request.app.state.live
+    if live.ready:
+        return text("openai-exporter is ready.")
+    return text("openai-exporter is stopping.", 503)
+
+
+async def reload(request: Request) -> Response:
+    """200 when the new configuration is active, 500 with every problem when the old one stays."""
+    live: Live = request.app.state.live
+    try:
+        config = await live.reload()
+    except ExporterError as error:
+        return text(live.masker(f"not reloaded, the configuration in force stays:\n{error}"), 500)
+    done = f"reloaded: {len(probe_keys(config))} probes, {len(config.organizations)} organizations."
+    lacking = [
+        f"this key cannot be read, what needs it fails until it can: {each}"
+        for each in config.unreadable_keys
     ]
+    return text(live.masker("\n".join([done, *lacking])))
 
 
-def _prefixed(prefix: str, routes: list[BaseRoute]) -> list[BaseRoute]:
-    if not prefix:
-        return routes
-
-    async def to_prefix(request: Request) -> Response:
-        return RedirectResponse(f"{prefix}/", 302)
-
-    return [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, routes=routes)]
-
-
-@asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    yield
-    await app.state.live.close()
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    allow = (error.headers or {}).get("Allow")
-    if error.status_code == 404:
-        return text("no such page; / lists what there is", 404)
-    message = HTTPStatus(error.status_code).phrase
-    if allow:
-        return text(f"{message}; allowed: {allow}", error.status_code, Allow=allow)
-    return text(message, error.status_code)
-
-
-async def _internal_error(request: Request, error: Exception) -> Response:
-    # Raised on to the gate afterwards, which logs it.
-    return text(INTERNAL_ERROR, 500)
-
-
-# The pages for people need a template engine, which takes longer to load than everything else here;
-# it is loaded when the first person looks.
-
-
-async def _landing(request: Request) -> Response:
-    from openai_exporter.web.landing import landing
-
-    return await landing(request)
-
-
-async def _history(request: Request) -> Response:
-    from openai_exporter.web.history import history
-
-    return await history(request)
-
-
-async def _history_entry(request: Request) -> Response:
-    from openai_exporter.web.history import entry
-
-    return await entry(request)
-
-
-async def _usage_as_json(request: Request) -> Response:
-    # In a thread: it loads the HTTP library too.
-    module = await run_in_threadpool(import_module, "openai_exporter.web.api")
-    response: Response = await module.answer(request)
-    return response
+async def configuration(request: Request) -> Response:
+    """The active configuration as YAML, defaults included, secrets masked."""
+    live: Live = request.app.state.live
+    return text(live.masker(dump(live.services.config)))

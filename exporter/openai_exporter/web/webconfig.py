@@ -17,8 +17,7 @@ from openai_exporter.client.network import add_bundle
 from openai_exporter.config.base import Duration, Section
 from openai_exporter.config.document import Document
 from openai_exporter.errors import ConfigError, Problem
-
-# The file of `--web.config.file`, in exporter-toolkit's format: decoded strictly, every mistake at once.
+from openai_exporter.files import read_text
 
 TlsVersion = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 
@@ -61,7 +60,7 @@ def _header_values(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"header {name!r} cannot be set; allowed: {', '.join(_HEADERS)}")
         if not re.fullmatch(pattern, value):
             raise ValueError(f"header {name} has a value that it does not take")
-    return headers
+    return {name: value for name, value in headers.items() if value}
 
 
 def _hashes(users: dict[str, str]) -> dict[str, str]:
@@ -71,8 +70,19 @@ def _hashes(users: dict[str, str]) -> dict[str, str]:
     return users
 
 
-_VERIFYING = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
-"""Values of client_auth_type that hold a client's certificate against an authority."""
+_VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+_VERIFY = {
+    "NoClientCert": ssl.CERT_NONE,
+    "RequestClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+"""Values of client_auth_type to whether a client's certificate is held against an authority."""
 
 _UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
 """Go's TLS can take a certificate without verifying it; Python's, as any on OpenSSL without a callback, cannot."""
@@ -109,7 +119,8 @@ class TlsServer(Section):
     @property
     def trusts_system(self) -> bool:
         """Whether clients' certificates are held against the system's authorities, for none are named."""
-        return self.client_auth_type in _VERIFYING and not (self.client_ca or self.client_ca_file)
+        verifies = _VERIFY.get(self.client_auth_type, ssl.CERT_NONE) != ssl.CERT_NONE
+        return verifies and not (self.client_ca or self.client_ca_file)
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -174,6 +185,14 @@ class WebConfig(Section):
     rate_limit: RateLimit | None = None
 
 
+_SECTIONS: Mapping[str, type[Section]] = {
+    "tls_server_config": TlsServer,
+    "http_server_config": HttpServer,
+    "basic_auth_users": WebConfig,
+    "rate_limit": RateLimit,
+}
+
+
 def parse_web_config(text: str, name: str) -> WebConfig:
     """Decode the file's text; `name` is shown in errors.
 
@@ -184,33 +203,18 @@ def parse_web_config(text: str, name: str) -> WebConfig:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError([document.problem((), "must be a mapping; start with `tls_server_config:`")])
-    given = {
-        key: value for key, value in data.items() if value is not None or key not in WebConfig.model_fields
-    }
+    sections = {key: value for key, value in data.items() if value is not None or key not in _SECTIONS}
     try:
-        return WebConfig.model_validate(given)
+        return WebConfig.model_validate(sections)
     except ValidationError as error:
         raise ConfigError([_problem(dict(each), document) for each in error.errors()]) from None
-
-
-def read_web_config(path: Path) -> WebConfig:
-    """Decode the file at `path`.
-
-    Raises:
-        ConfigError: unreadable, or as `parse_web_config`.
-    """
-    try:
-        return parse_web_config(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(str(path), "is not UTF-8 text")]) from None
 
 
 def _problem(each: dict[str, Any], document: Document) -> Problem:
     path = tuple(each["loc"])
     if each["type"] == "extra_forbidden":
-        message = f"unknown key; allowed: {', '.join(_keys(path))}"
+        section = _SECTIONS.get(str(path[0]), WebConfig) if len(path) > 1 else WebConfig
+        message = f"unknown key; allowed: {', '.join(section.model_fields)}"
     elif each["type"] == "missing":
         message = "is missing; it is required"
     else:
@@ -218,81 +222,53 @@ def _problem(each: dict[str, Any], document: Document) -> Problem:
     return document.problem(path, message)
 
 
-def _keys(path: tuple[str | int, ...]) -> list[str]:
-    sections: Mapping[str, type[Section]] = {
-        "tls_server_config": TlsServer,
-        "http_server_config": HttpServer,
-        "rate_limit": RateLimit,
-    }
-    model = sections.get(str(path[0]), WebConfig) if len(path) > 1 else WebConfig
-    return list(model.model_fields)
-
-
 # From the web configuration to an SSL context.
 
-_VERSIONS = {
-    "TLS10": ssl.TLSVersion.TLSv1,
-    "TLS11": ssl.TLSVersion.TLSv1_1,
-    "TLS12": ssl.TLSVersion.TLSv1_2,
-    "TLS13": ssl.TLSVersion.TLSv1_3,
-}
-_VERIFY = {
-    "NoClientCert": ssl.CERT_NONE,
-    "RequestClientCert": ssl.CERT_NONE,
-    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
-    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
-}
 
-
-def files_of(tls: TlsServer, base: Path) -> list[Path]:
-    """The files that a context is made of; relative ones resolve against `base`."""
-    return [base / each for each in (tls.cert_file, tls.key_file, tls.client_ca_file) if each]
-
-
-def context(tls: TlsServer, base: Path, name: str) -> ssl.SSLContext:
+def ssl_context(tls: TlsServer, base: Path, name: str) -> ssl.SSLContext:
     """The SSL context of a web configuration; `name` is the file shown in errors.
 
     Raises:
         ConfigError: a file is unreadable, no PEM, or the key is not the certificate's.
     """
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = _VERSIONS[tls.min_version]
-    made.maximum_version = _VERSIONS[tls.max_version]
-    made.set_alpn_protocols(["http/1.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.min_version]
+    context.maximum_version = _VERSIONS[tls.max_version]
+    context.set_alpn_protocols(["http/1.1"])
     if not tls.prefer_server_cipher_suites:
-        made.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     suites = [CIPHERS[each] for each in tls.cipher_suites if each in CIPHERS]
     if suites:
-        made.set_ciphers(":".join(suites))
+        context.set_ciphers(":".join(suites))
     place = f"{name}: tls_server_config"
     _readable(tls, base, place)
-    _load_certificate(made, tls, base, place)
-    _load_clients_ca(made, tls, base, place)
-    made.verify_mode = _VERIFY[tls.client_auth_type]
-    return made
+    _load_certificate(context, tls, base, place)
+    _load_clients_ca(context, tls, base, place)
+    context.verify_mode = _VERIFY[tls.client_auth_type]
+    return context
 
 
-def _load_certificate(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+def _load_certificate(context: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
     with ExitStack() as stack:
         certificate = stack.enter_context(_held(tls.cert)) if tls.cert else base / tls.cert_file
         key = stack.enter_context(_held(tls.key)) if tls.key else base / tls.key_file
         try:
-            made.load_cert_chain(certificate, key, password=_no_password)
+            context.load_cert_chain(certificate, key, password=_no_password)
         except (ssl.SSLError, OSError, ValueError) as error:
             names = f"{tls.cert_file or 'cert'} and {tls.key_file or 'key'}"
             text = f"{names} are not a PEM certificate and its key: {_why(error)}"
             raise ConfigError([Problem(place, text)]) from None
 
 
-def _load_clients_ca(made: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
+def _load_clients_ca(context: ssl.SSLContext, tls: TlsServer, base: Path, place: str) -> None:
     if tls.trusts_system:
-        made.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-        add_bundle(made)
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        add_bundle(context)
     try:
         if tls.client_ca:
-            made.load_verify_locations(cadata=tls.client_ca)
+            context.load_verify_locations(cadata=tls.client_ca)
         if tls.client_ca_file:
-            made.load_verify_locations(base / tls.client_ca_file)
+            context.load_verify_locations(base / tls.client_ca_file)
     except (ssl.SSLError, OSError, ValueError) as error:
         field = "client_ca_file" if tls.client_ca_file else "client_ca"
         text = f"{tls.client_ca_file or field} holds no PEM certificate: {_why(error)}"
@@ -310,19 +286,11 @@ def _held(text: str) -> Iterator[str]:
 
     It is in memory where the system has such files, so that a key touches no disk and a read-only root is no matter.
     """
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("pem")
-        path = f"/proc/self/fd/{handle}"
-    else:
-        handle, path = tempfile.mkstemp()
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            yield path
-    finally:
-        if not hasattr(os, "memfd_create"):
-            Path(path).unlink(missing_ok=True)
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
+        file.write(text.encode())
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
 def _readable(tls: TlsServer, base: Path, place: str) -> None:
@@ -345,7 +313,7 @@ def _why(error: OSError | ValueError) -> str:
     return str(error)
 
 
-# The web configuration in force; read again as soon as its file, certificate, key or CA changes.
+# The active web configuration; read again as soon as its file, certificate, key or CA changes.
 
 log = logging.getLogger(__name__)
 
@@ -355,6 +323,9 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 class WebFile:
     """Answers what counts for the next connection and the next request.
 
+    Attributes:
+        context: the SSL context as of the last `config()`, None for plain HTTP.
+
     Args:
         path: None for plain HTTP without users.
 
@@ -363,35 +334,20 @@ class WebFile:
     """
 
     def __init__(self, path: Path | None) -> None:
+        self.context: ssl.SSLContext | None = None
         self._path = path
         self._config = WebConfig()
-        self._context: ssl.SSLContext | None = None
         self._watched: list[Path] = [path] if path else []
         self._seen: _Signature = ()
         if path is not None:
             self._load(path)
             self._notes()
 
-    @property
-    def secure(self) -> bool:
-        """Whether connections are encrypted."""
-        return self._context is not None
-
     def config(self) -> WebConfig:
         """The configuration as it is now."""
         if self._path is not None and _signature(self._watched) != self._seen:
             self._reload(self._path)
         return self._config
-
-    def context(self) -> ssl.SSLContext | None:
-        """The SSL context for a connection that begins now, None for plain HTTP."""
-        self.config()
-        return self._context
-
-    def sans(self) -> tuple[str, ...]:
-        """Subject alternative names of which a client certificate must carry one; empty asks for none."""
-        config = self.config()
-        return config.tls_server_config.client_allowed_sans if config.tls_server_config else ()
 
     def _reload(self, path: Path) -> None:
         self._seen = _signature(self._watched)
@@ -404,16 +360,17 @@ class WebFile:
             log.info("web configuration reloaded", extra={"fields": {"file": str(path)}})
 
     def _load(self, path: Path) -> None:
-        config = read_web_config(path)
+        config = parse_web_config(read_text(path, "a web configuration"), str(path))
         server = config.tls_server_config
-        if self._seen and (server is None) != (self._context is None):
+        if self._seen and (server is None) != (self.context is None):
             # Clients of a port that changes its protocol under them see garbage.
             log.warning(
                 "web configuration switches TLS %s for new connections", "off" if server is None else "on"
             )
-        made = context(server, path.parent, str(path)) if server else None
-        self._watched = [path, *(files_of(server, path.parent) if server else [])]
-        self._config, self._context = config, made
+        context = ssl_context(server, path.parent, str(path)) if server else None
+        files = (server.cert_file, server.key_file, server.client_ca_file) if server else ()
+        self._watched = [path, *(path.parent / each for each in files if each)]
+        self._config, self.context = config, context
         self._seen = _signature(self._watched)
 
     def _notes(self) -> None:
@@ -434,12 +391,12 @@ class WebFile:
 
 
 def _signature(paths: list[Path]) -> _Signature:
-    return tuple(_stat(path) for path in paths)
-
-
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    signature: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            signature.append(None)
+        else:
+            signature.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(signature)

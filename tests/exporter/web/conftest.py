@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One simulator for all tests of this room; its faults are cleared after each test."""
+"""One simulator for all tests of the web package; its faults are cleared after each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -12,7 +12,6 @@ import yaml
 
 from openai_exporter.config.load import parse_config
 from openai_exporter.web.discovery import document as sd_document
-from openai_exporter.web.discovery import groups
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.web.exporters import ENV, MODEL, Exporter, document, free_port, poll, request, running
 
@@ -124,7 +123,7 @@ def test_an_external_url_replaces_the_address(tmp_path: Path, simulator: Simulat
 def test_an_offset_that_fits_the_default_timeout_asks_for_nothing() -> None:
     plain = document("http://127.0.0.1:1/v1")
     config = parse_config(yaml.safe_dump(plain), "test", ENV, Path())
-    found = sd_document(groups(config, 0.5), "x:1", "http", "", 60)
+    found = sd_document(config, 0.5, "x:1", "http", "", 60)
     with_timeout = [each["labels"]["module"] for each in found if "__scrape_timeout__" in each["labels"]]  # type: ignore[index, operator]
     assert ["slow"] == with_timeout
 

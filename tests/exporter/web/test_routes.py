@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP surface, over a real socket and against a real upstream."""
 
+import asyncio
 import gzip
 import shutil
+import socket
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
+from openai_exporter.exposition import EncodedPage, Family
+from openai_exporter.metrics import usage
+from openai_exporter.web.limits import protocol_factory, text
+from openai_exporter.web.routes import PIECE, TIMEOUT_HEADER, Pieces, exposition, time_left
+from openai_exporter.web.webconfig import WebFile
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.web.exporters import MODEL, Exporter, poll
+from tests.exporter.web.exporters import MODEL, Exporter, poll, request
 
 PROBE = f"/probe?target=sim&module=chat&model={MODEL}"
 # As Prometheus 3.5 sends it.
@@ -232,3 +245,124 @@ def test_an_unexpected_error_is_one_line_without_a_traceback(
     assert (reply.status, reply.text) == (500, "internal error; the exporter's log says more\n")
     # It is logged after it is answered.
     poll(lambda: "request failed" in caplog.text)
+
+
+# A long page over a real socket: whole, in pieces, and never in the way of another request.
+
+_REST = ("",) * (len(usage.REQUESTS.labels) - 2)
+LONG = EncodedPage(
+    [
+        Family(
+            usage.REQUESTS,
+            [(("completions", f"proj_{number}", *_REST), number) for number in range(40_000)],
+        )
+    ]
+)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    long = scope["path"] == "/long"
+    answer = await exposition(Request(scope, receive), LONG) if long else text("short")
+    await answer(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        http = protocol_factory(WebFile(None))
+        server = uvicorn.Server(uvicorn.Config(app, http=http, lifespan="off", log_config=None))
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        poll(lambda: server.started)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_a_long_page_arrives_whole(port: int) -> None:
+    answer = request(port, "/long")
+    assert LONG.body() == answer.body
+    assert str(len(LONG.body())) == answer.headers["content-length"]
+    assert len(answer.body) > 4 * PIECE
+
+
+def test_it_arrives_whole_in_every_format(port: int) -> None:
+    headers = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
+    answer = request(port, "/long", headers=headers)
+    assert LONG.body(openmetrics=True) == gzip.decompress(answer.body)
+
+
+def test_head_names_its_length_and_sends_nothing(port: int) -> None:
+    answer = request(port, "/long", "HEAD")
+    assert b"" == answer.body
+    assert str(len(LONG.body())) == answer.headers["content-length"]
+
+
+def test_clients_that_do_not_read_on_hold_up_nobody(port: int) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", port)) as one,
+        socket.create_connection(("127.0.0.1", port)) as other,
+    ):
+        for each in (one, other):
+            each.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert each.recv(100).startswith(b"HTTP/1.1 200")
+        assert b"short\n" == request(port, "/short").body
+        assert LONG.body() == request(port, "/long").body
+
+
+async def test_pieces_are_views_of_the_page_and_wait_for_the_client() -> None:
+    body = LONG.body()
+    sent: list[Message] = []
+    room = asyncio.Semaphore(2)  # the head, and one piece
+
+    async def send(message: Message) -> None:
+        await room.acquire()
+        sent.append(message)
+
+    answer = asyncio.create_task(Pieces(body)({"type": "http"}, lambda: asyncio.Future(), send))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert 2 == len(sent)
+    assert not answer.done()
+    for _ in range(len(body) // PIECE):
+        room.release()
+    await answer
+    pieces = [message["body"] for message in sent[1:]]
+    assert body == b"".join(pieces)
+    assert all(piece.obj is body and len(piece) <= PIECE for piece in pieces)
+    assert [True] * (len(pieces) - 1) + [False] == [message["more_body"] for message in sent[1:]]
+
+
+# What is left of a scrape's time.
+
+
+def scrape(announced: str | None = None, waited: float = 0.0) -> Request:
+    headers = [] if announced is None else [(TIMEOUT_HEADER.lower().encode(), announced.encode())]
+    return Request({"type": "http", "headers": headers, "state": {"arrived": time.monotonic() - waited}})
+
+
+@pytest.mark.parametrize(
+    ("announced", "limit"), [("10", 9.5), ("0.5", None), ("0.2", None), ("1e1", 9.5)], ids=str
+)
+def test_the_announced_timeout_less_the_offset(announced: str, limit: float | None) -> None:
+    assert time_left(scrape(announced), 0.5) == (limit and pytest.approx(limit, abs=0.1))
+
+
+@pytest.mark.parametrize("announced", ["", "ten", "-1", "0", "inf", "nan"])
+def test_what_is_no_number_of_seconds_is_refused(announced: str) -> None:
+    with pytest.raises(ValueError, match="is not a number of seconds above zero"):
+        time_left(scrape(announced), 0.5)
+
+
+def test_time_spent_waiting_is_taken_off() -> None:
+    left = time_left(scrape("10", waited=4), 0.5)
+    assert left is not None
+    assert 5.0 < left <= 5.5
+
+
+def test_a_request_that_waited_too_long_has_no_time_left() -> None:
+    assert time_left(scrape("10", waited=20), 0.5) == 0.0
+
+
+def test_without_an_announced_timeout_waiting_takes_nothing_off() -> None:
+    assert time_left(scrape(waited=4), 0.5) is None

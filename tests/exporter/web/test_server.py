@@ -3,8 +3,8 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
+import http.client
 import os
 import re
 import resource
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,21 +22,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.client.pool import Turns
 from openai_exporter.errors import StartError
-from openai_exporter.web import server
+from openai_exporter.web import limits, server
 from openai_exporter.web.limits import MAX_HEAD_BYTES
-from openai_exporter.web.live import Live, Settings, read_config
-from openai_exporter.web.server import (
-    EVERY,
-    MANY,
-    Collector,
-    Door,
-    ExporterServer,
-    listen,
-    parse_address,
-    shown,
-)
+from openai_exporter.web.live import Live, Settings, format_address, read_config
+from openai_exporter.web.server import ExporterServer, listen, parse_address
 from openai_exporter.web.webconfig import WebFile
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
@@ -53,185 +42,7 @@ from tests.exporter.web.exporters import (
     running,
 )
 
-# When cyclic garbage is collected.
-
-
-@pytest.mark.parametrize(
-    ("passed", "busy", "grown", "collects"),
-    [
-        (EVERY, False, 0, True),
-        (EVERY - 1, False, 0, False),
-        (1000 * EVERY, True, MANY - 1, False),
-        (0, True, MANY, True),
-    ],
-    ids=["quiet and due", "quiet and too early", "busy however long", "busy and grown"],
-)
-def test_it_waits_for_a_quiet_moment_unless_memory_grows(
-    passed: float, busy: bool, grown: int, collects: bool
-) -> None:
-    now, collected = 100.0, []
-    collector = Collector(lambda: busy, lambda: collected.append(1), lambda: grown, lambda: now)
-    now += passed
-    assert collector.tick() is collects
-    assert len(collected) == collects
-
-
-def test_the_next_quiet_collection_counts_from_the_last() -> None:
-    now = 0.0
-    collector = Collector(lambda: False, lambda: None, lambda: 0, lambda: now)
-    now = EVERY
-    assert collector.tick()
-    now += EVERY - 1
-    assert not collector.tick()
-
-
-async def test_the_interpreter_collects_again_once_it_ends() -> None:
-    task = asyncio.create_task(Collector(lambda: False).run())
-    await asyncio.sleep(0)
-    assert not gc.isenabled()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert gc.isenabled()
-
-
-# Connections are let in one per pass of the event loop, health checks first.
-
-SCRAPE, HEALTH = b"GET /probe?target=a HTTP/1.1\r\n\r\n", b"GET /-/healthy HTTP/1.1\r\n\r\n"
-URGENT = (b"GET /-/", b"HEAD /-/")
-
-
-class Listed(asyncio.Protocol):
-    """Notes in which pass each connection came in, and what it said first."""
-
-    def __init__(self, seen: list[bytes], arrivals: list[float], arrived: float) -> None:
-        self._seen = seen
-        arrivals.append(arrived)
-
-    def data_received(self, data: bytes) -> None:
-        self._seen.append(data)
-
-
-@pytest.fixture
-def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as made:
-        yield made
-
-
-def connect(stack: contextlib.ExitStack, listening: socket.socket, first: bytes) -> socket.socket:
-    client = stack.enter_context(socket.create_connection(listening.getsockname(), timeout=30))
-    client.sendall(first)
-    return client
-
-
-async def until(seen: list[bytes], count: int) -> None:
-    async with asyncio.timeout(30):
-        while len(seen) < count:
-            await asyncio.sleep(0)
-
-
-async def test_a_health_check_behind_many_scrapes_is_let_in_first(listening: socket.socket) -> None:
-    seen: list[bytes] = []
-    with contextlib.ExitStack() as stack:
-        for _ in range(20):
-            connect(stack, listening, SCRAPE)
-        connect(stack, listening, HEALTH)
-        opened = Door(listening, lambda at: Listed(seen, [], at), URGENT, Turns())
-        await until(seen, 21)
-        opened.close()
-    assert seen == [HEALTH] + [SCRAPE] * 20
-
-
-async def test_scrapes_that_come_together_are_let_in_one_per_pass_but_count_from_their_arrival(
-    listening: socket.socket,
-) -> None:
-    seen: list[bytes] = []
-    arrivals: list[float] = []
-    entered: list[int] = []
-    passes = 0
-
-    def made(arrived: float) -> Listed:
-        entered.append(passes)
-        return Listed(seen, arrivals, arrived)
-
-    with contextlib.ExitStack() as stack:
-        for _ in range(10):
-            connect(stack, listening, SCRAPE)
-        began = asyncio.get_running_loop().time()
-        opened = Door(listening, made, URGENT, Turns())
-        while len(seen) < 10:
-            passes += 1
-            await asyncio.sleep(0)
-        opened.close()
-    assert len(set(entered)) == 10
-    assert arrivals == sorted(arrivals)
-    assert began <= arrivals[0]
-
-
-async def test_a_client_that_says_nothing_is_let_in_too(listening: socket.socket) -> None:
-    arrivals: list[float] = []
-    with contextlib.ExitStack() as stack:
-        connect(stack, listening, b"")
-        opened = Door(listening, lambda at: Listed([], arrivals, at), URGENT, Turns())
-        async with asyncio.timeout(30):
-            while not arrivals:
-                await asyncio.sleep(0)
-        opened.close()
-
-
-async def test_closing_drops_what_waits(listening: socket.socket) -> None:
-    class Stuck(Turns):
-        def call(self, piece: object) -> None:
-            calls.append(piece)
-
-    calls: list[object] = []
-    with contextlib.ExitStack() as stack:
-        client = connect(stack, listening, SCRAPE)
-        opened = Door(listening, lambda at: Listed([], [], at), URGENT, Stuck())
-        async with asyncio.timeout(30):
-            while not calls:
-                await asyncio.sleep(0)
-        opened.close()
-        with contextlib.suppress(ConnectionResetError):
-            assert client.recv(10) == b""
-
-
-async def test_without_file_descriptors_it_pauses_and_goes_on(
-    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Exhausted:
-        """A listening socket whose first accept fails."""
-
-        failed = False
-
-        def __init__(self, inner: socket.socket) -> None:
-            self._inner = inner
-
-        def fileno(self) -> int:
-            return self._inner.fileno()
-
-        def setblocking(self, flag: bool) -> None:
-            self._inner.setblocking(flag)
-
-        def accept(self) -> tuple[socket.socket, object]:
-            if not self.failed:
-                self.failed = True
-                raise OSError(errno.EMFILE, "Too many open files")
-            return self._inner.accept()
-
-    monkeypatch.setattr(server, "RETRY_SECONDS", 0.0)
-    seen: list[bytes] = []
-    exhausted = Exhausted(listening)
-    with contextlib.ExitStack() as stack:
-        connect(stack, listening, SCRAPE)
-        opened = Door(exhausted, lambda at: Listed(seen, [], at), URGENT, Turns())  # type: ignore[arg-type]
-        await until(seen, 1)
-        opened.close()
-    assert exhausted.failed
-
-
-# The process: it starts at once, stays responsive under hanging probes, ends promptly.
-
-HANGING = 500
+HANGING = 100
 PROMPTLY = 10
 """Seconds to the end of the process: one on a quiet machine, while what hangs would take 20 and more."""
 SLOW = f"/probe?target=sim&module=slow&model={MODEL}"
@@ -300,7 +111,7 @@ async def test_one_scrape_too_many_is_refused_and_counted(tmp_path: Path, hangin
     config = document(hanging.api_url)
     with running(tmp_path, config, max_requests=1) as exporter:
         writer = await _hold(exporter.port, SLOW)
-        await asyncio.to_thread(poll, lambda: exporter.server.gate.waiting == 1)
+        await asyncio.to_thread(poll, lambda: exporter.server.limits.waiting == 1)
         reply = await asyncio.to_thread(exporter.get, "/probe?target=sim&module=models")
         assert (reply.status, reply.text) == (
             503,
@@ -318,9 +129,9 @@ async def test_a_scraper_that_gives_up_ends_nothing_that_others_wait_for(
     simulator.fault("latency", "/v1/chat/completions", seconds=3.0)
     with running(tmp_path, document(simulator.api_url)) as exporter:
         writer = await _hold(exporter.port, SLOW)
-        await asyncio.to_thread(poll, lambda: exporter.server.gate.waiting == 1)
+        await asyncio.to_thread(poll, lambda: exporter.server.limits.waiting == 1)
         other = asyncio.create_task(asyncio.to_thread(exporter.get, SLOW))
-        await asyncio.to_thread(poll, lambda: exporter.server.gate.waiting == 2)
+        await asyncio.to_thread(poll, lambda: exporter.server.limits.waiting == 2)
         writer.transport.abort()
         reply = await other
         assert reply.status == 200
@@ -404,6 +215,35 @@ def test_a_head_that_is_too_long_is_refused(tmp_path: Path, simulator: Simulator
         with socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as endless:
             endless.sendall(b"GET / HTTP/1.1\r\nX-Filler: " + b"x" * (2 * MAX_HEAD_BYTES))
             assert endless.recv(1000).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /-/healthy HTTP/1.1\r\nHost"], ids=["nothing", "a part"])
+def test_a_head_that_does_not_come_in_time_ends_the_connection(
+    tmp_path: Path, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 0.3)
+    with (
+        running(tmp_path, document(simulator.api_url)) as exporter,
+        socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as slow,
+    ):
+        slow.sendall(begun)
+        with contextlib.suppress(ConnectionResetError):
+            assert slow.recv(1000) == b""
+
+
+def test_a_head_in_time_keeps_the_connection(
+    tmp_path: Path, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 1.0)
+    simulator.fault("latency", "/v1/chat/completions", seconds=2.0)
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        client = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=30)
+        for path in ("/-/healthy", SLOW, "/-/healthy"):
+            client.request("GET", path)
+            answer = client.getresponse()
+            assert answer.status == 200
+            answer.read()
+        client.close()
 
 
 def test_what_is_no_http_gets_400(tmp_path: Path, simulator: SimulatorControl) -> None:
@@ -526,24 +366,24 @@ def test_every_interface_takes_both_protocols() -> None:
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
         if socket.has_dualstack_ipv6():
             socket.create_connection(("::1", port), timeout=30).close()
-            assert shown(made) == f"[::]:{port}"
+            assert format_address(*made.getsockname()[:2]) == f"[::]:{port}"
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_an_ipv6_address_is_shown_in_brackets() -> None:
     (made,) = listen(["[::1]:0"])
     with made:
-        assert shown(made) == f"[::1]:{made.getsockname()[1]}"
+        assert format_address(*made.getsockname()[:2]) == f"[::1]:{made.getsockname()[1]}"
 
 
 def test_a_taken_port_closes_the_others() -> None:
     (taken,) = listen(["127.0.0.1:0"])
     (free,) = listen(["127.0.0.1:0"])
-    address = shown(free)
+    address = format_address(*free.getsockname()[:2])
     free.close()
     with taken:
         with pytest.raises(StartError, match="the port is in use; stop what listens there or give another"):
-            listen([address, shown(taken)])
+            listen([address, format_address(*taken.getsockname()[:2])])
         (again,) = listen([address])
         again.close()
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The web configuration: what is taken, what is refused, and that Prometheus' own tool agrees."""
 
+import asyncio
 import base64
 import contextlib
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -19,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_exporter.errors import ConfigError
+from openai_exporter.web import limits
 from openai_exporter.web.limits import Refusals
 from openai_exporter.web.webconfig import WebConfig, WebFile, parse_web_config
 from tests.exporter.web.exporters import Exporter, Reply, document, request, running
@@ -316,11 +319,24 @@ def test_a_refused_connection_is_one_line_of_the_log(
 def test_a_refusal_is_logged_again_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     refusals = Refusals(clock=lambda: now[0])
+    one, other = (asyncio.Transport({"peername": (f"192.0.2.{n}", 1)}) for n in (1, 2))
     for at in (0.0, 59.0, 61.0):
         now[0] = at
-        refusals.tell("192.0.2.1", "no certificate")
-    refusals.tell("192.0.2.2", "no certificate")
+        refusals.tell(one, "no certificate")
+    refusals.tell(other, "no certificate")
     assert 3 == len(caplog.records)
+
+
+def test_a_handshake_that_does_not_come_in_time_ends_the_connection(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 0.3)
+    with (
+        _served(certificates, _tls()) as exporter,
+        socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as silent,
+        contextlib.suppress(ConnectionResetError),
+    ):
+        assert silent.recv(1000) == b""
 
 
 def test_a_renewed_certificate_counts_from_the_next_connection(certificates: Path) -> None:

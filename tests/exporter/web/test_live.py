@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reload puts all of a new configuration in force, or nothing of it."""
+"""A reload makes all of a new configuration active, or nothing of it."""
 
 import signal
 import threading
@@ -98,7 +98,7 @@ def test_a_probe_in_flight_survives_a_reload(tmp_path: Path, simulator: Simulato
         found: list[str] = []
         scrape = threading.Thread(target=lambda: found.append(exporter.get(CHAT).text))
         scrape.start()
-        poll(lambda: exporter.server.gate.waiting == 1)
+        poll(lambda: exporter.server.limits.waiting == 1)
         assert exporter.send("POST", "/-/reload").status == 200
         scrape.join(60)
         assert "probe_success 1" in found[0].splitlines()
