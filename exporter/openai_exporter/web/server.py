@@ -18,9 +18,10 @@ from typing import Any
 import uvicorn
 
 from openai_exporter.client.pool import Turns
+from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError, StartError
 from openai_exporter.web.limits import Gate, Guard, factory
-from openai_exporter.web.live import Live, Masker, Settings, read_config
+from openai_exporter.web.live import Live, Settings, read_config
 from openai_exporter.web.routes import HEALTH, SCRAPED, build_app
 from openai_exporter.web.webconfig import WebFile
 
