@@ -12,7 +12,7 @@ LONGEST_WAIT = 86_400.0
 
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
-_STATUSES: Mapping[int, tuple[str, str]] = {
+STATUSES: Mapping[int, tuple[str, str]] = {
     401: ("auth", "auth"),
     402: ("bad_request", "quota_exhausted"),
     403: ("permission", "permission"),
@@ -95,8 +95,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _status_meaning(status: int) -> tuple[str, str]:
-    if status in _STATUSES:
-        return _STATUSES[status]
+    if status in STATUSES:
+        return STATUSES[status]
     by_class = {3: "redirect", 4: "bad_request"}.get(status // 100, "malformed")
     word = "server_error" if status >= 500 else by_class
     return word, word

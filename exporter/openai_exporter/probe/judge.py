@@ -7,21 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from openai_exporter.client.reply import ApiError, error_object, status_outcome
 from openai_exporter.client.trace import Exchange, FailureKind, Step
 from openai_exporter.config.base import compiled
 from openai_exporter.config.probing import Expect
 from openai_exporter.model import StreamTiming
-from openai_exporter.probe.reading import (
-    ApiError,
-    Method,
-    Reading,
-    ReplyError,
-    Setting,
-    error_of,
-    load_json,
-    parse_count,
-    read_reply,
-)
+from openai_exporter.probe.endpoints import read_reply
+from openai_exporter.probe.reading import Reading, ReplyError, Setting, load_json, parse_count
 
 # From an error answer - status, error object, content type - or a broken exchange to an outcome. Pure.
 
@@ -51,23 +43,18 @@ CODES: Mapping[str, str] = {
 }
 """What `error.code` means whatever the status of a refusal is, and in the events of a stream."""
 
+TYPES: Mapping[str, str] = {
+    "insufficient_quota": "quota_exhausted",
+    "no_db_connection": "auth",  # LiteLLM without a database looks for an unknown key there
+    "rate_limit_error": "rate_limited",
+    "requests": "rate_limited",
+    "tokens": "rate_limited",
+    "service_unavailable_error": "overloaded",
+}
+"""What `error.type` means when the code is not known."""
+
 _PROVIDER_CODES = frozenset({"slow_down", "overloaded", "server_error"})
 """What a status of 500 and up may turn out to be by its code."""
-
-STATUSES: Mapping[int, str] = {
-    401: "auth",
-    402: "quota_exhausted",
-    403: "permission",
-    404: "not_found",
-    407: "proxy",
-    408: "server_error",
-    409: "server_error",
-    429: "rate_limited",
-    501: "bad_request",  # a server started without what was asked for, such as embeddings
-    502: "server_error",
-    503: "overloaded",
-    529: "overloaded",
-}
 
 _NO_SUCH_MODEL = {
     400: re.compile(r"(?i)invalid model name|\bmodel\b.*\bdoes not exist"),
@@ -94,45 +81,26 @@ def classify_refusal(exchange: Exchange) -> tuple[str, ApiError]:
         by_code = CODES.get(error.code.lower(), "")
         if by_code in _PROVIDER_CODES:
             return by_code, error
-        return STATUSES.get(status, "server_error"), error
-    by_code = classify_error(error, dict(exchange.headers), fallback="")
-    if not by_code and status in _NO_SUCH_MODEL:
-        missing = _NO_SUCH_MODEL[status].search(error.message[:_SEARCHED])
-        by_code = "model_not_found" if missing else ""
-    by_status = STATUSES.get(status, "bad_request" if status >= 400 else "server_error")
-    if by_status == "rate_limited":
-        by_status = _which_limit(error, dict(exchange.headers))
-    return by_code or by_status, error
+        return status_outcome(status), error
+    headers = dict(exchange.headers)
+    outcome = classify_error(error, headers, fallback="") or _by_status(status, error)
+    return _which_limit(error, headers) if outcome == "rate_limited" else outcome, error
 
 
 def classify_error(error: ApiError, headers: Mapping[str, str], *, fallback: str) -> str:
     """The outcome of an error object by its code and type; `fallback` when neither is known."""
-    found = CODES.get(error.code.lower())
-    if found is None and error.type == "insufficient_quota":
-        found = "quota_exhausted"  # a new code of a known kind
-    if found is None and error.type == "no_db_connection":
-        found = "auth"  # LiteLLM without a database looks for an unknown key there
-    if found is None and error.code.isdecimal() and _QUOTA.search(error.message[:_SEARCHED]):
-        found = "quota_exhausted"
-    if found is None and error.type in ("rate_limit_error", "requests", "tokens"):
-        found = "rate_limited"
-    if found is None and error.type == "service_unavailable_error":
-        found = "overloaded"
-    if found is None and fallback:  # there is no status to tell by
-        found = _by_number(error)
-    if found == "rate_limited":
-        return _which_limit(error, headers)
-    return found or fallback
+    code, outcome = error.code, CODES.get(error.code.lower())
+    if outcome is None and code.isdecimal() and _QUOTA.search(error.message[:_SEARCHED]):
+        outcome = "quota_exhausted"
+    outcome = outcome or TYPES.get(error.type)
+    if outcome is None and fallback and re.fullmatch("[45][0-9]{2}", code):
+        outcome = _by_status(int(code), error)  # vLLM and several gateways write the status there
+    return _which_limit(error, headers) if outcome == "rate_limited" else outcome or fallback
 
 
-def _by_number(error: ApiError) -> str | None:
-    """The outcome of a code that is an HTTP status, as vLLM and several gateways write it."""
-    if not (len(error.code) == 3 and error.code.isdecimal() and error.code[0] in "45"):
-        return None
-    status = int(error.code)
-    if status in _NO_SUCH_MODEL and _NO_SUCH_MODEL[status].search(error.message[:_SEARCHED]):
-        return "model_not_found"
-    return STATUSES.get(status, "bad_request" if status < 500 else "server_error")
+def _by_status(status: int, error: ApiError) -> str:
+    missing = status in _NO_SUCH_MODEL and _NO_SUCH_MODEL[status].search(error.message[:_SEARCHED])
+    return "model_not_found" if missing else status_outcome(status)
 
 
 def classify_failure(exchange: Exchange, stream: StreamTiming | None) -> str:
@@ -165,7 +133,7 @@ def _error_object(exchange: Exchange) -> ApiError | None:
     if body.startswith(b"data:"):  # a refusal in the form of the stream that was asked for
         body = body.removeprefix(b"data:").partition(b"\n")[0]
     try:
-        return error_of(load_json(body))
+        return error_object(load_json(body))
     except ReplyError:
         return None
 
@@ -175,9 +143,7 @@ def _without_object(exchange: Exchange) -> str:
     status, html = exchange.status, looks_like_html(exchange)
     if status in _GATEWAY_STATUSES or (html and (status >= 500 or status == 403)):
         return "edge_error"
-    if status >= 500:
-        return STATUSES.get(status, "server_error") if exchange.body else "server_error"
-    return STATUSES.get(status, "bad_request")
+    return "server_error" if status >= 500 and not exchange.body else status_outcome(status)
 
 
 def _which_limit(error: ApiError, headers: Mapping[str, str]) -> str:
@@ -350,22 +316,22 @@ class Verdict:
     regex_failed: bool = False
 
 
-def judge(method: Method, exchange: Exchange, setting: Setting) -> Verdict:
+def judge(exchange: Exchange, setting: Setting) -> Verdict:
     """The verdict over a finished exchange, whole or broken off."""
     expect = setting.module.expect
     good_status = 200 <= exchange.status < 300
     if exchange.failure is not None:
         streaming = good_status and setting.module.stream
-        return _broken(exchange, read_reply(method, exchange, setting) if streaming else Reading(), streaming)
+        return _broken(exchange, read_reply(exchange, setting) if streaming else Reading(), streaming)
     if exchange.status not in expect.status:
         if good_status:
-            wanted = ", ".join(map(str, expect.status))
-            return Verdict("status_mismatch", f"status {exchange.status}, expected {wanted}", Reading())
+            statuses = ", ".join(map(str, expect.status))
+            return Verdict("status_mismatch", f"status {exchange.status}, expected {statuses}", Reading())
         outcome, error = classify_refusal(exchange)
         return Verdict(outcome, _refused(outcome, exchange, error), Reading(), error)
     if not good_status:
         return Verdict("success", f"status {exchange.status}, as expected", Reading())
-    reading = read_reply(method, exchange, setting)
+    reading = read_reply(exchange, setting)
     if reading.problem is not None and looks_like_html(exchange):
         return Verdict("edge_error", "an HTML page came in place of the API's answer", Reading())
     return _judge_reading(reading, exchange, expect)
@@ -410,27 +376,25 @@ def _stated_error(reading: Reading, exchange: Exchange) -> Verdict:
 def _refused(outcome: str, exchange: Exchange, error: ApiError) -> str:
     if outcome == "redirect":
         return f"status {exchange.status}, redirects to {exchange.header('location') or 'nowhere'}"
-    said = error.message or OUTCOMES[outcome].meaning
+    message = error.message or OUTCOMES[outcome].meaning
     if error.code in _UNKNOWN_HERE and error.param in _REMEDIES:
-        said = f"{said} To mend it, {_REMEDIES[error.param]}"
-    return f"status {exchange.status}: {said}"
+        message = f"{message} To mend it, {_REMEDIES[error.param]}"
+    return f"status {exchange.status}: {message}"
 
 
 def _mismatch(reading: Reading) -> str:
-    if reading.text:
-        return f"the text does not match the expected pattern: {reading.text[:200]}"
-    return f"the text does not match the expected pattern: {_silence(reading)}"
-
-
-def _silence(reading: Reading) -> str:
-    """Why an answer has no text; that reasoning took the tokens is what a new module meets first."""
-    if reading.finish not in _CUT:
-        return "there is no text"
+    """What came in place of the expected text; that reasoning took the tokens is what a new module meets first."""
     tokens = reading.tokens
-    if tokens is not None and tokens.output == tokens.reasoning > 0:
-        said = f"all {tokens.output} output tokens went into reasoning"
-        return f"{said}; set request.reasoning_effort to none, or to the least that the model knows"
-    return "max_output_tokens was used up before any text"
+    if reading.text:
+        found = reading.text[:200]
+    elif reading.finish not in _CUT:
+        found = "there is no text"
+    elif tokens is not None and tokens.output == tokens.reasoning > 0:
+        found = f"all {tokens.output} output tokens went into reasoning"
+        found += "; set request.reasoning_effort to none, or to the least that the model knows"
+    else:
+        found = "max_output_tokens was used up before any text"
+    return f"the text does not match the expected pattern: {found}"
 
 
 _NO_EFFORT = "give models that do not know it a module without request.reasoning_effort"

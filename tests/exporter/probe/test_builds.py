@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openai_exporter.model import Endpoint, Provider
-from openai_exporter.probe.endpoints import METHODS
+from openai_exporter.probe.endpoints import build_call
 
 from .exchanges import setting
 
@@ -71,7 +71,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 )  # fmt: skip
 def test_bodies(endpoint: Endpoint, provider: Provider, module: dict[str, Any], body: dict[str, Any]) -> None:
     module = {**module, "request": {**HELLO, **module.get("request", {})}}
-    call = METHODS[endpoint].build(setting(endpoint, provider=provider, **module))
+    call = build_call(setting(endpoint, provider=provider, **module))
     assert ("POST", body) == (call.method, dict(call.body or {}))
 
 
@@ -94,26 +94,24 @@ def test_bodies(endpoint: Endpoint, provider: Provider, module: dict[str, Any], 
     ],
 )
 def test_a_compatible_server_gets_the_bound_that_its_model_takes(model: str, bound: str) -> None:
-    call = METHODS[Endpoint.CHAT].build(setting(Endpoint.CHAT, provider=COMPATIBLE, model=model))
+    call = build_call(setting(Endpoint.CHAT, provider=COMPATIBLE, model=model))
     assert {bound} == {name for name in call.body or {} if name.startswith("max_")}
 
 
 @pytest.mark.parametrize("provider", list(Provider))
 @pytest.mark.parametrize("bound", ["max_tokens", "max_completion_tokens"])
 def test_a_bound_among_the_extras_takes_the_place_of_the_own_one(provider: Provider, bound: str) -> None:
-    call = METHODS[Endpoint.CHAT].build(
-        setting(Endpoint.CHAT, provider=provider, request={"extra": {bound: 7}})
-    )
+    call = build_call(setting(Endpoint.CHAT, provider=provider, request={"extra": {bound: 7}}))
     assert {bound: 7} == {name: value for name, value in (call.body or {}).items() if name.startswith("max_")}
 
 
 def test_models_are_listed_without_a_body() -> None:
-    call = METHODS[Endpoint.MODELS].build(setting(Endpoint.MODELS))
+    call = build_call(setting(Endpoint.MODELS))
     assert ("GET", "/models", None) == (call.method, call.path, call.body)
 
 
 def test_the_tone_is_a_second_of_wav() -> None:
-    call = METHODS[Endpoint.TRANSCRIPTIONS].build(setting(Endpoint.TRANSCRIPTIONS))
+    call = build_call(setting(Endpoint.TRANSCRIPTIONS))
     name, content, kind = call.files["file"]
     with wave.open(io.BytesIO(content)) as file:
         assert (16_000, 1, 16_000) == (file.getframerate(), file.getnchannels(), file.getnframes())
@@ -123,7 +121,5 @@ def test_the_tone_is_a_second_of_wav() -> None:
 def test_a_file_of_ones_own_is_sent_instead(tmp_path: Path) -> None:
     path = tmp_path / "hello.mp3"
     path.write_bytes(b"ID3")
-    call = METHODS[Endpoint.TRANSCRIPTIONS].build(
-        setting(Endpoint.TRANSCRIPTIONS, request={"audio_file": str(path)})
-    )
+    call = build_call(setting(Endpoint.TRANSCRIPTIONS, request={"audio_file": str(path)}))
     assert ("hello.mp3", b"ID3", "audio/mpeg") == call.files["file"]

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from openai_exporter.model import Endpoint, ModelCard
-from openai_exporter.probe.endpoints import MAX_MODELS, read_models
+from openai_exporter.probe.endpoints import MAX_MODELS, read_reply
 from tests.exporter.probe.exchanges import exchange, setting
 
 ABOUT = setting(Endpoint.MODELS, model="")
 
 
 def cards(*entries: dict[str, Any]) -> tuple[ModelCard, ...]:
-    return read_models(exchange({"object": "list", "data": list(entries)}), ABOUT).models
+    return read_reply(exchange({"object": "list", "data": list(entries)}), ABOUT).models
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from openai_exporter.config.secret import MAX_LABEL, Masker
 from openai_exporter.exposition import encode
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey
-from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.families import families
 from openai_exporter.probe.judge import OUTCOMES, judge
-from openai_exporter.probe.redact import MAX_LABEL, Redactor
-from openai_exporter.probe.result import Frame, ProbeLog, build_result
+from openai_exporter.probe.result import Frame, build_result
 from tests.exporter.client.rawserver import Turn, raw_server
 from tests.exporter.probe.exchanges import event, exchange, setting, streamed, timeout
 from tests.exporter.probe.mutations import ERROR, PLAIN, STREAMED, damaged, mutated
@@ -42,7 +41,7 @@ OBJECTS = st.dictionaries(NAMES, JSON, max_size=8)
 @given(st.sampled_from(list(Endpoint)), JSON | OBJECTS, st.integers(200, 599))
 def test_any_json_is_judged(endpoint: Endpoint, document: Any, status: int) -> None:
     about = setting(endpoint, expect={"text": "pong"})
-    verdict = judge(METHODS[endpoint], exchange(document, status), about)
+    verdict = judge(exchange(document, status), about)
     assert verdict.outcome in OUTCOMES
     assert verdict.outcome != "internal"
 
@@ -50,7 +49,7 @@ def test_any_json_is_judged(endpoint: Endpoint, document: Any, status: int) -> N
 @given(st.sampled_from(list(STREAMED)), st.lists(OBJECTS | WORDS, max_size=6), st.booleans())
 def test_any_stream_is_judged(endpoint: Endpoint, events: list[Any], cut: bool) -> None:
     found = streamed([event(each) for each in events], timeout() if cut else None)
-    verdict = judge(METHODS[endpoint], found, setting(endpoint, stream=True))
+    verdict = judge(found, setting(endpoint, stream=True))
     assert verdict.outcome in OUTCOMES
     stream = verdict.reading.stream
     if stream is not None and stream.first_token is not None:
@@ -74,9 +73,9 @@ def judged(endpoint: Endpoint, stream: bool, document: Any) -> None:
     events = document if isinstance(document, list) else [document]
     found = streamed([event(each) for each in events]) if stream else exchange(document)
     about = setting(endpoint, stream=stream)
-    frame = Frame(ProbeKey("api", "any", "m"), about, 0.0, 5.0, Redactor(["sk-test-0123456789"]))
-    verdict = judge(METHODS[endpoint], found, about)
-    in_bounds(ProbeAnswer(build_result(frame, ProbeLog(frame.redactor), found, verdict, None)))
+    frame = Frame(ProbeKey("api", "any", "m"), about, 0.0, 5.0, Masker(["sk-test-0123456789"]))
+    verdict = judge(found, about)
+    in_bounds(ProbeAnswer(build_result(frame, found, verdict, None)))
 
 
 @pytest.mark.parametrize("endpoint", PLAIN)

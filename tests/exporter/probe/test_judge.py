@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from openai_exporter.client.reply import STATUSES, ApiError
 from openai_exporter.client.trace import Exchange, Failure, FailureKind, Step
 from openai_exporter.metrics.probe import OUTCOME
 from openai_exporter.model import Endpoint, Provider, StreamTiming, Tokens
-from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.families import USUAL_ERRORS
 from openai_exporter.probe.judge import (
     CODES,
     OUTCOMES,
-    STATUSES,
     BackOff,
     Verdict,
     classify_error,
@@ -24,7 +23,7 @@ from openai_exporter.probe.judge import (
     classify_refusal,
     judge,
 )
-from openai_exporter.probe.reading import ApiError, Setting
+from openai_exporter.probe.reading import Setting
 from tests.exporter.probe.exchanges import event, exchange, setting, streamed, timeout
 
 # Error answers as OpenAI, Azure, gateways and compatible servers really send them, and what they mean.
@@ -181,7 +180,7 @@ CASES: dict[str, tuple[int, bytes, str]] = {
         "content_filtered",
     ),
     "Azure: an operation that timed out": (
-        408, body("The operation was timeout.", "Timeout", "Timeout"), "server_error",
+        408, body("The operation was timeout.", "Timeout", "Timeout"), "timeout_total",
     ),
     # Compatible servers
     "vLLM: an unknown model": (
@@ -281,7 +280,7 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {
 
 
 def verdict(found: Exchange, about: Setting) -> Verdict:
-    return judge(METHODS[about.module.endpoint], found, about)
+    return judge(found, about)
 
 
 def chat(content: Any = "pong", finish: Any = "stop", **more: Any) -> dict[str, Any]:
@@ -622,7 +621,11 @@ def test_what_makes_a_probe_wait_is_no_event_of_the_sli() -> None:
 
 
 def test_every_name_that_is_used_elsewhere_is_in_the_table() -> None:
-    used = {*CODES.values(), *STATUSES.values(), *(name for name, _ in USUAL_ERRORS)}
+    used = {
+        *CODES.values(),
+        *(outcome for _, outcome in STATUSES.values()),
+        *(name for name, _ in USUAL_ERRORS),
+    }
     used |= {str(kind) for kind in FailureKind} - {"timeout", "request"}
     assert used <= set(OUTCOMES)
     assert ("outcome",) == OUTCOME.labels

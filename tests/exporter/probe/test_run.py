@@ -8,11 +8,12 @@ import pytest
 from openai_exporter.client.pool import Terms
 from openai_exporter.client.trace import ApiCall, Exchange, Failure, FailureKind, Step, WireError
 from openai_exporter.config import Secret
+from openai_exporter.config.secret import Masker
 from openai_exporter.model import Endpoint, ProbeKey
-from openai_exporter.probe.redact import Redactor
 from openai_exporter.probe.result import Frame
-from openai_exporter.probe.run import run_probe
+from openai_exporter.probe.run import Clients, located, run_probe
 from tests.exporter.probe.exchanges import exchange, setting, timeout
+from tests.exporter.probe.probers import configuration
 
 RESET = Failure(FailureKind.RESET, Step.TRANSFER, "reset")
 
@@ -46,7 +47,37 @@ async def test_each_piece_of_computing_has_one_turn(
         nonlocal taken
         taken += 1
 
-    frame = Frame(ProbeKey("api", "models", ""), setting(Endpoint.MODELS), 0.0, 5.0, Redactor())
+    frame = Frame(ProbeKey("api", "models", ""), setting(Endpoint.MODELS), 0.0, 5.0, Masker())
     caller = Caller(exchange({"object": "list", "data": [{"id": "m", "object": "model"}]}, failure=failure))
-    result = await run_probe(frame, caller, Terms(5.0), None, turn)
+    result = await run_probe(frame, caller.call, Terms(5.0), None, turn)
     assert (outcome, turns) == (result.outcome, taken)
+
+
+def test_an_exception_is_told_in_one_line() -> None:
+    with pytest.raises(KeyError) as raised:
+        vars()["x"]
+    assert located(raised.value).startswith("KeyError: 'x' at test_run.py:")
+    assert located(ValueError("y")) == "ValueError: y"
+
+
+# Clients are made once per target and move with a reload.
+
+URL = "http://127.0.0.1:1/v1"
+
+
+async def test_a_target_has_one_client_that_moves_to_the_next_configuration() -> None:
+    config = configuration(URL)
+    clients = Clients({})
+    first = await clients.get(config.targets[0])
+    assert first is await clients.get(config.targets[0])
+    moved = clients.hand_over(configuration(URL))
+    assert first is await moved.get(config.targets[0])
+    changed = moved.hand_over(configuration(URL, organization="org-1"))
+    assert first is not await changed.get(configuration(URL, organization="org-1").targets[0])
+    await moved.aclose()
+    assert first is not await moved.get(config.targets[0]), "what was closed is not used again"
+
+
+async def test_a_proxy_that_cannot_be_used_does_not_stop_a_client_from_being_made() -> None:
+    clients = Clients({"all": "socks5://127.0.0.1:1"})
+    assert (await clients.get(configuration(URL).targets[0])).pool.host == "127.0.0.1"

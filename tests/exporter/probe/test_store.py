@@ -76,24 +76,23 @@ def test_spend_adds_up_per_module_and_starts_over_at_midnight_utc() -> None:
     spend.add("chat", Decimal("0.1"))
     spend.add("chat", Decimal("0.2"))
     spend.add("other", Decimal(5))
-    assert Decimal("0.3") == spend.today("chat")
+    assert spend.today()[1] == {"chat": Decimal("0.3"), "other": Decimal(5)}
     clock.now += 1
-    assert spend.today("chat") == 0
-    assert spend.today("other") == 0
+    assert spend.today()[1] == {}
 
 
 def test_a_restart_goes_on_from_the_same_day_only() -> None:
     clock = Clock(20_000 * DAY)
     spend = Spend(clock)
     spend.add("chat", Decimal("0.25"))
-    day, sums = spend.so_far()
+    day, sums = spend.today()
     restarted = Spend(clock)
     restarted.restore(day, sums)
-    assert Decimal("0.25") == restarted.today("chat")
+    assert restarted.today()[1] == {"chat": Decimal("0.25")}
     clock.now += DAY
     tomorrow = Spend(clock)
     tomorrow.restore(day, sums)
-    assert tomorrow.today("chat") == 0
+    assert tomorrow.today()[1] == {}
 
 
 def test_a_limit_is_reached_when_it_is_met_exactly() -> None:
