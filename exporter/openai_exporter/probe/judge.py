@@ -386,15 +386,15 @@ def _mismatch(reading: Reading) -> str:
     """What came in place of the expected text; that reasoning took the tokens is what a new module meets first."""
     tokens = reading.tokens
     if reading.text:
-        found = reading.text[:200]
+        instead = reading.text[:200]
     elif reading.finish not in _CUT:
-        found = "there is no text"
+        instead = "there is no text"
     elif tokens is not None and tokens.output == tokens.reasoning > 0:
-        found = f"all {tokens.output} output tokens went into reasoning"
-        found += "; set request.reasoning_effort to none, or to the least that the model knows"
+        instead = f"all {tokens.output} output tokens went into reasoning"
+        instead += "; set request.reasoning_effort to none, or to the least that the model knows"
     else:
-        found = "max_output_tokens was used up before any text"
-    return f"the text does not match the expected pattern: {found}"
+        instead = "max_output_tokens was used up before any text"
+    return f"the text does not match the expected pattern: {instead}"
 
 
 _NO_EFFORT = "give models that do not know it a module without request.reasoning_effort"

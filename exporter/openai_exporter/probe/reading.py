@@ -145,13 +145,13 @@ def count_of(parent: Mapping[str, Any], name: str) -> int | None:
 def usage_of(document: Mapping[str, Any], sent: str, made: str) -> Tokens | None:
     """Token counts of member `usage`; `sent` and `made` are the API's words, such as `prompt` and `completion`."""
     usage = mapping_of(document, "usage")
-    given, output = count_of(usage, f"{sent}_tokens"), count_of(usage, f"{made}_tokens")
-    if given is None and output is None:
+    prompt, output = count_of(usage, f"{sent}_tokens"), count_of(usage, f"{made}_tokens")
+    if prompt is None and output is None:
         return None
     cached = count_of(mapping_of(usage, f"{sent}_tokens_details"), "cached_tokens") or 0
     reasoning = count_of(mapping_of(usage, f"{made}_tokens_details"), "reasoning_tokens") or 0
-    given, output = given or 0, output or 0
-    return Tokens(given, output, min(cached, given), min(reasoning, output))
+    prompt, output = prompt or 0, output or 0
+    return Tokens(prompt, output, min(cached, prompt), min(reasoning, output))
 
 
 def kind(value: object) -> str:

@@ -54,13 +54,13 @@ def unsent_result(frame: Frame, outcome: str, message: str) -> ProbeResult:
 def build_result(frame: Frame, exchange: Exchange, verdict: Verdict, cost: Decimal | None) -> ProbeResult:
     """The result of an exchange."""
     headers, reading = read_headers(exchange.headers, frame.started_at), verdict.reading
-    said = (verdict.error.code or verdict.error.type, reading.served_model, reading.service_tier)
+    words = (verdict.error.code or verdict.error.type, reading.served_model, reading.service_tier)
     code, model, tier, request_id, address = map(
-        frame.masker.label, (*said, headers.request_id, exchange.address)
+        frame.masker.label, (*words, headers.request_id, exchange.address)
     )
     answered = exchange.status != 0
     billed = 200 <= exchange.status < 300 and frame.setting.module.endpoint not in _FREE
-    request, reply = _shown_exchange(exchange, frame.masker)
+    sent, first_line = exchange.request, f"HTTP/{exchange.http_version} {exchange.status}"
     return _result(
         frame,
         verdict.outcome,
@@ -89,8 +89,8 @@ def build_result(frame: Frame, exchange: Exchange, verdict: Verdict, cost: Decim
         regex_failed=verdict.regex_failed,
         retry_after=headers.retry_after,
         models=tuple([_masked_card(card, frame.masker) for card in reading.models]),
-        request=request,
-        reply=reply,
+        request=_http_text(f"{sent.method} {sent.url}", sent.headers, sent.body, frame.masker),
+        reply=_http_text(first_line, exchange.headers, exchange.body, frame.masker) if answered else "",
         simulated=headers.simulated,
     )
 
@@ -209,25 +209,11 @@ def _masked_card(card: ModelCard, masker: Masker) -> ModelCard:
     return replace(card, id=masker.label(card.id), owned_by=masker.label(card.owned_by))
 
 
-def _shown_exchange(exchange: Exchange, masker: Masker) -> tuple[str, str]:
-    """Request and reply as text for people; the reply is empty when no answer came."""
-    sent, got = exchange.request, exchange
-    heads = [f"{sent.method} {sent.url}", *map(": ".join, sent.headers)]
-    reply_heads = [f"HTTP/{got.http_version} {got.status}", *map(": ".join, got.headers)]
-    texts = (
-        "\n".join(heads),
-        _text(sent.body, sent.headers),
-        "\n".join(reply_heads),
-        _text(got.body, got.headers),
-    )
-    request, request_body, reply, reply_body = map(masker.body, texts)
-    shown = f"{request}\n\n{request_body}".rstrip()
-    return shown, f"{reply}\n\n{reply_body}".rstrip() if got.status else ""
-
-
-def _text(body: bytes, headers: Iterable[tuple[str, str]]) -> str:
-    """A body as text; of one that is none, its size and kind."""
+def _http_text(start: str, headers: Iterable[tuple[str, str]], body: bytes, masker: Masker) -> str:
+    """A request or reply as text for people; of a body that is no text, its size and kind."""
     kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+    text = body[:65_536].decode("utf-8", "replace")
     if body and kind and not _TEXTUAL.search(kind):
-        return f"<{len(body)} bytes of {kind}>"
-    return body[:65_536].decode("utf-8", "replace")
+        text = f"<{len(body)} bytes of {kind}>"
+    head, text = map(masker.body, ("\n".join([start, *map(": ".join, headers)]), text))
+    return f"{head}\n\n{text}".rstrip()

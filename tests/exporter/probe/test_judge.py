@@ -425,6 +425,8 @@ STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
     ("with a choice that is a number", Endpoint.CHAT, [{"choices": [5]}], "wrong_shape"),
     ("with a delta that is a string", Endpoint.CHAT, [{"choices": [{"delta": "x"}]}], "wrong_shape"),
     ("with content that is a number", Endpoint.CHAT, [delta(content=5)], "wrong_shape"),
+    ("with an error after what cannot be read", Endpoint.CHAT,
+     [{"choices": 5}, {"error": {"message": "no", "code": "slow_down"}}], "slow_down"),
     ("that the filter ended", Endpoint.CHAT, [{"choices": [{"delta": {}, "finish_reason": "content_filter"}]}],
      "content_filtered"),
     ("whole", Endpoint.RESPONSES, [TEXT, {"type": "response.completed", "response": response()}], "success"),
@@ -433,6 +435,8 @@ STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
      "server_error"),
     ("with an error event", Endpoint.RESPONSES, [TEXT, {"type": "error", "code": "server_error", "message": "no"}],
      "stream_error"),
+    ("with an error after what cannot be read", Endpoint.RESPONSES,
+     [{"delta": "x"}, {"type": "error", "code": "slow_down", "message": "no"}], "slow_down"),
     ("with a nested error", Endpoint.RESPONSES, [{"error": {"code": "rate_limit_exceeded"}}], "rate_limited"),
     ("that just ends", Endpoint.RESPONSES, [TEXT], "truncated"),
     ("of events without type", Endpoint.RESPONSES, [{"x": 1}], "wrong_shape"),
@@ -466,6 +470,13 @@ def test_a_streams_times_are_those_of_its_visible_tokens() -> None:
     assert found.stream.first_token == pytest.approx(0.3)
     assert found.stream.gaps_max == pytest.approx(0.1)
     assert ("pong", "m-2026", Tokens(12, 3, 4)) == (found.text, found.served_model, found.tokens)
+
+
+def test_tokens_are_counted_though_an_event_cannot_be_read() -> None:
+    events = [delta(content="pong"), {"choices": [5]}, LAST, "[DONE]"]
+    found = verdict(streamed([event(each) for each in events]), setting(Endpoint.CHAT, stream=True))
+
+    assert ("wrong_shape", Tokens(12, 3, 4)) == (found.outcome, found.reading.tokens)
 
 
 def test_event_names_stand_in_for_types_of_a_responses_stream() -> None:
