@@ -101,7 +101,9 @@ def _result(
     fact, module = OUTCOMES[outcome], frame.setting.module
     message = frame.masker.message(message)
     started = {
-        **asdict(frame.key),
+        "target": frame.key.target,
+        "module": frame.key.module,
+        "model": frame.key.model,
         "endpoint": module.endpoint,
         "stream": module.stream,
         "timeout": frame.timeout,
@@ -149,7 +151,8 @@ def _events(exchange: Exchange, verdict: Verdict, headers: Headers) -> Iterator[
     else:
         yield ended, "body", {"bytes": exchange.size}
     if tokens is not None:
-        yield ended, "usage", asdict(tokens)
+        sent = {"input": tokens.input, "cached": tokens.cached}
+        yield ended, "usage", {**sent, "output": tokens.output, "reasoning": tokens.reasoning}
     if error.code or error.type:
         yield ended, "error", {"code": error.code, "type": error.type}
 
