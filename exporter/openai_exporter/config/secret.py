@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys: where they come from, a type that never shows them, and the masking of keys in any text."""
+"""Keys: a type that never shows them, where they come from, what they look like, and their masking in any text."""
 
 import base64
 import json
@@ -18,101 +18,7 @@ from openai_exporter.errors import CredentialError
 if TYPE_CHECKING:
     from openai_exporter.config.root import Config
 
-# Keeps keys that were pasted in the wrong place out of messages and pages.
-
 MASK = "<secret>"
-
-_SHOWN = 60
-_READ = 4096
-
-# Half masked keys, as OpenAI's own error messages repeat them.
-_HALF = re.compile(r"\bsk-[A-Za-z0-9_*.\-]{6,}")
-_HEADER = re.compile(
-    r"(?i)(?P<name>(?<![a-z0-9])(?:(?:proxy-)?authorization|(?P<bare>(?:x-)?api-key)|set-cookie|cookie)['\"]?\s*[:=]\s*)"
-    r"(?:\"(?:[^\"\\\r\n]|\\.)*\"|'[^'\r\n]*'"
-    r"|(?P<scheme>(?:bearer|basic|token|apikey)[^\S\r\n]+|(?(bare)|(?!)))(?P<token>[^\s\"']+)"
-    r"|(?=[^\r\n]{6})[^\r\n]+)"
-)
-_AFTER_TOKEN = ".,;:!?)]}"
-"""What follows a token in a sentence."""
-_HEADER_WORDS = ("authorization", "api-key", "cookie")
-_KEY_WORDS = (
-    "sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "sess-", "sess_", "xai-", "xai_", "aiza", "hf_", "eyj", "bearer",
-)  # fmt: skip
-# Prefixes of OpenAI and of other vendors' keys, JSON web tokens, bearer tokens, user and password of a URL.
-_PREFIXED = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk|rk|pk|sess|gsk|xai)[-_][A-Za-z0-9_-]{6,}"
-    r"|\bAIza[A-Za-z0-9_-]{16,}"
-    r"|\bhf_[A-Za-z0-9]{16,}"
-    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+"
-    r"|(?i:(?<=\bbearer\s))(?=\S*[0-9])[A-Za-z0-9+/=._~-]{16,}"
-    r"|(?<=://)[^/\s@]+(?=@)"
-)
-# Keys without a prefix (Azure's are hexadecimal): a long run that mixes letters and digits.
-_BARE = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}={0,2}")
-_SECRET_NAME = re.compile(
-    r"(?i)(?:^|[-_])(?:(?:api|admin|access|secret|private)[-_]?key|token|authorization|passw(?:or)?d|secret)$|^key$"
-)
-
-
-def mask_keys(text: str) -> str:
-    """`text` with everything in it that has the form of a key replaced by a mask."""
-    # The patterns are slow, and most texts hold none of the words that they start with.
-    has = text.lower().__contains__
-    if "sk-" in text:
-        text = _HALF.sub(MASK, text)
-    if any(map(has, _HEADER_WORDS)):
-        text = _HEADER.sub(_masked_header, text)
-    if ("@" in text and "://" in text) or any(map(has, _KEY_WORDS)):
-        text = _PREFIXED.sub(MASK, text)
-    return text
-
-
-def _masked_header(header: re.Match[str]) -> str:
-    """Of a key that stands alone, or after a scheme, the key; of what else may be a value, all that follows."""
-    token = header["token"]
-    if token is None:
-        return header["name"] + MASK
-    after = token[len(token.rstrip(_AFTER_TOKEN)) :]
-    return header["name"] + header["scheme"] + MASK + after
-
-
-def looks_like_key(text: str) -> bool:
-    """Whether a text holds what may be a key, also one without a known prefix."""
-    return mask(text) != text
-
-
-def names_a_secret(name: str) -> bool:
-    """Whether a value under this name is a secret by its name, such as `api_key` or `password`."""
-    return bool(_SECRET_NAME.search(name))
-
-
-def shown(value: object) -> str:
-    """A scalar as a message quotes it: in YAML's words, cut to 60 characters, keys masked."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str):
-        return cut(mask(str(value)))
-    return f"'{cut(mask(_printable(value[:_READ])))}'"
-
-
-def mask(text: str) -> str:
-    """As `mask_keys`, and long runs of mixed letters and digits too: for messages, not for pages."""
-    return _BARE.sub(MASK, mask_keys(text))
-
-
-def cut(text: str) -> str:
-    """At most 60 characters of a text."""
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-# Keys: where they come from, and a type that never shows them.
 
 _LONGEST = 8192
 _ASSIGNMENT = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*\s*=\s*[\"']?\S")
@@ -242,6 +148,98 @@ def _home(file: str) -> Path:
         return Path(file).expanduser()
     except RuntimeError:  # No home directory is known: take the name as it is.
         return Path(file)
+
+
+# What a key looks like, and what a value under a secret's name is.
+
+_SHOWN = 60
+_READ = 4096
+
+# Half masked keys, as OpenAI's own error messages repeat them.
+_HALF = re.compile(r"\bsk-[A-Za-z0-9_*.\-]{6,}")
+_HEADER = re.compile(
+    r"(?i)(?P<name>(?<![a-z0-9])(?:(?:proxy-)?authorization|(?P<bare>(?:x-)?api-key)|set-cookie|cookie)['\"]?\s*[:=]\s*)"
+    r"(?:\"(?:[^\"\\\r\n]|\\.)*\"|'[^'\r\n]*'"
+    r"|(?P<scheme>(?:bearer|basic|token|apikey)[^\S\r\n]+|(?(bare)|(?!)))(?P<token>[^\s\"']+)"
+    r"|(?=[^\r\n]{6})[^\r\n]+)"
+)
+_AFTER_TOKEN = ".,;:!?)]}"
+"""What follows a token in a sentence."""
+_HEADER_WORDS = ("authorization", "api-key", "cookie")
+_KEY_WORDS = (
+    "sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "sess-", "sess_", "xai-", "xai_", "aiza", "hf_", "eyj", "bearer",
+)  # fmt: skip
+# Prefixes of OpenAI and of other vendors' keys, JSON web tokens, bearer tokens, user and password of a URL.
+_PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9])(?:sk|rk|pk|sess|gsk|xai)[-_][A-Za-z0-9_-]{6,}"
+    r"|\bAIza[A-Za-z0-9_-]{16,}"
+    r"|\bhf_[A-Za-z0-9]{16,}"
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+"
+    r"|(?i:(?<=\bbearer\s))(?=\S*[0-9])[A-Za-z0-9+/=._~-]{16,}"
+    r"|(?<=://)[^/\s@]+(?=@)"
+)
+# Keys without a prefix (Azure's are hexadecimal): a long run that mixes letters and digits.
+_BARE = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}={0,2}")
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|[-_])(?:(?:api|admin|access|secret|private)[-_]?key|token|authorization|passw(?:or)?d|secret)$|^key$"
+)
+
+
+def mask_keys(text: str) -> str:
+    """`text` with everything in it that has the form of a key replaced by a mask."""
+    # The patterns are slow, and most texts hold none of the words that they start with.
+    has = text.lower().__contains__
+    if "sk-" in text:
+        text = _HALF.sub(MASK, text)
+    if any(map(has, _HEADER_WORDS)):
+        text = _HEADER.sub(_masked_header, text)
+    if ("@" in text and "://" in text) or any(map(has, _KEY_WORDS)):
+        text = _PREFIXED.sub(MASK, text)
+    return text
+
+
+def _masked_header(header: re.Match[str]) -> str:
+    """Of a key that stands alone, or after a scheme, the key; of what else may be a value, all that follows."""
+    token = header["token"]
+    if token is None:
+        return header["name"] + MASK
+    after = token[len(token.rstrip(_AFTER_TOKEN)) :]
+    return header["name"] + header["scheme"] + MASK + after
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a text holds what may be a key, also one without a known prefix."""
+    return mask(text) != text
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a value under this name is a secret by its name, such as `api_key` or `password`."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def shown(value: object) -> str:
+    """A scalar as a message quotes it: in YAML's words, cut to 60 characters, keys masked."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return cut(mask(str(value)))
+    return f"'{cut(mask(_printable(value[:_READ])))}'"
+
+
+def mask(text: str) -> str:
+    """As `mask_keys`, and long runs of mixed letters and digits too: for messages, not for pages."""
+    return _BARE.sub(MASK, mask_keys(text))
+
+
+def cut(text: str) -> str:
+    """At most 60 characters of a text."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 # Masks the keys that are known, in whatever a server or a request holds, before anything shows it.
