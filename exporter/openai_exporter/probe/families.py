@@ -36,16 +36,17 @@ def families(answer: ProbeAnswer) -> list[Family]:
 
 
 def _read(table: Table[Record], record: Record | None) -> list[Family]:
-    families: list[Family] = []
+    """What a record says of the metrics of a table; nothing without the record."""
+    exposed: list[Family] = []
     if record is None:
-        return families
+        return exposed
     for metric, values_of in table:
         values = values_of(record)
         if values is None or isinstance(values, int | float):
             values = [((), values)]
         samples = [(labels, value) for labels, value in values if value is not None]
-        families.append(Family(metric, samples))
-    return families
+        exposed.append(Family(metric, samples))
+    return exposed
 
 
 @cache  # of the outcomes
