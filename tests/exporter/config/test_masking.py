@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openai_exporter.config import Config
+from openai_exporter.config.load import parse_config
 from openai_exporter.config.secret import (
     MAX_BODY,
     MAX_LABEL,
@@ -19,8 +21,6 @@ from openai_exporter.config.secret import (
     mask_keys,
     named_secrets,
 )
-from tests.exporter.probe.probers import KEY as CONFIGURED
-from tests.exporter.probe.probers import configuration
 
 KEY = 'p@ss"word/9+Zk3v'
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60)
@@ -214,15 +214,24 @@ def test_of_two_keys_the_longer_is_masked_whole(order: int) -> None:
     assert masker.mask("abcdef-123456") == "<secret>"
 
 
+def configuration(key: str) -> Config:
+    """One target whose key is this, and a module with a password of its own."""
+    text = f"""
+    targets: [{{name: api, base_url: {URL}, {key}}}]
+    modules: {{chat: {{endpoint: chat, request: {{extra: {{password: hunter-22}}}}}}}}
+    probes: [{{target: api, module: chat, models: [m]}}]
+    """
+    return parse_config(text, "test", {"KEY": "battery-staple"}, Path())
+
+
 def test_keys_that_were_ever_configured_or_used_are_masked(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("correct-horse-1")
-    extra = {"request": {"extra": {"password": "hunter-22"}}}
-    config = configuration(URL, {"chat": {"endpoint": "chat", **extra}}, api_key_file=str(path))
+    config = configuration(f"api_key_file: {path}")
     masker = Masker()
     masker.follow(config)
     path.unlink()
     masker.follow(config)
-    masker.follow(configuration(URL))
+    masker.follow(configuration("api_key_env: KEY"))
     masker.learn("later-key-9")
-    assert masker.mask(f"correct-horse-1 {CONFIGURED} later-key-9 hunter-22").count("<secret>") == 4
+    assert masker.mask("correct-horse-1 battery-staple later-key-9 hunter-22").count("<secret>") == 4

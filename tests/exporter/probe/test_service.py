@@ -17,7 +17,14 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.history import History
 from openai_exporter.probe.judge import OUTCOMES, BackOff
-from openai_exporter.probe.service import LIMIT_BASE, QUOTA_CAP, RETRY_AFTER_CAP, Directory, wait_after
+from openai_exporter.probe.service import (
+    LIMIT_BASE,
+    QUOTA_CAP,
+    RETRY_AFTER_CAP,
+    Directory,
+    proxy_secrets,
+    wait_after,
+)
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client.rawserver import Turn, answer, raw_server
@@ -679,6 +686,11 @@ async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(
         answers = [await prober.probe(key) for _ in range(3)]
 
     assert [False, False, True] == [answer.cost_limited for answer in answers]
+
+
+def test_passwords_of_proxies_are_known_as_they_are_written_and_as_they_are_sent() -> None:
+    proxies = {"https": "http://user:battery%2Fstaple@proxy:1", "no": "x", "all": "socks5://x"}
+    assert list(proxy_secrets(proxies)) == ["dXNlcjpiYXR0ZXJ5L3N0YXBsZQ==", "battery%2Fstaple"]
 
 
 # Unknown names are refused in one line that says what is allowed.
