@@ -273,7 +273,7 @@ class Masker:
         self._clock = clock
         self._read_at = 0.0
         self._credentials: tuple[Credential, ...] = ()
-        self._secrets: set[str] = set()
+        self._secrets: frozenset[str] = frozenset()
         self._known: re.Pattern[str] | None = None
         self._hints: tuple[str, ...] = ()
         self._longest = 0
@@ -309,9 +309,9 @@ class Masker:
         """Mask these keys from now on, too."""
         if self._secrets.issuperset(secrets):
             return
-        self._secrets.update(secrets)
-        spellings = {s for secret in self._secrets if len(secret) >= _MINIMUM for s in _spellings(secret)}
-        starts = {secret[:_START] for secret in self._secrets if len(secret) >= _LONG}
+        known = self._secrets = self._secrets.union(secrets)  # a new set, as other threads may mask meanwhile
+        spellings = {s for secret in known if len(secret) >= _MINIMUM for s in _spellings(secret)}
+        starts = {secret[:_START] for secret in known if len(secret) >= _LONG}
         longest_first = sorted(spellings, key=lambda text: (-len(text), text))
         patterns = [re.escape(text) for text in longest_first]
         patterns += [re.escape(start) + r"[A-Za-z0-9_\-]*" for start in sorted(starts)]
