@@ -17,9 +17,10 @@ import click
 
 from openai_exporter.cli.check import schema_text
 from openai_exporter.cli.main import COMMANDS
+from openai_exporter.client.reply import STATUSES
 from openai_exporter.config.schema import Node, resolved, schema_document, words
 from openai_exporter.metrics import CATALOGUE, LABELS, Metric, Page
-from openai_exporter.probe.judge import CODES, OUTCOMES, STATUSES, BackOff, OutcomeFact
+from openai_exporter.probe.judge import CODES, OUTCOMES, BackOff, OutcomeFact
 from openai_simulator.faults import KINDS, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,7 +193,7 @@ def _counts(fact: OutcomeFact) -> str:
 def told_by(outcome: str) -> str:
     """The codes and statuses that make an outcome, as the tables that judge answers have them."""
     codes = [f"`{code}`" for code, found in CODES.items() if found == outcome]
-    statuses = [str(status) for status, found in STATUSES.items() if found == outcome]
+    statuses = [str(status) for status, (_, found) in STATUSES.items() if found == outcome]
     return ", ".join([*codes, *statuses])
 
 

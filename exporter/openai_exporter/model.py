@@ -159,7 +159,7 @@ class ProbeResult:
 
     Attributes:
         started_at: Unix seconds.
-        outcome: a name of the taxonomy in `probe/outcomes.py`.
+        outcome: a name of the taxonomy in `probe/judge.py`.
         called: whether the API was called, be it in vain; not when the key could not be read, say.
         streamed: whether a stream was asked for.
         valid, good: whether it counts in the availability SLI, and as what.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openai_exporter.config.organization import StatusPage
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, Instruments, family
-from openai_exporter.metrics import own, status
+from openai_exporter.metrics import own, usage
 from openai_exporter.model import Answer
 
 if TYPE_CHECKING:
@@ -130,14 +130,14 @@ def families(
     up: bool, read_at: float | None, components: Sequence[Component], incidents: Sequence[Incident]
 ) -> list[Family]:
     """What `/status` exposes; without any read so far, `up` alone."""
-    families = [family(status.UP, int(up)), family(status.FETCHED, read_at)]
+    families = [family(usage.STATUS_UP, int(up)), family(usage.STATUS_FETCHED, read_at)]
     if read_at is None:
         return families
-    states = Family(status.COMPONENT)
+    states = Family(usage.STATUS_COMPONENT)
     for each in components:
         for state in STATES:
             states.add(int(each.state == state), each.id, each.name, state)
-    impacts = Family(status.INCIDENT)
+    impacts = Family(usage.STATUS_INCIDENT)
     counts = Counter(each.impact for each in incidents)
     for impact in IMPACTS:
         impacts.add(counts[impact], impact)

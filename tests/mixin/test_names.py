@@ -5,8 +5,8 @@ from fnmatch import fnmatch
 
 import pytest
 
-from openai_exporter.metrics import CATALOGUE, recorded
-from openai_exporter.metrics.metric import metrics_of
+from openai_exporter.metrics import CATALOGUE
+from openai_exporter.metrics.usage import RECORDED
 from tests.mixin.bundle import ROOT, alert_rules, evaluate, mixin, rule_files
 from tests.mixin.lint.files import recorded_labels, rules_of, used_series
 from tests.mixin.lint.nodes import selectors
@@ -45,7 +45,7 @@ def test_every_recorded_name_comes_from_the_shared_names() -> None:
 
 def test_an_import_writes_growth_under_the_names_and_labels_of_the_rules() -> None:
     rules = recorded_labels(rule_files())
-    written = {metric.name: set(metric.labels) | {"job", "organization"} for metric in metrics_of(recorded)}
+    written = {metric.name: set(metric.labels) | {"job", "organization"} for metric in RECORDED.values()}
 
     assert written == {
         name: set(labels) for name, labels in rules.items() if name.startswith("key_user_model:")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from openai_exporter.metrics import recorded
+from openai_exporter.metrics.usage import RECORDED
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
 from tests.exporter.web.exporters import poll
@@ -112,10 +112,10 @@ def test_no_counter_jumps_at_the_joint(joined: Joined) -> None:
 @pytest.mark.parametrize(
     ("growth", "direction", "counter"),
     [
-        (recorded.REQUESTS_GROWTH.name, "", "openai_usage_requests_total"),
-        (recorded.TOKENS_GROWTH.name, "input", "openai_usage_input_tokens_total"),
-        (recorded.TOKENS_GROWTH.name, "output", "openai_usage_output_tokens_total"),
-        (recorded.COST_GROWTH.name, "", "openai_usage_estimated_cost_usd_total"),
+        (RECORDED["requests"].name, "", "openai_usage_requests_total"),
+        (RECORDED["tokens"].name, "input", "openai_usage_input_tokens_total"),
+        (RECORDED["tokens"].name, "output", "openai_usage_output_tokens_total"),
+        (RECORDED["cost"].name, "", "openai_usage_estimated_cost_usd_total"),
     ],
 )
 def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
@@ -157,8 +157,8 @@ def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Pa
 
     assert made.returncode == 0, made.stderr
     with prometheus_of(tmp_path, tmp_path / "growth") as filled:
-        moment = joined.last + 599
-        grown = filled.value(f"sum(sum_over_time({recorded.REQUESTS_GROWTH.name}[1d] @ {moment}))")
+        moment, requests = joined.last + 599, RECORDED["requests"].name
+        grown = filled.value(f"sum(sum_over_time({requests}[1d] @ {moment}))")
     assert grown == joined.prometheus.value(counted)
 
 

@@ -20,11 +20,12 @@ from rich.text import Text
 from openai_exporter.cli import stderr as structured
 from openai_exporter.cli.stderr import FAILED, told
 from openai_exporter.config import Config
+from openai_exporter.config.secret import Masker
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.judge import OUTCOMES
 from openai_exporter.web import html
-from openai_exporter.web.live import Masker, Settings, probe_keys, read_config
+from openai_exporter.web.live import Settings, probe_keys, read_config
 from openai_exporter.web.routes import Refusal, find_probe
 
 # `openai-exporter probe`: one probe from the terminal.

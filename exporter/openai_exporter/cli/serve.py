@@ -13,12 +13,12 @@ import click
 from openai_exporter import __version__
 from openai_exporter.cli import stderr as structured
 from openai_exporter.cli.stderr import FAILED, problems_of, tell
+from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError
 from openai_exporter.web.live import (
     DEFAULT_LISTEN,
     DEFAULT_MAX_REQUESTS,
     DEFAULT_TIMEOUT_OFFSET,
-    Masker,
     Settings,
 )
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import ModuleType
 
-# What a catalogue entry is.
-
 
 class Kind(StrEnum):
     """Prometheus metric types that the exporter uses."""
@@ -53,8 +51,6 @@ def metrics_of(module: ModuleType) -> Iterator[Metric]:
         if isinstance(value, Metric):
             yield value
 
-
-# What each label means; documents and tests read it.
 
 LABELS: dict[str, str] = {
     "alert_id": "Id of a spend alert set at the API.",
@@ -118,3 +114,4 @@ LABELS: dict[str, str] = {
     "version": "Version of what the metric is about.",
     "window": "`today` or `yesterday` (UTC); of the cost drift `day` or `month`.",
 }
+"""What each label means; documents and tests read it."""

@@ -171,9 +171,10 @@ MODEL_SHUTDOWN = _gauge(
 
 # Bounds of the OpenTelemetry GenAI semantic conventions, with the SLO thresholds 2.5, 5 and 10 added.
 LATENCY_BUCKETS = (
-    0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.28, 2.0, 2.56, 5.0, 7.5, 10.0, 20.48, 40.96, 81.92,
+    0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.28, 2.0, 2.56, 5.0, 7.5, 10.0, 20.48, 40.96, 81.92
 )  # fmt: skip
 _PROBE_LABELS = ("target", "module", "endpoint", "model")
+_KEY = ("target", "module", "model")
 
 
 def _counter(name: str, text: str, *labels: str) -> Metric:
@@ -214,11 +215,7 @@ API_TOKENS = _counter(
     "direction",
 )
 PROBE_COST_TOTAL = _counter(
-    "openai_probe_cost_usd_total",
-    "Estimated list price of all probes since start.",
-    "target",
-    "module",
-    "model",
+    "openai_probe_cost_usd_total", "Estimated list price of all probes since start.", *_KEY
 )
 PROBE_UNPRICED = _counter(
     "openai_probe_unpriced_total",
@@ -231,6 +228,4 @@ PROBE_NOT_SENT = _counter(
     *_PROBE_LABELS,
     "error_type",
 )
-PROBES_CACHED = _counter(
-    "openai_probe_cached_answers_total", "Scrapes answered from the last result.", "target", "module", "model"
-)
+PROBES_CACHED = _counter("openai_probe_cached_answers_total", "Scrapes answered from the last result.", *_KEY)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics of an organization (`/usage`): usage, costs, limits, budgets, names and freshness.
+"""Metrics of an organization (`/usage`) and of the provider's status page (`/status`).
 
 Every value is read by a refresh that several scrapes share; HELP says so once, in the freshness metrics.
 """
@@ -7,10 +7,16 @@ Every value is read by a refresh that several scrapes share; HELP says so once, 
 from openai_exporter.metrics.metric import Kind, Metric, Page
 
 DIMENSIONS = (
-    "operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "api_source",
+    "operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "api_source"
 )  # fmt: skip
 """Labels of usage series; a dimension that is not grouped by is the empty label, hence absent."""
 
+_FIELD = ("operation", "field")
+_PROJECT_MODEL = ("project_id", "model")
+_API_KEY = ("api_key_id", "kind")
+_SCOPE = ("scope", "project_id")
+_BUDGET = ("budget", "scope", "id", "period")
+_WINDOW_MODEL = ("window", "model")
 _SINCE = "since the first of the month (UTC)"
 
 
@@ -84,20 +90,17 @@ UNPRICED_AUDIO_SECONDS = _usage(
 CORRECTIONS = _counter(
     "openai_usage_corrections_total",
     "What the API took back of figures that it had reported; usage is the counter less its corrections.",
-    "operation",
-    "field",
+    *_FIELD,
 )
 PREVIOUS_MONTH = _gauge(
     "openai_usage_previous_month",
     "Usage of the whole month before (UTC) as the API says it now, what arrived late included.",
-    "operation",
-    "field",
+    *_FIELD,
 )
 PREVIOUS_MONTH_LATE = _gauge(
     "openai_usage_previous_month_late",
     "What of openai_usage_previous_month is in no counter, as it came after that month's end; absent when unknown.",
-    "operation",
-    "field",
+    *_FIELD,
 )
 
 COSTS_MONTH = _gauge(
@@ -126,14 +129,12 @@ _WINDOW = "day is the newest one whose bill is complete, month runs up to it"
 DRIFT_ESTIMATED = _gauge(
     "openai_cost_drift_estimated_usd",
     f"Estimated cost of a model, to be compared with openai_cost_drift_billed_usd; {_WINDOW}.",
-    "window",
-    "model",
+    *_WINDOW_MODEL,
 )
 DRIFT_BILLED = _gauge(
     "openai_cost_drift_billed_usd",
     f"Billed cost of a model, its line items together; {_WINDOW}.",
-    "window",
-    "model",
+    *_WINDOW_MODEL,
 )
 DRIFT_UNMATCHED = _gauge(
     "openai_cost_drift_unmatched_usd",
@@ -161,64 +162,44 @@ USER_INFO = _gauge(
     "openai_user_info", "A user of the organization; join by user_id.", "user_id", "user", "role"
 )
 API_KEY_LAST_USED = _gauge(
-    "openai_api_key_last_used_timestamp_seconds",
-    "Field last_used_at; absent when never used.",
-    "api_key_id",
-    "kind",
+    "openai_api_key_last_used_timestamp_seconds", "Field last_used_at; absent when never used.", *_API_KEY
 )
 API_KEY_EXPIRES = _gauge(
     "openai_api_key_expires_timestamp_seconds",
     "Field expires_at; absent when the key does not expire.",
-    "api_key_id",
-    "kind",
+    *_API_KEY,
 )
-API_KEY_CREATED = _gauge(
-    "openai_api_key_created_timestamp_seconds", "Field created_at.", "api_key_id", "kind"
-)
+API_KEY_CREATED = _gauge("openai_api_key_created_timestamp_seconds", "Field created_at.", *_API_KEY)
 
 SPEND_LIMIT = _gauge(
     "openai_spend_limit_usd",
     "Hard monthly spend limit (field threshold_amount); absent when none is set.",
-    "scope",
-    "project_id",
+    *_SCOPE,
 )
 SPEND_LIMIT_ENFORCING = _gauge(
-    "openai_spend_limit_enforcing", "Whether the hard limit is blocking requests now.", "scope", "project_id"
+    "openai_spend_limit_enforcing", "Whether the hard limit is blocking requests now.", *_SCOPE
 )
 SPEND_ALERT_THRESHOLD = _gauge(
-    "openai_spend_alert_threshold_usd",
-    "Threshold of a spend alert set at the API.",
-    "scope",
-    "project_id",
-    "alert_id",
+    "openai_spend_alert_threshold_usd", "Threshold of a spend alert set at the API.", *_SCOPE, "alert_id"
 )
 PROJECT_RPM = _gauge(
-    "openai_project_rate_limit_requests_per_minute",
-    "Configured request limit of a project.",
-    "project_id",
-    "model",
+    "openai_project_rate_limit_requests_per_minute", "Configured request limit of a project.", *_PROJECT_MODEL
 )
 PROJECT_TPM = _gauge(
-    "openai_project_rate_limit_tokens_per_minute",
-    "Configured token limit of a project.",
-    "project_id",
-    "model",
+    "openai_project_rate_limit_tokens_per_minute", "Configured token limit of a project.", *_PROJECT_MODEL
 )
 
 PEAK_RPM = _gauge(
     "openai_project_peak_requests_per_minute",
     "Most requests of a project in one minute of key peak_minute.window; model as its rate limit names it.",
-    "project_id",
-    "model",
+    *_PROJECT_MODEL,
 )
 PEAK_TPM = _gauge(
     "openai_project_peak_tokens_per_minute",
     "Most input and output tokens of a project in one minute of key peak_minute.window.",
-    "project_id",
-    "model",
+    *_PROJECT_MODEL,
 )
 
-_BUDGET = ("budget", "scope", "id", "period")
 BUDGET_LIMIT = _gauge("openai_budget_limit_usd", "Limit of a budget in the configuration.", *_BUDGET)
 BUDGET_SPENT = _gauge("openai_budget_spent_usd", "Spent of a budget in its period so far.", *_BUDGET, "basis")
 BUDGET_REMAINING = _gauge(
@@ -282,3 +263,43 @@ CLOCK_OFFSET = _gauge(
     "openai_usage_clock_offset_seconds",
     "The API's clock (header Date) less ours; windows and month boundaries follow the API's clock.",
 )
+
+# The provider's public status page (`/status`).
+
+
+def _status(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, Page.STATUS, text, labels)
+
+
+STATUS_UP = _status(
+    "openai_status_up",
+    "Whether the last read of the status page succeeded; the rest shows the last good read, shared by scrapes.",
+)
+STATUS_COMPONENT = _status(
+    "openai_status_component",
+    "State set: 1 for the component's present state, 0 for every other one.",
+    "component_id",
+    "component",
+    "state",
+)
+STATUS_INCIDENT = _status("openai_status_incident", "Unresolved incidents by impact.", "impact")
+STATUS_FETCHED = _status(
+    "openai_status_last_success_timestamp_seconds", "Unix time at which the page was last read."
+)
+
+
+# Series that the bundle's rules record and an import writes too, as no rule runs over historical data. The rules are in
+# alerting/rules/growth.libsonnet; a test holds names and labels equal.
+
+
+def _growth(name: str, what: str, *more: str) -> Metric:
+    text = f"What {what} grew by since the sample before; adds up over a range."
+    labels = ("operation", "project_id", "api_key_id", "user_id", "model", *more)
+    return Metric(f"key_user_model:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, labels)
+
+
+RECORDED = {
+    "tokens": _growth("tokens", "tokens", "direction"),
+    "requests": _growth("requests", "requests"),
+    "cost": _growth("estimated_cost_usd", "the list price of the tokens used"),
+}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which code probes which endpoint, and the small JSON endpoints."""
+"""How each endpoint is probed: one table, and the six small endpoints whole."""
 
 import base64
 import binascii
@@ -7,59 +7,108 @@ import io
 import math
 import struct
 import wave
-from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from openai_exporter.client.trace import ApiCall, Exchange
-from openai_exporter.model import Endpoint, ModelCard, Provider, Tokens
+from openai_exporter.client.reply import error_object
+from openai_exporter.client.trace import ApiCall, Exchange, Files
+from openai_exporter.config.secret import MAX_LABEL
+from openai_exporter.model import Endpoint, ModelCard, Provider
 from openai_exporter.probe import chat, responses
 from openai_exporter.probe import reading as r
-from openai_exporter.probe.reading import Method, Reading, ReplyError, Setting
-from openai_exporter.probe.redact import MAX_LABEL
+from openai_exporter.probe.reading import Reading, ReplyError, Setting
+from openai_exporter.probe.stream import Stream, read_stream
 
-# Endpoint `embeddings`: POST /embeddings.
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How one endpoint is probed.
+
+    Attributes:
+        path: below the target's base URL.
+        read: what the JSON object of an answer says; raises ReplyError when it is not what the endpoint documents.
+            None where the answer is sound.
+        body: what the request says besides the model; None for a GET.
+        read_stream: as `read`, for the events of a stream, and whether their bytes ended in order.
+        files: what the request brings along; raises OSError.
+        accept: header Accept, where it is not that of JSON.
+    """
+
+    path: str
+    read: Callable[[Document], Reading] | None
+    body: Callable[[Setting], dict[str, Any]] | None = None
+    read_stream: Callable[[Stream, bool], Reading] | None = None
+    files: Callable[[Setting], Files] | None = None
+    accept: str | None = None
+
+
+def build_call(setting: Setting) -> ApiCall:
+    """The call of a probe.
+
+    Raises:
+        OSError: a configured file cannot be read.
+    """
+    method = METHODS[setting.module.endpoint]
+    if method.body is None:
+        return ApiCall("GET", method.path)
+    body = {"model": setting.model, **method.body(setting)} | setting.module.request.extra
+    files = method.files(setting) if method.files else {}
+    return ApiCall("POST", method.path, body, files, {"Accept": method.accept} if method.accept else {})
+
+
+def read_reply(exchange: Exchange, setting: Setting) -> Reading:
+    """What a success status' answer says, also of one that broke off; what cannot be read is the reading's problem."""
+    method = METHODS[setting.module.endpoint]
+    try:
+        if method.read is None:
+            return _read_sound(exchange, setting)
+        read_events = method.read_stream if setting.module.stream else None
+        if read_events is not None and not _came_as_json(exchange):
+            return read_events(read_stream(exchange), exchange.failure is None)
+        document = r.load_object(exchange.body)
+        stated = error_object(document)
+        if stated is not None:
+            return Reading(error=stated)
+        if read_events is not None:
+            raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+        return method.read(document)
+    except ReplyError as error:
+        return Reading(problem=(error.outcome, str(error)))
+
+
+def _came_as_json(exchange: Exchange) -> bool:
+    """Whether plain JSON, or nothing, came in place of a stream."""
+    if exchange.failure is not None or "event-stream" in (exchange.header("content-type") or ""):
+        return False
+    return exchange.body.lstrip()[:1] in (b"{", b"[", b"")
+
+
+# Embeddings.
 
 _FLOAT32 = 4
 
 
-def build_embeddings(setting: Setting) -> ApiCall:
-    """The call; base64 is a quarter of the bytes, but not every compatible server knows it."""
+def _embeddings_body(setting: Setting) -> dict[str, Any]:
+    """base64 is a quarter of the bytes, but not every compatible server knows it."""
     request = setting.module.request
-    body: dict[str, Any] = {"model": setting.model, "input": request.prompt}
-    body["encoding_format"] = "float" if setting.provider is Provider.COMPATIBLE else "base64"
-    if request.dimensions is not None:
-        body["dimensions"] = request.dimensions
-    return ApiCall("POST", "/embeddings", body | request.extra)
+    encoding = "float" if setting.provider is Provider.COMPATIBLE else "base64"
+    body: dict[str, Any] = {"input": request.prompt, "encoding_format": encoding}
+    return body if request.dimensions is None else body | {"dimensions": request.dimensions}
 
 
-def read_embeddings(exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says.
-
-    Raises:
-        ReplyError: it is not what the endpoint documents.
-    """
-    document = r.load_object(exchange)
-    error = r.error_of(document)
-    if error is not None:
-        return Reading(error=error)
-    data = r.child(document, "data", list)
-    if not data:
-        raise ReplyError("empty", "the answer has no vectors")
-    if not isinstance(data[0], dict):
-        raise ReplyError("wrong_shape", f"data[0] is {r.kind(data[0])}, not an object")
-    length = _length(data[0].get("embedding"))
+def _read_embeddings(document: Document) -> Reading:
+    length = _length(r.first_of(document, "data", "the answer has no vectors").get("embedding"))
     if length == 0:
         raise ReplyError("empty", "the vector has no elements")
-    given = r.count_of(r.mapping_of(document, "usage"), "prompt_tokens")
-    return Reading(
-        tokens=None if given is None else Tokens(input=given),
-        served_model=r.text_of(document, "model"),
-        vector_length=length,
-    )
+    tokens = r.usage_of(document, "prompt", "completion")
+    return Reading(tokens=tokens, served_model=r.text_of(document, "model"), vector_length=length)
 
 
 def _length(vector: object) -> int:
@@ -78,57 +127,23 @@ def _length(vector: object) -> int:
     return len(vector)
 
 
-# Endpoint `moderations`: POST /moderations; free of charge, and without usage.
+# Moderations, free of charge and without usage.
 
 
-def build_moderations(setting: Setting) -> ApiCall:
-    """The call."""
-    request = setting.module.request
-    return ApiCall("POST", "/moderations", {"model": setting.model, "input": request.prompt} | request.extra)
-
-
-def read_moderations(exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says.
-
-    Raises:
-        ReplyError: it is not what the endpoint documents.
-    """
-    document = r.load_object(exchange)
-    error = r.error_of(document)
-    if error is not None:
-        return Reading(error=error)
-    results = r.child(document, "results", list)
-    if not results:
-        raise ReplyError("empty", "the answer has no results")
-    if not isinstance(results[0], dict):
-        raise ReplyError("wrong_shape", f"results[0] is {r.kind(results[0])}, not an object")
-    flagged = results[0].get("flagged")
+def _read_moderations(document: Document) -> Reading:
+    flagged = r.first_of(document, "results", "the answer has no results").get("flagged")
     if not isinstance(flagged, bool):
         raise ReplyError("wrong_shape", f"field flagged is {r.kind(flagged)}, not a boolean")
     return Reading(text="flagged" if flagged else "not flagged", served_model=r.text_of(document, "model"))
 
 
-# Endpoint `models`: GET /models, with shutdown dates; free of charge.
+# Models with their shutdown dates, free of charge.
 
 MAX_MODELS = 10_000
 """Models kept of a list; each is a few series."""
 
 
-def build_models(setting: Setting) -> ApiCall:
-    """The call."""
-    return ApiCall("GET", "/models")
-
-
-def read_models(exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says.
-
-    Raises:
-        ReplyError: it is not what the endpoint documents.
-    """
-    document = r.load_object(exchange)
-    error = r.error_of(document)
-    if error is not None:
-        return Reading(error=error)
+def _read_models(document: Document) -> Reading:
     data = r.child(document, "data", list)
     if not data:
         raise ReplyError("empty", "the list has no models")
@@ -153,57 +168,33 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
 
 
 def _shutdown(entry: Mapping[str, Any]) -> float | None:
-    given = entry.get("shutdown_date")
-    if isinstance(given, str):
+    day = entry.get("shutdown_date")
+    if isinstance(day, str):
         try:
-            day = date.fromisoformat(given)
+            midnight = datetime.combine(date.fromisoformat(day), time.min, UTC)
         except ValueError:
             return None
-        return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        return midnight.timestamp()
     # Azure says it in Unix seconds, and apart for inference and fine-tuning.
     return r.count_of(r.mapping_of(entry, "deprecation"), "inference")
 
 
-# Endpoint `images`: POST /images/generations; costly, so no default configuration uses it.
+# Images, costly, so no default configuration uses them.
 
 
-def build_images(setting: Setting) -> ApiCall:
-    """The call."""
+def _images_body(setting: Setting) -> dict[str, Any]:
     request = setting.module.request
-    body: dict[str, Any] = {
-        "model": setting.model,
-        "prompt": request.prompt,
-        "n": 1,
-        "size": request.size,
-        "quality": request.quality,
-    }
-    return ApiCall("POST", "/images/generations", body | request.extra)
+    return {"prompt": request.prompt, "n": 1, "size": request.size, "quality": request.quality}
 
 
-def read_images(exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says.
-
-    Raises:
-        ReplyError: it is not what the endpoint documents.
-    """
-    document = r.load_object(exchange)
-    error = r.error_of(document)
-    if error is not None:
-        return Reading(error=error)
-    data = r.child(document, "data", list)
-    if not data:
-        raise ReplyError("empty", "the answer has no image")
-    if not isinstance(data[0], dict):
-        raise ReplyError("wrong_shape", f"data[0] is {r.kind(data[0])}, not an object")
-    if not (r.text_of(data[0], "b64_json") or r.text_of(data[0], "url")):
+def _read_images(document: Document) -> Reading:
+    image = r.first_of(document, "data", "the answer has no image")
+    if not (r.text_of(image, "b64_json") or r.text_of(image, "url")):
         raise ReplyError("wrong_shape", "the image has neither b64_json nor url")
-    usage = r.mapping_of(document, "usage")
-    given, made = r.count_of(usage, "input_tokens"), r.count_of(usage, "output_tokens")
-    tokens = None if given is None and made is None else Tokens(given or 0, made or 0)
-    return Reading(tokens=tokens)
+    return Reading(tokens=r.usage_of(document, "input", "output"))
 
 
-# Endpoint `speech`: POST /audio/speech; the answer is sound.
+# Speech, whose answer is sound.
 
 _MAGIC = {
     "mp3": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa"),
@@ -214,43 +205,30 @@ _MAGIC = {
 }
 
 
-def build_speech(setting: Setting) -> ApiCall:
-    """The call."""
+def _speech_body(setting: Setting) -> dict[str, Any]:
     request = setting.module.request
-    body = {
-        "model": setting.model,
-        "input": request.prompt,
-        "voice": request.voice,
-        "response_format": request.audio_format,
-    }
-    return ApiCall(
-        "POST", "/audio/speech", body | request.extra, headers={"Accept": "application/octet-stream"}
-    )
+    return {"input": request.prompt, "voice": request.voice, "response_format": request.audio_format}
 
 
-def read_speech(exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says.
-
-    Raises:
-        ReplyError: it is not sound of the format asked for.
-    """
+def _read_sound(exchange: Exchange, setting: Setting) -> Reading:
     if not exchange.body:
         raise ReplyError("empty", "the answer has no content")
-    wanted = setting.module.request.extra.get("response_format", setting.module.request.audio_format)
-    known = _MAGIC.get(str(wanted))
-    if known is not None and exchange.body.startswith(known):
+    request = setting.module.request
+    requested = request.extra.get("response_format", request.audio_format)
+    marks = _MAGIC.get(str(requested))
+    if marks is not None and exchange.body.startswith(marks):
         return Reading()
     if (exchange.header("content-type") or "").startswith("application/json"):
-        error = r.error_of(r.load_object(exchange))
+        error = error_object(r.load_object(exchange.body))
         if error is not None:
             return Reading(error=error)
         raise ReplyError("wrong_shape", "sound was asked for, but JSON came")
-    if known is None:
+    if marks is None:
         return Reading()  # pcm has no mark to know it by
-    raise ReplyError("wrong_shape", f"the answer is no {wanted}")
+    raise ReplyError("wrong_shape", f"the answer is no {requested}")
 
 
-# Endpoint `transcriptions`: POST /audio/transcriptions with a file, or with a second of tone made here.
+# Transcriptions of a file, or of a second of tone made here.
 
 _RATE = 16_000
 _PITCH = 440.0
@@ -263,39 +241,13 @@ _TYPES = {
 }
 
 
-def build_transcriptions(setting: Setting) -> ApiCall:
-    """The call.
-
-    Raises:
-        OSError: the configured file cannot be read.
-    """
-    request = setting.module.request
-    if request.audio_file is None:
-        file = ("probe.wav", tone(), "audio/wav")
-    else:
-        path = Path(request.audio_file).expanduser()
-        file = (path.name, path.read_bytes(), _TYPES.get(path.suffix.lower(), "application/octet-stream"))
-    body: dict[str, Any] = {"model": setting.model, "response_format": "json"}
-    return ApiCall("POST", "/audio/transcriptions", body | request.extra, {"file": file})
-
-
-def read_transcriptions(exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says; a tone has no words, so an empty text is a fine answer.
-
-    Raises:
-        ReplyError: it is not what the endpoint documents.
-    """
-    document = r.load_object(exchange)
-    error = r.error_of(document)
-    if error is not None:
-        return Reading(error=error)
-    text = document.get("text")
-    if not isinstance(text, str):
-        raise ReplyError("wrong_shape", f"field text is {r.kind(text)}, not a string")
-    usage = r.mapping_of(document, "usage")
-    given, made = r.count_of(usage, "input_tokens"), r.count_of(usage, "output_tokens")
-    tokens = None if given is None and made is None else Tokens(given or 0, made or 0)
-    return Reading(text=text, tokens=tokens)
+def _recording(setting: Setting) -> Files:
+    file = setting.module.request.audio_file
+    if file is None:
+        return {"file": ("probe.wav", tone(), "audio/wav")}
+    path = Path(file).expanduser()
+    kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return {"file": (path.name, path.read_bytes(), kind)}
 
 
 @cache
@@ -313,18 +265,31 @@ def tone(seconds: float = 1.0) -> bytes:
     return buffer.getvalue()
 
 
-# Which code probes which endpoint.
+def _read_transcriptions(document: Document) -> Reading:
+    """A tone has no words, so an empty text is a fine answer."""
+    text = document.get("text")
+    if not isinstance(text, str):
+        raise ReplyError("wrong_shape", f"field text is {r.kind(text)}, not a string")
+    return Reading(text=text, tokens=r.usage_of(document, "input", "output"))
+
 
 METHODS: Mapping[Endpoint, Method] = MappingProxyType(
     {
-        Endpoint.CHAT: chat.METHOD,
-        Endpoint.RESPONSES: responses.METHOD,
-        Endpoint.EMBEDDINGS: Method(build_embeddings, read_embeddings),
-        Endpoint.MODERATIONS: Method(build_moderations, read_moderations),
-        Endpoint.MODELS: Method(build_models, read_models),
-        Endpoint.TRANSCRIPTIONS: Method(build_transcriptions, read_transcriptions),
-        Endpoint.SPEECH: Method(build_speech, read_speech),
-        Endpoint.IMAGES: Method(build_images, read_images),
+        Endpoint.CHAT: Method("/chat/completions", chat.read, chat.body, chat.read_stream),
+        Endpoint.RESPONSES: Method("/responses", responses.read, responses.body, responses.read_stream),
+        Endpoint.EMBEDDINGS: Method("/embeddings", _read_embeddings, _embeddings_body),
+        Endpoint.MODERATIONS: Method(
+            "/moderations", _read_moderations, lambda s: {"input": s.module.request.prompt}
+        ),
+        Endpoint.MODELS: Method("/models", _read_models),
+        Endpoint.IMAGES: Method("/images/generations", _read_images, _images_body),
+        Endpoint.SPEECH: Method("/audio/speech", None, _speech_body, accept="application/octet-stream"),
+        Endpoint.TRANSCRIPTIONS: Method(
+            "/audio/transcriptions",
+            _read_transcriptions,
+            lambda _: {"response_format": "json"},
+            files=_recording,
+        ),
     }
 )
 

@@ -2,101 +2,51 @@
 """What `/probe` exposes of an answer, and what `/metrics` adds up over probes."""
 
 import ipaddress
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import TypeVar
 
-from openai_exporter.exposition import Family, Instruments, family, fixed
-from openai_exporter.metrics import own
+from openai_exporter.config.probing import Module, Target
+from openai_exporter.exposition import Family, Instruments, fixed
+from openai_exporter.metrics import Metric, own
 from openai_exporter.metrics import probe as m
-from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult, TlsPeer
+from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, TlsPeer
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.probe.targets import Directory
-
-# The part of `/probe` that has blackbox_exporter's names and meanings, so that its rules and dashboards work.
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
-_FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
-
-
-def blackbox(result: ProbeResult) -> Iterator[Family]:
-    """The families of one result."""
-    yield family(m.SUCCESS, int(result.success))
-    yield family(m.DURATION, result.duration)
-    yield family(m.TIMEOUT, result.timeout)
-    yield from _network(result)
-    yield from _http(result)
-    yield from _tls(result.tls)
-    yield family(m.FAILED_DUE_TO_REGEX, int(result.regex_failed))
-
-
-def _network(result: ProbeResult) -> Iterator[Family]:
-    yield family(m.DNS_LOOKUP, result.phases.resolve)
-    address = _ip(result.address)
-    yield family(m.IP_PROTOCOL, address.version if address else None)
-    yield family(m.IP_ADDR_HASH, fnv1a(address.packed) if address else None)
-
-
-def _http(result: ProbeResult) -> Iterator[Family]:
-    answered = bool(result.status_code)
-    yield family(m.HTTP_STATUS, result.status_code)
-    phases = Family(m.HTTP_DURATION)
-    for phase in PHASES:
-        phases.add(getattr(result.phases, phase), phase)
-    yield phases
-    yield family(m.HTTP_CONTENT_LENGTH, result.content_length)
-    yield family(m.HTTP_BODY_LENGTH, result.body_length)
-    yield family(m.HTTP_REDIRECTS, 0)
-    yield family(m.HTTP_SSL, int(answered and result.tls is not None))
-    yield family(m.HTTP_VERSION, result.http_version)
-
-
-def _tls(peer: TlsPeer | None) -> Iterator[Family]:
-    if peer is None:
-        return
-    yield family(m.SSL_EARLIEST_EXPIRY, peer.earliest_expiry)
-    yield family(m.SSL_CHAIN_EXPIRY, peer.chain_expiry)
-    info = Family(m.SSL_CHAIN_INFO)
-    info.add(1, peer.fingerprint, peer.subject, peer.issuer, peer.alternatives, peer.serial)
-    version, cipher = Family(m.TLS_VERSION), Family(m.TLS_CIPHER)
-    version.add(1, peer.version)
-    cipher.add(1, peer.cipher)
-    yield from (info, version, cipher)
-
-
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP of `ip:port`; None without a connection."""
-    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def fnv1a(data: bytes) -> int:
-    """The 32-bit FNV-1a hash, which blackbox_exporter makes of an address."""
-    found = _FNV_OFFSET
-    for byte in data:
-        found = (found ^ byte) * _FNV_PRIME & 0xFFFFFFFF
-    return found
-
-
-# What `/probe` exposes of an answer; families without samples are left out when they are encoded.
-
 DIRECTIONS = ("input", "output", "cached", "reasoning")
+
+Values = float | Sequence[tuple[tuple[str, ...], float | None]] | None
+"""The value of a metric without labels, or label values and value of each sample; None for what is unknown."""
+Record = TypeVar("Record")
+Table = tuple[tuple[Metric, Callable[[Record], Values]], ...]
 
 
 def families(answer: ProbeAnswer) -> list[Family]:
-    """The families of one answer, in the catalogue's order."""
+    """The families of one answer; those without samples are omitted when they are encoded."""
     result = answer.result
     return [
-        *blackbox(result),
+        *_read(_BLACKBOX, result),
+        *_read(_TLS, result.tls),
         _outcome(result.outcome),
-        *_availability(answer),
-        *_timing(result),
-        *_spend(answer),
-        *_limits(result),
-        *_models(result),
+        *_read(_ANSWER, answer),
+        *_read(_STREAM, result.stream),
+        *_read(_RESULT, result),
     ]
+
+
+def _read(table: Table[Record], record: Record | None) -> list[Family]:
+    """What a record says of the metrics of a table; nothing without the record."""
+    exposed: list[Family] = []
+    if record is None:
+        return exposed
+    for metric, values_of in table:
+        values = values_of(record)
+        if values is None or isinstance(values, int | float):
+            values = [((), values)]
+        samples = [(labels, value) for labels, value in values if value is not None]
+        exposed.append(Family(metric, samples))
+    return exposed
 
 
 @cache  # of the outcomes
@@ -104,78 +54,101 @@ def _outcome(outcome: str) -> Family:
     return fixed(m.OUTCOME, [((name,), int(name == outcome)) for name in OUTCOMES])
 
 
-def _availability(answer: ProbeAnswer) -> Iterator[Family]:
-    result, fresh = answer.result, not answer.cached
-    yield family(m.AVAILABILITY_VALID, int(result.valid) if fresh else None)
-    yield family(m.AVAILABILITY_GOOD, int(result.good) if fresh else None)
-    yield family(m.CONNECTION_REUSED, int(result.reused) if result.status_code else None)
+@lru_cache(1024)  # probes connect to the same few addresses again and again
+def _ip(address: str) -> tuple[int | None, int | None]:
+    """Version and hash of the IP in `ip:port`; nothing without a connection."""
+    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return None, None
+    return ip.version, fnv1a(ip.packed)
 
 
-def _timing(result: ProbeResult) -> Iterator[Family]:
-    stream = result.stream
-    if stream is not None:
-        yield family(m.TIME_TO_FIRST_EVENT, stream.first_event)
-        yield family(m.TIME_TO_FIRST_TOKEN, stream.first_token)
-        yield family(m.INTER_TOKEN_MEAN, stream.gaps_mean)
-        yield family(m.INTER_TOKEN_MAX, stream.gaps_max)
-        yield family(m.TOKEN_ARRIVALS, stream.arrivals)
-        yield family(m.OUTPUT_TOKENS_PER_SECOND, stream.tokens_per_second)
-    if result.tokens is not None:
-        tokens = Family(m.TOKENS)
-        for direction in DIRECTIONS:
-            tokens.add(getattr(result.tokens, direction), direction)
-        yield tokens
-    yield family(m.SERVER_PROCESSING, result.server_processing)
-    if result.server_processing is not None and result.status_code:
-        # The API's clock has whole milliseconds, so a fast answer may seem to precede its own processing.
-        yield family(m.NETWORK, max(result.phases.processing - result.server_processing, 0.0))
+def fnv1a(data: bytes) -> int:
+    """The 32-bit FNV-1a hash, which blackbox_exporter makes of an address."""
+    hashed = 0x811C9DC5
+    for byte in data:
+        hashed = (hashed ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return hashed
 
 
-def _spend(answer: ProbeAnswer) -> Iterator[Family]:
-    cost = answer.result.cost_usd
-    yield family(m.COST, None if cost is None else float(cost))
-    yield family(m.CACHED_AGE, answer.age)
-    yield family(m.BACKOFF, answer.backoff)
-    yield family(m.COST_LIMITED, int(answer.cost_limited))
+def _network(result: ProbeResult) -> float | None:
+    """The API's clock has whole milliseconds, so a fast answer may seem to precede its own processing."""
+    if result.server_processing is None or not result.status_code:
+        return None
+    return max(result.phases.processing - result.server_processing, 0.0)
 
 
-def _limits(result: ProbeResult) -> Iterator[Family]:
-    limit, remaining, reset = (
-        Family(m.RATE_LIMIT_LIMIT), Family(m.RATE_LIMIT_REMAINING), Family(m.RATE_LIMIT_RESET),
-    )  # fmt: skip
-    for each in result.rate_limits:
-        for found, value in ((limit, each.limit), (remaining, each.remaining), (reset, each.reset_seconds)):
-            if value is not None:
-                found.add(value, each.limit_type)
-    yield from (limit, remaining, reset)
+def _served(result: ProbeResult) -> Values:
+    served = result.served_model
+    return [((result.key.model, served, result.service_tier), 1)] if served else None
 
 
-def _models(result: ProbeResult) -> Iterator[Family]:
-    if result.endpoint is not Endpoint.MODELS:
-        info = Family(m.PROBE_MODEL_INFO)
-        if result.served_model:
-            info.add(1, result.key.model, result.served_model, result.service_tier)
-        yield info
-        return
-    yield from _cards(result)
-
-
-def _cards(result: ProbeResult) -> Iterator[Family]:
-    listed, info = Family(m.MODEL_LISTED), Family(m.MODEL_INFO)
-    created, shutdown = Family(m.MODEL_CREATED), Family(m.MODEL_SHUTDOWN)
+def _listed(result: ProbeResult) -> Values:
+    if not result.models:
+        return None
     names = {card.id for card in result.models}
-    for model in result.expected_models if result.models else ():
-        listed.add(int(model in names), model)
-    for card in result.models:
-        info.add(1, card.id, card.owned_by)
-        if card.created is not None:
-            created.add(card.created, card.id)
-        if card.shutdown_timestamp is not None:
-            shutdown.add(card.shutdown_timestamp, card.id)
-    yield from (listed, info, created, shutdown)
+    return [((model,), model in names) for model in result.expected_models]
 
 
-# Adds fresh results up into the counters and histograms of `/metrics`.
+# blackbox_exporter's names and meanings, so that its rules and dashboards work.
+_BLACKBOX: Table[ProbeResult] = (
+    (m.SUCCESS, lambda r: r.success),
+    (m.DURATION, lambda r: r.duration),
+    (m.TIMEOUT, lambda r: r.timeout),
+    (m.DNS_LOOKUP, lambda r: r.phases.resolve),
+    (m.IP_PROTOCOL, lambda r: _ip(r.address)[0]),
+    (m.IP_ADDR_HASH, lambda r: _ip(r.address)[1]),
+    (m.HTTP_STATUS, lambda r: r.status_code),
+    (m.HTTP_DURATION, lambda r: [((phase,), getattr(r.phases, phase)) for phase in PHASES]),
+    (m.HTTP_CONTENT_LENGTH, lambda r: r.content_length),
+    (m.HTTP_BODY_LENGTH, lambda r: r.body_length),
+    (m.HTTP_REDIRECTS, lambda r: 0),
+    (m.HTTP_SSL, lambda r: r.status_code != 0 and r.tls is not None),
+    (m.HTTP_VERSION, lambda r: r.http_version),
+    (m.FAILED_DUE_TO_REGEX, lambda r: r.regex_failed),
+)
+_TLS: Table[TlsPeer] = (
+    (m.SSL_EARLIEST_EXPIRY, lambda p: p.earliest_expiry),
+    (m.SSL_CHAIN_EXPIRY, lambda p: p.chain_expiry),
+    (m.SSL_CHAIN_INFO, lambda p: [((p.fingerprint, p.subject, p.issuer, p.alternatives, p.serial), 1)]),
+    (m.TLS_VERSION, lambda p: [((p.version,), 1)]),
+    (m.TLS_CIPHER, lambda p: [((p.cipher,), 1)]),
+)
+
+_ANSWER: Table[ProbeAnswer] = (
+    (m.AVAILABILITY_VALID, lambda a: None if a.cached else a.result.valid),
+    (m.AVAILABILITY_GOOD, lambda a: None if a.cached else a.result.good),
+    (m.CACHED_AGE, lambda a: a.age),
+    (m.BACKOFF, lambda a: a.backoff),
+    (m.COST_LIMITED, lambda a: a.cost_limited),
+)
+_STREAM: Table[StreamTiming] = (
+    (m.TIME_TO_FIRST_EVENT, lambda s: s.first_event),
+    (m.TIME_TO_FIRST_TOKEN, lambda s: s.first_token),
+    (m.INTER_TOKEN_MEAN, lambda s: s.gaps_mean),
+    (m.INTER_TOKEN_MAX, lambda s: s.gaps_max),
+    (m.TOKEN_ARRIVALS, lambda s: s.arrivals),
+    (m.OUTPUT_TOKENS_PER_SECOND, lambda s: s.tokens_per_second),
+)
+_RESULT: Table[ProbeResult] = (
+    (m.CONNECTION_REUSED, lambda r: r.reused if r.status_code else None),
+    (m.TOKENS, lambda r: [((name,), getattr(r.tokens, name)) for name in DIRECTIONS if r.tokens]),
+    (m.COST, lambda r: None if r.cost_usd is None else float(r.cost_usd)),
+    (m.SERVER_PROCESSING, lambda r: r.server_processing),
+    (m.NETWORK, _network),
+    (m.RATE_LIMIT_LIMIT, lambda r: [((x.limit_type,), x.limit) for x in r.rate_limits]),
+    (m.RATE_LIMIT_REMAINING, lambda r: [((x.limit_type,), x.remaining) for x in r.rate_limits]),
+    (m.RATE_LIMIT_RESET, lambda r: [((x.limit_type,), x.reset_seconds) for x in r.rate_limits]),
+    (m.PROBE_MODEL_INFO, _served),
+    (m.MODEL_LISTED, _listed),
+    (m.MODEL_INFO, lambda r: [((card.id, card.owned_by), 1) for card in r.models]),
+    (m.MODEL_CREATED, lambda r: [((card.id,), card.created) for card in r.models]),
+    (m.MODEL_SHUTDOWN, lambda r: [((card.id,), card.shutdown_timestamp) for card in r.models]),
+)
+
+# What `/metrics` adds up over fresh results.
 
 USUAL_ERRORS = (
     ("auth", "401"),
@@ -193,7 +166,6 @@ USUAL_ERRORS = (
 
 _HUNG = frozenset({"timeout_connect", "timeout_headers", "timeout_first_token"})
 """Outcomes of probes whose answer, or first token, took at least as long as they were given."""
-_EXEMPLAR = 100
 
 
 class Totals:
@@ -204,11 +176,10 @@ class Totals:
         self._in_flight = 0
         instruments.set(own.PROBES_IN_FLIGHT, 0)
 
-    def prepare(self, directory: Directory) -> None:
+    def prepare(self, probes: Mapping[ProbeKey, tuple[Target, Module]]) -> None:
         """Let the series of all configured probes exist, at 0."""
         count = self._instruments.count
-        for key in directory.keys:
-            _, module = directory.parts(key)
+        for key, (_, module) in probes.items():
             labels = (key.target, key.module, str(module.endpoint), key.model)
             for metric in (m.API_REQUESTS, m.PROBE_UNPRICED):
                 count(metric, labels, 0.0)
@@ -250,7 +221,7 @@ class Totals:
             count(m.PROBE_UNPRICED, labels)
 
     def _observe(self, result: ProbeResult, labels: tuple[str, ...]) -> None:
-        exemplar = {"request_id": result.request_id[:_EXEMPLAR]} if result.request_id else None
+        exemplar = {"request_id": result.request_id} if result.request_id else None
         hung = result.outcome in _HUNG
         if result.status_code or hung:
             status = str(result.status_code)
@@ -258,9 +229,7 @@ class Totals:
         if not result.streamed:
             return
         first = result.stream.first_token if result.stream else None
-        if (
-            first is None and hung
-        ):  # else an API that hangs would look fast: only its good moments would count
-            first = result.duration
+        if first is None and hung:
+            first = result.duration  # else an API that hangs would look fast: only its good times would count
         if first is not None:
             self._instruments.observe(m.API_TTFT, first, labels, exemplar)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import yaml
 
 from openai_exporter.config.probing import Module
+from openai_exporter.config.secret import Masker, named_secrets
 from openai_exporter.exposition import encode
 from openai_exporter.model import ProbeAnswer, ProbeResult
 from openai_exporter.probe.families import families
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.probe.redact import Redactor, named_secrets
 
 # Recent probe results, for people; failures are kept longer than successes.
 
@@ -126,4 +126,4 @@ def _freshness(answer: ProbeAnswer) -> str:
 
 def _module(module: Module) -> str:
     text: str = yaml.safe_dump(module.model_dump(mode="json", exclude_none=True), sort_keys=False)
-    return Redactor(named_secrets(module.request.extra)).mask(text)
+    return Masker(named_secrets(module.request.extra)).mask(text)

@@ -4,29 +4,16 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from openai_exporter.client.trace import ApiCall, Exchange
+from openai_exporter.client.reply import ApiError, retry_after
 from openai_exporter.config.prices import Price
 from openai_exporter.config.probing import Module
 from openai_exporter.model import ModelCard, Provider, RateLimit, StreamTiming, Tokens
 
-# What an endpoint reads out of an answer, and how it takes JSON of a foreign server apart without trusting it.
-
 MAX_COUNT = 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class ApiError:
-    """The error object of an answer or of a stream's event; empty strings for what is absent."""
-
-    code: str = ""
-    type: str = ""
-    message: str = ""
-    param: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +58,7 @@ class ReplyError(Exception):
         self.outcome = outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """How one endpoint is probed.
-
-    Attributes:
-        build: the call to make.
-        read: what a success status' answer says, also of one that broke off; raises ReplyError.
-    """
-
-    build: Callable[[Setting], ApiCall]
-    read: Callable[[Exchange, Setting], Reading]
-
-
-def read_reply(method: Method, exchange: Exchange, setting: Setting) -> Reading:
-    """What the answer says; what cannot be read becomes the reading's problem."""
-    try:
-        return method.read(exchange, setting)
-    except ReplyError as error:
-        return Reading(problem=(error.outcome, str(error)))
-
-
-def with_problem(reading: Reading, outcome: str, message: str) -> Reading:
-    """The reading with a problem, unless it has one."""
-    return reading if reading.problem else replace(reading, problem=(outcome, message))
+# JSON of a foreign server.
 
 
 def load_json(data: bytes | str) -> Any:
@@ -106,24 +70,29 @@ def load_json(data: bytes | str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        words = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise ReplyError("malformed", f"the answer is not valid JSON: {words}") from None
+        raise malformed(error) from None
 
 
-def load_object(exchange: Exchange) -> Mapping[str, Any]:
-    """The body as a JSON object with something in it.
+def malformed(error: ValueError | RecursionError) -> ReplyError:
+    """What `json.loads` raised, as an outcome."""
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+    return ReplyError("malformed", f"the answer is not valid JSON: {reason}")
+
+
+def load_object(body: bytes) -> Mapping[str, Any]:
+    """A body as a JSON object with something in it.
 
     Raises:
         ReplyError: `empty`, `malformed` or `wrong_shape`.
     """
-    if not exchange.body.strip():
+    if not body.strip():
         raise ReplyError("empty", "the answer has no content")
-    found = load_json(exchange.body)
-    if found in (None, {}, []):
+    document = load_json(body)
+    if document in (None, {}, []):
         raise ReplyError("empty", "the answer is an empty JSON value")
-    if not isinstance(found, dict):
-        raise ReplyError("wrong_shape", f"the answer is {kind(found)}, not an object")
-    return found
+    if not isinstance(document, dict):
+        raise ReplyError("wrong_shape", f"the answer is {kind(document)}, not an object")
+    return document
 
 
 def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
@@ -136,6 +105,21 @@ def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
     if not isinstance(value, expected):
         raise ReplyError("wrong_shape", f"field {name} is {kind(value)}, not {_NAMES[expected]}")
     return value
+
+
+def first_of(document: Mapping[str, Any], name: str, nothing: str) -> Mapping[str, Any]:
+    """The first object of an array that must have one; `nothing` says what an empty array lacks.
+
+    Raises:
+        ReplyError: `empty` or `wrong_shape`.
+    """
+    items = child(document, name, list)
+    if not items:
+        raise ReplyError("empty", nothing)
+    if not isinstance(items[0], dict):
+        raise ReplyError("wrong_shape", f"{name}[0] is {kind(items[0])}, not an object")
+    first: Mapping[str, Any] = items[0]
+    return first
 
 
 def text_of(parent: Mapping[str, Any], name: str) -> str:
@@ -158,48 +142,16 @@ def count_of(parent: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def error_of(document: object) -> ApiError | None:
-    """The error object of a decoded answer: OpenAI's `error`, a bare string, or vLLM's flat form; None without."""
-    if not isinstance(document, dict):
-        return None
-    found = document.get("error")
-    if found is None and document.get("object") == "error":
-        found = document
-    if isinstance(found, str) and found:
-        return ApiError(message=found)
-    if not isinstance(found, dict) or not found:
-        return None
-    return _error(found)
-
-
-def named_error(name: str, document: Mapping[str, Any]) -> ApiError | None:
-    """The error of a stream's event that is named `error` but has no member of that name; None for other events."""
-    if name != "error":
-        return None
-    return _error(document)
-
-
-def _error(found: Mapping[str, Any]) -> ApiError:
-    return ApiError(*(_word(found.get(name)) for name in ("code", "type", "message", "param")))
-
-
-def joined(content: object) -> object:
-    """The text of a content that is a list of parts; anything else as it is."""
-    if not isinstance(content, list):
-        return content
-    return "".join(text_of(part, "text") for part in content if isinstance(part, dict))
-
-
-def usage_of(document: Mapping[str, Any], names: tuple[str, str], details: tuple[str, str]) -> Tokens | None:
-    """Token counts of member `usage`; `names` are those of input and output, `details` of their parts."""
+def usage_of(document: Mapping[str, Any], sent: str, made: str) -> Tokens | None:
+    """Token counts of member `usage`; `sent` and `made` are the API's words, such as `prompt` and `completion`."""
     usage = mapping_of(document, "usage")
-    given, made = count_of(usage, names[0]), count_of(usage, names[1])
-    if given is None and made is None:
+    prompt, output = count_of(usage, f"{sent}_tokens"), count_of(usage, f"{made}_tokens")
+    if prompt is None and output is None:
         return None
-    cached = count_of(mapping_of(usage, details[0]), "cached_tokens") or 0
-    reasoning = count_of(mapping_of(usage, details[1]), "reasoning_tokens") or 0
-    given, made = given or 0, made or 0
-    return Tokens(given, made, min(cached, given), min(reasoning, made))
+    cached = count_of(mapping_of(usage, f"{sent}_tokens_details"), "cached_tokens") or 0
+    reasoning = count_of(mapping_of(usage, f"{made}_tokens_details"), "reasoning_tokens") or 0
+    prompt, output = prompt or 0, output or 0
+    return Tokens(prompt, output, min(cached, prompt), min(reasoning, output))
 
 
 def kind(value: object) -> str:
@@ -211,18 +163,14 @@ def kind(value: object) -> str:
     return "absent" if value is None else _NAMES.get(type(value), "unknown")
 
 
-def _word(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None or isinstance(value, dict | list) else str(value)
-
-
 _NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
 
-# Rate-limit headers of an answer, in the spellings of OpenAI, Azure and compatible servers.
+# Headers, in the spellings of OpenAI, Azure and compatible servers.
 
 LIMIT_TYPES = {"requests": "requests", "tokens": "tokens", "project_tokens": "project-tokens"}
 """Value of label limit_type to the end of the header's name."""
+REQUEST_IDS = ("x-request-id", "apim-request-id", "x-ms-client-request-id", "x-litellm-call-id", "cf-ray")
+"""Where servers put the id that their support asks for, the best first."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _PART = r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ms|us|µs|μs|ns|h|m|s)"
@@ -231,19 +179,44 @@ _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
 _MOST = 10 * 365 * 86_400.0
 
 
-def rate_limits(headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
-    """The limits that the answer tells of; `headers` by lower-case name. Unreadable values count as absent."""
-    found = (_one(name, end, headers) for name, end in LIMIT_TYPES.items())
-    return tuple(limit for limit in found if limit is not None)
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What the headers of an answer say; unreadable values count as absent.
+
+    Attributes:
+        request_id: empty without one; not yet cleaned.
+        server_processing: the API's own processing time in seconds.
+        retry_after: seconds that the API asks to wait.
+        simulated: whether the answer says that it comes from a simulator.
+    """
+
+    request_id: str = ""
+    server_processing: float | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
+    retry_after: float | None = None
+    simulated: bool = False
 
 
-def _one(limit_type: str, end: str, headers: Mapping[str, str]) -> RateLimit | None:
-    limit = parse_count(headers.get(f"x-ratelimit-limit-{end}"))
-    remaining = parse_count(headers.get(f"x-ratelimit-remaining-{end}"))
-    reset = parse_seconds(headers.get(f"x-ratelimit-reset-{end}"))
-    if limit is None and remaining is None and reset is None:
-        return None
-    return RateLimit(limit_type, limit, remaining, reset)
+def read_headers(pairs: Iterable[tuple[str, str]], now: float) -> Headers:
+    """Read headers with lower-case names; of a repeated one the first counts. `now` in Unix seconds."""
+    headers = dict(reversed(tuple(pairs)))
+    # LiteLLM passes OpenAI's header on under another name.
+    took = headers.get("openai-processing-ms") or headers.get("llm_provider-openai-processing-ms")
+    milliseconds = parse_count(took)
+    limits = []
+    for limit_type, end in LIMIT_TYPES.items():
+        limit = parse_count(headers.get(f"x-ratelimit-limit-{end}"))
+        remaining = parse_count(headers.get(f"x-ratelimit-remaining-{end}"))
+        reset = parse_seconds(headers.get(f"x-ratelimit-reset-{end}"))
+        if (limit, remaining, reset) != (None, None, None):
+            limits.append(RateLimit(limit_type, limit, remaining, reset))
+    return Headers(
+        request_id=next(filter(None, map(headers.get, REQUEST_IDS)), None) or "",
+        server_processing=None if milliseconds is None else min(milliseconds / 1000.0, _MOST),
+        rate_limits=tuple(limits),
+        retry_after=retry_after(headers, now),
+        simulated=headers.get("x-simulated") == "true",
+    )
 
 
 def parse_count(text: str | None) -> float | None:
@@ -259,43 +232,4 @@ def parse_seconds(text: str | None) -> float | None:
         return min(float(text), _MOST)
     if len(text) > 64 or not _DURATION.fullmatch(text):
         return None
-    seconds = math.fsum(float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text))
-    return min(seconds, _MOST)
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the API asks to wait: retry-after-ms, else Retry-After as seconds or HTTP date; None without."""
-    milliseconds = parse_count(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return min(milliseconds / 1000.0, _MOST)
-    text = (headers.get("retry-after") or "").strip()
-    seconds = parse_count(text)
-    if seconds is not None:
-        return min(seconds, _MOST)
-    try:
-        moment = parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return min(max(moment - now, 0.0), _MOST)
-
-
-def processing_seconds(headers: Mapping[str, str]) -> float | None:
-    """The API's own processing time (openai-processing-ms; LiteLLM passes it on under another name)."""
-    text = headers.get("openai-processing-ms") or headers.get("llm_provider-openai-processing-ms")
-    milliseconds = parse_count(text)
-    return None if milliseconds is None else min(milliseconds / 1000.0, _MOST)
-
-
-REQUEST_ID_HEADERS = (
-    "x-request-id",
-    "apim-request-id",
-    "x-ms-client-request-id",
-    "x-litellm-call-id",
-    "cf-ray",
-)
-"""Where servers put the id that their support asks for, the best first."""
-
-
-def request_id(headers: Mapping[str, str]) -> str:
-    """The answer's request id, empty without one; not yet cleaned."""
-    return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), "")
+    return min(math.fsum([float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text)]), _MOST)

@@ -1,81 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
 """One probe from request to result; every failure becomes an outcome, none an exception."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import contextlib
+import gc
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Protocol
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from openai_exporter.client.pool import Terms
+from openai_exporter.client.network import ProxyError, client_context
+from openai_exporter.client.pool import Pool, Terms, Turns
 from openai_exporter.client.trace import ApiCall, Exchange, FailureKind, Step, WireError
-from openai_exporter.config import Secret
+from openai_exporter.config import Config, Secret
+from openai_exporter.config.probing import Target
 from openai_exporter.model import Endpoint, ProbeResult, Provider
-from openai_exporter.probe.endpoints import METHODS
+from openai_exporter.probe.endpoints import build_call
 from openai_exporter.probe.judge import Verdict, judge
 from openai_exporter.probe.prices import price, price_of_call
-from openai_exporter.probe.reading import Setting, processing_seconds, request_id
-from openai_exporter.probe.result import Frame, ProbeLog, bare_result, build_result, first_values, located
+from openai_exporter.probe.reading import Setting
+from openai_exporter.probe.result import Frame, build_result, unsent_result
+
+if TYPE_CHECKING:
+    from openai_exporter.client.sdk import TargetClient
 
 
-class Caller(Protocol):
-    """Whatever can make a call: `client.sdk.TargetClient`."""
-
-    async def call(self, call: ApiCall, terms: Terms, key: Secret | None) -> Exchange:
-        """Make one call; raises WireError."""
-        ...
+Send = Callable[[ApiCall, Terms, Secret | None], Awaitable[Exchange]]
+"""Makes one call, as `client.sdk.TargetClient` does; raises WireError."""
 
 
 async def run_probe(
-    frame: Frame, caller: Caller, terms: Terms, key: Secret | None, turn: Callable[[], Awaitable[None]]
+    frame: Frame, send: Send, terms: Terms, key: Secret | None, turn: Callable[[], Awaitable[None]]
 ) -> ProbeResult:
     """Make one probe; `turn` is awaited before each piece of computing."""
-    log = ProbeLog(frame.redactor)
-    _log_start(log, frame)
-    try:
-        return await _run(frame, caller, terms, key, turn, log)
-    except Exception as error:
-        return bare_result(frame, log, "internal", f"the exporter failed: {located(error)}")
-
-
-async def _run(
-    frame: Frame,
-    caller: Caller,
-    terms: Terms,
-    key: Secret | None,
-    turn: Callable[[], Awaitable[None]],
-    log: ProbeLog,
-) -> ProbeResult:
     setting = frame.setting
-    method = METHODS[setting.module.endpoint]
-    await turn()
     try:
-        call = _identified(method.build(setting), frame)
-    except OSError as error:
-        return bare_result(frame, log, "bad_request", f"audio_file cannot be read: {error.strerror}")
-    try:
-        exchange = await caller.call(call, terms, key)
-    except WireError as error:
-        exchange = error.exchange
-    if not _cut(exchange):
         await turn()
-    verdict = judge(method, exchange, setting)
-    _log_exchange(log, exchange, verdict)
-    cost = _token_price(verdict, setting, frame.started_at)
+        try:
+            call = build_call(setting)
+        except OSError as error:
+            return unsent_result(frame, "bad_request", f"audio_file cannot be read: {error.strerror}")
+        if setting.provider is Provider.OPENAI:
+            call = replace(call, headers={**call.headers, "X-Client-Request-Id": frame.client_request_id})
+        try:
+            exchange = await send(call, terms, key)
+        except WireError as error:
+            exchange = error.exchange
+        # What the deadline cut has been waiting for its turn already, to be cut.
+        if exchange.failure is None or exchange.failure.kind is not FailureKind.TIMEOUT:
+            await turn()
+        verdict = judge(exchange, setting)
+        return build_result(frame, exchange, verdict, _cost(exchange, verdict, setting, frame.started_at))
+    except Exception as error:
+        return unsent_result(frame, "internal", f"the exporter failed: {located(error)}")
+
+
+def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
+    """The list price of a probe; None when nothing was spent or it cannot be known."""
+    cost = _token_price(verdict, setting, at)
     if cost is None and _may_be_billed(exchange):
-        given = setting.module.price_per_call_usd
-        cost = price_of_call(setting, frame.started_at) if given is None else Decimal(str(given))
-    return build_result(frame, log, exchange, verdict, cost)
-
-
-def _cut(exchange: Exchange) -> bool:
-    """Whether the deadline ended it: then it has been waiting for its turn already, to be cut."""
-    return exchange.failure is not None and exchange.failure.kind is FailureKind.TIMEOUT
-
-
-def _identified(call: ApiCall, frame: Frame) -> ApiCall:
-    if frame.setting.provider is not Provider.OPENAI:
-        return call
-    return replace(call, headers={**call.headers, "X-Client-Request-Id": frame.client_request_id})
+        per_call = setting.module.price_per_call_usd
+        cost = price_of_call(setting, at) if per_call is None else Decimal(str(per_call))
+    return cost
 
 
 def _token_price(verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
@@ -97,47 +87,56 @@ def _may_be_billed(exchange: Exchange) -> bool:
     return 200 <= exchange.status < 300
 
 
-def _log_start(log: ProbeLog, frame: Frame) -> None:
-    module, key = frame.setting.module, frame.key
-    log.add(
-        0.0, "start", target=key.target, module=key.module, model=key.model or None,
-        endpoint=module.endpoint, stream=module.stream, timeout=frame.timeout,
-        client_request_id=frame.client_request_id or None,
-    )  # fmt: skip
+def located(error: Exception) -> str:
+    """An exception and the line it came from, in place of a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
-def _log_exchange(log: ProbeLog, exchange: Exchange, verdict: Verdict) -> None:
-    _log_connection(log, exchange)
-    ended, reading = exchange.duration, verdict.reading
-    if exchange.status:
-        headers = first_values(exchange)
-        log.add(
-            ended - exchange.phases.transfer, "status", code=exchange.status,
-            request_id=request_id(headers) or None, server_processing=processing_seconds(headers),
-        )  # fmt: skip
-    if reading.stream is not None and reading.stream.first_token is not None:
-        log.add(reading.stream.first_token, "first_token")
-    failure = exchange.failure
-    if failure is not None:
-        log.add(ended, "failure", kind=failure.kind, step=failure.step, message=failure.message)
-    else:
-        log.add(ended, "body", bytes=exchange.size)
-    if reading.tokens is not None:
-        tokens = reading.tokens
-        log.add(
-            ended, "usage", input=tokens.input, cached=tokens.cached,
-            output=tokens.output, reasoning=tokens.reasoning,
-        )  # fmt: skip
-    if verdict.error.code or verdict.error.type:
-        log.add(ended, "error", code=verdict.error.code, type=verdict.error.type)
+class Clients:
+    """One client and pool per target."""
+
+    def __init__(self, proxies: Mapping[str, str], turns: Turns | None = None) -> None:
+        self._proxies = proxies
+        self._turns = turns or Turns()
+        self._clients: dict[str, TargetClient] = {}
+        self._context = cache(client_context)  # a megabyte and 20 ms each: all targets share one
+
+    async def get(self, target: Target) -> "TargetClient":
+        """The client of a target, made at its first use, its certificates loaded."""
+        client = self._clients.get(target.name)
+        if client is None:
+            sdk = await asyncio.to_thread(_sdk)
+            pool = Pool(target.base_url, proxies=self._proxies, context=self._context, turns=self._turns)
+            client = self._clients.setdefault(target.name, sdk.TargetClient(target, pool))
+        with contextlib.suppress(ProxyError):  # the exchange itself reports it
+            await client.pool.prepare()
+        return client
+
+    def hand_over(self, config: Config) -> "Clients":
+        """Clients for another configuration; those of unchanged targets move there with their connections."""
+        other = Clients(self._proxies, self._turns)
+        for target in config.targets:
+            client = self._clients.get(target.name)
+            if client is not None and client.target == target:
+                other._clients[target.name] = self._clients.pop(target.name)
+        return other
+
+    async def aclose(self) -> None:
+        """Close what was not handed over."""
+        for client in self._clients.values():
+            client.pool.close()
+        self._clients.clear()
 
 
-def _log_connection(log: ProbeLog, exchange: Exchange) -> None:
-    phases = exchange.phases
-    if exchange.retries:
-        log.add(0.0, "retry", reason="the server had closed the idle connection", retries=exchange.retries)
-    log.add(
-        phases.resolve + phases.connect + phases.tls, "connection", reused=exchange.reused,
-        address=exchange.address or None, proxy=exchange.proxy or None,
-        resolve=phases.resolve, connect=phases.connect, tls=phases.tls,
-    )  # fmt: skip
+@cache
+def _sdk() -> ModuleType:
+    """Module `client.sdk`, imported late together with the price table."""
+    from openai_exporter.client import sdk
+    from openai_exporter.probe import prices
+
+    prices.warm()
+    # What was imported lives as long as the process: keep the collector from walking it while a probe is timed.
+    gc.freeze()
+    return sdk

@@ -5,15 +5,17 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from openai_exporter.client.network import ProxyError, parse_proxy
 from openai_exporter.client.pool import DEFAULT_CAP, Terms, Turns
-from openai_exporter.config import Config, Secret
-from openai_exporter.config.probing import Module
+from openai_exporter.config import Config
+from openai_exporter.config.probing import Module, Target
+from openai_exporter.config.secret import Masker
 from openai_exporter.errors import CredentialError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
@@ -23,10 +25,9 @@ from openai_exporter.probe.families import Totals
 from openai_exporter.probe.history import History
 from openai_exporter.probe.judge import OUTCOMES, BackOff
 from openai_exporter.probe.reading import Setting
-from openai_exporter.probe.result import Frame, ProbeLog, bare_result, located, record
-from openai_exporter.probe.run import run_probe
-from openai_exporter.probe.store import Memory, Remembered, Spend, Wait
-from openai_exporter.probe.targets import Clients, Directory, Keyring, Library
+from openai_exporter.probe.result import Frame, record, unsent_result
+from openai_exporter.probe.run import Clients, located, run_probe
+from openai_exporter.probe.store import StateStore, Wait
 
 # How long a probe leaves the API alone after an answer: rate limits, used-up quotas, limits nearly reached. Pure.
 # Failures of the provider cause no wait: an outage that is not probed is an outage that is not measured. Our own
@@ -55,7 +56,7 @@ def wait_after(result: ProbeResult, strikes: int, draw: Draw = random.uniform) -
         if result.retry_after:
             return min(result.retry_after, RETRY_AFTER_CAP)
         return draw(0.0, min(LIMIT_BASE * 2.0 ** min(strikes, 16), LIMIT_CAP))
-    return max((_until_relief(limit) for limit in result.rate_limits), default=0.0)
+    return max(map(_until_relief, result.rate_limits), default=0.0)
 
 
 def is_limited(result: ProbeResult) -> bool:
@@ -81,14 +82,6 @@ Five minutes are also how long Prometheus repeats the last sample of a series th
 
 
 @dataclass(slots=True)
-class Running:
-    """A probe in flight that scrapes may share."""
-
-    deadline: float
-    task: asyncio.Task[ProbeResult]
-
-
-@dataclass(slots=True)
 class ProbeState:
     """State of one probe key; all times are monotonic seconds.
 
@@ -97,6 +90,7 @@ class ProbeState:
         started: when the newest probe started, which `min_interval` counts from.
         until: when the API may be called again.
         strikes: waits in a row.
+        running: the probe in flight, which ends by `running_until`.
     """
 
     last: ProbeResult | None = None
@@ -104,7 +98,8 @@ class ProbeState:
     started: float = float("-inf")
     until: float = 0.0
     strikes: int = 0
-    running: Running | None = None
+    running: asyncio.Task[ProbeResult] | None = None
+    running_until: float = 0.0
 
     def settle(self, result: ProbeResult, now: float, draw: Draw) -> None:
         """Take in a fresh result."""
@@ -112,11 +107,6 @@ class ProbeState:
         wait = wait_after(result, self.strikes, draw)
         self.strikes = self.strikes + 1 if wait > 0 or is_limited(result) else 0
         self.until = now + wait
-
-    def resume(self, result: ProbeResult, age: float, wait: float, strikes: int, now: float) -> None:
-        """Go on from before a restart: what was answered then, how long ago, and how long to wait still."""
-        self.last, self.finished = result, now - age
-        self.strikes, self.until = strikes, now + wait
 
     def backoff(self, now: float) -> float:
         """Seconds for which the API will still not be called."""
@@ -134,10 +124,6 @@ class ProbeState:
             return self.cached("min_interval", now)
         return None
 
-    def outdated(self, module: Module, now: float) -> bool:
-        """Whether the last result is too old to stand for the present."""
-        return now - self.finished > max(OUTDATED, OUTDATED_INTERVALS * module.min_interval)
-
     def cached(self, reason: str, now: float, *, cost_limited: bool = False) -> ProbeAnswer | None:
         """The last result with its age; None without any."""
         if self.last is None:
@@ -148,71 +134,50 @@ class ProbeState:
     def joinable(self, deadline: float) -> asyncio.Task[ProbeResult] | None:
         """The run in flight, if it ends within `deadline`."""
         running = self.running
-        if running is None or running.task.done() or running.deadline > deadline:
-            return None
-        return running.task
+        return running if running and not running.done() and self.running_until <= deadline else None
 
 
 # What outlives a reload of the configuration: counters, history, spend, keys seen, places among those in flight.
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Time and chance, injected.
+class Shared:
+    """One per process, handed from prober to prober.
 
-    Attributes:
+    Args:
         now: Unix seconds.
         monotonic: seconds, for ages and waits.
         draw: random number between two bounds.
     """
 
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
-    draw: Draw
-
-
-class Shared:
-    """One per process, handed from prober to prober."""
-
     def __init__(
         self,
-        config: Config,
         instruments: Instruments,
         history: History,
-        clocks: Clocks,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+        draw: Draw,
         proxies: Mapping[str, str],
         max_in_flight: int,
         storage: Path | None,
     ) -> None:
         self.totals = Totals(instruments)
         self.history = history
-        self.clocks = clocks
-        self.keyring = Keyring(config, proxies)
-        self.library = Library()
+        self.now, self.monotonic, self.draw = now, monotonic, draw
+        self.masker = Masker(proxy_secrets(proxies))
         self.turns = Turns()
-        self.spend = Spend(clocks.now)
-        self.waits: dict[ProbeKey, Wait] = {}
-        self.memory = Memory(
-            storage, self._kept, lambda reason: instruments.count(own.STORAGE_FAILURES, ("", reason))
+        self.store = StateStore(
+            storage, now, lambda reason: instruments.count(own.STORAGE_FAILURES, ("", reason))
         )
-        self._recall()
         self._slots = asyncio.Semaphore(max_in_flight)
-
-    def _kept(self) -> Remembered:
-        day, spent = self.spend.so_far()
-        now = self.clocks.now()
-        return Remembered(day, spent, tuple(each for each in self.waits.values() if each.until > now))
-
-    def _recall(self) -> None:
-        found = self.memory.load()
-        if found is not None:
-            self.spend.restore(found.day, found.spend)
-            self.waits = {each.key: each for each in found.waits}
 
     @asynccontextmanager
     async def slot(self, deadline: float) -> AsyncIterator[bool]:
         """A place among the probes in flight; False when none came free within the deadline (monotonic)."""
-        if not await self._acquired(deadline):
+        left = max(deadline - self.monotonic(), 0.0)
+        try:
+            async with asyncio.timeout(left if self._slots.locked() else None):
+                await self._slots.acquire()
+        except TimeoutError:
             yield False
             return
         self.totals.in_flight(+1)
@@ -222,13 +187,78 @@ class Shared:
             self.totals.in_flight(-1)
             self._slots.release()
 
-    async def _acquired(self, deadline: float) -> bool:
-        if not self._slots.locked():
-            return await self._slots.acquire()
+
+def proxy_secrets(proxies: Mapping[str, str]) -> Iterable[str]:
+    """The passwords of proxies, as they are written and as they are sent."""
+    for name, url in proxies.items():
+        if name == "no":
+            continue
         try:
-            return await asyncio.wait_for(self._slots.acquire(), max(deadline - self.clocks.monotonic(), 0.0))
-        except TimeoutError:
-            return False
+            proxy = parse_proxy(url)
+        except ProxyError:
+            continue
+        if proxy.authorization:
+            yield proxy.authorization.removeprefix("Basic ")
+            yield url.rsplit("@", 1)[0].rsplit(":", 1)[-1]
+
+
+# Which probes a configuration has, and a helpful refusal for every other one.
+
+_LISTED = 20
+
+
+class Directory:
+    """The probes of one configuration.
+
+    Attributes:
+        parts: target and module of every probe, in the configuration's order.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._targets = {target.name: target for target in config.targets}
+        self._modules = config.modules
+        self.parts: dict[ProbeKey, tuple[Target, Module]] = {}
+        for probe in config.probes:
+            parts = self._targets[probe.target], self._modules[probe.module]
+            self.parts |= {
+                ProbeKey(probe.target, probe.module, model): parts for model in probe.models or ("",)
+            }
+
+    def models_of(self, target: str) -> tuple[str, ...]:
+        """The models that are probed on a target, each once."""
+        return tuple(dict.fromkeys(key.model for key in self.parts if key.target == target and key.model))
+
+    def refusal(self, key: ProbeKey) -> str | None:
+        """None for a known probe, else one line: what is unknown, and what is allowed."""
+        if key in self.parts:
+            return None
+        if key.target not in self._targets:
+            return _unknown("target", key.target, self._targets)
+        if key.module not in self._modules:
+            return _unknown("module", key.module, self._modules)
+        here = [known for known in self.parts if known.target == key.target]
+        models = [known.model for known in here if known.module == key.module]
+        if not models:
+            where = f"module {_quoted(key.module)} is not configured for target {key.target}"
+            return f"{where}; configured: {_list(dict.fromkeys(known.module for known in here))}"
+        if models == [""]:
+            return f"module {key.module} takes no model; leave parameter model out"
+        return _unknown("model", key.model, models, f" for module {key.module} on target {key.target}")
+
+
+def _unknown(kind: str, name: str, allowed: Iterable[str], where: str = "") -> str:
+    problem = f"unknown {kind} {_quoted(name)}" if name else f"parameter {kind} is missing"
+    return f"{problem}{where}; configured: {_list(allowed)}"
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= 64 else name[:63] + "…")
+
+
+def _list(allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (", ".join(names[:_LISTED]) + more) or "none"
 
 
 # One fresh probe within its deadline: key, client, request; our own waits never become the API's latency.
@@ -238,55 +268,54 @@ class Measurer:
     """Makes the probes of one configuration."""
 
     def __init__(self, config: Config, directory: Directory, shared: Shared, clients: Clients) -> None:
-        self._config = config
+        self._prices = config.all_prices
+        self._credentials = {target.name: config.target_credential(target.name) for target in config.targets}
         self._directory = directory
         self._shared = shared
         self._clients = clients
 
     async def measure(self, key: ProbeKey, deadline: float) -> ProbeResult:
         """Make one probe that ends by `deadline` (monotonic seconds); failures become outcomes."""
-        target, module = self._directory.parts(key)
-        timeout = max(deadline - self._shared.clocks.monotonic(), 0.0)
-        async with self._shared.slot(deadline) as free:
+        target, module = self._directory.parts[key]
+        shared, credential = self._shared, self._credentials[target.name]
+        timeout = max(deadline - shared.monotonic(), 0.0)
+        async with shared.slot(deadline) as free:
             client = await self._clients.get(target)
             try:
-                secret = self._secret(target.name)
+                secret = None if credential is None else credential.read()
             except CredentialError as error:
                 return self.unprobed(key, "no_credentials", str(error))
-            frame = self._frame(key, timeout, secret)
-            left = deadline - self._shared.clocks.monotonic()
+            if secret is not None:
+                shared.masker.learn(secret.reveal())
+            frame = self._frame(key, timeout)
+            left = deadline - shared.monotonic()
             if not free or left <= 0:
                 message = "the deadline passed before the exporter came to it"
-                return bare_result(frame, ProbeLog(frame.redactor), "exporter_busy", message)
+                return unsent_result(frame, "exporter_busy", message)
             # The loop's own clock times the exchange, whatever clock was injected for ages and waits.
             ends = asyncio.get_running_loop().time() + left
             terms = Terms(ends, module.connection == "fresh", MAX_BODY.get(module.endpoint, DEFAULT_CAP))
-            return await run_probe(frame, client, terms, secret, self._shared.turns.turn)
+            return await run_probe(frame, client.call, terms, secret, shared.turns.turn)
 
     def unprobed(self, key: ProbeKey, outcome: str, message: str) -> ProbeResult:
         """The result of a probe that is not made."""
-        frame = self._frame(key, self._directory.parts(key)[1].timeout, None)
-        return bare_result(frame, ProbeLog(frame.redactor), outcome, message)
+        return unsent_result(self._frame(key, self._directory.parts[key][1].timeout), outcome, message)
 
-    def _secret(self, target: str) -> Secret | None:
-        credential = self._config.target_credential(target)
-        return None if credential is None else credential.read()
-
-    def _frame(self, key: ProbeKey, timeout: float, secret: Secret | None) -> Frame:
-        target, module = self._directory.parts(key)
-        expected = self._directory.models_of(target.name) if module.endpoint is Endpoint.MODELS else ()
+    def _frame(self, key: ProbeKey, timeout: float) -> Frame:
+        target, module = self._directory.parts[key]
+        listed = module.endpoint is Endpoint.MODELS
         return Frame(
             key=key,
-            setting=Setting(module, target.provider, key.model, self._config.all_prices),
-            started_at=self._shared.clocks.now(),
+            setting=Setting(module, target.provider, key.model, self._prices),
+            started_at=self._shared.now(),
             timeout=timeout,
-            redactor=self._shared.keyring.redactor(secret),
+            masker=self._shared.masker,
             client_request_id=uuid.uuid4().hex,
-            expected_models=expected,
+            expected_models=self._directory.models_of(target.name) if listed else (),
         )
 
 
-# Answers scrapes: a fresh probe, one that is in flight, or the last result when the API is to be left alone.
+# Answers scrapes.
 
 MAX_IN_FLIGHT = 1000
 """Probes that wait for their answer at the same time; more wait for their turn, outside of what is measured."""
@@ -317,10 +346,9 @@ class Prober:
         max_in_flight: int = MAX_IN_FLIGHT,
         storage: Path | None = None,
     ) -> None:
-        clocks = Clocks(now, monotonic, draw)
-        shared = Shared(config, instruments, history, clocks, proxies, max_in_flight, storage)
-        self._begin(config, shared, Clients(shared.library, proxies, shared.turns))
-        for wait in shared.waits.values():
+        shared = Shared(instruments, history, now, monotonic, draw, proxies, max_in_flight, storage)
+        self._begin(config, shared, Clients(proxies, shared.turns))
+        for wait in shared.store.waits.values():
             if self.knows(wait.key) is None:
                 self._resume(wait)
 
@@ -333,27 +361,28 @@ class Prober:
         self._states: dict[ProbeKey, ProbeState] = {}
         self._tasks: set[asyncio.Task[ProbeResult]] = set()
         self._replaced = False
-        shared.totals.prepare(self._directory)
+        shared.masker.follow(config)
+        shared.totals.prepare(self._directory.parts)
 
     def _resume(self, wait: Wait) -> None:
         """Wait on as before a restart; no longer than any wait may be, should the clock have been moved."""
-        clocks = self._shared.clocks
-        left = min(wait.until - clocks.now(), RETRY_AFTER_CAP)
+        shared = self._shared
+        left = min(wait.until - shared.now(), RETRY_AFTER_CAP)
         if left > 0:
             result = self._measurer.unprobed(wait.key, wait.outcome, wait.message)
             result = replace(result, started_at=wait.at, status_code=wait.status_code, message=wait.message)
-            age = max(clocks.now() - wait.at, 0.0)
-            state = self._states.setdefault(wait.key, ProbeState())
-            state.resume(result, age, left, wait.strikes, clocks.monotonic())
+            now, age = shared.monotonic(), max(shared.now() - wait.at, 0.0)
+            state = ProbeState(result, finished=now - age, until=now + left, strikes=wait.strikes)
+            self._states[wait.key] = state
 
     @property
     def keys(self) -> tuple[ProbeKey, ...]:
         """Every configured probe."""
-        return self._directory.keys
+        return tuple(self._directory.parts)
 
     def knows(self, key: ProbeKey) -> str | None:
         """None for a configured probe, else one line naming what is unknown and what is allowed."""
-        return self._directory.refusal(key)
+        return None if key in self._directory.parts else self._directory.refusal(key)
 
     async def warm(self) -> None:
         """Import what the first probe needs, and load certificates; else the first probe does it, untimed too."""
@@ -366,24 +395,27 @@ class Prober:
         Raises:
             ValueError: the key is not configured.
         """
-        refusal = self.knows(key)
-        if refusal is not None:
-            raise ValueError(refusal)
-        state = self._states.setdefault(key, ProbeState())
-        now = self._shared.clocks.monotonic()
-        timeout = self._directory.parts(key)[1].timeout
-        deadline = now + (timeout if limit is None else max(min(limit, timeout), 0.0))
+        if key not in self._directory.parts:
+            raise ValueError(self._directory.refusal(key))
+        module = self._directory.parts[key][1]
+        state, now = self._states.setdefault(key, ProbeState()), self._shared.monotonic()
+        deadline = now + (module.timeout if limit is None else max(min(limit, module.timeout), 0.0))
         running = state.joinable(deadline)
         if running is not None:
             result = await asyncio.shield(running)
             self._shared.totals.cached(key)
-            return ProbeAnswer(result, cached=True, backoff=self._backoff(state), reason="shared")
-        kept = self._kept(key, state, now)
-        if kept is not None:
+            backoff = state.backoff(self._shared.monotonic())
+            return ProbeAnswer(result, cached=True, backoff=backoff, reason="shared")
+        cached = self._cached_answer(key, module, state, now)
+        if cached is not None:
             self._shared.totals.cached(key)
-            return kept
-        result = await asyncio.shield(self._start(key, state, deadline))
-        return ProbeAnswer(result, backoff=self._backoff(state))
+            return cached
+        state.started, state.running_until = now, deadline
+        state.running = asyncio.create_task(self._fresh(key, state, deadline))
+        self._tasks.add(state.running)
+        state.running.add_done_callback(self._tasks.discard)
+        result = await asyncio.shield(state.running)
+        return ProbeAnswer(result, backoff=state.backoff(self._shared.monotonic()))
 
     def replaced_by(self, config: Config) -> "Prober":
         """A prober for a reloaded configuration.
@@ -392,10 +424,9 @@ class Prober:
         Probes in flight end as they would; `close` this one afterwards.
         """
         other = Prober.__new__(Prober)
-        self._shared.keyring.learn(config)
         other._begin(config, self._shared, self._clients.hand_over(config))
         for key, state in self._states.items():
-            if other.knows(key) is None and other._directory.parts(key) == self._directory.parts(key):
+            if other.knows(key) is None and other._directory.parts[key] == self._directory.parts[key]:
                 other._states[key] = state
         self._replaced = True
         return other
@@ -407,44 +438,21 @@ class Prober:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._clients.aclose()
-        await self._shared.memory.close()
+        await self._shared.store.close()
 
-    def _kept(self, key: ProbeKey, state: ProbeState, now: float) -> ProbeAnswer | None:
+    def _cached_answer(
+        self, key: ProbeKey, module: Module, state: ProbeState, now: float
+    ) -> ProbeAnswer | None:
         """The answer when the API is not to be called: by the cost limit, a wait, or a scrape just before."""
-        module = self._directory.parts(key)[1]
-        if not self._shared.spend.reached(key.module, module.daily_cost_limit_usd):
+        if not self._shared.store.spend.reached(key.module, module.daily_cost_limit_usd):
             return state.from_cache(module, now)
         answer = state.cached("cost_limit", now, cost_limited=True)
-        if answer is not None and not state.outdated(module, now):
+        if answer is not None and answer.age <= max(OUTDATED, OUTDATED_INTERVALS * module.min_interval):
             return answer
         message = f"the daily cost limit of module {key.module} is reached"
         result = self._measurer.unprobed(key, "cost_limited", message)
-        return ProbeAnswer(
-            result, answer.age if answer else 0.0, True, cost_limited=True, reason="cost_limit"
-        )
-
-    def _backoff(self, state: ProbeState) -> float:
-        return state.backoff(self._shared.clocks.monotonic())
-
-    def _remember(self, key: ProbeKey, state: ProbeState, result: ProbeResult) -> None:
-        """Let a restart know what was spent, and which probes the API told to wait."""
-        shared, now = self._shared, self._shared.clocks.now()
-        known = shared.waits.pop(key, None)
-        if is_limited(result):
-            shared.waits[key] = Wait(
-                key, now + self._backoff(state), now, state.strikes,
-                result.outcome, result.status_code, result.message,
-            )  # fmt: skip
-        if result.cost_usd or known is not None or key in shared.waits:
-            shared.memory.changed()
-
-    def _start(self, key: ProbeKey, state: ProbeState, deadline: float) -> asyncio.Task[ProbeResult]:
-        state.started = self._shared.clocks.monotonic()
-        task = asyncio.create_task(self._fresh(key, state, deadline))
-        state.running = Running(deadline, task)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        age = answer.age if answer else 0.0
+        return ProbeAnswer(result, age, cached=True, cost_limited=True, reason="cost_limit")
 
     async def _fresh(self, key: ProbeKey, state: ProbeState, deadline: float) -> ProbeResult:
         shared = self._shared
@@ -452,11 +460,14 @@ class Prober:
             result = await self._measurer.measure(key, deadline)
         except Exception as error:  # such as a certificate bundle that cannot be loaded
             result = self._measurer.unprobed(key, "internal", f"the exporter failed: {located(error)}")
-        state.settle(result, shared.clocks.monotonic(), shared.clocks.draw)
-        if result.cost_usd is not None:
-            shared.spend.add(key.module, result.cost_usd)
-        self._remember(key, state, result)
+        now = shared.monotonic()
+        state.settle(result, now, shared.draw)
+        backoff, wait = state.backoff(now), None
+        if is_limited(result):
+            at, status = shared.now(), result.status_code
+            wait = Wait(key, at + backoff, at, state.strikes, result.outcome, status, result.message)
+        shared.store.remember(key, result.cost_usd, wait)
         shared.totals.count(result)
-        shared.history.add(ProbeAnswer(result, backoff=self._backoff(state)))
+        shared.history.add(ProbeAnswer(result, backoff=backoff))
         record(result)
         return result

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorded event stream: its events, each with its arrival time, and the timing of its tokens."""
+"""A recorded event stream: its events, each with the time its last byte arrived, and the timing of its tokens."""
 
+import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
+from openai_exporter.client.reply import ApiError, error_object
 from openai_exporter.client.trace import Exchange
 from openai_exporter.model import Chunk, StreamTiming, Tokens
-from openai_exporter.probe.reading import Reading, ReplyError, error_of, load_object
-
-# A recorded event stream to events, each with the moment at which its last byte arrived. Pure.
+from openai_exporter.probe.reading import ReplyError, kind, malformed
 
 DONE = "[DONE]"
 MAX_EVENTS = 20_000
@@ -34,8 +35,70 @@ class Event:
     name: str = ""
 
 
-def parse_events(body: bytes, chunks: Sequence[Chunk]) -> tuple[list[Event], bool]:
-    """The events of a stream, and whether bytes of an unfinished event were left over at its end.
+@dataclass(slots=True)
+class Stream:
+    """What came of a stream, up to its end, its first error or the first event that cannot be read.
+
+    Attributes:
+        first_event: when the first event of any kind came, None without one.
+        events: of each when it came, what it calls itself (member `type`, else its name), and its JSON object.
+        done: whether the end is marked.
+        error: the error that an event states.
+        problem: (outcome, message) of the event that cannot be read.
+    """
+
+    first_event: float | None = None
+    events: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
+    done: bool = False
+    error: ApiError | None = None
+    problem: tuple[str, str] | None = None
+
+
+def read_stream(exchange: Exchange) -> Stream:
+    """Decode the events of an answer, whole or broken off.
+
+    Raises:
+        ReplyError: the answer is whole and holds no event.
+    """
+    events = parse_events(exchange.body, exchange.chunks)
+    if not events and exchange.failure is None:
+        raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+    stream = Stream(first_event=events[0].at if events else None)
+    try:
+        _decode(events, stream)
+    except ReplyError as error:
+        stream.problem = (error.outcome, str(error))
+    return stream
+
+
+def _decode(events: Iterable[Event], stream: Stream) -> None:
+    for event in events:
+        data = event.data.strip()
+        if data == DONE:
+            stream.done = True
+            return
+        if not data:  # some servers send empty events as heartbeats
+            continue
+        try:
+            document = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise malformed(error) from None
+        if not isinstance(document, dict):
+            raise ReplyError("wrong_shape", f"an event is {kind(document)}, not an object")
+        named = document.get("type")
+        named = named if isinstance(named, str) and named else event.name
+        if document.get("error") or document.get("object") == "error":
+            stream.error = error_object(document)
+        if stream.error is None and "error" in (named, event.name):
+            # OpenAI's description has code and message flat; some servers nest them as elsewhere.
+            stream.error = ApiError.read({**document, "type": None})
+        if stream.error is not None:
+            return
+        stream.events.append((event.at, named, document))
+
+
+def parse_events(body: bytes, chunks: Sequence[Chunk]) -> list[Event]:
+    """The complete events of a stream.
 
     Lines end with LF, CR or CRLF; an event ends with an empty line, as the HTML standard has it. An event whose
     terminator is complete at byte n arrived with the first chunk that reaches n. One pass over
@@ -49,32 +112,20 @@ def parse_events(body: bytes, chunks: Sequence[Chunk]) -> tuple[list[Event], boo
     for end in _LINE_END.finditer(body, start):
         line, start = body[start : end.start()], end.end()
         if line:
-            field, value = _field(line.decode("utf-8", "replace"))
-            if field == "data":
+            label, _, value = line.decode("utf-8", "replace").partition(":")
+            value = value.removeprefix(" ")
+            if label == "data":
                 data.append(value)
-            elif field == "event":
+            elif label == "event":
                 name = value
             continue
         if data:
-            events.append(Event(_arrival(start, sizes, chunks), "\n".join(data), name))
+            at = chunks[min(bisect_left(sizes, start), len(chunks) - 1)].at if chunks else 0.0
+            events.append(Event(at, "\n".join(data), name))
             if len(events) == MAX_EVENTS:
-                return events, True
+                break
         data, name = [], ""
-    return events, bool(data) or bool(body[start:].strip())
-
-
-def _field(line: str) -> tuple[str, str]:
-    field, _, value = line.partition(":")
-    return field, value.removeprefix(" ")
-
-
-def _arrival(end: int, sizes: Sequence[int], chunks: Sequence[Chunk]) -> float:
-    if not chunks:
-        return 0.0
-    return chunks[min(bisect_left(sizes, end), len(chunks) - 1)].at
-
-
-# From the arrival times of a stream's events to its timing. Pure.
+    return events
 
 
 def stream_timing(
@@ -99,44 +150,3 @@ def stream_timing(
     count = tokens.output - tokens.reasoning if tokens is not None else len(token_times)
     rate = (count - 1) / (last - first) if count > 1 else None
     return StreamTiming(first_event, first, (last - first) / len(gaps), max(gaps), rate, arrivals)
-
-
-# Walks the events of a recorded stream; what they mean is the endpoint's business.
-
-
-def walk(exchange: Exchange, take: Callable[[Event], None]) -> tuple[float | None, tuple[str, str] | None]:
-    """Hand each event to `take` until one cannot be read.
-
-    Returns: when the first event came (None without one), and the (outcome, message) of the unreadable one.
-
-    Raises:
-        ReplyError: the answer is whole and holds no event.
-    """
-    events, _ = parse_events(exchange.body, exchange.chunks)
-    if not events and exchange.failure is None:
-        raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
-    problem: tuple[str, str] | None = None
-    try:
-        for event in events:
-            if event.data.strip():  # some servers send empty events as heartbeats
-                take(event)
-    except ReplyError as error:
-        problem = (error.outcome, str(error))
-    return (events[0].at if events else None), problem
-
-
-def plain_error(exchange: Exchange) -> Reading | None:
-    """The error that came as plain JSON in place of a stream; None when events came.
-
-    Raises:
-        ReplyError: the answer is empty or not JSON.
-    """
-    kind = exchange.header("content-type") or ""
-    if (
-        exchange.failure is not None
-        or "event-stream" in kind
-        or exchange.body.lstrip()[:1] not in (b"{", b"[", b"")
-    ):
-        return None
-    error = error_of(load_object(exchange))
-    return Reading(error=error) if error is not None else None

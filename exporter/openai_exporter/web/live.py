@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter import __version__
-from openai_exporter.config import Config, Credential, load_config, mask_keys, zero_config
-from openai_exporter.errors import ConfigError, CredentialError
+from openai_exporter.config import Config, load_config, zero_config
+from openai_exporter.config.secret import Masker
+from openai_exporter.errors import ConfigError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeAnswer, ProbeKey
 from openai_exporter.probe.history import History
-from openai_exporter.probe.redact import Redactor
 from openai_exporter.probe.service import Prober
 from openai_exporter.status import StatusService
 from openai_exporter.usage.service import UsageService
@@ -63,53 +63,6 @@ class Settings:
 def format_address(host: str, port: int) -> str:
     """`host:port`, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-# Takes keys out of logs and pages: the configured ones by value, and whatever has the form of one.
-
-_READ_EVERY = 5.0
-
-
-class Masker:
-    """Masks secrets in text; follows key files as they change, and remembers keys that were in use.
-
-    Args:
-        clock: seconds; bounds how often key files are read.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._credentials: tuple[Credential, ...] = ()
-        self._known: set[str] = set()
-        self._redactor = Redactor()
-        self._read_at = 0.0
-
-    def __repr__(self) -> str:
-        return "Masker()"
-
-    def follow(self, config: Config) -> None:
-        """Mask the keys of this configuration from now on, too."""
-        found = [config.target_credential(each.name) for each in config.targets]
-        found += [config.organization_credential(each.name) for each in config.organizations]
-        self._credentials = tuple(each for each in found if each is not None)
-        self._read()
-
-    def __call__(self, text: str) -> str:
-        """The text without secrets."""
-        if self._credentials and self._clock() - self._read_at > _READ_EVERY:
-            self._read()
-        return mask_keys(self._redactor.mask(text))
-
-    def _read(self) -> None:
-        self._read_at = self._clock()
-        before = len(self._known)
-        for credential in self._credentials:
-            try:
-                self._known.add(credential.read().reveal())
-            except CredentialError:
-                continue
-        if len(self._known) != before:
-            self._redactor = Redactor(self._known)
 
 
 # What each probe last answered, and its recent course: what the landing page shows.

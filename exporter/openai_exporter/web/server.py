@@ -14,9 +14,10 @@ from contextlib import ExitStack
 
 import uvicorn
 
+from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError, StartError
 from openai_exporter.web.limits import Limits, protocol_factory
-from openai_exporter.web.live import Live, Masker, Settings, format_address, read_config
+from openai_exporter.web.live import Live, Settings, format_address, read_config
 from openai_exporter.web.routes import HEALTH, SCRAPED, build_app
 from openai_exporter.web.webconfig import WebFile
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from openai_exporter.metrics import own, status
+from openai_exporter.metrics import own, usage
 from openai_exporter.status import IMPACTS, STATES
 from tests.dashboards.data.organization import TARGET
 from tests.dashboards.data.probes import OWN, PROBES
@@ -38,8 +38,8 @@ def service_series(timeline: Timeline, outage: float) -> Iterator[Series]:
 
 
 def _status_page(timeline: Timeline, outage: float) -> Iterator[Series]:
-    yield series(status.UP.name, timeline.constant(1.0), _PAGE)
-    yield series(status.FETCHED.name, timeline.gauge(lambda t: t - t % 60), _PAGE)
+    yield series(usage.STATUS_UP.name, timeline.constant(1.0), _PAGE)
+    yield series(usage.STATUS_FETCHED.name, timeline.gauge(lambda t: t - t % 60), _PAGE)
     for number, component in enumerate(_COMPONENTS):
         broken = {"Chat Completions": "partial_outage", "Responses": "degraded_performance"}.get(component)
         for state in STATES:
@@ -48,10 +48,10 @@ def _status_page(timeline: Timeline, outage: float) -> Iterator[Series]:
             # The page admits it a quarter of an hour after our probes see it.
             values = timeline.since(outage + 900, bad, before=fine)
             names = {"component_id": f"c{number:02}", "component": component, "state": state}
-            yield series(status.COMPONENT.name, values, _PAGE, **names)
+            yield series(usage.STATUS_COMPONENT.name, values, _PAGE, **names)
     for impact in IMPACTS:
         values = timeline.since(outage + 900, float(impact == "major"))
-        yield series(status.INCIDENT.name, values, _PAGE, impact=impact)
+        yield series(usage.STATUS_INCIDENT.name, values, _PAGE, impact=impact)
 
 
 def _exporter(timeline: Timeline, outage: float) -> Iterator[Series]:

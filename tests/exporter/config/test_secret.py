@@ -30,7 +30,7 @@ BODY = st.text("ABCDEFabcdef0123456789_-", min_size=12, max_size=150)
         ("sk-proj-abcdefgh", "<secret>"),
         ("key sk-admin-abc_def-012, twice sk-abcdef0", "key <secret>, twice <secret>"),
         ("Authorization: Bearer abcdef.012", "Authorization: Bearer <secret>"),
-        ('{"authorization": "Basic dXNlcjpwdw=="}', '{"authorization": "Basic <secret>"}'),
+        ('{"authorization": "Basic dXNlcjpwdw=="}', '{"authorization": <secret>}'),
         ("sent Bearer abcdef0123456789abcdef", "sent Bearer <secret>"),
         ("https://user:password@example.com/v1", "https://<secret>@example.com/v1"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "<secret>"),

@@ -12,7 +12,7 @@ import pytest
 
 import openai_exporter
 from openai_exporter.config.base import RESERVED_LABELS
-from openai_exporter.metrics import CATALOGUE, LABELS, Kind, Metric, Page, own, probe, status, usage
+from openai_exporter.metrics import CATALOGUE, LABELS, Kind, Metric, Page, own, probe, usage
 from openai_exporter.metrics.metric import metrics_of
 from openai_exporter.metrics.usage import DIMENSIONS
 
@@ -44,7 +44,7 @@ metrics = pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 
 
 def test_no_name_is_used_twice() -> None:
-    names = Counter(metric.name for module in (probe, usage, status, own) for metric in metrics_of(module))
+    names = Counter(metric.name for module in (probe, usage, own) for metric in metrics_of(module))
     assert [name for name, count in names.items() if count > 1] == []
     assert len(names) == len(CATALOGUE) > 80
 

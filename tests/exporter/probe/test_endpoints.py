@@ -1,19 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shutdown dates of OpenAI and Azure, and lists that are too long."""
+"""What each endpoint sends, per provider; what its answer says beyond what is judged."""
 
+import io
+import wave
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openai_exporter.model import Endpoint, ModelCard
-from openai_exporter.probe.endpoints import MAX_MODELS, read_models
+from openai_exporter.model import Endpoint, ModelCard, Provider
+from openai_exporter.probe.endpoints import MAX_MODELS, build_call, read_reply
 from tests.exporter.probe.exchanges import exchange, setting
+
+# What is asked of each endpoint.
+
+OPENAI, AZURE, COMPATIBLE = Provider.OPENAI, Provider.AZURE, Provider.COMPATIBLE
+HELLO: dict[str, Any] = {"prompt": "hi"}
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "provider", "module", "body"),
+    [
+        (Endpoint.CHAT, OPENAI, {}, {"model": "m", "messages": MESSAGES, "max_completion_tokens": 16}),
+        (Endpoint.CHAT, AZURE, {}, {"model": "m", "messages": MESSAGES, "max_completion_tokens": 16}),
+        (Endpoint.CHAT, COMPATIBLE, {}, {"model": "m", "messages": MESSAGES, "max_tokens": 16}),
+        (
+            Endpoint.CHAT, OPENAI,
+            {
+                "stream": True,
+                "request": {"max_output_tokens": None, "reasoning_effort": "none", "service_tier": "flex"},
+            },
+            {
+                "model": "m", "messages": MESSAGES, "reasoning_effort": "none", "service_tier": "flex",
+                "stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False},
+            },
+        ),
+        (
+            Endpoint.CHAT, COMPATIBLE, {"stream": True, "request": {"extra": {"max_tokens": 5, "top_k": 1}}},
+            {
+                "model": "m", "messages": MESSAGES, "max_tokens": 5, "top_k": 1,
+                "stream": True, "stream_options": {"include_usage": True},
+            },
+        ),
+        (Endpoint.RESPONSES, OPENAI, {}, {"model": "m", "input": "hi", "max_output_tokens": 16, "store": False}),
+        (Endpoint.RESPONSES, COMPATIBLE, {}, {"model": "m", "input": "hi", "max_output_tokens": 16}),
+        (
+            Endpoint.RESPONSES, OPENAI,
+            {"stream": True, "request": {"reasoning_effort": "low", "service_tier": "auto"}},
+            {
+                "model": "m", "input": "hi", "max_output_tokens": 16, "store": False, "reasoning": {"effort": "low"},
+                "service_tier": "auto", "stream": True, "stream_options": {"include_obfuscation": False},
+            },
+        ),
+        (
+            Endpoint.EMBEDDINGS, OPENAI, {"request": {"dimensions": 8}},
+            {"model": "m", "input": "hi", "encoding_format": "base64", "dimensions": 8},
+        ),
+        (Endpoint.EMBEDDINGS, COMPATIBLE, {}, {"model": "m", "input": "hi", "encoding_format": "float"}),
+        (Endpoint.MODERATIONS, OPENAI, {}, {"model": "m", "input": "hi"}),
+        (
+            Endpoint.SPEECH, OPENAI, {},
+            {"model": "m", "input": "hi", "voice": "alloy", "response_format": "wav"},
+        ),
+        (
+            Endpoint.IMAGES, OPENAI, {},
+            {"model": "m", "prompt": "hi", "n": 1, "size": "1024x1024", "quality": "low"},
+        ),
+        (Endpoint.TRANSCRIPTIONS, OPENAI, {}, {"model": "m", "response_format": "json"}),
+    ],
+)  # fmt: skip
+def test_bodies(endpoint: Endpoint, provider: Provider, module: dict[str, Any], body: dict[str, Any]) -> None:
+    module = {**module, "request": {**HELLO, **module.get("request", {})}}
+    call = build_call(setting(endpoint, provider=provider, **module))
+    assert ("POST", body) == (call.method, dict(call.body or {}))
+
+
+@pytest.mark.parametrize(
+    ("model", "bound"),
+    [
+        ("gpt-6-luna", "max_completion_tokens"),
+        ("gpt-5", "max_completion_tokens"),
+        ("gpt-5.4-mini", "max_completion_tokens"),
+        ("gpt-10", "max_completion_tokens"),
+        ("openai/o3-mini", "max_completion_tokens"),
+        ("openrouter/openai/GPT-5:batch", "max_completion_tokens"),
+        ("gpt-4o-mini", "max_tokens"),
+        ("openai/gpt-oss-20b", "max_tokens"),
+        ("gpt-3.5-turbo", "max_tokens"),
+        ("gpt-50b-of-somebody", "max_tokens"),
+        ("llama-3.3-70b", "max_tokens"),
+        ("olmo-2", "max_tokens"),
+        ("o1mini", "max_tokens"),
+    ],
+)
+def test_a_compatible_server_gets_the_bound_that_its_model_takes(model: str, bound: str) -> None:
+    call = build_call(setting(Endpoint.CHAT, provider=COMPATIBLE, model=model))
+    assert {bound} == {name for name in call.body or {} if name.startswith("max_")}
+
+
+@pytest.mark.parametrize("provider", list(Provider))
+@pytest.mark.parametrize("bound", ["max_tokens", "max_completion_tokens"])
+def test_a_bound_among_the_extras_takes_the_place_of_the_own_one(provider: Provider, bound: str) -> None:
+    call = build_call(setting(Endpoint.CHAT, provider=provider, request={"extra": {bound: 7}}))
+    assert {bound: 7} == {name: value for name, value in (call.body or {}).items() if name.startswith("max_")}
+
+
+def test_models_are_listed_without_a_body() -> None:
+    call = build_call(setting(Endpoint.MODELS))
+    assert ("GET", "/models", None) == (call.method, call.path, call.body)
+
+
+def test_the_tone_is_a_second_of_wav() -> None:
+    call = build_call(setting(Endpoint.TRANSCRIPTIONS))
+    name, content, kind = call.files["file"]
+    with wave.open(io.BytesIO(content)) as file:
+        assert (16_000, 1, 16_000) == (file.getframerate(), file.getnchannels(), file.getnframes())
+    assert ("probe.wav", "audio/wav") == (name, kind)
+
+
+def test_a_file_of_ones_own_is_sent_instead(tmp_path: Path) -> None:
+    path = tmp_path / "hello.mp3"
+    path.write_bytes(b"ID3")
+    call = build_call(setting(Endpoint.TRANSCRIPTIONS, request={"audio_file": str(path)}))
+    assert ("hello.mp3", b"ID3", "audio/mpeg") == call.files["file"]
+
 
 ABOUT = setting(Endpoint.MODELS, model="")
 
 
 def cards(*entries: dict[str, Any]) -> tuple[ModelCard, ...]:
-    return read_models(exchange({"object": "list", "data": list(entries)}), ABOUT).models
+    return read_reply(exchange({"object": "list", "data": list(entries)}), ABOUT).models
 
 
 @pytest.mark.parametrize(

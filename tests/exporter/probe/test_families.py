@@ -32,7 +32,7 @@ from openai_exporter.model import (
     TlsPeer,
     Tokens,
 )
-from openai_exporter.probe.families import blackbox, families, fnv1a
+from openai_exporter.probe.families import families, fnv1a
 from openai_exporter.probe.judge import OUTCOMES
 from tests.exporter.client.rawserver import Turn, answer, raw_server
 from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
@@ -84,7 +84,7 @@ async def server(chain: Path) -> AsyncIterator[str]:
 
 async def ours(url: str) -> dict[str, float]:
     async with prober_for(configuration(url, {"chat": MODULES["chat"]})) as prober:
-        return samples(encode(blackbox((await prober.probe(key_of("chat"))).result)).decode())
+        return samples(encode(families(await prober.probe(key_of("chat")))).decode())
 
 
 def samples(text: str) -> dict[str, float]:

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from openai_exporter.client.reply import STATUSES, ApiError
 from openai_exporter.client.trace import Exchange, Failure, FailureKind, Step
 from openai_exporter.metrics.probe import OUTCOME
 from openai_exporter.model import Endpoint, Provider, StreamTiming, Tokens
-from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.families import USUAL_ERRORS
 from openai_exporter.probe.judge import (
     CODES,
     OUTCOMES,
-    STATUSES,
     BackOff,
     Verdict,
     classify_error,
@@ -24,7 +23,7 @@ from openai_exporter.probe.judge import (
     classify_refusal,
     judge,
 )
-from openai_exporter.probe.reading import ApiError, Setting
+from openai_exporter.probe.reading import Setting
 from tests.exporter.probe.exchanges import event, exchange, setting, streamed, timeout
 
 # Error answers as OpenAI, Azure, gateways and compatible servers really send them, and what they mean.
@@ -181,7 +180,7 @@ CASES: dict[str, tuple[int, bytes, str]] = {
         "content_filtered",
     ),
     "Azure: an operation that timed out": (
-        408, body("The operation was timeout.", "Timeout", "Timeout"), "server_error",
+        408, body("The operation was timeout.", "Timeout", "Timeout"), "timeout_total",
     ),
     # Compatible servers
     "vLLM: an unknown model": (
@@ -281,7 +280,7 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {
 
 
 def verdict(found: Exchange, about: Setting) -> Verdict:
-    return judge(METHODS[about.module.endpoint], found, about)
+    return judge(found, about)
 
 
 def chat(content: Any = "pong", finish: Any = "stop", **more: Any) -> dict[str, Any]:
@@ -426,6 +425,8 @@ STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
     ("with a choice that is a number", Endpoint.CHAT, [{"choices": [5]}], "wrong_shape"),
     ("with a delta that is a string", Endpoint.CHAT, [{"choices": [{"delta": "x"}]}], "wrong_shape"),
     ("with content that is a number", Endpoint.CHAT, [delta(content=5)], "wrong_shape"),
+    ("with an error after what cannot be read", Endpoint.CHAT,
+     [{"choices": 5}, {"error": {"message": "no", "code": "slow_down"}}], "slow_down"),
     ("that the filter ended", Endpoint.CHAT, [{"choices": [{"delta": {}, "finish_reason": "content_filter"}]}],
      "content_filtered"),
     ("whole", Endpoint.RESPONSES, [TEXT, {"type": "response.completed", "response": response()}], "success"),
@@ -434,6 +435,8 @@ STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
      "server_error"),
     ("with an error event", Endpoint.RESPONSES, [TEXT, {"type": "error", "code": "server_error", "message": "no"}],
      "stream_error"),
+    ("with an error after what cannot be read", Endpoint.RESPONSES,
+     [{"delta": "x"}, {"type": "error", "code": "slow_down", "message": "no"}], "slow_down"),
     ("with a nested error", Endpoint.RESPONSES, [{"error": {"code": "rate_limit_exceeded"}}], "rate_limited"),
     ("that just ends", Endpoint.RESPONSES, [TEXT], "truncated"),
     ("of events without type", Endpoint.RESPONSES, [{"x": 1}], "wrong_shape"),
@@ -467,6 +470,13 @@ def test_a_streams_times_are_those_of_its_visible_tokens() -> None:
     assert found.stream.first_token == pytest.approx(0.3)
     assert found.stream.gaps_max == pytest.approx(0.1)
     assert ("pong", "m-2026", Tokens(12, 3, 4)) == (found.text, found.served_model, found.tokens)
+
+
+def test_tokens_are_counted_though_an_event_cannot_be_read() -> None:
+    events = [delta(content="pong"), {"choices": [5]}, LAST, "[DONE]"]
+    found = verdict(streamed([event(each) for each in events]), setting(Endpoint.CHAT, stream=True))
+
+    assert ("wrong_shape", Tokens(12, 3, 4)) == (found.outcome, found.reading.tokens)
 
 
 def test_event_names_stand_in_for_types_of_a_responses_stream() -> None:
@@ -622,7 +632,11 @@ def test_what_makes_a_probe_wait_is_no_event_of_the_sli() -> None:
 
 
 def test_every_name_that_is_used_elsewhere_is_in_the_table() -> None:
-    used = {*CODES.values(), *STATUSES.values(), *(name for name, _ in USUAL_ERRORS)}
+    used = {
+        *CODES.values(),
+        *(outcome for _, outcome in STATUSES.values()),
+        *(name for name, _ in USUAL_ERRORS),
+    }
     used |= {str(kind) for kind in FailureKind} - {"timeout", "request"}
     assert used <= set(OUTCOMES)
     assert ("outcome",) == OUTCOME.labels

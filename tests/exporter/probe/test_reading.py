@@ -2,21 +2,13 @@
 """Rate-limit headers in every spelling that was seen, and in none."""
 
 import math
-from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_exporter.model import RateLimit
-from openai_exporter.probe.reading import (
-    parse_count,
-    parse_seconds,
-    processing_seconds,
-    rate_limits,
-    request_id,
-    retry_after,
-)
+from openai_exporter.probe.reading import Headers, parse_count, parse_seconds, read_headers
 
 HEADER = st.text(st.characters(max_codepoint=255), max_size=60)
 
@@ -61,6 +53,11 @@ def test_counts(text: str | None, expected: float | None) -> None:
     assert expected == parse_count(text)
 
 
+def read(**headers: str) -> Headers:
+    """What headers say; an underscore in a name stands for a hyphen."""
+    return read_headers([(name.replace("_", "-"), value) for name, value in headers.items()], 1_000_000.0)
+
+
 def test_all_nine_headers_are_read() -> None:
     headers = {
         "x-ratelimit-limit-requests": "60",
@@ -73,7 +70,7 @@ def test_all_nine_headers_are_read() -> None:
         "x-ratelimit-remaining-project-tokens": "57000",
         "x-ratelimit-reset-project-tokens": "3s",
     }
-    assert rate_limits(headers) == (
+    assert read_headers(headers.items(), 0.0).rate_limits == (
         RateLimit("requests", 60, 59, 1),
         RateLimit("tokens", 150000, 149984, 360),
         RateLimit("project_tokens", 60000, 57000, 3),
@@ -86,47 +83,37 @@ def test_azure_sends_some_of_them_with_plain_seconds_and_odd_values() -> None:
         "x-ratelimit-remaining-tokens": "9000",
         "x-ratelimit-reset-tokens": "17",
     }
-    assert rate_limits(headers) == (RateLimit("tokens", None, 9000, 17),)
+    assert read_headers(headers.items(), 0.0).rate_limits == (RateLimit("tokens", None, 9000, 17),)
 
 
 def test_without_headers_there_are_no_limits() -> None:
-    assert rate_limits({}) == ()
+    assert read_headers([], 0.0).rate_limits == ()
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": formatdate(1_000_030, usegmt=True)}, 30.0),
-        ({"retry-after": formatdate(999_000, usegmt=True)}, 0.0),
-        ({"retry-after": "7", "retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "7", "retry-after-ms": "soon"}, 7.0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after": ""}, None),
-    ],
-)
-def test_the_wait_that_the_api_asks_for(headers: dict[str, str], expected: float | None) -> None:
-    assert expected == retry_after(headers, now=1_000_000.0)
+def test_the_wait_that_the_api_asks_for_is_read_along() -> None:
+    assert read(retry_after="7", retry_after_ms="1500").retry_after == 1.5
+    assert read().retry_after is None
 
 
 def test_processing_time_comes_in_milliseconds_also_through_a_gateway() -> None:
-    assert processing_seconds({"openai-processing-ms": "25"}) == 0.025
-    assert processing_seconds({"llm_provider-openai-processing-ms": "250"}) == 0.25
-    assert processing_seconds({"openai-processing-ms": "fast"}) is None
+    assert read(openai_processing_ms="25").server_processing == 0.025
+    assert read_headers([("llm_provider-openai-processing-ms", "250")], 0.0).server_processing == 0.25
+    assert read(openai_processing_ms="fast").server_processing is None
 
 
 def test_the_request_id_is_taken_from_where_the_server_puts_it() -> None:
-    assert request_id({"apim-request-id": "a", "x-request-id": "req_1"}) == "req_1"
-    assert request_id({"apim-request-id": "a"}) == "a"
-    assert request_id({}) == ""
+    assert read(apim_request_id="a", x_request_id="req_1").request_id == "req_1"
+    assert read(apim_request_id="a", x_request_id="").request_id == "a"
+    assert read().request_id == ""
+
+
+def test_of_a_repeated_header_the_first_counts() -> None:
+    assert read_headers([("x-request-id", "a"), ("x-request-id", "b")], 0.0).request_id == "a"
 
 
 @given(HEADER)
 def test_no_header_value_upsets_a_parser_or_yields_a_number_that_is_none(text: str) -> None:
-    for value in (parse_seconds(text), parse_count(text), retry_after({"retry-after": text}, 0.0)):
+    for value in (parse_seconds(text), parse_count(text)):
         assert value is None or (value >= 0 and math.isfinite(value))
 
 

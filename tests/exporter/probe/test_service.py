@@ -12,11 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.history import History
 from openai_exporter.probe.judge import OUTCOMES, BackOff
-from openai_exporter.probe.service import LIMIT_BASE, QUOTA_CAP, RETRY_AFTER_CAP, wait_after
+from openai_exporter.probe.service import (
+    LIMIT_BASE,
+    QUOTA_CAP,
+    RETRY_AFTER_CAP,
+    Directory,
+    proxy_secrets,
+    wait_after,
+)
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client.rawserver import Turn, answer, raw_server
@@ -678,3 +686,52 @@ async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(
         answers = [await prober.probe(key) for _ in range(3)]
 
     assert [False, False, True] == [answer.cost_limited for answer in answers]
+
+
+def test_passwords_of_proxies_are_known_as_they_are_written_and_as_they_are_sent() -> None:
+    proxies = {"https": "http://user:battery%2Fstaple@proxy:1", "no": "x", "all": "socks5://x"}
+    assert list(proxy_secrets(proxies)) == ["dXNlcjpiYXR0ZXJ5L3N0YXBsZQ==", "battery%2Fstaple"]
+
+
+# Unknown names are refused in one line that says what is allowed.
+
+CONFIG = """
+targets:
+  - {name: one, api_key_env: KEY}
+  - {name: two, api_key_env: KEY}
+modules:
+  chat: {endpoint: chat}
+  models: {endpoint: models}
+  spare: {endpoint: chat}
+probes:
+  - {target: one, module: chat, models: [a, b]}
+  - {target: one, module: models}
+  - {target: two, module: chat, models: [c]}
+"""
+DIRECTORY = Directory(parse_config(CONFIG, "test", {"KEY": "sk-test-0123456789"}, Path()))
+
+
+@pytest.mark.parametrize(
+    ("key", "refusal"),
+    [
+        (("one", "chat", "a"), None),
+        (("one", "models", ""), None),
+        (("", "chat", "a"), "parameter target is missing; configured: one, two"),
+        (("x", "chat", "a"), "unknown target 'x'; configured: one, two"),
+        (("one", "", "a"), "parameter module is missing; configured: chat, models, spare"),
+        (("one", "x", "a"), "unknown module 'x'; configured: chat, models, spare"),
+        (("one", "spare", "a"), "module 'spare' is not configured for target one; configured: chat, models"),
+        (("one", "models", "a"), "module models takes no model; leave parameter model out"),
+        (("one", "chat", ""), "parameter model is missing for module chat on target one; configured: a, b"),
+        (("two", "chat", "a"), "unknown model 'a' for module chat on target two; configured: c"),
+        (("x" * 500, "chat", "a"), f"unknown target '{'x' * 63}…'; configured: one, two"),
+        (("a\nb", "chat", "a"), "unknown target 'a\\nb'; configured: one, two"),
+    ],
+)
+def test_refusals(key: tuple[str, str, str], refusal: str | None) -> None:
+    assert refusal == DIRECTORY.refusal(ProbeKey(*key))
+
+
+def test_the_models_of_a_target_are_those_that_are_probed_there() -> None:
+    assert DIRECTORY.models_of("one") == ("a", "b")
+    assert len(DIRECTORY.parts) == 4

@@ -34,19 +34,17 @@ def written(events: list[tuple[str, list[str]]], newline: str) -> tuple[bytes, l
 
 def test_fields_comments_and_unknown_lines() -> None:
     body = b": ping\n\nevent: a\nid: 7\nretry: 5\ndata: 1\ndata:2\ndata\n\ndata: [DONE]\n\nevent: lonely\n\n"
-    events, left = parse_events(body, [Chunk(0.5, len(body))])
+    events = parse_events(body, [Chunk(0.5, len(body))])
     assert [Event(0.5, "1\n2\n", "a"), Event(0.5, "[DONE]")] == events
-    assert not left
 
 
-def test_an_event_without_its_empty_line_is_left_over() -> None:
-    events, left = parse_events(b"data: 1\n\ndata: 2\n", [Chunk(1.0, 17)])
+def test_an_event_without_its_empty_line_is_left_out() -> None:
+    events = parse_events(b"data: 1\n\ndata: 2\n", [Chunk(1.0, 17)])
     assert ["1"] == [event.data for event in events]
-    assert left
 
 
 def test_bytes_that_are_no_text_do_no_harm() -> None:
-    events, _ = parse_events(b"\xef\xbb\xbfdata: \xff\xfe\n\n", [Chunk(1.0, 14)])
+    events = parse_events(b"\xef\xbb\xbfdata: \xff\xfe\n\n", [Chunk(1.0, 14)])
     assert ["\ufffd\ufffd"] == [event.data for event in events]
 
 
@@ -60,17 +58,16 @@ def test_events_and_stamps_do_not_depend_on_where_the_stream_was_cut(
 ) -> None:
     body, ends = written(events, newline)
     chunks = chunks_of(body, cuts)
-    found, left = parse_events(body, chunks)
+    found = parse_events(body, chunks)
     expected = [("\n".join(data), name) for name, data in events if data]
     assert expected == [(event.data, event.name) for event in found]
     for event, end in zip(found, ends, strict=True):
         assert event.at == next(chunk.at for chunk in chunks if chunk.size >= end)
-    assert not left
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
 def test_any_bytes_are_read_without_an_exception(body: bytes, cuts: list[int]) -> None:
-    events, _ = parse_events(body, chunks_of(body, cuts))
+    events = parse_events(body, chunks_of(body, cuts))
     assert sorted(event.at for event in events) == [event.at for event in events]
 
 
@@ -78,18 +75,17 @@ def test_any_bytes_are_read_without_an_exception(body: bytes, cuts: list[int]) -
 def test_a_large_body_of_short_lines_is_read_in_one_pass(line: bytes) -> None:
     size = 200_000
 
-    found, left = parse_events(line * (size // len(line)), [Chunk(0.1, size)])
+    found = parse_events(line * (size // len(line)), [Chunk(0.1, size)])
 
     assert len(found) <= MAX_EVENTS
-    assert left is (line.startswith(b"data"))
 
 
 def test_a_stream_without_end_is_read_up_to_a_bound() -> None:
     body = b"data: x\n\n" * (MAX_EVENTS + 5)
 
-    found, left = parse_events(body, [Chunk(0.1, len(body))])
+    found = parse_events(body, [Chunk(0.1, len(body))])
 
-    assert (MAX_EVENTS, True) == (len(found), left)
+    assert len(found) == MAX_EVENTS
 
 
 # Timing of a stream from the arrival of its events.

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.metrics import CATALOGUE, recorded
+from openai_exporter.metrics import CATALOGUE
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.metrics.metric import metrics_of
+from openai_exporter.metrics.usage import RECORDED
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage
 from tests.exporter.report.openmetrics import Samples, at, families, samples
@@ -39,7 +39,7 @@ def test_families_do_not_interleave_and_the_file_ends(imported: Path) -> None:
     found = families(imported)
 
     assert len(set(found)) == len(found)
-    known = [*CATALOGUE, *(metric.name for metric in metrics_of(recorded))]
+    known = [*CATALOGUE, *(metric.name for metric in RECORDED.values())]
     assert found == [name.removesuffix("_total") for name in known if name.removesuffix("_total") in found]
     assert imported.read_text().endswith("\n# EOF\n")
 
@@ -102,11 +102,11 @@ def test_totals_equal_the_books(
 @pytest.mark.parametrize(
     ("metric", "name", "direction"),
     [
-        ("openai_usage_requests_total", recorded.REQUESTS_GROWTH.name, ()),
-        ("openai_usage_input_tokens_total", recorded.TOKENS_GROWTH.name, (("direction", "input"),)),
-        ("openai_usage_input_cached_tokens_total", recorded.TOKENS_GROWTH.name, (("direction", "cached"),)),
-        ("openai_usage_output_tokens_total", recorded.TOKENS_GROWTH.name, (("direction", "output"),)),
-        ("openai_usage_estimated_cost_usd_total", recorded.COST_GROWTH.name, ()),
+        ("openai_usage_requests_total", RECORDED["requests"].name, ()),
+        ("openai_usage_input_tokens_total", RECORDED["tokens"].name, (("direction", "input"),)),
+        ("openai_usage_input_cached_tokens_total", RECORDED["tokens"].name, (("direction", "cached"),)),
+        ("openai_usage_output_tokens_total", RECORDED["tokens"].name, (("direction", "output"),)),
+        ("openai_usage_estimated_cost_usd_total", RECORDED["cost"].name, ()),
     ],
 )
 def test_growth_adds_up_to_the_counters_over_months(
@@ -146,7 +146,7 @@ def test_growth_adds_up_to_what_the_counters_show_when_the_live_series_begin(
     name = "openai_usage_requests_total"
     counted = at(found, name, unix(live)) - at(found, name, unix("2026-11-18"))
 
-    growth = recorded.REQUESTS_GROWTH.name
+    growth = RECORDED["requests"].name
     grown = sum(value for (metric, _), each in found.items() if metric == growth for _, value in each)
     assert 0 < grown == counted
 

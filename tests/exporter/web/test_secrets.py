@@ -9,7 +9,7 @@ import yaml
 
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
-from openai_exporter.web.live import Masker
+from openai_exporter.config.secret import Masker
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.web.exporters import ADMIN_KEY, ENV, KEY, MODEL, child, document, request, running
 
@@ -83,7 +83,7 @@ def test_config_shows_references_and_masks_what_looks_like_a_key(
 def test_a_rotated_key_is_masked_as_soon_as_it_is_in_use(tmp_path: Path) -> None:
     now = [0.0]
     config = _config_with_file(tmp_path, "first-key-of-nobody-1")
-    masker = Masker(lambda: now[0])
+    masker = Masker(clock=lambda: now[0])
     masker.follow(config)
     assert masker("a first-key-of-nobody-1 b") == "a <secret> b"
     (tmp_path / "key").write_text("second-key-of-nobody-2")

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import IO
 
 from openai_exporter.exposition import LabelWriter, number
-from openai_exporter.metrics import CATALOGUE, Kind, Metric, recorded
+from openai_exporter.metrics import CATALOGUE, Kind, Metric
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.metrics.metric import metrics_of
+from openai_exporter.metrics.usage import RECORDED
 from openai_exporter.report.backfill.fetch import Journal, Line, Step
 from openai_exporter.usage.costs import largest
 from openai_exporter.usage.ledger import OTHER, Labels
@@ -23,7 +23,7 @@ from openai_exporter.usage.window import DAY, month_start
 # Samples of several metrics, written as they come, put together metric by metric at the end (OpenMetrics).
 
 _RECORDED = ("job", "organization")
-_METRICS = {**CATALOGUE, **{metric.name: metric for metric in metrics_of(recorded)}}
+_METRICS = {**CATALOGUE, **{metric.name: metric for metric in RECORDED.values()}}
 
 
 class Families:
@@ -151,11 +151,11 @@ Key = tuple[int, str]
 """Column of a usage endpoint, and the series of the counter."""
 _RECORDED_INCREASES: Mapping[str, tuple[Metric, Mapping[str, str]]] = MappingProxyType(
     {
-        metrics.INPUT_TOKENS.name: (recorded.TOKENS_GROWTH, {"direction": "input"}),
-        metrics.INPUT_CACHED_TOKENS.name: (recorded.TOKENS_GROWTH, {"direction": "cached"}),
-        metrics.OUTPUT_TOKENS.name: (recorded.TOKENS_GROWTH, {"direction": "output"}),
-        metrics.REQUESTS.name: (recorded.REQUESTS_GROWTH, {}),
-        metrics.ESTIMATED_COST.name: (recorded.COST_GROWTH, {}),
+        metrics.INPUT_TOKENS.name: (RECORDED["tokens"], {"direction": "input"}),
+        metrics.INPUT_CACHED_TOKENS.name: (RECORDED["tokens"], {"direction": "cached"}),
+        metrics.OUTPUT_TOKENS.name: (RECORDED["tokens"], {"direction": "output"}),
+        metrics.REQUESTS.name: (RECORDED["requests"], {}),
+        metrics.ESTIMATED_COST.name: (RECORDED["cost"], {}),
     }
 )
 
