@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from openai_exporter.cli.stderr import told
+from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.organization import PRICED
@@ -34,7 +34,7 @@ def check(file: Path, web_config_file: Path | None) -> None:
     Exit status: 0 when it can be used, 1 when not; then each line names one mistake:
       exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean 'api_key_file'? ...
     """
-    with told():
+    with exit_on_error():
         config = load_config(file, os.environ)
         if config.unreadable_keys:
             raise ConfigError(list(config.unreadable_keys))
@@ -63,7 +63,7 @@ def summary(config: Config) -> Iterator[str]:
 
 
 def _not_estimated(config: Config) -> Iterator[str]:
-    """Usage whose model is not told, so that its list price is unknown."""
+    """Usage whose model is unknown, so that its list price is unknown."""
     for each in config.organizations:
         for name, usage in each.usage.items():
             if name in PRICED and "model" not in usage.group_by:

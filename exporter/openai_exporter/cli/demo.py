@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from openai_exporter.bundle import bundle_root
-from openai_exporter.cli.stderr import told
+from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import Settings, run
 from openai_exporter.errors import StartError
@@ -93,7 +93,7 @@ def demo(
     if real and (break_after is not None or mend_after is not None):
         raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
     schedule = Schedule(seconds, break_after, mend_after)
-    with told():
+    with exit_on_error():
         settings = DemoSettings(
             data_dir, bundle_dir or bundle_root(), real, config, seed, history_days, schedule
         )
@@ -142,5 +142,5 @@ def page_sink(http: tuple[str, int], smtp: tuple[str, int] | None, keep: int, fi
       curl -X DELETE http://127.0.0.1:8086/api/v1/pages
     Slack's and PagerDuty's messages are understood as well. Mail needs `require_tls: false`.
     """
-    with told():
+    with exit_on_error():
         run(Settings(http, smtp, keep, file), Console(highlight=False, markup=False))

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_exporter.cli import stderr as structured
-from openai_exporter.cli.stderr import FAILED, told
+from openai_exporter.cli.stderr import FAILED, exit_on_error
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
@@ -73,7 +73,7 @@ def probe(
     masker = Masker()
     structured.configure("error", "logfmt", masker)
     settings = Settings(env=dict(os.environ), config_file=config_file)
-    with told():
+    with exit_on_error():
         config = read_config(settings)
     masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
@@ -106,7 +106,7 @@ def _key(config: Config, given: dict[str, str | None]) -> ProbeKey:
 
 
 def _fitting(config: Config, query: dict[str, str]) -> list[ProbeKey]:
-    """The probes that fit what was given; all of them when none does, so that the wrong part is told."""
+    """The probes that fit what was given; all of them when none does, so that the wrong part is named."""
     keys = probe_keys(config)
     found = [key for key in keys if all(getattr(key, name) == value for name, value in query.items())]
     return found or keys

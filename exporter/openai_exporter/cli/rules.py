@@ -10,7 +10,7 @@ from rich.console import Console
 
 from openai_exporter.bundle import PARTS, Copy, bundle_root, copies, part_files
 from openai_exporter.bundle import write as write_bundle
-from openai_exporter.cli.stderr import fail, tell, told
+from openai_exporter.cli.stderr import exit_on_error, exit_with, print_problems
 from openai_exporter.errors import ConfigError
 from openai_exporter.rules import Built, failures, find_promtool, is_stale, load_thresholds, write
 from openai_exporter.rules import build as build_rules
@@ -61,7 +61,7 @@ def build(thresholds: Path, rules_dir: Path, output: Path, only_check: bool) -> 
     A mistake in the thresholds leaves the old file as it is (exit 1). A raw file with a mistake is left out and
     told on standard error; the other rules are written.
     """
-    with told():
+    with exit_on_error():
         built = build_rules(thresholds, rules_dir, find_promtool())
         _tell_left_out(built)
         if str(output) == "-":
@@ -71,7 +71,7 @@ def build(thresholds: Path, rules_dir: Path, output: Path, only_check: bool) -> 
         if stale and not only_check:
             write(output, built.text)
     if stale and only_check:
-        fail(f"{output}: is stale; run `openai-exporter rules build`")
+        exit_with(f"{output}: is stale; run `openai-exporter rules build`")
     state = "written" if stale else "up to date"
     click.echo(f"{output}: {state}, {_counted(built.rules, 'rule')}")
 
@@ -87,7 +87,7 @@ def check(thresholds: Path, rules_dir: Path) -> None:
       alerting/thresholds.yml:12: thresholds[0].threshold: 5: must be a duration with its unit, ...
     """
     promtool = find_promtool()
-    with told():
+    with exit_on_error():
         built = build_rules(thresholds, rules_dir, promtool)
     enabled = sum(each.enabled for each in built.file.thresholds)
     click.echo(f"{thresholds}: {_counted(len(built.file.thresholds), 'threshold')}, {enabled} enabled")
@@ -113,8 +113,8 @@ def test(thresholds: Path) -> None:
     """
     promtool = find_promtool()
     if promtool is None:
-        fail(MISSING)
-    with told():
+        exit_with(MISSING)
+    with exit_on_error():
         file = load_thresholds(thresholds)
         failed = failures(file, promtool)
     for index, number in failed:
@@ -133,7 +133,7 @@ def test(thresholds: Path) -> None:
 
 def _tell_left_out(built: Built) -> None:
     if built.left_out:
-        tell(ConfigError(list(built.left_out)))
+        print_problems(ConfigError(list(built.left_out)))
         files = _counted(len({problem.place.partition(".yml")[0] for problem in built.left_out}), "file")
         click.echo(f"openai-exporter: {files} of raw rules left out", err=True)
     _note(built.notes)
@@ -174,12 +174,12 @@ def bundle(directory: Path, only: tuple[str, ...], force: bool, dry_run: bool) -
       openai-exporter bundle --only prometheus --only dashboards /etc/openai
       openai-exporter bundle --dry-run /etc/openai       # after an upgrade
     """
-    with told():
+    with exit_on_error():
         root = bundle_root()
         planned = copies(root, directory, part_files(root, only or tuple(PARTS)))
         changed = [copy for copy in planned if copy.state == "differs"]
         if changed and not (force or dry_run):
-            fail(_refusal(directory, changed))
+            exit_with(_refusal(directory, changed))
         if not dry_run:
             write_bundle(root, directory, planned)
     _report(directory, planned, only or tuple(PARTS), dry_run)

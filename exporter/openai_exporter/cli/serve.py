@@ -12,7 +12,7 @@ import click
 
 from openai_exporter import __version__
 from openai_exporter.cli import stderr as structured
-from openai_exporter.cli.stderr import FAILED, problems_of, tell
+from openai_exporter.cli.stderr import FAILED, print_problems, problems_of
 from openai_exporter.errors import ExporterError
 from openai_exporter.web.live import (
     DEFAULT_LISTEN,
@@ -147,7 +147,7 @@ def _run(settings: Settings, masker: Masker, as_lines: bool) -> int:
         run(settings, masker)
     except ExporterError as error:
         if as_lines:
-            tell(error)
+            print_problems(error)
         else:  # whoever reads records has no use for a line of another form
             for problem in problems_of(error):
                 log.error("cannot start: %s", problem)

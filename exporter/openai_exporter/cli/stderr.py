@@ -21,16 +21,16 @@ FAILED = 1
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn our errors into lines and exit status 1."""
     try:
         yield
     except ExporterError as error:
-        tell(error)
+        print_problems(error)
         sys.exit(FAILED)
 
 
-def fail(message: str) -> NoReturn:
+def exit_with(message: str) -> NoReturn:
     """Print one line and end with status 1."""
     _print(message)
     sys.exit(FAILED)
@@ -42,7 +42,7 @@ def problems_of(error: ExporterError) -> list[str]:
     return [" ".join(str(each).split()) for each in problems]
 
 
-def tell(error: ExporterError) -> None:
+def print_problems(error: ExporterError) -> None:
     """Print each problem on its own line."""
     for problem in problems_of(error):
         _print(problem)

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.text import Text
@@ -34,6 +34,7 @@ from starlette.routing import Route
 
 from openai_exporter.config.secret import MASK, mask_keys
 from openai_exporter.errors import StartError
+from openai_exporter.templates import environment
 
 # What a page is.
 
@@ -456,14 +457,7 @@ _HEADERS = {
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("openai_exporter.demo"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    made = environment("openai_exporter.demo")
     made.filters.update(clock=_clock, link=_link)
     return made
 
