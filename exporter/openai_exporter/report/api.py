@@ -3,9 +3,9 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -66,6 +66,8 @@ class Overview:
         self._proxies = proxies
         self._now = now
         self._tried: float | None = None
+        # Its own: closing the event loop would wait for a call that hangs in the default one.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"overview-{organization.name}")
         self._running: asyncio.Future[None] | None = None
         costs = organization.costs.refresh_interval if organization.costs else organization.audit_interval
         self._interval = max(costs, organization.refresh_interval)
@@ -75,10 +77,8 @@ class Overview:
         """The last reading; made anew when it is due, waiting at most `limit` seconds for that."""
         if self._running is None and self._due():
             self._tried = self._now()
-            loop = asyncio.get_running_loop()
-            self._running = loop.create_future()
-            # A daemon: a call that hangs must not keep the process from ending.
-            threading.Thread(target=self._work, args=(loop, self._running), daemon=True).start()
+            self._running = asyncio.get_running_loop().run_in_executor(self._worker, self._refresh)
+            self._running.add_done_callback(self._finished)
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=limit)
         return self._reading
@@ -87,23 +87,19 @@ class Overview:
         wait = min(self._interval, _SOONEST_AGAIN) if self._reading.error else self._interval
         return self._tried is None or not 0 <= self._now() - self._tried < wait
 
-    def _work(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
+    def _refresh(self) -> None:
         name = self._organization.name
         try:
-            reading = self._read()
+            self._reading = self._read()
         except ExporterError as error:
-            reading = replace(self._reading, error=str(error))
+            self._reading = replace(self._reading, error=str(error))
             log.warning("organization %s: overview could not be read: %s", name, error)
         except Exception as error:
-            reading = replace(self._reading, error=f"unexpected {type(error).__name__}, see the log")
+            self._reading = replace(self._reading, error=f"unexpected {type(error).__name__}, see the log")
             log.exception("organization %s: overview", name)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._finished, reading, done)
 
-    def _finished(self, reading: Reading, done: asyncio.Future[None]) -> None:
-        self._reading, self._running = reading, None
-        if not done.done():
-            done.set_result(None)
+    def _finished(self, done: asyncio.Future[None]) -> None:
+        self._running = None
 
     def _read(self) -> Reading:
         with Source(self.config, self._organization, self._proxies, now=self._now, attempts=1) as source:

@@ -2,6 +2,7 @@
 """An import of historical usage and costs: plans queries, reads them into a journal, and writes OpenMetrics."""
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -18,23 +19,15 @@ from openai_exporter.files import write_atomically
 from openai_exporter.prices.own import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
 from openai_exporter.report.source import Source
+from openai_exporter.usage import window
 from openai_exporter.usage.budgets import pinned
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.counters import FlowDataset
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.rows import OPERATIONS, CostRow
 from openai_exporter.usage.service import budgets_of
-from openai_exporter.usage.window import (
-    DAY,
-    HOUR,
-    Range,
-    day_start,
-    hour_start,
-    month_start,
-    previous_month_start,
-)
 
-_WIDTHS = {"1h": HOUR, "1d": DAY}
+_WIDTHS = {"1h": window.HOUR, "1d": window.DAY}
 _PAGES = {"1h": 168, "1d": 31}
 _COST_DAYS = 180
 
@@ -65,7 +58,7 @@ class Step:
     """One query of one dataset."""
 
     dataset: str
-    part: Range
+    part: window.Range
 
     @property
     def name(self) -> str:
@@ -99,7 +92,7 @@ class Backfill:
         self.request = request
         self.journal = Journal(output)
         self.resumed = self.journal.begin(_identity(source, request), now, resume=resume)
-        self.end = min(request.end, hour_start(self.journal.as_of))
+        self.end = min(request.end, window.hour_start(self.journal.as_of))
         self.steps = plan(source.organization, request, self.end)
         self._source = source
 
@@ -143,10 +136,7 @@ class Backfill:
         organization, request = self._source.organization, self.request
         live_from = self.end if request.live_from is None else request.live_from
         steps = [step for step in self.steps if step.dataset == name]
-
-        def slots() -> Iterator[Slot]:
-            return _slots(self.journal, steps)
-
+        slots = functools.partial(_slots, self.journal, steps)
         if name == COSTS:
             assert organization.costs is not None
             grid = Grid(request.start, self.end, request.step)
@@ -165,23 +155,25 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
 
     A counter begins with its month, so each dataset is read from the start of the month on.
     """
-    month = month_start(request.start)
-    fine = min(end, max(month, day_start(end - request.fine_days * DAY)))
+    month = window.month_start(request.start)
+    fine = min(end, max(month, window.day_start(end - request.fine_days * window.DAY)))
     steps: list[Step] = []
     for name in organization.usage:
         if name in OPERATIONS:
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(previous_month_start(month), day_start(end) + DAY, "1d", _COST_DAYS)
+        days = _ranges(
+            window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", _COST_DAYS
+        )
         steps += [Step(COSTS, part) for part in days]
     return tuple(steps)
 
 
-def _ranges(start: int, end: int, width: str, limit: int) -> Iterator[Range]:
+def _ranges(start: int, end: int, width: str, limit: int) -> Iterator[window.Range]:
     size = _WIDTHS[width] * limit
     for begin in range(start, end, size):
-        yield Range(begin, min(end, begin + size), width, limit)
+        yield window.Range(begin, min(end, begin + size), width, limit)
 
 
 def _identity(source: Source, request: Request) -> dict[str, Any]:

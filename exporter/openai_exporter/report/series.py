@@ -42,15 +42,8 @@ class Grid:
     step: int
     also: int | None = None
 
-    def after(self, low: int, high: int) -> list[int]:
-        """Times in (low, high]: for what is known at the end of a bucket."""
-        return self._times(low + 1, high)
-
-    def from_on(self, low: int, high: int) -> list[int]:
-        """Times in [low, high), with the very end: for what is known during a day."""
-        return self._times(low, high - 1)
-
-    def _times(self, first: int, last: int) -> list[int]:
+    def times(self, first: int, last: int) -> list[int]:
+        """Those from `first` to `last`, both included."""
         first, last = max(first, self.start), min(last, self.end)
         multiples = range(-(-first // self.step) * self.step, last + 1, self.step)
         more = {time for time in (self.also, self.end) if time is not None and first <= time <= last}
@@ -256,7 +249,7 @@ class Counters:
                 if start >= self._grid.start:
                     self._write(key, 0, start)
         last = month_start(end) == end
-        for timestamp in self._grid.after(start, end - 2 if last else end):  # its last second comes below
+        for timestamp in self._grid.times(start + 1, end - 2 if last else end):  # its last second comes below
             self._sample(timestamp, rises, timestamp - start, end - start)
         for key, rise in rises.items():
             self._totals[key] += rise
@@ -409,7 +402,7 @@ class CostGauges:
 
     def _samples(self, start: int, end: int, month: Sums, today: Decimal) -> None:
         """Write the samples of a day; `month` is the month so far at its end."""
-        timestamps = self._grid.from_on(start, end)
+        timestamps = self._grid.times(start, end - 1)
         if not timestamps:
             return
         until = min(end, max(start + 1, self._as_of))
@@ -418,12 +411,13 @@ class CostGauges:
             share = Decimal(min(timestamp - start, until - start)) / (until - start)
             for series, usd in high.items():
                 before = low.get(series, _ZERO)
-                self._write(metrics.COSTS_MONTH, series, before + (usd - before) * share, timestamp)
+                so_far = float(before + (usd - before) * share)
+                self._families.write(metrics.COSTS_MONTH, series, so_far, timestamp)
             for window, usd in (("today", today * share), ("yesterday", self._yesterday)):
                 series = self._families.series(metrics.COSTS_DAY, (window,))
-                self._write(metrics.COSTS_DAY, series, usd, timestamp)
+                self._families.write(metrics.COSTS_DAY, series, float(usd), timestamp)
             series = self._families.series(metrics.COSTS_PREVIOUS_MONTH, ())
-            self._write(metrics.COSTS_PREVIOUS_MONTH, series, self._previous, timestamp)
+            self._families.write(metrics.COSTS_PREVIOUS_MONTH, series, float(self._previous), timestamp)
 
     def _by_series(self, sums: Sums, month: Sums) -> dict[str, Decimal]:
         """Sums by series, those beyond the limit under `other`; `month` decides which."""
@@ -436,6 +430,3 @@ class CostGauges:
             series = self._families.series(metrics.COSTS_MONTH, values)
             by_series[series] = by_series.get(series, _ZERO) + usd
         return by_series
-
-    def _write(self, metric: Metric, series: str, usd: Decimal, timestamp: int) -> None:
-        self._families.write(metric, series, float(usd), timestamp)

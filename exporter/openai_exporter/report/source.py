@@ -25,6 +25,8 @@ from openai_exporter.usage.pages import Query, Sink, Take, read
 from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
 from openai_exporter.usage.window import DAY, ApiClock, Range
 
+Restart = Callable[[], object]
+"""Called at the start of each attempt, to forget the rows of the one before."""
 TakeUsage = Callable[[int, Labels, Values], None]
 TakeCosts = Callable[[int, CostRow], None]
 TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
@@ -113,17 +115,9 @@ class Source:
         return self.context.clock.now()
 
     def usage(
-        self,
-        name: str,
-        group_by: tuple[str, ...],
-        part: Range,
-        restart: Callable[[], object],
-        take: TakeUsage,
+        self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage
     ) -> None:
         """Read usage of one endpoint, row by row.
-
-        Args:
-            restart: called at the start of each attempt, to forget the rows of the one before.
 
         Raises:
             UpstreamError: it failed for good; CallsSpentError: no call is left.
@@ -136,9 +130,7 @@ class Source:
 
         self._read(_query(operation.path, name, group_by, part), restart, bucket)
 
-    def costs(
-        self, group_by: tuple[str, ...], part: Range, restart: Callable[[], object], take: TakeCosts
-    ) -> None:
+    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
         """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
         def bucket(start: int) -> Take:
@@ -176,7 +168,7 @@ class Source:
                 self._on_wait(str(error), wait)
             time.sleep(wait)
 
-    def _read(self, query: Query, restart: Callable[[], object], sink: Sink) -> None:
+    def _read(self, query: Query, restart: Restart, sink: Sink) -> None:
         def arrived(reply: Reply) -> Sink:
             self.context.clock.observe(reply.date)
             restart()

@@ -46,8 +46,8 @@ def test_buckets_side_by_side_give_each_time_once(
 ) -> None:
     grid = Grid(start, start + length, step, also)
     edges = range(0, start + length + width, width)
-    found = [moment for low in edges for moment in grid.after(low, low + width)]
-    during = [moment for low in edges for moment in grid.from_on(low, low + width)]
+    found = [moment for low in edges for moment in grid.times(low + 1, low + width)]
+    during = [moment for low in edges for moment in grid.times(low, low + width - 1)]
 
     expected = sorted({*(at for at in range(0, grid.end + 1, step) if at >= start), grid.end})
     if also is not None and start <= also <= grid.end:
@@ -59,5 +59,5 @@ def test_buckets_side_by_side_give_each_time_once(
 def test_the_end_is_a_time_of_its_own() -> None:
     grid = Grid(0, 5400, 3600)
 
-    assert [3600, 5400] == list(grid.after(0, 7200))
-    assert [] == list(grid.after(7200, 9000))
+    assert [3600, 5400] == grid.times(1, 7200)
+    assert [] == grid.times(7201, 9000)
