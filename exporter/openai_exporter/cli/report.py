@@ -218,7 +218,7 @@ def _interruptible(output: Path) -> Iterator[None]:
 def _source(
     config_file: Path | None, name: str | None, say: Callable[[str], object], max_calls: int | None = None
 ) -> Source:
-    """The API of an organization; `say` is told of waits."""
+    """The API of an organization; `say` prints why and when a call is retried."""
 
     def on_wait(reason: str, seconds: float) -> None:
         say(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))

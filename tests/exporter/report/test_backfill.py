@@ -6,9 +6,12 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from openai_exporter.cli.main import main
 from openai_exporter.metrics import CATALOGUE, recorded
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import metrics_of
@@ -16,6 +19,7 @@ from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage
 from tests.exporter.report.openmetrics import Samples, at, families, samples
 from tests.exporter.usage.scraping import Now, Scrape, scrape, service
+from tests.exporter.usage.serving import answering
 from tests.stack.programs import environment, wait_for
 
 FROM = "2026-09-20"
@@ -216,6 +220,60 @@ def test_a_new_series_begins_at_zero(history: Samples) -> None:
     begun_later = [value for moment, value in first if moment > unix(FROM)]
     assert begun_later
     assert {0.0} == set(begun_later)
+
+
+def bucket(day: str, **requests: int) -> dict[str, Any]:
+    """A day's usage: requests by project."""
+    rows = [
+        {"project_id": id, "num_model_requests": count, "input_tokens": 0, "output_tokens": 0}
+        for id, count in requests.items()
+    ]
+    return {"start_time": unix(day), "end_time": unix(day) + 86_400, "results": rows}
+
+
+def canned(folder: Path, *buckets: dict[str, Any]) -> Samples:
+    """An import of October 2026 by the day, from these buckets, with room for two series."""
+    pages = [{"data": found, "has_more": False, "next_page": None} for found in (list(buckets), [])]
+    documents = {"/usage/completions": pages[0], "/costs": pages[1]}
+    config, output = folder / "exporter.yml", folder / "history.om"
+    with answering(documents) as url:
+        config.write_text(
+            f"organizations: [{{name: acme, base_url: '{url}', admin_key_env: KEY, costs: null, series_limit: 2, "
+            "usage: {completions: {group_by: [project_id]}}}]\n"
+        )
+        days = ("--from", "2026-10-01", "--to", "2026-10-31", "--step", "12h", "--fine-days", "0")
+        command = ("backfill", "--config.file", str(config), *days, "-o", str(output))
+        done(CliRunner().invoke(main, command, env={"KEY": ADMIN_KEY}))
+    return samples(output, *TARGET)
+
+
+REQUESTS = "openai_usage_requests_total"
+LAST_SECOND = unix("2026-10-31T23:59:59Z")
+
+
+def test_what_is_taken_back_is_left_out_where_it_was_counted(tmp_path: Path) -> None:
+    history = canned(tmp_path, bucket("2026-10-02", a=10), bucket("2026-10-05", a=-4))
+
+    assert 6 == at(history, REQUESTS, unix("2026-10-03")) == at(history, REQUESTS, LAST_SECOND)
+    assert 0 == at(history, metrics.CORRECTIONS.name, LAST_SECOND)
+
+
+def test_what_is_taken_back_beyond_zero_is_in_the_corrections(tmp_path: Path) -> None:
+    history = canned(tmp_path, bucket("2026-10-02", a=5), bucket("2026-10-05", a=-8))
+
+    assert 0 == at(history, REQUESTS, LAST_SECOND)
+    assert 3 == at(history, metrics.CORRECTIONS.name, LAST_SECOND, ("field", "requests"))
+
+
+def test_series_beyond_the_limit_are_summed_under_other(tmp_path: Path) -> None:
+    history = canned(tmp_path, bucket("2026-10-02", a=100, b=50), bucket("2026-10-05", c=3, d=4))
+
+    by_project = {
+        project: at(history, REQUESTS, LAST_SECOND, ("project_id", project))
+        for project in ("a", "b", "c", "d", "other")
+    }
+    assert 157 == sum(by_project.values()) == at(history, REQUESTS, LAST_SECOND)
+    assert by_project["other"] > 0
 
 
 def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
