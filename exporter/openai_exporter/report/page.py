@@ -35,12 +35,9 @@ class Chart:
 
     title: str
     bars: tuple[Bar, ...]
-    labels: tuple[tuple[float, str], ...]
     most: str
     zero: float
     series: tuple[str, ...] = ()
-    width: float = _WIDTH
-    height: float = _HEIGHT
 
 
 def render(report: Report) -> str:
@@ -48,17 +45,18 @@ def render(report: Report) -> str:
     days = [totals for _, totals in report.days]
     cost = [(float(totals.cost),) for totals in days]
     tokens = [(float(totals.count("input_tokens")), float(totals.count("output_tokens"))) for totals in days]
-    billed = report.total.now.billed is not None
-    charts = [
-        _chart(
-            report, "Billed per day" if billed else "List price per day", cost, (), lambda usd: f"${usd:,.2f}"
-        ),
-        _chart(report, "Tokens per day", tokens, ("input", "output"), lambda count: f"{round(count):,}"),
-    ]
+    money = "List price per day" if report.total.now.billed is None else "Billed per day"
+    dates = [format_date(day) for day, _ in report.days]
     template = environment("openai_exporter.report").get_template("report.html")
     return template.render(
         view=tables.view(report),
-        charts=charts,
+        charts=[
+            _chart(money, dates, cost, (), lambda usd: f"${usd:,.2f}"),
+            _chart("Tokens per day", dates, tokens, ("input", "output"), lambda count: f"{round(count):,}"),
+        ],
+        labels=_labels(dates),
+        width=_WIDTH,
+        height=_HEIGHT,
         shares=_shares(report),
         as_of=iso(report.as_of),
         version=__version__,
@@ -71,9 +69,17 @@ def _shares(report: Report) -> list[float]:
     return [float(max(Decimal(0), part.now.cost) / most * 100) if most > 0 else 0.0 for part in report.parts]
 
 
+def _labels(dates: list[str]) -> list[tuple[float, str]]:
+    """Places and texts below the bars: at most `_LABELS` of the days."""
+    every = -(-len(dates) // _LABELS) or 1
+    slot = _WIDTH / max(1, len(dates))
+    places = range(0, len(dates), every)
+    return [(max(_HALF_LABEL, slot * (place + 0.5)), dates[place][5:]) for place in places]
+
+
 def _chart(
-    report: Report,
     title: str,
+    dates: list[str],
     values: Sequence[tuple[float, ...]],
     series: tuple[str, ...],
     show: Callable[[float], str],
@@ -85,7 +91,6 @@ def _chart(
     slot = _WIDTH / max(1, len(values))
     width = slot * (1 - _GAP) / max(1, len(series))
     zero = most * scale
-    dates = [format_date(day) for day, _ in report.days]
     bars = [
         Bar(
             slot * (place + _GAP / 2) + width * index,
@@ -98,8 +103,4 @@ def _chart(
         for place, of_day in enumerate(values)
         for index, value in enumerate(of_day)
     ]
-    every = -(-len(values) // _LABELS) or 1
-    labels = [
-        (max(_HALF_LABEL, slot * (place + 0.5)), dates[place][5:]) for place in range(0, len(dates), every)
-    ]
-    return Chart(title, tuple(bars), tuple(labels), show(most), zero, series)
+    return Chart(title, tuple(bars), show(most), zero, series)

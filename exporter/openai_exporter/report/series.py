@@ -211,8 +211,8 @@ class Counters:
             early: Rows = {}
             first: dict[Labels, int] = {}
             for start, _, lines in of_month:
-                for _, listed, given in lines:
-                    labels, values = tuple(listed), tuple(given)
+                for _, listed, counts in lines:
+                    labels, values = tuple(listed), tuple(counts)
                     accumulate(rows, labels, values)
                     first.setdefault(labels, day_start(start))
                     if start < next_month_start(month) - UNSETTLED:
@@ -421,11 +421,11 @@ class CostGauges:
 
     def _by_series(self, sums: Sums, month: Sums) -> dict[str, Decimal]:
         """Sums by series, those beyond the limit under `other`; `month` decides which."""
-        kept = largest(month, self._limit)
+        named = largest(month, self._limit)
         by_series: dict[str, Decimal] = {}
         for labels, usd in sums.items():
-            shown = labels if labels in kept else (OTHER,) * len(labels)
-            by_name = dict(zip(self._group_by, shown, strict=True))
+            own = labels if labels in named else (OTHER,) * len(labels)
+            by_name = dict(zip(self._group_by, own, strict=True))
             values = tuple(by_name.get(name, "") for name in metrics.COSTS_MONTH.labels)
             series = self._families.series(metrics.COSTS_MONTH, values)
             by_series[series] = by_series.get(series, _ZERO) + usd

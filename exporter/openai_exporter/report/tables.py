@@ -58,13 +58,13 @@ def view(report: Report) -> View:
     how = ["Days are UTC. Billed amounts are those of the costs endpoint; list prices are an estimate."]
     if report.forecast:
         how.append(f"Forecast: {HOW}")
-    shown = tuple(table for table in tables if table.rows)
-    return View(title, tuple(_lead(report)), shown, report.notes, tuple(how))
+    filled = tuple(table for table in tables if table.rows)
+    return View(title, tuple(_lead(report)), filled, report.notes, tuple(how))
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
     """Tables for the terminal; as wide as `width`, or as they need to be."""
-    shown, out = view(report), StringIO()
+    content, out = view(report), StringIO()
     console = Console(
         file=out,
         width=width or _PLAIN_WIDTH,
@@ -72,13 +72,13 @@ def render_terminal(report: Report, width: int | None = None, *, color: bool = F
         no_color=not color,
         highlight=False,
     )
-    console.print(Text(shown.title, style="bold"))
-    for name, value in shown.lead:
+    console.print(Text(content.title, style="bold"))
+    for name, value in content.lead:
         console.print(Text(f"  {name:<24} {value:>18}"))
-    for table in shown.tables:
+    for table in content.tables:
         console.print()
         console.print(_rich(table))
-    for note in (*shown.notes, *shown.explanations):
+    for note in (*content.notes, *content.explanations):
         console.print(Text(note, style="dim"))
     return out.getvalue()
 
@@ -227,11 +227,11 @@ def _rich(table: TextTable) -> Table:
     return made
 
 
-def _markdown(shown: View) -> Iterator[str]:
-    yield f"# {_escaped(shown.title)}\n"
-    for name, value in shown.lead:
+def _markdown(content: View) -> Iterator[str]:
+    yield f"# {_escaped(content.title)}\n"
+    for name, value in content.lead:
         yield f"- {name}: **{_escaped(value)}**"
-    for table in shown.tables:
+    for table in content.tables:
         yield f"\n## {_escaped(table.title)}\n"
         yield _row(table.head)
         yield "|" + "|".join([" --- ", *[" ---: "] * (len(table.head) - 1)]) + "|"
@@ -239,7 +239,7 @@ def _markdown(shown: View) -> Iterator[str]:
         if table.foot:
             yield "| " + " | ".join(f"**{_escaped(cell)}**" for cell in table.foot) + " |"
     yield ""
-    for note in (*shown.notes, *shown.explanations):
+    for note in (*content.notes, *content.explanations):
         yield f"{_escaped(note)}  "
 
 
