@@ -46,7 +46,7 @@ BAD_STARTS: dict[str, tuple[list[str], str, dict[str, str]]] = {
         ["--web.config.file={folder}/web.yml"], "web.yml:1: tls: unknown key", {"OPENAI_API_KEY": KEY},
     ),
     "a missing key file": (["--config.file={folder}/keyless.yml"], "keyless.yml:4: targets[0].api_key_file: ", {}),
-}  # fmt: skip  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("arguments", "message", "env"), BAD_STARTS.values(), ids=list(BAD_STARTS))
