@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from openai_exporter.errors import StartError
-
-# What the bundle holds and where it lies: beside the package in a source tree, inside it in an installed wheel.
+from openai_exporter.files import write_atomically
 
 PACKAGED = "_bundle"
 """Folder inside the package; pyproject.toml puts the files there when it builds a wheel."""
 _PROOF = "mixin.libsonnet"
+
+State = Literal["new", "same", "differs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,19 @@ class Part:
 
     paths: tuple[str, ...]
     use: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One file to be written.
+
+    Attributes:
+        path: relative to both folders.
+        state: `new`, `same` (there already, byte for byte) or `differs` (there, and not the same).
+    """
+
+    path: Path
+    state: State
 
 
 PARTS: Mapping[str, Part] = {
@@ -76,8 +90,8 @@ def bundle_root() -> Path:
 
 def part_files(root: Path, names: tuple[str, ...]) -> Iterator[Path]:
     """Every file of the parts of these names, relative to the root, sorted; each once."""
-    wanted = {path for name in names for path in PARTS[name].paths}
-    yield from sorted({file.relative_to(root) for path in wanted for file in _files(root / path)})
+    paths = {path for name in names for path in PARTS[name].paths}
+    yield from sorted({file.relative_to(root) for path in paths for file in _files(root / path)})
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -87,24 +101,6 @@ def _files(path: Path) -> Iterator[Path]:
         # What an editor, an interpreter or an interrupted `make generate` leaves in a source tree.
         if not child.name.startswith((".", "__pycache__")):
             yield from _files(child)
-
-
-# Copies the bundle into a folder; looks before it writes, so that nobody's change is lost.
-
-State = Literal["new", "same", "differs"]
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One file to be written.
-
-    Attributes:
-        path: relative to both folders.
-        state: `new`, `same` (there already, byte for byte) or `differs` (there, and not the same).
-    """
-
-    path: Path
-    state: State
 
 
 def copies(root: Path, into: Path, paths: Iterable[Path]) -> list[Copy]:
@@ -125,19 +121,10 @@ def write(root: Path, into: Path, planned: Iterable[Copy]) -> None:
         StartError: a file cannot be written; the message names it.
     """
     for copy in planned:
-        if copy.state == "same":
-            continue
-        target = into / copy.path
-        beside = target.with_name(f".{target.name}.new")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes((root / copy.path).read_bytes())
-            beside.replace(target)
-        except OSError as error:
-            beside.unlink(missing_ok=True) if beside.parent.is_dir() else None
-            raise StartError(f"{target}: cannot be written: {error.strerror}") from error
-
-
-# The files that go with the exporter: rules, dashboards, routing, runbooks, manifests, default configuration.
-
-__all__ = ["PACKAGED", "PARTS", "Copy", "Part", "bundle_root", "copies", "part_files", "write"]
+        if copy.state != "same":
+            target = into / copy.path
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(target, (root / copy.path).read_bytes().decode())
+            except OSError as error:
+                raise StartError(f"{target}: cannot be written: {error.strerror}") from error

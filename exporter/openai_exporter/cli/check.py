@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from openai_exporter.cli.stderr import told
+from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.organization import PRICED
@@ -17,8 +17,6 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint
 from openai_exporter.web.webconfig import WebFile
-
-# `openai-exporter check`: every mistake of a configuration, or what the exporter would do with it.
 
 
 @click.command()
@@ -34,63 +32,59 @@ def check(file: Path, web_config_file: Path | None) -> None:
     Exit status: 0 when it can be used, 1 when not; then each line names one mistake:
       exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean 'api_key_file'? ...
     """
-    with told():
+    with exit_on_error():
         config = load_config(file, os.environ)
         if config.unreadable_keys:
             raise ConfigError(list(config.unreadable_keys))
         WebFile(web_config_file)
     click.echo(f"{file}: can be used")
-    for line in summary(config):
+    for line in _summary(config):
         click.echo(f"  {line}")
 
 
-def summary(config: Config) -> Iterator[str]:
+def _summary(config: Config) -> Iterator[str]:
     """What a configuration makes the exporter do, in lines."""
     for probe in config.probes:
         module = config.modules[probe.module]
         what = f"{module.endpoint}{', streamed' if module.stream else ''}"
         models = ", ".join(probe.models) or "all models"
         yield f"probes {probe.target} with {probe.module} ({what}, within {format_duration(module.timeout)}): {models}"
-    for each in config.organizations:
-        usage = ", ".join(each.usage) or "no usage"
-        costs = "and costs" if each.costs else "but no costs"
-        yield f"reads organization {each.name} each {format_duration(each.refresh_interval)}: {usage} {costs}"
+    for organization in config.organizations:
+        usage = ", ".join(organization.usage) or "no usage"
+        costs = "and costs" if organization.costs else "but no costs"
+        interval = format_duration(organization.refresh_interval)
+        yield f"reads organization {organization.name} each {interval}: {usage} {costs}"
     for budget in config.budgets:
         yield f"watches budget {budget.name}: {budget.limit_usd:g} USD per {budget.period}"
     for page in config.status_pages:
         yield f"reads status page {page.name}: {page.url}"
-    yield from _idle(config)
+    for note in _notes(config):
+        yield f"note: {note}"
 
 
-def _not_estimated(config: Config) -> Iterator[str]:
-    """Usage whose model is not told, so that its list price is unknown."""
-    for each in config.organizations:
-        for name, usage in each.usage.items():
-            if name in PRICED and "model" not in usage.group_by:
-                yield f"note: organization {each.name} does not group {name} by model: its cost is not estimated"
-
-
-def _idle(config: Config) -> Iterator[str]:
-    """What is defined and has no effect, or no bound."""
-    for name in sorted(set(config.modules) - {each.module for each in config.probes}):
-        yield f"note: module {name} is used by no probe"
-    for name in sorted({each.module for each in config.probes}):
+def _notes(config: Config) -> Iterator[str]:
+    """What is defined and has no effect, no limit, or no price."""
+    used = {probe.module for probe in config.probes}
+    for name in sorted(set(config.modules) - used):
+        yield f"module {name} is used by no probe"
+    for name in sorted(used):
         module = config.modules[name]
         if module.stream and module.request.prompt == DEFAULT_PROMPT:
-            yield f"note: module {name} streams the default prompt's one word: no gaps between tokens to measure"
+            yield f"module {name} streams the default prompt's one word: no gaps between tokens to measure"
         free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
         if not (free or module.min_interval or module.daily_cost_limit_usd):
-            yield f"note: module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"
-    yield from _not_estimated(config)
-    used = {each.target for each in config.probes}
+            yield f"module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"
+    for organization in config.organizations:
+        for name, usage in organization.usage.items():
+            if name in PRICED and "model" not in usage.group_by:
+                # Without its model the list price of usage is unknown.
+                yield f"organization {organization.name} does not group {name} by model: its cost is not estimated"
+    targets = {probe.target for probe in config.probes}
     for target in config.targets:
-        if target.name not in used:
-            yield f"note: target {target.name} is used by no probe"
+        if target.name not in targets:
+            yield f"target {target.name} is used by no probe"
     if not (config.probes or config.organizations or config.status_pages):
-        yield "note: nothing is probed or read; add `probes:` or `organizations:`"
-
-
-# `openai-exporter schema` and `metrics`: what documents and editors are generated from.
+        yield "nothing is probed or read; add `probes:` or `organizations:`"
 
 
 @click.command()
@@ -110,7 +104,10 @@ def schema() -> None:
 )
 def metrics(form: str) -> None:
     """Print the catalogue: every metric with its page, type, labels and meaning."""
-    click.echo(catalogue_json() if form == "json" else catalogue_markdown(), nl=False)
+    if form == "json":
+        click.echo(json.dumps([_document(metric) for metric in CATALOGUE.values()], indent=2))
+    else:
+        click.echo("\n".join(line for page in Page for line in _table(page)), nl=False)
 
 
 def schema_text() -> str:
@@ -118,37 +115,26 @@ def schema_text() -> str:
     return json.dumps(schema_document(), indent=2) + "\n"
 
 
-def catalogue_json() -> str:
-    """The catalogue as a JSON list, ending in a newline."""
-    listed = [
-        {
-            "name": each.name,
-            "type": each.kind.value,
-            "page": each.page.value,
-            "labels": list(each.labels),
-            "help": each.help,
-            **({"buckets": list(each.buckets)} if each.buckets else {}),
-        }
-        for each in CATALOGUE.values()
-    ]
-    return json.dumps(listed, indent=2) + "\n"
-
-
-def catalogue_markdown() -> str:
-    """The catalogue as Markdown tables, one per page."""
-    return "\n".join(line for page in Page for line in _table(page))
+def _document(metric: Metric) -> dict[str, object]:
+    document = {
+        "name": metric.name,
+        "type": metric.kind.value,
+        "page": metric.page.value,
+        "labels": list(metric.labels),
+        "help": metric.help,
+    }
+    return document | ({"buckets": list(metric.buckets)} if metric.buckets else {})
 
 
 def _table(page: Page) -> Iterator[str]:
-    found = [each for each in CATALOGUE.values() if each.page is page]
     yield f"## `{page.value}`\n"
     yield "| metric | type | labels | meaning |"
     yield "|---|---|---|---|"
-    yield from (_row(each) for each in found)
+    yield from (_row(metric) for metric in CATALOGUE.values() if metric.page is page)
     yield ""
 
 
 def _row(metric: Metric) -> str:
-    labels = ", ".join(f"`{each}`" for each in metric.labels)
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
     text = metric.help.replace("|", "\\|")
     return f"| `{metric.name}` | {metric.kind.value} | {labels} | {text} |"

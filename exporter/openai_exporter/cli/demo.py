@@ -8,13 +8,11 @@ import click
 from rich.console import Console
 
 from openai_exporter.bundle import bundle_root
-from openai_exporter.cli.stderr import told
+from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import run
 from openai_exporter.errors import StartError
 from openai_simulator.command import ListenAddress
-
-# `openai-exporter demo`: everything at once on loopback.
 
 
 @click.command("demo")
@@ -85,7 +83,6 @@ def demo(
     Watch the real API instead (a fraction of a cent per probe):
       OPENAI_API_KEY=sk-... openai-exporter demo --real
     """
-    console = Console(highlight=False)
     if config is not None and not real:
         raise click.UsageError(
             "--config.file goes with --real; the simulated demo brings its own configuration"
@@ -93,22 +90,15 @@ def demo(
     if real and (break_after is not None or mend_after is not None):
         raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
     schedule = Schedule(seconds, break_after, mend_after)
-    with told():
-        settings = DemoSettings(
-            data_dir, bundle_dir or bundle_root(), real, config, seed, history_days, schedule
-        )
-        if (
-            real
-            and config is None
-            and not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_ADMIN_KEY"))
-        ):
+    keys = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_ADMIN_KEY")
+    with exit_on_error():
+        bundle_dir = bundle_dir or bundle_root()
+        if real and config is None and not keys:
             raise StartError(
                 "environment: --real needs OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs)"
             )
-        raise SystemExit(run_demo(settings, console))
-
-
-# `openai-exporter page-sink`: flags to settings, run, end.
+        settings = DemoSettings(data_dir, bundle_dir, real, config, seed, history_days, schedule)
+        raise SystemExit(run_demo(settings, Console(highlight=False)))
 
 
 @click.command("page-sink")
@@ -140,5 +130,5 @@ def page_sink(http: tuple[str, int], keep: int, file: Path | None) -> None:
       curl http://127.0.0.1:8086/api/v1/pages
       curl -X DELETE http://127.0.0.1:8086/api/v1/pages
     """
-    with told():
+    with exit_on_error():
         run(http, Console(highlight=False, markup=False), keep=keep, file=file)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `openai-exporter`: finds the subcommand and loads only that one's code."""
 
-import importlib
+import pkgutil
 import platform
 from collections.abc import Mapping
 
@@ -9,8 +9,6 @@ import click
 from click.shell_completion import get_completion_class
 
 from openai_exporter import __version__
-
-# The command `openai-exporter`: finds the subcommand and loads only that one's code.
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("openai_exporter.cli.serve:serve", "Run the exporter (also when no command is given)."),
@@ -20,10 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "backfill": ("openai_exporter.cli.report:backfill", "Write the past for Prometheus to import."),
     "demo": ("openai_exporter.cli.demo:demo", "Run everything together on the simulator."),
     "rules": ("openai_exporter.cli.rules:rules", "Compile thresholds and raw rules for Prometheus."),
-    "page-sink": (
-        "openai_exporter.cli.demo:page_sink",
-        "Receive pages and show them, for demos and tests.",
-    ),
+    "page-sink": ("openai_exporter.cli.demo:page_sink", "Receive pages and show them, for demos and tests."),
     "simulate": ("openai_simulator.command:simulate_command", "Run a simulated OpenAI API."),
     "bundle": ("openai_exporter.cli.rules:bundle", "Write rules, dashboards and routing into a folder."),
     "schema": ("openai_exporter.cli.check:schema", "Print the JSON Schema of the configuration."),
@@ -46,8 +41,7 @@ class Commands(click.Group):
         """Import the command's module; None for an unknown name."""
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = pkgutil.resolve_name(COMMANDS[name][0])
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -89,13 +83,6 @@ def main() -> None:
     """
 
 
-# `openai-exporter completion`: the script with which a shell completes commands and flags.
-
-_PROGRAM = "openai-exporter"
-_VARIABLE = "_OPENAI_EXPORTER_COMPLETE"
-"""click derives the same name from the program's, and answers the shell when it is set."""
-
-
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
@@ -107,7 +94,8 @@ def completion(shell: str) -> None:
     fish  openai-exporter completion fish > ~/.config/fish/completions/openai-exporter.fish
     For one session of bash: source <(openai-exporter completion bash)
     """
-
-    chosen = get_completion_class(shell)
-    assert chosen is not None, "click knows the three shells that it lets through"
-    click.echo(chosen(main, {}, _PROGRAM, _VARIABLE).source())
+    completer = get_completion_class(shell)
+    assert completer is not None, "click knows the three shells that it lets through"
+    # click derives the same name from the program's, and answers the shell when it is set.
+    variable = "_OPENAI_EXPORTER_COMPLETE"
+    click.echo(completer(main, {}, "openai-exporter", variable).source())

@@ -6,19 +6,18 @@ import json
 import os
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from openai_exporter.cli import config_file_option
 from openai_exporter.cli import stderr as structured
-from openai_exporter.cli.stderr import FAILED, told
+from openai_exporter.cli.stderr import FAILED, exit_on_error
 from openai_exporter.config import Config
 from openai_exporter.config.secret import Masker
 from openai_exporter.exposition import Instruments
@@ -28,17 +27,14 @@ from openai_exporter.web import html
 from openai_exporter.web.live import Settings, probe_keys, read_config
 from openai_exporter.web.routes import Refusal, find_probe
 
-# `openai-exporter probe`: one probe from the terminal.
+Line = tuple[str, str]
 
 
 @click.command()
 @click.option("--target", metavar="NAME", help="Target; may be left out when there is one.")
 @click.option("--module", metavar="NAME", help="Module; may be left out when the target has one.")
 @click.option("--model", metavar="NAME", help="Model; may be left out when the module has one.")
-@click.option(
-    "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
-    show_envvar=True, metavar="FILE", help="Configuration; without one, OPENAI_API_KEY is enough.",
-)  # fmt: skip
+@config_file_option("OPENAI_API_KEY is")
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
     help="Total deadline; the module's own when that is shorter.",
@@ -73,56 +69,50 @@ def probe(
         raise click.UsageError("--json and --debug are two forms of the same; choose one")
     masker = Masker()
     structured.configure("error", "logfmt", masker)
-    settings = Settings(env=dict(os.environ), config_file=config_file)
-    with told():
-        config = read_config(settings)
+    with exit_on_error():
+        config = read_config(Settings(env=dict(os.environ), config_file=config_file))
     masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
     answer = asyncio.run(_probe(config, key, timeout))
     if as_json:
-        click.echo(masker(json.dumps(as_document(answer), indent=2)))
+        click.echo(masker(_json(answer.result)))
     elif debug:
         from openai_exporter.probe.history import explain
 
         click.echo(masker(explain(answer, config.modules[key.module])), nl=False)
     else:
-        show(answer, masker)
+        _show(answer, masker)
     sys.exit(0 if answer.result.success else FAILED)
 
 
-def _key(config: Config, given: dict[str, str | None]) -> ProbeKey:
-    query = {name: value for name, value in given.items() if value}
+def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
+    query = {name: value for name, value in options.items() if value}
     for name in ("target", "module"):
-        left = {getattr(each, name) for each in _fitting(config, query)}
+        left = {getattr(key, name) for key in _matching(config, query)}
         if name not in query and len(left) == 1:
             query[name] = left.pop()
     if "model" not in query:
-        models = [key.model for key in _fitting(config, query) if key.model]
+        models = [key.model for key in _matching(config, query) if key.model]
         if models and {"target", "module"} <= query.keys():
             query["model"] = models[0]
-    found = find_probe(config, query)
-    if isinstance(found, Refusal):
-        raise click.UsageError(found.message.replace("parameter ", "--"))
-    return found
+    key = find_probe(config, query)
+    if isinstance(key, Refusal):
+        raise click.UsageError(key.message.replace("parameter ", "--"))
+    return key
 
 
-def _fitting(config: Config, query: dict[str, str]) -> list[ProbeKey]:
-    """The probes that fit what was given; all of them when none does, so that the wrong part is told."""
+def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:
+    """The probes that match the options; all of them when none does, so that the wrong option is named."""
     keys = probe_keys(config)
-    found = [key for key in keys if all(getattr(key, name) == value for name, value in query.items())]
-    return found or keys
+    return [key for key in keys if all(getattr(key, name) == query[name] for name in query)] or keys
 
 
 async def _probe(config: Config, key: ProbeKey, timeout: float | None) -> ProbeAnswer:
     from openai_exporter.probe.history import History
     from openai_exporter.probe.service import Prober
 
-    prober = Prober(
-        config,
-        instruments=Instruments(process=False),
-        history=History(1),
-        proxies=urllib.request.getproxies(),
-    )
+    instruments, proxies = Instruments(process=False), urllib.request.getproxies()
+    prober = Prober(config, instruments=instruments, history=History(1), proxies=proxies)
     try:
         await prober.warm()
         return await prober.probe(key, timeout)
@@ -130,54 +120,42 @@ async def _probe(config: Config, key: ProbeKey, timeout: float | None) -> ProbeA
         await prober.close()
 
 
-# A probe's answer for the terminal: a table for people, plain data for programs.
-
-Mask = Callable[[str], str]
-Line = tuple[str, str]
-
-_STYLES = {True: "bold green", False: "bold red"}
-
-
-def as_document(answer: ProbeAnswer) -> dict[str, Any]:
-    """The result as JSON data; durations in seconds, times in Unix seconds, costs in USD."""
-    document: dict[str, Any] = _plain(asdict(answer.result))
-    fact = OUTCOMES.get(answer.result.outcome)
-    document |= {"meaning": fact.meaning, "remedy": fact.remedy} if fact else {}
-    return document
+def _json(result: ProbeResult) -> str:
+    """The result as JSON; durations in seconds, times in Unix seconds, costs in USD."""
+    document = asdict(result)
+    fact = OUTCOMES.get(result.outcome)
+    if fact:
+        document |= {"meaning": fact.meaning, "remedy": fact.remedy}
+    return json.dumps(document, indent=2, default=float)
 
 
-def show(answer: ProbeAnswer, mask: Mask, console: Console | None = None) -> None:
+def _show(answer: ProbeAnswer, mask: structured.Mask) -> None:
     """Print a readable table."""
-    result = answer.result
-    console = console or Console()
-    console.print(_headline(result))
+    result, console = answer.result, Console()
+    key = result.key
+    headline = Text(result.outcome, style="bold green" if result.success else "bold red")
+    model = f", {key.model}" if key.model else ""
+    headline.append(
+        f"  {key.module} on {key.target}{model} in {html.seconds(result.duration)}", style="default"
+    )
+    console.print(headline)
     fact = OUTCOMES.get(result.outcome)
     # The message ends with the remedy already, and where the API said nothing, it begins with the meaning.
     if fact is not None and not result.success and fact.meaning.rstrip(".") not in result.message:
         console.print(Text(fact.meaning))
     if result.message:
         console.print(Text(mask(result.message)))
-    for title, lines in (
-        ("Timing", _timing(result)),
-        ("Answer", _answer(result)),
-        ("Rate limits", _limits(answer)),
-    ):
-        found = [(name, mask(value)) for name, value in lines]
-        if found:
-            console.print(_table(title, found))
+    sections = {"Timing": _timing(result), "Answer": _answer(result), "Rate limits": _limits(answer)}
+    for title, lines in sections.items():
+        table = _table(title, ((name, mask(value)) for name, value in lines))
+        if table.row_count:
+            console.print(table)
     if not result.success and result.log:
         console.print(Text("\nLog", style="bold"))
         console.print(Text(mask("\n".join(result.log))), soft_wrap=True)
 
 
-def _headline(result: ProbeResult) -> Text:
-    key = result.key
-    text = Text(result.outcome, style=_STYLES[result.success])
-    text.append(f"  {key.module} on {key.target}" + (f", {key.model}" if key.model else ""), style="default")
-    return text.append(f" in {html.seconds(result.duration)}", style="default")
-
-
-def _table(title: str, lines: list[Line]) -> Table:
+def _table(title: str, lines: Iterable[Line]) -> Table:
     table = Table(
         title=f"\n{title}",
         title_justify="left",
@@ -196,63 +174,52 @@ def _table(title: str, lines: list[Line]) -> Table:
 def _timing(result: ProbeResult) -> Iterator[Line]:
     for name in result.phases.__dataclass_fields__:
         yield name, html.seconds(getattr(result.phases, name))
-    if result.stream is not None:
-        yield "first event", html.seconds(result.stream.first_event)
-        yield "first token", html.first_token(result.stream, result.tokens)
-        if result.stream.gaps_mean is not None:
-            yield "mean gap", html.seconds(result.stream.gaps_mean)
-            yield "longest gap", html.seconds(result.stream.gaps_max)
-        if result.stream.arrivals:
-            yield "arrivals of tokens", str(result.stream.arrivals)
-        if result.stream.tokens_per_second is not None:
-            yield "output speed", f"{result.stream.tokens_per_second:.1f} tokens/s"
+    stream = result.stream
+    if stream is not None:
+        yield "first event", html.seconds(stream.first_event)
+        yield "first token", html.first_token(stream, result.tokens)
+        if stream.gaps_mean is not None:
+            yield "mean gap", html.seconds(stream.gaps_mean)
+            yield "longest gap", html.seconds(stream.gaps_max)
+        if stream.arrivals:
+            yield "arrivals of tokens", str(stream.arrivals)
+        if stream.tokens_per_second is not None:
+            yield "output speed", f"{stream.tokens_per_second:.1f} tokens/s"
     if result.server_processing is not None:
         yield "API's own processing", html.seconds(result.server_processing)
     yield "total", f"{html.seconds(result.duration)} of {html.seconds(result.timeout)} allowed"
 
 
 def _answer(result: ProbeResult) -> Iterator[Line]:
+    tokens, tls = result.tokens, result.tls
     yield "HTTP status", str(result.status_code) if result.status_code else "no answer"
     where = f", {result.address}" if result.address else ""
     yield "connection", ("reused" if result.reused else "new") + where
-    tokens = result.tokens
     if tokens is not None:
-        yield (
-            "tokens",
-            f"{tokens.input} in ({tokens.cached} cached), {tokens.output} out ({tokens.reasoning} reasoning)",
-        )
+        output = f"{tokens.output} out ({tokens.reasoning} reasoning)"
+        yield "tokens", f"{tokens.input} in ({tokens.cached} cached), {output}"
     if result.cost_usd is not None:
         yield "list price", html.dollars(float(result.cost_usd))
     if result.models:
         yield "models listed", str(len(result.models))
-    named = (
-        ("error code", result.error_code),
-        ("request id", result.request_id),
-        ("served model", result.served_model),
-        ("service tier", result.service_tier),
-    )
-    yield from ((name, value) for name, value in named if value)
-    if result.tls is not None:
-        yield "TLS", ", ".join(filter(None, (result.tls.version, result.tls.cipher)))
-        yield "certificate expires", html.clock(result.tls.earliest_expiry)
+    texts = {
+        "error code": result.error_code,
+        "request id": result.request_id,
+        "served model": result.served_model,
+        "service tier": result.service_tier,
+    }
+    yield from ((name, text) for name, text in texts.items() if text)
+    if tls is not None:
+        yield "TLS", ", ".join(filter(None, (tls.version, tls.cipher)))
+        yield "certificate expires", html.clock(tls.earliest_expiry)
 
 
 def _limits(answer: ProbeAnswer) -> Iterator[Line]:
-    result = answer.result
-    for each in result.rate_limits:
-        reset = (
-            f", whole again in {html.seconds(each.reset_seconds)}" if each.reset_seconds is not None else ""
-        )
-        yield each.limit_type, f"{html.count(each.remaining)} of {html.count(each.limit)} left{reset}"
-    if result.retry_after is not None:
-        yield "Retry-After", html.span(result.retry_after)
+    for limit in answer.result.rate_limits:
+        seconds = limit.reset_seconds
+        reset = f", whole again in {html.seconds(seconds)}" if seconds is not None else ""
+        yield limit.limit_type, f"{html.count(limit.remaining)} of {html.count(limit.limit)} left{reset}"
+    if answer.result.retry_after is not None:
+        yield "Retry-After", html.span(answer.result.retry_after)
     if answer.backoff > 0:
         yield "a running exporter", f"would leave the API alone for {html.span(answer.backoff)}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return float(value) if isinstance(value, Decimal) else value

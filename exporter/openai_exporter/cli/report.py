@@ -7,9 +7,8 @@ import re
 import shutil
 import sys
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
@@ -18,29 +17,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from openai_exporter.cli.stderr import told
-from openai_exporter.config import Config, mask_keys
+from openai_exporter.cli import config_file_option, organization_option
+from openai_exporter.cli.stderr import exit_on_error
+from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
-from openai_exporter.config.organization import Organization
 from openai_exporter.errors import StartError
 from openai_exporter.metrics import CATALOGUE
-from openai_exporter.prices.own import price_table
-from openai_exporter.report.backfill.fetch import Journal, Request, identity
-from openai_exporter.report.backfill.run import Import, planned, read, write
+from openai_exporter.report import data, dates, focus, page, tables
+from openai_exporter.report.backfill import Backfill, Request
 from openai_exporter.report.book import DIMENSIONS, By
-from openai_exporter.report.dates import ALLOWED, ANY_TIME, Period, days, iso, moment, period, shown
-from openai_exporter.report.report import Report, gathered
-from openai_exporter.report.source import CallsSpentError, Source, chosen, opened
+from openai_exporter.report.report import read_report
+from openai_exporter.report.source import CallsSpentError, Source, find_organization
 from openai_exporter.web.live import Settings, read_config
 
-# `openai-exporter report`: usage and costs of a period, for people and for finance.
-
 _FORMATS = ("table", "csv", "json", "markdown", "html", "focus")
+_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)=(.+)", re.DOTALL)
+_BLOCK = "162h"
+"""Blocks of up to a week: promtool reads the whole file once per block, at its default of 2 h often."""
+_HEAD_SECONDS = 3 * 3600
+"""Prometheus holds the last hours in memory; blocks that reach into them would overlap."""
 
 
 @click.command()
 @click.option(
-    "--period", "span", default="month", show_default=True, metavar="PERIOD", help=f"{ALLOWED} (UTC)."
+    "--period", "span", default="month", show_default=True, metavar="PERIOD", help=f"{dates.ALLOWED} (UTC)."
 )
 @click.option("--by", type=click.Choice(list(DIMENSIONS)), default="model", show_default=True)
 @click.option(
@@ -48,11 +48,8 @@ _FORMATS = ("table", "csv", "json", "markdown", "html", "focus")
     help="csv: with --output it begins with a byte order mark, so that Excel reads names right. "
     "focus: billed costs in the columns of the FinOps Open Cost and Usage Specification, as CSV.",
 )  # fmt: skip
-@click.option("--organization", metavar="NAME", help="May be left out when there is one.")
-@click.option(
-    "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
-    show_envvar=True, metavar="FILE", help="Configuration; without one, OPENAI_ADMIN_KEY is enough.",
-)  # fmt: skip
+@organization_option
+@config_file_option("OPENAI_ADMIN_KEY is")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where to write; standard output."
 )
@@ -70,104 +67,61 @@ def report(
     \b
     Exit status: 0 when it is made, 1 when not, 2 for a wrong flag.
     """
-    with told():
-        period(span, ANY_TIME)  # a slip is told before anything is read
-        config = read_config(Settings(env=dict(os.environ), config_file=config_file))
-        one = chosen(config, organization)
-        with opened(config, one, urllib.request.getproxies()) as client:
-            source = Source(one, client, waiting=_waiting, prices=functools.partial(price_table, config))
-            now = source.learn_time()
-            text = _made(source, config, one, period(span, now), by, form, now)
+    with exit_on_error():
+        dates.parse_period(span, dates.ANY_TIME)  # a typo is reported before anything is read
+        with _source(config_file, organization, functools.partial(click.echo, err=True)) as source:
+            text = _rendered(source, span, by, form)
+        if output is None:
+            click.echo(text, nl=False)
+            return
+        try:
             # Excel takes a file without the mark for an old 8-bit encoding, and spoils names.
-            _write(text, output, "utf-8-sig" if form == "csv" else "utf-8")
+            output.write_text(text, encoding="utf-8-sig" if form == "csv" else "utf-8", newline="")
+        except OSError as error:
+            problem = f"{output}: cannot be written: {error.strerror}; choose another --output"
+            raise StartError(problem) from None
 
 
-def _made(
-    source: Source, config: Config, one: Organization, found: Period, by: By, form: str, now: float
-) -> str:
+def _rendered(source: Source, span: str, by: By, form: str) -> str:
+    now = source.learn_time()
+    period = dates.parse_period(span, now)
     if form == "focus":
-        from openai_exporter.report import focus
-
-        return focus.render(one, focus.charges(source, found, now), focus.names_of(source, one))
-    return _rendered(gathered(source, config, one, found, by, now), form)
-
-
-def _rendered(found: Report, form: str) -> str:
-    from openai_exporter.report import data, tables
-
+        return focus.render(source, period, now)
+    made = read_report(source, period, by, now)
     match form:
         case "csv":
-            return data.render_csv(found)
+            return data.render_csv(made)
         case "json":
-            return data.render_json(found)
+            return data.render_json(made)
         case "markdown":
-            return tables.render_markdown(found)
+            return tables.render_markdown(made)
         case "html":
-            from openai_exporter.report import page
-
-            return page.render(found)
+            return page.render(made)
     tty = sys.stdout.isatty()
-    return tables.render_terminal(found, shutil.get_terminal_size().columns if tty else None, color=tty)
+    return tables.render_terminal(made, shutil.get_terminal_size().columns if tty else None, color=tty)
 
 
-def _write(text: str, output: Path | None, encoding: str) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
+def _step(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Seconds that divide a day."""
     try:
-        output.write_text(text, encoding=encoding, newline="")
-    except OSError as error:
-        raise StartError(f"{output}: cannot be written: {error.strerror}; choose another --output") from None
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if seconds < 60 or 86_400 % seconds:
+        raise click.BadParameter(f"{value}: must be 1m or longer and divide a day, such as 5m, 30m, 1h or 6h")
+    return int(seconds)
 
 
-def _waiting(why: str, seconds: float) -> None:
-    click.echo(mask_keys(f"{why}; trying again in {seconds:.0f} s"), err=True)
-
-
-# `openai-exporter backfill`: the past of an organization as a file that promtool makes blocks of.
-
-_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)=(.+)", re.DOTALL)
-_BLOCK = "162h"
-"""Blocks of up to a week: promtool reads the whole file once per block, at its default of 2 h often."""
-_HEAD_SECONDS = 3 * 3600
-"""Prometheus holds the last hours in memory; blocks that reach into them would overlap."""
-
-
-class Step(click.ParamType[int]):
-    """A duration that divides a day."""
-
-    name = "DURATION"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Seconds."""
-        try:
-            seconds = parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if seconds < 60 or 86_400 % seconds:
-            self.fail(
-                f"{value}: must be 1m or longer and divide a day, such as 5m, 30m, 1h or 6h", param, ctx
-            )
-        return int(seconds)
-
-
-class Label(click.ParamType[tuple[str, str]]):
-    """`NAME=VALUE`."""
-
-    name = "NAME=VALUE"
-
-    def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Name and value."""
-        if isinstance(value, tuple):
-            return value
-        found = _LABEL.fullmatch(value)
-        if found is None:
-            self.fail(f"{value!r} is not NAME=VALUE, such as instance=exporter:9985", param, ctx)
-        if any(found[1] in metric.labels for metric in CATALOGUE.values()):
-            self.fail(f"{found[1]!r} is a label that the series have themselves", param, ctx)
-        return found[1], found[2]
+def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for value in values:
+        match = _LABEL.fullmatch(value)
+        if match is None:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as instance=exporter:9985")
+        name, labels[match[1]] = match.groups()
+        if any(name in metric.labels for metric in CATALOGUE.values()):
+            raise click.BadParameter(f"{name!r} is a label that the series have themselves")
+    return labels
 
 
 @click.command()
@@ -183,20 +137,18 @@ class Label(click.ParamType[tuple[str, str]]):
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Where to write; FILE.parts beside it holds what was read until the end.",
 )  # fmt: skip
-@click.option("--organization", metavar="NAME", help="May be left out when there is one.")
+@organization_option
+@config_file_option("OPENAI_ADMIN_KEY is")
 @click.option(
-    "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
-    show_envvar=True, metavar="FILE", help="Configuration; without one, OPENAI_ADMIN_KEY is enough.",
+    "--step", callback=_step, default="30m", show_default=True, metavar="DURATION",
+    help="Time between two samples of a series.",
 )  # fmt: skip
-@click.option(
-    "--step", type=Step(), default="30m", show_default=True, help="Time between two samples of a series."
-)
 @click.option(
     "--fine-days", type=click.IntRange(0, 366), default=14, show_default=True, metavar="N",
     help="Days before the end that are read by the hour; days before them are read whole.",
 )  # fmt: skip
 @click.option(
-    "--label", "labels", type=Label(), multiple=True,
+    "--label", "labels", callback=_labels, multiple=True, metavar="NAME=VALUE",
     help="Added to each series; give those of the live series. Always there: organization, job=openai.",
 )  # fmt: skip
 @click.option(
@@ -214,7 +166,7 @@ def backfill(
     config_file: Path | None,
     step: int,
     fine_days: int,
-    labels: tuple[tuple[str, str], ...],
+    labels: dict[str, str],
     max_calls: int | None,
     resume: bool,
 ) -> None:
@@ -234,28 +186,22 @@ def backfill(
     \b
     Exit status: 0 when the file is written; 1 when not; what was read is kept, and the same command goes on.
     """
-    console = Console(stderr=True)
-
-    def waiting(why: str, seconds: float) -> None:
-        console.print(Text(f"{why}; trying again in {seconds:.0f} s"))
-
-    with told(), _interruptible(output):
-        days(first, last or first, ("--from", "--to"), ANY_TIME)  # a slip is told before anything is read
-        config = read_config(Settings(env=dict(os.environ), config_file=config_file))
-        one = chosen(config, organization)
-        with opened(config, one, urllib.request.getproxies()) as client:
-            prices = functools.partial(price_table, config)
-            source = Source(one, client, most=max_calls, waiting=waiting, prices=prices)
+    console, names = Console(stderr=True), ("--from", "--to")
+    with exit_on_error(), _interruptible(output):
+        dates.parse_days(
+            first, last or first, names, dates.ANY_TIME
+        )  # a typo is reported before anything is read
+        with _source(config_file, organization, lambda text: console.print(Text(text)), max_calls) as source:
             now = source.learn_time()
-            request = _request(config, one, (first, last), (step, fine_days), labels, now)
-            if live_from is not None:
-                request = replace(request, live_from=moment(live_from, "--live-from", now))
-            found = planned(one, request, Journal(output), now, resume=resume)
-            _announce(console, found, max_calls)
-            _warn(console, found)
-            _read(console, found, source)
-            samples = _write_history(console, found, config, source)
-    _explain(found, samples, source.made)
+            start, end = dates.parse_days(first, last or dates.format_date(now), names, now)
+            began = None if live_from is None else dates.parse_time(live_from, "--live-from", now)
+            named = {"job": "openai", "organization": source.organization.name} | labels
+            request = Request(start, end, step, fine_days, tuple(sorted(named.items())), began)
+            planned = Backfill(source, request, output, now, resume=resume)
+            _announce(console, planned, source.organization.name, max_calls)
+            _read(console, planned)
+            samples = _write(console, planned)
+    _explain(planned, samples, source.calls_made)
 
 
 @contextmanager
@@ -269,89 +215,76 @@ def _interruptible(output: Path) -> Iterator[None]:
         ) from None
 
 
-def _request(
-    config: Config,
-    organization: Organization,
-    dates: tuple[str, str | None],
-    grain: tuple[int, int],
-    labels: Iterable[tuple[str, str]],
-    now: float,
-) -> Request:
-    first, last = dates
-    start, end = days(first, last or shown(now), ("--from", "--to"), now)
-    named = {"job": "openai", "organization": organization.name} | dict(labels)
-    return Request(start, end, *grain, tuple(sorted(named.items())), identity(config, organization))
+def _source(
+    config_file: Path | None, name: str | None, say: Callable[[str], object], max_calls: int | None = None
+) -> Source:
+    """The API of an organization; `say` prints why and when a call is retried."""
+
+    def on_wait(reason: str, seconds: float) -> None:
+        say(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
+
+    config = read_config(Settings(env=dict(os.environ), config_file=config_file))
+    organization = find_organization(config, name)
+    return Source(config, organization, urllib.request.getproxies(), max_calls=max_calls, on_wait=on_wait)
 
 
-def _announce(console: Console, found: Import, most: int | None) -> None:
-    days = f"{iso(found.request.start)} to {iso(found.end)}"
-    bound = f", at most {most} now (--max-calls)" if most else ""
-    told = f", {len(found.steps) - found.missing} more were made before" if found.resumed else ""
-    name = found.organization.name
-    console.print(
-        Text(f"organization {name}: {days}: {found.missing} API calls{told}{bound}"), soft_wrap=True
-    )
-
-
-def _warn(console: Console, found: Import) -> None:
-    """Before the first call: the same command with the option then goes on, and has nothing to read twice."""
-    if found.request.live_from is None:
-        console.print(
-            Text(
-                f"Without --live-from growth is written up to {iso(found.end)}: where Prometheus reads the exporter "
-                "already, pages count the time since that began twice; give it, such as "
-                "--live-from 2026-11-21T09:30:00Z"
-            ),
-            soft_wrap=True,
+def _announce(console: Console, planned: Backfill, name: str, max_calls: int | None) -> None:
+    end = dates.iso(planned.end)
+    bound = f", at most {max_calls} now (--max-calls)" if max_calls else ""
+    before = f", {len(planned.steps) - planned.missing} more were made before" if planned.resumed else ""
+    lines = [
+        f"organization {name}: {dates.iso(planned.request.start)} to {end}: "
+        f"{planned.missing} API calls{before}{bound}"
+    ]
+    # Before the first call: the same command with the option then resumes, and has nothing to read twice.
+    if planned.request.live_from is None:
+        lines.append(
+            f"Without --live-from growth is written up to {end}: where Prometheus reads the exporter already, "
+            "pages count the time since that began twice; give it, such as --live-from 2026-11-21T09:30:00Z"
         )
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
-def _read(console: Console, found: Import, source: Source) -> None:
+def _read(console: Console, planned: Backfill) -> None:
     with _progress(console) as progress:
-        task = progress.add_task("reading", total=len(found.steps))
+        task = progress.add_task("reading", total=len(planned.steps))
         try:
-            read(found, source, lambda step: progress.update(task, advance=1, description=step.dataset))
+            planned.read(lambda step: progress.update(task, advance=1, description=step.dataset))
         except CallsSpentError as error:
-            left = found.missing
+            left = planned.missing
             raise StartError(
                 f"{error} (--max-calls); {left} left: run the same command again to go on"
             ) from None
 
 
-def _write_history(console: Console, found: Import, config: Config, source: Source) -> int:
-    names = len({step.dataset for step in found.steps})
+def _write(console: Console, planned: Backfill) -> int:
     with _progress(console) as progress:
-        task = progress.add_task("writing", total=names)
-        return write(found, config, source, lambda name: progress.update(task, advance=1))
+        task = progress.add_task("writing", total=len({step.dataset for step in planned.steps}))
+        return planned.write(lambda name: progress.update(task, advance=1))
 
 
 def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-    )  # fmt: skip
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _explain(found: Import, samples: int, calls: int) -> None:
-    output = found.journal.output
+def _explain(planned: Backfill, samples: int, calls: int) -> None:
+    output, end = planned.journal.output, dates.iso(planned.end)
+    file, blocks = quote(str(output)), quote(f"{output}.blocks")
     size = output.stat().st_size / 1e6
-    blocks = quote(f"{output}.blocks")
-    click.echo(f"{output}: {samples} samples, {size:.1f} MB, {calls} API calls, up to {iso(found.end)}")
-    click.echo("Make blocks of it, and move them to where Prometheus keeps its own:")
     click.echo(
-        f"  promtool tsdb create-blocks-from openmetrics --max-block-duration={_BLOCK} {quote(str(output))} {blocks}"
-    )
-    click.echo(
-        f"  mv {blocks}/* /path/to/prometheus/data/    # --storage.tsdb.path; same owner as the other blocks"
-    )
-    click.echo(
+        f"{output}: {samples} samples, {size:.1f} MB, {calls} API calls, up to {end}\n"
+        "Make blocks of it, and move them to where Prometheus keeps its own:\n"
+        f"  promtool tsdb create-blocks-from openmetrics --max-block-duration={_BLOCK} {file} {blocks}\n"
+        f"  mv {blocks}/* /path/to/prometheus/data/    # --storage.tsdb.path; same owner as the other blocks\n"
         "Prometheus takes them over within a minute or two; blocks older than its retention are deleted then."
     )
-    if found.journal.as_of - found.end < _HEAD_SECONDS:
+    if planned.journal.as_of - planned.end < _HEAD_SECONDS:
         click.echo(
             "If Prometheus runs already, wait 3 hours before you move them: it still holds this time in memory."
         )
-    if "instance" not in dict(found.request.labels):
+    if "instance" not in dict(planned.request.labels):
         click.echo(
             "Without --label instance=HOST:PORT these are series of their own beside the live ones; sums join them."
         )

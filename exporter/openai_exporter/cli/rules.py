@@ -2,7 +2,6 @@
 """`openai-exporter rules` and `bundle`: compile the user's rules; write the bundle into a directory."""
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -10,14 +9,12 @@ from rich.console import Console
 
 from openai_exporter.bundle import PARTS, Copy, bundle_root, copies, part_files
 from openai_exporter.bundle import write as write_bundle
-from openai_exporter.cli.stderr import fail, tell, told
-from openai_exporter.errors import ConfigError
+from openai_exporter.cli.stderr import exit_on_error, print_problems
+from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.rules import Built, failures, find_promtool, is_stale, load_thresholds, write
 from openai_exporter.rules import build as build_rules
 from openai_exporter.rules.load import place_of
 from openai_exporter.rules.output import MISSING
-
-# `openai-exporter rules`: build, check and test the user's thresholds and raw rules.
 
 THRESHOLDS = Path("alerting/thresholds.yml")
 RULES_DIR = Path("alerting/rules.d")
@@ -61,17 +58,17 @@ def build(thresholds: Path, rules_dir: Path, output: Path, only_check: bool) -> 
     A mistake in the thresholds leaves the old file as it is (exit 1). A raw file with a mistake is left out and
     told on standard error; the other rules are written.
     """
-    with told():
+    with exit_on_error():
         built = build_rules(thresholds, rules_dir, find_promtool())
-        _tell_left_out(built)
+        _print_left_out(built)
         if str(output) == "-":
             click.echo(built.text, nl=False)
             return
         stale = is_stale(output, built.text)
         if stale and not only_check:
             write(output, built.text)
-    if stale and only_check:
-        fail(f"{output}: is stale; run `openai-exporter rules build`")
+        if stale and only_check:
+            raise StartError(f"{output}: is stale; run `openai-exporter rules build`")
     state = "written" if stale else "up to date"
     click.echo(f"{output}: {state}, {_counted(built.rules, 'rule')}")
 
@@ -87,14 +84,14 @@ def check(thresholds: Path, rules_dir: Path) -> None:
       alerting/thresholds.yml:12: thresholds[0].threshold: 5: must be a duration with its unit, ...
     """
     promtool = find_promtool()
-    with told():
+    with exit_on_error():
         built = build_rules(thresholds, rules_dir, promtool)
-    enabled = sum(each.enabled for each in built.file.thresholds)
+    enabled = sum(threshold.enabled for threshold in built.file.thresholds)
     click.echo(f"{thresholds}: {_counted(len(built.file.thresholds), 'threshold')}, {enabled} enabled")
     for name in built.raw:
         click.echo(f"{rules_dir / name}: can be used")
     click.echo(f"promtool accepts {_counted(built.rules, 'rule')}" if promtool else f"note: {MISSING}")
-    _tell_left_out(built)
+    _print_left_out(built)
     if built.left_out:
         raise SystemExit(1)
 
@@ -112,18 +109,18 @@ def test(thresholds: Path) -> None:
         - {values: [ok x10, fail, ok x10], fires: false}   # error_rate and throughput
     """
     promtool = find_promtool()
-    if promtool is None:
-        fail(MISSING)
-    with told():
+    with exit_on_error():
+        if promtool is None:
+            raise StartError(MISSING)
         file = load_thresholds(thresholds)
         failed = failures(file, promtool)
     for index, number in failed:
         example = file.thresholds[index].examples[number]
-        said = "the alert stays silent" if example.fires else "the alert fires"
+        outcome = "the alert stays silent" if example.fires else "the alert fires"
         place = place_of(thresholds, ("thresholds", index, "examples", number))
-        click.echo(f"openai-exporter: {place}: {file.thresholds[index].name}: {said}", err=True)
-    count = sum(len(each.examples) for each in file.thresholds)
-    without = [each.name for each in file.thresholds if not each.examples]
+        click.echo(f"openai-exporter: {place}: {file.thresholds[index].name}: {outcome}", err=True)
+    count = sum(len(threshold.examples) for threshold in file.thresholds)
+    without = [threshold.name for threshold in file.thresholds if not threshold.examples]
     if without:
         click.echo(f"note: no examples: {', '.join(without)}")
     click.echo(f"{_counted(count, 'example')}, {len(failed)} failed")
@@ -131,24 +128,18 @@ def test(thresholds: Path) -> None:
         raise SystemExit(1)
 
 
-def _tell_left_out(built: Built) -> None:
+def _print_left_out(built: Built) -> None:
     if built.left_out:
-        tell(ConfigError(list(built.left_out)))
+        print_problems(ConfigError(list(built.left_out)))
         files = _counted(len({problem.place.partition(".yml")[0] for problem in built.left_out}), "file")
         click.echo(f"openai-exporter: {files} of raw rules left out", err=True)
-    _note(built.notes)
-
-
-def _note(notes: Iterable[str]) -> None:
-    for note in notes:
+    for note in built.notes:
         click.echo(f"note: {note}", err=True)
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
-
-# `openai-exporter bundle`: write rules, dashboards, routing, runbooks and manifests into a folder.
 
 _SHOWN = 5
 _PARTS_HELP = "\b\nParts:\n" + "\n".join(f"  {name:<11} {part.use}" for name, part in PARTS.items())
@@ -174,12 +165,12 @@ def bundle(directory: Path, only: tuple[str, ...], force: bool, dry_run: bool) -
       openai-exporter bundle --only prometheus --only dashboards /etc/openai
       openai-exporter bundle --dry-run /etc/openai       # after an upgrade
     """
-    with told():
+    with exit_on_error():
         root = bundle_root()
         planned = copies(root, directory, part_files(root, only or tuple(PARTS)))
         changed = [copy for copy in planned if copy.state == "differs"]
         if changed and not (force or dry_run):
-            fail(_refusal(directory, changed))
+            raise StartError(_refusal(directory, changed))
         if not dry_run:
             write_bundle(root, directory, planned)
     _report(directory, planned, only or tuple(PARTS), dry_run)

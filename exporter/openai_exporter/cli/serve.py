@@ -11,16 +11,11 @@ from urllib.parse import urlsplit
 import click
 
 from openai_exporter import __version__
+from openai_exporter.cli import config_file_option
 from openai_exporter.cli import stderr as structured
-from openai_exporter.cli.stderr import FAILED, problems_of, tell
-from openai_exporter.config.secret import Masker
+from openai_exporter.cli.stderr import FAILED, print_problems, problems_of
 from openai_exporter.errors import ExporterError
-from openai_exporter.web.live import (
-    DEFAULT_LISTEN,
-    DEFAULT_MAX_REQUESTS,
-    DEFAULT_TIMEOUT_OFFSET,
-    Settings,
-)
+from openai_exporter.web import live
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +53,9 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 @click.command(epilog=_ENVIRONMENT)
+@config_file_option("keys of the environment are")
 @click.option(
-    "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
-    show_envvar=True, metavar="FILE", help="Configuration; without one, keys of the environment are enough.",
-)  # fmt: skip
-@click.option(
-    "--web.listen-address", "listen", multiple=True, default=(DEFAULT_LISTEN,), show_default=True,
+    "--web.listen-address", "listen", multiple=True, default=(live.DEFAULT_LISTEN,), show_default=True,
     metavar="[HOST]:PORT", help="Where to listen; may be given several times.",
 )  # fmt: skip
 @click.option(
@@ -80,11 +72,11 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     help="Path before every route.  [default: the path of --web.external-url]",
 )  # fmt: skip
 @click.option(
-    "--web.max-requests", "max_requests", type=click.IntRange(1), default=DEFAULT_MAX_REQUESTS, show_default=True,
-    metavar="N", help="Scrapes answered at once; /metrics and health are never refused.",
+    "--web.max-requests", "max_requests", type=click.IntRange(1), default=live.DEFAULT_MAX_REQUESTS,
+    show_default=True, metavar="N", help="Scrapes answered at once; /metrics and health are never refused.",
 )  # fmt: skip
 @click.option(
-    "--timeout-offset", type=click.FloatRange(0), default=DEFAULT_TIMEOUT_OFFSET, show_default=True,
+    "--timeout-offset", type=click.FloatRange(0), default=live.DEFAULT_TIMEOUT_OFFSET, show_default=True,
     metavar="SECONDS", help="Taken off the scrape timeout that Prometheus announces.",
 )  # fmt: skip
 @click.option(
@@ -121,7 +113,7 @@ def serve(
 
     It answers /probe, /usage, /status, /metrics, /sd and a landing page; see http://localhost:9985/.
     """
-    settings = Settings(
+    settings = live.Settings(
         env=dict(os.environ),
         proxies=urllib.request.getproxies(),
         config_file=config_file,
@@ -139,7 +131,7 @@ def serve(
     _leave(_run(settings, masker, as_lines=log_format != "json"))
 
 
-def _run(settings: Settings, masker: Masker, as_lines: bool) -> int:
+def _run(settings: live.Settings, masker: Masker, as_lines: bool) -> int:
     from openai_exporter.web.server import run
 
     log.info("starting", extra={"fields": {"version": __version__}})
@@ -147,13 +139,13 @@ def _run(settings: Settings, masker: Masker, as_lines: bool) -> int:
         run(settings, masker)
     except ExporterError as error:
         if as_lines:
-            tell(error)
+            print_problems(error)
         else:  # whoever reads records has no use for a line of another form
             for problem in problems_of(error):
                 log.error("cannot start: %s", problem)
         return FAILED
     except KeyboardInterrupt:
-        return 0
+        pass
     return 0
 
 

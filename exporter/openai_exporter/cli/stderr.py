@@ -8,60 +8,42 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 
 from openai_exporter.config import mask_keys
 from openai_exporter.errors import ConfigError, ExporterError
 
-# How a command ends that cannot go on: one line per problem on standard error, a status, no traceback.
-
 FAILED = 1
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn our errors into lines and exit status 1."""
-    try:
-        yield
-    except ExporterError as error:
-        tell(error)
-        sys.exit(FAILED)
-
-
-def fail(message: str) -> NoReturn:
-    """Print one line and end with status 1."""
-    _print(message)
-    sys.exit(FAILED)
-
-
-def problems_of(error: ExporterError) -> list[str]:
-    """One line for each problem."""
-    problems = error.problems if isinstance(error, ConfigError) else (error,)
-    return [" ".join(str(each).split()) for each in problems]
-
-
-def tell(error: ExporterError) -> None:
-    """Print each problem on its own line."""
-    for problem in problems_of(error):
-        _print(problem)
-
-
-def _print(message: str) -> None:
-    line = " ".join(message.split())
-    click.echo(mask_keys(f"openai-exporter: {line}"), err=True)
-
-
-# Structured logs on standard error: logfmt or JSON, one line per record, secrets masked.
-
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("logfmt", "json")
 
 _WORDS = {logging.WARNING: "warn", logging.CRITICAL: "error"}
 _PACKAGE = "openai_exporter."
-
 Mask = Callable[[str], str]
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn our errors into lines and exit status 1."""
+    try:
+        yield
+    except ExporterError as error:
+        print_problems(error)
+        sys.exit(FAILED)
+
+
+def problems_of(error: ExporterError) -> list[str]:
+    """One line for each problem."""
+    problems = error.problems if isinstance(error, ConfigError) else (error,)
+    return [" ".join(str(problem).split()) for problem in problems]
+
+
+def print_problems(error: ExporterError) -> None:
+    """Print each problem on its own line."""
+    for problem in problems_of(error):
+        click.echo(mask_keys(f"openai-exporter: {problem}"), err=True)
 
 
 class StructuredFormatter(logging.Formatter):
@@ -109,8 +91,8 @@ def configure(level: str, form: str, mask: Mask, stream: TextIO | None = None) -
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    yield "ts", moment.replace("+00:00", "Z")
+    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    yield "ts", time.replace("+00:00", "Z")
     yield "level", _WORDS.get(record.levelno, record.levelname.lower())
     yield "component", record.name.removeprefix(_PACKAGE)
     yield "msg", record.getMessage().strip()

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.text import Text
@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from openai_exporter.errors import StartError
 from openai_exporter.files import write_atomically
+from openai_exporter.templates import environment
 
 SEVERITIES = ("critical", "warning", "info")
 FIRING, RESOLVED = "firing", "resolved"
@@ -295,14 +296,7 @@ _HEADERS = {
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("openai_exporter.demo"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    made = environment("openai_exporter.demo")
     made.filters.update(clock=_clock, link=_link)
     return made
 

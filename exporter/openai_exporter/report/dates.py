@@ -3,28 +3,26 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from openai_exporter.errors import ExporterError
 from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start, previous_month_start
 
-# Dates that people write, as Unix seconds (UTC); what cannot be meant is refused with what is allowed.
-
 FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
-"""No API key is older; an earlier date is a slip."""
-
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
+"""No API key is older; an earlier date is a typo."""
 ANY_TIME = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
-"""As the present time: what is refused then is no matter of when it is asked."""
+"""As the present time: what is rejected then is wrong at any time."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MONTH = re.compile(r"\d{4}-\d{2}")
+_RANGE = re.compile(r"(\S+?)\.\.(\S+)")
+ALLOWED = "day, week, month, a month such as 2026-10, or FROM..TO such as 2026-11-01..2026-11-15"
 
 
 class PeriodError(ExporterError):
     """A date or period that cannot be used; the message says what is allowed."""
 
 
-def day(text: str, name: str, now: float) -> int:
+def parse_day(text: str, name: str, now: float) -> int:
     """The start of a day written `2026-11-21`, not after today and not before 2020.
 
     Raises:
@@ -33,59 +31,52 @@ def day(text: str, name: str, now: float) -> int:
     try:
         if not _DATE.fullmatch(text):
             raise ValueError
-        found = int(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp())
+        start = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
     except ValueError:
         raise PeriodError(f"{name}: {text!r} is not a date such as 2026-11-21") from None
-    if found > now:
-        raise PeriodError(f"{name}: {text} is in the future; today is {shown(now)} (UTC)")
-    if found < FIRST:
-        raise PeriodError(f"{name}: {text} is before {shown(FIRST)}; there is no usage that old")
-    return found
+    if start > now:
+        raise PeriodError(f"{name}: {text} is in the future; today is {format_date(now)} (UTC)")
+    if start < FIRST:
+        raise PeriodError(f"{name}: {text} is before {format_date(FIRST)}; there is no usage that old")
+    return start
 
 
-def days(first: str, last: str, names: tuple[str, str], now: float) -> tuple[int, int]:
+def parse_days(first: str, last: str, names: tuple[str, str], now: float) -> tuple[int, int]:
     """From the start of the first day to the end of the last.
 
     Raises:
         PeriodError: a date is wrong, or the first is after the last.
     """
-    start, end = day(first, names[0], now), day(last, names[1], now)
+    start, end = parse_day(first, names[0], now), parse_day(last, names[1], now)
     if start > end:
         raise PeriodError(f"{names[0]}: {first} is after {names[1]} {last}; swap them")
     return start, end + DAY
 
 
-def moment(text: str, name: str, now: float) -> float:
-    """A moment written `2026-11-21T09:30:00Z`, UTC where no zone is given, not after now.
+def parse_time(text: str, name: str, now: float) -> float:
+    """Unix seconds of a time written `2026-11-21T09:30:00Z`, UTC where no zone is given, not after now.
 
     Raises:
         PeriodError: names the option and the value.
     """
     try:
-        read = datetime.fromisoformat(text)
-        found = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+        time = datetime.fromisoformat(text)
+        timestamp = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         raise PeriodError(f"{name}: {text!r} is not a time such as 2026-11-21T09:30:00Z") from None
-    if found > now:
+    if timestamp > now:
         raise PeriodError(f"{name}: {text} is in the future; it is {iso(now)}")
-    return found
+    return timestamp
 
 
-def shown(moment: float) -> str:
-    """The day of a moment as `2026-11-21`."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+def format_date(timestamp: float) -> str:
+    """The day of a timestamp as `2026-11-21`."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
 
 
-def iso(moment: float) -> str:
-    """A moment as `2026-11-21T09:30:00Z`."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-# The days that a report is about, and those that it compares them with. Pure; days are UTC.
-
-_MONTH = re.compile(r"\d{4}-\d{2}")
-_RANGE = re.compile(r"(\S+?)\.\.(\S+)")
-ALLOWED = "day, week, month, a month such as 2026-10, or FROM..TO such as 2026-11-01..2026-11-15"
+def iso(timestamp: float) -> str:
+    """A timestamp as `2026-11-21T09:30:00Z`."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +91,15 @@ class Period:
     @property
     def first(self) -> str:
         """The first day."""
-        return shown(self.start)
+        return format_date(self.start)
 
     @property
     def last(self) -> str:
         """The last day."""
-        return shown(self.end - 1)
+        return format_date(self.end - 1)
 
 
-def period(text: str, now: float) -> Period:
+def parse_period(text: str, now: float) -> Period:
     """What a person means.
 
     `day` is the last day that is over, `week` the last seven, `month` this month so far, today included;
@@ -126,12 +117,12 @@ def period(text: str, now: float) -> Period:
     if text == "month":
         return _of_month(month_start(now), today + DAY)
     if _MONTH.fullmatch(text):
-        start = day(f"{text}-01", "--period", now)
+        start = parse_day(f"{text}-01", "--period", now)
         return _of_month(start, min(next_month_start(start), today + DAY))
-    found = _RANGE.fullmatch(text)
-    if found is None:
+    dates = _RANGE.fullmatch(text)
+    if dates is None:
         raise PeriodError(f"--period: {text!r} is not one of: {ALLOWED}")
-    return _just_before(*days(found[1], found[2], ("--period FROM", "--period TO"), now))
+    return _just_before(*parse_days(dates[1], dates[2], ("--period FROM", "--period TO"), now))
 
 
 def _just_before(start: int, end: int) -> Period:

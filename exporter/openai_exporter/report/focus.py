@@ -6,15 +6,12 @@ are those of 1.3, which take the place of ProviderName and PublisherName there. 
 and no unit price: all four costs are what is billed, and ListUnitPrice and ContractedUnitPrice are left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Mapping
 
-from openai_exporter.config.organization import Organization
-from openai_exporter.errors import StartError, UpstreamError
+from openai_exporter.errors import StartError
 from openai_exporter.report.data import Cell, table
 from openai_exporter.report.dates import Period, iso
-from openai_exporter.report.source import Source, TakeCosts
+from openai_exporter.report.source import Source
 from openai_exporter.usage.rows import CostRow
 from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
 
@@ -28,10 +25,16 @@ HEAD = (
     "SubAccountId", "SubAccountName", "SubAccountType", "SkuId", "SkuPriceId", "SkuMeter",
 )  # fmt: skip
 _GROUP_BY = ("project_id", "line_item")
-_OPENAI = "OpenAI"
-_PROVIDERS = (
-    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName",
-)  # fmt: skip
+_COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
+_FIXED = {
+    **dict.fromkeys(("ProviderName", "PublisherName", "InvoiceIssuerName"), "OpenAI"),
+    **dict.fromkeys(("ServiceProviderName", "HostProviderName"), "OpenAI"),
+    "BillingCurrency": "USD",
+    "BillingAccountType": "Organization",
+    "ServiceCategory": "AI and Machine Learning",
+    "ServiceSubcategory": "Generative AI",
+    "ServiceName": "OpenAI API",
+}
 _MOST_DAYS = 180
 _UNITS = {
     "1000_tokens": "1000 Tokens",
@@ -44,102 +47,47 @@ _UNITS = {
 """Units of the API in FOCUS's unit format; of others the first letter is made a capital, as it asks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """One billed amount of a day."""
-
-    day: int
-    project_id: str
-    line_item: str
-    row: CostRow
-
-
-def charges(source: Source, period: Period, now: float) -> list[Charge]:
-    """Every billed amount of a period.
+def render(source: Source, period: Period, now: float) -> str:
+    """Every billed amount of a period as comma-separated values, with the names of projects if they can be read.
 
     Raises:
         UpstreamError: costs could not be read.
+        StartError: an amount is in another currency, whose column would be wrong.
     """
-    found: list[Charge] = []
+    charges: list[tuple[int, CostRow]] = []
 
     def take(start: int, row: CostRow) -> None:
         if period.start <= start < period.end:
-            project_id, line_item = row.labels
-            found.append(Charge(start, project_id, line_item, row))
-
-    def begin() -> TakeCosts:
-        found.clear()
-        return take
+            charges.append((start, row))
 
     end = period.end if period.end <= now else None
-    source.costs(_GROUP_BY, Range(period.start, end, "1d", _MOST_DAYS), begin)
-    return found
+    source.costs(_GROUP_BY, Range(period.start, end, "1d", _MOST_DAYS), charges.clear, take)
+    names = {project.id: project.name for project in source.directory([]).projects.values()}
+    return table(HEAD, [_row(source.organization.name, day, row, names) for day, row in charges])
 
 
-def names_of(source: Source, organization: Organization) -> dict[str, str]:
-    """Names of the projects by id; empty where names are not to be read, or cannot be."""
-    if not organization.names:
-        return {}
-    try:
-        return {each.id: each.name for each in source.directory().projects.values()}
-    except UpstreamError:
-        return {}
-
-
-def render(organization: Organization, found: Iterable[Charge], names: Mapping[str, str]) -> str:
-    """The charges as comma-separated values.
-
-    Raises:
-        StartError: an amount is in another currency, whose column would be wrong.
-    """
-    return table(HEAD, _rows(organization.name, found, names))
-
-
-def _rows(organization: str, found: Iterable[Charge], names: Mapping[str, str]) -> Iterator[dict[str, Cell]]:
-    for each in found:
-        usd = each.row.usd
-        if usd is None:
-            raise StartError(f"costs have an amount in {each.row.currency}; only usd can be reported")
-        yield {
-            **dict.fromkeys(("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"), usd),
-            **_times(each.day),
-            **_kind(each, usd),
-            "BillingCurrency": "USD",
-            "BillingAccountId": organization,
-            "BillingAccountName": organization,
-            "BillingAccountType": "Organization",
-            **dict.fromkeys(_PROVIDERS, _OPENAI),
-            "ServiceCategory": "AI and Machine Learning",
-            "ServiceSubcategory": "Generative AI",
-            "ServiceName": "OpenAI API",
-            "SubAccountId": each.project_id,
-            "SubAccountName": names.get(each.project_id, ""),
-            "SubAccountType": "Project" if each.project_id else None,
-        }
-
-
-def _times(day: int) -> dict[str, Cell]:
+def _row(organization: str, day: int, row: CostRow, names: Mapping[str, str]) -> dict[str, Cell]:
+    if row.usd is None:
+        raise StartError(f"costs have an amount in {row.currency}; only usd can be reported")
+    project_id, line_item = row.labels
+    credit = row.usd < 0
+    quantity = None if credit else row.quantity
+    unit = "" if quantity is None else _UNITS.get(row.unit, row.unit.capitalize())
     return {
+        **dict.fromkeys(_COSTS, row.usd),
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), quantity),
+        **dict.fromkeys(("ConsumedUnit", "PricingUnit"), unit),
+        **dict.fromkeys(("ChargeDescription", "SkuId", "SkuPriceId"), line_item),
+        **dict.fromkeys(("BillingAccountId", "BillingAccountName"), organization),
+        **_FIXED,
         "BillingPeriodStart": iso(month_start(day)),
         "BillingPeriodEnd": iso(next_month_start(day)),
         "ChargePeriodStart": iso(day),
         "ChargePeriodEnd": iso(day + DAY),
-    }
-
-
-def _kind(each: Charge, usd: Decimal) -> dict[str, Cell]:
-    credit = usd < 0
-    quantity = None if credit else each.row.quantity
-    unit = "" if quantity is None else _UNITS.get(each.row.unit, each.row.unit.capitalize())
-    return {
         "ChargeCategory": "Credit" if credit else "Usage",
-        "ChargeDescription": each.line_item,
         "ChargeFrequency": "One-Time" if credit else "Usage-Based",
-        "ConsumedQuantity": quantity,
-        "ConsumedUnit": unit,
-        "PricingQuantity": quantity,
-        "PricingUnit": unit,
-        "SkuId": each.line_item,
-        "SkuPriceId": each.line_item,
-        "SkuMeter": each.line_item.rpartition(", ")[2].capitalize(),
+        "SkuMeter": line_item.rpartition(", ")[2].capitalize(),
+        "SubAccountId": project_id,
+        "SubAccountName": names.get(project_id, ""),
+        "SubAccountType": "Project" if project_id else None,
     }

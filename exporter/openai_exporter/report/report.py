@@ -6,32 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from openai_exporter.config import Config
-from openai_exporter.config.organization import Organization
-from openai_exporter.errors import UpstreamError
-from openai_exporter.report.book import (
-    UNPRICED,
-    UNTOLD,
-    Book,
-    By,
-    Figures,
-    Tally,
-    change,
-    read_costs,
-    read_usage,
-)
+from openai_exporter.report.book import NOT_ATTRIBUTED, UNPRICED, Book, By, Totals, read_costs, read_usage
 from openai_exporter.report.dates import Period
 from openai_exporter.report.source import Source
 from openai_exporter.usage import budgets
 from openai_exporter.usage.dataset import BudgetState
-from openai_exporter.usage.names import Directory
 from openai_exporter.usage.refresh import Datasets
 from openai_exporter.usage.service import budgets_of
 from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start
 
-# Where the month will end, from the days so far. Pure.
-
+_MOVERS = 5
+_NAMED = 8
 _MEAN_DAYS = 7
+HOW = "The mean of the seven days before yesterday is taken for each day that is left."
+"""How the forecast is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +37,24 @@ class Forecast:
     at_end: Decimal
 
 
-HOW = "The mean of the seven days before yesterday is taken for each day that is left."
-EARLIEST = (_MEAN_DAYS + 1) * DAY
-"""Seconds before today for which costs must be known."""
-
-
-def forecast(cost_of: Callable[[int, int], Decimal], now: float) -> Forecast:
-    """From what costs were in [start, end), for whole days.
-
-    Yesterday and today are still arriving, so they count as the mean when less of them is known.
-    """
-    today, month = day_start(now), month_start(now)
-    yesterday = today - DAY
-    mean = cost_of(yesterday - _MEAN_DAYS * DAY, yesterday) / _MEAN_DAYS
-    so_far = cost_of(month, today + DAY)
-    settled = cost_of(month, max(month, yesterday))
-    arriving = sum(
-        (max(mean, cost_of(day, day + DAY)) for day in (yesterday, today) if day >= month), Decimal(0)
-    )
-    left = (next_month_start(now) - today) // DAY - 1
-    return Forecast(so_far, mean, settled + arriving + mean * left)
-
-
-# A report: groups, totals, days, movers, forecast and budgets of a period. Plain data and how it is made.
-
-_MOVERS = 5
-_NAMED = 8
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """One group: in the period, and in the time before that it is compared with."""
 
     id: str
     name: str
-    now: Figures
-    before: Figures
+    now: Totals
+    before: Totals
 
     @property
     def difference(self) -> Decimal:
         """USD more than before."""
-        return self.now.money - self.before.money
+        return self.now.cost - self.before.cost
 
     @property
     def change(self) -> float | None:
-        """How much more it cost than before, as a ratio."""
-        return change(self.now.money, self.before.money)
+        """How much more it cost than before, as a ratio; None where there was nothing before."""
+        return None if self.before.cost <= 0 else float(self.now.cost / self.before.cost - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +62,8 @@ class Report:
     """Everything that is shown.
 
     Attributes:
-        parts: the groups, those that cost most first; they add up to `total`.
-        days: (start of the day, figures) of the period, those without usage included.
+        parts: the groups, the most expensive first; they add up to `total`.
+        days: (start of the day, its totals) of the period, those without usage included.
         movers: the groups whose cost changed most.
         forecast: None when the period has nothing of the running month, or costs are not read.
         budgets: of the running day or month.
@@ -116,16 +76,14 @@ class Report:
     as_of: float
     parts: tuple[Part, ...]
     total: Part
-    days: tuple[tuple[int, Figures], ...]
+    days: tuple[tuple[int, Totals], ...]
     movers: tuple[Part, ...]
     forecast: Forecast | None
     budgets: tuple[BudgetState, ...]
     notes: tuple[str, ...]
 
 
-def gathered(
-    source: Source, config: Config, organization: Organization, period: Period, by: By, now: float
-) -> Report:
+def read_report(source: Source, period: Period, by: By, now: float) -> Report:
     """Read what a report needs, and make it.
 
     Args:
@@ -135,18 +93,20 @@ def gathered(
         UpstreamError: usage or costs could not be read.
     """
     book = Book(by)
-    current = period.end > month_start(now)
-    earliest = min(month_start(now), day_start(now) - EARLIEST) if current else period.before_start
-    read_usage(book, source, organization, period.before_start, _until(period.end, now))
-    end = None if current else period.end
-    read_costs(book, source, organization, min(period.before_start, earliest), end)
-    spending = _budgets(source, config, organization)
-    found = _directory(source, organization, book, spending)
-    titled = tuple(replace(each, title=found.title(each.scope, each.id)) for each in spending)
-    return made(book, organization.name, period, now, lambda id: found.title(by, id), titled)
+    costs_start, end = period.before_start, None if period.end > now else period.end
+    read_usage(book, source, period.before_start, end)
+    if period.end > month_start(now):
+        costs_start = min(costs_start, month_start(now), day_start(now) - (_MEAN_DAYS + 1) * DAY)
+        end = None
+    read_costs(book, source, costs_start, end)
+    spending = _read_budgets(source)
+    named = {by, *(budget.scope for budget in spending)} & {"project", "key", "user"}
+    title = source.directory(book.notes).title if named else lambda scope, id: ""
+    titled = tuple(replace(budget, title=title(budget.scope, budget.id)) for budget in spending)
+    return make_report(book, source.organization.name, period, now, lambda id: title(by, id), titled)
 
 
-def made(
+def make_report(
     book: Book,
     organization: str,
     period: Period,
@@ -156,89 +116,77 @@ def made(
 ) -> Report:
     """A report of what a book has; `title` gives the name of an id, empty where it has none."""
     parts = _parts(book, period, title)
-    total = Part(
-        "", "Total", book.total(period.start, period.end), book.total(period.before_start, period.before_end)
-    )
-    days = range(period.start, period.end, DAY)
-    moved = sorted((each for each in parts if each.difference), key=lambda each: -abs(each.difference))
-    known = book.billed and period.end > month_start(now)
+    moved = sorted((part for part in parts if part.difference), key=lambda part: -abs(part.difference))
+    current = book.billed and period.end > month_start(now)
+    before = book.total(period.before_start, period.before_end)
     return Report(
         organization,
         book.by,
         period,
         now,
         parts,
-        total,
-        tuple((day, book.total(day, day + DAY)) for day in days),
+        Part("", "Total", book.total(period.start, period.end), before),
+        tuple((day, book.total(day, day + DAY)) for day in range(period.start, period.end, DAY)),
         tuple(moved[:_MOVERS]),
-        forecast(lambda start, end: book.total(start, end).money, now) if known else None,
+        make_forecast(book, now) if current else None,
         spending,
         (*book.notes, *_notes(book, period, now)),
     )
 
 
-def _until(end: int, now: float) -> int | None:
-    return None if end > now else end
+def make_forecast(book: Book, now: float) -> Forecast:
+    """Where the month will end.
+
+    Yesterday and today are still arriving, so they count as the mean when less of them is known.
+    """
+
+    def cost(start: int, end: int) -> Decimal:
+        return book.total(start, end).cost
+
+    today, month = day_start(now), month_start(now)
+    yesterday = today - DAY
+    mean = cost(yesterday - _MEAN_DAYS * DAY, yesterday) / _MEAN_DAYS
+    arriving = [max(mean, cost(day, day + DAY)) for day in (yesterday, today) if day >= month]
+    days_left = (next_month_start(now) - today) // DAY - 1
+    at_end = cost(month, max(month, yesterday)) + sum(arriving, Decimal(0)) + mean * days_left
+    return Forecast(cost(month, today + DAY), mean, at_end)
 
 
 def _parts(book: Book, period: Period, title: Callable[[str], str]) -> tuple[Part, ...]:
-    none = Figures.of(Tally(), billed=book.billed)
-    after = book.groups(period.start, period.end)
+    now = book.groups(period.start, period.end)
     before = book.groups(period.before_start, period.before_end)
-    ids = tuple(dict.fromkeys((*after, *before)))
-    names = _distinct({id: "(not attributed)" if id == UNTOLD else title(id) or id for id in ids})
-    parts = [Part(id, names[id], after.get(id, none), before.get(id, none)) for id in ids]
-    return tuple(sorted(parts, key=lambda each: (-each.now.money, -each.before.money, each.id)))
-
-
-def _distinct(names: dict[str, str]) -> dict[str, str]:
-    """Names by id; those that several have, with their id."""
+    ids = tuple(dict.fromkeys((*now, *before)))
+    names = {id: "(not attributed)" if id == NOT_ATTRIBUTED else title(id) or id for id in ids}
     count = Counter(names.values())
-    return {id: name if count[name] == 1 else f"{name} ({id})" for id, name in names.items()}
+    # A name that several groups have stands with the id.
+    names |= {id: f"{name} ({id})" for id, name in names.items() if count[name] > 1}
+    nothing = book.nothing()
+    parts = [Part(id, names[id], now.get(id, nothing), before.get(id, nothing)) for id in ids]
+    return tuple(sorted(parts, key=lambda part: (-part.now.cost, -part.before.cost, part.id)))
 
 
-def _directory(
-    source: Source, organization: Organization, book: Book, spending: tuple[BudgetState, ...]
-) -> Directory:
-    """The names, where the report has ids that have some."""
-    wanted = {book.by, *(each.scope for each in spending)} & {"project", "key", "user"}
-    if not wanted or not organization.names:
-        return Directory()
-    try:
-        return source.directory()
-    except UpstreamError as error:
-        book.notes.append(f"Names could not be read, so ids stand for them: {error}")
-        return Directory()
-
-
-def _budgets(source: Source, config: Config, organization: Organization) -> tuple[BudgetState, ...]:
+def _read_budgets(source: Source) -> tuple[BudgetState, ...]:
+    config, organization = source.config, source.organization
     configured = budgets_of(config, organization)
     if not configured:
         return ()
     datasets = Datasets.of(config, organization, source.context)
-    priced = [each for each in datasets.flows if each.operation.pricing]
+    priced = [dataset for dataset in datasets.flows if dataset.operation.pricing]
     costs = datasets.costs
-    for each in (*priced, *([costs] if costs else [])):
-        source.patiently(lambda each=each: each.read(source.calls, seen=True))  # type: ignore[misc]
+    for dataset in (*priced, *([costs] if costs else [])):
+        source.retry(lambda dataset=dataset: dataset.read(source.calls, seen=True))  # type: ignore[misc]
     return tuple(budgets.states(configured, organization, costs.bill if costs else None, priced))
 
 
-def _notes(book: Book, period: Period, now: float) -> list[str]:
-    notes = []
+def _notes(book: Book, period: Period, now: float) -> Iterator[str]:
     if not book.groups(period.start, period.end):
-        what = "usage and no costs" if book.billed else "usage"
-        notes.append(f"The API tells no {what} of this period.")
+        yield f"The API tells no {'usage and no costs' if book.billed else 'usage'} of this period."
     if period.end > now:
-        notes.append("Today is not over, and is compared with whole days.")
+        yield "Today is not over, and is compared with whole days."
     if book.billed and period.end > day_start(now) - DAY:
-        notes.append("Costs of the last two days are still arriving.")
-    return [*notes, *_unpriced(book, period)]
-
-
-def _unpriced(book: Book, period: Period) -> Iterator[str]:
-    """What of the usage has no price, and whose it is: it is in no list price."""
+        yield "Costs of the last two days are still arriving."
     total = book.total(period.start, period.end)
-    amounts = [f"{total.count(name):,} {what}" for name, what in UNPRICED.items() if total.count(name)]
+    amounts = [f"{total.count(name):,} {unit}" for name, unit in UNPRICED.items() if total.count(name)]
     if amounts:
         models = sorted({model for day, model in book.unpriced if period.start <= day < period.end})
         more = [f"{len(models) - _NAMED} more"] if len(models) > _NAMED else []

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buckets of usage and costs of any time, asked for with patience and within a bound on calls. Keeps nothing."""
+"""Usage and cost buckets of any time, requested with retries and within a limit on calls."""
 
 import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from typing import Self
 
-from openai_exporter.client.organization import Calls, Client, OrganizationClient
+from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.client.session import Network, Params, Reply
 from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
-from openai_exporter.model import Answer
-from openai_exporter.prices.listed import PriceTable, list_prices
+from openai_exporter.prices.own import price_table
 from openai_exporter.report.dates import FIRST
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.costs import PATH as COSTS_PATH
@@ -22,95 +21,85 @@ from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.names import Directory, NamesDataset
-from openai_exporter.usage.pages import Query, Sink, read
+from openai_exporter.usage.pages import Query, Sink, Take, read
 from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
 from openai_exporter.usage.window import DAY, ApiClock, Range
 
-# Buckets of usage and costs of any time, asked for with patience and within a bound on calls. Keeps no figures.
-
+Restart = Callable[[], object]
+"""Called at the start of each attempt, to forget the rows of the one before."""
 TakeUsage = Callable[[int, Labels, Values], None]
 TakeCosts = Callable[[int, CostRow], None]
-PASSING = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
-"""Reasons of failures that may be gone at the next try."""
-_TRIES = 6
+TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
+"""Reasons of failures that a retry may overcome."""
+_ATTEMPTS = 6
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 300.0
 
 
 class CallsSpentError(ExporterError):
-    """The calls that were allowed have been made.
-
-    Attributes:
-        made: how many.
-    """
+    """The calls that were allowed have been made."""
 
     def __init__(self, made: int) -> None:
         super().__init__(f"stopped after {made} API calls, as many as are allowed")
-        self.made = made
 
 
-class _Bounded:
-    """A client that refuses further calls when `most` have been made."""
+class _LimitedClient(OrganizationClient):
+    """A client that makes at most `limit` calls, or any number where that is None."""
 
-    def __init__(self, client: Client, most: int | None) -> None:
-        self._client = client
-        self._most = most
-        self.made = 0
-
-    def get(self, path: str, params: Params = (), *, api: str) -> Answer:
-        self._count()
-        return self._client.get(path, params, api=api)
+    limit: int | None = None
+    calls = 0
 
     @contextlib.contextmanager
     def open(self, path: str, params: Params = (), *, api: str) -> Iterator[Reply]:
-        self._count()
-        with self._client.open(path, params, api=api) as reply:
+        if self.limit is not None and self.calls >= self.limit:
+            raise CallsSpentError(self.calls)
+        self.calls += 1
+        with super().open(path, params, api=api) as reply:
             yield reply
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _count(self) -> None:
-        if self._most is not None and self.made >= self._most:
-            raise CallsSpentError(self.made)
-        self.made += 1
 
 
 class Source:
-    """The organization API of one organization, for readings that people wait for.
+    """The API of one organization, for reads that people wait for; a context manager that closes the client.
 
     Args:
-        client: makes the calls; closed by whoever made it.
-        most: calls that may be made, None for any number.
-        waiting: told why and for how many seconds a failed call is put off.
-        tries: of each query.
-        prices: the price table.
+        proxies: as `urllib.request.getproxies()` returns them.
+        max_calls: calls that may be made, None for any number.
+        on_wait: called with the reason and the seconds before a failed call is retried.
+        attempts: of each query.
     """
 
     def __init__(
         self,
+        config: Config,
         organization: Organization,
-        client: Client,
+        proxies: Mapping[str, str],
         *,
-        most: int | None = None,
+        max_calls: int | None = None,
         now: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-        waiting: Callable[[str, float], None] = lambda why, seconds: None,
-        tries: int = _TRIES,
-        prices: Callable[[], PriceTable] = list_prices,
+        on_wait: Callable[[str, float], None] = lambda reason, seconds: None,
+        attempts: int = _ATTEMPTS,
     ) -> None:
-        self._organization = organization
-        self._client = _Bounded(client, most)
+        self.config = config
+        self.organization = organization
+        credential = config.organization_credential(organization.name)
+        network = Network(proxies)
+        self._client = _LimitedClient(organization.base_url, credential, organization.timeout, network)
+        self._client.limit = max_calls
         self.calls = Calls(self._client, organization.name, Instruments(process=False), now)
-        self.context = Context(ApiClock(now), functools.cache(prices), lambda: None)
-        self._sleep = sleep
-        self._tries = tries
-        self._waiting = waiting
+        self.context = Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)
+        self._attempts = attempts
+        self._on_wait = on_wait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._client.close()
 
     @property
-    def made(self) -> int:
+    def calls_made(self) -> int:
         """Calls made so far, failed ones included."""
-        return self._client.made
+        return self._client.calls
 
     def learn_time(self) -> float:
         """The API's time, by a small call that also shows whether the key is accepted.
@@ -118,18 +107,17 @@ class Source:
         Raises:
             UpstreamError: the key is refused, or the API does not answer.
         """
-        part = Range(FIRST, FIRST + DAY, "1d", 1)
         try:
-            self.costs((), part, lambda: lambda start, row: None)
+            self.costs((), Range(FIRST, FIRST + DAY, "1d", 1), lambda: None, lambda start, row: None)
         except UpstreamError as error:
             if error.reason not in ("bad_request", "not_found"):
                 raise
         return self.context.clock.now()
 
     def usage(
-        self, name: str, group_by: tuple[str, ...], part: Range, begin: Callable[[], TakeUsage]
+        self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage
     ) -> None:
-        """Read usage of one endpoint; `begin` is called for each try and returns what takes the rows.
+        """Read usage of one endpoint, row by row.
 
         Raises:
             UpstreamError: it failed for good; CallsSpentError: no call is left.
@@ -137,56 +125,56 @@ class Source:
         operation = OPERATIONS[name]
         decoder = RowDecoder(operation, group_by, Estimator(operation.pricing, self.context.prices))
 
-        def sink() -> Sink:
-            take = begin()
-            return lambda start: lambda result: take(start, *decoder.decode(result, start))
+        def bucket(start: int) -> Take:
+            return lambda result: take(start, *decoder.decode(result, start))
 
-        self._read(_query(operation.path, name, group_by, part), sink)
+        self._read(_query(operation.path, name, group_by, part), restart, bucket)
 
-    def costs(self, group_by: tuple[str, ...], part: Range, begin: Callable[[], TakeCosts]) -> None:
-        """Read costs; as `usage`. Rows in another currency than usd have None for their amount."""
+    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
+        """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
-        def sink() -> Sink:
-            take = begin()
-            return lambda start: lambda result: take(start, decoded(result, group_by))
+        def bucket(start: int) -> Take:
+            return lambda result: take(start, decoded(result, group_by))
 
-        self._read(_query(COSTS_PATH, COSTS, group_by, part), sink)
+        self._read(_query(COSTS_PATH, COSTS, group_by, part), restart, bucket)
 
-    def directory(self) -> Directory:
-        """Names of projects, keys and users.
+    def directory(self, notes: list[str]) -> Directory:
+        """Names of projects, keys and users; none, and a note, where they are to be read and cannot be."""
+        names = NamesDataset(self.organization, self.context)
 
-        Raises:
-            UpstreamError: as `usage`.
-        """
-        names = NamesDataset(self._organization, self.context)
-
-        def once() -> None:
+        def read_all() -> None:
             while not names.read(self.calls, seen=False):
                 pass
 
-        self.patiently(once)
+        if self.organization.names:
+            try:
+                self.retry(read_all)
+            except UpstreamError as error:
+                notes.append(f"Names could not be read, so ids stand for them: {error}")
+                return Directory()
         return names.directory
 
-    def patiently(self, once: Callable[[], object]) -> None:
-        """Do it, again after a pause where the failure may pass; a pause is as long as the API asks."""
-        for attempt in range(self._tries):
+    def retry(self, action: Callable[[], object]) -> None:
+        """Do it, and again where the failure may pass, after a pause as long as the API asks for."""
+        for attempt in range(self._attempts):
             try:
-                once()
+                action()
                 return
             except UpstreamError as error:
-                if error.reason not in PASSING or attempt == self._tries - 1:
+                if error.reason not in TRANSIENT or attempt == self._attempts - 1:
                     raise
                 wait = error.retry_after if error.retry_after is not None else _FIRST_WAIT * 2.0**attempt
                 wait = min(wait, _LONGEST_WAIT)
-                self._waiting(str(error), wait)
-            self._sleep(wait)
+                self._on_wait(str(error), wait)
+            time.sleep(wait)
 
-    def _read(self, query: Query, sink: Callable[[], Sink]) -> None:
+    def _read(self, query: Query, restart: Restart, sink: Sink) -> None:
         def arrived(reply: Reply) -> Sink:
             self.context.clock.observe(reply.date)
-            return sink()
+            restart()
+            return sink
 
-        self.patiently(lambda: read(self.calls, query, arrived))
+        self.retry(lambda: read(self.calls, query, arrived))
 
 
 def _query(path: str, api: str, group_by: tuple[str, ...], part: Range) -> Query:
@@ -197,41 +185,21 @@ def _query(path: str, api: str, group_by: tuple[str, ...], part: Range) -> Query
     return Query(path, api, params, lambda: None)
 
 
-# Which organization a person means, and the client of its API.
-
-
-def chosen(config: Config, name: str | None) -> Organization:
-    """The organization of that name; it may be left out when there is one.
+def find_organization(config: Config, name: str | None) -> Organization:
+    """The organization of that name, which may be left out when there is only one.
 
     Raises:
         StartError: none is configured, or the name is unknown or missing.
     """
-    names = [each.name for each in config.organizations]
+    names = [organization.name for organization in config.organizations]
     if not names:
         raise StartError(
             "no organization is configured; set OPENAI_ADMIN_KEY, or add one under `organizations:`"
         )
     if name is None and len(names) == 1:
         return config.organizations[0]
-    found = config.organization(name) if name else None
-    if found is None:
-        said = f"unknown organization {name!r}" if name else "several organizations are configured"
-        raise StartError(f"{said}; give --organization with one of: {', '.join(names)}")
-    return found
-
-
-@contextmanager
-def opened(
-    config: Config, organization: Organization, proxies: Mapping[str, str]
-) -> Iterator[OrganizationClient]:
-    """A client of the organization's API, closed at the end."""
-    client = OrganizationClient(
-        organization.base_url,
-        config.organization_credential(organization.name),
-        organization.timeout,
-        Network(proxies),
-    )
-    try:
-        yield client
-    finally:
-        client.close()
+    organization = config.organization(name) if name else None
+    if organization is None:
+        problem = f"unknown organization {name!r}" if name else "several organizations are configured"
+        raise StartError(f"{problem}; give --organization with one of: {', '.join(names)}")
+    return organization

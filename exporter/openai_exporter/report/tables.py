@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report as tables of text, for the terminal and as Markdown."""
+"""A report as tables of text: what is shown, for the terminal, Markdown and HTML. Amounts are rounded only here."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,82 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_exporter.exposition import clean
-from openai_exporter.report.book import Figures
+from openai_exporter.report.book import Totals
 from openai_exporter.report.report import HOW, Part, Report
-
-# Figures as a report shows them; None is shown as unknown. Rounds only here.
 
 UNKNOWN = "\N{EN DASH}"
 CENT = Decimal("0.01")
-
-
-def cents(usd: Decimal) -> Decimal:
-    """Rounded to the cent, halves away from zero."""
-    return usd.quantize(CENT, ROUND_HALF_UP)
-
-
-def apportioned(parts: Sequence[Decimal]) -> list[Decimal]:
-    """Parts in whole cents that add up to their exact sum in whole cents; none is off by a cent or more.
-
-    All are rounded down, and the cents that are missing go to the largest remainders.
-    """
-    down = [each.quantize(CENT, ROUND_FLOOR) for each in parts]
-    missing = int((cents(sum(parts, Decimal(0))) - sum(down, Decimal(0))) / CENT)
-    ranked = sorted(range(len(parts)), key=lambda place: (down[place] - parts[place], place))
-    for place in ranked[:missing]:
-        down[place] += CENT
-    return down
-
-
-def dollars(usd: Decimal | None) -> str:
-    """`$1,234.56`; to the cent."""
-    if usd is None:
-        return UNKNOWN
-    amount = cents(usd)
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
-
-
-def difference(usd: Decimal) -> str:
-    """`+$12.00`."""
-    text = dollars(usd)
-    return text if text.startswith("-") else f"+{text}"
-
-
-def count(value: int) -> str:
-    """`1,234,567`."""
-    return f"{value:,}"
-
-
-def percent(ratio: float | None) -> str:
-    """`12.3 %`."""
-    return UNKNOWN if ratio is None else f"{ratio * 100:,.1f} %"
-
-
-def change(ratio: float | None) -> str:
-    """`+12.3 %`; `new` where there was nothing before."""
-    return "new" if ratio is None else f"{ratio * 100:+,.1f} %"
-
-
-def ratio(value: float | None) -> str:
-    """`0.42`, or without decimals from a hundred on."""
-    return UNKNOWN if value is None else f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def plain(number: Decimal) -> str:
-    """All digits, without an exponent and without trailing zeros."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-# A report as tables of text, the same for the terminal, Markdown and HTML. Decides what is shown, not how.
-
 TITLES = {"model": "Model", "project": "Project", "key": "API key", "user": "User", "line_item": "Line item"}
+_USAGE = ("Requests", "Input", "Output", "Cached", "Out/in", "Tokens/req.")
 _MOST_BUDGETS = 30
+_PLAIN_WIDTH = 200
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A table; the first column is text, the others are figures. `foot` is the last row, of sums."""
+    """A table; the first column is text, the others are numbers. `foot` is the last row, of sums."""
 
     title: str
     head: tuple[str, ...]
@@ -103,213 +42,211 @@ class View:
     lead: tuple[tuple[str, str], ...]
     tables: tuple[TextTable, ...]
     notes: tuple[str, ...]
+    explanations: tuple[str, ...]
 
 
 def view(report: Report) -> View:
     """The view of a report."""
-    tables = (_parts(report), _movers(report), _budgets(report))
-    title = f"Usage and costs of {report.organization}, {_span(report)}"
-    return View(title, tuple(_lead(report)), tuple(each for each in tables if each.rows), report.notes)
-
-
-def share(part: Decimal, whole: Decimal) -> float | None:
-    """A part of a whole as a ratio; None where that means nothing."""
-    return float(part / whole) if whole > 0 else None
-
-
-def _span(report: Report) -> str:
     first, last = report.period.first, report.period.last
-    return f"{first if first == last else f'{first} to {last}'} (UTC)"
-
-
-def _lead(report: Report) -> list[tuple[str, str]]:
-    now, total = report.total.now, report.total
-    lead = [
-        ("Billed" if now.billed is not None else "List price", dollars(now.money)),
-        ("Period before", dollars(total.before.money)),
-        ("Change", _change(total)),
-        ("List price of usage", dollars(now.list_price)),
-        ("Requests", count(now.count("requests"))),
-        ("Input tokens", count(now.count("input_tokens"))),
-        ("Output tokens", count(now.count("output_tokens"))),
-        ("Cached share of input", percent(now.cached_share)),
-        ("Output per input", ratio(now.output_per_input)),
-        ("Tokens per request", ratio(now.tokens_per_request)),
-    ]
-    if report.forecast is not None:
-        lead.append(("Forecast to month's end", dollars(report.forecast.at_end)))
-    return lead
-
-
-def _parts(report: Report) -> TextTable:
-    title = TITLES[report.by]
-    billed = report.total.now.billed is not None
-    money = ("Billed" if billed else "List price", "Share", "Before", "Change")
-    itemised = report.by == "line_item"
-    usage: tuple[str, ...] = (
-        () if itemised else ("List price", "Requests", "Input", "Output", "Cached", "Out/in", "Tokens/req.")
+    title = (
+        f"Usage and costs of {report.organization}, {first if first == last else f'{first} to {last}'} (UTC)"
     )
-    usage = usage if billed or itemised else usage[1:]
-    shown = apportioned([each.now.money for each in report.parts])
-    before = apportioned([each.before.money for each in report.parts])
-    rows = tuple(
-        (each.name, *_money(each, usd, old, report.total), *_usage(each.now, billed=billed)[: len(usage)])
-        for each, usd, old in zip(report.parts, shown, before, strict=True)
-    )
-    total = report.total
-    sums = (cents(total.now.money), cents(total.before.money))
-    foot = ("Total", *_money(total, *sums, total), *_usage(total.now, billed=billed)[: len(usage)])
-    return TextTable(
-        f"By {title.lower() if title != 'API key' else title}", (title, *money, *usage), rows, foot
-    )
-
-
-def _change(part: Part) -> str:
-    """Against the time before; a ratio to a credit, or of nothing to nothing, would mean nothing."""
-    if part.change is None and (part.before.money or not part.now.money):
-        return UNKNOWN
-    return change(part.change)
-
-
-def _cents(amounts: Sequence[tuple[str, Decimal]]) -> dict[str, Decimal]:
-    """Cents by id, which add up; the same in every table."""
-    shown = apportioned([usd for _, usd in amounts])
-    return {id: usd for (id, _), usd in zip(amounts, shown, strict=True)}
-
-
-def _money(part: Part, usd: Decimal, before: Decimal, total: Part) -> tuple[str, ...]:
-    return (
-        dollars(usd),
-        percent(share(part.now.money, total.now.money)),
-        dollars(before),
-        _change(part),
-    )
-
-
-def _usage(figures: Figures, *, billed: bool) -> tuple[str, ...]:
-    listed = (dollars(figures.list_price),) if billed else ()
-    return (
-        *listed,
-        count(figures.count("requests")),
-        count(figures.count("input_tokens")),
-        count(figures.count("output_tokens")),
-        percent(figures.cached_share),
-        ratio(figures.output_per_input),
-        ratio(figures.tokens_per_request),
-    )
-
-
-def _movers(report: Report) -> TextTable:
-    now = _cents([(each.id, each.now.money) for each in report.parts])
-    before = _cents([(each.id, each.before.money) for each in report.parts])
-    rows = tuple(
-        (
-            each.name,
-            difference(now[each.id] - before[each.id]),
-            dollars(before[each.id]),
-            dollars(now[each.id]),
-        )
-        for each in report.movers
-    )
-    return TextTable("Top movers", (TITLES[report.by], "Difference", "Before", "Now"), rows)
-
-
-def _budgets(report: Report) -> TextTable:
-    found = sorted(report.budgets, key=lambda each: -(each.ratio if each.ratio is not None else -1))
-    rows = tuple(
-        (
-            f"{each.name} ({each.whose}, {each.period}, {each.basis})",
-            dollars(each.spent_usd),
-            dollars(each.limit_usd),
-            dollars(None if each.spent_usd is None else each.limit_usd - each.spent_usd),
-            percent(each.ratio),
-        )
-        for each in found[:_MOST_BUDGETS]
-    )
-    return TextTable("Budgets now", ("Budget", "Spent", "Limit", "Left", "Used"), rows)
-
-
-def explanations(report: Report) -> Sequence[str]:
-    """How figures were made, for the end of a page."""
-    found = ["Days are UTC. Billed amounts are those of the costs endpoint; list prices are an estimate."]
-    return [*found, f"Forecast: {HOW}"] if report.forecast else found
-
-
-# A report for the terminal.
-
-_PLAIN_WIDTH = 200
+    now = apportioned([part.now.cost for part in report.parts])
+    before = apportioned([part.before.cost for part in report.parts])
+    amounts = {part.id: pair for part, pair in zip(report.parts, zip(now, before, strict=True), strict=True)}
+    tables = (_parts(report, amounts), _movers(report, amounts), _budgets(report))
+    how = ["Days are UTC. Billed amounts are those of the costs endpoint; list prices are an estimate."]
+    if report.forecast:
+        how.append(f"Forecast: {HOW}")
+    filled = tuple(table for table in tables if table.rows)
+    return View(title, tuple(_lead(report)), filled, report.notes, tuple(how))
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
-    """Tables; as wide as `width`, or as they need to be."""
-    shown = view(report)
+    """Tables for the terminal; as wide as `width`, or as they need to be."""
+    content, out = view(report), StringIO()
     console = Console(
-        file=StringIO(),
+        file=out,
         width=width or _PLAIN_WIDTH,
         force_terminal=color,
         no_color=not color,
         highlight=False,
     )
-    console.print(Text(shown.title, style="bold"))
-    for name, value in shown.lead:
+    console.print(Text(content.title, style="bold"))
+    for name, value in content.lead:
         console.print(Text(f"  {name:<24} {value:>18}"))
-    for each in shown.tables:
+    for table in content.tables:
         console.print()
-        console.print(_table(each))
-    for note in (*shown.notes, *explanations(report)):
+        console.print(_rich(table))
+    for note in (*content.notes, *content.explanations):
         console.print(Text(note, style="dim"))
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
+    return out.getvalue()
 
 
-def _table(each: TextTable) -> Table:
+def render_markdown(report: Report) -> str:
+    """A document with tables in GitHub's form."""
+    return "\n".join(_markdown(view(report))) + "\n"
+
+
+def cents(usd: Decimal) -> Decimal:
+    """Rounded to the cent, halves away from zero."""
+    return usd.quantize(CENT, ROUND_HALF_UP)
+
+
+def apportioned(parts: Sequence[Decimal]) -> list[Decimal]:
+    """Parts in whole cents that add up to their exact sum in whole cents; none is off by a cent or more.
+
+    All are rounded down, and the cents that are missing go to the largest remainders.
+    """
+    down = [part.quantize(CENT, ROUND_FLOOR) for part in parts]
+    missing = int((cents(sum(parts, Decimal(0))) - sum(down, Decimal(0))) / CENT)
+    ranked = sorted(range(len(parts)), key=lambda place: (down[place] - parts[place], place))
+    for place in ranked[:missing]:
+        down[place] += CENT
+    return down
+
+
+def dollars(usd: Decimal | None) -> str:
+    """`$1,234.56`; to the cent."""
+    if usd is None:
+        return UNKNOWN
+    amount = cents(usd)
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+
+
+def percent(ratio: float | None) -> str:
+    """`12.3 %`."""
+    return UNKNOWN if ratio is None else f"{ratio * 100:,.1f} %"
+
+
+def ratio(value: float | None) -> str:
+    """`0.42`, or without decimals from a hundred on."""
+    return UNKNOWN if value is None else f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def change(part: Part) -> str:
+    """`+12.3 %` against the time before, `new` where there was nothing."""
+    if part.change is not None:
+        return f"{part.change * 100:+,.1f} %"
+    # A ratio to a credit, or of nothing to nothing, would mean nothing.
+    return UNKNOWN if part.before.cost or not part.now.cost else "new"
+
+
+def plain(number: Decimal) -> str:
+    """All digits, without an exponent and without trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _lead(report: Report) -> Iterator[tuple[str, str]]:
+    now, total = report.total.now, report.total
+    yield "List price" if now.billed is None else "Billed", dollars(now.cost)
+    yield "Period before", dollars(total.before.cost)
+    yield "Change", change(total)
+    yield "List price of usage", dollars(now.list_price)
+    yield "Requests", f"{now.count('requests'):,}"
+    yield "Input tokens", f"{now.count('input_tokens'):,}"
+    yield "Output tokens", f"{now.count('output_tokens'):,}"
+    yield "Cached share of input", percent(now.cached_share)
+    yield "Output per input", ratio(now.output_per_input)
+    yield "Tokens per request", ratio(now.tokens_per_request)
+    if report.forecast is not None:
+        yield "Forecast to month's end", dollars(report.forecast.at_end)
+
+
+Amounts = dict[str, tuple[Decimal, Decimal]]
+"""Cost of each part in cents, in the period and before; they add up, and are the same in every table."""
+
+
+def _parts(report: Report, amounts: Amounts) -> TextTable:
+    title, total = TITLES[report.by], report.total
+    billed = total.now.billed is not None
+    usage = () if report.by == "line_item" else ("List price", *_USAGE) if billed else _USAGE
+    head = (title, "Billed" if billed else "List price", "Share", "Before", "Change", *usage)
+
+    def row(part: Part, now: Decimal, before: Decimal) -> tuple[str, ...]:
+        whole = total.now.cost
+        share = percent(float(part.now.cost / whole) if whole > 0 else None)
+        columns = (part.name, dollars(now), share, dollars(before), change(part), *_usage(part.now, billed))
+        return columns[: len(head)]
+
+    rows = tuple(row(part, *amounts[part.id]) for part in report.parts)
+    foot = row(total, total.now.cost, total.before.cost)
+    return TextTable(f"By {title if report.by == 'key' else title.lower()}", head, rows, foot)
+
+
+def _usage(totals: Totals, billed: bool) -> tuple[str, ...]:
+    return (
+        *((dollars(totals.list_price),) if billed else ()),
+        *(f"{totals.count(name):,}" for name in ("requests", "input_tokens", "output_tokens")),
+        percent(totals.cached_share),
+        ratio(totals.output_per_input),
+        ratio(totals.tokens_per_request),
+    )
+
+
+def _movers(report: Report, amounts: Amounts) -> TextTable:
+    rows = []
+    for part in report.movers:
+        now, before = amounts[part.id]
+        difference = dollars(now - before)
+        signed = difference if difference.startswith("-") else f"+{difference}"
+        rows.append((part.name, signed, dollars(before), dollars(now)))
+    return TextTable("Top movers", (TITLES[report.by], "Difference", "Before", "Now"), tuple(rows))
+
+
+def _budgets(report: Report) -> TextTable:
+    ranked = sorted(report.budgets, key=lambda state: -(state.ratio if state.ratio is not None else -1))
+    rows = tuple(
+        (
+            f"{state.name} ({state.whose}, {state.period}, {state.basis})",
+            dollars(state.spent_usd),
+            dollars(state.limit_usd),
+            dollars(None if state.spent_usd is None else state.limit_usd - state.spent_usd),
+            percent(state.ratio),
+        )
+        for state in ranked[:_MOST_BUDGETS]
+    )
+    return TextTable("Budgets now", ("Budget", "Spent", "Limit", "Left", "Used"), rows)
+
+
+def _rich(table: TextTable) -> Table:
     made = Table(
-        title=each.title, title_justify="left", title_style="bold", box=None, pad_edge=False,
-        show_footer=bool(each.foot),
+        title=table.title, title_justify="left", title_style="bold", box=None, pad_edge=False,
+        show_footer=bool(table.foot),
     )  # fmt: skip
-    for place, name in enumerate(each.head):
-        foot = Text(each.foot[place]) if each.foot else Text("")
-        figures = place > 0
+    for place, name in enumerate(table.head):
+        foot = Text(table.foot[place] if table.foot else "")
+        numbers = place > 0
         made.add_column(
-            Text(name), foot, justify="right" if figures else "left", no_wrap=figures, overflow="fold",
+            Text(name), foot, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold",
             footer_style="bold",
         )  # fmt: skip
-    for row in each.rows:
+    for row in table.rows:
         made.add_row(*map(Text, row))
     return made
 
 
-# A report as Markdown with tables (GitHub's form).
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
-
-
-def render_markdown(report: Report) -> str:
-    """The whole document."""
-    shown = view(report)
-    return "\n".join(_lines(shown, report)) + "\n"
-
-
-def _lines(shown: View, report: Report) -> Iterator[str]:
-    yield f"# {_text(shown.title)}\n"
-    for name, value in shown.lead:
-        yield f"- {name}: **{_text(value)}**"
-    for table in shown.tables:
-        yield f"\n## {_text(table.title)}\n"
+def _markdown(content: View) -> Iterator[str]:
+    yield f"# {_escaped(content.title)}\n"
+    for name, value in content.lead:
+        yield f"- {name}: **{_escaped(value)}**"
+    for table in content.tables:
+        yield f"\n## {_escaped(table.title)}\n"
         yield _row(table.head)
         yield "|" + "|".join([" --- ", *[" ---: "] * (len(table.head) - 1)]) + "|"
         yield from map(_row, table.rows)
         if table.foot:
-            yield "| " + " | ".join(f"**{_text(cell)}**" for cell in table.foot) + " |"
+            yield "| " + " | ".join(f"**{_escaped(cell)}**" for cell in table.foot) + " |"
     yield ""
-    for note in (*shown.notes, *explanations(report)):
-        yield f"{_text(note)}  "
+    for note in (*content.notes, *content.explanations):
+        yield f"{_escaped(note)}  "
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(_text, cells)) + " |"
+    return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
-def _text(value: str) -> str:
+def _escaped(value: str) -> str:
     """Names are foreign: they must make neither markup nor a new row."""
-    return _SPECIAL.sub(r"\\\1", clean(value))
+    return _MARKUP.sub(r"\\\1", clean(value))

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.responses import Response
 
 from openai_exporter import __version__
 from openai_exporter.model import StreamTiming, Tokens
+from openai_exporter.templates import environment
 
 # Figures as people read them; each takes None as unknown and says so.
 
@@ -106,14 +107,7 @@ _HEADERS = {
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("openai_exporter.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    made = environment("openai_exporter.web")
     made.globals.update(version=__version__)
     made.filters.update(
         seconds=seconds,

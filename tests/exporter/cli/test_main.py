@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shells complete commands and flags."""
+"""Help, usage errors, and the completion of commands and flags."""
 
 import os
 import shutil
@@ -9,8 +9,55 @@ from pathlib import Path
 
 import pytest
 
+from openai_exporter import __version__
 from openai_exporter.cli.main import COMMANDS
+from tests.exporter.cli.commands import cli
 from tests.exporter.web.exporters import run_cli
+
+
+def test_version() -> None:
+    found = cli("--version")
+    assert (found.status, found.out.split(" (")[0]) == (0, f"openai-exporter {__version__}")
+
+
+def test_help_lists_every_command_with_examples() -> None:
+    found = cli("--help")
+    assert found.status == 0
+    for name in ("serve", "check", "probe", "simulate", "demo", "schema", "metrics"):
+        assert f"  {name} " in found.out
+    for text in ("OPENAI_API_KEY=... OPENAI_ADMIN_KEY=... openai-exporter", "http_sd_configs"):
+        assert text in found.out
+
+
+@pytest.mark.parametrize("name", ["serve", "check", "probe", "simulate", "schema", "metrics"])
+def test_each_command_explains_itself(name: str) -> None:
+    found = cli(name, "--help")
+    assert (found.status, found.err) == (0, "")
+    assert f"openai_exporter {name}" in found.out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "No such command 'nope'"),
+        (["--config.fil=x"], "No such option '--config.fil'"),
+        (["serve", "--log.level=loud"], "'loud' is not one of 'debug', 'info', 'warn', 'error'"),
+        (["serve", "--web.max-requests=0"], "0 is not in the range x>=1"),
+        (["serve", "--web.external-url=example.org"], "'example.org' is not a URL such as https://"),
+        (["serve", "--timeout-offset=-1"], "-1.0 is not in the range x>=0"),
+    ],
+)
+def test_a_wrong_flag_is_a_usage_error(arguments: list[str], message: str) -> None:
+    found = cli(*arguments)
+    assert found.status == 2
+    assert message in " ".join(found.err.split())
+    assert "Traceback" not in found.err
+
+
+def test_a_simulator_refuses_more_streams_than_keys_can_have() -> None:
+    found = cli("simulate", "--keys=1", "--streams=31", "--listen-address=127.0.0.1:0")
+    assert found.status == 2
+    assert "--streams: 31 is not within 0 and 30" in found.err
 
 
 def answer(line: str) -> list[str]:

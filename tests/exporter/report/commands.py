@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands against a simulator, and its books."""
+"""The commands against a simulator, its books, and a report that is made without one."""
 
 import json
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from openai_exporter.cli.main import main
+from openai_exporter.report.book import Book, Totals
+from openai_exporter.report.dates import parse_period
+from openai_exporter.report.report import Report, make_report
 from openai_simulator.testing import SimulatorControl
 
 NOW = "2026-11-19T09:00:00Z"
@@ -61,6 +64,19 @@ def spent(rows: Iterable[dict[str, Any]], by: str | None = None) -> dict[str, De
         name = (row[by] or "") if by else ""
         found[name] = found.get(name, Decimal(0)) + row["usd"]
     return found
+
+
+def october(cells: Mapping[tuple[str, str], Totals], name: Callable[[str], str] = lambda id: "") -> Report:
+    """A report of October 2026 by project, from totals by day and project id."""
+    book = Book("project", {(unix(day), id): totals for (day, id), totals in cells.items()}, billed=True)
+    now = unix("2026-11-14")
+    return make_report(book, "acme", parse_period("2026-10", now), now, name, ())
+
+
+def one_project(name: str) -> Report:
+    """One project of that name, with a credit."""
+    counts = {"requests": 2, "input_tokens": 10, "output_tokens": 5}
+    return october({("2026-10-05", "proj_1"): Totals(Decimal("-1.005"), 10**12, counts)}, lambda id: name)
 
 
 def _books(simulator: SimulatorControl, what: str, start: int, end: int) -> list[dict[str, Any]]:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from openai_exporter.cli.main import main
 from openai_exporter.metrics import CATALOGUE
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.usage import RECORDED
@@ -16,9 +19,12 @@ from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage
 from tests.exporter.report.openmetrics import Samples, at, families, samples
 from tests.exporter.usage.scraping import Now, Scrape, scrape, service
+from tests.exporter.usage.serving import answering
 from tests.stack.programs import environment, wait_for
 
 FROM = "2026-09-20"
+STEP = "3h"
+"""Ends of buckets that are looked at are multiples of it."""
 END = unix(NOW)
 TARGET = ("organization", "job")
 
@@ -26,7 +32,7 @@ TARGET = ("organization", "job")
 @pytest.fixture(scope="module")
 def imported(shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("import") / "history.om"
-    done(run(shared_simulator, "backfill", "--from", FROM, "-o", str(output), "--step", "1h"))
+    done(run(shared_simulator, "backfill", "--from", FROM, "-o", str(output), "--step", STEP))
     return output
 
 
@@ -141,7 +147,8 @@ def test_growth_adds_up_to_what_the_counters_show_when_the_live_series_begin(
     simulator: SimulatorControl, tmp_path: Path, live: str
 ) -> None:
     output = tmp_path / "history.om"
-    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--live-from", live))
+    more = ("--step", "2h", "--live-from", live)
+    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *more))
     found = samples(output)
     name = "openai_usage_requests_total"
     counted = at(found, name, unix(live)) - at(found, name, unix("2026-11-18"))
@@ -156,7 +163,7 @@ def test_growth_in_the_last_second_of_a_month_is_there_once(
 ) -> None:
     output = tmp_path / "history.om"
     live = ("--live-from", "2026-10-31T23:59:59Z")
-    done(run(simulator, "backfill", "--from", "2026-10-30", "-o", str(output), *live))
+    done(run(simulator, "backfill", "--from", "2026-10-30", "--to", "2026-11-01", "-o", str(output), *live))
     for found in samples(output).values():
         moments = [moment for moment, _ in found]
         assert sorted(set(moments)) == moments
@@ -215,11 +222,65 @@ def test_a_new_series_begins_at_zero(history: Samples) -> None:
     assert {0.0} == set(begun_later)
 
 
+def bucket(day: str, **requests: int) -> dict[str, Any]:
+    """A day's usage: requests by project."""
+    rows = [
+        {"project_id": id, "num_model_requests": count, "input_tokens": 0, "output_tokens": 0}
+        for id, count in requests.items()
+    ]
+    return {"start_time": unix(day), "end_time": unix(day) + 86_400, "results": rows}
+
+
+def canned(folder: Path, *buckets: dict[str, Any]) -> Samples:
+    """An import of October 2026 by the day, from these buckets, with room for two series."""
+    pages = [{"data": found, "has_more": False, "next_page": None} for found in (list(buckets), [])]
+    documents = {"/usage/completions": pages[0], "/costs": pages[1]}
+    config, output = folder / "exporter.yml", folder / "history.om"
+    with answering(documents) as url:
+        config.write_text(
+            f"organizations: [{{name: acme, base_url: '{url}', admin_key_env: KEY, costs: null, series_limit: 2, "
+            "usage: {completions: {group_by: [project_id]}}}]\n"
+        )
+        days = ("--from", "2026-10-01", "--to", "2026-10-31", "--step", "12h", "--fine-days", "0")
+        command = ("backfill", "--config.file", str(config), *days, "-o", str(output))
+        done(CliRunner().invoke(main, command, env={"KEY": ADMIN_KEY}))
+    return samples(output, *TARGET)
+
+
+REQUESTS = "openai_usage_requests_total"
+LAST_SECOND = unix("2026-10-31T23:59:59Z")
+
+
+def test_what_is_taken_back_is_left_out_where_it_was_counted(tmp_path: Path) -> None:
+    history = canned(tmp_path, bucket("2026-10-02", a=10), bucket("2026-10-05", a=-4))
+
+    assert 6 == at(history, REQUESTS, unix("2026-10-03")) == at(history, REQUESTS, LAST_SECOND)
+    assert 0 == at(history, metrics.CORRECTIONS.name, LAST_SECOND)
+
+
+def test_what_is_taken_back_beyond_zero_is_in_the_corrections(tmp_path: Path) -> None:
+    history = canned(tmp_path, bucket("2026-10-02", a=5), bucket("2026-10-05", a=-8))
+
+    assert 0 == at(history, REQUESTS, LAST_SECOND)
+    assert 3 == at(history, metrics.CORRECTIONS.name, LAST_SECOND, ("field", "requests"))
+
+
+def test_series_beyond_the_limit_are_summed_under_other(tmp_path: Path) -> None:
+    history = canned(tmp_path, bucket("2026-10-02", a=100, b=50), bucket("2026-10-05", c=3, d=4))
+
+    by_project = {
+        project: at(history, REQUESTS, LAST_SECOND, ("project_id", project))
+        for project in ("a", "b", "c", "d", "other")
+    }
+    assert 157 == sum(by_project.values()) == at(history, REQUESTS, LAST_SECOND)
+    assert by_project["other"] > 0
+
+
 def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
     simulator: SimulatorControl, imported: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "history.om"
-    arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", "1h", "--max-calls", "4")
+    arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", STEP, "--max-calls", "4")
     before = len(simulator.journal_since())
     result = run(simulator, *arguments)
 
@@ -248,7 +309,7 @@ def test_a_killed_import_goes_on_to_the_same_file(
     simulator: SimulatorControl, imported: Path, tmp_path: Path, sign: signal.Signals, message: str
 ) -> None:
     output = tmp_path / "history.om"
-    arguments = ["backfill", "--from", FROM, "-o", str(output), "--step", "1h"]
+    arguments = ["backfill", "--from", FROM, "-o", str(output), "--step", STEP]
     env = environment(OPENAI_ADMIN_KEY=ADMIN_KEY, OPENAI_BASE_URL=simulator.api_url)
     simulator.fault("latency", path="/v1/organization/*", delay_seconds=0.4)
     child = subprocess.Popen(
@@ -276,7 +337,7 @@ def test_a_full_disk_costs_nothing_that_was_read(
     simulator: SimulatorControl, imported: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "history.om"
-    arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", "1h")
+    arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", STEP)
     run(simulator, *arguments, "--max-calls", "3")
     parts = tmp_path / "history.om.parts"
     (parts / "openai_usage_requests_total.family").symlink_to("/dev/full")
@@ -299,7 +360,7 @@ def test_a_passing_failure_is_tried_again(
     simulator.fault(
         "status", path="/v1/organization/usage/completions", status=429, retry_after=0.1, seconds=1.0
     )
-    result = run(simulator, "backfill", "--from", FROM, "-o", str(output), "--step", "1h")
+    result = run(simulator, "backfill", "--from", FROM, "-o", str(output), "--step", STEP)
 
     done(result)
     assert "trying again in" in result.stderr
@@ -312,14 +373,14 @@ def test_a_journal_of_other_options_is_refused_until_it_is_thrown_away(
     output = tmp_path / "history.om"
     arguments = ("backfill", "--from", "2026-11-18", "-o", str(output))
     run(simulator, *arguments, "--max-calls", "2")
-    other = run(simulator, *arguments, "--step", "5m")
+    other = run(simulator, *arguments, "--step", "15m")
 
     assert 1 == other.exit_code
     assert "belongs to an import with other options" in other.stderr
-    done(run(simulator, *arguments, "--step", "5m", "--no-resume"))
+    done(run(simulator, *arguments, "--step", "15m", "--no-resume"))
     found = samples(output).items()
     moments = {moment for (name, _), each in found if ":growth" not in name for moment, _ in each}
-    assert set(range(unix("2026-11-18"), END + 1, 300)) == moments
+    assert set(range(unix("2026-11-18"), END + 1, 900)) == moments
     grown = {moment + 1 for (name, _), each in found if ":growth" in name for moment, _ in each}
     assert moments - {unix("2026-11-18")} == grown
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from openai_exporter.report.dates import PeriodError, period, shown
+from openai_exporter.report.dates import PeriodError, format_date, parse_period
 from tests.exporter.report.commands import unix
 
 NOW = unix("2026-11-21T09:40:00Z")
@@ -23,20 +23,23 @@ NOW = unix("2026-11-21T09:40:00Z")
     ],
 )
 def test_a_period_and_what_it_is_compared_with(text: str, expected: tuple[str, ...]) -> None:
-    found = period(text, NOW)
+    found = parse_period(text, NOW)
 
     assert expected == (
         found.first,
         found.last,
-        shown(found.before_start),
-        shown(found.before_end - 1),
+        format_date(found.before_start),
+        format_date(found.before_end - 1),
     )
 
 
 def test_a_long_month_so_far_is_compared_with_a_short_month_at_most() -> None:
-    found = period("month", unix("2026-03-30T12:00:00Z"))
+    found = parse_period("month", unix("2026-03-30T12:00:00Z"))
 
-    assert ("2026-02-01", "2026-02-28") == (shown(found.before_start), shown(found.before_end - 1))
+    assert ("2026-02-01", "2026-02-28") == (
+        format_date(found.before_start),
+        format_date(found.before_end - 1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,6 @@ def test_a_long_month_so_far_is_compared_with_a_short_month_at_most() -> None:
 )
 def test_what_cannot_be_meant_is_refused_with_what_is_allowed(text: str, message: str) -> None:
     with pytest.raises(PeriodError) as caught:
-        period(text, NOW)
+        parse_period(text, NOW)
 
     assert message in str(caught.value)

@@ -17,6 +17,15 @@ pytestmark = [
     pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
 ]
 FROM = "2026-08-22"
+CONFIG = """
+organizations:
+- name: acme
+  base_url: {url}
+  admin_key_env: OPENAI_ADMIN_KEY
+  usage: {{completions: {{group_by: [project_id]}}, embeddings: {{group_by: [project_id]}}}}
+  costs: {{group_by: [project_id]}}
+"""
+"""Few series: promtool reads all of them once per block."""
 
 
 def taken(found: Prometheus, metric: str, moment: int) -> float:
@@ -26,9 +35,12 @@ def taken(found: Prometheus, metric: str, moment: int) -> float:
 
 
 def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, tmp_path: Path) -> None:
-    output = tmp_path / "history.om"
-    said = done(run(simulator, "backfill", "--from", FROM, "-o", str(output)))
-    command = shlex.split(next(line for line in said.splitlines() if "promtool" in line))
+    config, output = tmp_path / "exporter.yml", tmp_path / "history.om"
+    config.write_text(CONFIG.format(url=simulator.api_url))
+    message = done(
+        run(simulator, "backfill", "--config.file", str(config), "--from", FROM, "-o", str(output))
+    )
+    command = shlex.split(next(line for line in message.splitlines() if "promtool" in line))
     assert "promtool" == command[0]
     subprocess.run([str(PROMTOOL), *command[1:]], check=True, capture_output=True, timeout=300)
 

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from openai_exporter.cli.main import main
-from openai_exporter.report.book import Figures
+from openai_exporter.report.book import Totals
 from openai_exporter.report.tables import UNKNOWN, cents
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.report.commands import ADMIN_KEY, bill, done, run, spent, total, unix, usage
+from tests.exporter.report.commands import ADMIN_KEY, bill, done, october, run, spent, total, unix, usage
 from tests.exporter.usage.serving import answering
 
 OCTOBER = (unix("2026-10-01"), unix("2026-11-01"))
@@ -23,7 +23,7 @@ SEPTEMBER = (unix("2026-09-01"), unix("2026-10-01"))
 DIMENSIONS = {"project": "project_id", "key": "api_key_id", "user": "user_id", "line_item": "line_item"}
 
 
-def october(simulator: SimulatorControl, by: str) -> dict[str, Any]:
+def of_october(simulator: SimulatorControl, by: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(
         done(run(simulator, "report", "--period", "2026-10", "--by", by, "--format", "json"))
     )
@@ -37,7 +37,7 @@ def billed(parts: list[dict[str, Any]]) -> dict[str, Decimal]:
 @pytest.mark.parametrize("by", DIMENSIONS)
 def test_billed_costs_equal_the_books(simulator: SimulatorControl, by: str) -> None:
     books = bill(simulator, *OCTOBER)
-    found = october(simulator, by)
+    found = of_october(simulator, by)
 
     expected = {id: usd for id, usd in spent(books, DIMENSIONS[by]).items() if usd}
     assert len(expected) > 3
@@ -49,7 +49,7 @@ def test_billed_costs_equal_the_books(simulator: SimulatorControl, by: str) -> N
 @pytest.mark.parametrize("by", ["model", "project", "key", "user"])
 def test_usage_equals_the_books_and_parts_add_up(simulator: SimulatorControl, by: str) -> None:
     rows = usage(simulator, *OCTOBER)
-    found = october(simulator, by)
+    found = of_october(simulator, by)
 
     for name, field in {"requests": "num_model_requests"}.items() | {
         (each, each) for each in ("input_tokens", "input_cached_tokens", "output_tokens")
@@ -63,7 +63,7 @@ def test_usage_equals_the_books_and_parts_add_up(simulator: SimulatorControl, by
 
 def test_models_have_the_costs_of_their_line_items(simulator: SimulatorControl) -> None:
     books = bill(simulator, *OCTOBER)
-    found = billed(october(simulator, "model")["parts"])
+    found = billed(of_october(simulator, "model")["parts"])
 
     model = "gpt-5.4-2026-03-05"
     own = [row for row in books if row["line_item"].startswith(f"{model}, ")]
@@ -75,10 +75,10 @@ UNLISTED = {"gpt-image-2-2026-04-21", "web search tool calls", "ft:gpt-5.4-nano-
 
 
 def test_what_has_no_list_price_is_not_shown_as_free(simulator: SimulatorControl) -> None:
-    parts = {part["id"]: part for part in october(simulator, "model")["parts"]}
+    parts = {part["id"]: part for part in of_october(simulator, "model")["parts"]}
     assert {None} == {parts[id]["list_price_usd"] for id in UNLISTED}
     assert Decimal(parts["gpt-6-luna"]["list_price_usd"]) > 0
-    assert Decimal(0) == Figures(Decimal(0), Decimal(0), {"requests": 3, "input_tokens": 5}).list_price
+    assert Decimal(0) == Totals(Decimal(0), 0, {"requests": 3, "input_tokens": 5}).list_price
 
     command = ("report", "--period", "2026-10", "--by", "model", "--format")
     rows = {row["id"]: row for row in csv.DictReader(io.StringIO(done(run(simulator, *command, "csv"))))}
@@ -88,6 +88,12 @@ def test_what_has_no_list_price_is_not_shown_as_free(simulator: SimulatorControl
     shown = {line.split(" | ")[0].removeprefix("| "): line.split(" | ") for line in lines if line[:2] == "| "}
     assert UNKNOWN == shown["web search tool calls"][place]
     assert "$" == shown["gpt-6-luna"][place][0]
+
+
+def test_two_projects_of_one_name_are_told_apart_by_their_ids() -> None:
+    cells = {("2026-10-05", f"proj_{cost}"): Totals(Decimal(cost)) for cost in (1, 2, 3)}
+    report = october(cells, lambda id: "Search" if id != "proj_3" else "Chat")
+    assert ["Chat", "Search (proj_2)", "Search (proj_1)"] == [part.name for part in report.parts]
 
 
 def test_shown_parts_add_up_to_the_shown_total_to_the_cent(simulator: SimulatorControl) -> None:

@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounding that loses no cent."""
+"""Rounding that loses no cent, and names that are no markup."""
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.report.tables import CENT, apportioned, cents, change, dollars, percent
+from openai_exporter.report.book import Totals
+from openai_exporter.report.tables import (
+    CENT,
+    apportioned,
+    cents,
+    dollars,
+    percent,
+    render_markdown,
+    render_terminal,
+)
+from tests.exporter.report.commands import october, one_project
 
 AMOUNTS = st.lists(st.decimals(-(10**6), 10**6, places=9, allow_nan=False, allow_infinity=False), max_size=40)
 
@@ -24,4 +35,30 @@ def test_figures_are_shown_as_people_write_them() -> None:
     assert "$0.00" == dollars(Decimal("-0.001"))
     assert "\N{EN DASH}" == dollars(None)
     assert "12.3 %" == percent(0.1234)
-    assert ("+5.0 %", "new") == (change(0.05), change(None))
+
+
+@given(st.text(max_size=40))
+def test_any_name_is_one_cell(name: str) -> None:
+    report = one_project(name)
+
+    assert "-$1.01" in render_terminal(report)
+    rows = [line for line in render_markdown(report).splitlines() if line.startswith("|")]
+    assert {12} == {line.replace(r"\|", "").count("|") - 1 for line in rows[:4]}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [("0", "2", "new"), ("-1", "2", "\N{EN DASH}"), ("0", "0", "\N{EN DASH}"), ("1", "2", r"+100.0 %")],
+)
+def test_only_what_was_not_there_before_is_new(before: str, now: str, expected: str) -> None:
+    cells = {
+        ("2026-09-05", "proj_1"): Totals(Decimal(before)),
+        ("2026-10-05", "proj_1"): Totals(Decimal(now)),
+    }
+    [row] = [
+        line
+        for line in render_markdown(october(cells)).splitlines()
+        if line.startswith(r"| proj\_1") and line.count(" | ") > 5
+    ]
+
+    assert expected == row.split(" | ")[4]

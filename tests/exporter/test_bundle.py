@@ -11,7 +11,7 @@ from openai_exporter.bundle import PARTS, bundle_root, part_files
 from openai_exporter.cli.rules import bundle
 from openai_exporter.errors import StartError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: object) -> Result:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter check`, `schema` and `metrics`: what is printed, and the exit status."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from openai_exporter.metrics import CATALOGUE
+from tests.exporter.cli.commands import cli
+from tests.exporter.web.exporters import ENV, KEY, MODEL
+
+
+def test_check_refuses_a_key_that_cannot_be_read_though_others_can(tmp_path: Path) -> None:
+    targets = [
+        {"name": "a", "base_url": "http://127.0.0.1:1/v1", "no_key": True, "provider": "compatible"},
+        {"name": "b", "api_key_file": "gone"},
+    ]
+    (tmp_path / "exporter.yml").write_text(yaml.safe_dump({"targets": targets}, sort_keys=False))
+    found = cli("check", str(tmp_path / "exporter.yml"))
+    assert (found.status, found.out) == (1, "")
+    assert "exporter.yml:7: targets[1].api_key_file: " in found.err
+
+
+def test_check_notes_what_anybody_could_spend(tmp_path: Path) -> None:
+    text = """
+targets: [{name: a, api_key_env: KEY}]
+modules:
+  {free: {endpoint: models}, open: {endpoint: chat}, bounded: {endpoint: chat, stream: true, daily_cost_limit_usd: 1}}
+probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {target: a, module: bounded, models: [m]}]
+"""
+    (tmp_path / "exporter.yml").write_text(text)
+    found = cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
+    notes = [line for line in found.out.splitlines() if "note:" in line]
+    assert notes == [
+        "  note: module bounded streams the default prompt's one word: no gaps between tokens to measure",
+        "  note: module open has no min_interval and no daily_cost_limit_usd: every scrape is paid",
+    ]
+
+
+def test_check_notes_whose_cost_nobody_can_estimate(tmp_path: Path) -> None:
+    text = """
+organizations:
+- name: acme
+  admin_key_env: KEY
+  usage: {completions: {group_by: [project_id]}, embeddings: {group_by: [model]}, images: {group_by: []}}
+"""
+    (tmp_path / "exporter.yml").write_text(text)
+    found = cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
+    notes = [line for line in found.out.splitlines() if "note:" in line]
+    assert notes == [
+        "  note: organization acme does not group completions by model: its cost is not estimated",
+    ]
+
+
+def test_check_says_what_a_good_file_does(file: Path) -> None:
+    found = cli("check", str(file), env=ENV)
+    assert (found.status, found.err) == (0, "")
+    assert found.out.splitlines()[:3] == [
+        f"{file}: can be used",
+        "  probes sim with models (models, within 9s500ms): all models",
+        f"  probes sim with chat (chat, within 5s): {MODEL}",
+    ]
+
+
+def test_check_lists_every_mistake_on_its_own_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yml"
+    file.write_text(
+        "targets:\n- name: a\n  api_key_envv: X\nmodules:\n  m: {endpoint: chat, timeout: -1s}\nprobes: 3\n"
+    )
+    found = cli("check", str(file), env=ENV)
+    assert (found.status, found.out) == (1, "")
+    lines = found.err.splitlines()
+    assert len(lines) >= 3
+    for line in lines:
+        assert line.startswith(f"openai-exporter: {file}:")
+
+
+def test_check_reads_a_web_configuration_too(file: Path, tmp_path: Path) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text("basic_auth_users: {alice: plain}")
+    found = cli("check", str(file), "--web.config.file", str(web), env=ENV)
+    assert found.status == 1
+    assert "not a bcrypt hash" in found.err
+
+
+def test_schema_accepts_a_good_file_and_refuses_a_bad_one(file: Path) -> None:
+    schema = json.loads(cli("schema").out)
+    good = yaml.safe_load(file.read_text())
+    jsonschema.Draft202012Validator(schema).validate(good)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(good | {"extra": 1})
+
+
+def test_metrics_prints_the_whole_catalogue() -> None:
+    listed = json.loads(cli("metrics", "--format", "json").out)
+    assert list(CATALOGUE) == [each["name"] for each in listed]
+    markdown = cli("metrics").out
+    assert sorted(CATALOGUE) == sorted(
+        line.split("`")[1] for line in markdown.splitlines() if line[:3] == "| `"
+    )
