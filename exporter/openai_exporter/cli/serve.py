@@ -14,6 +14,7 @@ from openai_exporter import __version__
 from openai_exporter.cli import config_file_option
 from openai_exporter.cli import stderr as structured
 from openai_exporter.cli.stderr import FAILED, print_problems, problems_of
+from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError
 from openai_exporter.web import live
 
