@@ -18,6 +18,7 @@ from openai_exporter.rules.schema import ThresholdFile
 
 Groups = list[dict[str, Any]]
 _SUFFIXES = (".yml", ".yaml")
+_UNCHECKED = "templates not checked: promtool is not on PATH"
 _LIKELY = (".rules", ".json", ".rule")
 
 
@@ -31,7 +32,7 @@ class Built:
         raw: names of the raw files that are in it.
         rules: number of rules in it.
         left_out: what is wrong with raw files that are not in it.
-        notes: files that were not read, and why.
+        notes: files that were not read and why, and what was not checked.
     """
 
     text: str
@@ -73,7 +74,8 @@ def build_from(
     if promtool is not None:
         _prove(text, promtool)
     count = sum(len(group["rules"]) for group in taken)
-    return Built(text, file, tuple(names), count, tuple(left_out), tuple(_notes(rules_dir)))
+    notes = [*_notes(rules_dir), *([_UNCHECKED] if names and promtool is None else [])]
+    return Built(text, file, tuple(names), count, tuple(left_out), tuple(notes))
 
 
 def _raw_files(folder: Path | None) -> list[Path]:

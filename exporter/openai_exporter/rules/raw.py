@@ -10,7 +10,6 @@ from openai_exporter.config.base import nearest, parse_duration
 from openai_exporter.config.document import Document, Place
 from openai_exporter.config.secret import shown
 from openai_exporter.errors import ConfigError
-from openai_exporter.rules import gotemplate
 from openai_exporter.rules.load import read
 from openai_exporter.rules.promql import PromQLError, check
 
@@ -23,7 +22,7 @@ class Finding(NamedTuple):
 
 
 class Doubt(Finding):
-    """What promtool judges better than we do: expressions, templates, and keys of newer versions."""
+    """What promtool checks better than we do: expressions, and keys of newer versions."""
 
 
 GROUP_KEYS = ("name", "interval", "limit", "rules")
@@ -129,7 +128,7 @@ def _rule(place: Place, rule: Any) -> Iterator[Finding]:
     yield from _duration((*place, "for"), rule.get("for"))
     yield from _duration((*place, "keep_firing_for"), rule.get("keep_firing_for"))
     for key in ("labels", "annotations"):
-        yield from _texts((*place, key), rule.get(key), key, is_alert=alert is not None)
+        yield from _texts((*place, key), rule.get(key), key)
 
 
 def _expression(place: Place, value: Any) -> Iterator[Finding]:
@@ -154,7 +153,7 @@ def _duration(place: Place, value: Any) -> Iterator[Finding]:
         yield Finding(place, f"{shown(value)}: {error}")
 
 
-def _texts(place: Place, value: Any, what: str, *, is_alert: bool) -> Iterator[Finding]:
+def _texts(place: Place, value: Any, what: str) -> Iterator[Finding]:
     if value is None:
         return
     if not isinstance(value, dict):
@@ -165,8 +164,6 @@ def _texts(place: Place, value: Any, what: str, *, is_alert: bool) -> Iterator[F
             yield Finding((*place, name), f"{shown(name)}: must be a name of letters, digits and underscores")
         if isinstance(text, float) or not isinstance(text, str | int):
             yield Finding((*place, name), "must be text; put it in quotes")
-        elif is_alert and isinstance(text, str) and (problem := gotemplate.problem_of(text)):
-            yield Doubt((*place, name), problem)
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
