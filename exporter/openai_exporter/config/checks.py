@@ -2,10 +2,9 @@
 """The checks that need more than one part of the configuration."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from openai_exporter.config.base import unknown
-from openai_exporter.config.document import Place
+from openai_exporter.config.document import Finding, Place
 from openai_exporter.config.organization import COSTS_GROUPABLE, GROUPABLE, PRICED, Budget, Organization
 from openai_exporter.config.prices import Price, named
 from openai_exporter.config.probing import Module
@@ -15,21 +14,6 @@ from openai_exporter.errors import CredentialError
 from openai_exporter.model import Endpoint, Provider
 
 _DIMENSIONS = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A mistake.
-
-    Attributes:
-        path: where it is.
-        message: what is wrong and what is allowed.
-        first: the other place that it clashes with, None when there is none.
-    """
-
-    path: Place
-    message: str
-    first: Place | None = None
 
 
 def cross_check(config: Config) -> Iterator[Finding]:
@@ -48,7 +32,7 @@ def never_applied(prices: Sequence[Price]) -> Iterator[Finding]:
         for before, earlier in enumerate(prices[:index]):
             if earlier.covers(price):
                 text = "never applies, for an earlier entry matches all that it does; put this one before it"
-                yield Finding(("prices", index), text, ("prices", before))
+                yield Finding(("prices", index), text, first=("prices", before))
                 break
 
 
@@ -57,7 +41,7 @@ def _unique(section: str, names: Sequence[str]) -> Iterator[Finding]:
     for index, name in enumerate(names):
         if name in first:
             text = f"{shown(name)}: duplicate name; names are unique"
-            yield Finding((section, index, "name"), text, (section, first[name], "name"))
+            yield Finding((section, index, "name"), text, first=(section, first[name], "name"))
         first.setdefault(name, index)
 
 
@@ -89,7 +73,7 @@ def _probes(config: Config) -> Iterator[Finding]:
             if key in first:
                 name = " ".join(part for part in key if part)
                 text = f"{shown(name)}: duplicate probe; remove one"
-                yield Finding(place, text, ("probes", first[key]))
+                yield Finding(place, text, first=("probes", first[key]))
             first.setdefault(key, index)
 
 

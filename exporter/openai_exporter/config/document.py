@@ -2,6 +2,8 @@
 """YAML 1.2 text to plain data, remembering on which line each value stands; duplicate keys are errors."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -145,10 +147,28 @@ def explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
 # Anchors, aliases and merge keys (`<<`) work; each alias is written out, within a bound.
 
 Place = tuple[str | int, ...]
+"""A path in a document, such as `("targets", 0, "name")`."""
 
 MAX_VALUES = 50_000
 """Values that a file may hold once its aliases are written out."""
 _PLAIN = re.compile(r"[\w-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake in a document.
+
+    Attributes:
+        path: where it is.
+        message: what is wrong and what is allowed.
+        value: the scalar that is wrong, None when the message names it.
+        first: the other place that it clashes with, None when there is none.
+    """
+
+    path: Place
+    message: str
+    value: Any = None
+    first: Place | None = None
 
 
 class Document:
@@ -189,6 +209,18 @@ class Document:
     def problem(self, path: Place, message: str) -> Problem:
         """A mistake at a path; whatever in it has the form of a key is masked."""
         return Problem(mask_keys(self.place(path)), mask_keys(message))
+
+    def problems(self, findings: Iterable[Finding]) -> list[Problem]:
+        """Mistakes in file order, with the value and the other place of each."""
+        problems = []
+        for finding in sorted(findings, key=lambda finding: self.line(finding.path)):
+            message = finding.message
+            if finding.value is not None:
+                message = f"{self.shown(finding.path, finding.value)}: {message}"
+            if finding.first is not None:
+                message += f"; first on line {self.line(finding.first)} ({dotted(finding.first)})"
+            problems.append(self.problem(finding.path, message))
+        return problems
 
     def shown(self, path: Place, value: object) -> str:
         """A scalar as the file writes it (`1.10`, not `1.1`), cut and masked."""

@@ -10,14 +10,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from openai_exporter.config.checks import Finding, cross_check, never_applied, unreadable_keys
-from openai_exporter.config.document import Document, Place, dotted
+from openai_exporter.config.checks import cross_check, never_applied, unreadable_keys
+from openai_exporter.config.document import Document, Finding, Place
 from openai_exporter.config.prices import Price, PriceFile
 from openai_exporter.config.probing import OPENAI_URL
 from openai_exporter.config.root import Config
-from openai_exporter.config.schema import mistakes, problems
+from openai_exporter.config.schema import config_shape
 from openai_exporter.config.secret import shown
 from openai_exporter.errors import ConfigError, Problem
+from openai_exporter.files import read_text
 
 # What is left of a configuration without its ill-typed parts, so that the rest can be checked at the same time.
 
@@ -201,7 +202,7 @@ def read_prices(text: str, name: str, before: Sequence[Price], configuration: Do
     try:
         prices = PriceFile.model_validate(data).prices
     except ValidationError as error:
-        raise ConfigError(problems(error, document)) from None
+        raise ConfigError(config_shape().problems(error, document)) from None
     found = _never_applied(prices, document, before, configuration)
     if found:
         raise ConfigError(found)
@@ -226,9 +227,7 @@ def _never_applied(
 
 # From a file, or from nothing but environment variables, to a checked `Config`.
 
-MAX_BYTES = 1 << 20
-"""Size of a configuration file; a larger one is not a configuration."""
-
+_WHAT = "a configuration"
 _NO_KEYS = (
     "no configuration file and no key: set OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs), "
     "or give --config.file; `openai-exporter simulate` starts an API to try it on"
@@ -242,25 +241,7 @@ def load_config(path: Path, env: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
     """
-    return parse_config(_read(path), str(path), env, path.parent)
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError([Problem(str(path), "is larger than 1 MiB; this is not a configuration")])
-        return content.decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise ConfigError([Problem(str(path), _unreadable(error))]) from None
-
-
-def _unreadable(error: OSError | ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        line = error.object.count(b"\n", 0, error.start) + 1
-        return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} on line {line}); save it as UTF-8"
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}; name an existing file"
+    return parse_config(read_text(path, _WHAT), str(path), env, path.parent)
 
 
 def zero_config(env: Mapping[str, str]) -> Config:
@@ -315,9 +296,8 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
     config.bind(env, base, more)
     crossed, keys = list(cross_check(config)), list(unreadable_keys(config))
     if crossed or wrong or (keys and len(keys) == config.consumers):
-        found = sorted([*crossed, *keys], key=lambda finding: document.line(finding.path))
-        raise ConfigError([*(_problem(finding, document) for finding in found), *wrong])
-    config.lacking(tuple(_problem(finding, document) for finding in keys))
+        raise ConfigError([*document.problems([*crossed, *keys]), *wrong])
+    config.lacking(tuple(document.problems(keys)))
     return config
 
 
@@ -328,7 +308,7 @@ def _with_the_rest(
 
     Keys that cannot be read wait until the file is right: they are a matter of the machine.
     """
-    found = [Finding(path, message) for path, message in mistakes(error, document).items()]
+    found = [Finding(path, message) for path, message in config_shape().mistakes(error, document).items()]
     wrong: list[Problem] = []
     rest = Remains(document.data, error)
     if rest.config is not None:
@@ -336,8 +316,7 @@ def _with_the_rest(
         more, wrong = _price_file(rest.config, before, document, base)
         rest.config.bind(env, base, more)
         found += rest.certain(cross_check(rest.config))
-    ordered = sorted(found, key=lambda finding: document.line(finding.path))
-    return [*(_problem(finding, document) for finding in ordered), *wrong]
+    return [*document.problems(found), *wrong]
 
 
 def _price_file(
@@ -348,7 +327,7 @@ def _price_file(
         return (), []
     path = base / config.price_file
     try:
-        text = _read(path)
+        text = read_text(path, _WHAT)
     except ConfigError as error:
         # A file that is not there is a mistake of the line that names it.
         return (), [document.problem(("price_file",), str(each)) for each in error.problems]
@@ -356,10 +335,3 @@ def _price_file(
         return read_prices(text, str(path), before, document), []
     except ConfigError as error:
         return (), list(error.problems)
-
-
-def _problem(finding: Finding, document: Document) -> Problem:
-    message = finding.message
-    if finding.first is not None:
-        message += f"; first on line {document.line(finding.first)} ({dotted(finding.first)})"
-    return document.problem(finding.path, message)
