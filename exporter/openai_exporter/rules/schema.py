@@ -60,10 +60,10 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-# The shape of thresholds.yml; what needs more than one key of an entry is checked in `checks`.
-
 Severity = Literal["critical", "warning", "info"]
 OPERATORS = (">", ">=", "<", "<=")
+SCOPES = ("target", "endpoint", "model", "organization", "project")
+"""Keys of a threshold that select series."""
 ENDPOINTS = tuple(each.value for each in Endpoint)
 DEFAULT_SELECTOR = 'job=~"openai|openai-exporter"'
 DEFAULT_RUNBOOK_URL = "https://github.com/openai-exporter/openai-exporter/blob/main/alerting/runbooks/%s.md"
@@ -73,6 +73,7 @@ _TEAM = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _TEXT = 2000
 
 MUST_BE: Mapping[str, str] = {
+    "": "a mapping; start with `thresholds:`",
     "settings": "a mapping with keys of selector, interval, min_events, grafana_url, runbook_url",
     "thresholds": "a list of thresholds, each with name, metric, operator and threshold",
     "selector": 'label matchers as PromQL writes them, such as job=~"openai|openai-exporter"',
@@ -101,7 +102,8 @@ MUST_BE: Mapping[str, str] = {
     "values": "a list of amounts, one per probe, such as [1s x5, 6s x8]",
     "fires": "true or false",
 }
-"""What each key must be, as a noun; messages and documents use it."""
+"""What the value of each key, and the file, must be, as a noun."""
+_MEANT = {"gt": ">", "above": ">", "ge": ">=", "=>": ">=", "lt": "<", "below": "<", "le": "<=", "=<": "<="}
 
 
 def _listed(value: Any) -> Any:
@@ -112,6 +114,16 @@ def _endpoint(value: str) -> str:
     if value not in ENDPOINTS:
         raise ValueError(f"must be one of {', '.join(ENDPOINTS)}")
     return value
+
+
+def _operator(value: str) -> str:
+    if value in OPERATORS:
+        return value
+    text, sign = f"must be {MUST_BE['operator']}", value.strip().lower()
+    if not sign:
+        text += "; YAML reads a bare > as the start of a text, write it in quotes: '>'"
+    meant = sign if sign in OPERATORS else _MEANT.get(sign)
+    raise ValueError(f"{text}; did you mean '{meant}'?" if meant else text)
 
 
 def _amount(value: Any) -> Any:
@@ -165,7 +177,7 @@ class Threshold(Section):
 
     name: str = Field(pattern=_NAME, description="The alert is named after it.")
     metric: Literal[NAMES] = Field(description="What is measured.")  # type: ignore[valid-type]
-    operator: Literal[OPERATORS] = Field(description="In quotes: '>'.")  # type: ignore[valid-type]
+    operator: Annotated[str, AfterValidator(_operator)] = Field(description="In quotes: '>'.")
     threshold: Amount = Field(description="Limit with its unit.")
     hold: Duration = Field(default=300.0, alias="for", description="How long before the alert fires.")
     window: PositiveDuration | None = Field(default=None, description="Time that one value looks back.")
