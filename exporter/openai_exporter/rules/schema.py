@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of thresholds.yml; what needs more than one key of an entry is checked in `checks`."""
+"""The shape of thresholds.yml, and label matchers of the series that a threshold selects."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,17 +39,13 @@ def matcher(label: str, patterns: Sequence[str]) -> str:
         return f'{label}="{_quoted(patterns[0])}"'
     if len(patterns) == 1 and patterns[0] == "*":
         return f'{label}!=""'
-    regexes = ["".join(".*" if part == "*" else _escaped(part) for part in _parts(each)) for each in patterns]
+    regexes = [".*".join(map(_escaped, text.split("*"))) for text in patterns]
     return f'{label}=~"{_quoted("|".join(regexes))}"'
 
 
 def an_instance(text: str) -> str:
     """A name that a pattern matches, for examples."""
     return text.replace("*", "x")
-
-
-def _parts(text: str) -> list[str]:
-    return [part for part in re.split(r"(\*)", text) if part]
 
 
 def _escaped(text: str) -> str:
