@@ -87,34 +87,28 @@ class Costs(base.Section):
     """How /organization/costs is read."""
 
     group_by: Annotated[tuple[CostDimension, ...], base.LIST, base.DISTINCT] = Field(
-        default=("project_id", "line_item"),
+        ("project_id", "line_item"),
         description="Dimensions that become labels. The API may refuse user_id together with project_id.",
     )
-    refresh_interval: base.PositiveDuration = Field(
-        default=600.0, description="Least time between two reads."
-    )
+    refresh_interval: base.PositiveDuration = Field(600.0, description="Least time between two reads.")
 
 
 class PeakMinute(base.Section):
     """Usage by the minute, for its peak beside the rate limits of projects."""
 
     window: Annotated[base.PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
-        default=3600.0, description="How far back the peak is looked for, at most 6h; usage arrives late."
+        3600.0, description="How far back the peak is looked for, at most 6h; usage arrives late."
     )
-    refresh_interval: base.PositiveDuration = Field(
-        default=300.0, description="Least time between two reads."
-    )
+    refresh_interval: base.PositiveDuration = Field(300.0, description="Least time between two reads.")
 
 
 class CostDrift(base.Section):
     """Estimated cost beside the bill, by model, of days whose bill is complete."""
 
     settle: base.PositiveDuration = Field(
-        default=172_800.0, description="Age at which a day's bill counts as complete."
+        172_800.0, description="Age at which a day's bill counts as complete."
     )
-    refresh_interval: base.PositiveDuration = Field(
-        default=21_600.0, description="Least time between two reads."
-    )
+    refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
 class Organization(base.Section):
@@ -127,13 +121,13 @@ class Organization(base.Section):
     )
 
     name: base.Name = Field(description="Name in URLs and in the label `organization`.")
-    base_url: base.Url = Field(default=OPENAI_URL, description="Root of the API, with its version.")
+    base_url: base.Url = Field(OPENAI_URL, description="Root of the API, with its version.")
     admin_key_file: base.FileName | None = Field(
-        default=None,
+        None,
         description="File that holds the admin key, relative to the configuration; re-read when it changes.",
     )
     admin_key_env: base.Variable | None = Field(
-        default=None, description="Environment variable that holds the admin key."
+        None, description="Environment variable that holds the admin key."
     )
     usage: dict[Operation, Usage] = Field(
         default_factory=default_usage,
@@ -141,35 +135,33 @@ class Organization(base.Section):
     )
     costs: Costs | None = Field(default_factory=Costs, description="Read billed costs; null reads none.")
     refresh_interval: base.PositiveDuration = Field(
-        default=60.0, description="Least time between two reads of usage."
+        60.0, description="Least time between two reads of usage."
     )
     settle: base.PositiveDuration = Field(
-        default=21_600.0, description="Age at which an hour's usage counts as final."
+        21_600.0, description="Age at which an hour's usage counts as final."
     )
     audit_interval: base.PositiveDuration = Field(
-        default=3600.0, description="Time between two reads of the whole month."
+        3600.0, description="Time between two reads of the whole month."
     )
-    timeout: base.PositiveDuration = Field(default=20.0, description="Deadline of one API call.")
+    timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(
-        default=6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
+        6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
     )
     series_limit: Annotated[int, Field(ge=1)] = Field(
-        default=20_000, description="Usage series per endpoint; the rest folds into `other`."
+        20_000, description="Usage series per endpoint; the rest folds into `other`."
     )
-    names: bool = Field(default=True, description="Read names of projects, keys and users.")
+    names: bool = Field(True, description="Read names of projects, keys and users.")
     names_interval: base.PositiveDuration = Field(
-        default=900.0, description="Least time between two reads of names and limits."
+        900.0, description="Least time between two reads of names and limits."
     )
-    limits: bool = Field(default=True, description="Read spend limits, spend alerts and project rate limits.")
+    limits: bool = Field(True, description="Read spend limits, spend alerts and project rate limits.")
     peak_minute: PeakMinute | None = Field(
-        default=None, description="Read usage by the minute, for its peak; null reads none."
+        None, description="Read usage by the minute, for its peak; null reads none."
     )
     cost_drift: CostDrift | None = Field(
         default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
     )
-    emails: Literal["off", "hashed", "plain"] = Field(
-        default="off", description="How e-mail addresses become names."
-    )
+    emails: Literal["off", "hashed", "plain"] = Field("off", description="How e-mail addresses become names.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
@@ -183,10 +175,10 @@ class Organization(base.Section):
 class Scope(base.Section):
     """Whose spend a budget bounds; everything of the organization when nothing is given."""
 
-    project: base.Token | None = Field(default=None, description="Project id.")
-    key: base.Token | None = Field(default=None, description="API key id.")
-    user: base.Token | None = Field(default=None, description="User id.")
-    model: base.ModelName | None = Field(default=None, description="Model as usage names it.")
+    project: base.Token | None = Field(None, description="Project id.")
+    key: base.Token | None = Field(None, description="API key id.")
+    user: base.Token | None = Field(None, description="User id.")
+    model: base.ModelName | None = Field(None, description="Model as usage names it.")
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -201,17 +193,15 @@ class Budget(base.Section):
 
     name: base.Name = Field(description="Name in the label `budget`.")
     organization: str | None = Field(
-        default=None, description="Name of the organization; may be left out when there is one."
+        None, description="Name of the organization; may be left out when there is one."
     )
     scope: Scope = Field(default_factory=Scope, description="Whose spend it bounds; default is all of it.")
     each: Literal["project_id", "api_key_id", "user_id", "model"] | None = Field(
-        default=None, description="One budget for each value of this dimension; not together with scope."
+        None, description="One budget for each value of this dimension; not together with scope."
     )
-    period: Literal["day", "month"] = Field(default="month", description="UTC day or calendar month.")
+    period: Literal["day", "month"] = Field("month", description="UTC day or calendar month.")
     limit_usd: base.Money = Field(description="The bound, in US dollars.")
-    warn_ratio: float = Field(
-        default=0.8, gt=0, le=1, description="Share of the limit at which the budget warns."
-    )
+    warn_ratio: float = Field(0.8, gt=0, le=1, description="Share of the limit at which the budget warns.")
 
     @model_validator(mode="after")
     def _scope_or_each(self) -> Self:
@@ -223,12 +213,12 @@ class Budget(base.Section):
 class StatusPage(base.Section):
     """A public status page of the Statuspage v2 form."""
 
-    name: base.Name = Field(default="openai", description="Name in URLs and in the label `status_page`.")
+    name: base.Name = Field("openai", description="Name in URLs and in the label `status_page`.")
     url: base.Url = Field(
-        default="https://status.openai.com", description="Root; /api/v2/summary.json is read below it."
+        "https://status.openai.com", description="Root; /api/v2/summary.json is read below it."
     )
     components: Annotated[tuple[str, ...], base.LIST, base.DISTINCT] = Field(
-        default=(), description="Names or ids to export; none exports all."
+        (), description="Names or ids to export; none exports all."
     )
-    refresh_interval: base.PositiveDuration = Field(default=60.0, description="Least time between two reads.")
-    timeout: base.PositiveDuration = Field(default=8.0, description="Deadline of one read.")
+    refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads.")
+    timeout: base.PositiveDuration = Field(8.0, description="Deadline of one read.")

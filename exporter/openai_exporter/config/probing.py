@@ -45,21 +45,17 @@ class Target(base.Section):
     )
 
     name: base.Name = Field(description="Name in URLs and in the label `target`.")
-    provider: Provider = Field(default=Provider.OPENAI, strict=False, description="Whose API it is.")
-    base_url: base.Url = Field(default=OPENAI_URL, description="Root of the API, with its version.")
+    provider: Provider = Field(Provider.OPENAI, strict=False, description="Whose API it is.")
+    base_url: base.Url = Field(OPENAI_URL, description="Root of the API, with its version.")
     api_key_file: base.FileName | None = Field(
-        default=None,
+        None,
         description="File that holds the key, relative to the configuration; re-read when it changes.",
     )
-    api_key_env: base.Variable | None = Field(
-        default=None, description="Environment variable that holds the key."
-    )
-    organization: base.Token | None = Field(default=None, description="Header OpenAI-Organization.")
-    project: base.Token | None = Field(default=None, description="Header OpenAI-Project.")
-    api_version: base.Token | None = Field(
-        default=None, description="Azure only: query parameter api-version."
-    )
-    no_key: bool = Field(default=False, description="Compatible servers only: the server takes no key.")
+    api_key_env: base.Variable | None = Field(None, description="Environment variable that holds the key.")
+    organization: base.Token | None = Field(None, description="Header OpenAI-Organization.")
+    project: base.Token | None = Field(None, description="Header OpenAI-Project.")
+    api_version: base.Token | None = Field(None, description="Azure only: query parameter api-version.")
+    no_key: bool = Field(False, description="Compatible servers only: the server takes no key.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
@@ -93,24 +89,20 @@ class Target(base.Section):
 class Request(base.Section):
     """What a probe sends."""
 
-    prompt: str = Field(
-        default=DEFAULT_PROMPT, min_length=1, max_length=20_000, description="User message or input."
-    )
-    max_output_tokens: int | None = Field(
-        default=16, ge=1, description="Bound on output tokens; null sends none."
-    )
-    reasoning_effort: ReasoningEffort | None = Field(default=None, description="Sent only when given.")
-    service_tier: ServiceTier | None = Field(default=None, description="Sent only when given.")
-    dimensions: int | None = Field(default=None, ge=1, description="Embeddings only: length of the vector.")
-    voice: base.Token = Field(default="alloy", description="Speech only.")
+    prompt: str = Field(DEFAULT_PROMPT, min_length=1, max_length=20_000, description="User message or input.")
+    max_output_tokens: int | None = Field(16, ge=1, description="Bound on output tokens; null sends none.")
+    reasoning_effort: ReasoningEffort | None = Field(None, description="Sent only when given.")
+    service_tier: ServiceTier | None = Field(None, description="Sent only when given.")
+    dimensions: int | None = Field(None, ge=1, description="Embeddings only: length of the vector.")
+    voice: base.Token = Field("alloy", description="Speech only.")
     audio_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = Field(
-        default="wav", description="Speech only."
+        "wav", description="Speech only."
     )
     audio_file: base.FileName | None = Field(
-        default=None, description="Transcriptions only: a file; default is a short tone."
+        None, description="Transcriptions only: a file; default is a short tone."
     )
-    size: base.ImageSize = Field(default="1024x1024", description="Images only.")
-    quality: Literal["low", "medium", "high", "auto"] = Field(default="low", description="Images only.")
+    size: base.ImageSize = Field("1024x1024", description="Images only.")
+    quality: Literal["low", "medium", "high", "auto"] = Field("low", description="Images only.")
     extra: Annotated[base.JsonObject, AfterValidator(_of_no_other_key)] = Field(
         default_factory=dict,
         description="More fields of the request body, sent as they are; not model and stream.",
@@ -122,38 +114,34 @@ class Expect(base.Section):
     """What makes the answer a good one."""
 
     status: Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], base.LIST, base.DISTINCT] = Field(
-        default=(200,), min_length=1, description="Accepted HTTP statuses."
+        (200,), min_length=1, description="Accepted HTTP statuses."
     )
     text: base.Pattern | None = Field(
-        default=None,
+        None,
         description="Regular expression (RE2, as in blackbox_exporter) that the reply's text must match somewhere.",
     )
-    vector_length: int | None = Field(
-        default=None, ge=1, description="Embeddings only: length of the vector."
-    )
+    vector_length: int | None = Field(None, ge=1, description="Embeddings only: length of the vector.")
 
 
 class Module(base.Section):
     """How a probe is made."""
 
     endpoint: Endpoint = Field(strict=False, description="What is called.")
-    stream: bool = Field(default=False, description="Ask for a stream; chat and responses only.")
-    timeout: base.PositiveDuration = Field(
-        default=9.5, description="Total deadline, also of a stream that drips."
-    )
+    stream: bool = Field(False, description="Ask for a stream; chat and responses only.")
+    timeout: base.PositiveDuration = Field(9.5, description="Total deadline, also of a stream that drips.")
     connection: Literal["reuse", "fresh"] = Field(
-        default="reuse",
+        "reuse",
         description="Warm connection or a new one; a warm one is replaced 10 minutes after it was opened.",
     )
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
-    min_interval: base.Duration = Field(default=0.0, description="Scrapes closer than this share one probe.")
+    min_interval: base.Duration = Field(0.0, description="Scrapes closer than this share one probe.")
     daily_cost_limit_usd: base.Money | None = Field(
-        default=None, description="Estimated spend per UTC day that stops it."
+        None, description="Estimated spend per UTC day that stops it."
     )
 
     price_per_call_usd: base.Money | None = Field(
-        default=None,
+        None,
         description="Counted for a call whose answer names no price: sound, broken-off streams, compatible servers.",
     )
 
@@ -189,6 +177,6 @@ class Probe(base.Section):
     target: str = Field(description="Name of a target.")
     module: str = Field(description="Name of a module.")
     models: Annotated[tuple[base.ModelName, ...], base.LIST, base.DISTINCT] = Field(
-        default=(), description="One probe each; none for endpoint models."
+        (), description="One probe each; none for endpoint models."
     )
     labels: base.Labels = Field(default_factory=dict, description="More target labels.")

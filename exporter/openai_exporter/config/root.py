@@ -28,36 +28,34 @@ from openai_exporter.model import Endpoint, Provider
 class History(Section):
     """How many probe results are kept for `/history`."""
 
-    limit: int = Field(
-        default=200, ge=1, le=10_000, description="Recent results; as many failures are kept longer."
-    )
+    limit: int = Field(200, ge=1, le=10_000, description="Recent results; as many failures are kept longer.")
 
 
 class Config(Section):
     """Everything that `exporter.yml` says."""
 
-    targets: tuple[Target, ...] = Field(default=(), strict=False, description="APIs that are probed.")
+    targets: tuple[Target, ...] = Field((), strict=False, description="APIs that are probed.")
     modules: Annotated[dict[Name, Module], BY_NAME] = Field(
         default_factory=dict, description="How a probe is made, by name."
     )
     probes: tuple[Probe, ...] = Field(
-        default=(), strict=False, description="Which module runs on which target, for which models."
+        (), strict=False, description="Which module runs on which target, for which models."
     )
     organizations: tuple[Organization, ...] = Field(
-        default=(), strict=False, description="Organizations whose usage and costs are read."
+        (), strict=False, description="Organizations whose usage and costs are read."
     )
-    budgets: tuple[Budget, ...] = Field(default=(), strict=False, description="Bounds on spend.")
+    budgets: tuple[Budget, ...] = Field((), strict=False, description="Bounds on spend.")
     prices: tuple[Price, ...] = Field(
-        default=(),
+        (),
         strict=False,
         description="Prices of your own, over the list prices; the first match counts.",
     )
     price_file: FileName | None = Field(
-        default=None,
+        None,
         description="YAML file with more `prices:`, after those here; relative to the configuration.",
     )
     status_pages: tuple[StatusPage, ...] = Field(
-        default=(), strict=False, description="Public status pages that are read."
+        (), strict=False, description="Public status pages that are read."
     )
     history: History = Field(default_factory=History, description="Results kept for `/history`.")
 

@@ -140,14 +140,12 @@ Text = Annotated[str, Field(min_length=1, max_length=_TEXT)]
 class Settings(Section):
     """What all thresholds share."""
 
-    selector: str = Field(default=DEFAULT_SELECTOR, max_length=1000, description="Part of every selector.")
-    interval: PositiveDuration = Field(default=60.0, description="Time between two probes.")
-    min_events: int = Field(
-        default=2, ge=1, le=1000, description="Probes that must be slow or fail before an alert."
-    )
-    grafana_url: Url = Field(default="http://localhost:3000", description="Root of Grafana, for links.")
+    selector: str = Field(DEFAULT_SELECTOR, max_length=1000, description="Part of every selector.")
+    interval: PositiveDuration = Field(60.0, description="Time between two probes.")
+    min_events: int = Field(2, ge=1, le=1000, description="Probes that must be slow or fail before an alert.")
+    grafana_url: Url = Field("http://localhost:3000", description="Root of Grafana, for links.")
     runbook_url: str = Field(
-        default=DEFAULT_RUNBOOK_URL, pattern=r"^https?://\S+$", max_length=500,
+        DEFAULT_RUNBOOK_URL, pattern=r"^https?://\S+$", max_length=500,
         description="Runbooks; %s stands for the runbook's name.",
     )  # fmt: skip
 
@@ -155,9 +153,9 @@ class Settings(Section):
 class Example(Section):
     """Values that the alert must fire on, or stay silent."""
 
-    value: Amount = Field(default=None, description="One value that lasts.")
+    value: Amount = Field(None, description="One value that lasts.")
     values: tuple[Amount, ...] | None = Field(
-        default=None,
+        None,
         strict=False,
         min_length=1,
         max_length=1000,
@@ -175,24 +173,22 @@ class Threshold(Section):
     metric: Literal[NAMES] = Field(description="What is measured.")  # type: ignore[valid-type]
     operator: Annotated[str, AfterValidator(_operator)] = Field(description="In quotes: '>'.")
     threshold: Amount = Field(description="Limit with its unit.")
-    hold: Duration = Field(default=300.0, alias="for", description="How long before the alert fires.")
-    window: PositiveDuration | None = Field(default=None, description="Time that one value looks back.")
+    hold: Duration = Field(300.0, alias="for", description="How long before the alert fires.")
+    window: PositiveDuration | None = Field(None, description="Time that one value looks back.")
     severity: Severity = Field(description="Alertmanager routes by it.")
-    enabled: bool = Field(default=True, description="Whether there is an alert.")
-    team: str | None = Field(default=None, pattern=_TEAM, description="Alertmanager routes by it.")
-    target: Patterns | None = Field(default=None, description="Targets of the configuration.")
-    endpoint: Endpoints | None = Field(default=None, description="Endpoints.")
-    model: Patterns | None = Field(default=None, description="Models.")
-    organization: Patterns | None = Field(default=None, description="Organizations of the configuration.")
-    project: Patterns | None = Field(default=None, description="Ids of projects.")
-    min_events: int | None = Field(default=None, ge=1, le=1000, description="As in settings.")
-    summary: Text | None = Field(default=None, description="One line.")
-    description: Text | None = Field(default=None, description="What is wrong; may name labels and $value.")
-    runbook_url: str | None = Field(
-        default=None, pattern=r"^https?://\S+$", max_length=500, description="Runbook."
-    )
+    enabled: bool = Field(True, description="Whether there is an alert.")
+    team: str | None = Field(None, pattern=_TEAM, description="Alertmanager routes by it.")
+    target: Patterns | None = Field(None, description="Targets of the configuration.")
+    endpoint: Endpoints | None = Field(None, description="Endpoints.")
+    model: Patterns | None = Field(None, description="Models.")
+    organization: Patterns | None = Field(None, description="Organizations of the configuration.")
+    project: Patterns | None = Field(None, description="Ids of projects.")
+    min_events: int | None = Field(None, ge=1, le=1000, description="As in settings.")
+    summary: Text | None = Field(None, description="One line.")
+    description: Text | None = Field(None, description="What is wrong; may name labels and $value.")
+    runbook_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=500, description="Runbook.")
     examples: tuple[Example, ...] = Field(
-        default=(), strict=False, max_length=100, description="What `rules test` proves."
+        (), strict=False, max_length=100, description="What `rules test` proves."
     )
 
 
