@@ -4,7 +4,7 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -117,7 +117,7 @@ def _words(error: Exception) -> str:
 
 # The field types that the parts of the configuration share, each with the words that errors use for it.
 
-_Each = TypeVar("_Each")
+_Value = TypeVar("_Value", bound=Hashable)
 
 RESERVED_LABELS = {
     # What Prometheus and /sd set, then what the metrics of /probe carry.
@@ -216,12 +216,17 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _distinct(values: tuple[_Each, ...]) -> tuple[_Each, ...]:
-    seen: set[_Each] = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(f"has {shown(value)} twice; remove one")
-        seen.add(value)
+def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+    """The index of each value that stood before, and the index where it stood first."""
+    first: dict[Hashable, int] = {}
+    for index, value in enumerate(values):
+        if first.setdefault(value, index) != index:
+            yield index, first[value]
+
+
+def _distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    for index, _ in repeated(values):
+        raise ValueError(f"has {shown(values[index])} twice; remove one")
     return values
 
 

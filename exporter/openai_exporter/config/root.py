@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, PrivateAttr
 
-from openai_exporter.config.base import BY_NAME, FileName, Name, Section, listing, unknown
+from openai_exporter.config.base import BY_NAME, FileName, Name, Section, listing, repeated, unknown
 from openai_exporter.config.document import Finding, Place
 from openai_exporter.config.organization import (
     COSTS_GROUPABLE,
@@ -121,6 +121,7 @@ def cross_check(config: Config) -> Iterator[Finding]:
     for section in ("targets", "organizations", "budgets", "status_pages"):
         yield from _unique(section, [each.name for each in getattr(config, section)])
     yield from _probes(config)
+    yield from _duplicate_probes(config)
     yield from _groups(config)
     yield from _budgets(config)
     for index, earlier in overridden(config.prices):
@@ -136,24 +137,20 @@ def overridden(prices: Sequence[Price]) -> Iterator[tuple[int, int]]:
 
 
 def _unique(section: str, names: Sequence[str]) -> Iterator[Finding]:
-    first: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name in first:
-            text = f"{shown(name)}: duplicate name; names are unique"
-            yield Finding((section, index, "name"), text, first=(section, first[name], "name"))
-        first.setdefault(name, index)
+    for index, first in repeated(names):
+        place = (section, first, "name")
+        yield Finding((section, index, "name"), "duplicate name; names are unique", names[index], place)
 
 
 def _probes(config: Config) -> Iterator[Finding]:
-    targets = [each.name for each in config.targets]
-    first: dict[tuple[str, str, str], int] = {}
+    targets = [target.name for target in config.targets]
     for index, probe in enumerate(config.probes):
         place: Place = ("probes", index)
         if probe.target not in targets:
             yield Finding((*place, "target"), unknown("target", probe.target, targets))
         module = config.modules.get(probe.module)
         if module is None:
-            yield Finding((*place, "module"), unknown("module", probe.module, list(config.modules)))
+            yield Finding((*place, "module"), unknown("module", probe.module, config.modules))
         elif module.endpoint is Endpoint.MODELS and probe.models:
             yield Finding((*place, "models"), "endpoint models lists every model; leave models out")
         elif module.endpoint is not Endpoint.MODELS and not probe.models:
@@ -167,13 +164,17 @@ def _probes(config: Config) -> Iterator[Finding]:
                 "add price_per_call_usd, or its models to prices"
             )
             yield Finding(("modules", probe.module, "daily_cost_limit_usd"), text)
-        for model in probe.models or ("",):
-            key = (probe.target, probe.module, model)
-            if key in first:
-                name = " ".join(part for part in key if part)
-                text = f"{shown(name)}: duplicate probe; remove one"
-                yield Finding(place, text, first=("probes", first[key]))
-            first.setdefault(key, index)
+
+
+def _duplicate_probes(config: Config) -> Iterator[Finding]:
+    probes = [
+        (index, (probe.target, probe.module, model))
+        for index, probe in enumerate(config.probes)
+        for model in probe.models or ("",)
+    ]
+    for later, first in repeated(key for _, key in probes):
+        (index, key), place = probes[later], ("probes", probes[first][0])
+        yield Finding(("probes", index), "duplicate probe; remove one", " ".join(filter(None, key)), place)
 
 
 def _unpriced_limit(module: Module) -> bool:
@@ -190,13 +191,11 @@ def _groups(config: Config) -> Iterator[Finding]:
     for index, owner in enumerate(config.organizations):
         for operation, usage in owner.usage.items():
             allowed = GROUPABLE[operation]
+            text = f"{operation} cannot be grouped by it; allowed: {', '.join(allowed)}"
             for number, name in enumerate(usage.group_by):
                 if name not in allowed:
                     path = ("organizations", index, "usage", operation, "group_by", number)
-                    yield Finding(
-                        path,
-                        f"{shown(name)}: {operation} cannot be grouped by it; allowed: {', '.join(allowed)}",
-                    )
+                    yield Finding(path, text, name)
 
 
 def _budgets(config: Config) -> Iterator[Finding]:
@@ -221,19 +220,19 @@ def _grouped(
 ) -> Iterator[Finding]:
     """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
     scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
-    wanted = budget.each or (_DIMENSIONS[scoped] if scoped else None)
-    if wanted is None or (owner.costs and wanted in owner.costs.group_by):
+    dimension = budget.each or (_DIMENSIONS[scoped] if scoped else None)
+    if dimension is None or (owner.costs and dimension in owner.costs.group_by):
         return
     priced = [name for name in owner.usage if name in estimated]
-    lacking = [name for name in priced if wanted not in owner.usage[name].group_by]
+    lacking = [name for name in priced if dimension not in owner.usage[name].group_by]
     if priced and not lacking:
         return
     where = (*place, "each") if budget.each else (*place, "scope", scoped or "")
     missed = " and ".join(lacking) or "any usage with a price"
-    text = f"needs spend by {wanted}, and organization {shown(owner.name)} does not read {missed} by it"
-    also = ", or to costs.group_by" if wanted in COSTS_GROUPABLE and owner.costs else ""
+    text = f"needs spend by {dimension}, and organization {shown(owner.name)} does not read {missed} by it"
+    also = ", or to costs.group_by" if dimension in COSTS_GROUPABLE and owner.costs else ""
     places = " and ".join(f"usage.{name}.group_by" for name in lacking) or "a group_by under usage"
-    yield Finding(where, f"{text}; add {wanted} to {places}{also}")
+    yield Finding(where, f"{text}; add {dimension} to {places}{also}")
 
 
 def unreadable_keys(config: Config) -> Iterator[Finding]:
@@ -252,7 +251,7 @@ def _unreadable(place: Place, key: str, found: Credential | None) -> Iterator[Fi
         found.read()
     except CredentialError as error:
         name = f"{key}_file" if found.path else f"{key}_env"
-        yield Finding((*place, name), f"{shown(found.name)}: {error.reason}")
+        yield Finding((*place, name), error.reason, found.name)
 
 
 def dump(config: Config) -> str:

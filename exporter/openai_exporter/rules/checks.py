@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from openai_exporter.config.base import format_duration
+from openai_exporter.config.base import format_duration, repeated
 from openai_exporter.config.document import Finding, Place
 from openai_exporter.rules.compile import alert_name
 from openai_exporter.rules.examples import problem_of as example_problem
@@ -55,14 +55,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _unique(file: ThresholdFile) -> Iterator[Finding]:
-    first: dict[tuple[str, str], int] = {}
-    for index, threshold in enumerate(file.thresholds):
-        key = (alert_name(threshold.name), threshold.severity)
-        if key in first:
-            text = f"is alert {key[0]} with severity {key[1]} again; give it another name or severity"
-            place: Place = ("thresholds", first[key], "name")
-            yield Finding(("thresholds", index, "name"), text, threshold.name, place)
-        first.setdefault(key, index)
+    keys = [(alert_name(threshold.name), threshold.severity) for threshold in file.thresholds]
+    for index, first in repeated(keys):
+        alert, severity = keys[index]
+        text = f"is alert {alert} with severity {severity} again; give it another name or severity"
+        name = file.thresholds[index].name
+        yield Finding(("thresholds", index, "name"), text, name, ("thresholds", first, "name"))
 
 
 def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
