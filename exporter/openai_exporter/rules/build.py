@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""thresholds.yml and rules.d/ to one rule file; what is broken in rules.d/ is left out and told."""
+"""thresholds.yml and rules.d/ to one rule file; an invalid file in rules.d/ is omitted and reported."""
 
 import re
 import tempfile
@@ -59,10 +59,12 @@ def build_from(
     file: ThresholdFile, name: str, rules_dir: Path | None = None, promtool: str | None = None
 ) -> Built:
     """As `build`, of thresholds that are loaded already, from a file of that name."""
-    compiled, names, left_out = groups(file), [], list[Problem]()
+    compiled, names, left_out, unchecked = groups(file), [], list[Problem](), False
     for path in _raw_files(rules_dir):
         try:
-            compiled += _raw(path, {group["name"] for group in compiled}, promtool)
+            raw = _raw(path, {group["name"] for group in compiled}, promtool)
+            unchecked |= promtool is None and "{{" in str(raw)
+            compiled += raw
             names.append(path.name)
         except ConfigError as error:
             left_out += error.problems
@@ -72,7 +74,7 @@ def build_from(
         reasons = "; ".join(refused)
         raise StartError(f"promtool refuses the compiled rules: {reasons}; nothing is written")
     count = sum(len(group["rules"]) for group in compiled)
-    notes = [*_notes(rules_dir), *([_UNCHECKED] if names and promtool is None else [])]
+    notes = [*_notes(rules_dir), *([_UNCHECKED] if unchecked else [])]
     return Built(text, file, tuple(names), count, tuple(left_out), tuple(notes))
 
 

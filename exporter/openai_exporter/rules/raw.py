@@ -23,7 +23,6 @@ RULE_KEYS = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "ann
 _NEWER = {"query_offset": "2.53", "labels": "3.0"}
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_ALERT_ONLY = ("for", "keep_firing_for", "annotations")
 
 
 def load_raw(path: Path, *, vouched: bool = False) -> list[dict[str, Any]]:
@@ -104,14 +103,14 @@ def _rule(place: Place, rule: Any) -> Iterator[Finding]:
         yield Finding((*place, "record"), text, record)
     if alert is not None and not (isinstance(alert, str) and alert):
         yield Finding((*place, "alert"), "must be text, the name of the alert")
-    for key in _ALERT_ONLY:
+    for key in ("for", "keep_firing_for", "annotations"):
         if record is not None and key in rule:
             yield Finding((*place, key), "is for alerts only; remove it from the recording rule")
     yield from _expression((*place, "expr"), rule.get("expr"))
     yield from _duration((*place, "for"), rule.get("for"))
     yield from _duration((*place, "keep_firing_for"), rule.get("keep_firing_for"))
-    yield from _texts((*place, "labels"), rule.get("labels"), ("__name__",))
-    yield from _texts((*place, "annotations"), rule.get("annotations"), ())
+    for key in ("labels", "annotations"):
+        yield from _texts((*place, key), rule.get(key))
 
 
 def _expression(place: Place, value: Any) -> Iterator[Finding]:
@@ -137,14 +136,14 @@ def _duration(place: Place, value: Any) -> Iterator[Finding]:
         yield Finding(place, str(error), value)
 
 
-def _texts(place: Place, value: Any, reserved: tuple[str, ...]) -> Iterator[Finding]:
+def _texts(place: Place, value: Any) -> Iterator[Finding]:
     if value is None:
         return
     if not isinstance(value, dict):
         yield Finding(place, "must be a mapping of names to texts")
         return
     for name, text in value.items():
-        if not _LABEL.fullmatch(name) or name in reserved:
+        if not _LABEL.fullmatch(name) or (place[-1] == "labels" and name == "__name__"):
             yield Finding((*place, name), "must be a name of letters, digits and underscores", name)
         if isinstance(text, float) or not isinstance(text, str | int):
             yield Finding((*place, name), "must be text; put it in quotes")
