@@ -18,7 +18,7 @@ import click
 from openai_exporter.cli.check import schema_text
 from openai_exporter.cli.main import COMMANDS
 from openai_exporter.client.reply import STATUSES
-from openai_exporter.config.schema import Node, resolved, schema_document, words
+from openai_exporter.config.schema import Node, config_shape, schema_document
 from openai_exporter.metrics import CATALOGUE, LABELS, Metric, Page
 from openai_exporter.probe.judge import CODES, OUTCOMES, BackOff, OutcomeFact
 from openai_simulator.faults import KINDS, Fault
@@ -110,11 +110,11 @@ def configuration() -> str:
 def _sections(node: Node, path: str) -> Iterator[tuple[str, Node]]:
     """The sections below a node, in the order of the schema."""
     for name, value in node.get("properties", {}).items():
-        here, below = f"{path}.{name}" if path else name, resolved(value)
+        here, below = f"{path}.{name}" if path else name, config_shape().resolved(value)
         if below.get("type") == "array":
-            here, below = f"{here}[]", resolved(below.get("items", {}))
+            here, below = f"{here}[]", config_shape().resolved(below.get("items", {}))
         elif isinstance(below.get("additionalProperties"), dict):
-            here, below = f"{here}.<name>", resolved(below["additionalProperties"])
+            here, below = f"{here}.<name>", config_shape().resolved(below["additionalProperties"])
         elif name == "usage":
             yield f"{here}.<operation>", below
             continue
@@ -138,10 +138,10 @@ def _operation(name: str, usage: Node) -> tuple[str, str]:
 
 
 def _key(name: str, value: Node, required: bool) -> tuple[str, str, str, str]:
-    node = resolved(value)
+    node = config_shape().resolved(value)
     # Null is worth a word where it differs from leaving the key out.
     null = {"type": "null"} in value.get("anyOf", []) and value.get("default", "") is not None
-    kind = "a mapping" if node.get("type") == "object" else words(node)
+    kind = "a mapping" if node.get("type") == "object" else config_shape().words(node)
     default = value.get("default")
     shown = "required" if required else "" if default is None else f"`{json.dumps(default)}`"
     return (

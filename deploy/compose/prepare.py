@@ -192,6 +192,7 @@ def _rules(made: Plan, place: Place, grafana: str) -> None:
     built = build(place.bundle / "alerting" / "thresholds.yml", place.bundle / "alerting" / "rules.d")
     made.files[f"prometheus/rules/{compiled}"] = _led(built.text, grafana)
     made.notes += [f"rules: left out: {problem}" for problem in built.left_out]
+    made.notes += [f"rules: {note}" for note in built.notes]
 
 
 def _led(text: str, grafana: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from openai_exporter.config import Config
 from openai_exporter.config.document import Document
 from openai_exporter.config.load import parse_config
-from openai_exporter.config.schema import node_at
+from openai_exporter.config.schema import config_shape
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Kind
 from openai_exporter.probe.judge import OUTCOMES
@@ -61,7 +61,7 @@ def unknown_keys(text: str) -> list[str]:
     for written in dotted_paths(text):
         plain = re.sub(r"\[\d*\]", ".0", written)
         path = [int(part) if part.isdigit() else part for part in plain.split(".")]
-        if path[0] in Config.model_fields and not node_at(tuple(path)):
+        if path[0] in Config.model_fields and not config_shape().node_at(tuple(path)):
             found.append(written)
     return found
 

@@ -4,7 +4,7 @@
 import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -117,7 +117,7 @@ def _words(error: Exception) -> str:
 
 # The field types that the parts of the configuration share, each with the words that errors use for it.
 
-_Each = TypeVar("_Each")
+_Value = TypeVar("_Value", bound=Hashable)
 
 RESERVED_LABELS = {
     # What Prometheus and /sd set, then what the metrics of /probe carry.
@@ -216,12 +216,17 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _distinct(values: tuple[_Each, ...]) -> tuple[_Each, ...]:
-    seen: set[_Each] = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(f"has {shown(value)} twice; remove one")
-        seen.add(value)
+def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+    """The index of each value that stood before, and the index where it stood first."""
+    first: dict[Hashable, int] = {}
+    for index, value in enumerate(values):
+        if first.setdefault(value, index) != index:
+            yield index, first[value]
+
+
+def _distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    for index, _ in repeated(values):
+        raise ValueError(f"has {shown(values[index])} twice; remove one")
     return values
 
 
@@ -284,17 +289,16 @@ LIST = Field(strict=False, json_schema_extra={"uniqueItems": True})
 """Put on a tuple: it is written as a list, and its entries differ (with `DISTINCT` after it)."""
 DISTINCT = AfterValidator(_distinct)
 
-# What a message offers for a name that is not known: the nearest one, and all that are.
-
 _MOST = 20
+"""Names that a message lists."""
 
 
 def nearest(name: str, allowed: Sequence[str]) -> str:
-    """`did you mean 'x'?`, or nothing when no name is near."""
-    found = difflib.get_close_matches(name, allowed, n=1) if len(name) <= 100 else []
-    if not found:
-        found = [each for each in allowed if len(name) > 2 and (name in each or each in name)]
-    return f"did you mean {shown(found[0])}? " if found else ""
+    """`did you mean 'x'? `, or nothing when no name is near."""
+    near = difflib.get_close_matches(name, allowed, n=1) if len(name) <= 100 else []
+    if not near:
+        near = [known for known in allowed if len(name) > 2 and (name in known or known in name)]
+    return f"did you mean {shown(near[0])}? " if near else ""
 
 
 def listing(names: Sequence[str]) -> str:
@@ -303,7 +307,12 @@ def listing(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST]) + more if names else "none"
 
 
-def unknown(kind: str, name: str, configured: Sequence[str]) -> str:
+def unknown(kind: str, name: str, configured: Iterable[str]) -> str:
     """`'x': unknown target; did you mean 'y'? configured: y, z`."""
     names = list(dict.fromkeys(configured))
     return f"{shown(name)}: unknown {kind}; {nearest(name, names)}configured: {listing(names)}"
+
+
+def unknown_key(key: str, allowed: Sequence[str], hint: str = "") -> str:
+    """`unknown key 'x'; did you mean 'y'? allowed: y, z`; the hint stands where no key is near."""
+    return f"unknown key {shown(key)}; {nearest(key, allowed) or hint}allowed: {listing(allowed)}"

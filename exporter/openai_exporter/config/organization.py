@@ -5,19 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from openai_exporter.config.base import (
-    DISTINCT,
-    LIST,
-    FileName,
-    ModelName,
-    Money,
-    Name,
-    PositiveDuration,
-    Section,
-    Token,
-    Url,
-    Variable,
-)
+from openai_exporter.config import base
 from openai_exporter.config.probing import OPENAI_URL, one_of
 
 Dimension = Literal[
@@ -79,10 +67,10 @@ def _at_most_six_hours(seconds: float) -> float:
     return seconds
 
 
-class Usage(Section):
+class Usage(base.Section):
     """How one usage endpoint is read."""
 
-    group_by: Annotated[tuple[Dimension, ...], LIST, DISTINCT] = Field(
+    group_by: Annotated[tuple[Dimension, ...], base.LIST, base.DISTINCT] = Field(
         description="Dimensions that become labels; the empty list gives totals."
     )
 
@@ -95,35 +83,35 @@ def default_usage() -> dict[Operation, Usage]:
     }
 
 
-class Costs(Section):
+class Costs(base.Section):
     """How /organization/costs is read."""
 
-    group_by: Annotated[tuple[CostDimension, ...], LIST, DISTINCT] = Field(
-        default=("project_id", "line_item"),
+    group_by: Annotated[tuple[CostDimension, ...], base.LIST, base.DISTINCT] = Field(
+        ("project_id", "line_item"),
         description="Dimensions that become labels. The API may refuse user_id together with project_id.",
     )
-    refresh_interval: PositiveDuration = Field(default=600.0, description="Least time between two reads.")
+    refresh_interval: base.PositiveDuration = Field(600.0, description="Least time between two reads.")
 
 
-class PeakMinute(Section):
+class PeakMinute(base.Section):
     """Usage by the minute, for its peak beside the rate limits of projects."""
 
-    window: Annotated[PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
-        default=3600.0, description="How far back the peak is looked for, at most 6h; usage arrives late."
+    window: Annotated[base.PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
+        3600.0, description="How far back the peak is looked for, at most 6h; usage arrives late."
     )
-    refresh_interval: PositiveDuration = Field(default=300.0, description="Least time between two reads.")
+    refresh_interval: base.PositiveDuration = Field(300.0, description="Least time between two reads.")
 
 
-class CostDrift(Section):
+class CostDrift(base.Section):
     """Estimated cost beside the bill, by model, of days whose bill is complete."""
 
-    settle: PositiveDuration = Field(
-        default=172_800.0, description="Age at which a day's bill counts as complete."
+    settle: base.PositiveDuration = Field(
+        172_800.0, description="Age at which a day's bill counts as complete."
     )
-    refresh_interval: PositiveDuration = Field(default=21_600.0, description="Least time between two reads.")
+    refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
-class Organization(Section):
+class Organization(base.Section):
     """An organization whose usage and costs are read with an admin key."""
 
     model_config = ConfigDict(
@@ -132,50 +120,48 @@ class Organization(Section):
         )
     )
 
-    name: Name = Field(description="Name in URLs and in the label `organization`.")
-    base_url: Url = Field(default=OPENAI_URL, description="Root of the API, with its version.")
-    admin_key_file: FileName | None = Field(
-        default=None,
+    name: base.Name = Field(description="Name in URLs and in the label `organization`.")
+    base_url: base.Url = Field(OPENAI_URL, description="Root of the API, with its version.")
+    admin_key_file: base.FileName | None = Field(
+        None,
         description="File that holds the admin key, relative to the configuration; re-read when it changes.",
     )
-    admin_key_env: Variable | None = Field(
-        default=None, description="Environment variable that holds the admin key."
+    admin_key_env: base.Variable | None = Field(
+        None, description="Environment variable that holds the admin key."
     )
     usage: dict[Operation, Usage] = Field(
         default_factory=default_usage,
         description="Usage endpoints to read; when left out, completions and embeddings by project, key and model.",
     )
     costs: Costs | None = Field(default_factory=Costs, description="Read billed costs; null reads none.")
-    refresh_interval: PositiveDuration = Field(
-        default=60.0, description="Least time between two reads of usage."
+    refresh_interval: base.PositiveDuration = Field(
+        60.0, description="Least time between two reads of usage."
     )
-    settle: PositiveDuration = Field(
-        default=21_600.0, description="Age at which an hour's usage counts as final."
+    settle: base.PositiveDuration = Field(
+        21_600.0, description="Age at which an hour's usage counts as final."
     )
-    audit_interval: PositiveDuration = Field(
-        default=3600.0, description="Time between two reads of the whole month."
+    audit_interval: base.PositiveDuration = Field(
+        3600.0, description="Time between two reads of the whole month."
     )
-    timeout: PositiveDuration = Field(default=20.0, description="Deadline of one API call.")
+    timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(
-        default=6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
+        6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
     )
     series_limit: Annotated[int, Field(ge=1)] = Field(
-        default=20_000, description="Usage series per endpoint; the rest folds into `other`."
+        20_000, description="Usage series per endpoint; the rest folds into `other`."
     )
-    names: bool = Field(default=True, description="Read names of projects, keys and users.")
-    names_interval: PositiveDuration = Field(
-        default=900.0, description="Least time between two reads of names and limits."
+    names: bool = Field(True, description="Read names of projects, keys and users.")
+    names_interval: base.PositiveDuration = Field(
+        900.0, description="Least time between two reads of names and limits."
     )
-    limits: bool = Field(default=True, description="Read spend limits, spend alerts and project rate limits.")
+    limits: bool = Field(True, description="Read spend limits, spend alerts and project rate limits.")
     peak_minute: PeakMinute | None = Field(
-        default=None, description="Read usage by the minute, for its peak; null reads none."
+        None, description="Read usage by the minute, for its peak; null reads none."
     )
     cost_drift: CostDrift | None = Field(
         default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
     )
-    emails: Literal["off", "hashed", "plain"] = Field(
-        default="off", description="How e-mail addresses become names."
-    )
+    emails: Literal["off", "hashed", "plain"] = Field("off", description="How e-mail addresses become names.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
@@ -186,13 +172,13 @@ class Organization(Section):
         return self
 
 
-class Scope(Section):
+class Scope(base.Section):
     """Whose spend a budget bounds; everything of the organization when nothing is given."""
 
-    project: Token | None = Field(default=None, description="Project id.")
-    key: Token | None = Field(default=None, description="API key id.")
-    user: Token | None = Field(default=None, description="User id.")
-    model: ModelName | None = Field(default=None, description="Model as usage names it.")
+    project: base.Token | None = Field(None, description="Project id.")
+    key: base.Token | None = Field(None, description="API key id.")
+    user: base.Token | None = Field(None, description="User id.")
+    model: base.ModelName | None = Field(None, description="Model as usage names it.")
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -202,22 +188,20 @@ class Scope(Section):
         return self
 
 
-class Budget(Section):
+class Budget(base.Section):
     """A bound on spend in a period, exported beside what was spent."""
 
-    name: Name = Field(description="Name in the label `budget`.")
+    name: base.Name = Field(description="Name in the label `budget`.")
     organization: str | None = Field(
-        default=None, description="Name of the organization; may be left out when there is one."
+        None, description="Name of the organization; may be left out when there is one."
     )
     scope: Scope = Field(default_factory=Scope, description="Whose spend it bounds; default is all of it.")
     each: Literal["project_id", "api_key_id", "user_id", "model"] | None = Field(
-        default=None, description="One budget for each value of this dimension; not together with scope."
+        None, description="One budget for each value of this dimension; not together with scope."
     )
-    period: Literal["day", "month"] = Field(default="month", description="UTC day or calendar month.")
-    limit_usd: Money = Field(description="The bound, in US dollars.")
-    warn_ratio: float = Field(
-        default=0.8, gt=0, le=1, description="Share of the limit at which the budget warns."
-    )
+    period: Literal["day", "month"] = Field("month", description="UTC day or calendar month.")
+    limit_usd: base.Money = Field(description="The bound, in US dollars.")
+    warn_ratio: float = Field(0.8, gt=0, le=1, description="Share of the limit at which the budget warns.")
 
     @model_validator(mode="after")
     def _scope_or_each(self) -> Self:
@@ -226,15 +210,15 @@ class Budget(Section):
         return self
 
 
-class StatusPage(Section):
+class StatusPage(base.Section):
     """A public status page of the Statuspage v2 form."""
 
-    name: Name = Field(default="openai", description="Name in URLs and in the label `status_page`.")
-    url: Url = Field(
-        default="https://status.openai.com", description="Root; /api/v2/summary.json is read below it."
+    name: base.Name = Field("openai", description="Name in URLs and in the label `status_page`.")
+    url: base.Url = Field(
+        "https://status.openai.com", description="Root; /api/v2/summary.json is read below it."
     )
-    components: Annotated[tuple[str, ...], LIST, DISTINCT] = Field(
-        default=(), description="Names or ids to export; none exports all."
+    components: Annotated[tuple[str, ...], base.LIST, base.DISTINCT] = Field(
+        (), description="Names or ids to export; none exports all."
     )
-    refresh_interval: PositiveDuration = Field(default=60.0, description="Least time between two reads.")
-    timeout: PositiveDuration = Field(default=8.0, description="Deadline of one read.")
+    refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads.")
+    timeout: base.PositiveDuration = Field(8.0, description="Deadline of one read.")

@@ -18,21 +18,17 @@ Usd = Annotated[float, Field(ge=0, le=_DEAREST, allow_inf_nan=False)]
 class PerMillion(Section):
     """USD per million tokens, or characters, of each kind. What is left out is as on the list."""
 
-    input: Usd | None = Field(default=None, description="Uncached text input tokens.")
-    cached_input: Usd | None = Field(default=None, description="Input tokens read from the cache.")
-    cache_write: Usd | None = Field(default=None, description="Input tokens written to the cache.")
-    audio_input: Usd | None = Field(default=None, description="Uncached audio input tokens.")
-    cached_audio_input: Usd | None = Field(
-        default=None, description="Audio input tokens read from the cache."
-    )
-    image_input: Usd | None = Field(default=None, description="Uncached image input tokens.")
-    cached_image_input: Usd | None = Field(
-        default=None, description="Image input tokens read from the cache."
-    )
-    output: Usd | None = Field(default=None, description="Text output tokens, reasoning included.")
-    audio_output: Usd | None = Field(default=None, description="Audio output tokens.")
-    image_output: Usd | None = Field(default=None, description="Image output tokens.")
-    characters: Usd | None = Field(default=None, description="Characters turned into speech.")
+    input: Usd | None = Field(None, description="Uncached text input tokens.")
+    cached_input: Usd | None = Field(None, description="Input tokens read from the cache.")
+    cache_write: Usd | None = Field(None, description="Input tokens written to the cache.")
+    audio_input: Usd | None = Field(None, description="Uncached audio input tokens.")
+    cached_audio_input: Usd | None = Field(None, description="Audio input tokens read from the cache.")
+    image_input: Usd | None = Field(None, description="Uncached image input tokens.")
+    cached_image_input: Usd | None = Field(None, description="Image input tokens read from the cache.")
+    output: Usd | None = Field(None, description="Text output tokens, reasoning included.")
+    audio_output: Usd | None = Field(None, description="Audio output tokens.")
+    image_output: Usd | None = Field(None, description="Image output tokens.")
+    characters: Usd | None = Field(None, description="Characters turned into speech.")
 
 
 class Price(Section):
@@ -42,23 +38,23 @@ class Price(Section):
         description="Model as usage names it; `*` stands for any characters, as in `gpt-5.4*`."
     )
     batch: bool | None = Field(
-        default=None, description="Only usage of the Batch API, or only other usage; default is both."
+        None, description="Only usage of the Batch API, or only other usage; default is both."
     )
     service_tier: Token | None = Field(
-        default=None, description="Only this service tier, such as `priority`; default is all."
+        None, description="Only this service tier, such as `priority`; default is all."
     )
     since: Day | None = Field(
-        default=None, description="Only usage from this UTC day on, such as 2026-11-01; default is all."
+        None, description="Only usage from this UTC day on, such as 2026-11-01; default is all."
     )
     usd_per_million: PerMillion | None = Field(
-        default=None, description="USD per million tokens or characters, by kind."
+        None, description="USD per million tokens or characters, by kind."
     )
-    usd_per_minute: Usd | None = Field(default=None, description="USD per minute of audio transcribed.")
+    usd_per_minute: Usd | None = Field(None, description="USD per minute of audio transcribed.")
     usd_per_image: Usd | None = Field(
-        default=None, description="USD per image, of usage endpoint images grouped by model; no list has one."
+        None, description="USD per image, of usage endpoint images grouped by model; no list has one."
     )
     list_price_ratio: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
-        default=None, description="What you pay of the list price: 0.85 is a discount of 15 %."
+        None, description="What you pay of the list price: 0.85 is a discount of 15 %."
     )
 
     @model_validator(mode="after")

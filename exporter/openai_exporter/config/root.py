@@ -1,56 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole configuration, and its text for `/config`: every setting in effect, no key."""
+"""The whole configuration: its parts, the checks between them, and its text for `/config`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, PrivateAttr
 
-from openai_exporter.config.base import BY_NAME, FileName, Name, Section
-from openai_exporter.config.organization import Budget, Organization, StatusPage
-from openai_exporter.config.prices import Price
+from openai_exporter.config.base import BY_NAME, FileName, Name, Section, listing, repeated, unknown
+from openai_exporter.config.document import Finding, Place
+from openai_exporter.config.organization import (
+    COSTS_GROUPABLE,
+    GROUPABLE,
+    PRICED,
+    Budget,
+    Organization,
+    StatusPage,
+)
+from openai_exporter.config.prices import Price, named
 from openai_exporter.config.probing import Module, Probe, Target
-from openai_exporter.config.secret import MASK, Credential, credential, mask_keys, names_a_secret
-from openai_exporter.errors import Problem
-
-# The whole configuration.
+from openai_exporter.config.secret import MASK, Credential, credential, mask_keys, names_a_secret, shown
+from openai_exporter.errors import CredentialError, Problem
+from openai_exporter.model import Endpoint, Provider
 
 
 class History(Section):
     """How many probe results are kept for `/history`."""
 
-    limit: int = Field(
-        default=200, ge=1, le=10_000, description="Recent results; as many failures are kept longer."
-    )
+    limit: int = Field(200, ge=1, le=10_000, description="Recent results; as many failures are kept longer.")
 
 
 class Config(Section):
     """Everything that `exporter.yml` says."""
 
-    targets: tuple[Target, ...] = Field(default=(), strict=False, description="APIs that are probed.")
+    targets: tuple[Target, ...] = Field((), strict=False, description="APIs that are probed.")
     modules: Annotated[dict[Name, Module], BY_NAME] = Field(
         default_factory=dict, description="How a probe is made, by name."
     )
     probes: tuple[Probe, ...] = Field(
-        default=(), strict=False, description="Which module runs on which target, for which models."
+        (), strict=False, description="Which module runs on which target, for which models."
     )
     organizations: tuple[Organization, ...] = Field(
-        default=(), strict=False, description="Organizations whose usage and costs are read."
+        (), strict=False, description="Organizations whose usage and costs are read."
     )
-    budgets: tuple[Budget, ...] = Field(default=(), strict=False, description="Bounds on spend.")
+    budgets: tuple[Budget, ...] = Field((), strict=False, description="Bounds on spend.")
     prices: tuple[Price, ...] = Field(
-        default=(),
+        (),
         strict=False,
         description="Prices of your own, over the list prices; the first match counts.",
     )
     price_file: FileName | None = Field(
-        default=None,
+        None,
         description="YAML file with more `prices:`, after those here; relative to the configuration.",
     )
     status_pages: tuple[StatusPage, ...] = Field(
-        default=(), strict=False, description="Public status pages that are read."
+        (), strict=False, description="Public status pages that are read."
     )
     history: History = Field(default_factory=History, description="Results kept for `/history`.")
 
@@ -105,7 +110,148 @@ class Config(Section):
         return next((each for each in self.organizations if each.name == name), None)
 
 
-# The live configuration as YAML text, for `/config`: every setting in effect, no key.
+# The checks that need more than one part of the configuration.
+
+NEVER_APPLIES = "never applies, for an earlier entry matches all that it does; put this one before it"
+_DIMENSIONS = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
+
+
+def cross_check(config: Config) -> Iterator[Finding]:
+    """Yield every mistake that one part alone cannot show."""
+    for section in ("targets", "organizations", "budgets", "status_pages"):
+        yield from _unique(section, [each.name for each in getattr(config, section)])
+    yield from _probes(config)
+    yield from _duplicate_probes(config)
+    yield from _groups(config)
+    yield from _budgets(config)
+    for index, earlier in overridden(config.prices):
+        yield Finding(("prices", index), NEVER_APPLIES, first=("prices", earlier))
+
+
+def overridden(prices: Sequence[Price]) -> Iterator[tuple[int, int]]:
+    """The index of each price that an earlier one always comes before, and of that one."""
+    for index, price in enumerate(prices):
+        earlier = next((number for number in range(index) if prices[number].covers(price)), None)
+        if earlier is not None:
+            yield index, earlier
+
+
+def _unique(section: str, names: Sequence[str]) -> Iterator[Finding]:
+    for index, first in repeated(names):
+        place = (section, first, "name")
+        yield Finding((section, index, "name"), "duplicate name; names are unique", names[index], place)
+
+
+def _probes(config: Config) -> Iterator[Finding]:
+    targets = [target.name for target in config.targets]
+    for index, probe in enumerate(config.probes):
+        place: Place = ("probes", index)
+        if probe.target not in targets:
+            yield Finding((*place, "target"), unknown("target", probe.target, targets))
+        module = config.modules.get(probe.module)
+        if module is None:
+            yield Finding((*place, "module"), unknown("module", probe.module, config.modules))
+        elif module.endpoint is Endpoint.MODELS and probe.models:
+            yield Finding((*place, "models"), "endpoint models lists every model; leave models out")
+        elif module.endpoint is not Endpoint.MODELS and not probe.models:
+            text = f"endpoint {module.endpoint} needs at least one model, such as models: [gpt-5.4-mini]"
+            yield Finding((*place, "models"), text)
+        target = config.target(probe.target)
+        foreign = target is not None and target.provider is Provider.COMPATIBLE
+        if module and foreign and _unpriced_limit(module) and not _all_priced(config, probe.models):
+            text = (
+                "has no effect on a compatible server, whose prices nobody publishes; "
+                "add price_per_call_usd, or its models to prices"
+            )
+            yield Finding(("modules", probe.module, "daily_cost_limit_usd"), text)
+
+
+def _duplicate_probes(config: Config) -> Iterator[Finding]:
+    probes = [
+        (index, (probe.target, probe.module, model))
+        for index, probe in enumerate(config.probes)
+        for model in probe.models or ("",)
+    ]
+    for later, first in repeated(key for _, key in probes):
+        (index, key), place = probes[later], ("probes", probes[first][0])
+        yield Finding(("probes", index), "duplicate probe; remove one", " ".join(filter(None, key)), place)
+
+
+def _unpriced_limit(module: Module) -> bool:
+    return module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
+
+
+def _all_priced(config: Config, models: Sequence[str]) -> bool:
+    """Whether the configuration itself has a price for the tokens of each model."""
+    own = [each.model for each in config.all_prices if each.usd_per_million is not None]
+    return all(any(named(pattern, model) for pattern in own) for model in models)
+
+
+def _groups(config: Config) -> Iterator[Finding]:
+    for index, owner in enumerate(config.organizations):
+        for operation, usage in owner.usage.items():
+            allowed = GROUPABLE[operation]
+            text = f"{operation} cannot be grouped by it; allowed: {', '.join(allowed)}"
+            for number, name in enumerate(usage.group_by):
+                if name not in allowed:
+                    path = ("organizations", index, "usage", operation, "group_by", number)
+                    yield Finding(path, text, name)
+
+
+def _budgets(config: Config) -> Iterator[Finding]:
+    names = [each.name for each in config.organizations]
+    for index, budget in enumerate(config.budgets):
+        place: Place = ("budgets", index)
+        if budget.organization is None and len(names) != 1:
+            text = f"needs organization: which one it belongs to; configured: {listing(names)}"
+            yield Finding(place, text)
+            continue
+        owner = config.organization(budget.organization or names[0])
+        if owner is None:
+            text = unknown("organization", budget.organization or "", names)
+            yield Finding((*place, "organization"), text)
+            continue
+        estimated = PRICED + (("images",) if any(each.usd_per_image for each in config.all_prices) else ())
+        yield from _grouped(place, budget, owner, estimated)
+
+
+def _grouped(
+    place: Place, budget: Budget, owner: Organization, estimated: Sequence[str]
+) -> Iterator[Finding]:
+    """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
+    scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
+    dimension = budget.each or (_DIMENSIONS[scoped] if scoped else None)
+    if dimension is None or (owner.costs and dimension in owner.costs.group_by):
+        return
+    priced = [name for name in owner.usage if name in estimated]
+    lacking = [name for name in priced if dimension not in owner.usage[name].group_by]
+    if priced and not lacking:
+        return
+    where = (*place, "each") if budget.each else (*place, "scope", scoped or "")
+    missed = " and ".join(lacking) or "any usage with a price"
+    text = f"needs spend by {dimension}, and organization {shown(owner.name)} does not read {missed} by it"
+    also = ", or to costs.group_by" if dimension in COSTS_GROUPABLE and owner.costs else ""
+    places = " and ".join(f"usage.{name}.group_by" for name in lacking) or "a group_by under usage"
+    yield Finding(where, f"{text}; add {dimension} to {places}{also}")
+
+
+def unreadable_keys(config: Config) -> Iterator[Finding]:
+    """Yield every key that cannot be read now."""
+    for index, target in enumerate(config.targets):
+        yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name))
+    for index, each in enumerate(config.organizations):
+        found = config.organization_credential(each.name)
+        yield from _unreadable(("organizations", index), "admin_key", found)
+
+
+def _unreadable(place: Place, key: str, found: Credential | None) -> Iterator[Finding]:
+    if found is None:
+        return
+    try:
+        found.read()
+    except CredentialError as error:
+        name = f"{key}_file" if found.path else f"{key}_env"
+        yield Finding((*place, name), error.reason, found.name)
 
 
 def dump(config: Config) -> str:

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""thresholds.yml and rules.d/ to one rule file; what is broken in rules.d/ is left out and told."""
+"""thresholds.yml and rules.d/ to one rule file; an invalid file in rules.d/ is omitted and reported."""
 
 import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from openai_exporter.errors import ConfigError, Problem, StartError
-from openai_exporter.rules import output as tool
-from openai_exporter.rules.compile import groups
+from openai_exporter.rules import output
+from openai_exporter.rules.compile import Group, groups
 from openai_exporter.rules.load import load_thresholds
-from openai_exporter.rules.output import as_rule_file, as_yaml
 from openai_exporter.rules.raw import load_raw
 from openai_exporter.rules.schema import ThresholdFile
 
-Groups = list[dict[str, Any]]
 _SUFFIXES = (".yml", ".yaml")
+_UNCHECKED = "templates not checked: promtool is not on PATH"
 _LIKELY = (".rules", ".json", ".rule")
 
 
@@ -31,7 +29,7 @@ class Built:
         raw: names of the raw files that are in it.
         rules: number of rules in it.
         left_out: what is wrong with raw files that are not in it.
-        notes: files that were not read, and why.
+        notes: files that were not read and why, and what was not checked.
     """
 
     text: str
@@ -61,19 +59,23 @@ def build_from(
     file: ThresholdFile, name: str, rules_dir: Path | None = None, promtool: str | None = None
 ) -> Built:
     """As `build`, of thresholds that are loaded already, from a file of that name."""
-    taken, names, left_out = list(groups(file)), [], list[Problem]()
+    compiled, names, left_out, unchecked = groups(file), [], list[Problem](), False
     for path in _raw_files(rules_dir):
         try:
-            taken += _raw(path, taken, promtool)
+            raw = _raw(path, {group["name"] for group in compiled}, promtool)
+            unchecked |= promtool is None and "{{" in str(raw)
+            compiled += raw
             names.append(path.name)
         except ConfigError as error:
             left_out += error.problems
     sources = name + (f" and {rules_dir.name}/" if rules_dir else "")
-    text = as_rule_file(taken, sources)
-    if promtool is not None:
-        _prove(text, promtool)
-    count = sum(len(group["rules"]) for group in taken)
-    return Built(text, file, tuple(names), count, tuple(left_out), tuple(_notes(rules_dir)))
+    text = output.as_rule_file(compiled, sources)
+    if promtool is not None and (refused := _refused(text, promtool)):
+        reasons = "; ".join(refused)
+        raise StartError(f"promtool refuses the compiled rules: {reasons}; nothing is written")
+    count = sum(len(group["rules"]) for group in compiled)
+    notes = [*_notes(rules_dir), *([_UNCHECKED] if unchecked else [])]
+    return Built(text, file, tuple(names), count, tuple(left_out), tuple(notes))
 
 
 def _raw_files(folder: Path | None) -> list[Path]:
@@ -94,42 +96,33 @@ def _notes(folder: Path | None) -> Iterator[str]:
                 yield f"{path}: is not read; rule files end in .yml or .yaml"
 
 
-def _raw(path: Path, taken: Groups, promtool: str | None) -> Groups:
+def _raw(path: Path, names: set[str], promtool: str | None) -> list[Group]:
     """The groups of one raw file; ConfigError when it must be left out."""
-    refused = tool.check_rules(promtool, path) if promtool else []
-    found = load_raw(path, vouched=promtool is not None and not refused)
-    if not refused and promtool is not None:
-        refused = _refusal(as_yaml({"groups": found}), promtool)
+    refused = output.check_rules(promtool, path) if promtool else []
+    raw = load_raw(path, vouched=promtool is not None and not refused)
+    if promtool and not refused:
+        refused = _refused(output.as_yaml({"groups": raw}), promtool)
     if refused:
-        raise ConfigError([_said(path, line) for line in refused])
-    names = {group["name"] for group in taken}
-    clash = next((group["name"] for group in found if group["name"] in names), None)
+        raise ConfigError([_problem(path, line) for line in refused])
+    clash = next((group["name"] for group in raw if group["name"] in names), None)
     if clash is not None:
         raise ConfigError([Problem(str(path), f"group {clash!r} exists already; give it another name")])
-    return found
+    return raw
 
 
 _LINE = re.compile(r"(?:yaml: )?(?:line )?(\d+)(?::\d+)?: (?:\d+:\d+: )?(.*)")
 
 
-def _said(path: Path, line: str) -> Problem:
+def _problem(path: Path, line: str) -> Problem:
     """A line of promtool, such as `5:12: group "a", rule 1: ...` or `line 3: cannot unmarshal ...`."""
     match = _LINE.match(line)
-    return (
-        Problem(f"{path}:{match[1]}", f"promtool: {match[2]}")
-        if match
-        else Problem(str(path), f"promtool: {line}")
-    )
+    place, message = (f"{path}:{match[1]}", match[2]) if match else (str(path), line)
+    return Problem(place, f"promtool: {message}")
 
 
-def _refusal(text: str, promtool: str) -> list[str]:
+def _refused(text: str, promtool: str) -> list[str]:
+    """What promtool has against the text of a rule file."""
     with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
         path = Path(folder) / "rules.yml"
         path.write_text(text, encoding="utf-8")
-        return tool.check_rules(promtool, path)
-
-
-def _prove(text: str, promtool: str) -> None:
-    said = _refusal(text, promtool)
-    if said:
-        raise StartError(f"promtool refuses the compiled rules: {'; '.join(said)}; nothing is written")
+        return output.check_rules(promtool, path)

@@ -1,127 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of thresholds.yml that need more than one key, and the names and texts of its alerts."""
+"""The checks of thresholds.yml that need more than one key: an alert must be able to fire, and to stay silent."""
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from openai_exporter.config.base import format_duration
-from openai_exporter.config.document import Place
+from openai_exporter.config.base import format_duration, repeated
+from openai_exporter.config.document import Finding, Place
+from openai_exporter.rules.compile import alert_name
+from openai_exporter.rules.examples import problem_of as example_problem
 from openai_exporter.rules.measures import MEASURES, Measure
 from openai_exporter.rules.promql import PromQLError, check
-from openai_exporter.rules.quantity import Kind, parse, show
-from openai_exporter.rules.samples import problem_of as example_problem
-from openai_exporter.rules.schema import MUST_BE, Settings, Threshold, ThresholdFile
+from openai_exporter.rules.quantity import parse, show
+from openai_exporter.rules.schema import MUST_BE, SCOPES, Settings, Threshold, ThresholdFile
 
-# Texts of thresholds.yml with `{{ ... }}`: a few forms that surely work, checked against the labels of the alert.
-
-_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_HUMANIZE = r"humanize|humanize1024|humanizeDuration|humanizePercentage"
-_VALUE = re.compile(rf'\s*(?:\$value(?:\s*\|\s*(?:{_HUMANIZE}))?|printf\s+"%\.[0-9]f"\s+\$value)\s*')
-_LABEL = re.compile(r"\s*\$labels\.([A-Za-z_][A-Za-z0-9_]*)\s*")
-_FORMS = "$value, $value | humanize, humanizeDuration or humanizePercentage, and $labels.NAME"
-
-
-def problem_of(text: str, labels: Sequence[str]) -> str | None:
-    """What is wrong with a text whose alert carries these labels; None when it is fine."""
-    rest = _ACTION.sub("", text)
-    if "{{" in rest or "}}" in rest:
-        return "has {{ without }}, or the reverse; write both, or neither"
-    for action in _ACTION.findall(text):
-        label = _LABEL.fullmatch(action)
-        if label and label[1] not in labels:
-            return f"names label {label[1]}, which the alert does not carry; it carries {', '.join(labels)}"
-        if not label and not _VALUE.fullmatch(action):
-            return f"has {{{{{action[:40]}}}}}; allowed between braces: {_FORMS}"
-    return None
-
-
-# Names and texts of alerts: what on-call people read.
-
-PREFIX = "OpenAI"
-_ORDER = {">": "above", ">=": "at or above", "<": "below", "<=": "at or below"}
-_SUBJECTS = {
-    "probe": "of {{ $labels.module }} on {{ $labels.target }}{{ with $labels.model }} ({{ . }}){{ end }}",
-    "organization": "of organization {{ $labels.organization }}",
-    "target": "on {{ $labels.target }}",
-}
-_LONGEST = 86_400
-"""Seconds above which a latency can only be that of probes without an answer."""
-
-
-def alert_name(name: str) -> str:
-    """`high latency` -> `OpenAIHighLatency`; the prefix is what inhibitions and dashboards know our alerts by."""
-    words = [part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name) if part]
-    joined = "".join(words)
-    return PREFIX + joined[len(PREFIX) :] if joined.lower().startswith(PREFIX.lower()) else PREFIX + joined
-
-
-def summary(threshold: Threshold, measure: Measure, limit: float) -> str:
-    """A fixed sentence."""
-    return f"{measure.title} is {_ORDER[threshold.operator]} {show(measure.kind, limit)}."
-
-
-def description(threshold: Threshold, measure: Measure, limit: float, window: float) -> str:
-    """Names the series, the value and the limit."""
-    order = _ORDER[threshold.operator]
-    limited = f"{order} {show(measure.kind, limit)}"
-    if threshold.hold:
-        limited += f" for {format_duration(threshold.hold)}"
-    over = "" if measure.fixed_window else f" over {format_duration(window)}"
-    return f"{measure.title} {_subject(threshold, measure)} is {_value(measure)}{over}; it alerts {limited}."
-
-
-def _subject(threshold: Threshold, measure: Measure) -> str:
-    if not measure.is_usage:
-        limit_type = " for {{ $labels.limit_type }}" if "limit_type" in measure.labels else ""
-        return f"{limit_type.lstrip()} {_SUBJECTS['probe']}".strip()
-    text = _SUBJECTS["organization" if "organization" in measure.labels else "target"]
-    for key in ("project", "model"):
-        if getattr(threshold, key) is not None:
-            text += f", {key} {{{{ $labels.{measure.scope[key]} }}}}"
-    return text
-
-
-def _value(measure: Measure) -> str:
-    if measure.kind is Kind.SECONDS:
-        seconds = "{{ $value | humanizeDuration }}"
-        if measure.name == "mean_latency":
-            return seconds
-        late = "beyond the deadline of the probes"
-        return f"{{{{ if gt $value {_LONGEST}.0 }}}}{late}{{{{ else }}}}{seconds}{{{{ end }}}}"
-    if measure.kind is Kind.RATIO:
-        return "{{ $value | humanizePercentage }}"
-    if measure.kind is Kind.USD:
-        return '{{ printf "%.2f" $value }} USD'
-    return f"{{{{ $value | humanize }}}} {measure.kind.value}"
-
-
-# The checks of thresholds.yml that need more than one key: an alert must be able to fire, and to stay silent.
-
-
-SCOPES = ("target", "endpoint", "model", "organization", "project")
 LONGEST = 15 * 86_400.0
 """Seconds that Prometheus keeps data by default."""
 LOOKBACK = 300.0
 """Seconds for which Prometheus takes a sample for present by default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A mistake.
-
-    Attributes:
-        path: where it is.
-        message: what is wrong and what is allowed.
-        value: the scalar that is wrong, None when the message names it.
-        first: the other place that it clashes with, None when there is none.
-    """
-
-    path: Place
-    message: str
-    value: Any = None
-    first: Place | None = None
 
 
 def cross_check(file: ThresholdFile) -> Iterator[Finding]:
@@ -141,7 +36,7 @@ def cross_check(file: ThresholdFile) -> Iterator[Finding]:
                 yield Finding((*place, "examples", number, *([key] if key else [])), problem)
 
 
-def labels_of(threshold: Threshold, measure: Measure) -> tuple[str, ...]:
+def _labels_of(threshold: Threshold, measure: Measure) -> tuple[str, ...]:
     """Labels that the alert carries."""
     named = [
         measure.scope[key] for key in SCOPES if getattr(threshold, key) is not None and key in measure.scope
@@ -160,13 +55,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _unique(file: ThresholdFile) -> Iterator[Finding]:
-    first: dict[tuple[str, str], int] = {}
-    for index, each in enumerate(file.thresholds):
-        key = (alert_name(each.name), each.severity)
-        if key in first:
-            text = f"is alert {key[0]} with severity {key[1]} again; give it another name or severity"
-            yield Finding(("thresholds", index, "name"), text, each.name, ("thresholds", first[key], "name"))
-        first.setdefault(key, index)
+    keys = [(alert_name(threshold.name), threshold.severity) for threshold in file.thresholds]
+    for index, first in repeated(keys):
+        alert, severity = keys[index]
+        text = f"is alert {alert} with severity {severity} again; give it another name or severity"
+        name = file.thresholds[index].name
+        yield Finding(("thresholds", index, "name"), text, name, ("thresholds", first, "name"))
 
 
 def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
@@ -181,8 +75,8 @@ def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
         return
     never, always = _verdict(threshold.operator, limit, measure.most)
     if never or always:
-        said = f"{measure.name} {threshold.operator} {show(measure.kind, limit)}"
-        text = f"{said} is {'never' if never else 'always'} true"
+        comparison = f"{measure.name} {threshold.operator} {show(measure.kind, limit)}"
+        text = f"{comparison} is {'never' if never else 'always'} true"
         yield Finding((*place, "threshold"), f"{text}; choose another limit", threshold.threshold)
 
 
@@ -229,7 +123,7 @@ def _window(place: Place, threshold: Threshold, measure: Measure, settings: Sett
 
 
 def _texts(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
-    labels = labels_of(threshold, measure)
+    labels = _labels_of(threshold, measure)
     for key in ("summary", "description", "runbook_url"):
         text = getattr(threshold, key)
         if text is None:
@@ -238,5 +132,27 @@ def _texts(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
             yield Finding(
                 (*place, key), f"must be {'one line of text' if key == 'summary' else 'text'}", text
             )
-        elif problem := problem_of(text, labels):
+        elif problem := _template_problem(text, labels):
             yield Finding((*place, key), problem)
+
+
+# A few forms of `{{ ... }}` that surely work, checked against the labels of the alert.
+_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_HUMANIZE = r"humanize|humanize1024|humanizeDuration|humanizePercentage"
+_VALUE = re.compile(rf'\s*(?:\$value(?:\s*\|\s*(?:{_HUMANIZE}))?|printf\s+"%\.[0-9]f"\s+\$value)\s*')
+_LABEL = re.compile(r"\s*\$labels\.([A-Za-z_][A-Za-z0-9_]*)\s*")
+_FORMS = "$value, $value | humanize, humanizeDuration or humanizePercentage, and $labels.NAME"
+
+
+def _template_problem(text: str, labels: Sequence[str]) -> str | None:
+    """What is wrong with a text whose alert carries these labels; None when it is fine."""
+    rest = _ACTION.sub("", text)
+    if "{{" in rest or "}}" in rest:
+        return "has {{ without }}, or the reverse; write both, or neither"
+    for action in _ACTION.findall(text):
+        label = _LABEL.fullmatch(action)
+        if label and label[1] not in labels:
+            return f"names label {label[1]}, which the alert does not carry; it carries {', '.join(labels)}"
+        if not label and not _VALUE.fullmatch(action):
+            return f"has {{{{{action[:40]}}}}}; allowed between braces: {_FORMS}"
+    return None

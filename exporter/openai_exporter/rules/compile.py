@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thresholds to Prometheus rule groups, as plain data. Pure."""
+"""Thresholds to Prometheus rule groups, as plain data: alerts, their names and their texts."""
 
+import re
 from typing import Any
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.rules import checks
-from openai_exporter.rules.checks import SCOPES
 from openai_exporter.rules.measures import MEASURES, Measure, Query
-from openai_exporter.rules.quantity import parse
-from openai_exporter.rules.schema import Settings, Threshold, ThresholdFile, matcher
+from openai_exporter.rules.quantity import Kind, parse, show
+from openai_exporter.rules.schema import SCOPES, Settings, Threshold, ThresholdFile, matcher
 
 Group = dict[str, Any]
 Rule = dict[str, Any]
@@ -19,12 +18,22 @@ NO_DATA_FOR = "1h"
 _TEAMS = {"cost": "finops"}
 _TEAM = "platform"
 
+PREFIX = "OpenAI"
+_ORDER = {">": "above", ">=": "at or above", "<": "below", "<=": "at or below"}
+_SUBJECTS = {
+    "probe": "of {{ $labels.module }} on {{ $labels.target }}{{ with $labels.model }} ({{ . }}){{ end }}",
+    "organization": "of organization {{ $labels.organization }}",
+    "target": "on {{ $labels.target }}",
+}
+_LONGEST = 86_400
+"""Seconds above which a latency can only be that of probes without an answer."""
+
 
 def groups(file: ThresholdFile) -> list[Group]:
     """One group per metric in the file's order, then one that watches for thresholds that select nothing."""
     enabled = [each for each in file.thresholds if each.enabled]
     names = dict.fromkeys(each.metric for each in enabled)
-    found: list[Group] = [
+    compiled: list[Group] = [
         {
             "name": GROUP_PREFIX + name.replace("_", "-"),
             "rules": [alert(each, file.settings) for each in enabled if each.metric == name],
@@ -33,35 +42,40 @@ def groups(file: ThresholdFile) -> list[Group]:
     ]
     scoped = [each for each in enabled if any(getattr(each, key) for key in SCOPES)]
     if scoped:
-        rules = [no_data(each, file.settings) for each in scoped]
-        found.append({"name": f"{GROUP_PREFIX}data", "rules": rules})
-    return found
+        rules = [_no_data(each, file.settings) for each in scoped]
+        compiled.append({"name": f"{GROUP_PREFIX}data", "rules": rules})
+    return compiled
 
 
 def alert(threshold: Threshold, settings: Settings) -> Rule:
     """The alerting rule of a threshold."""
     measure = MEASURES[threshold.metric]
-    query = query_of(threshold, settings)
-    rule: Rule = {"alert": checks.alert_name(threshold.name), "expr": measure.expression(query)}
+    query = _query_of(threshold, settings)
+    rule: Rule = {"alert": alert_name(threshold.name), "expr": measure.expression(query)}
     if threshold.hold:
         rule["for"] = format_duration(threshold.hold)
+    limited = f"{_ORDER[threshold.operator]} {show(measure.kind, query.limit)}"
     runbook = settings.runbook_url.replace("%s", measure.runbook)
     return rule | {
-        "labels": _labels(threshold, measure),
+        "labels": {
+            "severity": threshold.severity,
+            "team": _team(threshold, measure),
+            "category": measure.category,
+            "threshold_metric": measure.name,
+        },
         "annotations": {
-            "summary": threshold.summary or checks.summary(threshold, measure, query.limit),
-            "description": threshold.description
-            or checks.description(threshold, measure, query.limit, query.window),
+            "summary": threshold.summary or f"{measure.title} is {limited}.",
+            "description": threshold.description or _description(threshold, measure, query, limited),
             "runbook_url": threshold.runbook_url or runbook,
-            "dashboard_url": dashboard(measure, settings),
+            "dashboard_url": _dashboard(measure, settings),
         },
     }
 
 
-def no_data(threshold: Threshold, settings: Settings) -> Rule:
+def _no_data(threshold: Threshold, settings: Settings) -> Rule:
     """Fires while there is data, yet none that the threshold selects: a name is misspelt, or is probed no more."""
     measure = MEASURES[threshold.metric]
-    query = query_of(threshold, settings)
+    query = _query_of(threshold, settings)
     selected, all_of_it = query.select(measure.base), query.any(measure.base)
     return {
         "alert": NO_DATA,
@@ -84,7 +98,7 @@ def no_data(threshold: Threshold, settings: Settings) -> Rule:
     }
 
 
-def query_of(threshold: Threshold, settings: Settings) -> Query:
+def _query_of(threshold: Threshold, settings: Settings) -> Query:
     """What the expression is built from."""
     measure = MEASURES[threshold.metric]
     scope = {measure.scope[key]: found for key in SCOPES if (found := getattr(threshold, key)) is not None}
@@ -100,21 +114,52 @@ def query_of(threshold: Threshold, settings: Settings) -> Query:
     )
 
 
-def dashboard(measure: Measure, settings: Settings) -> str:
+def _dashboard(measure: Measure, settings: Settings) -> str:
     """A link to the dashboard, with what the alert is about chosen there."""
     chosen = [name for name in ("target", "model", "organization") if name in measure.labels]
     variables = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in chosen)
     return f"{settings.grafana_url}/d/{measure.dashboard}?{variables}"
 
 
-def _labels(threshold: Threshold, measure: Measure) -> dict[str, str]:
-    return {
-        "severity": threshold.severity,
-        "team": _team(threshold, measure),
-        "category": measure.category,
-        "threshold_metric": measure.name,
-    }
-
-
 def _team(threshold: Threshold, measure: Measure) -> str:
     return threshold.team or _TEAMS.get(measure.category, _TEAM)
+
+
+def alert_name(name: str) -> str:
+    """`high latency` -> `OpenAIHighLatency`; the prefix is what inhibitions and dashboards know our alerts by."""
+    words = [part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name) if part]
+    joined = "".join(words)
+    return PREFIX + joined[len(PREFIX) :] if joined.lower().startswith(PREFIX.lower()) else PREFIX + joined
+
+
+def _description(threshold: Threshold, measure: Measure, query: Query, limited: str) -> str:
+    """Names the series, the value and the limit."""
+    if threshold.hold:
+        limited += f" for {format_duration(threshold.hold)}"
+    over = "" if measure.fixed_window else f" over {format_duration(query.window)}"
+    return f"{measure.title} {_subject(threshold, measure)} is {_value(measure)}{over}; it alerts {limited}."
+
+
+def _subject(threshold: Threshold, measure: Measure) -> str:
+    if not measure.is_usage:
+        limit_type = "for {{ $labels.limit_type }} " if "limit_type" in measure.labels else ""
+        return limit_type + _SUBJECTS["probe"]
+    text = _SUBJECTS["organization" if "organization" in measure.labels else "target"]
+    for key in ("project", "model"):
+        if getattr(threshold, key) is not None:
+            text += f", {key} {{{{ $labels.{measure.scope[key]} }}}}"
+    return text
+
+
+def _value(measure: Measure) -> str:
+    if measure.kind is Kind.SECONDS:
+        seconds = "{{ $value | humanizeDuration }}"
+        if measure.name == "mean_latency":
+            return seconds
+        late = "beyond the deadline of the probes"
+        return f"{{{{ if gt $value {_LONGEST}.0 }}}}{late}{{{{ else }}}}{seconds}{{{{ end }}}}"
+    if measure.kind is Kind.RATIO:
+        return "{{ $value | humanizePercentage }}"
+    if measure.kind is Kind.USD:
+        return '{{ printf "%.2f" $value }} USD'
+    return f"{{{{ $value | humanize }}}} {measure.kind.value}"

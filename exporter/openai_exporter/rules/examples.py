@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examples of thresholds.yml as promtool's test files, and their run."""
+"""Examples of thresholds.yml: the series they stand for, as promtool's test files, and their run."""
 
 import math
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.rules import output as tool
+from openai_exporter.config.secret import shown
+from openai_exporter.metrics import probe as m
+from openai_exporter.metrics import usage as u
+from openai_exporter.rules import output
 from openai_exporter.rules.compile import alert
 from openai_exporter.rules.measures import MEASURES, PROBE_LABELS, Measure
-from openai_exporter.rules.output import as_yaml
-from openai_exporter.rules.samples import columns, encoded, steps
+from openai_exporter.rules.quantity import Kind, parse
 from openai_exporter.rules.schema import Example, Settings, Threshold, ThresholdFile, an_instance
-
-# Examples of thresholds.yml to promtool's test files.
 
 _LABELS = {
     "target": "openai",
@@ -28,33 +28,50 @@ _LABELS = {
 _FIXED = {"job": "openai", "instance": "exporter:9985"}
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One example as promtool runs it.
+Step = float | str
+"""A value in the measure's base unit, or `ok`, `fail`, `timeout` or `none` (no scrape)."""
+Column = list[float | None]
+"""The values of one series, None where there is no sample."""
 
-    Attributes:
-        place: index of the threshold and of its example.
-        rules: the rule file that it needs.
-        test: an item of promtool's `tests`.
-        interval: of samples and evaluations, in seconds.
+MOST_STEPS = 10_000
+_ITEM = re.compile(r"(.+?)(?:\s+x([1-9][0-9]{0,3}))?")
+_RESULTS = ("error_rate", "throughput")
+_DEADLINE, _QUICK = 9.5, 0.2
+_HEADROOM = 1000.0
+
+
+def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
+    """Index of threshold and example of each that does not hold, those of disabled thresholds too.
+
+    Raises:
+        StartError: promtool cannot be run.
     """
-
-    place: tuple[int, int]
-    rules: dict[str, Any]
-    test: dict[str, Any]
-    interval: float
-
-
-def trials(file: ThresholdFile) -> Iterator[Trial]:
-    """Every example, those of thresholds that are not enabled too."""
     # The selector is about where the exporter runs, which an example says nothing of.
     settings = file.settings.model_copy(update={"selector": f'job="{_FIXED["job"]}"'})
-    for index, threshold in enumerate(file.thresholds):
-        rule = alert(threshold, settings)
-        rules = {"groups": [{"name": "example", "rules": [rule]}]}
-        for number, example in enumerate(threshold.examples):
-            test = _test(threshold, example, rule["alert"], settings) | {"name": f"{index} {number}"}
-            yield Trial((index, number), rules, test, settings.interval)
+    failed: list[tuple[int, int]] = []
+    with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
+        for index, threshold in enumerate(file.thresholds):
+            rule = alert(threshold, settings)
+            rules = output.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
+            (Path(folder) / "rules.yml").write_text(rules, encoding="utf-8")
+            tests = [_test(threshold, example, rule["alert"], settings) for example in threshold.examples]
+            if tests and not _passes(tests, Path(folder), promtool):
+                failed += [
+                    (index, number)
+                    for number, test in enumerate(tests)
+                    if not _passes([test], Path(folder), promtool)
+                ]
+    return failed
+
+
+def _passes(tests: Sequence[dict[str, Any]], folder: Path, promtool: str) -> bool:
+    document = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": tests[0]["interval"],
+        "tests": tests,
+    }
+    (folder / "test.yml").write_text(output.as_yaml(document), encoding="utf-8")
+    return output.test_rules(promtool, folder / "test.yml")
 
 
 def _test(threshold: Threshold, example: Example, name: str, settings: Settings) -> dict[str, Any]:
@@ -98,37 +115,146 @@ def _labels(threshold: Threshold, measure: Measure) -> str:
     return ", ".join(f'{label}="{chosen[label]}"' for label in dict.fromkeys(wanted))
 
 
-# Runs the examples of thresholds.yml through promtool.
+def problem_of(example: Example, measure: Measure) -> tuple[str, str] | None:
+    """The key and what is wrong with it; None when the example can be tried."""
+    if (example.value is None) == (example.values is None):
+        return "", "needs value (one that lasts) or values (one per probe), not both"
+    try:
+        steps(example, measure, 1)
+    except ValueError as error:
+        return ("value" if example.values is None else "values"), str(error)
+    return None
 
 
-def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
-    """Index of threshold and example of each that does not hold, in the file's order.
+def steps(example: Example, measure: Measure, lasting: int) -> list[Step]:
+    """One value per probe; one that lasts comes `lasting` times.
 
     Raises:
-        StartError: promtool cannot be run.
+        ValueError: an item is none that the measure knows; the message says what is allowed.
     """
-    found: list[tuple[int, int]] = []
-    by_threshold: dict[int, list[Trial]] = {}
-    for trial in trials(file):
-        by_threshold.setdefault(trial.place[0], []).append(trial)
-    with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
-        for members in by_threshold.values():
-            found += _failed(members, Path(folder), promtool)
+    if example.values is None:
+        return _item(example.value, measure) * lasting
+    found: list[Step] = []
+    for item in example.values:
+        found += _item(item, measure)
+        if len(found) > MOST_STEPS:
+            raise ValueError(f"stands for more than {MOST_STEPS} probes; make it shorter")
     return found
 
 
-def _failed(members: Sequence[Trial], folder: Path, promtool: str) -> list[tuple[int, int]]:
-    if _passes(members, folder, promtool):
-        return []
-    return [each.place for each in members if not _passes([each], folder, promtool)]
+def _item(item: Any, measure: Measure) -> list[Step]:
+    value, times = item, 1
+    if isinstance(item, str):
+        match = _ITEM.fullmatch(item.strip())
+        value, times = (match[1], int(match[2] or 1)) if match else (item, 1)
+    words = _words_of(measure)
+    if value in words:
+        return [value] * times
+    choices = ", ".join(words)
+    if measure.name in _RESULTS:
+        raise ValueError(f"{shown(value)}: must be one of {choices}, such as [ok x5, fail x3]")
+    try:
+        return [parse(measure.kind, value)] * times
+    except ValueError as error:
+        raise ValueError(f"{shown(value)}: {error}; or one of {choices}") from None
 
 
-def _passes(members: Sequence[Trial], folder: Path, promtool: str) -> bool:
-    document: dict[str, Any] = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": format_duration(members[0].interval),
-        "tests": [each.test for each in members],
+def _words_of(measure: Measure) -> tuple[str, ...]:
+    """What an example of a measure may say instead of an amount."""
+    if measure.name in _RESULTS:
+        return ("ok", "fail", "none")
+    if measure.category == "latency":
+        return ("timeout", "fail", "none") if measure.kind is Kind.SECONDS else ("fail", "none")
+    return ("none",)
+
+
+def columns(measure: Measure, found: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:
+    """(metric, more labels) -> values, as the exporter would expose them at these steps."""
+    if measure.is_usage:
+        return _usage(measure, found, interval)
+    if measure.name == "headroom":
+        amounts = _numbers(found, lambda value: value * _HEADROOM)
+        limits = _numbers(found, lambda value: _HEADROOM)
+        return {
+            (m.RATE_LIMIT_REMAINING.name, 'limit_type="requests"'): amounts,
+            (m.RATE_LIMIT_LIMIT.name, 'limit_type="requests"'): limits,
+        }
+    return _probes(measure, found)
+
+
+def _numbers(found: Sequence[Step], of: Callable[[float], float | None]) -> Column:
+    return [None if isinstance(step, str) else of(step) for step in found]
+
+
+def _probes(measure: Measure, found: Sequence[Step]) -> dict[tuple[str, str], Column]:
+    good = [None if step == "none" else float(step not in ("fail", "timeout")) for step in found]
+    scraped: Column = [None if step == "none" else 1.0 for step in found]
+    late = "timeout_first_token" if measure.name == "time_to_first_token" else "timeout_total"
+    value = {
+        "time_to_first_token": m.TIME_TO_FIRST_TOKEN.name,
+        "tokens_per_second": m.OUTPUT_TOKENS_PER_SECOND.name,
+    }.get(measure.name, m.DURATION.name)
+    made: dict[tuple[str, str], Column] = {
+        (m.SUCCESS.name, ""): list(good),
+        (m.AVAILABILITY_GOOD.name, ""): list(good),
+        (m.AVAILABILITY_VALID.name, ""): scraped,
+        (m.OUTCOME.name, f'outcome="{late}"'): [
+            None if step == "none" else float(step == "timeout") for step in found
+        ],
+        (m.DURATION.name, ""): [_duration(step) for step in found],
     }
-    (folder / "rules.yml").write_text(as_yaml(members[0].rules), encoding="utf-8")
-    (folder / "test.yml").write_text(as_yaml(document), encoding="utf-8")
-    return tool.test_rules(promtool, folder / "test.yml") is None
+    return made | {(value, ""): _numbers(found, float) if value != m.DURATION.name else made[value, ""]}
+
+
+def _duration(step: Step) -> float | None:
+    if isinstance(step, str):
+        return {"none": None, "timeout": _DEADLINE}.get(step, _QUICK)
+    return step
+
+
+_COUNTERS: Mapping[str, str] = {
+    "requests_per_hour": u.REQUESTS.name,
+    # All of it as input: some operations have no other tokens.
+    "tokens_per_hour": u.INPUT_TOKENS.name,
+    "cost_per_hour": u.ESTIMATED_COST.name,
+    "probe_cost_per_day": m.PROBE_COST_TOTAL.name,
+}
+_LEVELS = {"cost_per_day": (u.COSTS_DAY.name, 'window="today"'), "cost_per_month": (u.COSTS_MONTH.name, "")}
+
+
+def _usage(measure: Measure, found: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:
+    if measure.name in _LEVELS:
+        return {_LEVELS[measure.name]: _numbers(found, float)}
+    period = 86_400.0 if measure.name == "probe_cost_per_day" else 3600.0
+    total, counter = 0.0, Column()
+    for step in found:
+        total += 0.0 if isinstance(step, str) else step * interval / period
+        counter.append(None if isinstance(step, str) else total)
+    return {(_COUNTERS[measure.name], ""): counter}
+
+
+def encoded(values: Column) -> str:
+    """A series in promtool's notation, runs of equal values or equal differences in short."""
+    parts: list[str] = []
+    at = 0
+    while at < len(values):
+        value = values[at]
+        end = at + 1
+        if value is None:
+            while end < len(values) and values[end] is None:
+                end += 1
+            gap = end - at - (at > 0)
+            parts += (["stale"] if at else []) + ([f"_x{gap}"] if gap else [])
+            at = end
+            continue
+        following = values[end] if end < len(values) else None
+        difference = 0.0 if following is None else following - value
+        while end < len(values) and _is_next(values[end], value + difference * (end - at)):
+            end += 1
+        parts.append(f"{value!r}{difference:+.17g}x{end - at - 1}" if end - at > 1 else f"{value!r}")
+        at = end
+    return " ".join(parts)
+
+
+def _is_next(value: float | None, expected: float) -> bool:
+    return value is not None and math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-12)

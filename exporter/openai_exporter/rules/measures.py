@@ -3,14 +3,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from functools import partial
 
 from openai_exporter.config.base import format_duration
 from openai_exporter.metrics import probe as m
 from openai_exporter.metrics import usage as u
 from openai_exporter.rules.quantity import Kind, plain
-
-# What a measure is: something that a threshold can be put on, and how an expression asks for it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +121,19 @@ def _good(query: Query, metric: str) -> str:
     return f"{query.select(metric)}\n    and {query.any(m.AVAILABILITY_GOOD.name)} == 1"
 
 
-def _timed_out(query: Query, outcome: str) -> str:
-    """Durations of fresh probes that ran into their deadline."""
-    return (
+def _samples(query: Query, metric: str, outcome: str, added: str) -> str:
+    """Good probes as measured, and fresh probes that ran into their deadline, with `added` to their duration."""
+    late = (
         f"{query.select(m.DURATION.name)}\n"
         f"    and ignoring (outcome) {query.any(m.OUTCOME.name, outcome)} == 1\n"
         f"    and {query.any(m.AVAILABILITY_VALID.name)}"
     )
-
-
-def _latency(query: Query) -> str:
-    late = _timed_out(query, 'outcome=~"timeout_.+"')
-    return _merged(_good(query, m.DURATION.name), f"({late}) + {TIMED_OUT}")
-
-
-def _waited(query: Query) -> str:
-    late = _timed_out(query, 'outcome=~"timeout_.+"')
-    return _merged(_good(query, m.DURATION.name), late)
-
-
-def _first_token(query: Query) -> str:
-    late = _timed_out(query, 'outcome="timeout_first_token"')
-    return _merged(_good(query, m.TIME_TO_FIRST_TOKEN.name), f"({late}) + {TIMED_OUT}")
+    late = f"({late}) + {added}" if added else late
+    return f"avg without (instance) (\n  {_good(query, metric)}\n  or\n  {late}\n)"
 
 
 def _speed(query: Query) -> str:
     return f"avg without (instance) (\n  {_good(query, m.OUTPUT_TOKENS_PER_SECOND.name)}\n)"
-
-
-def _merged(good: str, late: str) -> str:
-    return f"avg without (instance) (\n  {good}\n  or\n  {late}\n)"
 
 
 def _over(query: Query, function: str, sample: str) -> str:
@@ -161,11 +142,6 @@ def _over(query: Query, function: str, sample: str) -> str:
     comparison = f"{query.operator} {plain(query.limit)}"
     enough = f"count_over_time(({sample} {comparison})[{query.subquery}])"
     return f"{call} {comparison}\nand\n{enough} >= {query.min_events}\n"
-
-
-def percentile(share: float) -> str:
-    """A format of PromQL's quantile_over_time."""
-    return f"quantile_over_time({share}, {{}})"
 
 
 def error_rate(query: Query) -> str:
@@ -213,44 +189,46 @@ def headroom(query: Query) -> str:
     )
 
 
-def _of_latency(name: str, title: str, function: str, sample: str = "latency") -> Measure:
-    samples = {"latency": _latency, "waited": _waited, "first_token": _first_token}
-    first_token = sample == "first_token"
-    return Measure(
+_probe = partial(Measure, dashboard="openai-probes")
+
+
+def _latency(
+    name: str, title: str, function: str, metric: str = m.DURATION.name, outcome: str = 'outcome=~"timeout_.+"',
+    added: str = TIMED_OUT, runbook: str = "OpenAILatencyBudgetBurn",
+) -> Measure:  # fmt: skip
+    return _probe(
         name, title, Kind.SECONDS,
-        lambda query: _over(query, function, samples[sample](query)),
-        base=m.TIME_TO_FIRST_TOKEN.name if first_token else m.DURATION.name,
-        category="latency", dashboard="openai-probes",
-        runbook="OpenAIFirstTokenBudgetBurn" if first_token else "OpenAILatencyBudgetBurn",
+        lambda query: _over(query, function, _samples(query, metric, outcome, added)),
+        base=metric, category="latency", runbook=runbook,
     )  # fmt: skip
 
 
 PROBE_MEASURES = (
-    _of_latency("p50_latency", "The median latency", percentile(0.5)),
-    _of_latency("p90_latency", "The p90 latency", percentile(0.9)),
-    _of_latency("p95_latency", "The p95 latency", percentile(0.95)),
-    _of_latency("p99_latency", "The p99 latency", percentile(0.99)),
-    _of_latency("mean_latency", "The mean latency", "avg_over_time({})", "waited"),
-    _of_latency(
-        "time_to_first_token", "The p95 time to the first token", percentile(0.95), "first_token"
+    _latency("p50_latency", "The median latency", "quantile_over_time(0.5, {})"),
+    _latency("p90_latency", "The p90 latency", "quantile_over_time(0.9, {})"),
+    _latency("p95_latency", "The p95 latency", "quantile_over_time(0.95, {})"),
+    _latency("p99_latency", "The p99 latency", "quantile_over_time(0.99, {})"),
+    _latency("mean_latency", "The mean latency", "avg_over_time({})", added=""),
+    _latency(
+        "time_to_first_token", "The p95 time to the first token", "quantile_over_time(0.95, {})",
+        m.TIME_TO_FIRST_TOKEN.name, 'outcome="timeout_first_token"', runbook="OpenAIFirstTokenBudgetBurn",
     ),
-    Measure(
-        "error_rate", "The error rate", Kind.RATIO, error_rate, m.SUCCESS.name,
-        "availability", "openai-probes", "OpenAIAvailabilityBudgetBurn",
-        operators=_UP, most=1.0,
+    _probe(
+        "error_rate", "The error rate", Kind.RATIO, error_rate, base=m.SUCCESS.name,
+        category="availability", runbook="OpenAIAvailabilityBudgetBurn", operators=_UP, most=1.0,
     ),
-    Measure(
-        "throughput", "The throughput", Kind.PER_MINUTE, throughput, m.SUCCESS.name,
-        "availability", "openai-probes", "OpenAIProbeNotRun", window=900.0, counts_probes=False,
+    _probe(
+        "throughput", "The throughput", Kind.PER_MINUTE, throughput, base=m.SUCCESS.name,
+        category="availability", runbook="OpenAIProbeNotRun", window=900.0, counts_probes=False,
     ),
-    Measure(
+    _probe(
         "tokens_per_second", "The speed of output tokens", Kind.PER_SECOND,
-        lambda query: _over(query, "avg_over_time({})", _speed(query)), m.OUTPUT_TOKENS_PER_SECOND.name,
-        "latency", "openai-probes", "OpenAILatencyBudgetBurn", window=900.0,
+        lambda query: _over(query, "avg_over_time({})", _speed(query)), base=m.OUTPUT_TOKENS_PER_SECOND.name,
+        category="latency", runbook="OpenAILatencyBudgetBurn", window=900.0,
     ),
-    Measure(
-        "headroom", "The rest of the rate limit", Kind.RATIO, headroom, m.RATE_LIMIT_REMAINING.name,
-        "limits", "openai-probes", "OpenAIRateLimitHeadroomLow", window=900.0, counts_probes=False,
+    _probe(
+        "headroom", "The rest of the rate limit", Kind.RATIO, headroom, base=m.RATE_LIMIT_REMAINING.name,
+        category="limits", runbook="OpenAIRateLimitHeadroomLow", window=900.0, counts_probes=False,
         operators=_DOWN, labels=(*PROBE_LABELS, "limit_type"), most=1.0,
     ),
 )  # fmt: skip
@@ -320,53 +298,42 @@ def probe_cost_per_day(query: Query) -> str:
     return _compared(query, total, DAY, m.PROBE_COST_TOTAL.name, by)
 
 
-def _usage(
-    name: str, title: str, kind: Kind, metric: str, runbook: str, dashboard: str = "openai-usage"
-) -> Measure:
-    return Measure(
-        name, title, kind, lambda query: per_hour(metric, query), metric, "cost", dashboard, runbook,
-        window=HOUR, scope=_SCOPE, labels=("job", "organization"), is_usage=True, counts_probes=False,
-    )  # fmt: skip
-
-
-_SO_FAR = "it is the sum of the running day or month"
+_usage = partial(Measure, category="cost", labels=("job", "organization"), is_usage=True, counts_probes=False)
+_per_hour = partial(_usage, window=HOUR, scope=_SCOPE)
+_so_far = partial(
+    _usage, dashboard="openai-costs", window=900.0, operators=_UP,
+    fixed_window="it is the sum of the running day or month",
+)  # fmt: skip
 
 USAGE_MEASURES = (
+    _per_hour(
+        "requests_per_hour", "The number of requests", Kind.PER_HOUR, partial(per_hour, u.REQUESTS.name),
+        base=u.REQUESTS.name, dashboard="openai-usage", runbook="OpenAITokenUsageAnomaly",
+    ),
+    _per_hour(
+        "tokens_per_hour", "The number of tokens", Kind.PER_HOUR, tokens_per_hour,
+        base=u.INPUT_TOKENS.name, dashboard="openai-usage", runbook="OpenAITokenUsageAnomaly",
+    ),
+    _per_hour(
+        "cost_per_hour", "The estimated cost per hour", Kind.USD, partial(per_hour, u.ESTIMATED_COST.name),
+        base=u.ESTIMATED_COST.name, dashboard="openai-costs", runbook="OpenAICostAnomaly",
+    ),
+    _so_far(
+        "cost_per_day", "The billed cost of today", Kind.USD, cost_per_day,
+        base=u.COSTS_DAY.name, runbook="OpenAICostAnomaly", scope={"organization": "organization"},
+    ),
+    _so_far(
+        "cost_per_month", "The billed cost of this month", Kind.USD, cost_per_month,
+        base=u.COSTS_MONTH.name, runbook="OpenAIBudgetSpent",
+        scope={"organization": "organization", "project": "project_id"},
+    ),
     _usage(
-        "requests_per_hour", "The number of requests", Kind.PER_HOUR, u.REQUESTS.name, "OpenAITokenUsageAnomaly"
-    ),
-    Measure(
-        "tokens_per_hour", "The number of tokens", Kind.PER_HOUR, tokens_per_hour, u.INPUT_TOKENS.name,
-        "cost", "openai-usage", "OpenAITokenUsageAnomaly",
-        window=HOUR, scope=_SCOPE, labels=("job", "organization"), is_usage=True, counts_probes=False,
-    ),
-    _usage(
-        "cost_per_hour", "The estimated cost per hour", Kind.USD, u.ESTIMATED_COST.name,
-        "OpenAICostAnomaly", "openai-costs",
-    ),
-    Measure(
-        "cost_per_day", "The billed cost of today", Kind.USD, cost_per_day, u.COSTS_DAY.name,
-        "cost", "openai-costs", "OpenAICostAnomaly", operators=_UP, window=900.0,
-        scope={"organization": "organization"}, labels=("job", "organization"),
-        is_usage=True, counts_probes=False, fixed_window=_SO_FAR,
-    ),
-    Measure(
-        "cost_per_month", "The billed cost of this month", Kind.USD, cost_per_month, u.COSTS_MONTH.name,
-        "cost", "openai-costs", "OpenAIBudgetSpent", operators=_UP, window=900.0,
-        scope={"organization": "organization", "project": "project_id"}, labels=("job", "organization"),
-        is_usage=True, counts_probes=False, fixed_window=_SO_FAR,
-    ),
-    Measure(
         "probe_cost_per_day", "The cost of the probes per day", Kind.USD, probe_cost_per_day,
-        m.PROBE_COST_TOTAL.name, "cost", "openai-costs", "OpenAIProbeSpendHigh", window=DAY,
+        base=m.PROBE_COST_TOTAL.name, dashboard="openai-costs", runbook="OpenAIProbeSpendHigh", window=DAY,
         scope={"target": "target", "model": "model"}, labels=("job", "target"),
-        is_usage=True, counts_probes=False,
     ),
 )  # fmt: skip
 
-# Every measure by its name, in the order in which documents and messages list them.
-
-MEASURES: Mapping[str, Measure] = MappingProxyType(
-    {each.name: each for each in (*PROBE_MEASURES, *USAGE_MEASURES)}
-)
+MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in (*PROBE_MEASURES, *USAGE_MEASURES)}
+"""Every measure by its name, in the order in which messages list them."""
 NAMES = tuple(MEASURES)

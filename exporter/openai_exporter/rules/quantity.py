@@ -4,7 +4,6 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from openai_exporter.config.base import format_duration, parse_duration
@@ -19,21 +18,6 @@ class Kind(StrEnum):
     PER_SECOND = "per second"
     PER_HOUR = "per hour"
     USD = "USD"
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How an amount of a kind is written.
-
-    Attributes:
-        allowed: what it must be, as a noun.
-        parse: text or number -> value in the base unit; raises ValueError, without words.
-        show: value -> text for people.
-    """
-
-    allowed: str
-    parse: Callable[[str | float], float]
-    show: Callable[[float], str]
 
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
@@ -55,27 +39,24 @@ def parse(kind: Kind, value: object) -> float:
     Raises:
         ValueError: no such amount; the message says what is allowed.
     """
-    form = _FORMS[kind]
+    expected, read = _FORMS[kind]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"must be {form.allowed}")
+        raise ValueError(f"must be {expected}")
     try:
-        found = form.parse(value.strip() if isinstance(value, str) else value)
+        amount = read(value.strip() if isinstance(value, str) else value)
     except ValueError as error:
         more = f"; {error}" if str(error) else ""
-        raise ValueError(f"must be {form.allowed}{more}") from None
-    if not math.isfinite(found) or found < 0:
-        raise ValueError(f"must be {form.allowed}, not negative")
-    return found
+        raise ValueError(f"must be {expected}{more}") from None
+    if not math.isfinite(amount) or amount < 0:
+        raise ValueError(f"must be {expected}, not negative")
+    return amount
 
 
 def show(kind: Kind, value: float) -> str:
     """The amount as people read it, such as `5s`, `5%` or `25 USD`."""
-    return _FORMS[kind].show(value)
-
-
-def allowed(kind: Kind) -> str:
-    """What an amount of this kind must be, as a noun."""
-    return _FORMS[kind].allowed
+    if kind is Kind.SECONDS:
+        return format_duration(value)
+    return f"{plain(value * 100)}%" if kind is Kind.RATIO else f"{plain(value)} {kind}"
 
 
 def plain(value: float) -> str:
@@ -135,25 +116,12 @@ def _usd(text: str | float) -> float:
     return _number(text)
 
 
-_FORMS: Mapping[Kind, _Form] = {
-    Kind.SECONDS: _Form("a duration with its unit, such as 5s, 2.5s or 800ms", _seconds, format_duration),
-    Kind.RATIO: _Form("a share such as 5% or 0.05", _ratio, lambda value: f"{plain(value * 100)}%"),
-    Kind.PER_MINUTE: _Form(
-        "a rate with its unit, such as 100/min, 2/s or 6/h",
-        _per(60.0, bare=False),
-        lambda value: f"{plain(value)} per minute",
-    ),
-    Kind.PER_SECOND: _Form(
-        "a number per second, such as 20 or 20/s",
-        _per(1.0, bare=True),
-        lambda value: f"{plain(value)} per second",
-    ),
-    Kind.PER_HOUR: _Form(
-        "a number per hour, such as 50000, 500k, 2M or 2M/h",
-        _per(3600.0, bare=True),
-        lambda value: f"{plain(value)} per hour",
-    ),
-    Kind.USD: _Form(
-        "an amount in US dollars, such as 25 USD, $25 or 25", _usd, lambda value: f"{plain(value)} USD"
-    ),
+_FORMS: Mapping[Kind, tuple[str, Callable[[str | float], float]]] = {
+    Kind.SECONDS: ("a duration with its unit, such as 5s, 2.5s or 800ms", _seconds),
+    Kind.RATIO: ("a share such as 5% or 0.05", _ratio),
+    Kind.PER_MINUTE: ("a rate with its unit, such as 100/min, 2/s or 6/h", _per(60.0, bare=False)),
+    Kind.PER_SECOND: ("a number per second, such as 20 or 20/s", _per(1.0, bare=True)),
+    Kind.PER_HOUR: ("a number per hour, such as 50000, 500k, 2M or 2M/h", _per(3600.0, bare=True)),
+    Kind.USD: ("an amount in US dollars, such as 25 USD, $25 or 25", _usd),
 }
+"""What an amount of each kind must be, and how it is read; a reader raises ValueError, with a hint or without words."""

@@ -4,26 +4,17 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from openai_exporter.config.base import nearest, parse_duration
-from openai_exporter.config.document import Document, Place
-from openai_exporter.config.secret import shown
+from openai_exporter.config.base import parse_duration, unknown_key
+from openai_exporter.config.document import Document, Finding, Place
 from openai_exporter.errors import ConfigError
-from openai_exporter.rules import gotemplate
-from openai_exporter.rules.load import read
+from openai_exporter.files import read_text
 from openai_exporter.rules.promql import PromQLError, check
 
 
-class Finding(NamedTuple):
-    """Where a mistake is, and what is wrong."""
-
-    place: Place
-    message: str
-
-
 class Doubt(Finding):
-    """What promtool judges better than we do: expressions, templates, and keys of newer versions."""
+    """What promtool checks better than we do: expressions, and keys of newer versions."""
 
 
 GROUP_KEYS = ("name", "interval", "limit", "rules")
@@ -32,7 +23,6 @@ RULE_KEYS = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "ann
 _NEWER = {"query_offset": "2.53", "labels": "3.0"}
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_ALERT_ONLY = ("for", "keep_firing_for", "annotations")
 
 
 def load_raw(path: Path, *, vouched: bool = False) -> list[dict[str, Any]]:
@@ -44,20 +34,17 @@ def load_raw(path: Path, *, vouched: bool = False) -> list[dict[str, Any]]:
     Raises:
         ConfigError: every mistake at once, with file, line and path; Prometheus would not load it, or may not.
     """
-    document = Document(read(path, "a rule file"), str(path))
-    found = [each for each in _file(document.data) if not (vouched and isinstance(each, Doubt))]
-    if found:
-        found.sort(key=lambda each: document.line(each.place))
-        raise ConfigError([document.problem(each.place, each.message) for each in found])
+    document = Document(read_text(path, "a rule file"), str(path))
+    findings = _file(document.data)
+    problems = document.problems(each for each in findings if not (vouched and isinstance(each, Doubt)))
+    if problems:
+        raise ConfigError(problems)
     return [_plain_group(group) for group in document.data["groups"]]
 
 
 def _file(data: Any) -> Iterator[Finding]:
-    if data is None:
-        yield Finding((), "is empty; start with `groups:`")
-        return
     if not isinstance(data, dict):
-        yield Finding((), "must be a mapping; start with `groups:`")
+        yield Finding((), f"{'is empty' if data is None else 'must be a mapping'}; start with `groups:`")
         return
     yield from _unknown((), data, ("groups",))
     groups = data.get("groups")
@@ -71,16 +58,12 @@ def _file(data: Any) -> Iterator[Finding]:
 
 def _unknown(place: Place, data: Mapping[str, Any], allowed: tuple[str, ...]) -> Iterator[Finding]:
     for key in data:
-        if key in allowed:
-            continue
         newer = _NEWER.get(key) if allowed == GROUP_KEYS else None
         if newer:
-            yield Doubt(
-                (*place, key), f"is new in Prometheus {newer}; rules here load in 2.42 too, remove it"
-            )
-        else:
-            hint = nearest(key, allowed)
-            yield Finding((*place, key), f"unknown key {shown(key)}; {hint}allowed: {', '.join(allowed)}")
+            text = f"is new in Prometheus {newer}; rules here load in 2.42 too, remove it"
+            yield Doubt((*place, key), text)
+        elif key not in allowed:
+            yield Finding((*place, key), unknown_key(key, allowed))
 
 
 def _group(place: Place, group: Any, names: set[str]) -> Iterator[Finding]:
@@ -92,13 +75,13 @@ def _group(place: Place, group: Any, names: set[str]) -> Iterator[Finding]:
     if not isinstance(name, str) or not name:
         yield Finding((*place, "name"), "must be text; every group has a name")
     elif name in names:
-        yield Finding((*place, "name"), f"{shown(name)}: the file has this group twice; rename one")
+        yield Finding((*place, "name"), "the file has this group twice; rename one", name)
     else:
         names.add(name)
     yield from _duration((*place, "interval"), group.get("interval"))
     limit = group.get("limit", 0)
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-        yield Finding((*place, "limit"), f"{shown(limit)}: must be a whole number of at least 0")
+        yield Finding((*place, "limit"), "must be a whole number of at least 0", limit)
     rules = group.get("rules")
     if rules is not None and not isinstance(rules, list):
         yield Finding((*place, "rules"), "must be a list of rules")
@@ -116,33 +99,32 @@ def _rule(place: Place, rule: Any) -> Iterator[Finding]:
     if (record is None) == (alert is None):
         yield Finding(place, "needs either record or alert")
     if record is not None and not (isinstance(record, str) and _METRIC.fullmatch(record)):
-        yield Finding(
-            (*place, "record"),
-            f"{shown(record)}: must be a metric name of letters, digits, underscores and colons",
-        )
+        text = "must be a metric name of letters, digits, underscores and colons"
+        yield Finding((*place, "record"), text, record)
     if alert is not None and not (isinstance(alert, str) and alert):
         yield Finding((*place, "alert"), "must be text, the name of the alert")
-    for key in _ALERT_ONLY:
+    for key in ("for", "keep_firing_for", "annotations"):
         if record is not None and key in rule:
             yield Finding((*place, key), "is for alerts only; remove it from the recording rule")
     yield from _expression((*place, "expr"), rule.get("expr"))
     yield from _duration((*place, "for"), rule.get("for"))
     yield from _duration((*place, "keep_firing_for"), rule.get("keep_firing_for"))
     for key in ("labels", "annotations"):
-        yield from _texts((*place, key), rule.get(key), key, is_alert=alert is not None)
+        yield from _texts((*place, key), rule.get(key))
 
 
 def _expression(place: Place, value: Any) -> Iterator[Finding]:
     if value is None or value == "" or not isinstance(value, str | int | float) or isinstance(value, bool):
         yield Finding(place, "must be a PromQL expression")
         return
+    expression = _text(value)
     try:
-        found = check(_text(value))
+        kind = check(expression)
     except PromQLError as error:
-        yield Doubt(place, f"{shown(_text(value).strip())}: {error}")
+        yield Doubt(place, str(error), expression.strip())
         return
-    if found not in ("scalar", "instant vector"):
-        yield Finding(place, f"{shown(_text(value).strip())}: is a {found}; a rule needs an instant vector")
+    if kind not in ("scalar", "instant vector"):
+        yield Finding(place, f"is a {kind}; a rule needs an instant vector", expression.strip())
 
 
 def _duration(place: Place, value: Any) -> Iterator[Finding]:
@@ -151,22 +133,20 @@ def _duration(place: Place, value: Any) -> Iterator[Finding]:
     try:
         parse_duration(value if isinstance(value, str) else None)
     except ValueError as error:
-        yield Finding(place, f"{shown(value)}: {error}")
+        yield Finding(place, str(error), value)
 
 
-def _texts(place: Place, value: Any, what: str, *, is_alert: bool) -> Iterator[Finding]:
+def _texts(place: Place, value: Any) -> Iterator[Finding]:
     if value is None:
         return
     if not isinstance(value, dict):
         yield Finding(place, "must be a mapping of names to texts")
         return
     for name, text in value.items():
-        if not _LABEL.fullmatch(name) or (what == "labels" and name == "__name__"):
-            yield Finding((*place, name), f"{shown(name)}: must be a name of letters, digits and underscores")
+        if not _LABEL.fullmatch(name) or (place[-1] == "labels" and name == "__name__"):
+            yield Finding((*place, name), "must be a name of letters, digits and underscores", name)
         if isinstance(text, float) or not isinstance(text, str | int):
             yield Finding((*place, name), "must be text; put it in quotes")
-        elif is_alert and isinstance(text, str) and (problem := gotemplate.problem_of(text)):
-            yield Doubt((*place, name), problem)
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of thresholds.yml; what needs more than one key of an entry is checked in `checks`."""
+"""The shape of thresholds.yml, and label matchers of the series that a threshold selects."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,17 +39,13 @@ def matcher(label: str, patterns: Sequence[str]) -> str:
         return f'{label}="{_quoted(patterns[0])}"'
     if len(patterns) == 1 and patterns[0] == "*":
         return f'{label}!=""'
-    regexes = ["".join(".*" if part == "*" else _escaped(part) for part in _parts(each)) for each in patterns]
+    regexes = [".*".join(map(_escaped, text.split("*"))) for text in patterns]
     return f'{label}=~"{_quoted("|".join(regexes))}"'
 
 
 def an_instance(text: str) -> str:
     """A name that a pattern matches, for examples."""
     return text.replace("*", "x")
-
-
-def _parts(text: str) -> list[str]:
-    return [part for part in re.split(r"(\*)", text) if part]
 
 
 def _escaped(text: str) -> str:
@@ -60,10 +56,10 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-# The shape of thresholds.yml; what needs more than one key of an entry is checked in `checks`.
-
 Severity = Literal["critical", "warning", "info"]
 OPERATORS = (">", ">=", "<", "<=")
+SCOPES = ("target", "endpoint", "model", "organization", "project")
+"""Keys of a threshold that select series."""
 ENDPOINTS = tuple(each.value for each in Endpoint)
 DEFAULT_SELECTOR = 'job=~"openai|openai-exporter"'
 DEFAULT_RUNBOOK_URL = "https://github.com/openai-exporter/openai-exporter/blob/main/alerting/runbooks/%s.md"
@@ -73,6 +69,7 @@ _TEAM = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _TEXT = 2000
 
 MUST_BE: Mapping[str, str] = {
+    "": "a mapping; start with `thresholds:`",
     "settings": "a mapping with keys of selector, interval, min_events, grafana_url, runbook_url",
     "thresholds": "a list of thresholds, each with name, metric, operator and threshold",
     "selector": 'label matchers as PromQL writes them, such as job=~"openai|openai-exporter"',
@@ -101,7 +98,8 @@ MUST_BE: Mapping[str, str] = {
     "values": "a list of amounts, one per probe, such as [1s x5, 6s x8]",
     "fires": "true or false",
 }
-"""What each key must be, as a noun; messages and documents use it."""
+"""What the value of each key, and the file, must be, as a noun."""
+_MEANT = {"gt": ">", "above": ">", "ge": ">=", "=>": ">=", "lt": "<", "below": "<", "le": "<=", "=<": "<="}
 
 
 def _listed(value: Any) -> Any:
@@ -112,6 +110,16 @@ def _endpoint(value: str) -> str:
     if value not in ENDPOINTS:
         raise ValueError(f"must be one of {', '.join(ENDPOINTS)}")
     return value
+
+
+def _operator(value: str) -> str:
+    if value in OPERATORS:
+        return value
+    text, sign = f"must be {MUST_BE['operator']}", value.strip().lower()
+    if not sign:
+        text += "; YAML reads a bare > as the start of a text, write it in quotes: '>'"
+    meant = sign if sign in OPERATORS else _MEANT.get(sign)
+    raise ValueError(f"{text}; did you mean '{meant}'?" if meant else text)
 
 
 def _amount(value: Any) -> Any:
@@ -132,14 +140,12 @@ Text = Annotated[str, Field(min_length=1, max_length=_TEXT)]
 class Settings(Section):
     """What all thresholds share."""
 
-    selector: str = Field(default=DEFAULT_SELECTOR, max_length=1000, description="Part of every selector.")
-    interval: PositiveDuration = Field(default=60.0, description="Time between two probes.")
-    min_events: int = Field(
-        default=2, ge=1, le=1000, description="Probes that must be slow or fail before an alert."
-    )
-    grafana_url: Url = Field(default="http://localhost:3000", description="Root of Grafana, for links.")
+    selector: str = Field(DEFAULT_SELECTOR, max_length=1000, description="Part of every selector.")
+    interval: PositiveDuration = Field(60.0, description="Time between two probes.")
+    min_events: int = Field(2, ge=1, le=1000, description="Probes that must be slow or fail before an alert.")
+    grafana_url: Url = Field("http://localhost:3000", description="Root of Grafana, for links.")
     runbook_url: str = Field(
-        default=DEFAULT_RUNBOOK_URL, pattern=r"^https?://\S+$", max_length=500,
+        DEFAULT_RUNBOOK_URL, pattern=r"^https?://\S+$", max_length=500,
         description="Runbooks; %s stands for the runbook's name.",
     )  # fmt: skip
 
@@ -147,9 +153,9 @@ class Settings(Section):
 class Example(Section):
     """Values that the alert must fire on, or stay silent."""
 
-    value: Amount = Field(default=None, description="One value that lasts.")
+    value: Amount = Field(None, description="One value that lasts.")
     values: tuple[Amount, ...] | None = Field(
-        default=None,
+        None,
         strict=False,
         min_length=1,
         max_length=1000,
@@ -165,26 +171,24 @@ class Threshold(Section):
 
     name: str = Field(pattern=_NAME, description="The alert is named after it.")
     metric: Literal[NAMES] = Field(description="What is measured.")  # type: ignore[valid-type]
-    operator: Literal[OPERATORS] = Field(description="In quotes: '>'.")  # type: ignore[valid-type]
+    operator: Annotated[str, AfterValidator(_operator)] = Field(description="In quotes: '>'.")
     threshold: Amount = Field(description="Limit with its unit.")
-    hold: Duration = Field(default=300.0, alias="for", description="How long before the alert fires.")
-    window: PositiveDuration | None = Field(default=None, description="Time that one value looks back.")
+    hold: Duration = Field(300.0, alias="for", description="How long before the alert fires.")
+    window: PositiveDuration | None = Field(None, description="Time that one value looks back.")
     severity: Severity = Field(description="Alertmanager routes by it.")
-    enabled: bool = Field(default=True, description="Whether there is an alert.")
-    team: str | None = Field(default=None, pattern=_TEAM, description="Alertmanager routes by it.")
-    target: Patterns | None = Field(default=None, description="Targets of the configuration.")
-    endpoint: Endpoints | None = Field(default=None, description="Endpoints.")
-    model: Patterns | None = Field(default=None, description="Models.")
-    organization: Patterns | None = Field(default=None, description="Organizations of the configuration.")
-    project: Patterns | None = Field(default=None, description="Ids of projects.")
-    min_events: int | None = Field(default=None, ge=1, le=1000, description="As in settings.")
-    summary: Text | None = Field(default=None, description="One line.")
-    description: Text | None = Field(default=None, description="What is wrong; may name labels and $value.")
-    runbook_url: str | None = Field(
-        default=None, pattern=r"^https?://\S+$", max_length=500, description="Runbook."
-    )
+    enabled: bool = Field(True, description="Whether there is an alert.")
+    team: str | None = Field(None, pattern=_TEAM, description="Alertmanager routes by it.")
+    target: Patterns | None = Field(None, description="Targets of the configuration.")
+    endpoint: Endpoints | None = Field(None, description="Endpoints.")
+    model: Patterns | None = Field(None, description="Models.")
+    organization: Patterns | None = Field(None, description="Organizations of the configuration.")
+    project: Patterns | None = Field(None, description="Ids of projects.")
+    min_events: int | None = Field(None, ge=1, le=1000, description="As in settings.")
+    summary: Text | None = Field(None, description="One line.")
+    description: Text | None = Field(None, description="What is wrong; may name labels and $value.")
+    runbook_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=500, description="Runbook.")
     examples: tuple[Example, ...] = Field(
-        default=(), strict=False, max_length=100, description="What `rules test` proves."
+        (), strict=False, max_length=100, description="What `rules test` proves."
     )
 
 

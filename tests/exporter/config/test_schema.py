@@ -12,7 +12,7 @@ from openai_exporter.config import load_config, schema_document
 from openai_exporter.config.document import Document
 from openai_exporter.config.load import parse_config
 from openai_exporter.config.root import Config
-from openai_exporter.config.schema import node_at, words
+from openai_exporter.config.schema import config_shape
 from openai_exporter.errors import ConfigError
 
 TESTDATA = Path(__file__).parent / "testdata"
@@ -161,7 +161,7 @@ def test_loader_and_schema_agree_on_credentials(tmp_path: Path, more: dict[str, 
     ],
 )
 def test_the_schema_says_in_words_what_a_value_must_be(path: tuple[str | int, ...], text: str) -> None:
-    assert text == words(node_at(path))
+    assert text == config_shape().words(config_shape().node_at(path))
 
 
 def test_every_pattern_has_its_words() -> None:
@@ -175,4 +175,6 @@ def test_every_pattern_has_its_words() -> None:
 
     found = set(patterns(Config.model_json_schema()))
     assert len(found) >= 6
-    assert [pattern for pattern in found if not words({"type": "string", "pattern": pattern})] == []
+    assert [
+        pattern for pattern in found if not config_shape().words({"type": "string", "pattern": pattern})
+    ] == []

@@ -92,6 +92,32 @@ def test_a_file_with_a_name_that_is_not_read_is_noted(thresholds: Path, raw: Pat
     )
 
 
+BAD_TEMPLATE = (
+    "groups: [{name: mine, rules: [{alert: A, expr: up, annotations: {a: '{{ $value | humanise }}'}}]}]\n"
+)
+
+
+def test_without_promtool_it_says_once_that_templates_are_not_checked(thresholds: Path, raw: Path) -> None:
+    (raw / "a.yml").write_text(BAD_TEMPLATE)
+    (raw / "b.yml").write_text(RAW.replace("mine", "other"))
+
+    built = build(thresholds, raw)
+
+    assert ("a.yml", "b.yml") == built.raw
+    assert ("templates not checked: promtool is not on PATH",) == built.notes
+
+
+@needs_promtool
+@pytest.mark.stack
+def test_with_promtool_a_broken_template_is_left_out(thresholds: Path, raw: Path) -> None:
+    (raw / "a.yml").write_text(BAD_TEMPLATE)
+
+    built = build(thresholds, raw, PROMTOOL)
+
+    assert () == built.raw == built.notes
+    assert 'function "humanise" not defined' in built.left_out[0].message
+
+
 def test_a_folder_that_does_not_exist_holds_no_rules(thresholds: Path, tmp_path: Path) -> None:
     assert build(thresholds, tmp_path / "none").rules == 1
 

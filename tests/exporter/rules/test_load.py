@@ -168,7 +168,7 @@ METRICS = (
             "\nthresholds:",
             "\nsettings: {selector: 'job='}\nthresholds:",
             "t.yml:2: settings.selector: 'job=': must be label matchers as PromQL writes them, such as "
-            f"{DEFAULT_SELECTOR}: character 8: expected a text in quotes, found }}",
+            f"{DEFAULT_SELECTOR}: is not valid PromQL",
         ),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our own check of PromQL against tables, and against promtool on thousands of broken expressions."""
+"""The check of PromQL against tables, against promtool on thousands of broken expressions, and at its limits."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,63 @@ def test_what_prometheus_refuses_is_refused_in_one_line(expression: str) -> None
         check(expression)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("histogram_avg(a)", "function histogram_avg needs Prometheus 2.51; rules here load in 2.42 too"),
+        ("sum(info(a))", "function info needs Prometheus 2.55, behind a feature flag; rules here load in 2.42 too"),
+        ("limitk(1, a)", "function limitk needs Prometheus 2.54, behind a feature flag; rules here load in 2.42 too"),
+        ("first_over_time(a[5m])", "function first_over_time needs Prometheus 3.14; rules here load in 2.42 too"),
+        ("start()", "function start needs Prometheus 3.12, behind a feature flag; rules here load in 2.42 too"),
+        ("a / on (b) fill(0) c", "fill needs Prometheus 3.10, behind a feature flag; rules here load in 2.42 too"),
+        ("a offset 5", "a range or offset without its unit needs Prometheus 3; rules here load in 2.42 too"),
+        ("a[5m:60]", "a range or offset without its unit needs Prometheus 3; rules here load in 2.42 too"),
+        ("a > 5m", "a duration as a number needs Prometheus 3; rules here load in 2.42 too"),
+        ('{"a.b"}', "a name in quotes needs Prometheus 3; rules here load in 2.42 too"),
+        ('a{b="c", "d.e"="f"}', "a name in quotes needs Prometheus 3; rules here load in 2.42 too"),
+        ('sum by (b, "c.d") (a)', "a name in quotes needs Prometheus 3; rules here load in 2.42 too"),
+        ('a{b="c" or d="e"}', "or between label matchers is not PromQL"),
+        ('a{b!~"x++"}', "regular expression 'x++': bad repetition operator: ++"),
+        ('a{b=~"(?<n>x)"}', "regular expression '(?<n>x)': write (?P<name> in place of (?<name>"),
+        ("foo(a)", "unknown function with name 'foo'"),
+        ("a +", "is not valid PromQL"),
+        ("rate(+a[5m])", "unary expression only allowed on expressions of type scalar or vector, got: matrix"),
+    ],
+)  # fmt: skip
+def test_what_an_old_prometheus_does_not_know_is_named_with_the_version_that_does(
+    expression: str, said: str
+) -> None:
+    with pytest.raises(PromQLError) as caught:
+        check(expression)
+    assert said == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        '"-" * n + "a"',
+        '"(" * n + "a" + ")" * n',
+        '"a+" * n + "a"',
+        '"2^" * n + "2"',
+        '"abs(" * n + "a" + ")" * n',
+        '"a and " * n + "a"',
+        '"sum by (" + "b," * n + ") (a)"',
+        """'a{' + 'b="c",' * n + '}'""",
+        "'(' * n",
+    ],
+)
+def test_no_expression_ends_the_process(made: str) -> None:
+    """The parser recurses: alone it dies of 8,500 signs or 4,200 sums on a stack of 8 MiB."""
+    program = (
+        "from openai_exporter.rules.promql import PromQLError, check\n"
+        "for n in (900, 3000, 9000, 40_000):\n"
+        f"    try:\n        check({made})\n    except PromQLError:\n        pass"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 @needs_promtool

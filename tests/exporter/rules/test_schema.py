@@ -3,11 +3,12 @@
 
 import re
 
+import promql_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.rules.promql import check, value_of
+from openai_exporter.rules.promql import check
 from openai_exporter.rules.schema import an_instance, matcher, pattern
 
 
@@ -47,7 +48,10 @@ def test_every_matcher_is_promql_and_matches_what_its_patterns_stand_for(pattern
         return
     written = matcher("model", patterns)
     assert check(f"up{{{written}}}") == "instant vector"
-    regex = value_of(written.partition("=~")[2]) if "=~" in written else None
+    selector = promql_parser.parse(f"up{{{written}}}")
+    assert isinstance(selector, promql_parser.VectorSelector)
+    (read,) = selector.matchers.matchers
+    regex = read.value if "=~" in written else None
     for each in patterns:
         name = an_instance(each)
         if regex is not None:

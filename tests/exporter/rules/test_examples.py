@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_exporter.rules import failures, parse_thresholds
+from openai_exporter.rules.examples import encoded, problem_of, steps
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.samples import encoded, problem_of, steps
 from openai_exporter.rules.schema import Example
 
 from .documents import document
