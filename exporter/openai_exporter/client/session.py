@@ -3,14 +3,12 @@
 
 import contextlib
 import functools
-import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from openai_exporter import __version__
 from openai_exporter.client.network import bypassed, client_context
 from openai_exporter.client.network import reason as tls_reason
+from openai_exporter.client.reply import Params, Reply
 from openai_exporter.errors import UpstreamError
 
 # Why a call got no usable answer: the exceptions of `requests` and urllib3 as one word and one sentence.
@@ -220,10 +219,7 @@ class WatchedAdapter(HTTPAdapter):
 # Blocking: call it in a worker thread. It never follows redirects and never reads the environment.
 
 USER_AGENT = f"openai-exporter/{__version__}"
-_CHUNK = 65_536
 _CONNECT_SECONDS = 5.0
-
-Params = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,49 +242,6 @@ class Network:
         if not found or bypassed(parts.hostname or "", port, self.proxies.get("no", "")):
             return {}
         return {parts.scheme: found}
-
-
-class Reply:
-    """An answer whose body is still to be read.
-
-    Attributes:
-        status: HTTP status.
-        headers: as received, names in lower case.
-        date: Unix seconds of header Date, None when absent or unreadable.
-    """
-
-    def __init__(self, response: requests.Response, api: str) -> None:
-        self.status = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
-        self.date = _date(self.headers.get("date", ""))
-        self._response = response
-        self._api = api
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives, content-encoding undone; cut by the deadline of the call."""
-        raw = self._response.raw
-        while data := raw.read1(_CHUNK, decode_content=True):
-            yield data
-
-    def body(self, most: int) -> bytes:
-        """The whole body.
-
-        Raises:
-            UpstreamError: it is larger than `most` bytes.
-        """
-        pieces, size = [], 0
-        for piece in self.chunks():
-            size += len(piece)
-            if size > most:
-                raise UpstreamError(
-                    f"the answer is larger than {most >> 20} MiB",
-                    api=self._api,
-                    reason="too_large",
-                    status=self.status,
-                    request_id=self.headers.get("x-request-id"),
-                )
-            pieces.append(piece)
-        return b"".join(pieces)
 
 
 class Session:
@@ -374,22 +327,3 @@ class Session:
         reason = "timeout" if watchdog.expired else reason_of(error)
         server = urlsplit(self._base_url).netloc
         return UpstreamError(sentence(reason, server, self._timeout, error), api=api, reason=reason)
-
-
-def _date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
-
-
-_NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
-
-
-def retry_after(headers: Mapping[str, str], date: float | None) -> float | None:
-    """Seconds that `Retry-After` asks to wait (a number, or a time after `date`); None when it does not say."""
-    text = headers.get("retry-after", "").strip()
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    moment = _date(text)
-    return None if moment is None or date is None else max(0.0, moment - date)
