@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proxy and TLS settings of outgoing connections."""
+"""The network between us and an API: proxies, trusted CAs, and what a server shows in the TLS handshake."""
 
 import base64
+import hashlib
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-# Which proxy a URL goes through, from a mapping as `urllib.request.getproxies()` returns it.
+from openai_exporter.model import TlsPeer
 
 _NO_ADDRESS = "the proxy's URL names no valid host and port"
 
@@ -155,3 +158,80 @@ def _has_certificates(folder: str | None) -> bool:
         return any(path.suffix == ".0" for path in Path(folder).iterdir())
     except OSError:
         return False
+
+
+# What the server of a TLS connection showed of itself.
+
+Decoded = dict[str, Any]
+"""A certificate as `SSLSocket.getpeercert()` gives it."""
+
+_VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
+"""OpenSSL's names to blackbox_exporter's."""
+_SHORT = {
+    "commonName": "CN",
+    "countryName": "C",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "serialNumber": "SERIALNUMBER",
+    "stateOrProvinceName": "ST",
+    "streetAddress": "STREET",
+    "postalCode": "POSTALCODE",
+}
+"""Attribute names of RFC 2253, as blackbox_exporter (Go) writes them."""
+_ESCAPED = str.maketrans({character: f"\\{character}" for character in ',+"\\<>;'})
+
+
+class Peer:
+    """The server at the other end of one TLS connection."""
+
+    def __init__(self, connection: ssl.SSLObject) -> None:
+        self._connection = connection
+
+    @cached_property
+    def facts(self) -> TlsPeer:
+        """What the handshake showed; read at the first use, outside of what is timed."""
+        return _read(self._connection)
+
+
+def _read(connection: ssl.SSLObject) -> TlsPeer:
+    leaf: Decoded = connection.getpeercert() or {}
+    cipher = connection.cipher()
+    return TlsPeer(
+        version=_VERSIONS.get(connection.version() or "", "unknown"),
+        cipher=cipher[0] if cipher else "",
+        earliest_expiry=_earliest([leaf, *_chain(connection, "get_unverified_chain")]),
+        chain_expiry=_earliest(_chain(connection, "get_verified_chain")),
+        fingerprint=hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest(),
+        subject=_name(leaf.get("subject", ())),
+        issuer=_name(leaf.get("issuer", ())),
+        alternatives=",".join(value for kind, value in leaf.get("subjectAltName", ()) if kind == "DNS"),
+        serial=str(leaf.get("serialNumber", "")).lower(),
+    )
+
+
+def _chain(connection: ssl.SSLObject, which: str) -> list[Decoded]:
+    """The certificates of a chain; none where the interpreter does not tell.
+
+    Python 3.13 has these methods on the object itself, but yields bare DER there, of which the standard library
+    cannot read the dates; the C object below has had them since 3.10, decoded.
+    """
+    method = getattr(getattr(connection, "_sslobj", None), which, None)
+    try:
+        return [certificate.get_info() for certificate in (method() or ())] if method else []
+    except (AttributeError, ssl.SSLError, ValueError):
+        return []
+
+
+def _earliest(certificates: Iterable[Decoded]) -> float | None:
+    ends = [text for certificate in certificates if isinstance(text := certificate.get("notAfter"), str)]
+    return min((float(ssl.cert_time_to_seconds(text)) for text in ends), default=None)
+
+
+def _name(parts: Iterable[Iterable[tuple[str, str]]]) -> str:
+    """A distinguished name as RFC 2253 writes it: the most specific part first."""
+    names = [
+        "+".join(f"{_SHORT.get(kind, kind)}={value.translate(_ESCAPED)}" for kind, value in part)
+        for part in parts
+    ]
+    return ",".join(reversed(names))

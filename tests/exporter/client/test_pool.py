@@ -3,14 +3,18 @@
 
 import asyncio
 import gzip
+import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from openai_exporter.client.connection import Connection, Reply
 from openai_exporter.client.pool import Pool, Terms, Turns
-from openai_exporter.client.trace import Exchange, FailureKind, Sent, Step, WireError
+from openai_exporter.client.trace import Exchange, Failure, FailureKind, Sent, Step, WireError
 from tests.exporter.attempts import at_best
 from tests.exporter.client.conftest import Certificates
 from tests.exporter.client.exchanges import broken, exchange, new_pool, until
@@ -70,6 +74,7 @@ async def test_a_call_that_fails_does_not_stop_the_others() -> None:
     failures: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     turns.call(lambda: 1 / 0)
+    await turns.turn()
     await turns.turn()
     assert [type(each["exception"]) for each in failures] == [ZeroDivisionError]
 
@@ -603,16 +608,9 @@ async def test_a_deadline_in_the_past_fails_at_once() -> None:
     assert passed < 20, "long before the server says a word"
 
 
-async def test_many_deadlines_at_the_same_moment_are_cut_one_per_pass_and_dated_to_that_moment() -> None:
-    class Noted(Turns):
-        def call(self, piece: Callable[[], object]) -> None:
-            asked.append(monotonic())
-            super().call(piece)
-
-    asked: list[float] = []
-    moments: list[float] = []
-    cut_at: list[int] = []
+async def test_many_deadlines_at_the_same_moment_are_recorded_one_per_pass_and_dated_to_that_moment() -> None:
     passes = 0
+    recorded_in: list[int] = []
     loop = asyncio.get_running_loop()
 
     def count() -> None:
@@ -620,71 +618,142 @@ async def test_many_deadlines_at_the_same_moment_are_cut_one_per_pass_and_dated_
         passes += 1
         counting[0] = loop.call_soon(count)
 
-    async def one(pool: Pool, url: str) -> Exchange:
+    async def one(pool: Pool, url: str) -> float:
         began = monotonic()
         with pytest.raises(WireError) as raised:
             await pool.exchange(Sent("GET", url, (("Host", "test"),)), Terms(deadline))
-        cut_at.append(passes)
-        moments.append(began + raised.value.exchange.duration)
-        return raised.value.exchange
+        recorded_in.append(passes)
+        failure = raised.value.exchange.failure
+        assert failure is not None
+        assert FailureKind.TIMEOUT is failure.kind
+        return began + raised.value.exchange.duration
 
     async with raw_server(silent()) as server:
-        pool = new_pool(server.url, turns=Noted())
+        pool = new_pool(server.url)
         await pool.prepare()
         deadline = monotonic() + 1
         counting = [loop.call_soon(count)]
-        found = await asyncio.gather(*(one(pool, server.url) for _ in range(20)))
+        ends = await asyncio.gather(*(one(pool, server.url) for _ in range(20)))
         counting[0].cancel()
-    assert len(set(cut_at)) == 20
-    assert max(moments) <= max(asked), "from their starts to one moment, however long the cuts took"
-    assert {each.failure.kind for each in found if each.failure} == {FailureKind.TIMEOUT}
+    assert len(set(recorded_in)) == 20
+    assert max(ends) <= deadline, "from their starts to the deadline, however late the loop came to it"
 
 
-async def test_what_comes_between_the_deadline_and_the_cut_does_not_count() -> None:
-    """The turns are held up until the answer has come."""
+@pytest.mark.parametrize(
+    ("arrives", "body", "whole"), [("in time", b"early and later", True), ("late", b"early", False)]
+)
+async def test_what_has_arrived_by_the_deadline_counts_however_late_it_is_read(
+    arrives: str, body: bytes, whole: bool
+) -> None:
+    """The loop is held up over the deadline, while a thread goes on sending."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        pool = new_pool(url)
+        await pool.prepare()
+        loop = asyncio.get_running_loop()
+        deadline = monotonic() + 1.0
+        probe = asyncio.create_task(pool.exchange(Sent("GET", url, (("Host", "test"),)), Terms(deadline)))
+        there, _ = await loop.sock_accept(listener)
+        with there:
+            await loop.sock_recv(there, 4096)
+            await loop.sock_sendall(there, HEAD + b"Content-Length: 15\r\n\r\nearly")
+            await asyncio.sleep(0.1)
+            _hold_up(0.0 if arrives == "in time" else deadline + 0.05)
+            there.send(b" and later")
+            _hold_up(deadline + 0.1)
+            outcome = (await asyncio.gather(probe, return_exceptions=True))[0]
+    assert isinstance(outcome, Exchange) is whole
+    found = outcome if isinstance(outcome, Exchange) else getattr(outcome, "exchange", None)
+    assert found is not None
+    assert body == found.body
+    assert total(found) == pytest.approx(found.duration)
+    if not whole:
+        assert Failure(FailureKind.TIMEOUT, Step.TRANSFER, "the deadline passed") == found.failure
+        assert found.duration <= 1.0
 
-    class Held(Turns):
-        def call(self, piece: Callable[[], object]) -> None:
-            passed.append(monotonic())
-            pieces.append(piece)
 
-    passed: list[float] = []
-    pieces: list[Callable[[], object]] = []
-    late = asyncio.Event()
-
-    async def reply(turn: Turn) -> None:
-        await turn.send(HEAD + b"Content-Length: 10\r\n\r\nearly")
-        await late.wait()
-        await turn.send(b"later")
-
-    async with raw_server(reply) as server:
-        began = monotonic()
-        probe = asyncio.create_task(broken(new_pool(server.url, turns=Held()), server.url, seconds=0.5))
-        await until(lambda: bool(pieces))
-        late.set()
-        await asyncio.sleep(0.05)
-        assert not probe.done()
-        pieces[0]()
-        found = await probe
-    assert found.failure is not None
-    assert (FailureKind.TIMEOUT, Step.TRANSFER) == (found.failure.kind, found.failure.step)
-    assert found.body == b"early"
-    assert 0 < found.duration <= passed[0] - began
+def _hold_up(until: float) -> None:
+    while monotonic() < until:
+        pass
 
 
 async def test_nothing_is_sent_after_the_deadline() -> None:
-    """A connection that opens between the deadline and the cut carries no request, which might be paid for."""
-
-    class Never(Turns):
-        def call(self, piece: Callable[[], object]) -> None:
-            pass
-
+    """A request might be paid for."""
     async with raw_server(always(answer("{}"))) as server:
-        found = await broken(new_pool(server.url, turns=Never()), server.url, seconds=-1)
+        pool = new_pool(server.url)
+        await exchange(pool, server.url)
+        for _ in range(2):  # on the warm connection, and on a new one
+            found = await broken(pool, server.url, seconds=-1)
+            assert found.failure is not None
+            assert FailureKind.TIMEOUT is found.failure.kind
         await asyncio.sleep(0.05)
-        assert server.requests == []
-    assert found.failure is not None
-    assert FailureKind.TIMEOUT is found.failure.kind
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_no_descriptor_is_left_open_whenever_an_exchange_is_cut(
+    tls: bool, certificates: Certificates
+) -> None:
+    draw = random.Random(1)
+    context = certificates.server() if tls else None
+
+    async def reply(turn: Turn) -> None:
+        await asyncio.sleep(draw.choice([0.0, 0.005]))
+        await turn.send(answer("{}"))
+
+    async def cut(pool: Pool, url: str, number: int) -> None:
+        seconds = draw.uniform(0.0, 0.06)
+        await asyncio.sleep(draw.uniform(0.0, 0.2))
+        deadline = monotonic() + (seconds if number % 2 else 30.0)
+        sent = Sent("GET", url, (("Host", "test"),))
+        task = asyncio.create_task(pool.exchange(sent, Terms(deadline, fresh=number % 3 == 0)))
+        if not number % 2:
+            asyncio.get_running_loop().call_later(seconds, task.cancel)
+        await asyncio.gather(task, return_exceptions=True)
+
+    async with raw_server(reply, context) as server:
+        url = f"{server.url.replace('127.0.0.1', 'localhost')}/"
+        pool = new_pool(url, context=certificates.trusting)
+        await pool.prepare()
+        before = descriptors()
+        await asyncio.gather(*(cut(pool, url, number) for number in range(300)))
+        pool.close()
+        await until(lambda: descriptors() <= before, seconds=10)
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_the_clock_of_a_warm_connection_begins_when_the_request_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it takes to choose a connection is none of the API's time."""
+    written: list[float] = []
+
+    def taking(pool: Pool) -> Connection | None:
+        _hold_up(monotonic() + 0.05)
+        return take(pool)
+
+    def writing(connection: Connection, request: bytes, reply: Reply) -> Coroutine[Any, Any, None]:
+        written.append(monotonic())
+        return send(connection, request, reply)
+
+    take, send = Pool._take, Connection.exchange
+    async with raw_server(always(answer("{}"))) as server:
+        pool = new_pool(server.url)
+        await exchange(pool, server.url)
+        monkeypatch.setattr(Pool, "_take", taking)
+        monkeypatch.setattr(Connection, "exchange", writing)
+        found = await exchange(pool, server.url)
+        passed = monotonic() - written[0]
+    assert found.reused
+    assert found.duration <= passed + 0.001
+    assert total(found) == pytest.approx(found.duration)
 
 
 async def test_a_server_that_speaks_unasked_loses_its_connection() -> None:
