@@ -126,6 +126,13 @@ def then_reset(data: bytes) -> Answer:
             always(b"HTTP/1.1 100 Continue\r\n\r\n" + answer("{}")), b"{}", id="after an interim answer"
         ),
         pytest.param(always(b"HTTP/1.1 204 No Content\r\n\r\n"), b"", id="no content"),
+        pytest.param(
+            always(
+                HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"00000001\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
+            ),
+            b"x" * 50_000,
+            id="chunks of one byte",
+        ),
     ],
 )
 async def test_a_whole_answer_is_read_whatever_its_framing(reply: Answer, body: bytes) -> None:
@@ -179,18 +186,65 @@ async def test_fresh_opens_a_connection_each_time_and_keeps_none() -> None:
     assert server.connections == 4
 
 
+STREAM = chunked(b"data: 1\n\n")
+LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "last",
+    "first",
     [
         pytest.param(answer("{}", more="Connection: close\r\n"), id="the server says close"),
-        pytest.param(answer("{}") + b"HTTP/1.1 200 OK\r\n", id="bytes after the answer"),
+        pytest.param(answer("{}") + b"HTTP/1.1 200 OK\r\n", id="another answer begins"),
+        pytest.param(answer("{}") + b"{}", id="bytes after the answer"),
+        pytest.param(STREAM + b"data: 2\n\n", id="bytes after a stream"),
+        pytest.param(STREAM + LATE, id="a 408 after a stream"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n{}", id="a 204 with a body"),
+        pytest.param(
+            b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", id="a 204 that announces a body"
+        ),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n" + answer("1"), id="a 204 with an answer behind it"),
+        pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}", id="a 304 with a body"),
     ],
 )
-async def test_a_connection_that_is_not_in_order_is_not_used_again(last: bytes) -> None:
-    async with raw_server(always(last)) as server:
+async def test_a_connection_with_more_on_it_than_the_answer_is_not_used_again(first: bytes) -> None:
+    """The next exchange gets its own answer."""
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(first if turn.connection == 1 else answer('{"own": 1}'))
+
+    async with raw_server(reply) as server:
         pool = new_pool(server.url)
         await exchange(pool, server.url)
-        assert not (await exchange(pool, server.url)).reused
+        found = await exchange(pool, server.url)
+    assert (b'{"own": 1}', False, 0) == (found.body, found.reused, found.retries)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(LATE, id="a 408"),
+        pytest.param(b"data: 2\n\n", id="bytes"),
+        pytest.param(STREAM, id="an answer"),
+    ],
+)
+async def test_what_comes_behind_a_finished_stream_ends_its_connection(late: bytes) -> None:
+    finished = asyncio.Event()
+
+    async def reply(turn: Turn) -> None:
+        if turn.connection > 1:
+            await turn.send(answer('{"own": 1}'))
+            return
+        await turn.send(STREAM)
+        await finished.wait()
+        await turn.send(late)
+
+    async with raw_server(reply) as server:
+        pool = new_pool(server.url)
+        await exchange(pool, server.url)
+        finished.set()
+        await until(lambda: pool.idle == 0)
+        found = await exchange(pool, server.url)
+    assert (b'{"own": 1}', False, 0) == (found.body, found.reused, found.retries)
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -302,6 +356,17 @@ async def test_an_idle_connection_that_was_closed_is_noticed_before_it_is_used()
     assert (False, 0) == (found.reused, found.retries)
 
 
+def endless(start: bytes) -> Answer:
+    """A chunked body that begins so and goes on as it began, for as long as it is read."""
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + start)
+        while True:
+            await turn.send(start[-60_000:])
+
+    return reply
+
+
 BREAKS: dict[str, tuple[Answer, FailureKind, Step, int]] = {
     "reset before the answer": (then_reset(b""), FailureKind.RESET, Step.PROCESSING, 0),
     "closed before the answer": (then_close(b""), FailureKind.RESET, Step.PROCESSING, 0),
@@ -325,6 +390,15 @@ BREAKS: dict[str, tuple[Answer, FailureKind, Step, int]] = {
     "not HTTP": (always(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), FailureKind.MALFORMED, Step.TRANSFER, 0),
     "a broken chunk size": (
         always(chunked(b"data: 1\n\n")[:-5] + b"zz\r\n\r\n"), FailureKind.MALFORMED, Step.TRANSFER, 200,
+    ),
+    "an endless chunk extension": (
+        endless(b"1;" + b"x" * 65_536), FailureKind.MALFORMED, Step.TRANSFER, 200,
+    ),
+    "endless trailers": (
+        endless(b"1\r\nx\r\n0\r\n" + b"X: 1\r\n" * 10_000), FailureKind.MALFORMED, Step.TRANSFER, 200,
+    ),
+    "an endless trailer": (
+        endless(b"0\r\nX: " + b"x" * 65_536), FailureKind.MALFORMED, Step.TRANSFER, 200,
     ),
     "switching protocols": (
         always(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
@@ -754,24 +828,6 @@ async def test_the_clock_of_a_warm_connection_begins_when_the_request_is_written
     assert found.reused
     assert found.duration <= passed + 0.001
     assert total(found) == pytest.approx(found.duration)
-
-
-async def test_a_server_that_speaks_unasked_loses_its_connection() -> None:
-    spoken = asyncio.Event()
-
-    async def reply(turn: Turn) -> None:
-        await turn.send(answer("{}"))
-        if turn.connection == 1:
-            await spoken.wait()
-            await turn.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-
-    async with raw_server(reply) as server:
-        pool = new_pool(server.url)
-        await exchange(pool, server.url)
-        spoken.set()
-        await until(lambda: pool.idle == 0)
-        found = await exchange(pool, server.url)
-    assert (200, False, 0) == (found.status, found.reused, found.retries)
 
 
 @pytest.mark.parametrize("bound", ["IDLE_SECONDS", "MAX_AGE_SECONDS"])
