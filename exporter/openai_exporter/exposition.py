@@ -11,16 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+import prometheus_client as prometheus
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
@@ -211,12 +203,19 @@ class EncodedPage:
         self.families = tuple(families)
         self._pause = pause
         self._bodies: dict[tuple[bool, bool], bytes] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def body(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes:
         """The page in one format, gzip-compressed when asked for."""
         with self._lock:
-            return self._body(openmetrics, compressed)
+            body = self._bodies.get((openmetrics, compressed))
+            if body is None:
+                if compressed:
+                    body = gzip.compress(self.body(openmetrics=openmetrics), compresslevel=1, mtime=0)
+                else:
+                    body = encode(self.families, openmetrics=openmetrics, pause=self._pause)
+                self._bodies[openmetrics, compressed] = body
+            return body
 
     def made(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes | None:
         """The page in one format if it was asked for before; None when it would have to be encoded."""
@@ -226,16 +225,6 @@ class EncodedPage:
         """Make the encodings that were asked of the page before, so that no scrape waits for them."""
         for openmetrics, compressed in tuple(before._bodies):
             self.body(openmetrics=openmetrics, compressed=compressed)
-
-    def _body(self, openmetrics: bool, compressed: bool) -> bytes:
-        found = self._bodies.get((openmetrics, compressed))
-        if found is None:
-            if compressed:
-                found = gzip.compress(self._body(openmetrics, False), compresslevel=1, mtime=0)
-            else:
-                found = encode(self.families, openmetrics=openmetrics, pause=self._pause)
-            self._bodies[openmetrics, compressed] = found
-        return found
 
 
 # Which exposition format a scraper gets for its Accept header.
@@ -313,13 +302,13 @@ class Instruments:
     """
 
     def __init__(self, *, process: bool = True) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry(auto_describe=False)
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = prometheus.CollectorRegistry(auto_describe=False)
         self._made: dict[str, Counter | Gauge | Histogram] = {}
         self._lock = threading.Lock()
         if process:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
+            prometheus.ProcessCollector(registry=self._registry)
+            prometheus.PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
 
     def count(self, metric: Metric, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
@@ -350,7 +339,7 @@ class Instruments:
     def render(self, accept: str) -> tuple[bytes, str]:
         """The page and its Content-Type for an Accept header."""
         chosen = negotiate(accept)
-        generate = generate_openmetrics if chosen.openmetrics else generate_latest
+        generate = generate_openmetrics if chosen.openmetrics else prometheus.generate_latest
         return generate(self._registry), chosen.content_type
 
     def _of(self, kind: type[_Instrument], metric: Metric, labels: tuple[str, ...]) -> _Instrument:
@@ -367,7 +356,7 @@ class Instruments:
             return found
 
 
-def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+def _make(metric: Metric, registry: prometheus.CollectorRegistry) -> Counter | Gauge | Histogram:
     if metric.kind is Kind.COUNTER:
         return Counter(metric.name, metric.help, metric.labels, registry=registry)
     if metric.kind is Kind.GAUGE:
@@ -385,20 +374,3 @@ def _bounded(exemplar: Mapping[str, str]) -> dict[str, str]:
             kept[name] = clean(value).translate(_NO_ESCAPES)[:room]
             room -= len(kept[name])
     return kept
-
-
-# From families to the bytes of a scrape; the only room that knows prometheus_client.
-
-__all__ = [
-    "EncodedPage",
-    "Family",
-    "Format",
-    "Instruments",
-    "clean",
-    "content_type",
-    "encode",
-    "family",
-    "fixed",
-    "negotiate",
-    "wants_openmetrics",
-]

@@ -38,11 +38,6 @@ Ancillary = Sequence[tuple[int, int, bytes]]
 class Connection(asyncio.Protocol):
     """A connection that carries one exchange at a time."""
 
-    __slots__ = (
-        "_closed", "_layers", "_loop", "_reply", "_sent_at", "_sock", "_waiter", "address",
-        "connect_seconds", "idle_since", "lost", "opened_at", "peer", "transport",
-    )  # fmt: skip
-
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: "StampedSocket") -> None:
         self._loop = loop
         self._sock = sock
@@ -137,7 +132,8 @@ class Connection(asyncio.Protocol):
         how = "reset" if self.lost is not None else "closed"
         if reply.first_at is None:
             raise StepError(FailureKind.RESET, f"the connection was {how} before an answer")
-        if self.lost is None and reply.headers_done and not reply.framed:
+        framed = any(name in ("content-length", "transfer-encoding") for name, _ in reply.headers)
+        if self.lost is None and reply.headers_done and not framed:
             reply.done = True
             return
         kind = FailureKind.RESET if self.lost is not None else FailureKind.TRUNCATED
@@ -158,11 +154,6 @@ class Reply:
         parser: makes a cycle with this object until the exchange ends, which lets go of it.
     """
 
-    __slots__ = (
-        "_informational", "_now", "_received", "arrivals", "cap", "deadline", "done", "first_at", "headers",
-        "headers_done", "keep_alive", "last_at", "parser", "parts", "problem", "size", "status", "version",
-    )  # fmt: skip
-
     def __init__(self, cap: int, deadline: float = float("inf")) -> None:
         self.cap = cap
         self.deadline = deadline
@@ -181,19 +172,13 @@ class Reply:
         self.parser: HttpResponseParser | None = None
         self._informational = False
         self._received = 0
-        self._now = 0.0
-
-    @property
-    def framed(self) -> bool:
-        """Whether the head says where the body ends; else it ends with the connection."""
-        return any(name in ("content-length", "transfer-encoding") for name, _ in self.headers)
 
     def feed(self, now: float, data: bytes) -> None:
         """Take in what arrived at `now`."""
         if now > self.deadline:
             return
         self.first_at = self.first_at or now
-        self.last_at = self._now = now
+        self.last_at = now
         size = self.size
         if self.parser is None:
             self.parser = HttpResponseParser(self)
@@ -252,7 +237,7 @@ class Reply:
         if self.done:
             self.keep_alive = False  # bytes behind the answer would be taken for the next one
         elif self.first_at is None:  # in the same arrival as the end of an interim answer
-            self.first_at = self._now
+            self.first_at = self.last_at
 
     def on_message_complete(self) -> None:
         """Called by the parser."""

@@ -207,8 +207,6 @@ def words(error: Exception) -> str:
 class _TunnelReply(Reply):
     """The proxy's answer ends with its head; what follows belongs to the tunnel."""
 
-    __slots__ = ("_buffer",)
-
     def __init__(self) -> None:
         super().__init__(cap=0)
         self._buffer = b""

@@ -135,10 +135,6 @@ class Trace:
         deadline: no step begins after it.
     """
 
-    __slots__ = (
-        "_deadline", "_entered", "_spent", "address", "began", "peer", "proxy", "retries", "reused", "step", "to_proxy",
-    )  # fmt: skip
-
     def __init__(self, deadline: float = float("inf")) -> None:
         self._deadline = deadline
         self._spent: dict[Step, float] = {}

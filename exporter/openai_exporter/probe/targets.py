@@ -154,7 +154,7 @@ class Clients:
     async def aclose(self) -> None:
         """Close what was not handed over."""
         for client in self._clients.values():
-            await client.aclose()
+            client.pool.close()
         self._clients.clear()
 
 
