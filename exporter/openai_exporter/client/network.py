@@ -40,6 +40,12 @@ class ProxyError(ValueError):
     """A proxy URL that cannot be used; the message never holds its credentials."""
 
 
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> Proxy | None:
     """The proxy for an address; None to connect directly.
 

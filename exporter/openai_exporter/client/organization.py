@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The organization API and status pages: authenticated GET requests, counted, held back while the API asks to wait."""
+"""The organization API: authenticated GET requests, counted, and held back while the API asks to wait."""
 
 import contextlib
 import re
@@ -18,13 +18,16 @@ from openai_exporter.model import Answer
 if TYPE_CHECKING:
     from openai_exporter.client.session import Network
 
-# The organization API: authenticated GET requests, failures named so that a person can act. Follows no pages.
-
 MOST_BYTES = 16 << 20
 """Bound on an answer that is read whole."""
 _MOST_ERROR_BYTES = 64 << 10
 _ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
 _SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]+(?:\.[a-z_]+)*)*)")
+
+_FIRST_WAIT = 15.0
+_LONGEST_WAIT = 600.0
+_HOUR = 3600.0
+_SHARE_OF_LISTS = 0.8
 
 
 class OrganizationClient:
@@ -39,9 +42,8 @@ class OrganizationClient:
     def __init__(
         self, base_url: str, credential: Credential, timeout: float, network: "Network | None" = None
     ) -> None:
-        from openai_exporter.client.session import (
-            Session,
-        )  # it loads requests, which takes longer than a start
+        # Loaded late: it loads requests, which takes longer than all the rest of a start.
+        from openai_exporter.client.session import Session
 
         self._credential = credential
         self._session = Session(base_url, timeout, network)
@@ -67,39 +69,32 @@ class OrganizationClient:
         Raises:
             UpstreamError: as `get`.
         """
-        key = self._key(api)
+        try:
+            key = self._credential.read()
+        except CredentialError as error:
+            raise UpstreamError(str(error), api=api, reason="credential") from None
         headers = {"Authorization": f"Bearer {key.reveal()}"}
         with self._session.get(path, params, headers, api=api) as reply:
             if reply.status != 200:
-                raise self._refused(reply, api, key)
+                raise self._refused(reply, key)
             yield reply
 
     def close(self) -> None:
         """Cut the running call and close the connection."""
         self._session.close()
 
-    def _key(self, api: str) -> Secret:
-        try:
-            return self._credential.read()
-        except CredentialError as error:
-            raise UpstreamError(str(error), api=api, reason="credential") from None
-
-    def _refused(self, reply: Reply, api: str, key: Secret) -> UpstreamError:
+    def _refused(self, reply: Reply, key: Secret) -> UpstreamError:
         message, code = _error_of(reply)
         message = message.replace(key.reveal(), str(key))
-        kind = PermissionDeniedError if reply.status in (401, 403) else UpstreamError
-        text = _said(reply, message)
-        if kind is PermissionDeniedError:
-            text = _remedy(text, message, key, self._credential)
-        return kind(
-            text,
-            api=api,
-            reason=status_reason(reply.status),
-            status=reply.status,
-            code=code,
-            request_id=reply.headers.get("x-request-id"),
-            retry_after=retry_after(reply.headers, time.time()),
-        )
+        text = f"HTTP {reply.status}: {message}" if message else f"HTTP {reply.status}"
+        kind = UpstreamError
+        if 300 <= reply.status < 400:
+            text = f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
+        elif reply.status in (401, 403):
+            kind = PermissionDeniedError
+            text = _with_advice(text, message, key, self._credential)
+        wait = retry_after(reply.headers, time.time())
+        return reply.error(text, status_reason(reply.status), kind, code=code, retry_after=wait)
 
 
 def _error_of(reply: Reply) -> tuple[str, str | None]:
@@ -111,28 +106,14 @@ def _error_of(reply: Reply) -> tuple[str, str | None]:
     return error.message[:300], error.code[:100] or None
 
 
-def _said(reply: Reply, message: str) -> str:
-    if 300 <= reply.status < 400:
-        return f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
-    return f"HTTP {reply.status}: {message}" if message else f"HTTP {reply.status}"
-
-
-def _remedy(text: str, message: str, key: Secret, credential: Credential) -> str:
-    found = _SCOPES.search(message)
-    scope = f"scope {found.group(1)}" if found else "scopes api.usage.read and api.management.read"
+def _with_advice(text: str, message: str, key: Secret, credential: Credential) -> str:
+    match = _SCOPES.search(message)
+    scope = f"scope {match.group(1)}" if match else "scopes api.usage.read and api.management.read"
     if key.reveal().startswith("sk-admin-"):
         advice = f"give the admin key the {scope}, or make a new one"
     else:
         advice = f"this is not an admin key; it needs the {scope}, which only admin keys have"
     return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"
-
-
-# The calls of one organization: counted, and held back while the API asks to wait. Knows no endpoint.
-
-_FIRST_WAIT = 15.0
-_LONGEST_WAIT = 600.0
-_HOUR = 3600.0
-_SHARE_OF_LISTS = 0.8
 
 
 class Client(Protocol):

@@ -11,9 +11,9 @@ from time import monotonic
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from openai_exporter.client import network
 from openai_exporter.client import trace as t
 from openai_exporter.client.connection import Connection, Reply, keep_stamping
-from openai_exporter.client.network import Proxy, ProxyError, client_context, proxy_for
 from openai_exporter.client.opening import Route, open_connection
 from openai_exporter.model import Chunk
 
@@ -68,13 +68,10 @@ class Pool:
         base_url: str,
         *,
         proxies: Mapping[str, str] = MappingProxyType({}),
-        context: Callable[[], ssl.SSLContext] = client_context,
+        context: Callable[[], ssl.SSLContext] = network.client_context,
         turns: Turns | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        self.scheme = parts.scheme
-        self.host = parts.hostname or ""
-        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.scheme, self.host, self.port = network.origin(base_url)
         self._proxies = dict(proxies)
         self._make_context = context
         self._turns = turns or Turns()
@@ -96,7 +93,7 @@ class Pool:
         if self._route is not None:
             return
         await asyncio.to_thread(keep_stamping)
-        proxy = proxy_for(self.scheme, self.host, self.port, self._proxies)
+        proxy = network.proxy_for(self.scheme, self.host, self.port, self._proxies)
         context = None
         if self.scheme == "https" or (proxy is not None and proxy.tls):
             context = await asyncio.to_thread(self._make_context)
@@ -113,8 +110,8 @@ class Pool:
         try:
             await self.prepare()
             payload = self._payload(request)
-        except (ProxyError, ValueError) as error:
-            kind = t.FailureKind.PROXY if isinstance(error, ProxyError) else t.FailureKind.REQUEST
+        except ValueError as error:
+            kind = t.FailureKind.PROXY if isinstance(error, network.ProxyError) else t.FailureKind.REQUEST
             failure = t.Failure(kind, t.Step.CONNECT, str(error))
             raise t.WireError(_record(request, t.Trace(), reply, monotonic(), failure)) from error
         trace = t.Trace(terms.deadline)
@@ -139,9 +136,9 @@ class Pool:
         except (TimeoutError, t.StepError) as error:
             ended = max(min(monotonic(), terms.deadline), trace.began)
             if ended < terms.deadline and isinstance(error, t.StepError):
-                failure = _failure(error.kind, trace, reply, str(error))
+                failure = _failure(trace, reply, error)
             elif not reply.done:  # a whole answer counts, however late the loop came to read it
-                failure = _timeout(trace, reply)
+                failure = _failure(trace, reply)
                 # Many deadlines may pass together: the cut takes no time, but its record does, and what is made of it.
                 await self._turns.turn()
         if failure is None:
@@ -207,12 +204,11 @@ class Pool:
             ValueError: another origin, or a header with a line break or a character that HTTP cannot carry.
         """
         assert self._route is not None
-        parts = urlsplit(request.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if (parts.scheme, parts.hostname, port) != (self.scheme, self.host, self.port):
+        if network.origin(request.url) != (self.scheme, self.host, self.port):
             raise ValueError("the request leads to another host than the target's base_url")
+        parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        proxy: Proxy | None = self._route.proxy if self.scheme == "http" else None
+        proxy = self._route.proxy if self.scheme == "http" else None
         if proxy is not None:
             target = f"{parts.scheme}://{parts.netloc}{target}"
         lines = [f"{request.method} {target} HTTP/1.1"]
@@ -225,17 +221,17 @@ class Pool:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
 
 
-def _failure(kind: t.FailureKind, trace: t.Trace, reply: Reply, message: str) -> t.Failure:
-    """While processing, the first byte of an answer is what moves an exchange on to its transfer."""
+def _failure(trace: t.Trace, reply: Reply, error: t.StepError | None = None) -> t.Failure:
+    """Why an exchange ended early; without an error, because the deadline passed."""
+    # While processing, the first byte of an answer is what moves an exchange on to its transfer.
     answered = trace.step is t.Step.PROCESSING and reply.first_at is not None
-    return t.Failure(kind, t.Step.TRANSFER if answered else trace.step, message)
-
-
-def _timeout(trace: t.Trace, reply: Reply) -> t.Failure:
+    step = t.Step.TRANSFER if answered else trace.step
+    if error is not None:
+        return t.Failure(error.kind, step, str(error))
     if trace.to_proxy:
         message = f"cannot reach the proxy {trace.proxy}: the deadline passed"
-        return _failure(t.FailureKind.PROXY, trace, reply, message)
-    return _failure(t.FailureKind.TIMEOUT, trace, reply, "the deadline passed")
+        return t.Failure(t.FailureKind.PROXY, step, message)
+    return t.Failure(t.FailureKind.TIMEOUT, step, "the deadline passed")
 
 
 def _record(

@@ -76,10 +76,9 @@ class Network:
 
     def proxies_for(self, url: str) -> dict[str, str]:
         """What `requests` needs to reach a URL."""
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        proxy = network.proxy_url(parts.scheme, parts.hostname or "", port, self.proxies)
-        return {parts.scheme: proxy} if proxy else {}
+        scheme, host, port = network.origin(url)
+        proxy = network.proxy_url(scheme, host, port, self.proxies)
+        return {scheme: proxy} if proxy else {}
 
 
 class Session:
