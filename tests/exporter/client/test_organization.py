@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every answer of the organization API that is of no use has its own word, and a sentence that helps."""
+"""Calls are counted and held back while the API asks to wait; each useless answer has its reason and a sentence."""
 
 import contextlib
 import gzip
