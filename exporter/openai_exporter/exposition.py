@@ -9,25 +9,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+import prometheus_client as prometheus
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from openai_exporter.metrics import Kind, Metric
 
-# Label values as they may stand on a page: bounded, without control characters, escaped.
-# They come from foreign servers and from people; what they hold must break neither a page nor a dashboard.
+# Label values come from foreign servers and from people; what they hold must break neither a scrape nor a dashboard.
 
 MAX_LABEL_VALUE = 256
 """Characters of a label value; longer ones come from a misbehaving server."""
@@ -60,7 +51,7 @@ def _visible(char: str) -> str:
     return _UNKNOWN if broken else char
 
 
-@lru_cache(1024)  # pages of probes are small, many, and full of the same words
+@lru_cache(1024)  # responses of probes are small, many, and full of the same words
 def escape(value: str) -> str:
     """A label value, cleaned, as it stands between quotes."""
     return clean(value).replace("\\", r"\\").replace('"', r"\"")
@@ -77,12 +68,9 @@ class LabelWriter:
 
     def write(self, values: Sequence[str]) -> str:
         """`{a="x",b="y"} ` of the values that are not empty, or one space: what stands before the number."""
-        found = self._written.get(values)
-        if found is None:
-            found = self._written[values] = self._write(values)
-        return found
-
-    def _write(self, values: Sequence[str]) -> str:
+        written = self._written.get(values)
+        if written is not None:
+            return written
         pairs = []
         for (prefix, known), value in zip(self._known, values, strict=True):
             pair = known.get(value)
@@ -90,11 +78,11 @@ class LabelWriter:
                 pair = known[value] = f'{prefix}{escape(value)}"'
             if pair:
                 pairs.append(pair)
-        return f"{{{','.join(pairs)}}} " if pairs else " "
+        written = self._written[values] = f"{{{','.join(pairs)}}} " if pairs else " "
+        return written
 
 
-# Metric families to exposition text: Prometheus 0.0.4 or OpenMetrics 1.0.
-# Written for pages of many series that are encoded once and served often; it knows counters and gauges.
+# Families of counters and gauges to Prometheus text 0.0.4 or OpenMetrics 1.0, many series fast.
 # The long-lived histograms of `/metrics` stay with prometheus_client.
 
 Sample = tuple[tuple[str, ...], float]
@@ -152,21 +140,21 @@ def encode(
         ValueError: a sample has more or fewer label values than its metric has labels.
     """
     together: dict[str, list[Family]] = {}
-    for each in families:
-        if each.samples:
-            together.setdefault(each.metric.name, []).append(each)
+    for entry in families:
+        if entry.samples:
+            together.setdefault(entry.metric.name, []).append(entry)
     pieces: list[bytes] = []
     writers: dict[Sequence[str], LabelWriter] = {}
     for name, group in together.items():
         metric = group[0].metric
         pieces.append(_head(metric, openmetrics))
         write = writers.setdefault(metric.labels, LabelWriter(metric.labels)).write
-        for each in group:
-            if each.lines:
-                pieces.append(each.lines)
+        for entry in group:
+            if entry.lines:
+                pieces.append(entry.lines)
                 continue
-            for start in range(0, len(each.samples), _PIECE):
-                pieces.append(_lines(name, each.samples[start : start + _PIECE], write))
+            for start in range(0, len(entry.samples), _PIECE):
+                pieces.append(_lines(name, entry.samples[start : start + _PIECE], write))
                 if pause is not None:
                     pause()
     if openmetrics:
@@ -195,11 +183,8 @@ def number(value: float) -> str:
     return _WORDS.get(text, text)
 
 
-# A page that is encoded once and served often.
-
-
 class EncodedPage:
-    """Families and their encodings; each encoding is made at its first use and kept.
+    """Families that are encoded once and served often; each encoding is made at its first use and cached.
 
     Safe to use from several threads. `families` must not change after the page is made.
 
@@ -211,12 +196,19 @@ class EncodedPage:
         self.families = tuple(families)
         self._pause = pause
         self._bodies: dict[tuple[bool, bool], bytes] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def body(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes:
         """The page in one format, gzip-compressed when asked for."""
         with self._lock:
-            return self._body(openmetrics, compressed)
+            body = self._bodies.get((openmetrics, compressed))
+            if body is None:
+                if compressed:
+                    body = gzip.compress(self.body(openmetrics=openmetrics), compresslevel=1, mtime=0)
+                else:
+                    body = encode(self.families, openmetrics=openmetrics, pause=self._pause)
+                self._bodies[openmetrics, compressed] = body
+            return body
 
     def made(self, *, openmetrics: bool = False, compressed: bool = False) -> bytes | None:
         """The page in one format if it was asked for before; None when it would have to be encoded."""
@@ -227,18 +219,6 @@ class EncodedPage:
         for openmetrics, compressed in tuple(before._bodies):
             self.body(openmetrics=openmetrics, compressed=compressed)
 
-    def _body(self, openmetrics: bool, compressed: bool) -> bytes:
-        found = self._bodies.get((openmetrics, compressed))
-        if found is None:
-            if compressed:
-                found = gzip.compress(self._body(openmetrics, False), compresslevel=1, mtime=0)
-            else:
-                found = encode(self.families, openmetrics=openmetrics, pause=self._pause)
-            self._bodies[openmetrics, compressed] = found
-        return found
-
-
-# Which exposition format a scraper gets for its Accept header.
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -266,11 +246,11 @@ def negotiate(accept: str) -> Format:
     text, openmetrics, escaping = 0.0, 0.0, ""
     for item in accept[:_LONGEST].split(","):
         name, *parameters = (part.strip().lower() for part in item.split(";"))
-        given = dict(part.split("=", 1) for part in parameters if "=" in part)
-        weight = _weight(given.get("q", "1"))
-        if name == "application/openmetrics-text" and given.get("version", "1.0.0") == "1.0.0":
+        values = dict(part.split("=", 1) for part in parameters if "=" in part)
+        weight = _weight(values.get("q", "1"))
+        if name == "application/openmetrics-text" and values.get("version", "1.0.0") == "1.0.0":
             if weight > openmetrics:
-                openmetrics, escaping = weight, given.get("escaping", "")
+                openmetrics, escaping = weight, values.get("escaping", "")
         elif name in ("text/plain", "text/*", "*/*"):
             text = max(text, weight)
     if openmetrics == 0 or openmetrics < text:
@@ -296,9 +276,9 @@ def content_type(openmetrics: bool) -> str:
     return OPENMETRICS if openmetrics else TEXT
 
 
-# The long-lived metrics of `/metrics`, made from the catalogue and kept by prometheus_client.
-
 _Instrument = TypeVar("_Instrument", Counter, Gauge, Histogram)
+
+_CLASSES: Mapping[Kind, Any] = {Kind.COUNTER: Counter, Kind.GAUGE: Gauge, Kind.HISTOGRAM: Histogram}
 
 _EXEMPLAR = 128
 """Characters that names and values of an exemplar may have together (OpenMetrics 1.0)."""
@@ -306,20 +286,20 @@ _NO_ESCAPES = str.maketrans(dict.fromkeys('"\\'))
 
 
 class Instruments:
-    """The registry of one process; a metric comes into being at its first use. Safe to use from several threads.
+    """The long-lived metrics of `/metrics`, each made at its first use. Safe to use from several threads.
 
     Args:
         process: also export `process_*` and `python_*`.
     """
 
     def __init__(self, *, process: bool = True) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry(auto_describe=False)
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = prometheus.CollectorRegistry(auto_describe=False)
         self._made: dict[str, Counter | Gauge | Histogram] = {}
         self._lock = threading.Lock()
         if process:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
+            prometheus.ProcessCollector(registry=self._registry)
+            prometheus.PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
 
     def count(self, metric: Metric, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
@@ -338,67 +318,41 @@ class Instruments:
 
     def prepare(self, metric: Metric, labels: tuple[str, ...] = ()) -> None:
         """Make a series appear as 0, so that `increase()` sees its first event."""
-        found = self._instrument(metric)
-        if labels:
-            found.labels(*map(clean, labels))
+        self._of(_CLASSES[metric.kind], metric, labels)
 
     def forget(self, metric: Metric, labels: tuple[str, ...]) -> None:
         """Take a labelled series off the page, when what it is about is gone; nothing happens when there is none."""
         with contextlib.suppress(KeyError):
-            self._instrument(metric).remove(*map(clean, labels))
+            self._of(_CLASSES[metric.kind], metric, ()).remove(*map(clean, labels))
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The page and its Content-Type for an Accept header."""
         chosen = negotiate(accept)
-        generate = generate_openmetrics if chosen.openmetrics else generate_latest
+        generate = generate_openmetrics if chosen.openmetrics else prometheus.generate_latest
         return generate(self._registry), chosen.content_type
 
     def _of(self, kind: type[_Instrument], metric: Metric, labels: tuple[str, ...]) -> _Instrument:
-        found = self._instrument(metric)
-        if not isinstance(found, kind):
-            raise TypeError(f"{metric.name} is a {metric.kind}")
-        return found.labels(*map(clean, labels)) if labels else found
-
-    def _instrument(self, metric: Metric) -> Counter | Gauge | Histogram:
         with self._lock:
-            found = self._made.get(metric.name)
-            if found is None:
-                found = self._made[metric.name] = _make(metric, self._registry)
-            return found
+            instrument = self._made.get(metric.name)
+            if instrument is None:
+                instrument = self._made[metric.name] = self._make(metric)
+        if not isinstance(instrument, kind):
+            raise TypeError(f"{metric.name} is a {metric.kind}")
+        return instrument.labels(*map(clean, labels)) if labels else instrument
 
-
-def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
-    if metric.kind is Kind.COUNTER:
-        return Counter(metric.name, metric.help, metric.labels, registry=registry)
-    if metric.kind is Kind.GAUGE:
-        return Gauge(metric.name, metric.help, metric.labels, registry=registry)
-    return Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
+    def _make(self, metric: Metric) -> Any:
+        buckets = {"buckets": metric.buckets} if metric.kind is Kind.HISTOGRAM else {}
+        make = _CLASSES[metric.kind]
+        return make(metric.name, metric.help, metric.labels, registry=self._registry, **buckets)
 
 
 def _bounded(exemplar: Mapping[str, str]) -> dict[str, str]:
     """Ids are plain words; what would need an escape is left out, since not every reader takes one there."""
-    kept: dict[str, str] = {}
+    bounded: dict[str, str] = {}
     room = _EXEMPLAR
     for name, value in exemplar.items():
         room -= len(name)
         if room > 0:
-            kept[name] = clean(value).translate(_NO_ESCAPES)[:room]
-            room -= len(kept[name])
-    return kept
-
-
-# From families to the bytes of a scrape; the only room that knows prometheus_client.
-
-__all__ = [
-    "EncodedPage",
-    "Family",
-    "Format",
-    "Instruments",
-    "clean",
-    "content_type",
-    "encode",
-    "family",
-    "fixed",
-    "negotiate",
-    "wants_openmetrics",
-]
+            bounded[name] = clean(value).translate(_NO_ESCAPES)[:room]
+            room -= len(bounded[name])
+    return bounded

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openai_exporter.client.reply import status_reason
 from openai_exporter.config.organization import StatusPage
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, Instruments, family
@@ -174,7 +175,6 @@ class StatusClient:
             UpstreamError: no answer, not 200, or not a JSON object; its `api` is `status_<document>`.
         """
         # Loaded at the first read: it takes longer than all the rest of a start.
-        from openai_exporter.client.organization import decoded
         from openai_exporter.client.session import Network, Session
 
         if self._session is None:
@@ -183,23 +183,13 @@ class StatusClient:
         path = f"/api/v2/{document}.json"
         with self._session.get(path, api=api) as reply:
             if reply.status != 200:
-                text = f"{self._root}{path}: HTTP {reply.status}"
-                raise UpstreamError(text, api=api, reason=_page_reason(reply.status), status=reply.status)
-            return Answer(decoded(reply.body(MAX_BYTES), api, reply), reply.date, headers=reply.headers)
+                raise reply.error(f"{self._root}{path}: HTTP {reply.status}", status_reason(reply.status))
+            return Answer(reply.json_object(MAX_BYTES), reply.date, headers=reply.headers)
 
     def close(self) -> None:
         """Cut the running call and close the connection."""
         if self._session is not None:
             self._session.close()
-
-
-def _page_reason(status: int) -> str:
-    by_status = {401: "auth", 403: "permission", 404: "not_found", 429: "rate_limited"}
-    if status in by_status:
-        return by_status[status]
-    if 300 <= status < 400:
-        return "redirect"
-    return "server_error" if status >= 500 else "bad_request" if status >= 400 else "malformed"
 
 
 class StatusService:

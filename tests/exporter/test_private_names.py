@@ -34,8 +34,8 @@ PRIVATE: dict[str, tuple[str, str, str, Callable[[], set[str]]]] = {
     "_on_handshake_complete": ("web/limits.py", "asyncio of Python", "3.11, 3.12, 3.13", _tls),
     "_process_outgoing": ("web/limits.py", "asyncio of Python", "3.11, 3.12, 3.13", _tls),
     "_transport": ("web/limits.py", "asyncio of Python", "3.11, 3.12, 3.13", _tls),
-    "_sslobj": ("client/trace.py", "ssl of Python", "3.11, 3.12, 3.13", _ssl_object),
-    "_custom_headers": ("client/sdk.py", "openai", "3.57", _openai),
+    "_sslobj": ("client/network.py", "ssl of Python", "3.11, 3.12, 3.13", _ssl_object),
+    "_custom_headers": ("client/network.py", "openai", "3.57", _openai),
 }
 """Name to the file that uses it, the library, the versions that it was seen in, and the names of its object."""
 

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proxy and TLS settings of outgoing connections."""
+"""The network between us and an API: proxies, trusted CAs, and what a server shows in the TLS handshake."""
 
 import base64
+import contextlib
+import hashlib
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-# Which proxy a URL goes through, from a mapping as `urllib.request.getproxies()` returns it.
+from openai_exporter.model import TlsPeer
 
 _NO_ADDRESS = "the proxy's URL names no valid host and port"
 
@@ -36,16 +40,26 @@ class ProxyError(ValueError):
     """A proxy URL that cannot be used; the message never holds its credentials."""
 
 
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> Proxy | None:
     """The proxy for an address; None to connect directly.
 
     Raises:
         ProxyError: the proxy's URL is not one of http:// or https://.
     """
-    url = proxies.get(scheme) or proxies.get("all")
-    if not url or bypassed(host, port, proxies.get("no", "")):
-        return None
-    return parse_proxy(url)
+    url = proxy_url(scheme, host, port, proxies)
+    return parse_proxy(url) if url else None
+
+
+def proxy_url(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> str:
+    """The URL of the proxy for an address, as it is written; empty to connect directly."""
+    url = proxies.get(scheme) or proxies.get("all") or ""
+    return "" if bypassed(host, port, proxies.get("no", "")) else url
 
 
 def parse_proxy(url: str) -> Proxy:
@@ -74,31 +88,14 @@ def bypassed(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _matches(host: str, port: int, entry: str) -> bool:
-    if entry == "*":
-        return True
-    network = _network(entry)
-    if network is not None:
-        address = _address(host)
-        return address is not None and address in network
-    name, _, wanted = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-    if wanted and wanted != str(port):
+    with contextlib.suppress(ValueError):
+        network = ipaddress.ip_network(entry.strip("[]"), strict=False)
+        return ipaddress.ip_address(host) in network
+    name, _, only_port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
+    if only_port and only_port != str(port):
         return False
     name = name.removeprefix("*").lstrip(".")
-    return host == name or host.endswith(f".{name}")
-
-
-def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    try:
-        return ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        return None
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
+    return entry == "*" or host == name or host.endswith(f".{name}")
 
 
 def _basic(user: str | None, password: str | None) -> str:
@@ -134,10 +131,10 @@ def client_context() -> ssl.SSLContext:
 def add_bundle(context: ssl.SSLContext) -> None:
     """Load the distribution's bundle of authorities when OpenSSL finds none in its own places."""
     paths = ssl.get_default_verify_paths()
-    if not paths.cafile and not _has_certificates(paths.capath):
-        found = next((name for name in BUNDLES if Path(name).is_file()), None)
-        if found is not None:
-            context.load_verify_locations(cafile=found)
+    if not paths.cafile and not (paths.capath and any(Path(paths.capath).glob("*.0"))):
+        bundle = next((name for name in BUNDLES if Path(name).is_file()), None)
+        if bundle is not None:
+            context.load_verify_locations(cafile=bundle)
 
 
 def reason(error: ssl.SSLError) -> str:
@@ -148,10 +145,86 @@ def reason(error: ssl.SSLError) -> str:
     return f"the TLS handshake failed: {words}"
 
 
-def _has_certificates(folder: str | None) -> bool:
-    if not folder:
-        return False
+# What the server of a TLS connection showed of itself.
+
+Decoded = dict[str, Any]
+"""A certificate as `SSLSocket.getpeercert()` gives it."""
+
+_VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
+"""OpenSSL's names to blackbox_exporter's."""
+_SHORT = {
+    "commonName": "CN",
+    "countryName": "C",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "serialNumber": "SERIALNUMBER",
+    "stateOrProvinceName": "ST",
+    "streetAddress": "STREET",
+    "postalCode": "POSTALCODE",
+}
+"""Attribute names of RFC 2253, as blackbox_exporter (Go) writes them."""
+_ESCAPED = str.maketrans({character: f"\\{character}" for character in ',+"\\<>;'})
+
+
+class Peer:
+    """The server at the other end of one TLS connection."""
+
+    def __init__(self, connection: ssl.SSLObject) -> None:
+        self._connection = connection
+
+    @cached_property
+    def facts(self) -> TlsPeer:
+        """What the handshake showed; read at the first use, outside of what is timed."""
+        return _read(self._connection)
+
+
+def _read(connection: ssl.SSLObject) -> TlsPeer:
+    leaf: Decoded = connection.getpeercert() or {}
+    cipher = connection.cipher()
+    return TlsPeer(
+        version=_VERSIONS.get(connection.version() or "", "unknown"),
+        cipher=cipher[0] if cipher else "",
+        earliest_expiry=_earliest([leaf, *_certificates(connection, "get_unverified_chain")]),
+        chain_expiry=_earliest(_certificates(connection, "get_verified_chain")),
+        fingerprint=hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest(),
+        subject=_name(leaf.get("subject", ())),
+        issuer=_name(leaf.get("issuer", ())),
+        alternatives=",".join(value for kind, value in leaf.get("subjectAltName", ()) if kind == "DNS"),
+        serial=str(leaf.get("serialNumber", "")).lower(),
+    )
+
+
+def _earliest(certificates: Iterable[Decoded]) -> float | None:
+    ends = [text for certificate in certificates if isinstance(text := certificate.get("notAfter"), str)]
+    return min((float(ssl.cert_time_to_seconds(text)) for text in ends), default=None)
+
+
+def _name(parts: Iterable[Iterable[tuple[str, str]]]) -> str:
+    """A distinguished name as RFC 2253 writes it: the most specific part first."""
+    names = [
+        "+".join(f"{_SHORT.get(kind, kind)}={value.translate(_ESCAPED)}" for kind, value in part)
+        for part in parts
+    ]
+    return ",".join(reversed(names))
+
+
+# The private attributes of libraries that the client uses: nothing public gives the same.
+
+
+def _certificates(connection: ssl.SSLObject, chain: str) -> list[Decoded]:
+    """The certificates of a chain, `get_verified_chain` or `get_unverified_chain`; none where there is no such method.
+
+    Python 3.13 has these methods on the object itself, but yields bare DER there, of which the standard library
+    cannot read the dates; the C object below has had them since 3.10, decoded.
+    """
+    method = getattr(getattr(connection, "_sslobj", None), chain, None)
     try:
-        return any(path.suffix == ".0" for path in Path(folder).iterdir())
-    except OSError:
-        return False
+        return [certificate.get_info() for certificate in (method() or ())] if method else []
+    except (AttributeError, ssl.SSLError, ValueError):
+        return []
+
+
+def set_default_headers(client: Any, headers: Mapping[str, str]) -> None:
+    """Send these with each call of an OpenAI SDK client, and none of those that OPENAI_CUSTOM_HEADERS adds."""
+    client._custom_headers = headers

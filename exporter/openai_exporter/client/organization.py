@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The organization API and status pages: authenticated GET requests, counted, held back while the API asks to wait."""
+"""The organization API: authenticated GET requests, counted, and held back while the API asks to wait."""
 
 import contextlib
-import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
-from openai_exporter.client.session import Network, Params, Reply, Session, retry_after
+from openai_exporter.client.reply import ApiError, Params, Reply, error_object, retry_after, status_reason
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import CredentialError, PermissionDeniedError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.model import Answer
 
-# The organization API: authenticated GET requests, failures named so that a person can act. Follows no pages.
+if TYPE_CHECKING:
+    from openai_exporter.client.session import Network
 
 MOST_BYTES = 16 << 20
 """Bound on an answer that is read whole."""
 _MOST_ERROR_BYTES = 64 << 10
 _ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
 _SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]+(?:\.[a-z_]+)*)*)")
+
+_FIRST_WAIT = 15.0
+_LONGEST_WAIT = 600.0
+_HOUR = 3600.0
+_SHARE_OF_LISTS = 0.8
 
 
 class OrganizationClient:
@@ -35,8 +40,11 @@ class OrganizationClient:
     """
 
     def __init__(
-        self, base_url: str, credential: Credential, timeout: float, network: Network | None = None
+        self, base_url: str, credential: Credential, timeout: float, network: "Network | None" = None
     ) -> None:
+        # Loaded late: it loads requests, which takes longer than all the rest of a start.
+        from openai_exporter.client.session import Session
+
         self._credential = credential
         self._session = Session(base_url, timeout, network)
 
@@ -47,8 +55,12 @@ class OrganizationClient:
             UpstreamError: no answer, an error, or not a JSON object; PermissionDeniedError for a refused key.
         """
         with self.open(path, params, api=api) as reply:
-            body = decoded(reply.body(MOST_BYTES), api, reply)
-            return Answer(body, reply.date, reply.headers.get("x-request-id", ""), reply.headers)
+            return Answer(
+                reply.json_object(MOST_BYTES),
+                reply.date,
+                reply.headers.get("x-request-id", ""),
+                reply.headers,
+            )
 
     @contextlib.contextmanager
     def open(self, path: str, params: Params = (), *, api: str) -> Iterator[Reply]:
@@ -57,110 +69,51 @@ class OrganizationClient:
         Raises:
             UpstreamError: as `get`.
         """
-        key = self._key(api)
+        try:
+            key = self._credential.read()
+        except CredentialError as error:
+            raise UpstreamError(str(error), api=api, reason="credential") from None
         headers = {"Authorization": f"Bearer {key.reveal()}"}
         with self._session.get(path, params, headers, api=api) as reply:
             if reply.status != 200:
-                raise self._refused(reply, api, key)
+                raise self._refused(reply, key)
             yield reply
 
     def close(self) -> None:
         """Cut the running call and close the connection."""
         self._session.close()
 
-    def _key(self, api: str) -> Secret:
-        try:
-            return self._credential.read()
-        except CredentialError as error:
-            raise UpstreamError(str(error), api=api, reason="credential") from None
-
-    def _refused(self, reply: Reply, api: str, key: Secret) -> UpstreamError:
-        message, code = error_of(reply)
+    def _refused(self, reply: Reply, key: Secret) -> UpstreamError:
+        message, code = _error_of(reply)
         message = message.replace(key.reveal(), str(key))
-        kind = PermissionDeniedError if reply.status in (401, 403) else UpstreamError
-        text = _said(reply, message)
-        if kind is PermissionDeniedError:
-            text = _remedy(text, message, key, self._credential)
-        return kind(
-            text,
-            api=api,
-            reason=_reason(reply.status),
-            status=reply.status,
-            code=code,
-            request_id=reply.headers.get("x-request-id"),
-            retry_after=retry_after(reply.headers, reply.date),
-        )
+        text = f"HTTP {reply.status}: {message}" if message else f"HTTP {reply.status}"
+        kind = UpstreamError
+        if 300 <= reply.status < 400:
+            text = f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
+        elif reply.status in (401, 403):
+            kind = PermissionDeniedError
+            text = _with_advice(text, message, key, self._credential)
+        wait = retry_after(reply.headers, time.time())
+        return reply.error(text, status_reason(reply.status), kind, code=code, retry_after=wait)
 
 
-def decoded(body: bytes, api: str, reply: Reply) -> Mapping[str, object]:
-    """The JSON object of a body.
-
-    Raises:
-        UpstreamError: not JSON, or not an object.
-    """
+def _error_of(reply: Reply) -> tuple[str, str | None]:
+    """`error.message` and `error.code` of an error body, cut short; empty and None where absent."""
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        kind = reply.headers.get("content-type", "no content type")
-        raise malformed(f"the answer is not JSON ({kind}, {len(body)} bytes)", api, reply) from None
-    if not isinstance(found, dict):
-        raise malformed(f"the answer is a JSON {type(found).__name__}, expected an object", api, reply)
-    return found
-
-
-def malformed(message: str, api: str, reply: Reply | None = None) -> UpstreamError:
-    """An answer that cannot be used."""
-    request_id = reply.headers.get("x-request-id") if reply else None
-    status = reply.status if reply else None
-    return UpstreamError(message, api=api, reason="malformed", status=status, request_id=request_id)
-
-
-def error_of(reply: Reply) -> tuple[str, str | None]:
-    """`error.message` (cut short) and `error.code` of an error body; empty and None where absent."""
-    try:
-        body = json.loads(reply.body(_MOST_ERROR_BYTES))
-    except (ValueError, RecursionError, UpstreamError):
+        error = error_object(reply.json_object(_MOST_ERROR_BYTES)) or ApiError()
+    except UpstreamError:
         return "", None
-    error = body.get("error") if isinstance(body, dict) else None
-    if isinstance(error, str):
-        return error[:300], None
-    if not isinstance(error, dict):
-        return "", None
-    message, code = error.get("message"), error.get("code")
-    return (message[:300] if isinstance(message, str) else ""), (str(code)[:100] if code else None)
+    return error.message[:300], error.code[:100] or None
 
 
-def _reason(status: int) -> str:
-    by_status = {401: "auth", 403: "permission", 404: "not_found", 408: "timeout", 429: "rate_limited"}
-    if status in by_status:
-        return by_status[status]
-    if status >= 500:
-        return "server_error"
-    return "redirect" if 300 <= status < 400 else "bad_request" if status >= 400 else "malformed"
-
-
-def _said(reply: Reply, message: str) -> str:
-    if 300 <= reply.status < 400:
-        return f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
-    return f"HTTP {reply.status}: {message}" if message else f"HTTP {reply.status}"
-
-
-def _remedy(text: str, message: str, key: Secret, credential: Credential) -> str:
-    found = _SCOPES.search(message)
-    scope = f"scope {found.group(1)}" if found else "scopes api.usage.read and api.management.read"
+def _with_advice(text: str, message: str, key: Secret, credential: Credential) -> str:
+    match = _SCOPES.search(message)
+    scope = f"scope {match.group(1)}" if match else "scopes api.usage.read and api.management.read"
     if key.reveal().startswith("sk-admin-"):
         advice = f"give the admin key the {scope}, or make a new one"
     else:
         advice = f"this is not an admin key; it needs the {scope}, which only admin keys have"
     return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"
-
-
-# The calls of one organization: counted, and held back while the API asks to wait. Knows no endpoint.
-
-_FIRST_WAIT = 15.0
-_LONGEST_WAIT = 600.0
-_HOUR = 3600.0
-_SHARE_OF_LISTS = 0.8
 
 
 class Client(Protocol):

@@ -5,216 +5,17 @@ import asyncio
 import re
 import ssl
 import zlib
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from openai_exporter.client.connection import Connection, Reply
-from openai_exporter.client.network import Proxy, ProxyError, client_context, proxy_for
+from openai_exporter.client import network
+from openai_exporter.client import trace as t
+from openai_exporter.client.connection import Connection, Reply, keep_stamping
 from openai_exporter.client.opening import Route, open_connection
-from openai_exporter.client.stamp import keep_stamping
-from openai_exporter.client.trace import (
-    Exchange,
-    Failure,
-    FailureKind,
-    Sent,
-    Step,
-    StepError,
-    Trace,
-    WireError,
-    shown_headers,
-)
 from openai_exporter.model import Chunk
-
-# Lets pieces of computing run one per pass of the event loop, so that sockets are read, and stamped, in between.
-
-
-class Turns:
-    """Without it, a hundred answers judged in one pass would delay the stamps of every other one by all of them."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._running = False
-
-    async def turn(self) -> None:
-        """Wait for a pass of one's own; what follows up to the next await should take about a millisecond."""
-        await self._enqueued(asyncio.get_running_loop())
-
-    def call(self, piece: Callable[[], object]) -> None:
-        """Call `piece` in a pass of its own."""
-        self._enqueued(asyncio.get_running_loop()).add_done_callback(lambda _: piece())
-
-    def _enqueued(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        mine = loop.create_future()
-        self._waiting.append(mine)
-        if not self._running:
-            self._running = True
-            loop.call_soon(self._next, loop)
-        return mine
-
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():  # a waiter may have been cancelled
-                future.set_result(None)
-                loop.call_soon(self._next, loop)
-                return
-        self._running = False
-
-
-# Cuts an exchange at its deadline; many that end at the same moment are cut one per pass of the event loop.
-
-
-class Deadline:
-    """The total deadline of one exchange.
-
-    The moment it passes is what counts, and nothing that comes later does; the cut itself, which has a connection
-    to close and a result to judge, takes its turn.
-
-    Attributes:
-        passed_at: monotonic seconds at which it was seen to have passed, None while it has not.
-
-    Args:
-        at: monotonic seconds.
-        passed: called at the moment it passes.
-    """
-
-    def __init__(self, at: float, turns: Turns, passed: Callable[[], None]) -> None:
-        self.passed_at: float | None = None
-        self._at = at
-        self._turns = turns
-        self._passed = passed
-        self._over = False
-
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Cut what runs in the block.
-
-        Raises:
-            TimeoutError: it was cut.
-        """
-        async with asyncio.timeout(None) as timeout:
-            timer = asyncio.get_running_loop().call_at(self._at, self._pass, timeout)
-            try:
-                yield
-            finally:
-                timer.cancel()
-                self._over = True
-
-    def _pass(self, timeout: asyncio.Timeout) -> None:
-        self.passed_at = monotonic()
-        self._passed()
-        self._turns.call(lambda: self._cut(timeout))
-
-    def _cut(self, timeout: asyncio.Timeout) -> None:
-        if not self._over:
-            timeout.reschedule(self._at)
-
-
-# Requests to bytes, and stamps to a finished record; no sockets here.
-
-_UNSAFE = re.compile(r"[\x00\r\n]")
-
-
-def encode_request(request: Sent, proxy: Proxy | None = None) -> bytes:
-    """The request as HTTP/1.1 bytes; through a plain proxy its target is the whole URL.
-
-    Raises:
-        ValueError: a header holds a line break, or a character that HTTP cannot carry.
-    """
-    parts = urlsplit(request.url)
-    target = parts.path or "/"
-    if parts.query:
-        target += f"?{parts.query}"
-    if proxy is not None:
-        target = f"{parts.scheme}://{parts.netloc}{target}"
-    lines = [f"{request.method} {target} HTTP/1.1"]
-    for name, value in request.headers:
-        if _UNSAFE.search(value) or not value.isascii():
-            raise ValueError(f"the value for header {name} holds a character that HTTP cannot carry")
-        lines.append(f"{name}: {value}")
-    if proxy is not None and proxy.authorization:
-        lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
-
-
-def finished(
-    request: Sent, trace: Trace, reply: Reply, failure: Failure | None = None, failed_at: float | None = None
-) -> Exchange:
-    """Freeze an exchange; a content coding that cannot be undone becomes its failure.
-
-    Args:
-        failed_at: monotonic seconds of the failure, None for now.
-    """
-    if failure is None and reply.last_at is not None:
-        ended = reply.last_at
-    else:
-        ended = monotonic() if failed_at is None else failed_at
-    duration = ended - trace.began
-    body, arrivals = b"".join(reply.parts), reply.arrivals
-    coding = next((value for name, value in reply.headers if name == "content-encoding"), "").lower()
-    if coding not in ("", "identity"):
-        decoded = _decoded(body, arrivals, coding, reply.cap)
-        if isinstance(decoded, Failure):
-            failure = failure or decoded
-        else:
-            body, arrivals = decoded
-    complete_head = reply.headers_done
-    return Exchange(
-        request=Sent(request.method, request.url, shown_headers(request.headers), request.body),
-        duration=duration,
-        phases=trace.phases(reply.first_at, ended),
-        reused=trace.reused,
-        retries=trace.retries,
-        address=trace.address,
-        proxy=trace.proxy,
-        status=reply.status if complete_head else 0,
-        http_version=float(reply.version) if reply.version else None,
-        headers=tuple(reply.headers) if complete_head else (),
-        body=body,
-        chunks=tuple([Chunk(at - trace.began, size) for at, size in arrivals]),
-        size=reply.size,
-        tls=trace.peer.facts() if trace.peer else None,
-        failure=_located(failure, reply),
-    )
-
-
-def _located(failure: Failure | None, reply: Reply) -> Failure | None:
-    """While processing, the first byte of an answer is what moves an exchange on to its transfer."""
-    if failure is None or failure.step is not Step.PROCESSING or reply.first_at is None:
-        return failure
-    return Failure(failure.kind, Step.TRANSFER, failure.message)
-
-
-def _decoded(
-    body: bytes, arrivals: list[tuple[float, int]], coding: str, cap: int
-) -> tuple[bytes, list[tuple[float, int]]] | Failure:
-    """Undo gzip or deflate arrival by arrival, so that stamps keep pointing at the right bytes."""
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        return Failure(
-            FailureKind.MALFORMED, Step.TRANSFER, "the answer has a content coding nobody asked for"
-        )
-    decoder = zlib.decompressobj(wbits=47)
-    out = bytearray()
-    stamped: list[tuple[float, int]] = []
-    start = 0
-    for at, end in arrivals:
-        try:
-            out += decoder.decompress(body[start:end], max_length=max(cap + 1 - len(out), 1))
-        except zlib.error:
-            return Failure(FailureKind.MALFORMED, Step.TRANSFER, f"the answer is not valid {coding}")
-        if len(out) > cap:
-            return Failure(FailureKind.TOO_LARGE, Step.TRANSFER, f"the answer is larger than {cap} bytes")
-        stamped.append((at, len(out)))
-        start = end
-    return bytes(out), stamped
-
-
-# Exchanges with one origin: idle connections, one retry where a stale one was taken, the total deadline.
 
 DEFAULT_CAP = 1024 * 1024
 IDLE_SECONDS = 90.0
@@ -224,6 +25,24 @@ MAX_IDLE = 128
 
 STALE_SECONDS = 0.005
 """A loss this soon after the request was sent (or within two round trips) was of a closed connection."""
+
+_UNSAFE = re.compile(r"[\x00\r\n]")
+
+
+class Turns:
+    """Lets pieces of computing run one per pass of the event loop, so that it reads sockets and answers in between."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Wait for a pass of one's own; what follows up to the next await should take about a millisecond."""
+        async with self._lock:
+            await asyncio.sleep(0)
+
+    def call(self, piece: Callable[[], object]) -> None:
+        """Call `piece` in a pass of its own."""
+        asyncio.create_task(self.turn()).add_done_callback(lambda _: piece())
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +68,10 @@ class Pool:
         base_url: str,
         *,
         proxies: Mapping[str, str] = MappingProxyType({}),
-        context: Callable[[], ssl.SSLContext] = client_context,
+        context: Callable[[], ssl.SSLContext] = network.client_context,
         turns: Turns | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        self.scheme = parts.scheme
-        self.host = parts.hostname or ""
-        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.scheme, self.host, self.port = network.origin(base_url)
         self._proxies = dict(proxies)
         self._make_context = context
         self._turns = turns or Turns()
@@ -277,29 +93,32 @@ class Pool:
         if self._route is not None:
             return
         await asyncio.to_thread(keep_stamping)
-        proxy = proxy_for(self.scheme, self.host, self.port, self._proxies)
+        proxy = network.proxy_for(self.scheme, self.host, self.port, self._proxies)
         context = None
         if self.scheme == "https" or (proxy is not None and proxy.tls):
             context = await asyncio.to_thread(self._make_context)
         target_context = context if self.scheme == "https" else None
         self._route = Route(self.host, self.port, target_context, proxy, context)
 
-    async def exchange(self, request: Sent, terms: Terms) -> Exchange:
+    async def exchange(self, request: t.Sent, terms: Terms) -> t.Exchange:
         """Send a request and read its whole answer.
 
         Raises:
             WireError: no whole answer came; it carries what there was.
         """
-        trace = Trace()
-        reply = Reply(terms.cap)
+        reply = Reply(terms.cap, terms.deadline)
         try:
             await self.prepare()
             payload = self._payload(request)
-        except (ProxyError, ValueError) as error:
-            kind = FailureKind.PROXY if isinstance(error, ProxyError) else FailureKind.REQUEST
-            failure = Failure(kind, Step.CONNECT, str(error))
-            raise WireError(finished(request, trace, reply, failure)) from error
-        return await self._timed(request, payload, terms, trace)
+        except ValueError as error:
+            kind = t.FailureKind.PROXY if isinstance(error, network.ProxyError) else t.FailureKind.REQUEST
+            failure = t.Failure(kind, t.Step.CONNECT, str(error))
+            raise t.WireError(_record(request, t.Trace(), reply, monotonic(), failure)) from error
+        trace = t.Trace(terms.deadline)
+        exchange = await self._timed(request, payload, terms, trace, reply)
+        if exchange.failure is not None:
+            raise t.WireError(exchange)
+        return exchange
 
     def close(self) -> None:
         """Close the idle connections, and from now on each one after its exchange."""
@@ -307,24 +126,26 @@ class Pool:
         while self._idle:
             self._idle.pop().close()
 
-    async def _timed(self, request: Sent, payload: bytes, terms: Terms, trace: Trace) -> Exchange:
-        trace.start()
-        replies: list[Reply] = []
-        failure: Failure | None = None
-        deadline = Deadline(terms.deadline, self._turns, lambda: _stop(trace, replies))
+    async def _timed(
+        self, request: t.Sent, payload: bytes, terms: Terms, trace: t.Trace, reply: Reply
+    ) -> t.Exchange:
+        failure: t.Failure | None = None
         try:
-            async with deadline.watching():
-                await self._attempts(payload, terms, trace, replies)
-        except (TimeoutError, StepError) as error:
-            failure = _failed(error, trace, deadline)
-        _stop(trace, replies)
-        reply = replies[-1] if replies else Reply(terms.cap)
-        exchange = finished(request, trace, reply, failure, deadline.passed_at)
-        if exchange.failure is not None:
-            raise WireError(exchange)
-        return exchange
+            async with asyncio.timeout_at(terms.deadline):
+                await self._attempts(payload, terms, trace, reply)
+        except (TimeoutError, t.StepError) as error:
+            ended = max(min(monotonic(), terms.deadline), trace.began)
+            if ended < terms.deadline and isinstance(error, t.StepError):
+                failure = _failure(trace, reply, error)
+            elif not reply.done:  # a whole answer counts, however late the loop came to read it
+                failure = _failure(trace, reply)
+                # Many deadlines may pass together: the cut takes no time, but its record does, and what is made of it.
+                await self._turns.turn()
+        if failure is None:
+            ended = reply.last_at or trace.began
+        return _record(request, trace, reply, ended, failure)
 
-    async def _attempts(self, payload: bytes, terms: Terms, trace: Trace, replies: list[Reply]) -> None:
+    async def _attempts(self, payload: bytes, terms: Terms, trace: t.Trace, reply: Reply) -> None:
         """At most two: a warm connection that the server had closed already is replaced once.
 
         A loss that is seen later is the API's: it had the request, and may have charged for it.
@@ -333,37 +154,35 @@ class Pool:
         if warm is not None:
             trace.reused = True
             trace.address, trace.peer = warm.address, warm.peer
-            sent = monotonic()
             try:
-                return await self._attempt(warm, payload, terms, trace, replies)
-            except StepError as error:
-                at_once = monotonic() - sent <= max(STALE_SECONDS, 2 * warm.connect_seconds)
-                if error.kind is not FailureKind.RESET or replies[-1].last_at is not None or not at_once:
+                return await self._attempt(warm, payload, terms, trace, reply)
+            except t.StepError as error:
+                at_once = monotonic() - trace.began <= max(STALE_SECONDS, 2 * warm.connect_seconds)
+                if error.kind is not t.FailureKind.RESET or reply.last_at is not None or not at_once:
                     raise
-            replies.clear()
             trace.retry()
         assert self._route is not None
         trace.proxy = str(self._route.proxy or "")
         connection = await open_connection(self._route, trace)
-        await self._attempt(connection, payload, terms, trace, replies)
+        await self._attempt(connection, payload, terms, trace, reply)
 
     async def _attempt(
-        self, connection: Connection, payload: bytes, terms: Terms, trace: Trace, replies: list[Reply]
+        self, connection: Connection, payload: bytes, terms: Terms, trace: t.Trace, reply: Reply
     ) -> None:
-        if monotonic() >= terms.deadline:
-            raise TimeoutError
-        reply = Reply(terms.cap)
-        replies.append(reply)
-        if trace.reused:
-            trace.step = Step.PROCESSING
-        else:
-            trace.enter(Step.PROCESSING)
+        """Exchange on this connection, which is kept for the next exchange or closed, however this one ends."""
+        keep = False
         try:
+            if monotonic() >= terms.deadline:
+                raise TimeoutError
+            trace.enter(t.Step.PROCESSING)
             await connection.exchange(payload, reply)
-        except BaseException:
-            connection.close()
-            raise
-        self._give_back(connection, reply, terms.fresh)
+            keep = reply.keep_alive and not terms.fresh and not self._closed and connection.usable
+        finally:
+            if keep and len(self._idle) < MAX_IDLE:
+                connection.idle_since = monotonic()
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def _take(self) -> Connection | None:
         """The idle connection that was used last, so that the others can grow old and be closed."""
@@ -378,38 +197,94 @@ class Pool:
             connection.close()
         return None
 
-    def _give_back(self, connection: Connection, reply: Reply, fresh: bool) -> None:
-        keep = reply.keep_alive and not reply.surplus and not fresh and connection.usable
-        if keep and not self._closed and len(self._idle) < MAX_IDLE:
-            connection.idle_since = monotonic()
-            self._idle.append(connection)
-        else:
-            connection.close()
+    def _payload(self, request: t.Sent) -> bytes:
+        """The request as HTTP/1.1 bytes; through a plain proxy its target is the whole URL.
 
-    def _payload(self, request: Sent) -> bytes:
+        Raises:
+            ValueError: another origin, or a header with a line break or a character that HTTP cannot carry.
+        """
         assert self._route is not None
-        parts = urlsplit(request.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if (parts.scheme, parts.hostname, port) != (self.scheme, self.host, self.port):
+        if network.origin(request.url) != (self.scheme, self.host, self.port):
             raise ValueError("the request leads to another host than the target's base_url")
-        proxy: Proxy | None = self._route.proxy if self.scheme == "http" else None
-        return encode_request(request, proxy)
+        parts = urlsplit(request.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        proxy = self._route.proxy if self.scheme == "http" else None
+        if proxy is not None:
+            target = f"{parts.scheme}://{parts.netloc}{target}"
+        lines = [f"{request.method} {target} HTTP/1.1"]
+        for name, value in request.headers:
+            if _UNSAFE.search(value) or not value.isascii():
+                raise ValueError(f"the value for header {name} holds a character that HTTP cannot carry")
+            lines.append(f"{name}: {value}")
+        if proxy is not None and proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
 
 
-def _stop(trace: Trace, replies: list[Reply]) -> None:
-    trace.stop()
-    for reply in replies:
-        reply.stop()
-
-
-def _failed(error: Exception, trace: Trace, deadline: Deadline) -> Failure:
-    if deadline.passed_at is None and isinstance(error, StepError):
-        return Failure(error.kind, trace.step, str(error))
-    return _timeout(trace)
-
-
-def _timeout(trace: Trace) -> Failure:
+def _failure(trace: t.Trace, reply: Reply, error: t.StepError | None = None) -> t.Failure:
+    """Why an exchange ended early; without an error, because the deadline passed."""
+    # While processing, the first byte of an answer is what moves an exchange on to its transfer.
+    answered = trace.step is t.Step.PROCESSING and reply.first_at is not None
+    step = t.Step.TRANSFER if answered else trace.step
+    if error is not None:
+        return t.Failure(error.kind, step, str(error))
     if trace.to_proxy:
         message = f"cannot reach the proxy {trace.proxy}: the deadline passed"
-        return Failure(FailureKind.PROXY, trace.step, message)
-    return Failure(FailureKind.TIMEOUT, trace.step, "the deadline passed")
+        return t.Failure(t.FailureKind.PROXY, step, message)
+    return t.Failure(t.FailureKind.TIMEOUT, step, "the deadline passed")
+
+
+def _record(
+    request: t.Sent, trace: t.Trace, reply: Reply, ended: float, failure: t.Failure | None
+) -> t.Exchange:
+    """Freeze an exchange; a content coding that cannot be undone becomes its failure."""
+    body, arrivals = b"".join(reply.parts), reply.arrivals
+    coding = dict(reversed(reply.headers)).get("content-encoding", "").lower()
+    if coding not in ("", "identity"):
+        try:
+            body, arrivals = _decoded(body, arrivals, coding, reply.cap)
+        except t.StepError as error:
+            failure = failure or t.Failure(error.kind, t.Step.TRANSFER, str(error))
+    return t.Exchange(
+        request=t.Sent(request.method, request.url, t.shown_headers(request.headers), request.body),
+        duration=ended - trace.began,
+        phases=trace.phases(reply.first_at, ended),
+        reused=trace.reused,
+        retries=trace.retries,
+        address=trace.address,
+        proxy=trace.proxy,
+        status=reply.status if reply.headers_done else 0,
+        http_version=float(reply.version) if reply.version else None,
+        headers=tuple(reply.headers) if reply.headers_done else (),
+        body=body,
+        chunks=tuple([Chunk(at - trace.began, size) for at, size in arrivals]),
+        size=reply.size,
+        tls=trace.peer.facts if trace.peer else None,
+        failure=failure,
+    )
+
+
+def _decoded(
+    body: bytes, arrivals: list[tuple[float, int]], coding: str, cap: int
+) -> tuple[bytes, list[tuple[float, int]]]:
+    """Undo gzip or deflate arrival by arrival, so that stamps keep pointing at the right bytes.
+
+    Raises:
+        StepError: another coding, a broken one, or more than `cap` bytes.
+    """
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise t.StepError(t.FailureKind.MALFORMED, "the answer has a content coding nobody asked for")
+    decoder = zlib.decompressobj(wbits=47)
+    out = bytearray()
+    stamped: list[tuple[float, int]] = []
+    start = 0
+    for at, end in arrivals:
+        try:
+            out += decoder.decompress(body[start:end], max_length=max(cap + 1 - len(out), 1))
+        except zlib.error:
+            raise t.StepError(t.FailureKind.MALFORMED, f"the answer is not valid {coding}") from None
+        if len(out) > cap:
+            raise t.StepError(t.FailureKind.TOO_LARGE, f"the answer is larger than {cap} bytes")
+        stamped.append((at, len(out)))
+        start = end
+    return bytes(out), stamped

@@ -1,11 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every reader of an API's answer shares: dates, waits, error objects and the meaning of a status."""
+"""What every reader of an API's answer shares: bounded bodies, dates, waits, error objects, what a status means."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from openai_exporter.errors import UpstreamError
+
+if TYPE_CHECKING:
+    import requests
+
+Params = Sequence[tuple[str, str]]
+"""Query parameters of a call to an organization or status API."""
+
+_CHUNK = 65_536
+
+
+class Reply:
+    """An answer of an organization or status API whose body is still to be read.
+
+    Attributes:
+        status: HTTP status.
+        headers: as received, names in lower case.
+        date: Unix seconds of header Date, None when absent or unreadable.
+    """
+
+    def __init__(self, response: "requests.Response", api: str) -> None:
+        self.status = response.status_code
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.date = http_date(self.headers.get("date", ""))
+        self._response = response
+        self._api = api
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it arrives, content-encoding undone; cut by the deadline of the call."""
+        raw = self._response.raw
+        while data := raw.read1(_CHUNK, decode_content=True):
+            yield data
+
+    def body(self, most: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            UpstreamError: it is larger than `most` bytes.
+        """
+        pieces, size = [], 0
+        for piece in self.chunks():
+            size += len(piece)
+            if size > most:
+                raise self.error(f"the answer is larger than {most >> 20} MiB", "too_large")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def json_object(self, most: int) -> Mapping[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            UpstreamError: it is larger than `most` bytes, not JSON, or not an object.
+        """
+        body = self.body(most)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("content-type", "no content type")
+            raise self.error(f"the answer is not JSON ({kind}, {len(body)} bytes)", "malformed") from None
+        if not isinstance(document, dict):
+            message = f"the answer is a JSON {type(document).__name__}, expected an object"
+            raise self.error(message, "malformed")
+        return document
+
+    def error(
+        self, message: str, reason: str, kind: type[UpstreamError] = UpstreamError, **more: Any
+    ) -> UpstreamError:
+        """The failure of a call that was answered with this; `more` of what the exception carries."""
+        request_id = self.headers.get("x-request-id")
+        return kind(message, api=self._api, reason=reason, status=self.status, request_id=request_id, **more)
+
 
 LONGEST_WAIT = 86_400.0
 """Seconds; an API that asks for more is taken to ask for this."""

@@ -11,13 +11,12 @@ import httpx2
 import openai
 
 from openai_exporter import __version__
+from openai_exporter.client.network import set_default_headers
 from openai_exporter.client.pool import Pool, Terms
 from openai_exporter.client.trace import ApiCall, Exchange, Sent
 from openai_exporter.config import Secret
 from openai_exporter.config.probing import Target
 from openai_exporter.model import Provider
-
-# Puts our wire under httpx2, and so under the OpenAI SDK; imports httpx2, so import it late.
 
 # The wire has undone the coding and framing; cookies would make one probe depend on the one before.
 _NOT_PASSED_ON = frozenset({"content-encoding", "transfer-encoding", "content-length", "set-cookie"})
@@ -56,17 +55,9 @@ class WireTransport(httpx2.AsyncBaseTransport):
         passed_on = [(name, value) for name, value in exchange.headers if name not in _NOT_PASSED_ON]
         return httpx2.Response(exchange.status, headers=passed_on, content=exchange.body)
 
-    async def aclose(self) -> None:
-        """Close the pool's idle connections."""
-        self._pool.close()
-
-
-# One OpenAI SDK client per target, over our wire; imports openai (0.3 s, 17 MiB), so import it late.
 
 AZURE_API_VERSION = "2024-10-21"
 """The newest version of Azure's dated API that is not a preview."""
-
-_USER_AGENT = f"openai-exporter/{__version__}"
 
 # OPENAI_LOG switches these on, and requests hold what must not be logged.
 for _name in ("openai", "httpx2"):
@@ -108,10 +99,6 @@ class TargetClient:
         exchange, slot.exchange = slot.exchange, None
         assert exchange is not None
         return exchange
-
-    async def aclose(self) -> None:
-        """Close idle connections; running calls end as they would."""
-        self.pool.close()
 
     def _headers(self, key: str, call: ApiCall) -> dict[str, Any]:
         headers: dict[str, Any] = dict(call.headers)
@@ -158,5 +145,7 @@ def _client(target: Target, transport: WireTransport) -> openai.AsyncOpenAI:
         client = openai.AsyncOpenAI(base_url=target.base_url, default_query=query, **common)
     # The constructor falls back on OPENAI_* variables for all of these.
     client.organization, client.project, client.admin_api_key = target.organization, target.project, None
-    client._custom_headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+    set_default_headers(
+        client, {"User-Agent": f"openai-exporter/{__version__}", "Accept-Encoding": "identity"}
+    )
     return client

@@ -1,34 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GET requests for JSON with a total deadline and a bound on size; every failure becomes an UpstreamError."""
+"""GET requests with a total deadline; every failure becomes an UpstreamError. Loads requests, so import it late.
+
+Blocking: call it in a worker thread. It never follows redirects and never reads the environment.
+"""
 
 import contextlib
 import functools
-import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
 import urllib3.exceptions as lower
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from openai_exporter import __version__
-from openai_exporter.client.network import bypassed, client_context
-from openai_exporter.client.network import reason as tls_reason
+from openai_exporter.client import network
+from openai_exporter.client.reply import Params, Reply
 from openai_exporter.errors import UpstreamError
 
-# Why a call got no usable answer: the exceptions of `requests` and urllib3 as one word and one sentence.
+USER_AGENT = f"openai-exporter/{__version__}"
+_CONNECT_SECONDS = 5.0
 
-_ORDER: tuple[tuple[type[BaseException], str], ...] = (
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.ProxyError, "proxy"),
     (lower.ProxyError, "proxy"),
     (requests.Timeout, "timeout"),
@@ -47,6 +48,7 @@ _ORDER: tuple[tuple[type[BaseException], str], ...] = (
     (lower.ProtocolError, "reset"),
     (OSError, "reset"),
 )
+"""The first row counts that an exception is, or one that it wraps: broad classes of `requests` wrap narrower ones."""
 
 _SENTENCES = {
     "timeout": "{server} did not answer completely within {timeout:g} s",
@@ -60,59 +62,145 @@ _SENTENCES = {
 }
 
 
-def reason_of(error: BaseException) -> str:
-    """The word for an exception, found in it or in what it wraps."""
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How addresses are reached.
+
+    Attributes:
+        proxies: as `urllib.request.getproxies()` returns it: by scheme, `all`, and `no` for exceptions.
+        context: makes the TLS settings.
+    """
+
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    context: Callable[[], ssl.SSLContext] = network.client_context
+
+    def proxies_for(self, url: str) -> dict[str, str]:
+        """What `requests` needs to reach a URL."""
+        scheme, host, port = network.origin(url)
+        proxy = network.proxy_url(scheme, host, port, self.proxies)
+        return {scheme: proxy} if proxy else {}
+
+
+class Session:
+    """A connection that is kept alive, for one server.
+
+    Args:
+        base_url: root of the server, without a slash at its end.
+        timeout: seconds that a call may take, from the first byte sent to the last received.
+        network: proxies and TLS.
+    """
+
+    def __init__(self, base_url: str, timeout: float, network: Network | None = None) -> None:
+        network = network or Network()
+        self._base_url = base_url
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.proxies = network.proxies_for(base_url)
+        self._session.headers.update(
+            {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        )
+        adapter = WatchedAdapter(functools.cache(network.context))
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._running: Watchdog | None = None
+        self._closed = False
+
+    @contextlib.contextmanager
+    def get(
+        self, path: str, params: Params = (), headers: Mapping[str, str] | None = None, *, api: str
+    ) -> Iterator[Reply]:
+        """Send a GET request; read the reply inside the block, which ends with the deadline.
+
+        Raises:
+            UpstreamError: no answer, or none that could be read to its end in time.
+        """
+        if self._closed:
+            raise UpstreamError("the connection is closed", api=api, reason="reset")
+        with Watchdog(self._timeout) as watchdog:
+            self._running = watchdog
+            try:
+                with self._send(path, params, headers or {}, watchdog) as response:
+                    yield Reply(response, api)
+            except (requests.RequestException, lower.HTTPError, OSError) as error:
+                reason = "timeout" if watchdog.expired else _reason(error)
+                raise UpstreamError(self._sentence(reason, error), api=api, reason=reason) from None
+            finally:
+                self._running = None
+
+    def close(self) -> None:
+        """Cut the call that runs, if any, and close the connection; safe from any thread."""
+        self._closed = True
+        running = self._running
+        if running is not None:
+            running.cut()
+        self._session.close()
+
+    def _send(
+        self, path: str, params: Params, headers: Mapping[str, str], watchdog: "Watchdog"
+    ) -> requests.Response:
+        def once() -> requests.Response:
+            return self._session.get(
+                f"{self._base_url}{path}",
+                params=list(params),
+                headers=dict(headers),
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(_CONNECT_SECONDS, watchdog.left), watchdog.left),
+            )
+
+        try:
+            return once()
+        except requests.ConnectionError as error:
+            # A connection that was kept alive may have been closed under the request; a GET may be repeated.
+            if watchdog.expired or self._closed or _reason(error) != "reset":
+                raise
+            return once()
+
+    def _sentence(self, reason: str, error: BaseException) -> str:
+        """One sentence for a person; says nothing of what was sent."""
+        server = urlsplit(self._base_url).netloc
+        text = _SENTENCES[reason].format(server=server, timeout=self._timeout)
+        for cause in _chain(error) if reason in ("connect", "tls") else ():
+            if isinstance(cause, ssl.SSLError):
+                return f"{text}: {network.reason(cause)}"
+            if isinstance(cause, OSError) and cause.strerror:
+                return f"{text}: {cause.strerror.lower()}"
+        return text
+
+
+def _reason(error: BaseException) -> str:
     chain = _chain(error)
-    for kind, word in _ORDER:
-        if any(isinstance(each, kind) for each in chain):
-            # A broad class of `requests` also wraps narrower failures: those come first in the table.
-            return word
+    for kind, reason in _REASONS:
+        if any(isinstance(cause, kind) for cause in chain):
+            return reason
     return "malformed"
 
 
-def sentence(reason: str, server: str, timeout: float, error: BaseException) -> str:
-    """One sentence for a person; says nothing of what was sent."""
-    text = _SENTENCES[reason].format(server=server, timeout=timeout)
-    detail = _detail(error) if reason in ("connect", "tls") else ""
-    return f"{text}: {detail}" if detail else text
-
-
 def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    """An exception and all that it wraps."""
+    chain: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseException) and each not in found:
-            found.append(each)
-            inner = [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
-            waiting.extend(inner)
-    return found
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and cause not in chain:
+            chain.append(cause)
+            waiting.extend([cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args])
+    return chain
 
-
-def _detail(error: BaseException) -> str:
-    for each in _chain(error):
-        if isinstance(each, ssl.SSLError):
-            return tls_reason(each)
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror.lower()
-    return ""
-
-
-# A total deadline for blocking HTTP calls of `requests`, also against a server that drips; name resolution aside.
 
 _active = threading.local()
 
 
 class Watchdog:
-    """The deadline of one call.
+    """The total deadline of the calls that a thread makes in the block, also of a server that drips; not of a lookup.
 
     Attributes:
         expired: whether the deadline, and not the server, ended the call.
     """
 
-    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._end = monotonic() + seconds
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
         self._connection: HTTPConnection | None = None
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
@@ -121,18 +209,16 @@ class Watchdog:
     @property
     def left(self) -> float:
         """Seconds until the deadline, never below a millisecond."""
-        return max(0.001, self._end - self._monotonic())
+        return max(0.001, self._end - time.monotonic())
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator["Watchdog"]:
-        """Cut the calls that this thread makes inside once the deadline has passed."""
+    def __enter__(self) -> "Watchdog":
         _active.watchdog = self
         self._timer.start()
-        try:
-            yield self
-        finally:
-            self._timer.cancel()
-            _active.watchdog = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _active.watchdog = None
 
     def follow(self, connection: HTTPConnection) -> None:
         """Note the connection that is in use now."""
@@ -142,11 +228,11 @@ class Watchdog:
 
     def cut(self) -> None:
         """End the call at once; safe from any thread."""
-        found = getattr(self._connection, "sock", None)
-        if isinstance(found, socket.socket):
+        sock = getattr(self._connection, "sock", None)
+        if isinstance(sock, socket.socket):
             with contextlib.suppress(OSError):
                 # Not SSLSocket.shutdown: that one also drops the TLS state under the reading thread.
-                socket.socket.shutdown(found, socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _expire(self) -> None:
         self.expired = True
@@ -214,182 +300,3 @@ class WatchedAdapter(HTTPAdapter):
         if host["scheme"] == "https":
             pool["ssl_context"] = self._context()
         return host, pool
-
-
-# GET requests for JSON with a total deadline and a bound on size; every failure becomes an UpstreamError.
-# Blocking: call it in a worker thread. It never follows redirects and never reads the environment.
-
-USER_AGENT = f"openai-exporter/{__version__}"
-_CHUNK = 65_536
-_CONNECT_SECONDS = 5.0
-
-Params = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """How addresses are reached.
-
-    Attributes:
-        proxies: as `urllib.request.getproxies()` returns it: by scheme, `all`, and `no` for exceptions.
-        context: makes the TLS settings.
-    """
-
-    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
-    context: Callable[[], ssl.SSLContext] = client_context
-
-    def proxies_for(self, url: str) -> dict[str, str]:
-        """What `requests` needs to reach a URL."""
-        parts = urlsplit(url)
-        found = self.proxies.get(parts.scheme) or self.proxies.get("all")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if not found or bypassed(parts.hostname or "", port, self.proxies.get("no", "")):
-            return {}
-        return {parts.scheme: found}
-
-
-class Reply:
-    """An answer whose body is still to be read.
-
-    Attributes:
-        status: HTTP status.
-        headers: as received, names in lower case.
-        date: Unix seconds of header Date, None when absent or unreadable.
-    """
-
-    def __init__(self, response: requests.Response, api: str) -> None:
-        self.status = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
-        self.date = _date(self.headers.get("date", ""))
-        self._response = response
-        self._api = api
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives, content-encoding undone; cut by the deadline of the call."""
-        raw = self._response.raw
-        while data := raw.read1(_CHUNK, decode_content=True):
-            yield data
-
-    def body(self, most: int) -> bytes:
-        """The whole body.
-
-        Raises:
-            UpstreamError: it is larger than `most` bytes.
-        """
-        pieces, size = [], 0
-        for piece in self.chunks():
-            size += len(piece)
-            if size > most:
-                raise UpstreamError(
-                    f"the answer is larger than {most >> 20} MiB",
-                    api=self._api,
-                    reason="too_large",
-                    status=self.status,
-                    request_id=self.headers.get("x-request-id"),
-                )
-            pieces.append(piece)
-        return b"".join(pieces)
-
-
-class Session:
-    """A connection that is kept alive, for one server.
-
-    Args:
-        base_url: root of the server, without a slash at its end.
-        timeout: seconds that a call may take, from the first byte sent to the last received.
-        network: proxies and TLS.
-    """
-
-    def __init__(self, base_url: str, timeout: float, network: Network | None = None) -> None:
-        network = network or Network()
-        self._base_url = base_url
-        self._timeout = timeout
-        self._proxies = network.proxies_for(base_url)
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers.update(
-            {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
-        )
-        adapter = WatchedAdapter(functools.cache(network.context))
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        self._running: Watchdog | None = None
-        self._closed = False
-
-    @contextlib.contextmanager
-    def get(
-        self, path: str, params: Params = (), headers: Mapping[str, str] | None = None, *, api: str
-    ) -> Iterator[Reply]:
-        """Send a GET request; read the reply inside the block, which ends with the deadline.
-
-        Raises:
-            UpstreamError: no answer, or none that could be read to its end in time.
-        """
-        if self._closed:
-            raise UpstreamError("the connection is closed", api=api, reason="reset")
-        watchdog = Watchdog(self._timeout)
-        self._running = watchdog
-        with watchdog.watching():
-            try:
-                with self._send(path, params, headers or {}, watchdog) as response:
-                    yield Reply(response, api)
-            except UpstreamError:
-                raise
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise self._failure(error, watchdog, api) from None
-            finally:
-                self._running = None
-
-    def close(self) -> None:
-        """Cut the call that runs, if any, and close the connection; safe from any thread."""
-        self._closed = True
-        running = self._running
-        if running is not None:
-            running.cut()
-        self._session.close()
-
-    def _send(
-        self, path: str, params: Params, headers: Mapping[str, str], watchdog: Watchdog
-    ) -> requests.Response:
-        def once() -> requests.Response:
-            return self._session.get(
-                f"{self._base_url}{path}",
-                params=list(params),
-                headers=dict(headers),
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(_CONNECT_SECONDS, watchdog.left), watchdog.left),
-                proxies=self._proxies,
-            )
-
-        try:
-            return once()
-        except requests.ConnectionError as error:
-            # A connection that was kept alive may have been closed under the request; a GET may be repeated.
-            if watchdog.expired or self._closed or reason_of(error) != "reset":
-                raise
-            return once()
-
-    def _failure(self, error: Exception, watchdog: Watchdog, api: str) -> UpstreamError:
-        reason = "timeout" if watchdog.expired else reason_of(error)
-        server = urlsplit(self._base_url).netloc
-        return UpstreamError(sentence(reason, server, self._timeout, error), api=api, reason=reason)
-
-
-def _date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
-
-
-_NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
-
-
-def retry_after(headers: Mapping[str, str], date: float | None) -> float | None:
-    """Seconds that `Retry-After` asks to wait (a number, or a time after `date`); None when it does not say."""
-    text = headers.get("retry-after", "").strip()
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    moment = _date(text)
-    return None if moment is None or date is None else max(0.0, moment - date)

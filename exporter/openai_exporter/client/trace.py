@@ -1,99 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of one HTTP exchange: its stamps, what was sent, what came back, how it failed, the TLS peer."""
+"""The record of one HTTP exchange: what was sent, what came back, its stamps, and how it failed."""
 
-import hashlib
-import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
 from openai_exporter.config.secret import MASK
 from openai_exporter.model import Chunk, Phases, TlsPeer
 
-# What the server of a TLS connection showed of itself, read once per connection and outside of what is timed.
-
-Decoded = dict[str, Any]
-"""A certificate as `SSLSocket.getpeercert()` gives it."""
-
-_VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
-"""OpenSSL's names to blackbox_exporter's."""
-_SHORT = {
-    "commonName": "CN",
-    "countryName": "C",
-    "localityName": "L",
-    "organizationName": "O",
-    "organizationalUnitName": "OU",
-    "serialNumber": "SERIALNUMBER",
-    "stateOrProvinceName": "ST",
-    "streetAddress": "STREET",
-    "postalCode": "POSTALCODE",
-}
-"""Attribute names of RFC 2253, as blackbox_exporter (Go) writes them."""
-_ESCAPED = str.maketrans({character: f"\\{character}" for character in ',+"\\<>;'})
-
-
-class Peer:
-    """The server at the other end of one connection; reads it when it is asked for first."""
-
-    __slots__ = ("_connection", "_facts")
-
-    def __init__(self, connection: ssl.SSLObject) -> None:
-        self._connection = connection
-        self._facts: TlsPeer | None = None
-
-    def facts(self) -> TlsPeer:
-        """What the handshake showed."""
-        if self._facts is None:
-            self._facts = _read(self._connection)
-        return self._facts
-
-
-def _read(connection: ssl.SSLObject) -> TlsPeer:
-    leaf: Decoded = connection.getpeercert() or {}
-    cipher = connection.cipher()
-    return TlsPeer(
-        version=_VERSIONS.get(connection.version() or "", "unknown"),
-        cipher=cipher[0] if cipher else "",
-        earliest_expiry=_earliest([leaf, *_chain(connection, "get_unverified_chain")]),
-        chain_expiry=_earliest(_chain(connection, "get_verified_chain")),
-        fingerprint=hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest(),
-        subject=_name(leaf.get("subject", ())),
-        issuer=_name(leaf.get("issuer", ())),
-        alternatives=",".join(value for kind, value in leaf.get("subjectAltName", ()) if kind == "DNS"),
-        serial=str(leaf.get("serialNumber", "")).lower(),
-    )
-
-
-def _chain(connection: ssl.SSLObject, which: str) -> list[Decoded]:
-    """The certificates of a chain; none where the interpreter does not tell.
-
-    Python 3.13 has these methods on the object itself, but yields bare DER there, of which the standard library
-    cannot read the dates; the C object below has had them since 3.10, decoded.
-    """
-    method: Callable[[], list[Any] | None] | None = getattr(getattr(connection, "_sslobj", None), which, None)
-    try:
-        return [each.get_info() for each in (method() or ())] if method else []
-    except (AttributeError, ssl.SSLError, ValueError):
-        return []
-
-
-def _earliest(certificates: Iterable[Decoded]) -> float | None:
-    ends = [text for each in certificates if isinstance(text := each.get("notAfter"), str)]
-    return min((float(ssl.cert_time_to_seconds(text)) for text in ends), default=None)
-
-
-def _name(parts: Iterable[Iterable[tuple[str, str]]]) -> str:
-    """A distinguished name as RFC 2253 writes it: the most specific part first."""
-    found = [
-        "+".join(f"{_SHORT.get(kind, kind)}={value.translate(_ESCAPED)}" for kind, value in part)
-        for part in parts
-    ]
-    return ",".join(reversed(found))
-
-
-# The record of one HTTP exchange: its stamps, what was sent, what came back, and how it failed.
+if TYPE_CHECKING:
+    from openai_exporter.client.network import Peer
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization", "cookie", "set-cookie"})
 
@@ -209,40 +127,35 @@ class Trace:
     """The running stamps of one exchange, in monotonic seconds; its steps follow each other without a gap.
 
     Attributes:
+        began: when the clock started: at the first step, on a warm connection right before the request is written.
         step: where the exchange is; setting it renames the step that runs, see `enter` to begin the next.
         to_proxy: whether what runs is the way to the proxy, so that its failure is none of the API's.
+
+    Args:
+        deadline: no step begins after it.
     """
 
-    __slots__ = (
-        "_entered", "_spent", "_stopped", "address", "began", "peer", "proxy", "retries", "reused", "step", "to_proxy",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
+    def __init__(self, deadline: float = float("inf")) -> None:
+        self._deadline = deadline
+        self._spent: dict[Step, float] = {}
+        self.began = self._entered = monotonic()
+        self.step = Step.RESOLVE
         self.retries = 0
         self.reused = False
         self.to_proxy = False
         self.proxy = ""
         self.address = ""
         self.peer: Peer | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Start the clock."""
-        self.began = self._entered = monotonic()
-        self._spent: dict[Step, float] = {}
-        self._stopped = False
-        self.step = Step.RESOLVE
-
-    def stop(self) -> None:
-        """Stay in the step that runs, whatever comes: the deadline has passed."""
-        self._stopped = True
 
     def enter(self, step: Step) -> None:
         """End the step that runs and begin the next, at the same moment."""
-        if self._stopped:
-            return
         now = monotonic()
-        self._spent[self.step] = self._spent.get(self.step, 0.0) + now - self._entered
+        if now >= self._deadline:
+            return
+        if self.reused and step is Step.PROCESSING:
+            self.began = now
+        else:
+            self._spent[self.step] = self._spent.get(self.step, 0.0) + now - self._entered
         self._entered = now
         self.step = step
 
@@ -256,15 +169,14 @@ class Trace:
         self.peer = None
 
     def phases(self, first_at: float | None, ended: float) -> Phases:
-        """The phases of an exchange that ended at `ended`; together they are its whole duration.
+        """The phases of an exchange; together they are its whole duration.
 
         Args:
             first_at: when the answer began, None when it did not.
             ended: when the exchange ended.
         """
         spent = dict(self._spent)
-        answered = first_at is not None and self.step is Step.PROCESSING
-        left = first_at if first_at is not None and answered else ended
+        left = first_at if first_at is not None and self.step is Step.PROCESSING else ended
         spent[self.step] = spent.get(self.step, 0.0) + max(left - self._entered, 0.0)
         return Phases(
             resolve=spent.get(Step.RESOLVE, 0.0),
@@ -279,8 +191,6 @@ def shown_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str]
     """Headers with the values of credentials replaced by a mask."""
     return tuple((name, MASK if name.lower() in SECRET_HEADERS else value) for name, value in headers)
 
-
-# What is asked of an API, before any client has shaped it.
 
 Files = Mapping[str, tuple[str, bytes, str]]
 """Form fields that are files: (name, content, media type)."""

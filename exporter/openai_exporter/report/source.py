@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 from openai_exporter.client.organization import Calls, OrganizationClient
-from openai_exporter.client.session import Network, Params, Reply
+from openai_exporter.client.reply import Params, Reply
+from openai_exporter.client.session import Network
 from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.client.session import Reply
+from openai_exporter.client.reply import Reply
 from openai_exporter.config.organization import GROUPABLE, PRICED, Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family, family

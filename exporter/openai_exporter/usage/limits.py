@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.client.session import Reply
+from openai_exporter.client.reply import Reply
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.client.session import Params, Reply
+from openai_exporter.client.reply import Params, Reply
 from openai_exporter.errors import UpstreamError
 from openai_exporter.model import Answer
 from openai_exporter.usage.rows import MOST, JsonText, MalformedError, TooLargeError, shown

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that hang, beside names that answer."""
+"""Connections over TLS, through proxies, to names with several addresses, and to names that hang."""
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import struct
@@ -13,6 +14,7 @@ from time import monotonic
 
 import pytest
 
+from openai_exporter.client.connection import StampedSocket
 from openai_exporter.client.network import client_context
 from openai_exporter.client.opening import MOST, STAGGER, Address, Lookups, connect_any
 from openai_exporter.client.trace import FailureKind, Step
@@ -368,6 +370,21 @@ async def test_giving_up_leaves_no_socket_behind() -> None:
     with listening(0) as silent, pytest.raises(TimeoutError):
         async with asyncio.timeout(STAGGER * 1.5):
             await connect_any([(socket.AF_INET, silent), (socket.AF_INET, silent)])
+
+
+async def test_a_connection_that_ends_as_it_opens_is_a_connect_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(sock: StampedSocket) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    monkeypatch.setattr(StampedSocket, "getpeername", ended)
+    with listening(5) as (host, port):
+        url = f"http://{host}:{port}"
+        found = await broken(new_pool(url), url)
+    assert found.failure is not None
+    assert (FailureKind.CONNECT, Step.CONNECT) == (found.failure.kind, found.failure.step)
+    assert found.failure.message == "cannot connect: transport endpoint is not connected"
 
 
 # Names that hang, beside names that answer.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every answer of the organization API that is of no use has its own word, and a sentence that helps."""
+"""Calls are counted and held back while the API asks to wait; each useless answer has its reason and a sentence."""
 
 import contextlib
 import gzip
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from openai_exporter.client.organization import MOST_BYTES, Calls, OrganizationClient
-from openai_exporter.client.session import Params, Reply
+from openai_exporter.client.reply import Params, Reply
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import PermissionDeniedError, UpstreamError
 from openai_exporter.exposition import Instruments

@@ -3,14 +3,18 @@
 
 import asyncio
 import gzip
+import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from openai_exporter.client.connection import Connection, Reply
 from openai_exporter.client.pool import Pool, Terms, Turns
-from openai_exporter.client.trace import Exchange, FailureKind, Sent, Step, WireError
+from openai_exporter.client.trace import Exchange, Failure, FailureKind, Sent, Step, WireError
 from tests.exporter.attempts import at_best
 from tests.exporter.client.conftest import Certificates
 from tests.exporter.client.exchanges import broken, exchange, new_pool, until
@@ -71,6 +75,7 @@ async def test_a_call_that_fails_does_not_stop_the_others() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     turns.call(lambda: 1 / 0)
     await turns.turn()
+    await turns.turn()
     assert [type(each["exception"]) for each in failures] == [ZeroDivisionError]
 
 
@@ -121,6 +126,13 @@ def then_reset(data: bytes) -> Answer:
             always(b"HTTP/1.1 100 Continue\r\n\r\n" + answer("{}")), b"{}", id="after an interim answer"
         ),
         pytest.param(always(b"HTTP/1.1 204 No Content\r\n\r\n"), b"", id="no content"),
+        pytest.param(
+            always(
+                HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"00000001\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
+            ),
+            b"x" * 50_000,
+            id="chunks of one byte",
+        ),
     ],
 )
 async def test_a_whole_answer_is_read_whatever_its_framing(reply: Answer, body: bytes) -> None:
@@ -174,18 +186,65 @@ async def test_fresh_opens_a_connection_each_time_and_keeps_none() -> None:
     assert server.connections == 4
 
 
+STREAM = chunked(b"data: 1\n\n")
+LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "last",
+    "first",
     [
         pytest.param(answer("{}", more="Connection: close\r\n"), id="the server says close"),
-        pytest.param(answer("{}") + b"HTTP/1.1 200 OK\r\n", id="bytes after the answer"),
+        pytest.param(answer("{}") + b"HTTP/1.1 200 OK\r\n", id="another answer begins"),
+        pytest.param(answer("{}") + b"{}", id="bytes after the answer"),
+        pytest.param(STREAM + b"data: 2\n\n", id="bytes after a stream"),
+        pytest.param(STREAM + LATE, id="a 408 after a stream"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n{}", id="a 204 with a body"),
+        pytest.param(
+            b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", id="a 204 that announces a body"
+        ),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n" + answer("1"), id="a 204 with an answer behind it"),
+        pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}", id="a 304 with a body"),
     ],
 )
-async def test_a_connection_that_is_not_in_order_is_not_used_again(last: bytes) -> None:
-    async with raw_server(always(last)) as server:
+async def test_a_connection_with_more_on_it_than_the_answer_is_not_used_again(first: bytes) -> None:
+    """The next exchange gets its own answer."""
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(first if turn.connection == 1 else answer('{"own": 1}'))
+
+    async with raw_server(reply) as server:
         pool = new_pool(server.url)
         await exchange(pool, server.url)
-        assert not (await exchange(pool, server.url)).reused
+        found = await exchange(pool, server.url)
+    assert (b'{"own": 1}', False, 0) == (found.body, found.reused, found.retries)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(LATE, id="a 408"),
+        pytest.param(b"data: 2\n\n", id="bytes"),
+        pytest.param(STREAM, id="an answer"),
+    ],
+)
+async def test_what_comes_behind_a_finished_stream_ends_its_connection(late: bytes) -> None:
+    finished = asyncio.Event()
+
+    async def reply(turn: Turn) -> None:
+        if turn.connection > 1:
+            await turn.send(answer('{"own": 1}'))
+            return
+        await turn.send(STREAM)
+        await finished.wait()
+        await turn.send(late)
+
+    async with raw_server(reply) as server:
+        pool = new_pool(server.url)
+        await exchange(pool, server.url)
+        finished.set()
+        await until(lambda: pool.idle == 0)
+        found = await exchange(pool, server.url)
+    assert (b'{"own": 1}', False, 0) == (found.body, found.reused, found.retries)
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -297,6 +356,17 @@ async def test_an_idle_connection_that_was_closed_is_noticed_before_it_is_used()
     assert (False, 0) == (found.reused, found.retries)
 
 
+def endless(start: bytes) -> Answer:
+    """A chunked body that begins so and goes on as it began, for as long as it is read."""
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + start)
+        while True:
+            await turn.send(start[-60_000:])
+
+    return reply
+
+
 BREAKS: dict[str, tuple[Answer, FailureKind, Step, int]] = {
     "reset before the answer": (then_reset(b""), FailureKind.RESET, Step.PROCESSING, 0),
     "closed before the answer": (then_close(b""), FailureKind.RESET, Step.PROCESSING, 0),
@@ -320,6 +390,15 @@ BREAKS: dict[str, tuple[Answer, FailureKind, Step, int]] = {
     "not HTTP": (always(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), FailureKind.MALFORMED, Step.TRANSFER, 0),
     "a broken chunk size": (
         always(chunked(b"data: 1\n\n")[:-5] + b"zz\r\n\r\n"), FailureKind.MALFORMED, Step.TRANSFER, 200,
+    ),
+    "an endless chunk extension": (
+        endless(b"1;" + b"x" * 65_536), FailureKind.MALFORMED, Step.TRANSFER, 200,
+    ),
+    "endless trailers": (
+        endless(b"1\r\nx\r\n0\r\n" + b"X: 1\r\n" * 10_000), FailureKind.MALFORMED, Step.TRANSFER, 200,
+    ),
+    "an endless trailer": (
+        endless(b"0\r\nX: " + b"x" * 65_536), FailureKind.MALFORMED, Step.TRANSFER, 200,
     ),
     "switching protocols": (
         always(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
@@ -603,16 +682,9 @@ async def test_a_deadline_in_the_past_fails_at_once() -> None:
     assert passed < 20, "long before the server says a word"
 
 
-async def test_many_deadlines_at_the_same_moment_are_cut_one_per_pass_and_dated_to_that_moment() -> None:
-    class Noted(Turns):
-        def call(self, piece: Callable[[], object]) -> None:
-            asked.append(monotonic())
-            super().call(piece)
-
-    asked: list[float] = []
-    moments: list[float] = []
-    cut_at: list[int] = []
+async def test_many_deadlines_at_the_same_moment_are_recorded_one_per_pass_and_dated_to_that_moment() -> None:
     passes = 0
+    recorded_in: list[int] = []
     loop = asyncio.get_running_loop()
 
     def count() -> None:
@@ -620,89 +692,142 @@ async def test_many_deadlines_at_the_same_moment_are_cut_one_per_pass_and_dated_
         passes += 1
         counting[0] = loop.call_soon(count)
 
-    async def one(pool: Pool, url: str) -> Exchange:
+    async def one(pool: Pool, url: str) -> float:
         began = monotonic()
         with pytest.raises(WireError) as raised:
             await pool.exchange(Sent("GET", url, (("Host", "test"),)), Terms(deadline))
-        cut_at.append(passes)
-        moments.append(began + raised.value.exchange.duration)
-        return raised.value.exchange
+        recorded_in.append(passes)
+        failure = raised.value.exchange.failure
+        assert failure is not None
+        assert FailureKind.TIMEOUT is failure.kind
+        return began + raised.value.exchange.duration
 
     async with raw_server(silent()) as server:
-        pool = new_pool(server.url, turns=Noted())
+        pool = new_pool(server.url)
         await pool.prepare()
         deadline = monotonic() + 1
         counting = [loop.call_soon(count)]
-        found = await asyncio.gather(*(one(pool, server.url) for _ in range(20)))
+        ends = await asyncio.gather(*(one(pool, server.url) for _ in range(20)))
         counting[0].cancel()
-    assert len(set(cut_at)) == 20
-    assert max(moments) <= max(asked), "from their starts to one moment, however long the cuts took"
-    assert {each.failure.kind for each in found if each.failure} == {FailureKind.TIMEOUT}
+    assert len(set(recorded_in)) == 20
+    assert max(ends) <= deadline, "from their starts to the deadline, however late the loop came to it"
 
 
-async def test_what_comes_between_the_deadline_and_the_cut_does_not_count() -> None:
-    """The turns are held up until the answer has come."""
+@pytest.mark.parametrize(
+    ("arrives", "body", "whole"), [("in time", b"early and later", True), ("late", b"early", False)]
+)
+async def test_what_has_arrived_by_the_deadline_counts_however_late_it_is_read(
+    arrives: str, body: bytes, whole: bool
+) -> None:
+    """The loop is held up over the deadline, while a thread goes on sending."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        pool = new_pool(url)
+        await pool.prepare()
+        loop = asyncio.get_running_loop()
+        deadline = monotonic() + 1.0
+        probe = asyncio.create_task(pool.exchange(Sent("GET", url, (("Host", "test"),)), Terms(deadline)))
+        there, _ = await loop.sock_accept(listener)
+        with there:
+            await loop.sock_recv(there, 4096)
+            await loop.sock_sendall(there, HEAD + b"Content-Length: 15\r\n\r\nearly")
+            await asyncio.sleep(0.1)
+            _hold_up(0.0 if arrives == "in time" else deadline + 0.05)
+            there.send(b" and later")
+            _hold_up(deadline + 0.1)
+            outcome = (await asyncio.gather(probe, return_exceptions=True))[0]
+    assert isinstance(outcome, Exchange) is whole
+    found = outcome if isinstance(outcome, Exchange) else getattr(outcome, "exchange", None)
+    assert found is not None
+    assert body == found.body
+    assert total(found) == pytest.approx(found.duration)
+    if not whole:
+        assert Failure(FailureKind.TIMEOUT, Step.TRANSFER, "the deadline passed") == found.failure
+        assert found.duration <= 1.0
 
-    class Held(Turns):
-        def call(self, piece: Callable[[], object]) -> None:
-            passed.append(monotonic())
-            pieces.append(piece)
 
-    passed: list[float] = []
-    pieces: list[Callable[[], object]] = []
-    late = asyncio.Event()
-
-    async def reply(turn: Turn) -> None:
-        await turn.send(HEAD + b"Content-Length: 10\r\n\r\nearly")
-        await late.wait()
-        await turn.send(b"later")
-
-    async with raw_server(reply) as server:
-        began = monotonic()
-        probe = asyncio.create_task(broken(new_pool(server.url, turns=Held()), server.url, seconds=0.5))
-        await until(lambda: bool(pieces))
-        late.set()
-        await asyncio.sleep(0.05)
-        assert not probe.done()
-        pieces[0]()
-        found = await probe
-    assert found.failure is not None
-    assert (FailureKind.TIMEOUT, Step.TRANSFER) == (found.failure.kind, found.failure.step)
-    assert found.body == b"early"
-    assert 0 < found.duration <= passed[0] - began
+def _hold_up(until: float) -> None:
+    while monotonic() < until:
+        pass
 
 
 async def test_nothing_is_sent_after_the_deadline() -> None:
-    """A connection that opens between the deadline and the cut carries no request, which might be paid for."""
-
-    class Never(Turns):
-        def call(self, piece: Callable[[], object]) -> None:
-            pass
-
+    """A request might be paid for."""
     async with raw_server(always(answer("{}"))) as server:
-        found = await broken(new_pool(server.url, turns=Never()), server.url, seconds=-1)
-        await asyncio.sleep(0.05)
-        assert server.requests == []
-    assert found.failure is not None
-    assert FailureKind.TIMEOUT is found.failure.kind
-
-
-async def test_a_server_that_speaks_unasked_loses_its_connection() -> None:
-    spoken = asyncio.Event()
-
-    async def reply(turn: Turn) -> None:
-        await turn.send(answer("{}"))
-        if turn.connection == 1:
-            await spoken.wait()
-            await turn.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-
-    async with raw_server(reply) as server:
         pool = new_pool(server.url)
         await exchange(pool, server.url)
-        spoken.set()
-        await until(lambda: pool.idle == 0)
+        for _ in range(2):  # on the warm connection, and on a new one
+            found = await broken(pool, server.url, seconds=-1)
+            assert found.failure is not None
+            assert FailureKind.TIMEOUT is found.failure.kind
+        await asyncio.sleep(0.05)
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_no_descriptor_is_left_open_whenever_an_exchange_is_cut(
+    tls: bool, certificates: Certificates
+) -> None:
+    draw = random.Random(1)
+    context = certificates.server() if tls else None
+
+    async def reply(turn: Turn) -> None:
+        await asyncio.sleep(draw.choice([0.0, 0.005]))
+        await turn.send(answer("{}"))
+
+    async def cut(pool: Pool, url: str, number: int) -> None:
+        seconds = draw.uniform(0.0, 0.06)
+        await asyncio.sleep(draw.uniform(0.0, 0.2))
+        deadline = monotonic() + (seconds if number % 2 else 30.0)
+        sent = Sent("GET", url, (("Host", "test"),))
+        task = asyncio.create_task(pool.exchange(sent, Terms(deadline, fresh=number % 3 == 0)))
+        if not number % 2:
+            asyncio.get_running_loop().call_later(seconds, task.cancel)
+        await asyncio.gather(task, return_exceptions=True)
+
+    async with raw_server(reply, context) as server:
+        url = f"{server.url.replace('127.0.0.1', 'localhost')}/"
+        pool = new_pool(url, context=certificates.trusting)
+        await pool.prepare()
+        before = descriptors()
+        await asyncio.gather(*(cut(pool, url, number) for number in range(300)))
+        pool.close()
+        await until(lambda: descriptors() <= before, seconds=10)
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_the_clock_of_a_warm_connection_begins_when_the_request_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it takes to choose a connection is none of the API's time."""
+    written: list[float] = []
+
+    def taking(pool: Pool) -> Connection | None:
+        _hold_up(monotonic() + 0.05)
+        return take(pool)
+
+    def writing(connection: Connection, request: bytes, reply: Reply) -> Coroutine[Any, Any, None]:
+        written.append(monotonic())
+        return send(connection, request, reply)
+
+    take, send = Pool._take, Connection.exchange
+    async with raw_server(always(answer("{}"))) as server:
+        pool = new_pool(server.url)
+        await exchange(pool, server.url)
+        monkeypatch.setattr(Pool, "_take", taking)
+        monkeypatch.setattr(Connection, "exchange", writing)
         found = await exchange(pool, server.url)
-    assert (200, False, 0) == (found.status, found.reused, found.retries)
+        passed = monotonic() - written[0]
+    assert found.reused
+    assert found.duration <= passed + 0.001
+    assert total(found) == pytest.approx(found.duration)
 
 
 @pytest.mark.parametrize("bound", ["IDLE_SECONDS", "MAX_AGE_SECONDS"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.client.session import Reply
+from openai_exporter.client.reply import Reply
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments

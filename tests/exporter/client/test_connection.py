@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from openai_exporter.client.stamp import LATEST, SO_TIMESTAMPNS, Ancillary, StampedSocket, keep_stamping, lag
+from openai_exporter.client.connection import (
+    LATEST,
+    SO_TIMESTAMPNS,
+    Ancillary,
+    StampedSocket,
+    keep_stamping,
+    lag,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps")
 CLOCKS = 0.001
@@ -88,7 +95,7 @@ def test_without_stamps_the_moment_of_reading_counts(
     pair: tuple[StampedSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, writing = pair
-    monkeypatch.setattr("openai_exporter.client.stamp.SO_TIMESTAMPNS", None)
+    monkeypatch.setattr("openai_exporter.client.connection.SO_TIMESTAMPNS", None)
     writing.sendall(b"token")
     before = time.monotonic()
     assert reading.recv(100) == b"token"
