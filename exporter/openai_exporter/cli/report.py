@@ -24,7 +24,7 @@ from openai_exporter.config.base import parse_duration
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import StartError
 from openai_exporter.metrics import CATALOGUE
-from openai_exporter.prices.own import price_table
+from openai_exporter.prices import price_table
 from openai_exporter.report.backfill.fetch import Journal, Request, identity
 from openai_exporter.report.backfill.run import Import, planned, read, write
 from openai_exporter.report.book import DIMENSIONS, By

@@ -10,9 +10,9 @@ from openai_exporter.client.pool import Terms
 from openai_exporter.client.trace import ApiCall, Exchange, FailureKind, Step, WireError
 from openai_exporter.config import Secret
 from openai_exporter.model import Endpoint, ProbeResult, Provider
+from openai_exporter.prices import PriceTable, call_cost, request_cost
 from openai_exporter.probe.endpoints import METHODS
 from openai_exporter.probe.judge import Verdict, judge
-from openai_exporter.probe.prices import price, price_of_call
 from openai_exporter.probe.reading import Setting, processing_seconds, request_id
 from openai_exporter.probe.result import Frame, ProbeLog, bare_result, build_result, first_values, located
 
@@ -63,7 +63,7 @@ async def _run(
     cost = _token_price(verdict, setting, frame.started_at)
     if cost is None and _may_be_billed(exchange):
         given = setting.module.price_per_call_usd
-        cost = price_of_call(setting, frame.started_at) if given is None else Decimal(str(given))
+        cost = _call_price(setting, frame.started_at) if given is None else Decimal(str(given))
     return build_result(frame, log, exchange, verdict, cost)
 
 
@@ -87,7 +87,16 @@ def _token_price(verdict: Verdict, setting: Setting, at: float) -> Decimal | Non
     provider = setting.provider
     if provider is Provider.AZURE:
         models = models[:1]  # the name asked for is a deployment's, which says nothing about the model
-    return price(reading.tokens, models, provider, reading.service_tier, at, setting.prices)
+    return request_cost(
+        PriceTable(setting.prices, provider), reading.tokens, models, reading.service_tier, at,
+        only_input=setting.module.endpoint in (Endpoint.EMBEDDINGS, Endpoint.MODERATIONS),
+    )  # fmt: skip
+
+
+def _call_price(setting: Setting, at: float) -> Decimal | None:
+    """The price of a call whose answer names no tokens."""
+    module = setting.module
+    return call_cost(setting.prices, module.endpoint, setting.model, module.request.prompt, at)
 
 
 def _may_be_billed(exchange: Exchange) -> bool:

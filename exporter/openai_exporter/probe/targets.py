@@ -110,9 +110,9 @@ class Library:
 @cache
 def _import() -> ModuleType:
     from openai_exporter.client import sdk
-    from openai_exporter.probe import prices
+    from openai_exporter.prices.listed import list_prices
 
-    prices.warm()
+    list_prices()
     # What was imported lives as long as the process: keep the collector from walking it while a probe is timed.
     gc.freeze()
     return sdk

@@ -16,7 +16,7 @@ from openai_exporter.client.organization import Client
 from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError
-from openai_exporter.prices.own import price_table
+from openai_exporter.prices import price_table
 from openai_exporter.report.book import Book, read_costs, read_usage
 from openai_exporter.report.data import budget, figures, forecast
 from openai_exporter.report.dates import iso, shown

@@ -22,7 +22,6 @@ from openai_exporter.report.book import (
 )
 from openai_exporter.report.dates import Period
 from openai_exporter.report.source import Source
-from openai_exporter.usage import budgets
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.names import Directory
 from openai_exporter.usage.refresh import Datasets
@@ -216,11 +215,9 @@ def _budgets(source: Source, config: Config, organization: Organization) -> tupl
     if not configured:
         return ()
     datasets = Datasets.of(config, organization, source.context)
-    priced = [each for each in datasets.flows if each.operation.pricing]
-    costs = datasets.costs
-    for each in (*priced, *([costs] if costs else [])):
+    for each in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
         source.patiently(lambda each=each: each.read(source.calls, seen=True))  # type: ignore[misc]
-    return tuple(budgets.states(configured, organization, costs.bill if costs else None, priced))
+    return tuple(datasets.budgets(configured, organization))
 
 
 def _notes(book: Book, period: Period, now: float) -> list[str]:

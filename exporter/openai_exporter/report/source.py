@@ -14,7 +14,7 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import Answer
-from openai_exporter.prices.listed import PriceTable, list_prices
+from openai_exporter.prices import PriceTable
 from openai_exporter.report.dates import FIRST
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.costs import PATH as COSTS_PATH
@@ -22,7 +22,7 @@ from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.names import Directory, NamesDataset
-from openai_exporter.usage.pages import Query, Sink, read
+from openai_exporter.usage.pages import Add, Decode, Query, T, read
 from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
 from openai_exporter.usage.window import DAY, ApiClock, Range
 
@@ -97,7 +97,7 @@ class Source:
         sleep: Callable[[float], None] = time.sleep,
         waiting: Callable[[str, float], None] = lambda why, seconds: None,
         tries: int = _TRIES,
-        prices: Callable[[], PriceTable] = list_prices,
+        prices: Callable[[], PriceTable] = PriceTable,
     ) -> None:
         self._organization = organization
         self._client = _Bounded(client, most)
@@ -137,20 +137,31 @@ class Source:
         operation = OPERATIONS[name]
         decoder = RowDecoder(operation, group_by, Estimator(operation.pricing, self.context.prices))
 
-        def sink() -> Sink:
+        def rows() -> Add[tuple[Labels, Values]]:
             take = begin()
-            return lambda start: lambda result: take(start, *decoder.decode(result, start))
 
-        self._read(_query(operation.path, name, group_by, part), sink)
+            def add(start: int, bucket: Iterator[tuple[Labels, Values]]) -> None:
+                for labels, values in bucket:
+                    take(start, labels, values)
+
+            return add
+
+        self._read(Query(operation.path, name, part, group_by), decoder.decode, rows)
 
     def costs(self, group_by: tuple[str, ...], part: Range, begin: Callable[[], TakeCosts]) -> None:
         """Read costs; as `usage`. Rows in another currency than usd have None for their amount."""
 
-        def sink() -> Sink:
+        def rows() -> Add[CostRow]:
             take = begin()
-            return lambda start: lambda result: take(start, decoded(result, group_by))
 
-        self._read(_query(COSTS_PATH, COSTS, group_by, part), sink)
+            def add(start: int, bucket: Iterator[CostRow]) -> None:
+                for row in bucket:
+                    take(start, row)
+
+            return add
+
+        query = Query(COSTS_PATH, COSTS, part, group_by)
+        self._read(query, lambda result, start: decoded(result, group_by), rows)
 
     def directory(self) -> Directory:
         """Names of projects, keys and users.
@@ -181,20 +192,8 @@ class Source:
                 self._waiting(str(error), wait)
             self._sleep(wait)
 
-    def _read(self, query: Query, sink: Callable[[], Sink]) -> None:
-        def arrived(reply: Reply) -> Sink:
-            self.context.clock.observe(reply.date)
-            return sink()
-
-        self.patiently(lambda: read(self.calls, query, arrived))
-
-
-def _query(path: str, api: str, group_by: tuple[str, ...], part: Range) -> Query:
-    params = [("start_time", str(part.start)), ("bucket_width", part.width), ("limit", str(part.limit))]
-    if part.end is not None:
-        params.append(("end_time", str(part.end)))
-    params += [("group_by[]", name) for name in group_by]
-    return Query(path, api, params, lambda: None)
+    def _read(self, query: Query, decode: Decode[T], begin: Callable[[], Add[T]]) -> None:
+        self.patiently(lambda: read(self.calls, self.context, query, decode, begin()))
 
 
 # Which organization a person means, and the client of its API.

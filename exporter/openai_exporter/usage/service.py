@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread."""
+"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
+
+The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
+"""
 
 import asyncio
 import logging
@@ -20,29 +23,23 @@ if TYPE_CHECKING:
     from openai_exporter.client.organization import Client
     from openai_exporter.usage.refresh import Reader
 
-# What a configuration asks for of one organization; light, for it is needed before anything is read.
 
-
-def dataset_names(organization: Organization) -> tuple[str, ...]:
+def dataset_names(settings: Organization) -> tuple[str, ...]:
     """The names of all datasets, in the order in which they are read."""
-    wanted = (
-        *organization.usage,
-        *(["costs"] if organization.costs is not None else []),
-        *(["names"] if organization.names else []),
-        *(["limits"] if organization.limits else []),
-        *(["peak_minute"] if organization.peak_minute is not None else []),
-        *(["cost_drift"] if organization.cost_drift is not None and organization.costs is not None else []),
+    return (
+        *settings.usage,
+        *(["costs"] if settings.costs is not None else []),
+        *(["names"] if settings.names else []),
+        *(["limits"] if settings.limits else []),
+        *(["peak_minute"] if settings.peak_minute is not None else []),
+        *(["cost_drift"] if settings.cost_drift is not None and settings.costs is not None else []),
     )
-    return tuple(wanted)
 
 
 def budgets_of(config: Config, organization: Organization) -> tuple[Budget, ...]:
     """The budgets of one organization; one that names none belongs to the only one."""
-    return tuple(each for each in config.budgets if each.organization in (None, organization.name))
+    return tuple(budget for budget in config.budgets if budget.organization in (None, organization.name))
 
-
-# The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
-# The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +48,7 @@ class UsageService:
     """Usage, costs, names, limits and budgets of one organization.
 
     Args:
-        storage: folder in which counters are kept over restarts; None keeps none.
+        storage: directory in which counters persist over restarts; None persists none.
         now: our clock in Unix seconds.
         sleep: how the worker rests between pieces of work.
         client: makes the API client; None makes the real one.
@@ -181,8 +178,8 @@ class UsageService:
         name = self._organization.name
         if before._reader is not None:
             old, new = before._organization, self._organization
-            places = [each.organization_credential(name).place for each in (before._config, self._config)]
-            if old.base_url == new.base_url and places[0] == places[1]:
+            place = self._config.organization_credential(name).place
+            if (old.base_url, before._config.organization_credential(name).place) == (new.base_url, place):
                 reader.adopt(before._reader)
             before._reader.stop()
         self._before = None

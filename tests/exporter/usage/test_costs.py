@@ -10,7 +10,7 @@ import pytest
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import Metric
 from openai_exporter.usage.costs import Bill, Sums, largest, total
-from openai_exporter.usage.rows import MalformedError
+from openai_exporter.usage.rows import MalformedError, decoded
 from openai_exporter.usage.window import DAY, day_start
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import Make
@@ -30,9 +30,7 @@ def cost(value: Any, project: str | None = "p", item: str | None = "tokens", cur
 def bill(*days: tuple[int, list[Any]]) -> Bill:
     made = Bill(NOW, ("project_id", "line_item"))
     for start, results in days:
-        add = made.bucket(start)
-        for result in results:
-            add(result)
+        made.add(start, [decoded(result, made.group_by) for result in results])
     return made
 
 
@@ -77,7 +75,7 @@ def test_days_fall_into_today_yesterday_this_month_and_the_month_before() -> Non
 
 def test_yesterday_may_lie_in_the_month_before() -> None:
     made = Bill(datetime.fromisoformat("2026-12-01T00:10:00+00:00").timestamp(), ())
-    made.bucket(day_start(made.now) - DAY)(cost("5"))
+    made.add(day_start(made.now) - DAY, [decoded(cost("5"), ())])
     assert (Decimal(5), Decimal(5), Decimal(0)) == (
         total(made.yesterday),
         made.previous_month,

@@ -14,7 +14,7 @@ from typing import IO, Any
 from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import StartError, UpstreamError
-from openai_exporter.prices.own import version
+from openai_exporter.prices.table import version
 from openai_exporter.report.source import Source, TakeCosts, TakeUsage
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.ledger import Labels, Values

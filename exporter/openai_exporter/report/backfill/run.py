@@ -23,7 +23,7 @@ from openai_exporter.report.backfill.fetch import (
 from openai_exporter.report.source import Source
 from openai_exporter.usage.budgets import pinned
 from openai_exporter.usage.costs import NAME as COSTS
-from openai_exporter.usage.counters import UNSETTLED, FlowDataset, Projection
+from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable
 from openai_exporter.usage.ledger import OTHER, Labels, Rows, accumulate
 from openai_exporter.usage.service import budgets_of
 from openai_exporter.usage.window import day_start, month_start, next_month_start
@@ -82,7 +82,7 @@ class Counters:
         live_from: Unix seconds; up to then growth is written, too.
     """
 
-    def __init__(self, flow: FlowDataset, families: Families, grid: Grid, live_from: float) -> None:
+    def __init__(self, flow: CounterDataset, families: Families, grid: Grid, live_from: float) -> None:
         self._columns = flow.operation.columns
         self._flow = flow
         self._families = families
@@ -130,12 +130,12 @@ class Counters:
 
     def _folded(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
         """Fold what has no room, as the live page does; whether there was any."""
-        fold = self._flow.fold
-        fold.restart()
-        if fold.tight((rows,), ()):
-            fold.preferred = fold.largest(before)
-        fold.apply((rows,), (), first)
-        return fold.dropped > 0
+        limit = self._flow.limit
+        limit.restart()
+        if limit.tight((rows,), ()):
+            limit.preferred = limit.largest(before)
+        limit.apply((rows,), (), first)
+        return limit.dropped > 0
 
     def _courses(
         self, journal: Journal, steps: tuple[Step, ...], largest: dict[int, set[Labels]], fallen: set[int]
@@ -205,9 +205,9 @@ class Counters:
     def _series(self, labels: Labels) -> Iterator[str]:
         flow = self._flow
         row = (labels, (0,) * len(self._columns))
-        projection = Projection([row], flow.group_by, flow.name, lambda: None)
+        table = SeriesTable([row], flow.group_by, flow.name, lambda: None)
         for index, column in enumerate(self._columns):
-            [(values, _)] = projection.samples(index, column)
+            [(values, _)] = table.samples(index, column)
             series = self._families.series(column.metric, values)
             self._growth.place((index, series), column, values)
             yield series
@@ -333,7 +333,7 @@ def _write_dataset(name: str, found: Import, config: Config, source: Source, fam
         grid = Grid(request.start, found.end, request.step)
         CostGauges(by, limit, families, grid, journal.as_of).write(journal, own)
     else:
-        flow = FlowDataset(name, organization, source.context, pinned(budgets_of(config, organization)))
+        flow = CounterDataset(name, organization, source.context, pinned(budgets_of(config, organization)))
         # A sample more where the live series begin: growth goes up to there and not only to the step before.
         grid = Grid(request.start, found.end, request.step, int(live_from))
         Counters(flow, families, grid, live_from).write(journal, own)
