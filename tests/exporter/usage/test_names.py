@@ -272,7 +272,7 @@ async def test_a_large_organization_is_read_through_all_pages(now: Now) -> None:
     with running_simulator(
         latency_scale=0, projects=120, keys=150, users=130, clock="2026-11-21", speed=0
     ) as large:
-        usage = service(large.api_url, now, more=f"{MORE}  timeout: 60s\n")
+        usage = service(large.api_url, now, more=f"{MORE}  limits: false\n  timeout: 60s\n")
         for _ in range(20):
             found = scrape(await usage.page())
             now.advance(61)
