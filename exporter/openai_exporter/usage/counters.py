@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from openai_exporter.client.organization import Calls
@@ -11,7 +12,6 @@ from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family, Sample
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
-from openai_exporter.usage import rows
 from openai_exporter.usage.dataset import Context, Dataset
 from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.ledger import (
@@ -26,6 +26,7 @@ from openai_exporter.usage.ledger import (
     accumulate,
 )
 from openai_exporter.usage.pages import Add, Query, read, read_in_time
+from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES, Column, Operation, RowDecoder, decode_bytes
 from openai_exporter.usage.window import DAY, Range, day_start, previous_month_start
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class CounterDataset(Dataset):
     ) -> None:
         self.name = name
         self.interval = organization.refresh_interval
-        self.operation: rows.Operation = rows.OPERATIONS[name]
+        self.operation: Operation = OPERATIONS[name]
         self.group_by: tuple[str, ...] = organization.usage[name].group_by  # type: ignore[index]
         self.limit = SeriesLimit(organization.series_limit, _weight(self.operation), pinned)
         self.ledger = Ledger(len(self.operation.columns), self.limit)
@@ -60,7 +61,7 @@ class CounterDataset(Dataset):
         self._columns = tuple(column.name for column in self.operation.columns)
         self._organization = organization
         self._context = context
-        self._decoder: rows.RowDecoder | None = None
+        self._decoder: RowDecoder | None = None
         self._audit_at = 0.0
         self._negative = 0
 
@@ -193,7 +194,7 @@ class CounterDataset(Dataset):
         read(calls, self._context, query, previous.decode, lambda start, day: previous.add(days, start, day))
         previous.finish(days, self._context.clock.now())
 
-    def _count_negative(self, decoder: rows.RowDecoder) -> None:
+    def _count_negative(self, decoder: RowDecoder) -> None:
         """Figures below 0 are taken as the API says them: what they take back is in the corrections."""
         if decoder.negative and not self._negative:
             log.warning(
@@ -230,10 +231,10 @@ class CounterDataset(Dataset):
         query = Query(self.operation.path, self.name, span, self.group_by)
         read(calls, self._context, query, self._decoding().decode, add, planned)
 
-    def _decoding(self) -> rows.RowDecoder:
+    def _decoding(self) -> RowDecoder:
         if self._decoder is None:
             estimator = Estimator(self.operation.pricing, self._context.prices)
-            self._decoder = rows.RowDecoder(self.operation, self.group_by, estimator)
+            self._decoder = RowDecoder(self.operation, self.group_by, estimator)
         return self._decoder
 
 
@@ -242,7 +243,7 @@ def _priced(cost: int, series: Sequence[tuple[Labels, Values]]) -> bool:
     return any(values[cost] for _, values in series) or not any(values[-1] for _, values in series)
 
 
-def _weight(operation: rows.Operation) -> Callable[[Values], int]:
+def _weight(operation: Operation) -> Callable[[Values], int]:
     """How large a series is: its tokens, or what the endpoint counts instead."""
     names = [column.name for column in operation.columns]
     tokens = [names.index(name) for name in ("input_tokens", "output_tokens") if name in names]
@@ -265,11 +266,11 @@ class PreviousMonth:
         decode: from a result to the values of its columns.
     """
 
-    def __init__(self, operation: rows.Operation) -> None:
+    def __init__(self, operation: Operation) -> None:
         self.month = 0
         self.closing: Values | None = None
         self.sums: Values | None = None
-        self.decode = rows.RowDecoder(operation, (), lambda result, start: ()).decode
+        self.decode = RowDecoder(operation, (), lambda result, start: ()).decode
         self._operation = operation.name
         self._columns = operation.sources
         self._read_at: float | None = None
@@ -314,35 +315,29 @@ class PreviousMonth:
                 yield Family(metrics.PREVIOUS_MONTH_LATE, [(labels, reported - self.closing[place])])
 
 
+@dataclass(frozen=True)
 class SeriesTable:
     """Rows of one endpoint as samples of several metrics, which share their label tuples.
 
     A metric may have fewer labels than the rows have dimensions.
 
-    Args:
+    Attributes:
         rows: labels in the order of `group_by`, and values.
         operation: value of label `operation`.
         pause: called for each row.
     """
 
-    def __init__(
-        self,
-        rows: Sequence[tuple[Labels, Values]],
-        group_by: tuple[str, ...],
-        operation: str,
-        pause: Callable[[], None],
-    ) -> None:
-        self._rows = rows
-        self._group_by = group_by
-        self._operation = operation
-        self._pause = pause
-        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Labels]] = {}
+    rows: Sequence[tuple[Labels, Values]]
+    group_by: tuple[str, ...]
+    operation: str
+    pause: Callable[[], None]
+    _known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Labels]] = field(default_factory=dict)
 
-    def samples(self, index: int, column: rows.Column) -> list[Sample]:
+    def samples(self, index: int, column: Column) -> list[Sample]:
         """The samples of one column; rows that differ only in what the metric has no label for are summed."""
         labels = self._labels(column.metric.labels, column.more)
-        figures = [values[index] for _, values in self._rows]
-        if not set(self._group_by) <= set(column.metric.labels):
+        figures = [values[index] for _, values in self.rows]
+        if not set(self.group_by) <= set(column.metric.labels):
             summed: dict[Labels, int] = {}
             for series, figure in zip(labels, figures, strict=True):
                 summed[series] = summed.get(series, 0) + figure
@@ -355,12 +350,12 @@ class SeriesTable:
         """All labels of a metric, row by row; what is not grouped by is empty."""
         if (names, more) in self._known:
             return self._known[names, more]
-        fixed = dict(zip(names[len(names) - len(more) :], more, strict=True)) | {"operation": self._operation}
-        places = [self._group_by.index(name) if name in self._group_by else None for name in names]
+        fixed = dict(zip(names[len(names) - len(more) :], more, strict=True)) | {"operation": self.operation}
+        places = [self.group_by.index(name) if name in self.group_by else None for name in names]
         pairs = [(place, fixed.get(name, "")) for place, name in zip(places, names, strict=True)]
         spread = self._known[names, more] = []
-        for labels, _ in self._rows:
-            self._pause()
+        for labels, _ in self.rows:
+            self.pause()
             spread.append(tuple([text if place is None else labels[place] for place, text in pairs]))
         return spread
 
@@ -372,7 +367,7 @@ class VectorStoresDataset(Dataset):
         data: that day and its bytes by project.
     """
 
-    name = rows.VECTOR_STORES
+    name = VECTOR_STORES
     data: tuple[int, dict[str, int]] | None = None
     _days = 7
 
@@ -394,7 +389,7 @@ class VectorStoresDataset(Dataset):
         start = day_start(self._context.clock.now()) - (self._days - 1) * DAY
         span = Range(start, None, "1d", 31)
         query = Query(f"/organization/usage/{self.name}", self.name, span, self._group_by)
-        read(calls, self._context, query, rows.decode_bytes, add)
+        read(calls, self._context, query, decode_bytes, add)
         self.data = max(days.items(), default=None, key=lambda item: item[0])
         return True
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from openai_exporter.client.organization import Calls
+from openai_exporter.client.organization import Calls, OrganizationClient
+from openai_exporter.client.session import Network
 from openai_exporter.config import Config
 from openai_exporter.config.organization import Budget, Organization
 from openai_exporter.errors import UpstreamError
-from openai_exporter.exposition import EncodedPage, Family, Instruments, family
+from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO, PriceTable, price_table
@@ -31,6 +33,9 @@ from openai_exporter.usage.service import budgets_of
 from openai_exporter.usage.storage import REASONS, Storage
 from openai_exporter.usage.window import ApiClock
 
+if TYPE_CHECKING:
+    from openai_exporter.usage.service import UsageService
+
 log = logging.getLogger(__name__)
 
 _ORDER = {name: place for place, name in enumerate(CATALOGUE)}
@@ -44,35 +49,23 @@ class Reader:
     """The datasets of one organization and the last page.
 
     Args:
-        since: when they were first asked for.
+        service: whose settings count.
+        since: when the datasets were first asked for.
 
     Attributes:
         summary: for the landing page, as of the last refresh.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        organization: Organization,
-        calls: Calls,
-        instruments: Instruments,
-        *,
-        storage: Path | None,
-        now: Callable[[], float],
-        sleep: Callable[[float], None],
-        since: float,
-    ) -> None:
-        self._config = config
-        self._organization = organization
-        self._calls = calls
-        self._instruments = instruments
-        self._clock = ApiClock(now)
-        pause = self._pause = GilYield(sleep)
-        self._datasets = Datasets.of(
-            config, organization, Context(self._clock, functools.cache(self._load_prices), pause)
-        )
-        self._schedule = Schedule(organization.name, self._datasets.all, calls, now, since)
-        self._storage = self._storage_in(storage) if storage else None
+    def __init__(self, service: "UsageService", since: float) -> None:
+        self._config, self._instruments = service.config, service.instruments
+        self._organization = organization = service.organization
+        self._calls = _calls(service)
+        self._clock = ApiClock(service.now)
+        self._pause = GilYield(service.sleep)
+        context = Context(self._clock, functools.cache(self._load_prices), self._pause)
+        self._datasets = Datasets.of(self._config, organization, context)
+        self._schedule = Schedule(organization.name, self._datasets.all, self._calls, service.now, since)
+        self._storage = self._storage_in(service.storage) if service.storage else None
         self._page = EncodedPage(in_order(self._schedule.families()))
         self._seen = False
         self._outdated = False
@@ -175,34 +168,44 @@ class Reader:
             self._instruments.set(own.STORAGE_SUCCESSFUL, int(written), (self._organization.name,))
 
 
+def _calls(service: "UsageService") -> Calls:
+    organization = service.organization
+    client = service.client() if service.client else OrganizationClient(
+        organization.base_url,
+        service.config.organization_credential(organization.name),
+        organization.timeout,
+        Network(service.proxies),
+    )  # fmt: skip
+    return Calls(
+        client, organization.name, service.instruments, service.now, per_hour=organization.calls_per_hour
+    )
+
+
 def in_order(families: Iterable[Family]) -> list[Family]:
     """The families that have samples, in the catalogue's order: those of one metric next to each other."""
     return sorted((each for each in families if each.samples), key=lambda each: _ORDER[each.metric.name])
 
 
+@dataclass(eq=False)
 class Schedule:
     """Reads the datasets of one organization that are due, and remembers how each went.
 
-    Args:
+    Attributes:
         datasets: in the order in which they are read.
         now: our clock in Unix seconds.
         since: when the datasets were first asked for.
+        stopped: whether nothing is to be read any more.
     """
 
-    def __init__(
-        self,
-        organization: str,
-        datasets: Sequence[Dataset],
-        calls: Calls,
-        now: Callable[[], float],
-        since: float,
-    ) -> None:
-        self._organization = organization
-        self._datasets = {dataset.name: dataset for dataset in datasets}
-        self._calls = calls
-        self._now = now
-        self._states = {name: DatasetState(name, since) for name in self._datasets}
-        self.stopped = False
+    organization: str
+    datasets: Sequence[Dataset]
+    calls: Calls
+    now: Callable[[], float]
+    since: float
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self._states = {dataset.name: DatasetState(dataset.name, self.since) for dataset in self.datasets}
 
     @property
     def states(self) -> tuple[DatasetState, ...]:
@@ -212,38 +215,39 @@ class Schedule:
     @property
     def due(self) -> tuple[Dataset, ...]:
         """The datasets that are to be read now; none while the API asked to wait."""
-        if self._calls.wait > 0:
+        if self.calls.wait > 0:
             return ()
-        return tuple(dataset for dataset in self._datasets.values() if self._is_due(dataset))
+        return tuple(dataset for dataset in self.datasets if self._is_due(dataset))
 
     def read(self, dataset: Dataset, *, seen: bool) -> bool:
         """Read one dataset; False when it failed or the API asks to wait."""
-        if self._calls.wait > 0 or self.stopped:
+        if self.calls.wait > 0 or self.stopped:
             return False
-        started, made = self._now(), self._calls.made
+        started, made = self.now(), self.calls.made
         before = replace(self._states[dataset.name], started=started)
         try:
-            complete = dataset.read(self._calls, seen=seen)
+            complete = dataset.read(self.calls, seen=seen)
         except UpstreamError as error:
             if self.stopped:
                 return False
             after = self._failed(before, str(error), error.reason)
         except Exception as error:
-            log.exception("organization %s: dataset %s", self._organization, dataset.name)
+            log.exception("organization %s: dataset %s", self.organization, dataset.name)
             after = self._failed(before, f"unexpected {type(error).__name__}, see the log", "malformed")
         else:
             # An unfinished one is continued in the next refresh.
             after = self._succeeded(before) if complete else replace(before, started=None)
         self._states[dataset.name] = replace(
-            after, duration=max(0.0, self._now() - started), calls=self._calls.made - made
+            after, duration=max(0.0, self.now() - started), calls=self.calls.made - made
         )
         return after.up is True
 
     def adopt(self, other: "Schedule") -> None:
         """Take over from the schedule of the configuration before, as far as the datasets fit."""
-        for name, dataset in self._datasets.items():
-            if name in other._datasets and dataset.adopt(other._datasets[name]):
-                self._states[name] = other._states[name]
+        before = {dataset.name: dataset for dataset in other.datasets}
+        for dataset in self.datasets:
+            if dataset.name in before and dataset.adopt(before[dataset.name]):
+                self._states[dataset.name] = other._states[dataset.name]
 
     def families(self) -> Iterator[Family]:
         """Freshness; of datasets that were never read, since when."""
@@ -258,7 +262,7 @@ class Schedule:
 
     def _is_due(self, dataset: Dataset) -> bool:
         """After the interval less a little, for scrapes are not exact; soon after a failure."""
-        state, now, interval = self._states[dataset.name], self._now(), dataset.interval
+        state, now, interval = self._states[dataset.name], self.now(), dataset.interval
         if state.started is None or now < state.started:
             return True
         if state.failures:
@@ -267,18 +271,18 @@ class Schedule:
         return now >= state.started + interval - min(2.0, interval * 0.05)
 
     def _failed(self, before: DatasetState, message: str, reason: str) -> DatasetState:
-        self._calls.failed(before.name, reason)
+        self.calls.failed(before.name, reason)
         if before.error != message:
             log.warning(
                 "organization %s: dataset %s could not be read (%s): %s",
-                self._organization, before.name, reason, message,
+                self.organization, before.name, reason, message,
             )  # fmt: skip
         return replace(before, up=False, error=message, reason=reason, failures=before.failures + 1)
 
     def _succeeded(self, before: DatasetState) -> DatasetState:
         if before.error:
-            log.info("organization %s: dataset %s is read again", self._organization, before.name)
-        return DatasetState(before.name, before.since, before.started, up=True, last_success=self._now())
+            log.info("organization %s: dataset %s is read again", self.organization, before.name)
+        return DatasetState(before.name, before.since, before.started, up=True, last_success=self.now())
 
 
 @dataclass(frozen=True, slots=True)

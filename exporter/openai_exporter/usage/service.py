@@ -45,7 +45,7 @@ def budgets_of(config: Config, organization: Organization) -> tuple[Budget, ...]
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class UsageService:
     """Usage, costs, names, limits and budgets of one organization.
 
@@ -155,7 +155,10 @@ class UsageService:
         if self._reader is None and not self._closed:
             if self._before is not None and self._before._reader is not None:
                 self._before._reader.release()
-            reader = self._make_reader()
+            # Imported here, in the worker: the HTTP library takes longer to load than the server to start.
+            from openai_exporter.usage.refresh import Reader
+
+            reader = Reader(self, self.now() if self._asked is None else self._asked)
             self._take_over(reader)
             self._reader = reader
         if self._reader is not None and not self._closed:
@@ -173,28 +176,6 @@ class UsageService:
                 reader.adopt(before._reader)
             before._reader.stop()
         self._before = None
-
-    def _make_reader(self) -> "Reader":
-        # Imported here, in the worker: the HTTP library takes longer to load than the server to start.
-        from openai_exporter.client.organization import Calls, OrganizationClient
-        from openai_exporter.client.session import Network
-        from openai_exporter.usage.refresh import Reader
-
-        organization = self.organization
-        client = self.client() if self.client else OrganizationClient(
-            organization.base_url,
-            self.config.organization_credential(organization.name),
-            organization.timeout,
-            Network(self.proxies),
-        )  # fmt: skip
-        calls = Calls(
-            client, organization.name, self.instruments, self.now, per_hour=organization.calls_per_hour
-        )
-        return Reader(
-            self.config, organization, calls, self.instruments,
-            storage=self.storage, now=self.now, sleep=self.sleep,
-            since=self.now() if self._asked is None else self._asked,
-        )  # fmt: skip
 
     def _finished(self, done: asyncio.Future[None]) -> None:
         self._running = None

@@ -16,11 +16,12 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from openai_exporter import files
-from openai_exporter.usage.ledger import Labels, PersistedUsage, Rows, Values
+from openai_exporter.usage.ledger import Labels, PersistedUsage, Rows
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -90,6 +91,7 @@ READ, DAMAGED, LOCKED, WRITE = REASONS = ("read", "damaged", "locked", "write")
 """Why figures were not read or not kept."""
 
 
+T = TypeVar("T")
 _HEAD = ("operation", "group_by", "columns", "month", "corrections", "closing")
 
 
@@ -97,42 +99,39 @@ class DamagedError(ValueError):
     """The file is not what was written."""
 
 
+@dataclass(eq=False)
 class Storage:
     """The file of one organization.
 
-    Args:
+    Attributes:
         pause: called for each line, so that other threads get their turn.
         source: root of the API that the figures are of; those of another are of no use.
-        failed: told the reason of each failure, one of `REASONS`.
+        failed: called with the reason of each failure, one of `REASONS`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        organization: str,
-        pause: Callable[[], None],
-        source: str = "",
-        failed: Callable[[str], None] = lambda reason: None,
-    ) -> None:
-        self._source = source
-        self.path = folder / f"{organization}.usage.jsonl"
-        self._lock = FileLock(folder / f"{organization}.usage.lock")
-        self._pause = pause
-        self._failed = failed
+    folder: Path
+    organization: str
+    pause: Callable[[], None]
+    source: str = ""
+    failed: Callable[[str], None] = lambda reason: None
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / f"{self.organization}.usage.jsonl"
+        self._lock = FileLock(self.folder / f"{self.organization}.usage.lock")
         self._complaint = ""
 
     def load(self) -> dict[str, PersistedUsage]:
         """Persisted figures by operation; nothing when there are none, or none that can be used."""
         try:
             with self.path.open(encoding="utf-8") as lines:
-                return {usage.operation: usage for usage in _decoded(lines, self._source)}
+                return {usage.operation: usage for usage in _decoded(lines, self.source)}
         except FileNotFoundError:
             return {}
         except OSError as error:
-            self._failed(READ)
+            self.failed(READ)
             log.error("%s: cannot be read: %s; the counters begin anew", self.path, error.strerror)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            self._failed(DAMAGED)
+            self.failed(DAMAGED)
             self._set_aside(error)
         return {}
 
@@ -145,7 +144,7 @@ class Storage:
                 return False
             for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
-            lines = self._paused(_encoded(usage, self._source))
+            lines = self._paused(_encoded(usage, self.source))
             files.write_atomically(self.path, lines, mode=self._lock.mode)
         except OSError as error:
             self._complain(
@@ -165,7 +164,7 @@ class Storage:
 
     def _paused(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
-            self._pause()
+            self.pause()
             yield line
 
     def _occupied(self) -> str:
@@ -177,7 +176,7 @@ class Storage:
         )
 
     def _complain(self, reason: str, message: str) -> None:
-        self._failed(reason)
+        self.failed(reason)
         if message != self._complaint:
             log.error("%s: %s", self.path, message)
         self._complaint = message
@@ -197,25 +196,21 @@ class Storage:
 
 def _encoded(usage: Iterable[PersistedUsage], source: str) -> Iterator[str]:
     check = 0
-    for line in _lines(usage, source):
+    for value in _entries(usage, source):
+        line = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
         check = zlib.crc32(line.encode(), check)
         yield line
     yield json.dumps({"end": check}) + "\n"
 
 
-def _lines(usage: Iterable[PersistedUsage], source: str) -> Iterator[str]:
-    yield _line({"format": FORMAT, "version": VERSION, "source": source})
+def _entries(usage: Iterable[PersistedUsage], source: str) -> Iterator[Any]:
+    yield {"format": FORMAT, "version": VERSION, "source": source}
     for each in usage:
-        head = {name: getattr(each, name) for name in _HEAD}
-        yield _line(head | {"series": len(each.totals)})
+        yield {name: getattr(each, name) for name in _HEAD} | {"series": len(each.totals)}
         for labels, values in each.totals.items():
             reported = each.reported.get(labels, ())
-            line = [labels, values, 0 if reported == values else reported, int(labels in each.fresh)]
-            yield _line(line[:2] if line[2:] == [0, 0] else line)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
+            entry = [labels, values, 0 if reported == values else reported, int(labels in each.fresh)]
+            yield entry[:2] if entry[2:] == [0, 0] else entry
 
 
 def _decoded(lines: Iterable[str], source: str) -> Iterator[PersistedUsage]:
@@ -251,28 +246,22 @@ def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> PersistedUsage:
     fresh: set[Labels] = set()
     for _ in range(entry["series"]):
         labels, values, said, new = (*next(rest), 0, 0)[:4]
-        key = _texts(labels, len(group_by))
-        totals[key] = _numbers(values, len(columns))
+        key = _tuple(labels, str, len(group_by))
+        totals[key] = _tuple(values, int, len(columns))
         if said != []:
-            reported[key] = _numbers(said, len(columns)) if said else totals[key]
+            reported[key] = _tuple(said, int, len(columns)) if said else totals[key]
         if new:
             fresh.add(key)
-    corrections = _numbers(entry["corrections"], len(columns))
+    corrections = _tuple(entry["corrections"], int, len(columns))
     operation, month = str(entry["operation"]), int(entry["month"])
     closing = entry.get("closing")
-    closed = None if closing is None else _numbers(closing, len(closing))
+    closed = None if closing is None else _tuple(closing, int, len(closing))
     return PersistedUsage(
         operation, group_by, columns, month, corrections, totals, reported, frozenset(fresh), closed
     )
 
 
-def _texts(values: list[Any], width: int) -> Labels:
-    if len(values) != width or not all(isinstance(each, str) for each in values):
-        raise DamagedError(f"expected {width} labels")
-    return tuple(values)
-
-
-def _numbers(values: list[Any], width: int) -> Values:
-    if len(values) != width or not all(type(each) is int for each in values):
-        raise DamagedError(f"expected {width} whole numbers")
+def _tuple(values: list[Any], kind: type[T], width: int) -> tuple[T, ...]:
+    if len(values) != width or not all(type(value) is kind for value in values):
+        raise DamagedError(f"expected {width} {'labels' if kind is str else 'whole numbers'}")
     return tuple(values)

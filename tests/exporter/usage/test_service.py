@@ -5,8 +5,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,9 +93,11 @@ async def test_a_slow_api_delays_a_scrape_no_longer_than_its_limit(
     class SlowClient(OrganizationClient):
         """A client whose calls wait until they are let go."""
 
-        def open(self, path: str, params: Params = (), *, api: str) -> AbstractContextManager[Reply]:
+        @contextmanager
+        def open(self, path: str, params: Params = (), *, api: str) -> Iterator[Reply]:
             assert free.wait(120)
-            return super().open(path, params, api=api)
+            with super().open(path, params, api=api) as reply:
+                yield reply
 
     credential = usage.config.organization_credential("acme")
     usage.client = lambda: SlowClient(simulator.api_url, credential, 120)
