@@ -143,9 +143,9 @@ def _matching(prices: Sequence[Price], model: str, situation: Situation) -> Pric
 def _by_kind(price: Price) -> dict[str, int]:
     """The prices that an entry of the configuration gives, in pico-dollars per unit."""
     per_million = price.usd_per_million or PerMillion()
-    given = [(kind, getattr(per_million, name), _MILLION) for kind, name in _FIELDS.items()]
-    given += [("seconds", price.usd_per_minute, _MINUTE), ("images", price.usd_per_image, 1)]
-    return {kind: round(Decimal(str(usd)) * PICO / units) for kind, usd, units in given if usd is not None}
+    prices = [(kind, getattr(per_million, name), _MILLION) for kind, name in _FIELDS.items()]
+    prices += [("seconds", price.usd_per_minute, _MINUTE), ("images", price.usd_per_image, 1)]
+    return {kind: round(Decimal(str(usd)) * PICO / units) for kind, usd, units in prices if usd is not None}
 
 
 def _instead(kind: str) -> tuple[str, ...]:

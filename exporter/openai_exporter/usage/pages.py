@@ -15,7 +15,7 @@ from openai_exporter.client.organization import Calls
 from openai_exporter.client.session import Reply
 from openai_exporter.errors import UpstreamError
 from openai_exporter.usage.dataset import Context
-from openai_exporter.usage.rows import MOST, MalformedError, shown
+from openai_exporter.usage.rows import MOST, MalformedError, abbreviated
 from openai_exporter.usage.window import Range
 
 MOST_PAGES = 100
@@ -350,10 +350,10 @@ def everything(
 
 def _listed(data: object) -> list[Item]:
     if not isinstance(data, list):
-        raise MalformedError(f"data: expected an array, got {shown(data)}")
+        raise MalformedError(f"data: expected an array, got {abbreviated(data)}")
     for index, item in enumerate(data):
         if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-            raise MalformedError(f"data[{index}]: expected an object with an id, got {shown(item)}")
+            raise MalformedError(f"data[{index}]: expected an object with an id, got {abbreviated(item)}")
     return data
 
 
@@ -371,12 +371,12 @@ def number(item: Item, name: str, what: str = "a whole number") -> int | None:
     """A whole number that is not negative; null and absent are None."""
     value = _typed(item, name, int, what)
     if value is not None and (value is True or value is False or not 0 <= value <= MOST):
-        raise MalformedError(f"{name}: expected {what} or null, got {shown(value)}")
+        raise MalformedError(f"{name}: expected {what} or null, got {abbreviated(value)}")
     return value
 
 
 def _typed(item: Item, name: str, kind: type[T], what: str) -> T | None:
     value = item.get(name)
     if value is not None and not isinstance(value, kind):
-        raise MalformedError(f"{name}: expected {what} or null, got {shown(value)}")
+        raise MalformedError(f"{name}: expected {what} or null, got {abbreviated(value)}")
     return value

@@ -77,7 +77,7 @@ class Reader:
         """Whether anything is to be read now."""
         return bool(self._schedule.due)
 
-    def shown(self) -> EncodedPage:
+    def page(self) -> EncodedPage:
         """The last page, for a scrape."""
         self._seen = True
         return self._page

@@ -171,7 +171,7 @@ class RowDecoder:
             MalformedError: names the field.
         """
         if not isinstance(result, dict):
-            raise MalformedError(f"expected an object, got {shown(result)}")
+            raise MalformedError(f"expected an object, got {abbreviated(result)}")
         # Most dimensions are text, and most figures there and sound: what is not is looked at one by one.
         get = result.get
         labels = tuple(
@@ -201,7 +201,7 @@ def decode_bytes(result: Any, start: int) -> tuple[str, int]:
         MalformedError: names the field.
     """
     if not isinstance(result, dict):
-        raise MalformedError(f"expected an object, got {shown(result)}")
+        raise MalformedError(f"expected an object, got {abbreviated(result)}")
     return label(result, "project_id"), whole(result, "usage_bytes", required=True)
 
 
@@ -214,7 +214,7 @@ def label(result: Mapping[str, Any], name: str) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    raise MalformedError(f"{name}: expected a string or null, got {shown(value)}")
+    raise MalformedError(f"{name}: expected a string or null, got {abbreviated(value)}")
 
 
 def whole(result: Mapping[str, Any], name: str, required: bool = False) -> int:
@@ -223,13 +223,15 @@ def whole(result: Mapping[str, Any], name: str, required: bool = False) -> int:
     if type(value) is int and -MOST <= value <= MOST:
         return value
     if value is not None:
-        raise MalformedError(f"{name}: expected a whole number of at most {MOST:.0e}, got {shown(value)}")
+        raise MalformedError(
+            f"{name}: expected a whole number of at most {MOST:.0e}, got {abbreviated(value)}"
+        )
     if required:
         raise MalformedError(f"{name}: is missing")
     return 0
 
 
-def shown(value: object) -> str:
+def abbreviated(value: object) -> str:
     """A value as errors show it."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
@@ -253,7 +255,9 @@ def amount(value: object, place: str) -> Decimal:
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and value.is_finite() and abs(value) <= _MOST:
         return value
-    raise MalformedError(f"{place}: expected an amount as a number or a numeric string, got {shown(value)}")
+    raise MalformedError(
+        f"{place}: expected an amount as a number or a numeric string, got {abbreviated(value)}"
+    )
 
 
 CURRENCY = "usd"
@@ -284,13 +288,13 @@ def decoded(result: Any, group_by: tuple[str, ...]) -> CostRow:
         MalformedError: names the field.
     """
     if not isinstance(result, Mapping):
-        raise MalformedError(f"expected an object, got {shown(result)}")
+        raise MalformedError(f"expected an object, got {abbreviated(result)}")
     labels = tuple([label(result, name) for name in group_by])
     money = result.get("amount")
     if money is None:
         return CostRow(labels, Decimal(0))
     if not isinstance(money, Mapping):
-        raise MalformedError(f"amount: expected an object, got {shown(money)}")
+        raise MalformedError(f"amount: expected an object, got {abbreviated(money)}")
     currency = label(money, "currency").lower() or CURRENCY
     usd = amount(money.get("value", 0), "amount.value")
     quantity = result.get("quantity")

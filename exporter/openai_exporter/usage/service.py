@@ -126,7 +126,7 @@ class UsageService:
 
     def _shown(self) -> EncodedPage:
         if self._reader is not None:
-            return self._reader.shown()
+            return self._reader.page()
         return self._before._shown() if self._before else self._unread()
 
     def _unread(self) -> EncodedPage:
