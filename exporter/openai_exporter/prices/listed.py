@@ -43,15 +43,25 @@ class Situation:
 
 _UNITS: Mapping[str, tuple[str, ...]] = {
     "input": ("input_tokens",),
-    "cached": ("input_tokens", "cache_read_tokens"),
+    "cached_input": ("input_tokens", "cache_read_tokens"),
     "cache_write": ("input_tokens", "cache_write_tokens"),
-    "audio": ("input_tokens", "input_audio_tokens"),
-    "cached_audio": ("input_tokens", "cache_read_tokens", "input_audio_tokens", "cache_audio_read_tokens"),
-    "image": ("input_tokens", "input_image_tokens"),
-    "cached_image": ("input_tokens", "cache_read_tokens", "input_image_tokens", "cache_image_read_tokens"),
+    "audio_input": ("input_tokens", "input_audio_tokens"),
+    "cached_audio_input": (
+        "input_tokens",
+        "cache_read_tokens",
+        "input_audio_tokens",
+        "cache_audio_read_tokens",
+    ),
+    "image_input": ("input_tokens", "input_image_tokens"),
+    "cached_image_input": (
+        "input_tokens",
+        "cache_read_tokens",
+        "input_image_tokens",
+        "cache_image_read_tokens",
+    ),
     "output": ("output_tokens",),
-    "output_audio": ("output_tokens", "output_audio_tokens"),
-    "output_image": ("output_tokens", "output_image_tokens"),
+    "audio_output": ("output_tokens", "output_audio_tokens"),
+    "image_output": ("output_tokens", "output_image_tokens"),
     "characters": ("input_characters",),
     "seconds": ("audio_seconds", "input_audio_seconds"),
 }

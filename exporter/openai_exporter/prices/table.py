@@ -13,36 +13,23 @@ from openai_exporter.prices.listed import PICO, Rates, Situation, list_prices
 
 SOURCE = "configuration"
 TOKEN_KINDS = (
-    "input", "cached", "cache_write", "audio", "cached_audio", "image", "cached_image",
-    "output", "output_audio", "output_image",
+    "input", "cached_input", "cache_write", "audio_input", "cached_audio_input", "image_input",
+    "cached_image_input", "output", "audio_output", "image_output",
 )  # fmt: skip
+"""Each token is of one kind; they are called as in `usd_per_million`."""
 _LISTS = {Provider.OPENAI: "openai", Provider.AZURE: "azure"}
 _DAY = 86_400
 _MILLION = 10**6
 _MINUTE = 60
-_FIELDS: Mapping[str, str] = {
-    "input": "input",
-    "cached": "cached_input",
-    "cache_write": "cache_write",
-    "audio": "audio_input",
-    "cached_audio": "cached_audio_input",
-    "image": "image_input",
-    "cached_image": "cached_image_input",
-    "output": "output",
-    "output_audio": "audio_output",
-    "output_image": "image_output",
-    "characters": "characters",
-}
-"""Field of `usd_per_million` of each kind."""
 _UNLISTED: Mapping[str, tuple[str, ...]] = {
-    "cached": ("input",),
+    "cached_input": ("input",),
     "cache_write": ("input",),
-    "audio": ("input",),
-    "cached_audio": ("cached", "audio", "input"),
-    "image": ("input",),
-    "cached_image": ("cached", "image", "input"),
-    "output_audio": ("output",),
-    "output_image": ("output",),
+    "audio_input": ("input",),
+    "cached_audio_input": ("cached_input", "audio_input", "input"),
+    "image_input": ("input",),
+    "cached_image_input": ("cached_input", "image_input", "input"),
+    "audio_output": ("output",),
+    "image_output": ("output",),
 }
 """For models on no list: a kind without a price costs as much as the first of these that has one."""
 
@@ -113,7 +100,7 @@ def request_cost(
     counts = {"input": tokens.input}
     if not only_input:
         counts = dict.fromkeys(TOKEN_KINDS, 0) | {
-            "input": tokens.input - tokens.cached, "cached": tokens.cached, "output": tokens.output
+            "input": tokens.input - tokens.cached, "cached_input": tokens.cached, "output": tokens.output
         }  # fmt: skip
     situation = Situation(service_tier=tier, day=int(at) // _DAY * _DAY, average=tokens.input)
     for model in models:
@@ -143,7 +130,7 @@ def _matching(prices: Sequence[Price], model: str, situation: Situation) -> Pric
 def _by_kind(price: Price) -> dict[str, int]:
     """The prices that an entry of the configuration gives, in pico-dollars per unit."""
     per_million = price.usd_per_million or PerMillion()
-    prices = [(kind, getattr(per_million, name), _MILLION) for kind, name in _FIELDS.items()]
+    prices = [(kind, usd, _MILLION) for kind, usd in per_million.model_dump().items()]
     prices += [("seconds", price.usd_per_minute, _MINUTE), ("images", price.usd_per_image, 1)]
     return {kind: round(Decimal(str(usd)) * PICO / units) for kind, usd, units in prices if usd is not None}
 

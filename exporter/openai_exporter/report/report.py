@@ -211,13 +211,12 @@ def _directory(
 
 
 def _budgets(source: Source, config: Config, organization: Organization) -> tuple[BudgetState, ...]:
-    configured = budgets_of(config, organization)
-    if not configured:
+    if not budgets_of(config, organization):
         return ()
     datasets = Datasets.of(config, organization, source.context)
     for each in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
         source.patiently(lambda each=each: each.read(source.calls, seen=True))  # type: ignore[misc]
-    return tuple(datasets.budgets(configured, organization))
+    return datasets.budgets()
 
 
 def _notes(book: Book, period: Period, now: float) -> list[str]:

@@ -18,7 +18,7 @@ from openai_exporter.usage.window import day_start
 _INPUTS = TOKEN_KINDS.index("output")
 _MOST_KNOWN = 20_000
 
-_CACHED, _WRITTEN = TOKEN_KINDS.index("cached"), TOKEN_KINDS.index("cache_write")
+_CACHED, _WRITTEN = TOKEN_KINDS.index("cached_input"), TOKEN_KINDS.index("cache_write")
 _OTHER_KINDS = (
     "input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens",
     "input_cached_audio_tokens", "input_cached_image_tokens",

@@ -117,12 +117,10 @@ class Reader:
             self._storage.release()
 
     def _publish(self) -> None:
-        spending = tuple(self._budgets())
+        spending = self._datasets.budgets()
         page = EncodedPage(in_order(self._families(spending)), self._pause)
         page.prepare(self._page)
-        self.summary = self._datasets.summary(
-            self._organization.name, self._schedule.states, spending, self._calls.wait
-        )
+        self.summary = self._datasets.summary(self._schedule.states, spending, self._calls.wait)
         self._page, self._seen, self._outdated = page, False, False
 
     def _families(self, spending: tuple[BudgetState, ...]) -> Iterator[Family]:
@@ -134,11 +132,6 @@ class Reader:
         yield family(metrics.CALLS_LIMIT, self._organization.calls_per_hour)
         yield family(metrics.CLOCK_OFFSET, self._clock.offset)
 
-    def _budgets(self) -> Iterator[BudgetState]:
-        configured = budgets_of(self._config, self._organization)
-        names = self._datasets.names.directory if self._datasets.names else Directory()
-        return self._datasets.budgets(configured, self._organization, names.title)
-
     def _load_prices(self) -> PriceTable:
         table = price_table(self._config)
         for source in table.sources:
@@ -149,11 +142,10 @@ class Reader:
         name = self._organization.name
         for reason in REASONS:
             self._instruments.prepare(own.STORAGE_FAILURES, (name, reason))
-
-        def failed(reason: str) -> None:
-            self._instruments.count(own.STORAGE_FAILURES, (name, reason))
-
-        return Storage(folder, name, self._pause, self._organization.base_url, failed)
+        return Storage(
+            folder, name, self._pause, self._organization.base_url,
+            lambda reason: self._instruments.count(own.STORAGE_FAILURES, (name, reason)),
+        )  # fmt: skip
 
     def _restore(self) -> None:
         persisted = self._storage.load() if self._storage else {}
@@ -290,11 +282,14 @@ class Datasets:
     """The datasets of one organization.
 
     Attributes:
+        configured: its budgets.
         counters: usage endpoints that are counted.
         first: what is read first: usage and costs.
         second: what needs many calls, and what is read seldom: names, limits, peak minute, cost drift.
     """
 
+    organization: Organization
+    configured: tuple[Budget, ...]
     counters: tuple[CounterDataset, ...]
     costs: CostsDataset | None
     names: NamesDataset | None
@@ -304,7 +299,8 @@ class Datasets:
     @classmethod
     def of(cls, config: Config, organization: Organization, context: Context) -> "Datasets":
         """Fresh datasets for a configuration."""
-        pinned = budgets.pinned(budgets_of(config, organization))
+        configured = budgets_of(config, organization)
+        pinned = budgets.pinned(configured)
         counters = tuple(
             CounterDataset(name, organization, context, pinned)
             for name in organization.usage
@@ -324,7 +320,7 @@ class Datasets:
             second.append(PeakDataset(organization, context, lambda: limits.models))
         if organization.cost_drift is not None and costs is not None:
             second.append(DriftDataset(organization, context))
-        return cls(counters, costs, names, tuple(first), tuple(second))
+        return cls(organization, configured, counters, costs, names, tuple(first), tuple(second))
 
     @property
     def all(self) -> tuple[Dataset, ...]:
@@ -336,22 +332,14 @@ class Datasets:
         """The usage endpoints that are priced."""
         return tuple(dataset for dataset in self.counters if dataset.operation.pricing)
 
-    def budgets(
-        self,
-        configured: Iterable[Budget],
-        organization: Organization,
-        title: Callable[[str, str], str] = lambda scope, id: "",
-    ) -> Iterator[BudgetState]:
-        """The budgets, with what was spent; `title` is the name of what a scope and an id mean."""
+    def budgets(self) -> tuple[BudgetState, ...]:
+        """The budgets, with what was spent."""
         bill = self.costs.data if self.costs else None
-        return budgets.states(configured, organization, bill, self.priced, title)
+        names = self.names.directory if self.names else Directory()
+        return tuple(budgets.states(self.configured, self.organization, bill, self.priced, names.title))
 
     def summary(
-        self,
-        organization: str,
-        states: tuple[DatasetState, ...],
-        spending: tuple[BudgetState, ...],
-        waiting: float,
+        self, states: tuple[DatasetState, ...], spending: tuple[BudgetState, ...], waiting: float
     ) -> UsageSummary:
         """The figures of the landing page."""
         bill = self.costs.data if self.costs else None
@@ -361,7 +349,7 @@ class Datasets:
             if dataset.ledger.complete:
                 sums.update(dataset.sums())
         return UsageSummary(
-            organization,
+            self.organization.name,
             month_to_date_usd=total(bill.month) if bill else None,
             today_usd=total(bill.today) if bill else None,
             yesterday_usd=total(bill.yesterday) if bill else None,

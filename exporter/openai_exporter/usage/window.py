@@ -16,7 +16,7 @@ class Range:
     Attributes:
         start: start of the first bucket.
         end: end of the last bucket; None reads up to now.
-        width: `1h` or `1d`.
+        width: `1m`, `1h` or `1d`.
         limit: buckets per page, the most that the API gives (official description of `limit`).
     """
 

@@ -9,7 +9,7 @@ from openai_exporter.prices import Situation
 from openai_exporter.prices.listed import list_prices
 
 DAY = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
-KINDS = ("input", "cached", "output")
+KINDS = ("input", "cached_input", "output")
 
 
 @pytest.mark.parametrize(
