@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""List prices per unit, from the genai-prices package."""
+"""List prices per unit, from the genai-prices package, which is imported late (0.15 s, 12 MiB)."""
 
 import functools
 import gc
@@ -9,15 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 log = logging.getLogger(__name__)
 
 PICO = 10**12
 """Estimated cost is kept in whole pico-dollars: a list price per million tokens of up to six decimals is exact."""
 
+Rates = tuple[int, ...] | None
+"""Pico-dollars per unit of each kind asked for; None when the model has no price."""
 _SAMPLE = 1000
 _NEVER = 1 << 62
+_MOST_KNOWN = 20_000
+_EARLIEST = 86_400
+"""A day before any on which a price changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +41,27 @@ class Situation:
     average: int = 0
 
 
-class PriceTable(Protocol):
-    """Unit prices.
-
-    Attributes:
-        sources: where they come from, and the version of each.
-    """
-
-    sources: tuple[tuple[str, str], ...]
-
-    def long_context(self, model: str) -> int:
-        """Input tokens of a request up to which its price is the base price."""
-        ...
-
-    def rates(self, model: str, kinds: tuple[str, ...], situation: Situation) -> tuple[int, ...] | None:
-        """Pico-dollars per unit of each kind; None when the model has no price."""
-        ...
-
-
 _UNITS: Mapping[str, tuple[str, ...]] = {
     "input": ("input_tokens",),
-    "cached": ("input_tokens", "cache_read_tokens"),
+    "cached_input": ("input_tokens", "cache_read_tokens"),
     "cache_write": ("input_tokens", "cache_write_tokens"),
-    "audio": ("input_tokens", "input_audio_tokens"),
-    "cached_audio": ("input_tokens", "cache_read_tokens", "input_audio_tokens", "cache_audio_read_tokens"),
-    "image": ("input_tokens", "input_image_tokens"),
-    "cached_image": ("input_tokens", "cache_read_tokens", "input_image_tokens", "cache_image_read_tokens"),
+    "audio_input": ("input_tokens", "input_audio_tokens"),
+    "cached_audio_input": (
+        "input_tokens",
+        "cache_read_tokens",
+        "input_audio_tokens",
+        "cache_audio_read_tokens",
+    ),
+    "image_input": ("input_tokens", "input_image_tokens"),
+    "cached_image_input": (
+        "input_tokens",
+        "cache_read_tokens",
+        "input_image_tokens",
+        "cache_image_read_tokens",
+    ),
     "output": ("output_tokens",),
-    "output_audio": ("output_tokens", "output_audio_tokens"),
-    "output_image": ("output_tokens", "output_image_tokens"),
+    "audio_output": ("output_tokens", "output_audio_tokens"),
+    "image_output": ("output_tokens", "output_image_tokens"),
     "characters": ("input_characters",),
     "seconds": ("audio_seconds", "input_audio_seconds"),
 }
@@ -84,45 +81,46 @@ class _Model:
 
 
 class ListPrices:
-    """The table of the genai-prices package as it is installed; it is imported here, which takes 0.2 s."""
+    """The prices of one provider in the genai-prices package as it is installed.
 
-    def __init__(self) -> None:
+    Attributes:
+        source: name and version of the package.
+    """
+
+    def __init__(self, provider: str) -> None:
         import genai_prices
         from genai_prices import types
 
-        self.sources: tuple[tuple[str, str], ...] = (("genai-prices", genai_prices.__version__),)
+        self.source = ("genai-prices", genai_prices.__version__)
+        self._provider = provider
         self._prices = genai_prices
         self._types = types
-        self._models: dict[str, _Model | None] = {}
-        self._rates: dict[tuple[str, tuple[str, ...], Situation], tuple[int, ...] | None] = {}
+        self._model = functools.lru_cache(_MOST_KNOWN)(self._look_up)
+        self._rates = functools.lru_cache(_MOST_KNOWN)(self._calculated)
 
     def long_context(self, model: str) -> int:
         """Input tokens of a request up to which its price is the base price."""
         known = self._model(model)
         return known.bounds[0] if known and known.bounds else _NEVER
 
-    def rates(self, model: str, kinds: tuple[str, ...], situation: Situation) -> tuple[int, ...] | None:
+    def rates(self, model: str, kinds: tuple[str, ...], situation: Situation) -> Rates:
         """Pico-dollars per unit of each kind; None when the model has no price."""
         known = self._model(model)
         if known is None or not _UNITS.keys() >= set(kinds):
             return None
         step = bisect_left(known.bounds, situation.average)
-        size = known.bounds[step - 1] + 1 if step else _SAMPLE
         period = bisect_right(known.days, situation.day)
-        key = (model, kinds, replace(situation, average=size, day=period))
-        if key not in self._rates:
-            self._rates[key] = self._found(model, kinds, replace(situation, average=size))
-        return self._rates[key]
+        # One situation stands for all with the same prices.
+        size = known.bounds[step - 1] + 1 if step else _SAMPLE
+        day = known.days[period - 1] if period else _EARLIEST
+        return self._rates(model, kinds, replace(situation, average=size, day=day))
 
-    def _model(self, model: str) -> _Model | None:
-        if model not in self._models:
-            try:
-                found = self._calculate(model, {"input_tokens": _SAMPLE}, Situation())
-            except (LookupError, ValueError):
-                self._models[model] = None
-            else:
-                self._models[model] = _Model(self._bounds(found.model_price), self._days(found.model))
-        return self._models[model]
+    def _look_up(self, model: str) -> _Model | None:
+        try:
+            price = self._calculate(model, {"input_tokens": _SAMPLE}, Situation())
+        except (LookupError, ValueError):
+            return None
+        return _Model(self._bounds(price.model_price), self._days(price.model))
 
     def _bounds(self, price: Any) -> tuple[int, ...]:
         tiered = [each for each in vars(price).values() if isinstance(each, self._types.TieredPrices)]
@@ -134,7 +132,7 @@ class ListPrices:
         dates = {each.start_date for each in constraints if isinstance(each, self._types.StartDateConstraint)}
         return tuple(sorted(int(datetime.combine(date, time(), UTC).timestamp()) for date in dates))
 
-    def _found(self, model: str, kinds: tuple[str, ...], situation: Situation) -> tuple[int, ...] | None:
+    def _calculated(self, model: str, kinds: tuple[str, ...], situation: Situation) -> Rates:
         try:
             return tuple(self._rate(model, kind, situation) for kind in kinds)
         except (LookupError, ValueError) as error:
@@ -154,16 +152,16 @@ class ListPrices:
         return self._prices.calc_price(
             self._prices.Usage(**usage),
             model,
-            provider_id="openai",
+            provider_id=self._provider,
             genai_request_timestamp=datetime.fromtimestamp(situation.day, UTC) if situation.day else None,
             price_context={"processing": "batch"} if situation.batch else context,
         )
 
 
 @functools.cache
-def list_prices() -> ListPrices:
-    """The table, one for the whole process."""
-    table = ListPrices()
+def list_prices(provider: str = "openai") -> ListPrices:
+    """The table of a provider, one for the whole process."""
+    table = ListPrices(provider)
     # Hundreds of thousands of objects that stay: without this each full garbage collection walks over them
     # and stops all threads for some 50 ms.
     gc.freeze()

@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import gc
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -19,9 +18,9 @@ from openai_exporter.client.trace import ApiCall, Exchange, FailureKind, Step, W
 from openai_exporter.config import Config, Secret
 from openai_exporter.config.probing import Target
 from openai_exporter.model import Endpoint, ProbeResult, Provider
+from openai_exporter.prices import PriceTable, call_cost, request_cost
 from openai_exporter.probe.endpoints import build_call
 from openai_exporter.probe.judge import Verdict, judge
-from openai_exporter.probe.prices import price, price_of_call
 from openai_exporter.probe.reading import Setting
 from openai_exporter.probe.result import Frame, build_result, unsent_result
 
@@ -64,7 +63,7 @@ def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> 
     cost = _token_price(verdict, setting, at)
     if cost is None and _may_be_billed(exchange):
         per_call = setting.module.price_per_call_usd
-        cost = price_of_call(setting, at) if per_call is None else Decimal(str(per_call))
+        cost = _call_price(setting, at) if per_call is None else Decimal(str(per_call))
     return cost
 
 
@@ -77,7 +76,16 @@ def _token_price(verdict: Verdict, setting: Setting, at: float) -> Decimal | Non
     provider = setting.provider
     if provider is Provider.AZURE:
         models = models[:1]  # the name asked for is a deployment's, which says nothing about the model
-    return price(reading.tokens, models, provider, reading.service_tier, at, setting.prices)
+    return request_cost(
+        PriceTable(setting.prices, provider), reading.tokens, models, reading.service_tier, at,
+        only_input=setting.module.endpoint in (Endpoint.EMBEDDINGS, Endpoint.MODERATIONS),
+    )  # fmt: skip
+
+
+def _call_price(setting: Setting, at: float) -> Decimal | None:
+    """The price of a call whose answer names no tokens."""
+    module = setting.module
+    return call_cost(setting.prices, module.endpoint, setting.model, module.request.prompt, at)
 
 
 def _may_be_billed(exchange: Exchange) -> bool:
@@ -134,9 +142,7 @@ class Clients:
 def _sdk() -> ModuleType:
     """Module `client.sdk`, imported late together with the price table."""
     from openai_exporter.client import sdk
-    from openai_exporter.probe import prices
+    from openai_exporter.prices.listed import list_prices
 
-    prices.warm()
-    # What was imported lives as long as the process: keep the collector from walking it while a probe is timed.
-    gc.freeze()
+    list_prices()  # also keeps the collector from walking what was imported while a probe is timed
     return sdk

@@ -16,13 +16,13 @@ from typing import IO, Any
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
-from openai_exporter.prices.own import version
+from openai_exporter.prices.table import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
 from openai_exporter.report.source import Source
 from openai_exporter.usage import window
 from openai_exporter.usage.budgets import pinned
 from openai_exporter.usage.costs import NAME as COSTS
-from openai_exporter.usage.counters import FlowDataset
+from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.rows import OPERATIONS, CostRow
 from openai_exporter.usage.service import budgets_of
@@ -144,7 +144,7 @@ class Backfill:
             CostGauges(by, limit, families, grid, self.journal.as_of).write(slots())
         else:
             budgets = budgets_of(self._source.config, organization)
-            dataset = FlowDataset(name, organization, self._source.context, pinned(budgets))
+            dataset = CounterDataset(name, organization, self._source.context, pinned(budgets))
             # One more sample where the live series begin: increases go up to there, not only to the step before.
             grid = Grid(request.start, self.end, request.step, int(live_from))
             Counters(dataset, families, grid, live_from).write(slots)

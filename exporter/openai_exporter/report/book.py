@@ -8,9 +8,9 @@ from typing import Literal
 
 from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.errors import UpstreamError
-from openai_exporter.prices.listed import PICO
+from openai_exporter.prices import PICO
 from openai_exporter.report.source import Source, TakeUsage
-from openai_exporter.usage.costs import model_of
+from openai_exporter.usage.drift import model_of
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.rows import OPERATIONS, CostRow
 from openai_exporter.usage.window import Range, day_start

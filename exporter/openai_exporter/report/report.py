@@ -9,7 +9,6 @@ from decimal import Decimal
 from openai_exporter.report.book import NOT_ATTRIBUTED, UNPRICED, Book, By, Totals, read_costs, read_usage
 from openai_exporter.report.dates import Period
 from openai_exporter.report.source import Source
-from openai_exporter.usage import budgets
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.refresh import Datasets
 from openai_exporter.usage.service import budgets_of
@@ -167,15 +166,12 @@ def _parts(book: Book, period: Period, title: Callable[[str], str]) -> tuple[Par
 
 def _read_budgets(source: Source) -> tuple[BudgetState, ...]:
     config, organization = source.config, source.organization
-    configured = budgets_of(config, organization)
-    if not configured:
+    if not budgets_of(config, organization):
         return ()
     datasets = Datasets.of(config, organization, source.context)
-    priced = [dataset for dataset in datasets.flows if dataset.operation.pricing]
-    costs = datasets.costs
-    for dataset in (*priced, *([costs] if costs else [])):
+    for dataset in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
         source.retry(lambda dataset=dataset: dataset.read(source.calls, seen=True))  # type: ignore[misc]
-    return tuple(budgets.states(configured, organization, costs.bill if costs else None, priced))
+    return datasets.budgets()
 
 
 def _notes(book: Book, period: Period, now: float) -> Iterator[str]:

@@ -15,7 +15,7 @@ from openai_exporter.metrics import CATALOGUE, Kind, Metric
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.usage import RECORDED
 from openai_exporter.usage.costs import largest
-from openai_exporter.usage.counters import UNSETTLED, FlowDataset, Projection
+from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable
 from openai_exporter.usage.ledger import OTHER, Labels, Rows, accumulate
 from openai_exporter.usage.rows import Column
 from openai_exporter.usage.window import day_start, month_start, next_month_start
@@ -172,7 +172,7 @@ class Counters:
         live_from: Unix seconds; up to then increases are recorded, too.
     """
 
-    def __init__(self, dataset: FlowDataset, families: Families, grid: Grid, live_from: float) -> None:
+    def __init__(self, dataset: CounterDataset, families: Families, grid: Grid, live_from: float) -> None:
         self._columns = dataset.operation.columns
         self._dataset = dataset
         self._families = families
@@ -226,12 +226,12 @@ class Counters:
 
     def _folded(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
         """Aggregate what is beyond the series limit, as the live page does; whether there was any."""
-        fold = self._dataset.fold
-        fold.restart()
-        if fold.tight((rows,), ()):
-            fold.preferred = fold.largest(before)
-        fold.apply((rows,), (), first)
-        return fold.dropped > 0
+        limit = self._dataset.limit
+        limit.restart()
+        if limit.tight((rows,), ()):
+            limit.preferred = limit.largest(before)
+        limit.apply((rows,), (), first)
+        return limit.dropped > 0
 
     def _correct(self, slots: Iterator[Slot]) -> dict[Key, Course]:
         """The courses of the series with a negative bucket; there are few, if any."""
@@ -282,9 +282,9 @@ class Counters:
 
     def _new_series(self, labels: Labels) -> Iterator[str]:
         row = (labels, (0,) * len(self._columns))
-        projection = Projection([row], self._dataset.group_by, self._dataset.name, lambda: None)
+        table = SeriesTable([row], self._dataset.group_by, self._dataset.name, lambda: None)
         for index, column in enumerate(self._columns):
-            [(values, _)] = projection.samples(index, column)
+            [(values, _)] = table.samples(index, column)
             series = self._families.series(column.metric, values)
             self._increases.learn((index, series), column, values)
             yield series

@@ -14,7 +14,7 @@ from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
-from openai_exporter.prices.own import price_table
+from openai_exporter.prices import price_table
 from openai_exporter.report.dates import FIRST
 from openai_exporter.usage.costs import NAME as COSTS
 from openai_exporter.usage.costs import PATH as COSTS_PATH
@@ -22,7 +22,7 @@ from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.names import Directory, NamesDataset
-from openai_exporter.usage.pages import Query, Sink, Take, read
+from openai_exporter.usage.pages import Add, Decode, Query, T, read
 from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
 from openai_exporter.usage.window import DAY, ApiClock, Range
 
@@ -126,18 +126,21 @@ class Source:
         operation = OPERATIONS[name]
         decoder = RowDecoder(operation, group_by, Estimator(operation.pricing, self.context.prices))
 
-        def bucket(start: int) -> Take:
-            return lambda result: take(start, *decoder.decode(result, start))
+        def add(start: int, rows: Iterator[tuple[Labels, Values]]) -> None:
+            for labels, values in rows:
+                take(start, labels, values)
 
-        self._read(_query(operation.path, name, group_by, part), restart, bucket)
+        self._read(Query(operation.path, name, part, group_by), restart, decoder.decode, add)
 
     def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
         """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
-        def bucket(start: int) -> Take:
-            return lambda result: take(start, decoded(result, group_by))
+        def add(start: int, rows: Iterator[CostRow]) -> None:
+            for row in rows:
+                take(start, row)
 
-        self._read(_query(COSTS_PATH, COSTS, group_by, part), restart, bucket)
+        query = Query(COSTS_PATH, COSTS, part, group_by)
+        self._read(query, restart, lambda result, start: decoded(result, group_by), add)
 
     def directory(self, notes: list[str]) -> Directory:
         """Names of projects, keys and users; none, and a note, where they are to be read and cannot be."""
@@ -169,21 +172,12 @@ class Source:
                 self._on_wait(str(error), wait)
             time.sleep(wait)
 
-    def _read(self, query: Query, restart: Restart, sink: Sink) -> None:
-        def arrived(reply: Reply) -> Sink:
-            self.context.clock.observe(reply.date)
+    def _read(self, query: Query, restart: Restart, decode: Decode[T], add: Add[T]) -> None:
+        def attempt() -> None:
             restart()
-            return sink
+            read(self.calls, self.context, query, decode, add)
 
-        self.retry(lambda: read(self.calls, query, arrived))
-
-
-def _query(path: str, api: str, group_by: tuple[str, ...], part: Range) -> Query:
-    params = [("start_time", str(part.start)), ("bucket_width", part.width), ("limit", str(part.limit))]
-    if part.end is not None:
-        params.append(("end_time", str(part.end)))
-    params += [("group_by[]", name) for name in group_by]
-    return Query(path, api, params, lambda: None)
+        self.retry(attempt)
 
 
 def find_organization(config: Config, name: str | None) -> Organization:

@@ -3,77 +3,65 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
 
 from openai_exporter.config.organization import Budget, Organization
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.costs import Bill, total
+from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.dataset import BudgetState
 
 BILLED = "billed"
 ESTIMATED = "estimated"
 _SCOPES = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
 
-
 Spent = Mapping[str, Decimal | None]
 """USD by the values of a dimension; None where nothing of what was used has a price."""
 
 
-class Estimates(Protocol):
-    """What budgets need of one usage endpoint."""
-
-    group_by: tuple[str, ...]
-
-    def estimated(self, dimension: str | None, period: str) -> Spent | None:
-        """USD by the values of a dimension (under `` for all when it is None); None before the first read."""
-        ...
-
-
 def pinned(budgets: Iterable[Budget]) -> frozenset[str]:
     """Ids whose usage must keep its labels, whatever the series limit."""
-    scopes = [each.scope for each in budgets]
-    return frozenset(
-        value for scope in scopes for name in _SCOPES if (value := getattr(scope, name)) is not None
-    )
+    ids = (getattr(budget.scope, name) for budget in budgets for name in _SCOPES)
+    return frozenset(id for id in ids if id is not None)
 
 
 def states(
     budgets: Iterable[Budget],
     organization: Organization,
     bill: Bill | None,
-    flows: Sequence[Estimates],
+    counters: Sequence[CounterDataset],
     title: Callable[[str, str], str] = lambda scope, id: "",
 ) -> Iterator[BudgetState]:
     """Each budget, or each of its parts, with what was spent of it.
 
     Args:
+        counters: the usage endpoints that are priced.
         title: the name of what a scope and an id mean, empty where it is not known.
     """
     for budget in budgets:
-        scope, wanted = _scope(budget)
+        scope, own_id = _scope(budget)
         dimension = _SCOPES.get(scope)
-        basis = _basis(organization, dimension)
-        spent = _spent(basis, bill, flows, dimension, budget.period)
-        ids = [wanted]
-        if budget.each is not None:
-            # Whoever spent in this month has a budget today, also before the first request of the day.
-            ids = sorted(_spent(basis, bill, flows, dimension, "month") or {})
+        # Costs tell spend of the organization and, where grouped so, of projects; nothing finer.
+        costs = organization.costs
+        basis = BILLED if costs and (dimension is None or dimension in costs.group_by) else ESTIMATED
+
+        def spent(period: str, basis: str = basis, dimension: str | None = dimension) -> Spent | None:
+            billed = basis == BILLED
+            return _billed(bill, dimension, period) if billed else _estimated(counters, dimension, period)
+
+        # Whoever spent in this month has a budget today, also before the first request of the day.
+        ids = [own_id] if budget.each is None else sorted(spent("month") or {})
+        usd = spent(budget.period)
         for id in ids:
             if id or dimension is None:
-                usd = None if spent is None else spent.get(id, Decimal(0))
-                yield _state(budget, scope, id, basis, usd, title(scope, id))
+                yield BudgetState(
+                    budget.name, scope, id, budget.period, basis,
+                    Decimal(str(budget.limit_usd)), budget.warn_ratio,
+                    None if usd is None else usd.get(id, Decimal(0)), title(scope, id),
+                )  # fmt: skip
 
 
-def _spent(
-    basis: str, bill: Bill | None, flows: Sequence[Estimates], dimension: str | None, period: str
-) -> Spent | None:
-    if basis == BILLED:
-        return _billed(bill, dimension, period)
-    return _estimated(flows, dimension, period)
-
-
-def families(found: Iterable[BudgetState]) -> Iterator[Family]:
+def families(states: Iterable[BudgetState]) -> Iterator[Family]:
     """Limits, warning shares, and what was spent and is left as far as it is known."""
     limit, spent, warn = (
         Family(metrics.BUDGET_LIMIT),
@@ -81,35 +69,25 @@ def families(found: Iterable[BudgetState]) -> Iterator[Family]:
         Family(metrics.BUDGET_WARN_RATIO),
     )
     remaining, ratio = Family(metrics.BUDGET_REMAINING), Family(metrics.BUDGET_RATIO)
-    for each in found:
-        labels = (each.name, each.scope, each.id, each.period)
-        limit.add(float(each.limit_usd), *labels)
-        warn.add(each.warn_ratio, *labels)
-        if each.spent_usd is not None:
-            spent.add(float(each.spent_usd), *labels, each.basis)
-            remaining.add(float(each.limit_usd - each.spent_usd), *labels, each.basis)
-            ratio.add(float(each.spent_usd / each.limit_usd), *labels, each.basis)
+    for state in states:
+        labels = (state.name, state.scope, state.id, state.period)
+        limit.add(float(state.limit_usd), *labels)
+        warn.add(state.warn_ratio, *labels)
+        if state.spent_usd is not None:
+            spent.add(float(state.spent_usd), *labels, state.basis)
+            remaining.add(float(state.limit_usd - state.spent_usd), *labels, state.basis)
+            ratio.add(float(state.spent_usd / state.limit_usd), *labels, state.basis)
     yield from (limit, spent, remaining, ratio, warn)
 
 
 def _scope(budget: Budget) -> tuple[str, str]:
     if budget.each is not None:
         return next(name for name, dimension in _SCOPES.items() if dimension == budget.each), ""
-    for name in _SCOPES:
-        value = getattr(budget.scope, name)
-        if value is not None:
-            return name, value
-    return "organization", ""
+    scopes = ((name, getattr(budget.scope, name)) for name in _SCOPES)
+    return next(((name, id) for name, id in scopes if id is not None), ("organization", ""))
 
 
-def _basis(organization: Organization, dimension: str | None) -> str:
-    """Costs tell spend of the organization and, where grouped so, of projects; nothing finer."""
-    costs = organization.costs
-    told = costs is not None and (dimension is None or dimension in costs.group_by)
-    return BILLED if told else ESTIMATED
-
-
-def _billed(bill: Bill | None, dimension: str | None, period: str) -> dict[str, Decimal] | None:
+def _billed(bill: Bill | None, dimension: str | None, period: str) -> Spent | None:
     if bill is None:
         return None
     if dimension is None:
@@ -117,30 +95,16 @@ def _billed(bill: Bill | None, dimension: str | None, period: str) -> dict[str, 
     return bill.by(dimension, period=period)
 
 
-def _estimated(flows: Sequence[Estimates], dimension: str | None, period: str) -> Spent | None:
+def _estimated(counters: Sequence[CounterDataset], dimension: str | None, period: str) -> Spent | None:
     """The sum over all endpoints that are grouped so; None while any of them is unknown."""
     spent: dict[str, Decimal | None] = {}
-    for flow in flows:
-        if dimension is not None and dimension not in flow.group_by:
+    for dataset in counters:
+        if dimension is not None and dimension not in dataset.group_by:
             continue
-        found = flow.estimated(dimension, period)
-        if found is None:
+        estimates = dataset.estimated(dimension, period)
+        if estimates is None:
             return None
-        for id, usd in found.items():
+        for id, usd in estimates.items():
             before = spent.get(id)
             spent[id] = before if usd is None else usd if before is None else before + usd
     return spent
-
-
-def _state(budget: Budget, scope: str, id: str, basis: str, usd: Decimal | None, title: str) -> BudgetState:
-    return BudgetState(
-        budget.name,
-        scope,
-        id,
-        budget.period,
-        basis,
-        Decimal(str(budget.limit_usd)),
-        budget.warn_ratio,
-        usd,
-        title,
-    )

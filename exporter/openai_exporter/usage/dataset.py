@@ -2,18 +2,19 @@
 """What a dataset is: something of an organization that is read on its own schedule and fails on its own."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, ClassVar
 
 from openai_exporter.client.organization import Calls
+from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.prices.listed import PriceTable
+from openai_exporter.prices import PriceTable
+from openai_exporter.usage.rows import MalformedError
 from openai_exporter.usage.window import ApiClock
-
-# What a dataset is: something of an organization that is read on its own schedule and fails on its own.
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,22 @@ class Context:
     pause: Callable[[], None]
 
 
-class Dataset(Protocol):
+class Dataset(ABC):
     """One dataset.
 
     Attributes:
         name: value of label `dataset`, and of label `api` in the call counters.
         interval: least seconds between two reads.
+        shape: what must be equal in another one for its data to be of use here.
+        data: as last read; None before, or what stands for nothing.
     """
 
     name: str
     interval: float
+    shape: object = None
+    data: Any = None
 
+    @abstractmethod
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read it anew; what was read before stays until all of it is there.
 
@@ -49,33 +55,63 @@ class Dataset(Protocol):
             seen: whether the figures as they are have been exposed.
 
         Returns:
-            Whether it is complete; False when it goes on in the next refresh, so as not to hold up others.
+            Whether it is complete; False when it is continued in the next refresh, so as not to hold up others.
 
         Raises:
             UpstreamError: nothing was taken over.
         """
-        ...
 
     def adopt(self, other: "Dataset") -> bool:
         """Take over what another one of the same name has read, if it fits this configuration."""
-        ...
+        if type(other) is not type(self) or other.shape != self.shape:
+            return False
+        self.data = other.data
+        return True
 
+    @abstractmethod
     def families(self) -> Iterator[Family]:
         """What it exposes; nothing before the first successful read."""
-        ...
 
 
-# When a dataset is due, and how its last reads went. Reads nothing itself.
+class PagedDataset(Dataset):
+    """A dataset that needs many calls: it is read in portions, so that usage need not wait for it.
 
-_FIRST_PAUSE = 60.0
-_LONGEST_PAUSE = 300.0
+    Attributes:
+        portion: seconds after which a reading lets the others pass.
+    """
+
+    portion: ClassVar[float] = 10.0
+    _rest: Iterator[None] | None = None
+
+    @abstractmethod
+    def pages(self, calls: Calls) -> Iterator[None]:
+        """A whole reading, which may be interrupted after each page."""
+
+    def read(self, calls: Calls, *, seen: bool) -> bool:
+        """Continue a reading, or start one. A failure ends it: the next call starts anew."""
+        pages, self._rest = self._rest or self.pages(calls), None
+        end = self.monotonic() + self.portion
+        try:
+            for _ in pages:
+                if self.monotonic() > end:
+                    self._rest = pages
+                    return False
+        except MalformedError as error:
+            raise UpstreamError(str(error), api=self.name, reason="malformed") from None
+        return True
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+        return time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetState:
-    """How a dataset is, for people.
+    """When a dataset was read, and how that went.
 
     Attributes:
+        since: Unix seconds since which it is waited for.
+        started: Unix seconds at the start of the last complete read; None when it is to be read at once.
         up: whether the last read succeeded; None before the first.
         last_success: Unix seconds, None when there was none.
         error: one sentence, empty when the last read succeeded.
@@ -86,6 +122,8 @@ class DatasetState:
     """
 
     name: str
+    since: float = 0.0
+    started: float | None = None
     up: bool | None = None
     last_success: float | None = None
     error: str = ""
@@ -98,16 +136,6 @@ class DatasetState:
 def unread(since: Iterable[tuple[str, float]]) -> Family:
     """Datasets that were never read, with the time since when they are waited for."""
     return Family(metrics.UNREAD_SINCE, [((name,), seconds) for name, seconds in since])
-
-
-def due_at(started: float, interval: float, failures: int) -> float:
-    """When to read again: after the interval less a little (scrapes are not exact), soon after a failure."""
-    if failures:
-        return started + min(min(interval, _FIRST_PAUSE) * 2.0 ** min(failures - 1, 10), _LONGEST_PAUSE)
-    return started + interval - min(2.0, interval * 0.05)
-
-
-# The figures of an organization for the landing page. Plain data.
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +172,7 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class UsageSummary:
-    """An organization as of its last reads; None is unknown.
+    """An organization as of its last reads, for the landing page; None is unknown.
 
     Attributes:
         month_to_date_usd, today_usd, yesterday_usd, previous_month_usd: billed.
@@ -166,28 +194,3 @@ class UsageSummary:
     datasets: tuple[DatasetState, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
     waiting: float = 0.0
-
-
-# Long readings in portions: an organization with many projects needs many calls, and usage must not wait for them.
-
-PORTION = 10.0
-"""Seconds after which a reading lets the others pass."""
-
-
-class Walk:
-    """A reading that goes on where it stopped."""
-
-    def __init__(self, portion: float = PORTION, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._portion = portion
-        self._monotonic = monotonic
-        self._steps: Iterator[None] | None = None
-
-    def go(self, begin: Callable[[], Iterator[None]]) -> bool:
-        """Go on, or begin; True when it came to its end. A failure ends it, the next call begins anew."""
-        steps, self._steps = self._steps or begin(), None
-        end = self._monotonic() + self._portion
-        for _ in steps:
-            if self._monotonic() > end:
-                self._steps = steps
-                return False
-        return True

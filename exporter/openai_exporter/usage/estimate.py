@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The estimated cost of usage rows: list prices, no bill; what is billed is told by the costs.
+"""The estimated cost of usage rows at list prices; what is billed is in the costs.
 
 A row sums many requests. Prices that depend on the length of one request (long context) are therefore
 chosen by the average request of the row, never by the sum.
@@ -9,30 +9,21 @@ from collections.abc import Callable, Mapping
 from operator import mul
 from typing import Any
 
-from openai_exporter.prices.listed import PriceTable, Situation
+from openai_exporter.prices import PriceTable, Situation
+from openai_exporter.prices.listed import Rates
+from openai_exporter.prices.table import TOKEN_KINDS
 from openai_exporter.usage.rows import label, whole
 from openai_exporter.usage.window import day_start
 
-TOKEN_KINDS = (
-    "input", "cached", "cache_write", "audio", "cached_audio", "image", "cached_image",
-    "output", "output_audio", "output_image",
-)  # fmt: skip
-_INPUTS = 7
+_INPUTS = TOKEN_KINDS.index("output")
 _MOST_KNOWN = 20_000
 
-_CACHED, _WRITTEN, _OUTPUT = (
-    TOKEN_KINDS.index("cached"),
-    TOKEN_KINDS.index("cache_write"),
-    TOKEN_KINDS.index("output"),
-)
+_CACHED, _WRITTEN = TOKEN_KINDS.index("cached_input"), TOKEN_KINDS.index("cache_write")
 _OTHER_KINDS = (
     "input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens",
     "input_cached_audio_tokens", "input_cached_image_tokens",
 )  # fmt: skip
 """Fields of a result that are 0 or absent where all is text."""
-
-Rates = tuple[int, ...] | None
-Key = tuple[Any, Any, Any, int]
 
 
 class Estimator:
@@ -45,24 +36,19 @@ class Estimator:
 
     def __init__(self, pricing: str, table: Callable[[], PriceTable]) -> None:
         self._pricing = pricing
-        self._kinds = {"tokens": TOKEN_KINDS}.get(pricing, (pricing,))
+        self._kinds = TOKEN_KINDS if pricing == "tokens" else (pricing,)
         self._table = table
-        self._known: dict[Key, tuple[int, Rates]] = {}
+        self._known: dict[tuple[Any, Any, Any, int], tuple[int, Rates]] = {}
 
     def __call__(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         """Price a result of a bucket that begins at `start`."""
-        match self._pricing:
-            case "tokens":
-                return self._tokens(result, start)
-            case "input":
-                tokens = whole(result, "input_tokens")
-                rates = self._rates(result, start)
-                return (tokens * rates[0], 0) if rates else (0, tokens)
-            case "characters" | "seconds" | "images":
-                count = whole(result, self._pricing)
-                rates = self._rates(result, start)
-                return (count * rates[0], 0) if rates else (0, count)
-        return ()
+        if self._pricing == "tokens":
+            return self._tokens(result, start)
+        if not self._pricing:
+            return ()
+        count = whole(result, "input_tokens" if self._pricing == "input" else self._pricing)
+        rates = self._rates(result, start)
+        return (count * rates[0], 0) if rates else (0, count)
 
     def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         if any(map(result.get, _OTHER_KINDS)):
@@ -77,7 +63,7 @@ class Estimator:
         rates = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
         if not rates:
             return 0, tokens + output
-        cost = uncached * rates[0] + output * rates[_OUTPUT]
+        cost = uncached * rates[0] + output * rates[_INPUTS]
         if cached or written:
             cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
         return cost, 0
@@ -100,11 +86,11 @@ class Estimator:
             if len(self._known) > _MOST_KNOWN:
                 self._known.clear()
             model = label(result, "model")
-            limit, rates = self._table().long_context(model), self._asked(result, start, 0)
+            limit, rates = self._table().long_context(model), self._looked_up(result, start, 0)
             known = self._known[key] = (limit, rates)
-        return known[1] if average <= known[0] else self._asked(result, start, average)
+        return known[1] if average <= known[0] else self._looked_up(result, start, average)
 
-    def _asked(self, result: Mapping[str, Any], start: int, average: int) -> Rates:
+    def _looked_up(self, result: Mapping[str, Any], start: int, average: int) -> Rates:
         situation = Situation(
             result.get("batch") is True, label(result, "service_tier"), day_start(start), average
         )

@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The books of one usage endpoint: readings in, counters that never fall within a month out. No input, no output."""
+"""The ledger of one usage endpoint: readings in, counters that never fall within a month out. No input, no output.
+
+A counter is the sum of its buckets since the first of the month. What is final is kept as one sum per
+series; what may still change is replaced as a whole by each reading, and the difference moves the figures:
+upwards the counter, downwards the corrections. So at any time, for each field, counter - corrections is
+what the API says. Usage of the month before that arrives after that month's end is not added to the new
+month, whose counters begin at 0; the costs of the month before are still read.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import add, sub
 
-from openai_exporter.usage.window import (
-    DAY,
-    Plan,
-    day_start,
-    month_start,
-    next_month_start,
-    since,
-    whole_month,
-)
-
-# The bound on series: which keep their labels; the rest is summed under `other`. Decides once per series.
-# A restart without any memory must decide the same, or counters would seem to fall. So room goes by what does not
-# change any more: first to the largest of the month before, then to the others by the day on which they appeared.
+from openai_exporter.usage import window
 
 Labels = tuple[str, ...]
 Values = tuple[int, ...]
@@ -28,8 +23,12 @@ _TIGHT = 0.25
 """Share of the limit above which it is worth a call to know the month before."""
 
 
-class Fold:
-    """Which series of one endpoint keep their labels; a decision holds until `restart`.
+class SeriesLimit:
+    """The bound on the series of one endpoint: which keep their labels; the rest is summed under `other`.
+
+    A decision holds until `restart`. An exporter that restarts without any memory must decide the same, or
+    counters would seem to fall. So room goes by what does not change any more: first to the largest of the month
+    before, then to the others by the day on which they appeared.
 
     Attributes:
         limit: series that may keep their labels.
@@ -45,16 +44,16 @@ class Fold:
         self.preferred: frozenset[Labels] | None = None
         self._weight = weight
         self._pinned = frozenset(pinned)
-        self._folded: set[int] = set()
+        self._dropped: set[int] = set()
 
     @property
     def dropped(self) -> int:
         """How many series are summed under `other`."""
-        return len(self._folded)
+        return len(self._dropped)
 
     def restart(self) -> None:
         """Begin a new month."""
-        self._folded.clear()
+        self._dropped.clear()
         self.preferred = None
 
     def tight(self, parts: Iterable[Rows], known: Collection[Labels]) -> bool:
@@ -86,7 +85,7 @@ class Fold:
             return
         ranked = sorted(new, key=lambda labels: self._rank(labels, parts, first or {}))
         for labels in ranked[room:]:
-            self._fold(labels, parts)
+            self._drop(labels, parts)
 
     def _rank(
         self, labels: Labels, parts: tuple[Rows, ...], first: Mapping[Labels, int]
@@ -96,10 +95,10 @@ class Fold:
         size = 0 if preferred else sum(self._weight(rows[labels]) for rows in parts if labels in rows)
         return self._pinned.isdisjoint(labels), labels not in preferred, first.get(labels, 0), -size, labels
 
-    def _fold(self, labels: Labels, parts: tuple[Rows, ...]) -> None:
+    def _drop(self, labels: Labels, parts: tuple[Rows, ...]) -> None:
         other = (OTHER,) * len(labels)
         if not _is_other(labels):
-            self._folded.add(hash(labels))
+            self._dropped.add(hash(labels))
         for rows in parts:
             values = rows.pop(labels, None)
             if values is not None:
@@ -107,7 +106,7 @@ class Fold:
 
 
 def _is_other(labels: Labels) -> bool:
-    return all(each == OTHER for each in labels)
+    return all(label == OTHER for label in labels)
 
 
 def accumulate(rows: Rows, labels: Labels, values: Values) -> None:
@@ -116,11 +115,10 @@ def accumulate(rows: Rows, labels: Labels, values: Values) -> None:
     rows[labels] = values if known is None else tuple(map(add, known, values))
 
 
-# A reading of time buckets in progress; nothing of it counts until a ledger takes it over.
-
-
-class Draft:
+class Reading:
     """The rows read so far, summed into four: final or not, of days before today or of today.
+
+    Nothing of it counts until a ledger takes it over.
 
     Attributes:
         month: start of the month that it belongs to.
@@ -133,52 +131,46 @@ class Draft:
         settled, open: rows that are final and rows that may change; each is (before today, today).
     """
 
-    def __init__(self, plan: Plan, now: float) -> None:
+    def __init__(self, plan: window.Plan, now: float) -> None:
         self.month = plan.month
         self.start = plan.start
         self.closes = plan.closes
-        self.today = day_start(now)
+        self.today = window.day_start(now)
         self.buckets = 0
         self.newest: int | None = None
         self.first: dict[Labels, int] = {}
         self.settled: tuple[Rows, Rows] = ({}, {})
         self.open: tuple[Rows, Rows] = ({}, {})
-        self._end = next_month_start(plan.month)
+        self._end = window.next_month_start(plan.month)
 
-    def bucket(self, start: int) -> Callable[[Labels, Values], None]:
-        """Begin a bucket; what is returned adds a row to it. What lies outside the plan is left out."""
+    def add(self, start: int, rows: Iterable[tuple[Labels, Values]]) -> None:
+        """Add a bucket. What lies outside the plan is left out."""
         self.buckets += 1
         inside = self.start <= start < self._end
-        rows = (self.settled if start < self.closes else self.open)[start >= self.today]
-        day, first = day_start(start), self.first
-
-        def add(labels: Labels, values: Values) -> None:
+        sums = (self.settled if start < self.closes else self.open)[start >= self.today]
+        day, first = window.day_start(start), self.first
+        for labels, values in rows:
             if inside and any(values):
-                accumulate(rows, labels, values)
+                accumulate(sums, labels, values)
                 if first.setdefault(labels, day) > day:
                     first[labels] = day
                 if self.newest is None or start > self.newest:
                     self.newest = start
-
-        return add
 
     def parts(self) -> tuple[Rows, ...]:
         """All rows, in pieces that are to be summed."""
         return (*self.settled, *self.open)
 
 
-# The figures of one usage endpoint as they are kept over restarts. Plain data.
-
-
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The figures of one usage endpoint.
+class PersistedUsage:
+    """The figures of one usage endpoint as they survive a restart.
 
     Attributes:
-        group_by, columns: what labels and values are; kept figures of another shape are of no use.
+        group_by, columns: what labels and values are; persisted figures of another shape are of no use.
         month: start of the month.
         totals: counters by labels.
-        books: what the API said, by labels.
+        reported: what the API said, by labels.
         fresh: series that nobody has seen as 0 yet.
         closing: what the month before was when its counters ended, by column that the API gives; None if unknown.
     """
@@ -189,17 +181,9 @@ class Kept:
     month: int
     corrections: tuple[int, ...]
     totals: Rows
-    books: Rows
+    reported: Rows
     fresh: frozenset[Labels] = frozenset()
     closing: Values | None = None
-
-
-# The books of one usage endpoint: readings in, counters that never fall within a month out. No input, no output.
-# A counter is the sum of its buckets since the first of the month. What is final is kept as one sum per
-# series; what may still change is replaced whole by each reading, and the difference moves the figures:
-# upwards the counter, downwards the corrections. So at any time, for each field, counter - corrections is
-# what the API says. Usage of the month before that arrives after that month's end is not added to the new
-# month, whose counters begin at 0; the costs of the month before are still read.
 
 
 class VanishedError(ValueError):
@@ -218,13 +202,13 @@ class Ledger:
         complete: whether the whole month was read, and not only restored.
     """
 
-    def __init__(self, width: int, fold: Fold) -> None:
+    def __init__(self, width: int, limit: SeriesLimit) -> None:
         self.month = 0
         self.totals: Rows = {}
         self.corrections: list[int] = [0] * width
         self.newest: int | None = None
         self._zero: Values = (0,) * width
-        self._fold = fold
+        self._limit = limit
         self._closed_until = 0
         self._today = 0
         self.complete = False
@@ -232,42 +216,42 @@ class Ledger:
         self._open: tuple[Rows, Rows] = ({}, {})
         self.fresh: set[Labels] = set()
 
-    def plan(self, now: float, settle: float, *, audit: bool) -> Plan:
+    def plan(self, now: float, settle: float, *, audit: bool) -> window.Plan:
         """What to read next; `audit` asks for the whole month."""
         now = self._not_back(now)
-        if audit or not self.complete or month_start(now) != self.month or now < self._closed_until:
-            return whole_month(now, settle)
-        return since(self._closed_until, now, settle)
+        if audit or not self.complete or window.month_start(now) != self.month or now < self._closed_until:
+            return window.whole_month(now, settle)
+        return window.since(self._closed_until, now, settle)
 
-    def draft(self, plan: Plan, now: float) -> Draft:
+    def begin(self, plan: window.Plan, now: float) -> Reading:
         """An empty reading for a plan."""
-        return Draft(plan, self._not_back(now))
+        return Reading(plan, self._not_back(now))
 
-    def commit(self, draft: Draft, *, seen: bool, preferred: frozenset[Labels] | None = None) -> None:
+    def commit(self, reading: Reading, *, seen: bool, preferred: frozenset[Labels] | None = None) -> None:
         """Take over a reading.
 
         Args:
-            draft: a complete reading.
+            reading: a complete one.
             seen: whether the figures as they were have been exposed since the last commit.
             preferred: the largest series of the month before, if that was looked up just now.
 
         Raises:
             VanishedError: the reading has no bucket at all, but figures for its time are known.
         """
-        rolled = draft.month != self.month
-        whole = rolled or draft.start == draft.month
+        rolled = reading.month != self.month
+        whole = rolled or reading.start == reading.month
         old = () if rolled else (*self._settled, *self._open) if whole else self._open
-        if not draft.buckets and any(old):
+        if not reading.buckets and any(old):
             raise VanishedError("the answer has no buckets where it had some before")
         first = not self.month
         if rolled:
-            self._roll(draft.month, preferred)
+            self._roll(reading.month, preferred)
         if preferred is not None:
-            self._fold.preferred = preferred
+            self._limit.preferred = preferred
         known = set(self.totals)
-        self._fold.apply(draft.parts(), self.totals, draft.first)
-        self._move(old, draft.parts())
-        self._keep(draft, whole)
+        self._limit.apply(reading.parts(), self.totals, reading.first)
+        self._move(old, reading.parts())
+        self._store(reading, whole)
         shown_before = set() if seen else self.fresh
         self.fresh = set() if first else (set(self.totals) - known) | shown_before
         if rolled and not first:
@@ -278,7 +262,7 @@ class Ledger:
         for labels, values in self.totals.items():
             yield labels, self._zero if labels in self.fresh else values
 
-    def books(self) -> Rows:
+    def reported(self) -> Rows:
         """What the API says, by series."""
         return merged((*self._settled, *self._open))
 
@@ -286,17 +270,17 @@ class Ledger:
         """What the API says of the running day, by series."""
         return merged((self._settled[1], self._open[1]))
 
-    def restore(self, kept: Kept) -> None:
-        """Take over kept figures; the next reading is of the whole month and is compared with them."""
-        self.month = kept.month
-        self.totals = kept.totals
-        self.corrections = list(kept.corrections)
-        self.fresh = set(kept.fresh)
-        self._settled = (kept.books, {})
+    def restore(self, persisted: PersistedUsage) -> None:
+        """Take over persisted figures; the next reading is of the whole month and is compared with them."""
+        self.month = persisted.month
+        self.totals = persisted.totals
+        self.corrections = list(persisted.corrections)
+        self.fresh = set(persisted.fresh)
+        self._settled = (persisted.reported, {})
 
     def _not_back(self, now: float) -> float:
         """The servers' clocks differ a little; do not go back to a month that has just ended."""
-        return float(self.month) if 0 < self.month - now <= DAY else now
+        return float(self.month) if 0 < self.month - now <= window.DAY else now
 
     def in_use(self) -> list[Labels]:
         """Series that have counted anything."""
@@ -304,13 +288,13 @@ class Ledger:
 
     def _roll(self, month: int, preferred: frozenset[Labels] | None) -> None:
         """Begin a month: series that were in use show 0, all others are forgotten."""
-        kept = (each for each in self.in_use() if preferred is None or each in preferred)
-        self.totals = dict.fromkeys(kept, self._zero)
+        shown = [labels for labels in self.in_use() if preferred is None or labels in preferred]
+        self.totals = dict.fromkeys(shown, self._zero)
         self.corrections = [0] * len(self._zero)
         self.month = month
         self._today = 0
         self._settled, self._open = ({}, {}), ({}, {})
-        self._fold.restart()
+        self._limit.restart()
 
     def _move(self, old: tuple[Rows, ...], new: tuple[Rows, ...]) -> None:
         """Move the counters and corrections by the difference of two readings."""
@@ -319,33 +303,33 @@ class Ledger:
             if before == after and labels in self.totals:
                 continue
             change = tuple(map(sub, after, before))
-            rise = change if min(change) >= 0 else tuple(max(0, each) for each in change)
+            rise = change if min(change) >= 0 else tuple(max(0, value) for value in change)
             accumulate(self.totals, labels, rise)
             if change != rise:
                 fall = map(sub, rise, change)
                 self.corrections = [sum(pair) for pair in zip(self.corrections, fall, strict=True)]
 
     def _sum(self, parts: tuple[Rows, ...], labels: Labels) -> Values:
-        found = [rows[labels] for rows in parts if labels in rows]
-        if len(found) == 1:
-            return found[0]
-        return tuple(map(sum, zip(*found, strict=True))) if found else self._zero
+        values = [rows[labels] for rows in parts if labels in rows]
+        if len(values) == 1:
+            return values[0]
+        return tuple(map(sum, zip(*values, strict=True))) if values else self._zero
 
-    def _keep(self, draft: Draft, whole: bool) -> None:
+    def _store(self, reading: Reading, whole: bool) -> None:
         if whole:
-            self._settled = draft.settled
+            self._settled = reading.settled
         else:
-            if draft.today > self._today:
+            if reading.today > self._today:
                 self._settled = (merged(self._settled), {})
-            for kept, more in zip(self._settled, draft.settled, strict=True):
+            for settled, more in zip(self._settled, reading.settled, strict=True):
                 for labels, values in more.items():
-                    accumulate(kept, labels, values)
-        self._open = draft.open
-        self._today = draft.today
-        self._closed_until = draft.closes
+                    accumulate(settled, labels, values)
+        self._open = reading.open
+        self._today = reading.today
+        self._closed_until = reading.closes
         self.complete = True
-        if draft.newest is not None:
-            self.newest = draft.newest if whole else max(draft.newest, self.newest or 0)
+        if reading.newest is not None:
+            self.newest = reading.newest if whole else max(reading.newest, self.newest or 0)
 
 
 def merged(parts: Iterable[Rows]) -> Rows:

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One result of a usage or costs bucket, decoded strictly; and the usage endpoints as a table."""
+"""The usage endpoints as a table, and one result of a usage or costs bucket decoded strictly."""
 
-import codecs
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from openai_exporter.metrics import Metric, usage
-from openai_exporter.prices.listed import PICO
+from openai_exporter.prices import PICO
 from openai_exporter.usage.ledger import Labels, Values
-
-# The usage endpoints as a table: path, fields, and the metric that each field becomes. Pure data.
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,11 @@ class Operation:
     @property
     def sources(self) -> tuple[Column, ...]:
         """The columns that the API gives."""
-        return tuple(each for each in self.columns if each.source)
+        return tuple(column for column in self.columns if column.source)
+
+    def place(self, metric: Metric) -> int:
+        """The place of a metric among the columns."""
+        return [column.metric for column in self.columns].index(metric)
 
 
 _REQUESTS = Column("requests", usage.REQUESTS, "num_model_requests", required=True)
@@ -95,8 +95,8 @@ def _tool(name: str) -> Column:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    each.name: each
-    for each in (
+    operation.name: operation
+    for operation in (
         Operation("completions", _TOKENS, "tokens"),
         Operation("decisions", _TOKENS, "tokens"),
         Operation("embeddings", _ONLY_INPUT, "input"),
@@ -124,168 +124,12 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 VECTOR_STORES = "vector_stores"
-"""A level and not a flow: it has no counter, see `levels.py`."""
-
-# JSON read while it arrives, value by value, so that a page of any size needs little memory and no long pause.
-# Decoding a page of many megabytes at once would hold the interpreter lock for a noticeable time.
-
-_BLANKS = " \t\n\r"
-_BLANK = re.compile(f"[{_BLANKS}]*")
-_MOST_OF_A_VALUE = 1 << 20
-_ALLOWANCE = 8 << 20
-_PER_VALUE = 8 << 10
+"""A level and no counter, so it is not in the table."""
 
 
 class MalformedError(ValueError):
     """The answer is not what was agreed; the message names the place."""
 
-
-class TooLargeError(ValueError):
-    """The answer is larger than what it holds can explain."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedError(f"{name} is not JSON")
-
-
-# Money stays decimal from the first byte on.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=Decimal)
-
-
-class JsonText:
-    """A place in a JSON text that arrives in pieces of UTF-8."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
-        self._at = 0
-        self._size = 0
-        self._values = 0
-
-    def value(self) -> Any:
-        """The next value, whole.
-
-        Raises:
-            MalformedError: it is not JSON, or the text ends within it.
-            TooLargeError: it is larger than 1 MiB, or the text is much larger than its values.
-        """
-        self._peek()
-        while True:
-            try:
-                found, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if self._more():
-                    continue
-                raise self._broken() from None
-            except (RecursionError, ArithmeticError, ValueError) as error:
-                raise MalformedError(f"the answer cannot be decoded: {error}") from None
-            if end < len(self._text) or not self._more():
-                break
-        self._at = end
-        self._values += 1
-        return found
-
-    def members(self, place: str) -> Iterator[str]:
-        """The names of an object's members; take each value before the next name."""
-        self._open("{", "an object", place)
-        if self._skip("}"):
-            return
-        while True:
-            name = self.value()
-            if not isinstance(name, str) or not self._skip(":"):
-                raise self._broken()
-            yield name
-            if self._skip("}"):
-                return
-            if not self._skip(","):
-                raise self._broken()
-
-    def elements(self, place: str) -> Iterator[int]:
-        """The numbers of an array's elements; take each element before the next number."""
-        self._open("[", "an array", place)
-        if self._skip("]"):
-            return
-        index = 0
-        while True:
-            yield index
-            index += 1
-            if self._skip("]"):
-                return
-            if not self._skip(","):
-                raise self._broken()
-
-    def values(self, place: str) -> Iterator[Any]:
-        """The elements of an array, whole: what `elements` and `value` give, quicker for many small ones."""
-        self._open("[", "an array", place)
-        if self._skip("]"):
-            return
-        while True:
-            yield self.value()
-            if self._text[self._at : self._at + 1] == ",":
-                self._at += 1
-                continue
-            if self._skip("]"):
-                return
-            if not self._skip(","):
-                raise self._broken()
-
-    def end(self) -> None:
-        """Read to the end, which must follow now."""
-        if self._peek():
-            raise MalformedError("the answer goes on after its end")
-
-    def _open(self, bracket: str, kind: str, place: str) -> None:
-        if self._skip(bracket):
-            return
-        found = self._text[self._at : self._at + 20]
-        if not found:
-            end = "ends there" if self._values else "is empty"
-            raise MalformedError(f"{place}: expected {kind}, the answer {end}")
-        raise MalformedError(f"{place}: expected {kind}, got {found!r}")
-
-    def _skip(self, character: str) -> bool:
-        if self._peek() != character:
-            return False
-        self._at += 1
-        return True
-
-    def _peek(self) -> str:
-        """The next character that is not blank; empty at the end."""
-        if self._at < len(self._text) and (next_one := self._text[self._at]) not in _BLANKS:
-            return next_one
-        while True:
-            blank = _BLANK.match(self._text, self._at)
-            self._at = blank.end() if blank else self._at
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
-                return ""
-
-    def _more(self) -> bool:
-        """Take the next piece; False when there is none."""
-        rest = self._text[self._at :]
-        if len(rest) > _MOST_OF_A_VALUE or self._size > _ALLOWANCE + _PER_VALUE * self._values:
-            raise TooLargeError("the answer is far larger than the figures that it holds")
-        piece = next(self._pieces, b"")
-        self._size += len(piece)
-        try:
-            text = self._decoder.decode(piece, final=not piece)
-        except UnicodeDecodeError:
-            raise MalformedError("the answer is not UTF-8") from None
-        if not piece:
-            return False
-        self._text, self._at = rest + text, 0
-        return True
-
-    def _broken(self) -> MalformedError:
-        rest = self._text[self._at : self._at + 20]
-        if not rest:
-            return MalformedError("the answer ends within its JSON")
-        return MalformedError(f"the answer is not JSON: unexpected {rest!r} after {self._values} values")
-
-
-# One result of a usage bucket, decoded strictly: labels and whole numbers. Unknown fields are ignored.
 
 MOST = 10**15
 """Figures beyond this are taken for a fault; it keeps sums and costs within what is exact everywhere."""
@@ -296,7 +140,7 @@ Cost = Callable[[Mapping[str, Any], int], tuple[int, ...]]
 
 
 class RowDecoder:
-    """Turns results of one endpoint into rows.
+    """Turns results of one endpoint into rows: labels and whole numbers. Unknown fields are ignored.
 
     Args:
         group_by: dimensions, in the order of the labels.
@@ -309,15 +153,15 @@ class RowDecoder:
 
     def __init__(self, operation: Operation, group_by: tuple[str, ...], cost: Cost) -> None:
         self._group_by = group_by
-        self._sources = tuple((each.source, each.required) for each in operation.sources)
-        self._names = tuple(each.source for each in operation.sources)
+        self._sources = tuple((column.source, column.required) for column in operation.sources)
+        self._names = tuple(column.source for column in operation.sources)
         self._cost = cost
         self._known: dict[Labels, Labels] = {}
         self.negative = 0
         self.example = ""
 
     def begin(self) -> None:
-        """Begin a reading."""
+        """Forget the negative results of the reading before."""
         self.negative, self.example = 0, ""
 
     def decode(self, result: Any, start: int) -> tuple[Labels, Values]:
@@ -327,11 +171,11 @@ class RowDecoder:
             MalformedError: names the field.
         """
         if not isinstance(result, dict):
-            raise MalformedError(f"expected an object, got {shown(result)}")
+            raise MalformedError(f"expected an object, got {abbreviated(result)}")
         # Most dimensions are text, and most figures there and sound: what is not is looked at one by one.
         get = result.get
         labels = tuple(
-            [found if type(found := get(name)) is str else label(result, name) for name in self._group_by]
+            [value if type(value := get(name)) is str else label(result, name) for name in self._group_by]
         )
         values: tuple[Any, ...] = tuple(map(get, self._names))
         if set(map(type, values)) != _WHOLE or min(values) < 0 or max(values) > MOST:
@@ -350,44 +194,55 @@ class RowDecoder:
             self.example = f"bucket {start} of {named}: {figures}"
 
 
+def decode_bytes(result: Any, start: int) -> tuple[str, int]:
+    """Project and stored bytes of one result of vector stores.
+
+    Raises:
+        MalformedError: names the field.
+    """
+    if not isinstance(result, dict):
+        raise MalformedError(f"expected an object, got {abbreviated(result)}")
+    return label(result, "project_id"), whole(result, "usage_bytes", required=True)
+
+
 def label(result: Mapping[str, Any], name: str) -> str:
     """A dimension as a label value; null and absent are empty."""
-    found = result.get(name)
-    if type(found) is str:
-        return found
-    if found is None:
+    value = result.get(name)
+    if type(value) is str:
+        return value
+    if value is None:
         return ""
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    raise MalformedError(f"{name}: expected a string or null, got {shown(found)}")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    raise MalformedError(f"{name}: expected a string or null, got {abbreviated(value)}")
 
 
 def whole(result: Mapping[str, Any], name: str, required: bool = False) -> int:
     """A whole number; null and absent are 0 where the field is optional."""
-    found = result.get(name)
-    if type(found) is int and -MOST <= found <= MOST:
-        return found
-    if found is None and not required:
-        return 0
-    if found is None:
+    value = result.get(name)
+    if type(value) is int and -MOST <= value <= MOST:
+        return value
+    if value is not None:
+        raise MalformedError(
+            f"{name}: expected a whole number of at most {MOST:.0e}, got {abbreviated(value)}"
+        )
+    if required:
         raise MalformedError(f"{name}: is missing")
-    raise MalformedError(f"{name}: expected a whole number of at most {MOST:.0e}, got {shown(found)}")
+    return 0
 
 
-def shown(value: object) -> str:
+def abbreviated(value: object) -> str:
     """A value as errors show it."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
-
-# Amounts of money as the API gives them: a number by its description, a numeric string in practice.
 
 _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{0,40})?([eE][+-]?\d{1,2})?")
 _MOST = Decimal(10) ** 12
 
 
 def amount(value: object, place: str) -> Decimal:
-    """An amount, exactly as written.
+    """An amount, exactly as written: a number by the API's description, a numeric string in practice.
 
     Raises:
         MalformedError: not a number, or beyond 10^12.
@@ -400,10 +255,10 @@ def amount(value: object, place: str) -> Decimal:
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and value.is_finite() and abs(value) <= _MOST:
         return value
-    raise MalformedError(f"{place}: expected an amount as a number or a numeric string, got {shown(value)}")
+    raise MalformedError(
+        f"{place}: expected an amount as a number or a numeric string, got {abbreviated(value)}"
+    )
 
-
-# One result of a costs bucket, decoded strictly. Adds nothing up.
 
 CURRENCY = "usd"
 
@@ -433,15 +288,15 @@ def decoded(result: Any, group_by: tuple[str, ...]) -> CostRow:
         MalformedError: names the field.
     """
     if not isinstance(result, Mapping):
-        raise MalformedError(f"expected an object, got {shown(result)}")
+        raise MalformedError(f"expected an object, got {abbreviated(result)}")
     labels = tuple([label(result, name) for name in group_by])
-    given = result.get("amount")
-    if given is None:
+    money = result.get("amount")
+    if money is None:
         return CostRow(labels, Decimal(0))
-    if not isinstance(given, Mapping):
-        raise MalformedError(f"amount: expected an object, got {shown(given)}")
-    currency = label(given, "currency").lower() or CURRENCY
-    usd = amount(given.get("value", 0), "amount.value")
+    if not isinstance(money, Mapping):
+        raise MalformedError(f"amount: expected an object, got {abbreviated(money)}")
+    currency = label(money, "currency").lower() or CURRENCY
+    usd = amount(money.get("value", 0), "amount.value")
     quantity = result.get("quantity")
     return CostRow(
         labels,

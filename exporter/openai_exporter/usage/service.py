@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread."""
+"""The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
+
+The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,76 +24,62 @@ if TYPE_CHECKING:
     from openai_exporter.client.organization import Client
     from openai_exporter.usage.refresh import Reader
 
-# What a configuration asks for of one organization; light, for it is needed before anything is read.
 
-
-def dataset_names(organization: Organization) -> tuple[str, ...]:
+def dataset_names(settings: Organization) -> tuple[str, ...]:
     """The names of all datasets, in the order in which they are read."""
-    wanted = (
-        *organization.usage,
-        *(["costs"] if organization.costs is not None else []),
-        *(["names"] if organization.names else []),
-        *(["limits"] if organization.limits else []),
-        *(["peak_minute"] if organization.peak_minute is not None else []),
-        *(["cost_drift"] if organization.cost_drift is not None and organization.costs is not None else []),
+    return (
+        *settings.usage,
+        *(["costs"] if settings.costs is not None else []),
+        *(["names"] if settings.names else []),
+        *(["limits"] if settings.limits else []),
+        *(["peak_minute"] if settings.peak_minute is not None else []),
+        *(["cost_drift"] if settings.cost_drift is not None and settings.costs is not None else []),
     )
-    return tuple(wanted)
 
 
 def budgets_of(config: Config, organization: Organization) -> tuple[Budget, ...]:
     """The budgets of one organization; one that names none belongs to the only one."""
-    return tuple(each for each in config.budgets if each.organization in (None, organization.name))
+    return tuple(budget for budget in config.budgets if budget.organization in (None, organization.name))
 
-
-# The usage page of one organization: refreshed by scrapes, at most one refresh at a time, in a worker thread.
-# The API is billed for and limited, so it is not called for each scrape: scrapes in between share the figures.
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class UsageService:
     """Usage, costs, names, limits and budgets of one organization.
 
-    Args:
-        storage: folder in which counters are kept over restarts; None keeps none.
+    Attributes:
+        storage: directory in which counters persist over restarts; None persists none.
         now: our clock in Unix seconds.
         sleep: how the worker rests between pieces of work.
         client: makes the API client; None makes the real one.
         proxies: as `urllib.request.getproxies()` returns them.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        organization: Organization,
-        *,
-        instruments: Instruments,
-        storage: Path | None = None,
-        now: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-        client: "Callable[[], Client] | None" = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> None:
-        self._config = config
-        self._organization = organization
-        self._instruments = instruments
-        self._storage = storage
-        self._now = now
-        self._sleep = sleep
-        self._client = client
-        self._proxies = proxies
+    config: Config
+    organization: Organization
+    _: KW_ONLY
+    instruments: Instruments
+    storage: Path | None = None
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    client: "Callable[[], Client] | None" = None
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         self._reader: Reader | None = None
         self._asked: float | None = None
         self._closed = False
         self._before: UsageService | None = None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"usage-{organization.name}")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"usage-{self.organization.name}")
         self._running: asyncio.Future[None] | None = None
         self._prepare()
 
     async def page(self, limit: float | None = None) -> EncodedPage:
         """The page, refreshed when it is due; the last one when that takes longer than `limit` seconds."""
         if self._asked is None:
-            self._asked = self._now()
+            self._asked = self.now()
         if self._running is None and not self._closed and (self._reader is None or self._reader.due):
             loop = asyncio.get_running_loop()
             self._running = loop.run_in_executor(self._worker, self._refresh)
@@ -102,7 +92,7 @@ class UsageService:
         """The figures as of the last refresh; no call is made."""
         if self._reader is not None:
             return self._reader.summary
-        return self._before.summary() if self._before else UsageSummary(self._organization.name)
+        return self._before.summary() if self._before else UsageSummary(self.organization.name)
 
     def replaced_by(self, config: Config, organization: Organization) -> "UsageService":
         """The service for a new configuration: this one if nothing changed, else one that takes over from it.
@@ -111,10 +101,7 @@ class UsageService:
         """
         if self._same(config, organization):
             return self
-        new = UsageService(
-            config, organization, instruments=self._instruments, storage=self._storage,
-            now=self._now, sleep=self._sleep, client=self._client, proxies=self._proxies,
-        )  # fmt: skip
+        new = replace(self, config=config, organization=organization)
         # A service that never read anything has no figures to hand over; the one before it may.
         idle = self._reader is None and self._running is None and self._before is not None
         new._before = self._before if idle else self
@@ -139,36 +126,39 @@ class UsageService:
 
     def _shown(self) -> EncodedPage:
         if self._reader is not None:
-            return self._reader.shown()
+            return self._reader.page()
         return self._before._shown() if self._before else self._unread()
 
     def _unread(self) -> EncodedPage:
         """What there is before anything was read, however long that takes: since when it is waited for."""
         if self._asked is None:
             return EncodedPage(())
-        return EncodedPage([unread((name, self._asked) for name in dataset_names(self._organization))])
+        return EncodedPage([unread((name, self._asked) for name in dataset_names(self.organization))])
 
     def _same(self, config: Config, organization: Organization) -> bool:
         name = organization.name
         return (
-            organization == self._organization
-            and config.organization_credential(name) == self._config.organization_credential(name)
-            and budgets_of(config, organization) == budgets_of(self._config, organization)
-            and config.all_prices == self._config.all_prices
+            organization == self.organization
+            and config.organization_credential(name) == self.config.organization_credential(name)
+            and budgets_of(config, organization) == budgets_of(self.config, organization)
+            and config.all_prices == self.config.all_prices
         )
 
     def _prepare(self) -> None:
         """Make the call counters appear, so that their first increase is seen."""
-        for api in dataset_names(self._organization):
-            self._instruments.prepare(own.UPSTREAM_CALLS, (self._organization.name, api))
+        for api in dataset_names(self.organization):
+            self.instruments.prepare(own.UPSTREAM_CALLS, (self.organization.name, api))
             for reason in REASONS:
-                self._instruments.prepare(own.UPSTREAM_FAILURES, (self._organization.name, api, reason))
+                self.instruments.prepare(own.UPSTREAM_FAILURES, (self.organization.name, api, reason))
 
     def _refresh(self) -> None:
         if self._reader is None and not self._closed:
             if self._before is not None and self._before._reader is not None:
                 self._before._reader.release()
-            reader = self._make_reader()
+            # Imported here, in the worker: the HTTP library takes longer to load than the server to start.
+            from openai_exporter.usage.refresh import Reader
+
+            reader = Reader(self, self.now() if self._asked is None else self._asked)
             self._take_over(reader)
             self._reader = reader
         if self._reader is not None and not self._closed:
@@ -178,39 +168,17 @@ class UsageService:
         before = self._before
         if before is None:
             return
-        name = self._organization.name
+        name = self.organization.name
         if before._reader is not None:
-            old, new = before._organization, self._organization
-            places = [each.organization_credential(name).place for each in (before._config, self._config)]
-            if old.base_url == new.base_url and places[0] == places[1]:
+            old, new = before.organization, self.organization
+            place = self.config.organization_credential(name).place
+            if (old.base_url, before.config.organization_credential(name).place) == (new.base_url, place):
                 reader.adopt(before._reader)
             before._reader.stop()
         self._before = None
-
-    def _make_reader(self) -> "Reader":
-        # Imported here, in the worker: the HTTP library takes longer to load than the server to start.
-        from openai_exporter.client.organization import Calls, OrganizationClient
-        from openai_exporter.client.session import Network
-        from openai_exporter.usage.refresh import Reader
-
-        organization = self._organization
-        client = self._client() if self._client else OrganizationClient(
-            organization.base_url,
-            self._config.organization_credential(organization.name),
-            organization.timeout,
-            Network(self._proxies or {}),
-        )  # fmt: skip
-        calls = Calls(
-            client, organization.name, self._instruments, self._now, per_hour=organization.calls_per_hour
-        )
-        return Reader(
-            self._config, organization, calls, self._instruments,
-            storage=self._storage, now=self._now, sleep=self._sleep,
-            since=self._now() if self._asked is None else self._asked,
-        )  # fmt: skip
 
     def _finished(self, done: asyncio.Future[None]) -> None:
         self._running = None
         error = None if done.cancelled() else done.exception()
         if error is not None:
-            log.error("organization %s: refresh failed", self._organization.name, exc_info=error)
+            log.error("organization %s: refresh failed", self.organization.name, exc_info=error)

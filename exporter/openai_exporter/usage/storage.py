@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters kept across restarts: one locked file per organization, written atomically, checked when read."""
+"""Counters persisted over restarts: one locked file per organization, written atomically, checked when read.
+
+Without it a restart computes the counters anew from the API, which is right as long as the API took nothing
+back: a counter that fell would look like a reset. A damaged file is moved to another name, never fatal.
+One exporter at a time writes the file; another one reads it and takes over the writing when the first has ended.
+"""
 
 import contextlib
 import errno
@@ -11,12 +16,12 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from openai_exporter.usage.ledger import Kept, Labels, Rows, Values
-
-# A file that one process at a time holds locked; the kernel lets go of it when that process ends, however it does.
+from openai_exporter import files
+from openai_exporter.usage.ledger import Labels, PersistedUsage, Rows
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -24,7 +29,7 @@ _WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class FileLock:
-    """An advisory lock (flock) on a file, which says who holds it."""
+    """An advisory lock (flock) on a file, which says who holds it; the kernel frees it when the process ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -58,6 +63,11 @@ class FileLock:
             self._held = None
 
     @property
+    def mode(self) -> int:
+        """The permissions with which the process made it."""
+        return 0o644 if self._held is None else os.fstat(self._held).st_mode & 0o666
+
+    @property
     def holder(self) -> str:
         """Who wrote itself into the file, `process 42 on host`; empty when that cannot be told."""
         try:
@@ -72,11 +82,6 @@ class FileLock:
             os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
 
-# Counters kept over restarts, one file per organization: lines of JSON, written whole, checked when read.
-# Without it a restart computes the counters anew from the API, which is right as long as the API took nothing
-# back: a counter that fell would look like a reset. Kept figures that cannot be read are set aside, never fatal.
-# One exporter at a time writes the file; another one reads it and takes over the writing when the first has ended.
-
 log = logging.getLogger(__name__)
 
 FORMAT = "openai-exporter usage counters"
@@ -86,57 +91,61 @@ READ, DAMAGED, LOCKED, WRITE = REASONS = ("read", "damaged", "locked", "write")
 """Why figures were not read or not kept."""
 
 
+T = TypeVar("T")
+_HEAD = ("operation", "group_by", "columns", "month", "corrections", "closing")
+
+
 class DamagedError(ValueError):
     """The file is not what was written."""
 
 
+@dataclass(eq=False)
 class Storage:
     """The file of one organization.
 
-    Args:
+    Attributes:
         pause: called for each line, so that other threads get their turn.
         source: root of the API that the figures are of; those of another are of no use.
-        failed: told the reason of each failure, one of `REASONS`.
+        failed: called with the reason of each failure, one of `REASONS`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        organization: str,
-        pause: Callable[[], None],
-        source: str = "",
-        failed: Callable[[str], None] = lambda reason: None,
-    ) -> None:
-        self._source = source
-        self.path = folder / f"{organization}.usage.jsonl"
-        self._lock = FileLock(folder / f"{organization}.usage.lock")
-        self._pause = pause
-        self._failed = failed
+    folder: Path
+    organization: str
+    pause: Callable[[], None]
+    source: str = ""
+    failed: Callable[[str], None] = lambda reason: None
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / f"{self.organization}.usage.jsonl"
+        self._lock = FileLock(self.folder / f"{self.organization}.usage.lock")
         self._complaint = ""
 
-    def load(self) -> dict[str, Kept]:
-        """Kept figures by operation; nothing when there are none, or none that can be used."""
+    def load(self) -> dict[str, PersistedUsage]:
+        """Persisted figures by operation; nothing when there are none, or none that can be used."""
         try:
             with self.path.open(encoding="utf-8") as lines:
-                return {kept.operation: kept for kept in _decoded(lines, self._source)}
+                return {usage.operation: usage for usage in _decoded(lines, self.source)}
         except FileNotFoundError:
             return {}
         except OSError as error:
-            self._failed(READ)
+            self.failed(READ)
             log.error("%s: cannot be read: %s; the counters begin anew", self.path, error.strerror)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            self._failed(DAMAGED)
+            self.failed(DAMAGED)
             self._set_aside(error)
         return {}
 
-    def save(self, kept: Iterable[Kept]) -> bool:
+    def save(self, usage: Iterable[PersistedUsage]) -> bool:
         """Replace the file; False when that failed, which is said once in the log."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
                 self._complain(LOCKED, self._occupied())
                 return False
-            self._replace(kept)
+            for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+            lines = self._paused(_encoded(usage, self.source))
+            files.write_atomically(self.path, lines, mode=self._lock.mode)
         except OSError as error:
             self._complain(
                 WRITE,
@@ -153,22 +162,10 @@ class Storage:
         """Let another one write the file."""
         self._lock.release()
 
-    def _replace(self, kept: Iterable[Kept]) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                for line in _encoded(kept, self._source):
-                    self._pause()
-                    file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except OSError:
-            # What was written so far would take room on a disk that has none.
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        _sync(self.path.parent)
+    def _paused(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            self.pause()
+            yield line
 
     def _occupied(self) -> str:
         holder = self._lock.holder
@@ -179,7 +176,7 @@ class Storage:
         )
 
     def _complain(self, reason: str, message: str) -> None:
-        self._failed(reason)
+        self.failed(reason)
         if message != self._complaint:
             log.error("%s: %s", self.path, message)
         self._complaint = message
@@ -197,39 +194,26 @@ class Storage:
         log.error("%s: damaged (%s); set aside as %s, the counters begin anew", self.path, error, aside.name)
 
 
-def _encoded(kept: Iterable[Kept], source: str) -> Iterator[str]:
+def _encoded(usage: Iterable[PersistedUsage], source: str) -> Iterator[str]:
     check = 0
-    for line in _lines(kept, source):
+    for value in _entries(usage, source):
+        line = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
         check = zlib.crc32(line.encode(), check)
         yield line
     yield json.dumps({"end": check}) + "\n"
 
 
-def _lines(kept: Iterable[Kept], source: str) -> Iterator[str]:
-    yield _line({"format": FORMAT, "version": VERSION, "source": source})
-    for each in kept:
-        yield _line(
-            {
-                "operation": each.operation,
-                "group_by": each.group_by,
-                "columns": each.columns,
-                "month": each.month,
-                "corrections": each.corrections,
-                "closing": each.closing,
-                "series": len(each.totals),
-            }
-        )
+def _entries(usage: Iterable[PersistedUsage], source: str) -> Iterator[Any]:
+    yield {"format": FORMAT, "version": VERSION, "source": source}
+    for each in usage:
+        yield {name: getattr(each, name) for name in _HEAD} | {"series": len(each.totals)}
         for labels, values in each.totals.items():
-            books = each.books.get(labels, ())
-            line = [labels, values, 0 if books == values else books, int(labels in each.fresh)]
-            yield _line(line[:2] if line[2:] == [0, 0] else line)
+            reported = each.reported.get(labels, ())
+            entry = [labels, values, 0 if reported == values else reported, int(labels in each.fresh)]
+            yield entry[:2] if entry[2:] == [0, 0] else entry
 
 
-def _line(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
-
-
-def _decoded(lines: Iterable[str], source: str) -> Iterator[Kept]:
+def _decoded(lines: Iterable[str], source: str) -> Iterator[PersistedUsage]:
     checked = _checked(iter(lines))
     head = next(checked, None)
     if not isinstance(head, dict) or head.get("format") != FORMAT:
@@ -255,41 +239,29 @@ def _checked(lines: Iterator[str]) -> Iterator[Any]:
     raise DamagedError("it ends too early")
 
 
-def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> Kept:
+def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> PersistedUsage:
     group_by, columns = tuple(entry["group_by"]), tuple(entry["columns"])
     totals: Rows = {}
-    books: Rows = {}
+    reported: Rows = {}
     fresh: set[Labels] = set()
     for _ in range(entry["series"]):
         labels, values, said, new = (*next(rest), 0, 0)[:4]
-        key = _texts(labels, len(group_by))
-        totals[key] = _numbers(values, len(columns))
+        key = _tuple(labels, str, len(group_by))
+        totals[key] = _tuple(values, int, len(columns))
         if said != []:
-            books[key] = _numbers(said, len(columns)) if said else totals[key]
+            reported[key] = _tuple(said, int, len(columns)) if said else totals[key]
         if new:
             fresh.add(key)
-    corrections = _numbers(entry["corrections"], len(columns))
+    corrections = _tuple(entry["corrections"], int, len(columns))
     operation, month = str(entry["operation"]), int(entry["month"])
     closing = entry.get("closing")
-    closed = None if closing is None else _numbers(closing, len(closing))
-    return Kept(operation, group_by, columns, month, corrections, totals, books, frozenset(fresh), closed)
+    closed = None if closing is None else _tuple(closing, int, len(closing))
+    return PersistedUsage(
+        operation, group_by, columns, month, corrections, totals, reported, frozenset(fresh), closed
+    )
 
 
-def _texts(values: list[Any], width: int) -> Labels:
-    if len(values) != width or not all(isinstance(each, str) for each in values):
-        raise DamagedError(f"expected {width} labels")
+def _tuple(values: list[Any], kind: type[T], width: int) -> tuple[T, ...]:
+    if len(values) != width or not all(type(value) is kind for value in values):
+        raise DamagedError(f"expected {width} {'labels' if kind is str else 'whole numbers'}")
     return tuple(values)
-
-
-def _numbers(values: list[Any], width: int) -> Values:
-    if len(values) != width or not all(type(each) is int for each in values):
-        raise DamagedError(f"expected {width} whole numbers")
-    return tuple(values)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

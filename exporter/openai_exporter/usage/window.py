@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-# From a time to the buckets that must be read; pure, all times are Unix seconds in the API's clock (UTC).
-
 HOUR = 3600
 DAY = 86_400
 
@@ -18,7 +16,7 @@ class Range:
     Attributes:
         start: start of the first bucket.
         end: end of the last bucket; None reads up to now.
-        width: `1h` or `1d`.
+        width: `1m`, `1h` or `1d`.
         limit: buckets per page, the most that the API gives (official description of `limit`).
     """
 
@@ -59,8 +57,8 @@ def day_start(now: float) -> int:
 
 def month_start(now: float) -> int:
     """The start of the UTC month that `now` is in."""
-    moment = datetime.fromtimestamp(now, UTC)
-    return int(datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp())
+    first = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return int(first.timestamp())
 
 
 def next_month_start(now: float) -> int:
@@ -88,14 +86,12 @@ def since(closed_until: int, now: float, settle: float) -> Plan:
     return Plan(month_start(now), closed_until, closes, Range(closed_until, None, "1h", 168), None)
 
 
-# The API's clock, learnt from header Date: months and days of usage are those of the API, not of this machine.
-
 _RESOLUTION = 1.5
 """Differences below this are the header's one-second resolution and the way of the answer."""
 
 
 class ApiClock:
-    """Our clock, set right by the last answer.
+    """The API's clock, learned from header Date: months and days of usage are those of the API, not of this machine.
 
     Attributes:
         offset: seconds that the API's clock is ahead of ours; None before the first answer.

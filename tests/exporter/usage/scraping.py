@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import EncodedPage, Instruments
+from openai_exporter.metrics import own
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import Metric
 from openai_exporter.usage import UsageService
@@ -129,6 +130,19 @@ def net(found: Scrape, operation: str) -> dict[str, float]:
         corrections = one(found, metrics.CORRECTIONS, operation=operation, field=column.name)
         sums[column.name] = sum(values) - corrections
     return sums
+
+
+def asked(usage: UsageService) -> dict[str, int]:
+    """API calls that a service has made so far, by dataset: what it asked for, whenever the API logs it."""
+    text = usage.instruments.render("text/plain")[0].decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    samples = families[own.UPSTREAM_CALLS.name.removesuffix("_total")].samples
+    return {each.labels["api"]: int(each.value) for each in samples if each.name.endswith("_total")}
+
+
+def since(usage: UsageService, before: dict[str, int]) -> dict[str, int]:
+    """The calls since an earlier look, without the datasets that made none."""
+    return {name: count - before[name] for name, count in asked(usage).items() if count > before[name]}
 
 
 def up(found: Scrape) -> Mapping[str, float]:

@@ -10,15 +10,17 @@ from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.usage.budgets import pinned, states
 from openai_exporter.usage.costs import Bill
+from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.dataset import BudgetState
+from openai_exporter.usage.rows import CostRow
 from openai_exporter.usage.service import budgets_of
 
 NOW = 1795253400.0
 TODAY = 1795219200
 
 
-class Flow:
-    """Estimates of one usage endpoint."""
+class Endpoint(CounterDataset):
+    """A usage endpoint with given estimates."""
 
     def __init__(self, group_by: tuple[str, ...], **periods: dict[str, dict[str, str]] | None) -> None:
         self.group_by = group_by
@@ -31,13 +33,13 @@ class Flow:
         return {key: Decimal(usd) if usd else None for key, usd in found[dimension or ""].items()}
 
 
-FLOWS = (
-    Flow(
+ENDPOINTS = (
+    Endpoint(
         ("project_id", "api_key_id", "model"),
         month={"": {"": "10"}, "api_key_id": {"k1": "6", "k2": "4"}, "model": {"m1": "10"}},
         day={"": {"": "2"}, "api_key_id": {"k1": "2"}, "model": {"m1": "2"}},
     ),
-    Flow(
+    Endpoint(
         ("model",),
         month={"": {"": "1"}, "model": {"m1": "0.5", "m2": "0.5"}},
         day={"": {"": "1"}, "model": {}},
@@ -48,7 +50,7 @@ FLOWS = (
 def bill() -> Bill:
     made = Bill(NOW, ("project_id", "line_item"))
     for start, project, usd in ((TODAY, "p1", "3"), (TODAY - 86_400, "p1", "4"), (TODAY - 86_400, "p2", "5")):
-        made.bucket(start)({"amount": {"value": usd, "currency": "usd"}, "project_id": project})
+        made.add(start, [CostRow((project, ""), Decimal(usd))])
     return made
 
 
@@ -63,7 +65,7 @@ def config(budgets: str, costs: str = "{}") -> Config:
 def found(budgets: str, costs: str = "{}", *, with_bill: bool = True) -> list[BudgetState]:
     made = config(budgets, costs)
     acme = made.organizations[0]
-    return list(states(budgets_of(made, acme), acme, bill() if with_bill else None, FLOWS))
+    return list(states(budgets_of(made, acme), acme, bill() if with_bill else None, ENDPOINTS))
 
 
 CASES = [
@@ -109,18 +111,18 @@ def test_what_is_not_known_yet_has_a_limit_but_nothing_spent() -> None:
 
 
 def test_spend_of_what_has_no_price_is_unknown_and_not_zero() -> None:
-    flows = (
-        Flow(("model",), month={"": {"": "3"}, "model": {"listed": "3", "ft:mine": ""}}),
-        Flow(("model",), month={"": {"": ""}, "model": {"brush": "", "listed": ""}}),
+    endpoints = (
+        Endpoint(("model",), month={"": {"": "3"}, "model": {"listed": "3", "ft:mine": ""}}),
+        Endpoint(("model",), month={"": {"": ""}, "model": {"brush": "", "listed": ""}}),
     )
     made = config("each: model")
     acme = made.organizations[0]
-    rows = {each.id: each.spent_usd for each in states(made.budgets, acme, None, flows)}
+    rows = {each.id: each.spent_usd for each in states(made.budgets, acme, None, endpoints)}
     assert rows == {"brush": None, "ft:mine": None, "listed": Decimal(3)}
     whole = config("period: month", "null")
-    (only,) = states(whole.budgets, whole.organizations[0], None, flows)
+    (only,) = states(whole.budgets, whole.organizations[0], None, endpoints)
     assert only.spent_usd == Decimal(3)
-    (only,) = states(whole.budgets, whole.organizations[0], None, flows[1:])
+    (only,) = states(whole.budgets, whole.organizations[0], None, endpoints[1:])
     assert only.spent_usd is None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What refreshes cost in API calls, by the simulator's own log; the counts are printed after the tests."""
+"""What refreshes cost in API calls; the counts are printed after the tests."""
 
 import asyncio
 
@@ -10,29 +10,14 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import UsageService
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import CALLS, START, Make
-from tests.exporter.usage.scraping import ALL, Now, of, scrape
+from tests.exporter.usage.scraping import ALL, Now, asked, of, scrape, since
 from tests.exporter.usage.walking import GROUPS, MINUTE
 
-READ = {*(f"usage/{name}" for name in GROUPS), "usage/vector_stores", "costs"}
+READ = {*GROUPS, "vector_stores", "costs"}
 UNNAMED = ALL + "  names: false\n  limits: false\n"
 PLAIN = UNNAMED + "  cost_drift: null\n"
 SCRAPERS = 10
 Counts = dict[str, int]
-
-
-def logged(simulator: SimulatorControl) -> Counts:
-    """Calls so far by path below /v1/organization."""
-    counts: Counts = {}
-    for each in simulator.state()["calls"]:
-        path = each["path"].removeprefix("/v1/organization/")
-        counts[path] = counts.get(path, 0) + each["count"]
-    return counts
-
-
-def since(simulator: SimulatorControl, before: Counts) -> Counts:
-    """Calls since an earlier look at the log."""
-    now = logged(simulator)
-    return {path: now[path] - before.get(path, 0) for path in now if now[path] > before.get(path, 0)}
 
 
 async def scraped_by_ten(usage: UsageService) -> dict[str, float]:
@@ -49,18 +34,18 @@ async def test_ten_scrapers_cost_one_page_per_endpoint(
     each = make(more=PLAIN)
     printed = request.config.stash[CALLS]
 
-    before = logged(simulator)
+    before = asked(each)
     await scraped_by_ten(each)
-    first = since(simulator, before)
+    first = since(each, before)
     assert READ == first.keys()
     assert max(first.values()) <= 4  # hours, days, the month before; and once more to learn the API's time
     printed.append((f"first refresh, {SCRAPERS} scrapers at once", first))
 
     simulator.clock(advance=11 * MINUTE)
     now.advance(11 * MINUTE)
-    before = logged(simulator)
+    before = asked(each)
     told = await scraped_by_ten(each)
-    found = since(simulator, before)
+    found = since(each, before)
     assert dict.fromkeys(READ, 1) == found
     assert {1.0} == set(told.values())
     printed.append((f"a refresh, {SCRAPERS} scrapers at once", found))
@@ -71,17 +56,17 @@ async def test_hours_of_refreshes_cost_one_page_each_and_one_more_an_hour(
 ) -> None:
     each = make(more=PLAIN)
     await each.page()
-    before = logged(simulator)
+    before = asked(each)
     for _ in range(6 * 6):
         simulator.clock(advance=10 * MINUTE)
         now.advance(10 * MINUTE)
         await each.page()
-    found = since(simulator, before)
+    found = since(each, before)
     assert 36 == found["costs"]
-    assert 36 == found["usage/vector_stores"]
+    assert 36 == found["vector_stores"]
     for name in GROUPS:
         # An audit reads the days of the month, too; the month before is read once a day by now.
-        assert 36 + 5 <= found[f"usage/{name}"] <= 36 + 6 + 1
+        assert 36 + 5 <= found[name] <= 36 + 6 + 1
     request.config.stash[CALLS].append(("six hours, refreshed every 10 minutes", found))
 
 
@@ -90,19 +75,18 @@ async def test_the_cost_drift_costs_one_page_more_per_endpoint_with_prices_every
 ) -> None:
     async def calls(more: str, pages: int) -> Counts:
         each = make(more=more)
-        before = logged(simulator)
         for _ in range(pages):
             await each.page()
             simulator.clock(advance=30 * MINUTE)
             now.advance(30 * MINUTE)
         simulator.clock(now=START)
         now.advance(-pages * 30 * MINUTE)
-        return since(simulator, before)
+        return {name: count for name, count in asked(each).items() if count}
 
-    drift = {*(f"usage/{name}" for name in PRICED), "costs"}
+    pages_of_drift = len(set(PRICED) & set(GROUPS)) + 1
     for pages, times in ((1, 1), (3, 1), (13, 2)):
         plain, with_drift = await calls(PLAIN, pages), await calls(UNNAMED, pages)
-        assert {path: count + times * (path in drift) for path, count in plain.items()} == with_drift
+        assert plain | {"cost_drift": times * pages_of_drift} == with_drift
 
 
 async def test_an_outage_is_not_made_worse_by_scrapers(
@@ -111,11 +95,11 @@ async def test_an_outage_is_not_made_worse_by_scrapers(
     each = make(more=PLAIN)
     await each.page()
     simulator.fault("outage", mode="503", scope="organization")
-    before = logged(simulator)
+    before = asked(each)
     for _ in range(60):
         simulator.clock(advance=15)
         now.advance(15)
         await scraped_by_ten(each)
-    found = since(simulator, before)
+    found = since(each, before)
     # 15 minutes, 600 scrapes: after 1, 2, 4 and then every 5 minutes.
     assert all(count <= 6 for count in found.values())

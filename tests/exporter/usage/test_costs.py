@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimated beside billed cost: the same days, the same models, and nothing of the bill left out."""
+"""Costs: exact sums over two months, whatever form the amounts have."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,17 +7,9 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.metrics import usage as metrics
-from openai_exporter.metrics.metric import Metric
 from openai_exporter.usage.costs import Bill, Sums, largest, total
-from openai_exporter.usage.rows import MalformedError
+from openai_exporter.usage.rows import MalformedError, decoded
 from openai_exporter.usage.window import DAY, day_start
-from openai_simulator.testing import SimulatorControl
-from tests.exporter.usage.conftest import Make
-from tests.exporter.usage.scraping import Now, Scrape, of, one, scrape, service, up
-from tests.exporter.usage.serving import answering
-
-# Costs: exact sums over two months, whatever form the amounts have.
 
 NOW = datetime.fromisoformat("2026-11-21T09:30:00+00:00").timestamp()
 TODAY = day_start(NOW)
@@ -30,9 +22,7 @@ def cost(value: Any, project: str | None = "p", item: str | None = "tokens", cur
 def bill(*days: tuple[int, list[Any]]) -> Bill:
     made = Bill(NOW, ("project_id", "line_item"))
     for start, results in days:
-        add = made.bucket(start)
-        for result in results:
-            add(result)
+        made.add(start, [decoded(result, made.group_by) for result in results])
     return made
 
 
@@ -77,7 +67,7 @@ def test_days_fall_into_today_yesterday_this_month_and_the_month_before() -> Non
 
 def test_yesterday_may_lie_in_the_month_before() -> None:
     made = Bill(datetime.fromisoformat("2026-12-01T00:10:00+00:00").timestamp(), ())
-    made.bucket(day_start(made.now) - DAY)(cost("5"))
+    made.add(day_start(made.now) - DAY, [decoded(cost("5"), ())])
     assert (Decimal(5), Decimal(5), Decimal(0)) == (
         total(made.yesterday),
         made.previous_month,
@@ -113,111 +103,3 @@ def test_the_largest_keep_their_labels() -> None:
 def test_sums_by_one_dimension() -> None:
     made = bill((TODAY, [cost("1", "p", "x"), cost("2", "p", "y"), cost("4", "q", "x")]))
     assert {"p": Decimal(3), "q": Decimal(4)} == made.by("project_id", period="day")
-
-
-# Estimated beside billed cost: the same days, the same models, and nothing of the bill left out.
-
-PRICED = ("completions", "decisions", "embeddings", "moderations", "audio_speeches", "audio_transcriptions")
-MORE = "  usage:\n" + "".join(f"    {name}: {{group_by: [model]}}\n" for name in PRICED)
-FINE_TUNED = "ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"
-DRIFT_DAY = int(datetime.fromisoformat("2026-11-18T00:00:00+00:00").timestamp())
-
-
-def by_model(found: Scrape, metric: Metric, window: str) -> dict[str, float]:
-    return {
-        named["model"]: usd
-        for labels, usd in of(found, metric).items()
-        if (named := dict(labels))["window"] == window
-    }
-
-
-async def test_the_estimate_of_settled_days_equals_the_bill_of_every_listed_model(make: Make) -> None:
-    found = scrape(await make(more=MORE).page())
-    assert one(found, metrics.DRIFT_DAY) == DRIFT_DAY
-    for window in ("day", "month"):
-        estimated = by_model(found, metrics.DRIFT_ESTIMATED, window)
-        billed = by_model(found, metrics.DRIFT_BILLED, window)
-        assert len(billed) > 10
-        # What has no price has no estimate: 0 would say that it is free.
-        assert billed.pop(FINE_TUNED) > 0
-        assert estimated.keys() == billed.keys()
-        assert billed == pytest.approx(estimated, abs=1e-9)
-
-
-async def test_what_is_billed_is_matched_or_named(make: Make, simulator: SimulatorControl) -> None:
-    found = scrape(await make(more=MORE).page())
-    shown = sum(by_model(found, metrics.DRIFT_BILLED, "month").values())
-    rest = {
-        dict(labels)["line_item"]: usd
-        for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()
-        if ("window", "month") in labels
-    }
-    assert "web search tool calls" in rest
-    month = float(simulator.state()["books"]["billed_cost_usd"]["arrived"]["month_to_date"])
-    assert 0 < shown + sum(rest.values()) < month
-    simulator.clock(now="2026-12-03T00:30:00Z")
-    again = scrape(await make(more=MORE).page())
-    whole = simulator.state()["books"]["billed_cost_usd"]["arrived"]["previous_month"]
-    total = sum(
-        usd
-        for metric in (metrics.DRIFT_BILLED, metrics.DRIFT_UNMATCHED)
-        for labels, usd in of(again, metric).items()
-        if ("window", "month") in labels
-    )
-    assert total == pytest.approx(float(whole))
-
-
-async def test_it_is_read_every_six_hours_and_keeps_its_figures_when_that_fails(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
-    usage = make(more=MORE)
-    before = scrape(await usage.page())
-    simulator.fault("status", path="/v1/organization/costs", status=500)
-    now.advance(3600)
-    await usage.page()
-    assert up(scrape(await usage.page()))["cost_drift"] == 1
-    now.advance(5 * 3600)
-    after = scrape(await usage.page())
-    assert up(after)["cost_drift"] == 0
-    assert of(before, metrics.DRIFT_BILLED) == of(after, metrics.DRIFT_BILLED)
-
-
-async def test_it_can_be_turned_off_and_needs_costs(make: Make) -> None:
-    for more in ("  cost_drift: null\n", "  costs: null\n"):
-        found = scrape(await make(more=more).page())
-        assert "cost_drift" not in up(found)
-        assert not of(found, metrics.DRIFT_DAY)
-
-
-async def test_credits_and_other_currencies_are_not_costs_of_a_model() -> None:
-    def bucket(*results: object) -> object:
-        return {"data": [{"start_time": DRIFT_DAY, "end_time": DRIFT_DAY + 86_400, "results": list(results)}]}
-
-    def cost(value: object, line_item: object, currency: str = "usd") -> object:
-        return {"amount": {"value": value, "currency": currency}, "line_item": line_item}
-
-    usage_row = {
-        "model": "gpt-6-luna", "num_model_requests": 1, "input_tokens": 1_000, "output_tokens": 0,
-    }  # fmt: skip
-    documents = {
-        "/usage/completions": bucket(usage_row),
-        "/usage/embeddings": bucket(),
-        "/costs": bucket(
-            cost("0.25", "gpt-6-luna, input"),
-            cost("-0.05", "gpt-6-luna, input"),
-            cost("-7", "credit"),
-            cost("9", "gpt-6-luna, output", "eur"),
-            cost("1", None),
-            cost("2", "gpt-6-luna, images"),
-        ),
-    }
-    with answering(documents) as url:
-        usage = service(url, Now(), more="  names: false\n  limits: false\n")
-        found = scrape(await usage.page())
-        await usage.close()
-    assert by_model(found, metrics.DRIFT_BILLED, "day") == pytest.approx({"gpt-6-luna": 0.20})
-    assert by_model(found, metrics.DRIFT_ESTIMATED, "day") == pytest.approx({"gpt-6-luna": 0.0001})
-    rest = {
-        dict(labels).get("line_item", ""): usd for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()
-    }
-    assert rest == {"credit": -7.0, "": 1.0, "gpt-6-luna, images": 2.0}

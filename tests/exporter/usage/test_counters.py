@@ -8,7 +8,7 @@ import pytest
 
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import Metric
-from openai_exporter.usage.counters import UNSETTLED_MONTH, LastMonth
+from openai_exporter.usage.counters import UNSETTLED_MONTH, PreviousMonth
 from openai_exporter.usage.rows import OPERATIONS
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import total, usage
@@ -123,7 +123,7 @@ async def test_what_the_api_takes_back_after_the_end_was_counted_too_much(
 
 
 def test_it_is_read_with_each_audit_at_first_and_once_a_day_then() -> None:
-    last = LastMonth(OPERATIONS["completions"])
+    last = PreviousMonth(OPERATIONS["completions"])
     last.begin(DECEMBER, None)
     assert last.due(DECEMBER, HOUR)
     last.finish([], DECEMBER + 5)
@@ -137,16 +137,16 @@ def test_it_is_read_with_each_audit_at_first_and_once_a_day_then() -> None:
 
 
 def test_an_answer_without_a_day_of_the_month_says_nothing() -> None:
-    last = LastMonth(OPERATIONS["images"])
+    last = PreviousMonth(OPERATIONS["images"])
     last.begin(DECEMBER, (7, 7))
-    figures: list[tuple[int, ...]] = []
-    last.bucket(DECEMBER, figures)({"images": 5, "num_model_requests": 1})
-    last.bucket(NOVEMBER - DAY, figures)({"images": 5, "num_model_requests": 1})
-    last.finish(figures, DECEMBER + 5)
+    days: list[tuple[int, ...]] = []
+    last.add(days, DECEMBER, [((), (1, 5))])
+    last.add(days, NOVEMBER - DAY, [((), (1, 5))])
+    last.finish(days, DECEMBER + 5)
     assert [] == list(last.families())
-    last.bucket(NOVEMBER, figures)({"images": 5, "num_model_requests": 1})
-    last.bucket(DECEMBER - DAY, figures)({"images": 6, "num_model_requests": 2})
-    last.finish(figures, DECEMBER + 9)
+    last.add(days, NOVEMBER, [((), (1, 5))])
+    last.add(days, DECEMBER - DAY, [((), (2, 6))])
+    last.finish(days, DECEMBER + 9)
     assert (3, 11) == last.sums
 
 

@@ -1,47 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long reading lets others pass, goes on where it stopped, and begins anew after a failure."""
+"""A long reading lets others pass, is continued where it stopped, and starts anew after a failure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
-from openai_exporter.usage.dataset import Walk
+from openai_exporter.client.organization import Calls
+from openai_exporter.errors import UpstreamError
+from openai_exporter.exposition import Family
+from openai_exporter.usage.dataset import PagedDataset
+from openai_exporter.usage.rows import MalformedError
+
+CALLS = cast("Calls", None)
 
 
-class Clock:
-    def __init__(self) -> None:
+class Slow(PagedDataset):
+    """A dataset whose pages take four seconds."""
+
+    name = "slow"
+    interval = 60.0
+
+    def __init__(self, pages: int, last: Callable[[], None] = lambda: None) -> None:
         self.seconds = 0.0
+        self.done: list[int] = []
+        self._pages = pages
+        self._last = last
 
-    def __call__(self) -> float:
+    def monotonic(self) -> float:
         return self.seconds
 
-
-def test_it_goes_on_in_portions() -> None:
-    clock, done = Clock(), []
-
-    def steps() -> Iterator[None]:
-        for number in range(7):
-            clock.seconds += 4
-            done.append(number)
+    def pages(self, calls: Calls) -> Iterator[None]:
+        for number in range(self._pages):
+            self.seconds += 4
+            self.done.append(number)
             yield
+        self._last()
 
-    walk = Walk(10, clock)
-    finished = [walk.go(steps) for _ in range(3)]
-    assert ([False, False, True], [0, 1, 2, 3, 4, 5, 6]) == (finished, done)
-    assert not walk.go(steps)
-    assert [0, 1, 2] == done[7:]
+    def families(self) -> Iterator[Family]:
+        yield from ()
 
 
-def test_a_failure_begins_it_anew() -> None:
-    clock, begun = Clock(), []
+def test_it_is_read_in_portions() -> None:
+    slow = Slow(7)
+    finished = [slow.read(CALLS, seen=True) for _ in range(3)]
+    assert ([False, False, True], [0, 1, 2, 3, 4, 5, 6]) == (finished, slow.done)
+    assert not slow.read(CALLS, seen=True)
+    assert [0, 1, 2] == slow.done[7:]
 
-    def steps() -> Iterator[None]:
-        begun.append(clock())
-        yield
-        raise RuntimeError
 
-    walk = Walk(10, clock)
+def test_a_failure_starts_it_anew() -> None:
+    def fail() -> None:
+        raise MalformedError("name: expected a string or null, got 7")
+
+    slow = Slow(1, fail)
     for _ in range(2):
-        with pytest.raises(RuntimeError):
-            walk.go(steps)
-    assert 2 == len(begun)
+        with pytest.raises(UpstreamError, match="name: expected a string") as failure:
+            slow.read(CALLS, seen=True)
+        assert ("slow", "malformed") == (failure.value.api, failure.value.reason)
+    assert [0, 0] == slow.done

@@ -3,6 +3,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,22 @@ from genai_prices import Usage, calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.prices.listed import PICO, list_prices
+from openai_exporter.config.load import load_config
+from openai_exporter.exposition import Instruments
+from openai_exporter.metrics import own
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.prices import PICO, PriceTable
 from openai_exporter.usage.estimate import Estimator, split
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.conftest import Make
+from tests.exporter.usage.scraping import ADMIN_KEY, ALL, Now, document, of, one, scrape
 
+FINE_TUNED = "ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"
 DAY = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
 
 
 def estimated(result: dict[str, Any], pricing: str = "tokens", day: int = DAY) -> tuple[Decimal, int]:
-    cost, *unpriced = Estimator(pricing, list_prices)(result, day)
+    cost, *unpriced = Estimator(pricing, PriceTable)(result, day)
     return Decimal(cost) / PICO, sum(unpriced)
 
 
@@ -180,3 +189,73 @@ def test_every_token_is_in_exactly_one_kind(kinds: tuple[int, ...]) -> None:
         "output_image_tokens": out_image,
     }
     assert kinds == split(row)
+
+
+# Prices of the configuration on the page.
+
+
+async def test_images_are_estimated_once_they_have_a_price(make: Make, simulator: SimulatorControl) -> None:
+    """Without one there is no estimate, for 0 would say that they are free."""
+    more = "  usage: {images: {group_by: [model, size]}}\n"
+    books = simulator.state()["books"]["arrived"]["images"]
+    listed = scrape(await make(more=more).page())
+    assert not of(listed, metrics.ESTIMATED_COST)
+    unpriced = {dict(labels)["model"]: count for labels, count in of(listed, metrics.UNPRICED_IMAGES).items()}
+    assert sum(unpriced.values()) == sum(row["images"] for row in books) > 0
+    assert unpriced.keys() == {row["model"] for row in books}
+    priced = scrape(await make(more=more, tail='prices: [{model: "*", usd_per_image: 0.04}]').page())
+    assert sum(of(priced, metrics.ESTIMATED_COST).values()) == pytest.approx(sum(unpriced.values()) * 0.04)
+    assert sum(of(priced, metrics.UNPRICED_IMAGES).values()) == 0
+
+
+PRICES = f"""
+- model: "{FINE_TUNED}"
+  usd_per_million: {{input: 0.4, cached_input: 0.04, output: 2.5}}
+"""
+
+
+async def test_a_price_file_prices_what_the_list_does_not(
+    simulator: SimulatorControl, now: Now, make: Make
+) -> None:
+    simulator.clock(now="2026-11-25T00:00:00Z")
+    instruments = Instruments(process=False)
+    listed = scrape(await make().page())
+    priced = make(tail=f"prices:{PRICES}", instruments=instruments)
+    found = scrape(await priced.page())
+    unpriced = of(listed, metrics.UNPRICED_TOKENS)
+    assert {dict(labels)["model"] for labels, tokens in unpriced.items() if tokens} == {FINE_TUNED}
+    assert sum(of(found, metrics.UNPRICED_TOKENS).values()) == 0
+    rows = simulator.state()["books"]["arrived"]["completions"]
+    expected = sum(
+        each["input_uncached_tokens"] * 0.4 + each["input_cached_tokens"] * 0.04 + each["output_tokens"] * 2.5
+        for each in rows
+        if each["model"] == FINE_TUNED
+    )
+    estimated = of(found, metrics.ESTIMATED_COST)
+    of_model = sum(usd for labels, usd in estimated.items() if ("model", FINE_TUNED) in labels)
+    assert expected > 0
+    assert of_model == pytest.approx(expected / 1e6, rel=1e-9)
+    shown, _ = instruments.render("")
+    assert f'{own.PRICE_TABLE_INFO.name}{{source="configuration",version="sha256:' in shown.decode()
+    assert 'source="genai-prices"' in shown.decode()
+
+
+async def test_a_reload_with_other_prices_prices_the_whole_month_anew(
+    simulator: SimulatorControl, now: Now, make: Make, tmp_path: Path
+) -> None:
+    instruments = Instruments(process=False)
+    before = make(instruments=instruments)
+    await before.page()
+    path = tmp_path / "exporter.yml"
+    (tmp_path / "prices.yml").write_text(f"prices:{PRICES}")
+    path.write_text(document(simulator.api_url, ALL, "price_file: prices.yml"))
+    config = load_config(path, {"KEY": ADMIN_KEY})
+    after = before.replaced_by(config, config.organizations[0])
+    now.advance(60)
+    found = scrape(await after.page())
+    left = sum(
+        one(found, metrics.CORRECTIONS, operation=name, field="unpriced_tokens")
+        for name in ("completions", "decisions", "embeddings", "moderations")
+    )
+    assert sum(of(found, metrics.UNPRICED_TOKENS).values()) - left == 0
+    await after.close()

@@ -13,7 +13,7 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import UsageService
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, configured, of, scrape, service, up
+from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, asked, configured, of, scrape, service, up
 
 MORE = """
   cost_drift: null
@@ -162,17 +162,12 @@ async def test_a_rate_limit_holds_back_everything_for_as_long_as_the_api_says(
     assert [name for name, value in up(found).items() if not value] == ["completions"]
     assert 120 == usage.summary().waiting
     simulator.clear()
-    before = calls(simulator)
+    before = asked(usage)
     now.advance(119)
     await usage.page()
-    assert before == calls(simulator)
+    assert before == asked(usage)
     now.advance(2)
     assert dict.fromkeys(DATASETS, 1.0) == up(scrape(await usage.page()))
-
-
-def calls(simulator: SimulatorControl) -> int:
-    found = simulator.state()["calls"]
-    return sum(each["count"] for each in found if each["path"].startswith("/v1/organization"))
 
 
 async def test_a_quota_answer_without_retry_after_backs_off_longer_each_time(

@@ -41,7 +41,9 @@ FAULTS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatorControl]:
-    with running_simulator(latency_scale=0, seed=11, clock="2026-10-28T22:50:00Z", speed=0) as control:
+    with running_simulator(
+        latency_scale=0, seed=11, clock="2026-10-28T22:50:00Z", speed=0, projects=2, keys=3, users=2
+    ) as control:
         yield control
 
 

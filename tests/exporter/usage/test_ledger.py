@@ -8,12 +8,12 @@ import pytest
 
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import UsageService
-from openai_exporter.usage.ledger import Fold, Labels, Ledger, Rows, VanishedError
+from openai_exporter.usage.ledger import Labels, Ledger, Rows, SeriesLimit, VanishedError
 from openai_exporter.usage.window import DAY, HOUR
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.usage.scraping import Now, Scrape, counters, of, one, scrape, service
 
-# What folds into `other`, and that a restart without any memory decides the same.
+# Which series keep their labels, and that a restart without any memory decides the same.
 
 OTHER = ("other",)
 
@@ -22,8 +22,8 @@ def rows(**sizes: int) -> Rows:
     return {(name,): (size,) for name, size in sizes.items()}
 
 
-def fold(limit: int, **before: int) -> Fold:
-    made = Fold(limit, sum)
+def limited(limit: int, **before: int) -> SeriesLimit:
+    made = SeriesLimit(limit, sum)
     if before:
         made.preferred = made.largest(rows(**before))
     return made
@@ -32,19 +32,19 @@ def fold(limit: int, **before: int) -> Fold:
 @pytest.mark.parametrize(
     ("made", "known", "first", "kept"),
     [
-        pytest.param(fold(2), (), {}, {"b", "c"}, id="without a month before the largest"),
-        pytest.param(fold(2, a=1), (), {}, {"a", "b"}, id="those of the month before, then by name"),
+        pytest.param(limited(2), (), {}, {"b", "c"}, id="without a month before the largest"),
+        pytest.param(limited(2, a=1), (), {}, {"a", "b"}, id="those of the month before, then by name"),
         pytest.param(
-            fold(2, x=1), (), {("b",): 2, ("c",): 3, ("a",): 1}, {"a"}, id="room is kept, the day decides"
+            limited(2, x=1), (), {("b",): 2, ("c",): 3, ("a",): 1}, {"a"}, id="room is kept, the day decides"
         ),
-        pytest.param(fold(2, a=1, b=2, c=3), (), {}, {"b", "c"}, id="the largest of the month before"),
-        pytest.param(fold(2), (("z",),), {}, {"c"}, id="what is known stays"),
-        pytest.param(fold(2), (("z",), OTHER), {}, {"c"}, id="other takes no room"),
-        pytest.param(fold(3), (), {}, {"a", "b", "c"}, id="room for all"),
+        pytest.param(limited(2, a=1, b=2, c=3), (), {}, {"b", "c"}, id="the largest of the month before"),
+        pytest.param(limited(2), (("z",),), {}, {"c"}, id="what is known stays"),
+        pytest.param(limited(2), (("z",), OTHER), {}, {"c"}, id="other takes no room"),
+        pytest.param(limited(3), (), {}, {"a", "b", "c"}, id="room for all"),
     ],
 )
 def test_who_keeps_its_labels(
-    made: Fold, known: tuple[Labels, ...], first: dict[Labels, int], kept: set[str]
+    made: SeriesLimit, known: tuple[Labels, ...], first: dict[Labels, int], kept: set[str]
 ) -> None:
     found = rows(a=1, b=2, c=3)
     made.apply((found,), known, first)
@@ -119,19 +119,17 @@ SETTLE = 6 * HOUR
 
 
 def ledger(limit: int = 100, pinned: tuple[str, ...] = ()) -> Ledger:
-    return Ledger(1, Fold(limit, sum, pinned))
+    return Ledger(1, SeriesLimit(limit, sum, pinned))
 
 
 def read(
     books: Ledger, hours: dict[int, Rows], now: float = NOON, *, audit: bool = False, seen: bool = True
 ) -> None:
     """A reading of all that an API with these hours would say."""
-    draft = books.draft(books.plan(now, SETTLE, audit=audit), now)
+    reading = books.begin(books.plan(now, SETTLE, audit=audit), now)
     for start, rows in hours.items():
-        add = draft.bucket(start)
-        for labels, values in rows.items():
-            add(labels, values)
-    books.commit(draft, seen=seen)
+        reading.add(start, rows.items())
+    books.commit(reading, seen=seen)
 
 
 def shown(books: Ledger) -> dict[tuple[str, ...], int]:
@@ -252,7 +250,7 @@ def test_today_is_told_apart_from_the_days_before() -> None:
     midnight = NOON + 12 * HOUR
     read(books, {midnight - HOUR: {A: (5,)}}, midnight - 1)
     read(books, {midnight - HOUR: {A: (6,)}, midnight: {A: (2,)}}, midnight + 1)
-    assert ({A: (8,)}, {A: (2,)}) == (books.books(), books.today())
+    assert ({A: (8,)}, {A: (2,)}) == (books.reported(), books.today())
 
 
 def test_the_newest_bucket_is_the_newest_with_usage() -> None:

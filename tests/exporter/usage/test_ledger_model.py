@@ -7,7 +7,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from openai_exporter.usage.ledger import Draft, Fold, Kept, Labels, Ledger, Rows, Values, accumulate
+from openai_exporter.usage.ledger import (
+    Labels,
+    Ledger,
+    PersistedUsage,
+    Reading,
+    Rows,
+    SeriesLimit,
+    Values,
+    accumulate,
+)
 from openai_exporter.usage.window import DAY, HOUR, Plan, day_start, hour_start, month_start
 
 WIDTH = 2
@@ -42,16 +51,14 @@ class World:
     def month(self) -> Rows:
         return self.rows(month_start(self.now), self.now + 1)
 
-    def fill(self, draft: Draft, plan: Plan, failing: Callable[[], bool]) -> bool:
+    def fill(self, reading: Reading, plan: Plan, failing: Callable[[], bool]) -> bool:
         """Read as the API answers; False when a page fails on the way."""
         hours = range(plan.hours.start, hour_start(self.now) + 1, HOUR)
         days = range(plan.days.start, plan.days.end or 0, DAY) if plan.days else range(0)
         for start, width in [(hour, HOUR) for hour in hours] + [(day, DAY) for day in days]:
             if failing():
                 return False
-            add = draft.bucket(start)
-            for labels, values in self.rows(start, start + width).items():
-                add(labels, values)
+            reading.add(start, self.rows(start, start + width).items())
         return True
 
 
@@ -67,7 +74,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.restarted = False
 
     def fresh(self) -> Ledger:
-        return Ledger(WIDTH, Fold(1000, sum))
+        return Ledger(WIDTH, SeriesLimit(1000, sum))
 
     @rule(labels=labels_, figures=figures_, ago=st.integers(0, SETTLE - HOUR))
     def usage_arrives_now_or_late(self, labels: Labels, figures: Values, ago: int) -> None:
@@ -114,12 +121,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(audit=st.booleans(), seen=st.booleans())
     def a_reading_succeeds(self, audit: bool, seen: bool) -> None:
         plan = self.ledger.plan(self.world.now, SETTLE, audit=audit)
-        draft = self.ledger.draft(plan, self.world.now)
-        assert self.world.fill(draft, plan, lambda: False)
+        reading = self.ledger.begin(plan, self.world.now)
+        assert self.world.fill(reading, plan, lambda: False)
         rolled = plan.month != self.ledger.month
         self.exposed |= self.shown.keys() if seen and not self.restarted else set()
         before, corrected = dict(self.ledger.totals), list(self.ledger.corrections)
-        self.ledger.commit(draft, seen=seen and not self.restarted)
+        self.ledger.commit(reading, seen=seen and not self.restarted)
         if plan.start == plan.month:
             self.revised = False
         if not rolled:
@@ -135,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
             books = tuple(map(int.__sub__, counters, corrections))
             assert total(self.world.month()) == books
             assert {k: v for k, v in self.world.month().items() if any(v)} == {
-                k: v for k, v in self.ledger.books().items() if any(v)
+                k: v for k, v in self.ledger.reported().items() if any(v)
             }
             today = self.world.rows(day_start(self.world.now), self.world.now + 1)
             assert total(today) == total(self.ledger.today())
@@ -158,9 +165,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(audit=st.booleans(), pages=st.integers(0, 5))
     def a_reading_fails_half_way(self, audit: bool, pages: int) -> None:
         plan = self.ledger.plan(self.world.now, SETTLE, audit=audit)
-        draft = self.ledger.draft(plan, self.world.now)
+        reading = self.ledger.begin(plan, self.world.now)
         left = iter(range(pages))
-        self.world.fill(draft, plan, lambda: next(left, None) is None)
+        self.world.fill(reading, plan, lambda: next(left, None) is None)
 
     @rule()
     def the_exporter_restarts(self) -> None:
@@ -171,8 +178,10 @@ class LedgerMachine(RuleBasedStateMachine):
         old, self.ledger = self.ledger, self.fresh()
         if old.month:
             corrections, fresh = tuple(old.corrections), frozenset(old.fresh)
-            kept = Kept("x", ("a", "b"), ("c", "d"), old.month, corrections, old.totals, old.books(), fresh)
-            self.ledger.restore(kept)
+            usage = PersistedUsage(
+                "x", ("a", "b"), ("c", "d"), old.month, corrections, old.totals, old.reported(), fresh
+            )
+            self.ledger.restore(usage)
         self.restarted = True
 
     @invariant()

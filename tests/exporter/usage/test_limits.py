@@ -14,7 +14,6 @@ from openai_exporter.config.load import parse_config
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.metrics.metric import Metric
-from openai_exporter.usage.costs import model_of
 from openai_exporter.usage.limits import limited_as, undated
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import Make
@@ -228,7 +227,7 @@ def test_a_window_longer_than_six_hours_is_refused() -> None:
         parse_config(text, "test", {"KEY": ADMIN_KEY}, Path())
 
 
-# Snapshots and line items are joined to their models; what cannot be told is left alone.
+# Snapshots and fine-tuned models have the limits of what they are made of.
 
 
 @pytest.mark.parametrize(
@@ -260,31 +259,3 @@ def test_the_alias_of_a_snapshot_is_its_name_without_the_date(model: str, alias:
 )
 def test_a_model_is_held_to_the_limit_of_what_it_is_made_of(model: str, known: set[str], limit: str) -> None:
     assert limited_as(model, known) == limit
-
-
-MODELS = (
-    "gpt-5.4-2026-03-05",
-    "gpt-5-mini-2025-08-07",
-    "gpt-5-mini-2026-01-01",
-    "gpt-6-luna",
-    "ft:x:acme::1",
-)
-
-
-@pytest.mark.parametrize(
-    ("line_item", "model"),
-    [
-        ("gpt-5.4-2026-03-05, cached input", "gpt-5.4-2026-03-05"),
-        ("gpt-6-luna, input_tokens", "gpt-6-luna"),
-        ("gpt-6-luna, output, priority", "gpt-6-luna"),
-        ("ft:x:acme::1, output", "ft:x:acme::1"),
-        ("gpt-5.4, input", "gpt-5.4-2026-03-05"),
-        ("gpt-5-mini, input", None),
-        ("gpt-6-luna", None),
-        ("gpt-6-luna, images", "gpt-6-luna"),
-        ("web search tool calls", None),
-        ("", None),
-    ],
-)
-def test_a_line_item_is_for_the_model_that_it_begins_with(line_item: str, model: str | None) -> None:
-    assert model_of(line_item, MODELS) == model

@@ -1,40 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of buckets are followed to their end, and every departure from the agreed form is named."""
 
+import json
+import math
+from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Instruments
-from openai_exporter.usage.pages import Query, Take, read
+from openai_exporter.prices import PriceTable
+from openai_exporter.usage.dataset import Context
+from openai_exporter.usage.pages import JsonText, OutdatedQueryError, Query, TooLargeError, read, read_in_time
 from openai_exporter.usage.rows import MalformedError
+from openai_exporter.usage.window import ApiClock, Range
 from tests.exporter.usage.serving import answering
 
 PATH = "/organization/usage/images"
+SPAN = Range(0, None, "1h", 7)
 
 
-def reading(documents: dict[str, Any]) -> dict[int, list[Any]]:
+def decode(result: Any, start: int) -> Any:
+    if result == "bad":
+        raise MalformedError("images: expected a whole number, got 'bad'")
+    return result
+
+
+def reading(documents: dict[str, Any], *, planned: bool = True) -> dict[int, list[Any]]:
     """Read all pages from a server of these documents."""
-    found: dict[int, list[Any]] = {}
+    buckets: dict[int, list[Any]] = {}
 
-    def bucket(start: int) -> Take:
-        def take(result: Any) -> None:
-            if result == "bad":
-                raise MalformedError("images: expected a whole number, got 'bad'")
-            found.setdefault(start, []).append(result)
+    def add(start: int, rows: Iterator[Any]) -> None:
+        buckets.setdefault(start, []).extend(rows)
 
-        found.setdefault(start, [])
-        return take
-
+    context = Context(ApiClock(lambda: 0.0), PriceTable, lambda: None)
     with answering(documents) as url:
         client = OrganizationClient(url, Credential("k", value=Secret("sk-admin-1")), 5)
         calls = Calls(client, "acme", Instruments(process=False))
-        assert read(calls, Query(PATH, "images", [("limit", "7")], lambda: None), lambda reply: bucket)
-        calls.close()
-    return found
+        try:
+            read(calls, context, Query(PATH, "images", SPAN), decode, add, lambda: planned)
+        finally:
+            calls.close()
+    return buckets
 
 
 def failure(documents: dict[str, Any]) -> tuple[str, str]:
@@ -108,3 +121,127 @@ def test_a_failed_page_fails_the_reading() -> None:
     documents = {"/usage/images": page(bucket(1, "a"), more=True, cursor="gone")}
     documents["/usage/images gone"] = {"error": "not a page"}
     assert "malformed" == failure(documents)[0]
+
+
+def test_a_query_that_turns_out_to_be_outdated_is_not_read() -> None:
+    with pytest.raises(OutdatedQueryError):
+        reading({"/usage/images": page(bucket(1, "a"))}, planned=False)
+
+
+def test_a_reading_that_is_outdated_is_made_again_but_not_for_ever() -> None:
+    tries: list[None] = []
+
+    def once() -> int:
+        tries.append(None)
+        if len(tries) != 3:
+            raise OutdatedQueryError
+        return len(tries)
+
+    assert 3 == read_in_time(once, "images")
+    with pytest.raises(UpstreamError, match="clock"):
+        read_in_time(once, "images")
+
+
+# JSON that arrives in any pieces reads like JSON that is there at once.
+
+values_ = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def pieces(text: bytes, sizes: list[int]) -> Iterator[bytes]:
+    """The text cut into pieces of these sizes, over and over."""
+    at, turn = 0, 0
+    while at < len(text):
+        size = sizes[turn % len(sizes)]
+        yield text[at : at + size]
+        at, turn = at + size, turn + 1
+
+
+def walked(text: JsonText) -> dict[str, Any]:
+    """An object of arrays, read element by element."""
+    found: dict[str, Any] = {}
+    for name in text.members("top"):
+        found[name] = [text.value() for _ in text.elements(name)]
+    text.end()
+    return found
+
+
+@given(
+    document=st.dictionaries(st.text(max_size=5), st.lists(values_, max_size=5), max_size=5),
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    indent=st.sampled_from([None, 0, 3]),
+    ascii_=st.booleans(),
+)
+def test_any_document_in_any_pieces_is_what_it_is(
+    document: dict[str, Any], sizes: list[int], indent: int | None, ascii_: bool
+) -> None:
+    encoded = json.dumps(document, indent=indent, ensure_ascii=ascii_).encode("utf-8", "surrogatepass")
+    try:
+        encoded.decode()
+    except UnicodeDecodeError:
+        return
+    assert document == walked(JsonText(pieces(encoded, sizes)))
+
+
+@given(
+    document=st.dictionaries(
+        st.text("ab", max_size=2), st.lists(values_, max_size=3), min_size=1, max_size=3
+    ),
+    cut=st.floats(0, 1, exclude_max=True),
+)
+def test_a_document_that_ends_too_early_is_malformed(document: dict[str, Any], cut: float) -> None:
+    encoded = json.dumps(document).encode()
+    with pytest.raises(MalformedError):
+        walked(JsonText(iter([encoded[: math.floor(len(encoded) * cut)]])))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "top: expected an object, the answer is empty"),
+        ("   ", "top: expected an object, the answer is empty"),
+        ('{"a": ', "a: expected an array, the answer ends there"),
+        ("[]", "top: expected an object, got '[]'"),
+        ("<html>", "top: expected an object, got '<html>'"),
+        ('{"a": 1}', "a: expected an array, got '1}'"),
+        ('{"a": []} x', "the answer goes on after its end"),
+        ('{"a": [NaN]}', "the answer cannot be decoded: NaN is not JSON"),
+        ('{"a": [1 2]}', "the answer is not JSON: unexpected '2]}' after 2 values"),
+        ('{"a" []}', "the answer is not JSON: unexpected '[]}' after 1 values"),
+        ("{1: []}", "the answer is not JSON: unexpected ': []}' after 1 values"),
+        ('{"a": [' + "[" * 100_000, "the answer cannot be decoded: maximum recursion depth exceeded"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_not_json_is_named(text: str, message: str) -> None:
+    with pytest.raises(MalformedError) as found:
+        walked(JsonText(iter([text.encode()])))
+    assert str(found.value).startswith(message)
+
+
+def test_bytes_that_are_not_utf8_are_malformed() -> None:
+    with pytest.raises(MalformedError, match="not UTF-8"):
+        walked(JsonText(iter([b'{"a": ["\xff"]}'])))
+
+
+def test_fractions_stay_decimal() -> None:
+    assert {"a": [Decimal("0.1")]} == walked(JsonText(iter([b'{"a": [0.1]}'])))
+
+
+def test_padding_without_end_is_too_large() -> None:
+    with pytest.raises(TooLargeError):
+        walked(JsonText(iter([b'{"a": []}', *([b" " * 65_536] * 1000)])))
+
+
+def test_one_value_without_end_is_too_large() -> None:
+    with pytest.raises(TooLargeError):
+        walked(JsonText(iter([b'{"a": ["', *([b"x" * 65_536] * 1000)])))
+
+
+def test_a_page_of_many_values_may_be_large() -> None:
+    row = json.dumps({"x": "y" * 500}).encode()
+    parts = [b'{"a": [', *([row + b","] * 40_000), row, b"]}"]
+    assert 40_001 == len(walked(JsonText(iter(parts)))["a"])

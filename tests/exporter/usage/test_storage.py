@@ -2,6 +2,7 @@
 """Kept counters are the ones that were written, or none."""
 
 import logging
+import os
 import resource
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_exporter.usage.ledger import Kept, Rows
+from openai_exporter.usage.ledger import PersistedUsage, Rows
 from openai_exporter.usage.storage import Storage
 
 labels_ = st.tuples(st.text(max_size=10), st.text(max_size=10))
@@ -26,11 +27,25 @@ def storage(folder: Path) -> Storage:
     return Storage(folder, "acme", lambda: None)
 
 
-def kept(totals: Rows, books: Rows, *fresh: tuple[str, str]) -> Kept:
-    return Kept("completions", ("a", "b"), ("x", "y"), 1793491200, (3, 4), totals, books, frozenset(fresh))
+def kept(totals: Rows, books: Rows, *fresh: tuple[str, str]) -> PersistedUsage:
+    return PersistedUsage(
+        "completions", ("a", "b"), ("x", "y"), 1793491200, (3, 4), totals, books, frozenset(fresh)
+    )
 
 
+MANY = kept({(f"p{number}", "m"): (1, 2) for number in range(5000)}, {})
 EXAMPLE = kept({("p", "m"): (1, 2), ("ü", ""): (5, 6)}, {("p", "m"): (1, 1)}, ("ü", ""))
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 20 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @given(totals=rows_, share=st.floats(0, 1), fresh=st.booleans())
@@ -104,10 +119,9 @@ def test_a_failed_write_leaves_the_old_file_and_is_said_once(
 ) -> None:
     file = storage(tmp_path)
     file.save([EXAMPLE])
-    file.path.with_suffix(".tmp").mkdir()
-    with caplog.at_level(logging.ERROR):
-        assert not file.save([])
-        assert not file.save([])
+    with caplog.at_level(logging.ERROR), full_disk():
+        assert not file.save([MANY])
+        assert not file.save([MANY])
     assert 1 == len(caplog.records)
     assert "cannot be written" in caplog.text
     assert {"completions": EXAMPLE} == file.load()
@@ -184,25 +198,33 @@ def test_a_full_disk_is_said_and_leaves_the_old_file_and_nothing_else(
     failures: list[str] = []
     file = Storage(tmp_path, "acme", lambda: None, failed=failures.append)
     file.save([EXAMPLE])
-    many = kept({(f"p{number}", "m"): (1, 2) for number in range(5000)}, {})
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        assert not file.save([many])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk():
+        assert not file.save([MANY])
     assert ["write"] == failures
     assert "cannot be written: File too large" in caplog.text
     assert {"completions": EXAMPLE} == file.load()
     assert {"acme.usage.jsonl", "acme.usage.lock"} == {each.name for each in tmp_path.iterdir()}
-    assert file.save([many])
-    assert {"completions": many} == file.load()
+    assert file.save([MANY])
+    assert {"completions": MANY} == file.load()
 
 
-def test_what_a_killed_exporter_left_half_written_is_overwritten(tmp_path: Path) -> None:
+def test_what_a_killed_exporter_left_half_written_is_removed(tmp_path: Path) -> None:
     file = storage(tmp_path)
-    file.path.with_suffix(".tmp").write_text('{"format":')
+    (tmp_path / f".{file.path.name}.x1y2.tmp").write_text('{"format":')
     assert {} == file.load()
     assert file.save([EXAMPLE])
     assert {"completions": EXAMPLE} == file.load()
     assert {"acme.usage.jsonl", "acme.usage.lock"} == {each.name for each in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)], ids=["usual", "private"])
+def test_the_file_has_the_permissions_that_the_process_asks_for(
+    tmp_path: Path, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        file = storage(tmp_path)
+        assert file.save([EXAMPLE])
+    finally:
+        os.umask(before)
+    assert mode == file.path.stat().st_mode & 0o777
