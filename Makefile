@@ -11,7 +11,7 @@ CORES := $(shell nproc 2>/dev/null || echo 2)
 # Each process that runs tests reads compiled modules, whatever the environment says about writing them.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
 
-.PHONY: help setup demo quick test style lint format generate bench screenshots up down clean
+.PHONY: help setup demo quick test lint format generate bench screenshots up down clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,20 +26,18 @@ demo: setup ## Run it all on the built-in simulator (REAL=1 probes the real API)
 	@bash tools/programs.sh prometheus prometheus-alertmanager
 	@exec $(BIN)/openai-exporter demo $(if $(REAL),--real) $(DEMO_FLAGS)
 
-quick: style ## Style, types, imports, and every test that starts no program (under a minute)
+quick: lint ## Lint, then run every test that starts no program (under a minute)
 	@$(PYTEST) --quick -n $(CORES) $(PYTEST_FLAGS)
 
 # Half of the tests wait for a program at any time, so there are two processes per core.
 test: lint ## Lint, then run every test, with coverage
 	@bash tools/versions.sh run $(PYTEST) -n $$(($(CORES) * 2)) --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
 
-style: setup
+lint: setup ## Check style, types, imports and generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-
-lint: style ## Check style, types, imports and generated files
 	@$(BIN)/python tools/generate.py --check
 
 format: setup ## Rewrite the code in house style
