@@ -33,11 +33,11 @@ def starts_program(item: pytest.Item) -> bool:
     assert isinstance(item, pytest.Function)
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     functions = [item.function, *(each.func for found in fixtures for each in found)]
-    return any(_starts(function) for function in functions)
+    return any(reaches_starter(function) for function in functions)
 
 
 @cache
-def _starts(function: Callable[..., Any]) -> bool:
+def reaches_starter(function: Callable[..., Any]) -> bool:
     """Whether a function, or one that it calls, names a starter."""
     seen: set[object] = set()
     waiting = [function]
@@ -88,9 +88,9 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "engine" if _is_on_engine(file) else file
+        return "engine" if is_on_engine(file) else file
 
 
 @cache
-def _is_on_engine(file: str) -> bool:
+def is_on_engine(file: str) -> bool:
     return "pytest.mark.engine" in (_ROOT / file).read_text(encoding="utf-8")
