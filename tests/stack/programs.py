@@ -156,7 +156,7 @@ def running_exporter(
     finally:
         exporter.process.terminate()
         try:
-            exporter.process.wait(10)
+            exporter.process.wait(60)
         except subprocess.TimeoutExpired:
             exporter.kill()
 
@@ -262,4 +262,4 @@ def running_page_sink(*flags: str) -> Iterator[PageSink]:
             yield PageSink(line.split()[2])
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
