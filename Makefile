@@ -7,8 +7,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+CORES := $(shell nproc 2>/dev/null || echo 2)
+# Each process that runs tests reads compiled modules, whatever the environment says about writing them.
+PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
 
-.PHONY: help setup demo test lint format generate bench screenshots up down clean
+.PHONY: help setup demo quick test lint format generate bench screenshots up down clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,9 +26,12 @@ demo: setup ## Run it all on the built-in simulator (REAL=1 probes the real API)
 	@bash tools/programs.sh prometheus prometheus-alertmanager
 	@exec $(BIN)/openai-exporter demo $(if $(REAL),--real) $(DEMO_FLAGS)
 
-test: setup ## Lint, then run every test
-	@$(MAKE) --no-print-directory lint
-	@bash tools/versions.sh run $(BIN)/python -m pytest --cov --cov-report=term:skip-covered -q $(PYTEST_FLAGS)
+quick: lint ## Lint, then run every test that starts no program (under a minute)
+	@$(PYTEST) --quick -n $(CORES) $(PYTEST_FLAGS)
+
+# Half of the tests wait for a program at any time, so there are two processes per core.
+test: lint ## Lint, then run every test, with coverage
+	@bash tools/versions.sh run $(PYTEST) -n $$(($(CORES) * 2)) --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
 
 lint: setup ## Check style, types, imports and generated files
 	@$(BIN)/ruff check .

@@ -5,6 +5,7 @@ Each producer owns some files by pattern, so that one which is no longer produce
 """
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -67,11 +68,14 @@ def evaluate(expression: str, root: Path) -> Any:
     Raises:
         RuntimeError: the expression does not evaluate; the message is Jsonnet's.
     """
-    try:
-        import _jsonnet
-    except ImportError as error:
-        raise RuntimeError("the Python package jsonnet is missing; run `make setup`") from error
-    return json.loads(_jsonnet.evaluate_snippet(str(root / "generate"), expression, jpathdir=[str(root)]))
+    # go-jsonnet is several times faster; a test holds both engines to the same result.
+    engine = next((name for name in ("_gojsonnet", "_jsonnet") if importlib.util.find_spec(name)), None)
+    if engine is None:
+        raise RuntimeError("the Python package jsonnet is missing; run `make setup`")
+    evaluated = importlib.import_module(engine).evaluate_snippet(
+        str(root / "generate"), expression, jpathdir=[str(root)]
+    )
+    return json.loads(evaluated)
 
 
 def as_yaml(value: Any, source: str) -> str:

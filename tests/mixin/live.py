@@ -52,7 +52,7 @@ class Alertmanager:
     def wait(self, what: Callable[[], object], said: str) -> None:
         """Until something is so; quotes the log when it never is."""
         try:
-            wait_for(what, 20, said)
+            wait_for(what, 180, said)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log.read_text()[-3000:]}") from None
 
@@ -78,4 +78,4 @@ def running_alertmanager(config: Path) -> Iterator[Alertmanager]:
             yield found
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
 ]
 TARGETS = 8
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds; a loaded machine is slow, and no test here measures time."""
 
 
@@ -70,16 +70,22 @@ def test_nothing_fires_while_all_is_well(prometheus: Prometheus) -> None:
 
 
 def test_service_levels_of_every_probe_and_dataset_are_recorded(prometheus: Prometheus) -> None:
-    probes = prometheus.value('count(up{module!=""})')
-    datasets = prometheus.value("count(openai_usage_up)")
-    budget = 'min(probe:openai_period_error_budget_remaining:ratio{slo="availability"})'
-    wait_for(lambda: prometheus.value(budget) == 1, PATIENCE, "budgets")
+    probes, datasets = 6, prometheus.value("count(openai_usage_up)")
+    expected = {
+        'count(up{module!=""})': probes,
+        'min(probe:openai_period_error_budget_remaining:ratio{slo="availability"})': 1,
+        'count(probe:openai_sli_error:ratio5m{slo="availability"} == 0)': probes,
+        'count(probe:openai_sli_events:sum5m{slo="latency"} > 0)': probes,
+        'count(probe:openai_sli_events:sum5m{slo="first_token"} > 0)': 2,
+        "count(dataset:openai_sli_events:sum5m > 0)": datasets,
+        'count(target:openai_sli_events:sum5m{slo="availability"})': 1,
+    }
 
-    assert prometheus.value('count(probe:openai_sli_error:ratio5m{slo="availability"} == 0)') == probes == 6
-    assert prometheus.value('count(probe:openai_sli_events:sum5m{slo="latency"} > 0)') == probes
-    assert prometheus.value('count(probe:openai_sli_events:sum5m{slo="first_token"} > 0)') == 2
-    assert prometheus.value("count(dataset:openai_sli_events:sum5m > 0)") == datasets
-    assert prometheus.value('count(target:openai_sli_events:sum5m{slo="availability"})') == 1
+    def missing() -> list[str]:
+        return [query for query, value in expected.items() if prometheus.value(query) != value]
+
+    # Five minutes last five seconds here, in which a busy machine may miss a scrape.
+    wait_for(lambda: not missing(), PATIENCE, lambda: f"every value; these differ: {missing()}")
 
 
 def test_usage_and_models_are_recorded(prometheus: Prometheus) -> None:

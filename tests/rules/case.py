@@ -34,9 +34,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-import yaml
-
-from tests.mixin.bundle import alert_rules
+from tests.mixin.bundle import alert_rules, load_yaml
 
 CASES = Path(__file__).parent / "cases"
 Labels = dict[str, str]
@@ -171,7 +169,7 @@ def cases() -> tuple[Case, ...]:
     """Every case of every file."""
     found = []
     for path in sorted(CASES.glob("*.yml")):
-        document = yaml.safe_load(path.read_text())
+        document = load_yaml(path)
         for data in document["cases"]:
             found.append(Case(path.stem, document.get("labels", {}), data))
     return tuple(found)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real programs on loopback for the tests of the whole chain: exporter and Prometheus as child processes."""
 
+import itertools
 import json
 import os
 import random
@@ -29,13 +30,23 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
 
 
+def _ports() -> Iterator[int]:
+    """Ports that the kernel gives to nobody who asks for any; each worker of a test run has a thousand of its own."""
+    first = 20000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12)
+    start = random.randrange(1000)
+    return itertools.cycle([*range(first + start, first + 1000), *range(first, first + start)])
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port that was free a moment ago, and that the kernel gives to nobody who asks for any."""
-    while True:
-        port = random.randrange(20000, 32000)
+    """A port that was free a moment ago, and that is not given out again soon."""
+    for port in _PORTS:
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("the ports never end")
 
 
 def get(url: str, **headers: str) -> tuple[int, str]:
@@ -145,7 +156,7 @@ def running_exporter(
     finally:
         exporter.process.terminate()
         try:
-            exporter.process.wait(10)
+            exporter.process.wait(60)
         except subprocess.TimeoutExpired:
             exporter.kill()
 
@@ -251,4 +262,4 @@ def running_page_sink(*flags: str) -> Iterator[PageSink]:
             yield PageSink(line.split()[2])
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)

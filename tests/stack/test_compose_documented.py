@@ -38,7 +38,7 @@ class Newcomer:
     def _run(self, commands: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-euo", "pipefail"], input=commands, cwd=self.folder, env=env, text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
         )  # fmt: skip
 
 
@@ -93,8 +93,9 @@ def test_make_up_says_where_things_are_and_make_down_keeps_the_data(newcomer: Ne
 
 def test_a_port_that_is_taken_is_told_with_its_number_and_the_variable(newcomer: Newcomer) -> None:
     found = newcomer.types(
-        "python3 -c 'import socket, time; s = socket.create_server((\"127.0.0.1\", 3000)); time.sleep(200)' &\n"
-        "sleep 1; status=0; make up || status=$?; kill %1; exit $status"
+        'exec 3< <(exec python3 -uc \'import socket, time; s = socket.create_server(("127.0.0.1", 3000));'
+        'print("taken"); time.sleep(900)\')\n'
+        "read -u 3; status=0; make up || status=$?; kill $!; exit $status"
     )
     newcomer.types("make down")
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stack.conftest import NOTES
+from tests.stack.conftest import NoteLine
 from tests.stack.engine.compose import CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
 from tests.stack.engine.engine import ROOT, Engine, images
 from tests.stack.programs import wait_for
@@ -41,7 +41,7 @@ def test_compose_itself_accepts_every_profile(engine: Engine) -> None:
 
 @pytest.fixture(scope="module")
 def demo(
-    engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory, note_engine: NoteLine
 ) -> Iterator[Compose]:
     """`docker compose --profile demo up` with no key, at thirty times its pace."""
     mounted = {"volumes": [f"{bundle}:/bundle/prometheus:ro"]}
@@ -51,7 +51,7 @@ def demo(
     began = time.monotonic()
     try:
         compose("up", "--detach", "--wait", "--wait-timeout", "300")
-        pytestconfig.stash[NOTES].append(f"demo: all healthy after {time.monotonic() - began:.0f} s")
+        note_engine(f"demo: all healthy after {time.monotonic() - began:.0f} s")
         yield compose
     finally:
         compose.down()
@@ -95,11 +95,11 @@ def test_grafana_gets_a_password_that_nobody_else_has(demo: Compose) -> None:
     assert password not in inspected + demo("logs")
 
 
-def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, pytestconfig: pytest.Config) -> None:
+def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, note_engine: NoteLine) -> None:
     began = time.monotonic()
     demo.simulator("fault", "outage")
     found = wait_for(lambda: demo.mails("OpenAITargetDown"), 180, "a mail about the outage")
-    pytestconfig.stash[NOTES].append(
+    note_engine(
         f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped"
     )
     demo.simulator("clear")
@@ -110,7 +110,7 @@ def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, pytestconfig: pytest
 @pytest.mark.parametrize(
     "service", ["exporter", "prometheus", "alertmanager", "grafana", "simulator", "mailpit"]
 )
-def test_a_killed_container_comes_back(demo: Compose, service: str, pytestconfig: pytest.Config) -> None:
+def test_a_killed_container_comes_back(demo: Compose, service: str, note_engine: NoteLine) -> None:
     container = demo.containers()[service]["Name"]
 
     def restarts() -> int:
@@ -121,9 +121,7 @@ def test_a_killed_container_comes_back(demo: Compose, service: str, pytestconfig
 
     wait_for(lambda: restarts() > before, 180, f"{service} starts again")
     wait_for(lambda: demo.state(service) == ("running", "healthy"), 180, f"{service} is healthy again")
-    pytestconfig.stash[NOTES].append(
-        f"{service} killed: healthy again after {time.monotonic() - began:.0f} s"
-    )
+    note_engine(f"{service} killed: healthy again after {time.monotonic() - began:.0f} s")
 
 
 def test_nothing_of_the_demo_is_reached_from_outside_the_loopback(demo: Compose) -> None:

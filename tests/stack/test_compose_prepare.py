@@ -39,6 +39,11 @@ prepare = _module()
 ALONE: frozenset[str] = frozenset()
 
 
+def by_name(services: set[str]) -> str:
+    """A test's id: a set has no order of its own, and every process must name the test alike."""
+    return "+".join(sorted(services)) or "none"
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Any:
     found = prepare.Place(*(tmp_path / name for name in ("settings", "password", "bundle", "config", "keys")))
@@ -273,7 +278,7 @@ def test_the_catcher_gets_the_mails_when_it_runs(place: Any) -> None:
     assert (place.settings / "alertmanager" / "templates" / "openai.tmpl").is_file()
 
 
-@pytest.mark.parametrize("running", [{"simulator"}, {"simulator", "thanos-receive"}], ids=str)
+@pytest.mark.parametrize("running", [{"simulator"}, {"simulator", "thanos-receive"}], ids=by_name)
 def test_grafana_knows_the_pace_of_the_demo(place: Any, running: set[str]) -> None:
     written(place, {"DEMO_INTERVAL": "5s"}, frozenset(running))
     files = ("grafana/datasources/openai.yaml", "prometheus/prometheus.yml")
@@ -316,7 +321,7 @@ def test_the_password_is_made_once_and_for_the_group_alone(place: Any) -> None:
 @pytest.mark.stack
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
-    "running", [set(), {"simulator"}, {"thanos-receive"}, {"simulator", "thanos-receive"}], ids=str
+    "running", [set(), {"simulator"}, {"thanos-receive"}, {"simulator", "thanos-receive"}], ids=by_name
 )
 def test_promtool_accepts_what_prometheus_reads(place: Any, running: set[str]) -> None:
     written(place, running=frozenset(running))

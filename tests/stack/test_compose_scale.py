@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stack.conftest import NOTES
+from tests.stack.conftest import NoteLine
 from tests.stack.engine.compose import CONFINED, SERVICES, Compose, faster_bundle, project
 from tests.stack.engine.engine import ROOT, Engine
 from tests.stack.programs import Prometheus, wait_for
@@ -80,7 +80,7 @@ def test_an_outage_is_alerted_by_the_rules_over_all_servers(scale: Compose) -> N
 
 
 def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
-    scale: Compose, bundle: Path, pytestconfig: pytest.Config
+    scale: Compose, bundle: Path, note_engine: NoteLine
 ) -> None:
     def rules() -> str:
         asked = ("wget", "-q", "-O", "-", "http://127.0.0.1:10902/api/v1/rules")
@@ -95,4 +95,4 @@ def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
 
     wait_for(lambda: "own:probes:count" in rules(), 180, "the new rule is loaded")
     assert before == (scale.containers()["thanos-rule"]["ID"], False)
-    pytestconfig.stash[NOTES].append("scale: shared targets, remote write, rules over all, reload: seen")
+    note_engine("scale: shared targets, remote write, rules over all, reload: seen")

@@ -13,20 +13,6 @@ from tests.exporter.usage.scraping import ALL, Now, service
 Make = Callable[..., UsageService]
 
 START = "2026-11-21T09:40:00Z"
-CALLS = pytest.StashKey[list[tuple[str, dict[str, int]]]]()
-"""What was counted: when, and calls by path."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[CALLS] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    found = config.stash[CALLS]
-    if found:
-        terminalreporter.section("API calls")
-    for when, calls in found:
-        terminalreporter.write_line(f"{when:<40} {sum(calls.values()):5} calls to {len(calls)} endpoints")
 
 
 @pytest.fixture(scope="session")

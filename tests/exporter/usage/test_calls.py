@@ -3,13 +3,12 @@
 
 import asyncio
 
-import pytest
-
 from openai_exporter.config.organization import PRICED
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import UsageService
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.usage.conftest import CALLS, START, Make
+from tests.conftest import Note
+from tests.exporter.usage.conftest import START, Make
 from tests.exporter.usage.scraping import ALL, Now, asked, of, scrape, since
 from tests.exporter.usage.walking import GROUPS, MINUTE
 
@@ -18,6 +17,10 @@ UNNAMED = ALL + "  names: false\n  limits: false\n"
 PLAIN = UNNAMED + "  cost_drift: null\n"
 SCRAPERS = 10
 Counts = dict[str, int]
+
+
+def shown(when: str, calls: Counts) -> str:
+    return f"{when:<40} {sum(calls.values()):5} calls to {len(calls)} endpoints"
 
 
 async def scraped_by_ten(usage: UsageService) -> dict[str, float]:
@@ -29,17 +32,16 @@ async def scraped_by_ten(usage: UsageService) -> dict[str, float]:
 
 
 async def test_ten_scrapers_cost_one_page_per_endpoint(
-    make: Make, simulator: SimulatorControl, now: Now, request: pytest.FixtureRequest
+    make: Make, simulator: SimulatorControl, now: Now, note: Note
 ) -> None:
     each = make(more=PLAIN)
-    printed = request.config.stash[CALLS]
 
     before = asked(each)
     await scraped_by_ten(each)
     first = since(each, before)
     assert READ == first.keys()
     assert max(first.values()) <= 4  # hours, days, the month before; and once more to learn the API's time
-    printed.append((f"first refresh, {SCRAPERS} scrapers at once", first))
+    note("API calls", shown(f"first refresh, {SCRAPERS} scrapers at once", first))
 
     simulator.clock(advance=11 * MINUTE)
     now.advance(11 * MINUTE)
@@ -48,11 +50,11 @@ async def test_ten_scrapers_cost_one_page_per_endpoint(
     found = since(each, before)
     assert dict.fromkeys(READ, 1) == found
     assert {1.0} == set(told.values())
-    printed.append((f"a refresh, {SCRAPERS} scrapers at once", found))
+    note("API calls", shown(f"a refresh, {SCRAPERS} scrapers at once", found))
 
 
 async def test_hours_of_refreshes_cost_one_page_each_and_one_more_an_hour(
-    make: Make, simulator: SimulatorControl, now: Now, request: pytest.FixtureRequest
+    make: Make, simulator: SimulatorControl, now: Now, note: Note
 ) -> None:
     each = make(more=PLAIN)
     await each.page()
@@ -67,7 +69,7 @@ async def test_hours_of_refreshes_cost_one_page_each_and_one_more_an_hour(
     for name in GROUPS:
         # An audit reads the days of the month, too; the month before is read once a day by now.
         assert 36 + 5 <= found[name] <= 36 + 6 + 1
-    request.config.stash[CALLS].append(("six hours, refreshed every 10 minutes", found))
+    note("API calls", shown("six hours, refreshed every 10 minutes", found))
 
 
 async def test_the_cost_drift_costs_one_page_more_per_endpoint_with_prices_every_six_hours(
