@@ -96,9 +96,7 @@ def report(prometheus: str, data: Path) -> None:
     with serving(prometheus, data / "tsdb") as (server, pid):
         found = [timed(query, server, pid) for query in queries()]
         rules = {name: evaluated(server, pid, rules) for name, rules in growth().items()}
-    print(
-        "| page / panel | query | kind | cold, s | median, s | CPU, s | series |\n|---|---|---|---|---|---|---|"
-    )
+    print("| page / panel | query | kind | cold, s | median, s | CPU, s | series |\n|---|---|---|---|---|---|---|")
     for each in sorted(found, key=lambda each: -each.median):
         kind = "instant" if each.query.target["instant"] else "range"
         times = (f"{each.cold:.2f}", f"{each.median:.3f}", f"{each.cpu:.2f}")
@@ -108,9 +106,7 @@ def report(prometheus: str, data: Path) -> None:
         of_kind = [each for each in found if each.query.target["instant"] is instant]
         median, cold = max(each.median for each in of_kind), max(each.cold for each in of_kind)
         over = sum(each.median >= 1 for each in of_kind)
-        print(
-            f"{kind}: {len(of_kind)} queries, worst {median:.2f} s (cold {cold:.2f} s), {over} take 1 s or more"
-        )
+        print(f"{kind}: {len(of_kind)} queries, worst {median:.2f} s (cold {cold:.2f} s), {over} take 1 s or more")
 
     for name, seconds in rules.items():
         print(f"group {name}: {seconds:.2f} s of a processor for one evaluation")

@@ -42,9 +42,7 @@ def shapes() -> dict[str, Shape]:
         "none": [],
         "spread": [(start, path, TIMEOUT) for start, path in zip(starts, paths, strict=True)],
         "at once": [(0.0, path, TIMEOUT) for path in paths],
-        "expire at once": [
-            (start, path, SPREAD + 2 - start) for start, path in zip(starts, paths, strict=True)
-        ],
+        "expire at once": [(start, path, SPREAD + 2 - start) for start, path in zip(starts, paths, strict=True)],
     }
 
 

@@ -101,16 +101,12 @@ def _probes() -> Iterator[Family]:
         *("server_processing_seconds", "time_to_first_event_seconds"),
     )
     yield from (Family(f"openai_probe_{name}", PROBES) for name in gauges)
-    yield from (
-        Family(f"scrape_{name}", [*PROBES, ACME, SCRAPE]) for name in ("duration_seconds", "samples_scraped")
-    )
+    yield from (Family(f"scrape_{name}", [*PROBES, ACME, SCRAPE]) for name in ("duration_seconds", "samples_scraped"))
     own = [{name: each[name] for name in each if name != "provider"} for each in PROBES]
     failed = [each | {"error_type": "server_error", "status_code": "500"} for each in own]
     yield Family("openai_api_errors_total", failed, rises=True)
     yield Family("openai_api_requests_total", own, rises=True)
-    yield Family(
-        "openai_probe_not_sent_total", [each | {"error_type": "no_credentials"} for each in own], rises=True
-    )
+    yield Family("openai_probe_not_sent_total", [each | {"error_type": "no_credentials"} for each in own], rises=True)
     yield Family("openai_probe_cost_usd_total", own, rises=True)
     bounds = [*map(str, probe.LATENCY_BUCKETS), "+Inf"]
     by_model = [{"job": "openai", "target": "openai", "model": model} for model in MODELS]
@@ -182,8 +178,7 @@ def _rest() -> Iterator[Family]:
     yield Family("openai_exporter_requests_refused_total", [SCRAPE | {"reason": "concurrency"}], rises=True)
     yield Family("openai_exporter_unknown_names_total", [SCRAPE | {"kind": "target"}], rises=True)
     yield from (
-        Family(name, [SCRAPE])
-        for name in ("process_resident_memory_bytes", "openai_exporter_probes_in_flight")
+        Family(name, [SCRAPE]) for name in ("process_resident_memory_bytes", "openai_exporter_probes_in_flight")
     )
     yield Family("process_cpu_seconds_total", [SCRAPE], rises=True)
 
@@ -194,14 +189,10 @@ def _recent() -> Iterator[Family]:
         # The rules of growth look back a day.
         seconds = DAY if name in GROWING else RECENT
         yield Family(f"openai_usage_{name}_total", usage, rises=True, seconds=seconds)
-    users = [
-        ACME | {"user_id": each, "user": f"Person {each}"} for each in sorted({u["user_id"] for u in USAGE})
-    ]
+    users = [ACME | {"user_id": each, "user": f"Person {each}"} for each in sorted({u["user_id"] for u in USAGE})]
     yield Family("openai_user_info", users, seconds=RECENT)
     bounds = [*map(str, probe.LATENCY_BUCKETS), "+Inf"]
-    own = [
-        {name: each[name] for name in each if name != "provider"} | {"status_code": "200"} for each in PROBES
-    ]
+    own = [{name: each[name] for name in each if name != "provider"} | {"status_code": "200"} for each in PROBES]
     yield Family("openai_api_latency_seconds_bucket", _each(own, "le", bounds), rises=True, seconds=RECENT)
     name = "openai_api_time_to_first_token_seconds_bucket"
     yield Family(name, _each(own[1::2], "le", bounds), rises=True, seconds=RECENT)
@@ -229,9 +220,7 @@ def build(folder: Path, promtool: str) -> int:
     parts = list(families())
     known = sum(len(family.labels) for part in parts for family in part)
     more = max(0, SERIES - known)
-    fill = Family(
-        "probe_other", [{**PROBES[n % 40], "part": str(n // 40)} for n in range(more)], seconds=RECENT
-    )
+    fill = Family("probe_other", [{**PROBES[n % 40], "part": str(n // 40)} for n in range(more)], seconds=RECENT)
     parts[-1].append(fill)
     paths = [folder / f"part{number}.om" for number in range(len(parts))]
     jobs = list(zip(paths, parts, itertools.repeat(spacings()), strict=False))
@@ -276,10 +265,6 @@ def _values(family: Family, count: int) -> list[str]:
         return [str(value) for value in itertools.accumulate(rng.randrange(3) for _ in range(count))]
     if ":growth" in family.name or "sum1h" in family.name:
         return [str(rng.randrange(3000) if rng.random() < 0.5 else 0) for _ in range(_POOL)]
-    if (
-        family.name.startswith("openai_status")
-        or "availability" in family.name
-        or family.name.endswith("_up")
-    ):
+    if family.name.startswith("openai_status") or "availability" in family.name or family.name.endswith("_up"):
         return [str(int(rng.random() < 0.99)) for _ in range(_POOL)]
     return [f"{rng.random():.6f}" for _ in range(_POOL)]

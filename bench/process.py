@@ -100,9 +100,7 @@ def blackbox(simulator: SimulatorControl, model: str, folder: Path) -> float | N
     binary = processes.blackbox_binary()
     if binary is None:
         return None
-    body = json.dumps(
-        {"model": model, "messages": [{"role": "user", "content": "Reply with the word: pong"}]}
-    )
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Reply with the word: pong"}]})
     headers = {"Authorization": "Bearer sk-bench", "Content-Type": "application/json"}
     http_module = {
         "method": "POST",

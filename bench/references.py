@@ -123,9 +123,7 @@ def print_raw(base_url: str, streams: int, rounds: int) -> None:
         print_measured([_measured(*each) for each in _load(connections, rounds)])
 
 
-def _load(
-    connections: Sequence[RawStream], rounds: int
-) -> list[tuple[float, bytearray, list[tuple[float, int]]]]:
+def _load(connections: Sequence[RawStream], rounds: int) -> list[tuple[float, bytearray, list[tuple[float, int]]]]:
     """Each connection makes its requests one after the other; the first ones are spread over STAGGER."""
     began = time.monotonic()
     waiting = [(began + STAGGER * number / len(connections), each) for number, each in enumerate(connections)]

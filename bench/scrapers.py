@@ -132,9 +132,7 @@ def shown(seconds: Sequence[float]) -> str:
     """Median, p99 and maximum in milliseconds."""
     found = sorted(each * 1000 for each in seconds)
     p99 = found[min(int(len(found) * 0.99), len(found) - 1)]
-    return (
-        f"median {statistics.median(found):7.2f}   p99 {p99:7.2f}   worst {found[-1]:7.2f} ms of {len(found)}"
-    )
+    return f"median {statistics.median(found):7.2f}   p99 {p99:7.2f}   worst {found[-1]:7.2f} ms of {len(found)}"
 
 
 if __name__ == "__main__":

@@ -55,9 +55,7 @@ def main() -> None:
     """Print the table."""
     load = os.getloadavg()[0]
     print(f"load average at the start: {load:.1f} on {os.cpu_count()} processors", flush=True)
-    print(
-        "| what | series | page | memory of the exporter | CPU of the exporter | API calls | series in Prometheus |"
-    )
+    print("| what | series | page | memory of the exporter | CPU of the exporter | API calls | series in Prometheus |")
     print("|---|---|---|---|---|---|---|", flush=True)
     probing()
     for size in SIZES:
@@ -201,9 +199,7 @@ def calls(port: int) -> float:
     """Calls to the organization's API so far."""
     lines = page(port, "/metrics").splitlines()
     return sum(
-        float(line.rpartition(" ")[2])
-        for line in lines
-        if line.startswith("openai_exporter_upstream_calls_total{")
+        float(line.rpartition(" ")[2]) for line in lines if line.startswith("openai_exporter_upstream_calls_total{")
     )
 
 
@@ -240,9 +236,7 @@ def stored(port: int, seconds: float = 75) -> str:
             processes.wait_until_ok(own, "/-/ready", 60)
             time.sleep(seconds)
             (line,) = [
-                each
-                for each in page(own, "/metrics").splitlines()
-                if each.startswith("prometheus_tsdb_head_series ")
+                each for each in page(own, "/metrics").splitlines() if each.startswith("prometheus_tsdb_head_series ")
             ]
             return f"{float(line.split()[1]):,.0f} ({processes.resident_mib(child.pid):.0f} MiB)"
 

@@ -51,8 +51,7 @@ def configuration(url: str) -> Config:
         "targets": [{"name": "api", "base_url": url, "api_key_env": "KEY"}],
         "modules": modules,
         "probes": [
-            {"target": "api", "module": name, "models": [SPEAKER if "speech" in name else MODEL]}
-            for name in modules
+            {"target": "api", "module": name, "models": [SPEAKER if "speech" in name else MODEL]} for name in modules
         ],
     }
     return parse_config(yaml.safe_dump(document), "bench", {"KEY": KEY}, Path())

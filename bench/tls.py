@@ -42,9 +42,7 @@ def main() -> None:
         stamps = json.loads(Path(folder, "stamps.json").read_text())
     print(f"ours over TLS, one in flight: {len(measured)} requests, error in ms")
     _report("duration", [abs(each.duration - _between(stamps, each, "done")) for each in measured])
-    _report(
-        "first token", [abs(each.first_token - _between(stamps, each, "first_token")) for each in measured]
-    )
+    _report("first token", [abs(each.first_token - _between(stamps, each, "first_token")) for each in measured])
 
 
 def _between(stamps: dict[str, dict[str, float]], probe: Measured, end: str) -> float:
@@ -138,9 +136,7 @@ def _answer(connection: ssl.SSLSocket, name: str) -> dict[str, float]:
 
 def _event(choice: dict[str, object], usage: dict[str, int] | None = None) -> bytes:
     document = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-6-luna"}
-    return _chunk(
-        b"data: " + json.dumps({**document, "choices": [choice], "usage": usage}).encode() + b"\n\n"
-    )
+    return _chunk(b"data: " + json.dumps({**document, "choices": [choice], "usage": usage}).encode() + b"\n\n")
 
 
 def _chunk(data: bytes) -> bytes:

@@ -183,9 +183,7 @@ def encoder_seconds(text: str) -> float:
         name, total, labels, value = found.groups()
         pairs = _LABEL.findall(labels or "")
         kind = CounterMetricFamily if total else GaugeMetricFamily
-        each = made.setdefault(
-            name + str([key for key, _ in pairs]), kind(name, "x", labels=[k for k, _ in pairs])
-        )
+        each = made.setdefault(name + str([key for key, _ in pairs]), kind(name, "x", labels=[k for k, _ in pairs]))
         each.add_metric([label for _, label in pairs], float(value))
     registry = CollectorRegistry()
     registry.collect = lambda: iter(made.values())  # type: ignore[method-assign]

@@ -12,13 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.selection import ByFile, longest_first, starts_program
 
-settings.register_profile(
-    "full", derandomize=True, max_examples=40, deadline=None, database=None, print_blob=True
-)
+settings.register_profile("full", derandomize=True, max_examples=40, deadline=None, database=None, print_blob=True)
 settings.register_profile("quick", parent=settings.get_profile("full"), max_examples=10)
-settings.register_profile(
-    "dev", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("dev", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", parent=settings.get_profile("dev"), max_examples=5000)
 
 Sections = dict[str, list[str]]

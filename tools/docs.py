@@ -75,9 +75,7 @@ def _command(name: str, command: click.Command, summary: str) -> str:
     rows = [_flag(each) for each in command.params if isinstance(each, click.Option)]
     if not rows:
         return ""
-    return f"\n### `{_usage(name, command)}`\n\n{summary}\n\n" + _table(
-        ("flag", "default", "meaning"), iter(rows)
-    )
+    return f"\n### `{_usage(name, command)}`\n\n{summary}\n\n" + _table(("flag", "default", "meaning"), iter(rows))
 
 
 def _usage(name: str, command: click.Command) -> str:
@@ -157,9 +155,7 @@ def metrics() -> str:
     text = ""
     for page in Page:
         found = [each for each in CATALOGUE.values() if each.page is page]
-        text += f"\n### On `{page}`\n\n" + _table(
-            ("metric", "type", "labels", "meaning"), map(_metric, found)
-        )
+        text += f"\n### On `{page}`\n\n" + _table(("metric", "type", "labels", "meaning"), map(_metric, found))
     return text + "\n"
 
 
@@ -199,9 +195,7 @@ def told_by(outcome: str) -> str:
 
 def faults() -> str:
     """The faults of the simulator."""
-    rows = (
-        (f"`{kind}`", " ".join((each.__doc__ or "").split()), _fields(each)) for kind, each in KINDS.items()
-    )
+    rows = ((f"`{kind}`", " ".join((each.__doc__ or "").split()), _fields(each)) for kind, each in KINDS.items())
     return "\n" + _table(("kind", "what it does", "fields"), rows) + "\n"
 
 

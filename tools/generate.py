@@ -87,9 +87,7 @@ def as_yaml(value: Any, source: str) -> str:
 def rules(root: Path) -> Product:
     """Recording and alerting rules, one file per area."""
     found: dict[str, Any] = evaluate(f"({MIXIN}).prometheusRuleFiles", root)
-    files = {
-        f"prometheus/rules/{name}": as_yaml(_ordered(found[name]), "alerting/") for name in sorted(found)
-    }
+    files = {f"prometheus/rules/{name}": as_yaml(_ordered(found[name]), "alerting/") for name in sorted(found)}
     return Product(("prometheus/rules/alerts-*.yml", "prometheus/rules/recording-*.yml"), files)
 
 
@@ -142,9 +140,7 @@ def kubernetes(root: Path) -> Product:
         (),
         {
             f"{folder}/prometheusrules.yaml": HEAD.format(source="alerting/") + "---\n".join(bodies),
-            f"{folder}/alertmanagerconfig.yaml": as_yaml(
-                found["alertmanagerConfig"], "alerting/user.libsonnet"
-            ),
+            f"{folder}/alertmanagerconfig.yaml": as_yaml(found["alertmanagerConfig"], "alerting/user.libsonnet"),
         },
     )
 
@@ -196,9 +192,7 @@ def _ordered(document: dict[str, Any]) -> dict[str, Any]:
     def sort(item: dict[str, Any]) -> dict[str, Any]:
         return {key: item[key] for key in (*keys, "rules") if key in item}
 
-    groups = [
-        sort(group | {"rules": [sort(rule) for rule in group["rules"]]}) for group in document["groups"]
-    ]
+    groups = [sort(group | {"rules": [sort(rule) for rule in group["rules"]]}) for group in document["groups"]]
     return {"groups": groups}
 
 

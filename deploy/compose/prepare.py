@@ -105,9 +105,7 @@ def _exporter(made: Plan, place: Place, env: Mapping[str, str], demo: bool) -> N
     own = place.config / "exporter.yml"
     if demo:
         made.notes.append(f"exporter: probes the simulator at {SIMULATOR}; no key is used, none is needed")
-        made.files |= {
-            f"keys/{name}": f"{kind}-demo-{secrets.token_hex(12)}\n" for name, kind in DEMO_KEYS.items()
-        }
+        made.files |= {f"keys/{name}": f"{kind}-demo-{secrets.token_hex(12)}\n" for name, kind in DEMO_KEYS.items()}
         document = _with_files(exporter_document(SIMULATOR), place.settings / "keys")
     elif own.exists():
         config = load_config(own, env)
@@ -132,9 +130,7 @@ def _of_keys(made: Plan, place: Place, env: Mapping[str, str]) -> dict[str, Any]
             )
     _readable([place.keys / name for name in found], shown)
     if not found:
-        made.notes.append(
-            "exporter: to see everything at work without a key: docker compose --profile demo up"
-        )
+        made.notes.append("exporter: to see everything at work without a key: docker compose --profile demo up")
         return {"status_pages": [{"name": "openai"}]}
     given = {KEYS[name]: "set" for name in found} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
     document = _with_files(default_document(given) or {}, place.keys)
@@ -216,9 +212,7 @@ def _prometheus(made: Plan, place: Place, interval: str | None, scale: bool) -> 
     for shard in range(SHARDS):
         name = "prometheus.yml" if shard == 0 else f"prometheus-{shard}.yml"
         made.files[f"prometheus/{name}"] = _yaml(sharded(document, shard, SHARDS) | remote)
-    made.notes.append(
-        f"prometheus: {SHARDS} servers share the targets and write to {RECEIVER}; thanos-rule alerts"
-    )
+    made.notes.append(f"prometheus: {SHARDS} servers share the targets and write to {RECEIVER}; thanos-rule alerts")
 
 
 def _paced(interval: str) -> dict[str, str]:

@@ -83,9 +83,7 @@ def bundle_root() -> Path:
     for root in (package / PACKAGED, package.parent.parent):
         if (root / _PROOF).is_file():
             return root
-    raise StartError(
-        f"{package / PACKAGED} is missing: install openai-exporter from its wheel or sdist again"
-    )
+    raise StartError(f"{package / PACKAGED} is missing: install openai-exporter from its wheel or sdist again")
 
 
 def part_files(root: Path, names: tuple[str, ...]) -> Iterator[Path]:

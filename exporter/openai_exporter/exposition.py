@@ -128,9 +128,7 @@ def fixed(metric: Metric, samples: Sequence[Sample]) -> Family:
     return Family(metric, list(samples), _lines(metric.name, samples, LabelWriter(metric.labels).write))
 
 
-def encode(
-    families: Iterable[Family], *, openmetrics: bool = False, pause: Callable[[], None] | None = None
-) -> bytes:
+def encode(families: Iterable[Family], *, openmetrics: bool = False, pause: Callable[[], None] | None = None) -> bytes:
     """Render families; one without samples is left out whole, several of one metric become one.
 
     Args:

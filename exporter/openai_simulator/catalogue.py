@@ -131,9 +131,7 @@ def _build() -> Iterator[Model]:
             )  # fmt: skip
     for name, dated, kind, created, ends, profile, rpm, tpm, dimensions in _OTHER:
         for model_id in dict.fromkeys((name, dated or name)):
-            yield Model(
-                model_id, dated or name, kind, _unix(created), ends, profile, rpm, tpm, dimensions=dimensions
-            )
+            yield Model(model_id, dated or name, kind, _unix(created), ends, profile, rpm, tpm, dimensions=dimensions)
 
 
 MODELS: dict[str, Model] = {model.id: model for model in _build()}

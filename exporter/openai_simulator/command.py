@@ -126,8 +126,6 @@ def run(settings: Settings, host: str, port: int) -> None:
     except OSError as error:
         remedy = f"{error.strerror or error}; choose another with --listen-address HOST:PORT"
         if error.errno == errno.EADDRINUSE:
-            remedy = (
-                "the port is in use; end the other program or choose another with --listen-address HOST:PORT"
-            )
+            remedy = "the port is in use; end the other program or choose another with --listen-address HOST:PORT"
         print(f"openai-exporter simulate: cannot listen on {host}:{port}: {remedy}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -131,9 +131,7 @@ def context_of(request: Request) -> RequestContext:
 class ContextMiddleware:
     """Gives each request its context, completes the headers of its response, and enters it in the journal."""
 
-    def __init__(
-        self, app: ASGIApp, clock: SimClock, journal: Journal, request_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, clock: SimClock, journal: Journal, request_id: Callable[[], str]) -> None:
         self._app = app
         self._clock = clock
         self._journal = journal

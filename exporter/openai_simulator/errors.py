@@ -92,9 +92,7 @@ def model_not_found(model: str) -> ApiError:
 
 def missing_parameter(name: str) -> ApiError:
     """A required member of the request is absent."""
-    return ApiError(
-        400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
-    )
+    return ApiError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
 def invalid_type(name: str, expected: str, got: object) -> ApiError:

@@ -39,10 +39,7 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
             return
         body = receive  # gives the handler the request; `receive` itself tells when the client leaves
-        if any(
-            fault.model is not None or isinstance(fault, faults.RateLimit | faults.Hang)
-            for fault in candidates
-        ):
+        if any(fault.model is not None or isinstance(fault, faults.RateLimit | faults.Hang) for fault in candidates):
             context.model, body = await peeked_model(scope, receive)
         struck = self._world.faults.struck(context.path, context.model)
         context.struck = [fault for fault in struck if not isinstance(fault, BY_ENDPOINTS)]
@@ -51,9 +48,7 @@ class FaultMiddleware:
         except ConnectionEndedError:
             await client_left(receive)
 
-    async def _apply(
-        self, context: RequestContext, scope: Scope, receive: Receive, body: Receive, send: Send
-    ) -> None:
+    async def _apply(self, context: RequestContext, scope: Scope, receive: Receive, body: Receive, send: Send) -> None:
         for fault in context.struck:
             await self._before(fault, context, receive)
         send = delivered(send, receive, context.wire, context.struck)

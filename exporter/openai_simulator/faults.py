@@ -195,9 +195,7 @@ class InvalidFaultError(ValueError):
 class Faults:
     """The active faults. `probability` draws from `rng`; `seconds` runs on `monotonic` (real time)."""
 
-    def __init__(
-        self, rng: random.Random | None = None, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rng: random.Random | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rng = rng or random.Random(0)
         self._monotonic = monotonic
         self._faults: dict[str, tuple[Fault, float | None]] = {}

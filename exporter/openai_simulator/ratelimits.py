@@ -123,9 +123,7 @@ def _headers(duration: Callable[[float], str], *buckets: tuple[str, Bucket]) -> 
     headers = []
     for name, bucket in buckets:
         values = {"limit": bucket.limit, "remaining": bucket.remaining, "reset": duration(bucket.until_full)}
-        headers += [
-            (f"x-ratelimit-{what}-{name}".encode(), str(value).encode()) for what, value in values.items()
-        ]
+        headers += [(f"x-ratelimit-{what}-{name}".encode(), str(value).encode()) for what, value in values.items()]
     return headers
 
 

@@ -92,14 +92,9 @@ class StatusPage:
     def routes(self) -> list[BaseRoute]:
         """The GET routes; no key is asked for."""
         table = (self.summary, self.components, self.status, self.incidents)
-        return [
-            Route(f"{PREFIX}/{answer.__name__}.json", self._endpoint(answer), methods=["GET"])
-            for answer in table
-        ]
+        return [Route(f"{PREFIX}/{answer.__name__}.json", self._endpoint(answer), methods=["GET"]) for answer in table]
 
-    def _endpoint(
-        self, answer: Callable[[set[str]], dict[str, Any]]
-    ) -> Callable[..., Awaitable[JSONResponse]]:
+    def _endpoint(self, answer: Callable[[set[str]], dict[str, Any]]) -> Callable[..., Awaitable[JSONResponse]]:
         async def endpoint(_request: Request) -> JSONResponse:
             return JSONResponse({"page": _PAGE, **answer(self._down())})
 

@@ -58,9 +58,7 @@ def test_the_terminal_agrees_and_counts_the_tokens_that_the_server_states(
 
 
 @each_offer
-def test_the_page_is_sound_exposition(
-    server: str, module: str, model: str, bench_of: Callable[[str], Bench]
-) -> None:
+def test_the_page_is_sound_exposition(server: str, module: str, model: str, bench_of: Callable[[str], Bench]) -> None:
     status, text = get(f"{bench_of(server).exporter.url}{probe_path(module, model)}")
 
     samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
@@ -176,9 +174,7 @@ def test_probes_are_counted_by_target_and_outcome(bench: Bench) -> None:
 
     def counted() -> tuple[float, float]:
         _, text = get(f"{bench.exporter.url}/metrics")
-        return _total(text, "openai_api_requests_total", requests), _total(
-            text, "openai_api_errors_total", errors
-        )
+        return _total(text, "openai_api_requests_total", requests), _total(text, "openai_api_errors_total", errors)
 
     before = counted()
     bench.scrape("chat", model)
@@ -193,9 +189,7 @@ def test_no_page_and_no_log_holds_a_key(bench: Bench) -> None:
     paths = ["/", "/history", "/config", "/metrics", "/sd"]
     paths += [probe_path("chat", model, target, debug="true") for target in ("right", "wrong", "elsewhere")]
 
-    pages = {path: get(f"{url}{path}") for path in paths} | {
-        "log": (200, Path(bench.exporter.log).read_text())
-    }
+    pages = {path: get(f"{url}{path}") for path in paths} | {"log": (200, Path(bench.exporter.log).read_text())}
 
     assert dict.fromkeys(pages, 200) == {path: status for path, (status, _) in pages.items()}
     assert [] == [path for path, (_, text) in pages.items() if KEY in text or WRONG_KEY in text]

@@ -49,9 +49,7 @@ def fault(upstream: SimulatorControl) -> Iterator[Callable[..., str]]:
         ("unreachable", (500, "server_error", 1)),
     ],
 )
-def test_its_own_errors_are_named(
-    model: str, expected: tuple[int, str, int], bench_of: Callable[[str], Bench]
-) -> None:
+def test_its_own_errors_are_named(model: str, expected: tuple[int, str, int], bench_of: Callable[[str], Bench]) -> None:
     assert expected == judged(bench_of("litellm").scrape("chat", model))
 
 

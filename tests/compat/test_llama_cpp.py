@@ -49,8 +49,7 @@ def test_tokens_that_the_server_had_in_its_cache_are_counted_as_cached(bench: Be
     samples = bench.scrape("chat", MODEL)
 
     given, cached, made = (
-        samples[f'openai_probe_tokens{{direction="{direction}"}}']
-        for direction in ("input", "cached", "output")
+        samples[f'openai_probe_tokens{{direction="{direction}"}}'] for direction in ("input", "cached", "output")
     )
     assert made == 16
     assert given - 1 == cached > 20

@@ -48,9 +48,7 @@ def ask_all(server: Server, page: Page, when: Range, values: Values | None = Non
 
 def refused(asked: list[Asked]) -> list[str]:
     """What Prometheus refused, and why."""
-    return [
-        f"{each.name}: {each.answer.get('error')}" for each in asked if each.answer["status"] != "success"
-    ]
+    return [f"{each.name}: {each.answer.get('error')}" for each in asked if each.answer["status"] != "success"]
 
 
 def empty(asked: list[Asked]) -> list[str]:

@@ -90,9 +90,7 @@ class Chain:
 
 
 @contextmanager
-def _chain(
-    folder: Path, change: Callable[[dict[str, Any]], object] = dict, **simulated: int
-) -> Iterator[Chain]:
+def _chain(folder: Path, change: Callable[[dict[str, Any]], object] = dict, **simulated: int) -> Iterator[Chain]:
     """Args: `change` adapts the exporter's configuration, `simulated` are options of the simulator."""
     _needs_programs()
     rules = folder / "rules.yml"

@@ -50,9 +50,7 @@ def interpolated(text: str, page: Page, values: Values) -> str:
     for name in sorted(page.variables, key=len, reverse=True):
         chosen = values.get(name, ALL)
         if chosen == ALL:
-            put = page.variables[name].get("allValue") or str(
-                page.variables[name]["current"].get("value", "")
-            )
+            put = page.variables[name].get("allValue") or str(page.variables[name]["current"].get("value", ""))
         elif isinstance(chosen, str):
             put = chosen
         else:
@@ -132,7 +130,6 @@ def _by_regex(rows: list[dict[str, Any]], regex: str) -> list[str]:
     assert wrapped
     pattern = re.compile(wrapped[1].replace("(?<", "(?P<"))
     texts = [
-        "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(row["metric"].items())) + "}"
-        for row in rows
+        "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(row["metric"].items())) + "}" for row in rows
     ]
     return [found["value"] for text in texts if (found := pattern.search(text))]

@@ -79,9 +79,7 @@ def missing(grafana: str) -> str:
     if CHROMIUM is None:
         return "chromium is not installed (Debian: apt-get install chromium)"
     if not grafana:
-        return (
-            "set GRAFANA_URL to a running Grafana (11 or later) that has the pages; see dashboards/README.md"
-        )
+        return "set GRAFANA_URL to a running Grafana (11 or later) that has the pages; see dashboards/README.md"
     try:
         with urllib.request.urlopen(f"{grafana.rstrip('/')}/api/dashboards/uid/openai-overview", timeout=10):
             return ""
@@ -103,16 +101,12 @@ def _draw(given: argparse.Namespace) -> None:
 
 def main() -> int:
     """Take the pictures; 2 when something that this needs is missing."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", nargs="*", help="pages, such as overview (default: all)")
     parser.add_argument("--grafana", default=os.environ.get("GRAFANA_URL", ""), help="its root URL")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--width", type=int, default=1500)
-    parser.add_argument(
-        "--data", type=Path, help="make data in this folder, or take those in it, and serve them"
-    )
+    parser.add_argument("--data", type=Path, help="make data in this folder, or take those in it, and serve them")
     given = parser.parse_args()
     why = missing(given.grafana)
     if why:

@@ -57,9 +57,7 @@ def test_a_month_counter_starts_anew_on_the_first() -> None:
 
 
 def test_rules_are_filled_in_after_those_they_need() -> None:
-    groups = [
-        {"name": "g", "rules": [{"record": "a:b:c", "expr": "a:x:y + 1"}, {"record": "a:x:y", "expr": "up"}]}
-    ]
+    groups = [{"name": "g", "rules": [{"record": "a:b:c", "expr": "a:x:y + 1"}, {"record": "a:x:y", "expr": "up"}]}]
 
     assert [["a:x:y"], ["a:b:c"]] == [[rule["record"] for rule in level] for level in levels(groups)]
     assert [["a:x:y"]] == [[rule["record"] for rule in group["rules"]] for group in needed(groups, {"a:x:y"})]

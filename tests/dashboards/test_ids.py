@@ -36,9 +36,7 @@ def test_panel_types_exist() -> None:
 
 
 def test_units_exist() -> None:
-    assert {
-        unit for unit in _unknown("units", set(map(str, _used("unit")))) if not _DATE.fullmatch(unit)
-    } == set()
+    assert {unit for unit in _unknown("units", set(map(str, _used("unit")))) if not _DATE.fullmatch(unit)} == set()
 
 
 def _reducers(panel: Panel) -> set[str]:
@@ -63,9 +61,7 @@ def test_transformations_exist() -> None:
 def test_colours_exist() -> None:
     modes = [color for color in _used("color") if isinstance(color, dict)]
     steps = [step for found in _used("thresholds") if isinstance(found, dict) for step in found["steps"]]
-    named = [mode["fixedColor"] for mode in modes if mode["mode"] == "fixed"] + [
-        step["color"] for step in steps
-    ]
+    named = [mode["fixedColor"] for mode in modes if mode["mode"] == "fixed"] + [step["color"] for step in steps]
 
     assert _unknown("color_modes", {mode["mode"] for mode in modes}) == set()
     assert [name for name in named if not _COLOR.fullmatch(name)] == []
@@ -75,7 +71,5 @@ def test_matchers_properties_and_cells_exist() -> None:
     overrides = [override for panel in panels() for override in panel.overrides]
 
     assert _unknown("matchers", {override["matcher"]["id"] for override in overrides}) == set()
-    assert (
-        _unknown("properties", {p["id"] for override in overrides for p in override["properties"]}) == set()
-    )
+    assert _unknown("properties", {p["id"] for override in overrides for p in override["properties"]}) == set()
     assert _unknown("cells", set(map(str, _used("custom.displayMode")))) == set()

@@ -39,9 +39,7 @@ each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_template_datasource_rule(page: Page) -> None:
     found = [each for each in page.variables.values() if each["type"] == "datasource"]
 
-    assert [("datasource", "Data source", "prometheus")] == [
-        (v["name"], v["label"], v["query"]) for v in found
-    ]
+    assert [("datasource", "Data source", "prometheus")] == [(v["name"], v["label"], v["query"]) for v in found]
 
 
 @each_page

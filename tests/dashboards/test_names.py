@@ -175,11 +175,7 @@ def test_recorded_series_come_from_the_shared_names() -> None:
 def test_recorded_growth_is_added_up_over_a_range(page: Page) -> None:
     """A single one is the growth of five minutes, and is gone before the next comes."""
     for where, text in expressions(page):
-        bare = [
-            each.metric
-            for each in selectors(parse(plain(text)))
-            if GROWTH.search(each.metric) and not each.range
-        ]
+        bare = [each.metric for each in selectors(parse(plain(text))) if GROWTH.search(each.metric) and not each.range]
         assert bare == [], where
 
 

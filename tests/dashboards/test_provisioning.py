@@ -41,9 +41,7 @@ def test_exemplars_lead_to_the_probe_that_they_come_from() -> None:
 
     assert destination["name"] == "request_id"
     assert destination["url"].endswith("/history?request_id=$${__value.raw}")
-    assert any(
-        target.get("exemplar") for page in pages() for panel in page.panels for target in panel.targets
-    )
+    assert any(target.get("exemplar") for page in pages() for panel in page.panels for target in panel.targets)
 
 
 def test_pages_come_from_files_into_a_folder_of_their_own() -> None:

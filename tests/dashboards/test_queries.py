@@ -143,9 +143,7 @@ def test_the_lines_of_a_stack_and_all_others_add_up_to_the_total(crowd: tuple[Se
 def test_the_success_tile_tells_an_outage_from_good_times(world: World) -> None:
     page = _page("overview")
     panel = _panel(page, "Success")
-    answers = [
-        ask(world.server, page, panel, panel.targets[0], when, {}) for when in (world.healthy, world.outage)
-    ]
+    answers = [ask(world.server, page, panel, panel.targets[0], when, {}) for when in (world.healthy, world.outage)]
     well, ill = (float(answer["data"]["result"][0]["value"][1]) for answer in answers)
 
     assert well > 0.99

@@ -74,9 +74,7 @@ def test_options_and_fields_of_every_panel_have_the_right_types(tmp_path: Path) 
     for number, panel in enumerate(drawn()):
         if panel.kind in _WITH_FIELDS:
             custom = json.dumps(panel.defaults["custom"])
-            lines.append(
-                f"export const f{number}: Partial<Plain<{_TYPES[panel.kind]}.FieldConfig>> = {custom};"
-            )
+            lines.append(f"export const f{number}: Partial<Plain<{_TYPES[panel.kind]}.FieldConfig>> = {custom};")
 
     assert _check(tmp_path, lines) == ""
 

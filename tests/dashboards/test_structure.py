@@ -94,10 +94,7 @@ def test_a_panel_has_a_title_and_a_description() -> None:
 
 
 def test_the_title_of_a_narrow_panel_fits_its_head() -> None:
-    assert (
-        failing(lambda panel: len(panel.title) <= _LETTERS.get(panel.json["gridPos"]["w"], 99), panels())
-        == []
-    )
+    assert failing(lambda panel: len(panel.title) <= _LETTERS.get(panel.json["gridPos"]["w"], 99), panels()) == []
 
 
 def _always_draws(panel: Panel) -> bool:

@@ -26,11 +26,7 @@ Resource = dict[str, Any]
 def kubectl() -> str | None:
     """Path of kubectl, whose kustomize is built in: on PATH, or installed beside this interpreter."""
     beside = Path(sys.executable).with_name("kubectl")
-    return (
-        os.environ.get("KUBECTL_BINARY")
-        or shutil.which("kubectl")
-        or (str(beside) if beside.is_file() else None)
-    )
+    return os.environ.get("KUBECTL_BINARY") or shutil.which("kubectl") or (str(beside) if beside.is_file() else None)
 
 
 def build(folder: Path) -> list[Resource]:

@@ -165,9 +165,7 @@ def exporter_pod(resources: list[Resource]) -> Resource:
 
 
 @overlays
-def test_the_mounted_configuration_loads_and_finds_its_keys_in_the_mounted_secret(
-    name: str, tmp_path: Path
-) -> None:
+def test_the_mounted_configuration_loads_and_finds_its_keys_in_the_mounted_secret(name: str, tmp_path: Path) -> None:
     resources = overlay(name)
     pod = exporter_pod(resources)
     mounts = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
@@ -179,9 +177,7 @@ def test_the_mounted_configuration_loads_and_finds_its_keys_in_the_mounted_secre
     text = named(resources, "ConfigMap", volume)["data"]["exporter.yml"]
     assert text.count(f"{folder}/") == 2
     config = parse_config(text.replace(folder, str(tmp_path)), "exporter.yml", {}, tmp_path)
-    files = [each.api_key_file for each in config.targets] + [
-        each.admin_key_file for each in config.organizations
-    ]
+    files = [each.api_key_file for each in config.targets] + [each.admin_key_file for each in config.organizations]
     assert [str(file) for file in files] == [
         str(tmp_path / "openai_api_key"),
         str(tmp_path / "openai_admin_key"),
@@ -198,9 +194,7 @@ def test_flags_ports_and_paths_are_those_of_the_program(name: str) -> None:
     assert {flag.partition("=")[0] for flag in container["args"][1:]} <= known
     assert f":{container['ports'][0]['containerPort']}" == DEFAULT_LISTEN
     assert container["image"] == f"openai-exporter:{__version__}"
-    assert {
-        container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")
-    } == {
+    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")} == {
         "/-/healthy",
         "/-/ready",
     }
@@ -209,20 +203,10 @@ def test_flags_ports_and_paths_are_those_of_the_program(name: str) -> None:
 @overlays
 def test_selectors_meet_their_pods(name: str) -> None:
     resources = overlay(name)
-    pods = [
-        each["spec"]["template"]["metadata"]["labels"] for each in resources if each["kind"] == "Deployment"
-    ]
+    pods = [each["spec"]["template"]["metadata"]["labels"] for each in resources if each["kind"] == "Deployment"]
     selectors = [
-        *(
-            each["spec"]["selector"]["matchLabels"]
-            for each in resources
-            if each["kind"] == "PodDisruptionBudget"
-        ),
-        *(
-            each["spec"]["podSelector"]["matchLabels"]
-            for each in resources
-            if each["kind"] == "NetworkPolicy"
-        ),
+        *(each["spec"]["selector"]["matchLabels"] for each in resources if each["kind"] == "PodDisruptionBudget"),
+        *(each["spec"]["podSelector"]["matchLabels"] for each in resources if each["kind"] == "NetworkPolicy"),
         *(each["spec"]["selector"] for each in resources if each["kind"] == "Service"),
     ]
     for selector in selectors:
@@ -240,9 +224,7 @@ def test_every_resource_fits_into_what_apply_and_etcd_take(name: str) -> None:
     for each in overlay(name):
         size = len(json.dumps(each))
         limit = (
-            APPLY_LIMIT
-            if each["kind"] != "ConfigMap" or "rules" not in each["metadata"]["name"]
-            else CONFIGMAP_LIMIT
+            APPLY_LIMIT if each["kind"] != "ConfigMap" or "rules" not in each["metadata"]["name"] else CONFIGMAP_LIMIT
         )
         assert size < limit, (each["kind"], each["metadata"]["name"], size)
 
@@ -257,12 +239,8 @@ def test_the_url_of_service_discovery_follows_the_namespace() -> None:
 
 def test_metrics_pages_are_scraped_per_pod_and_not_through_the_service() -> None:
     resources = overlay("operator")
-    dropped = [
-        each for each in named(resources, "ScrapeConfig")["spec"]["relabelings"] if each["action"] == "drop"
-    ]
-    assert [(each["sourceLabels"], each["regex"]) for each in dropped] == [
-        (["__metrics_path__"], ".*/metrics")
-    ]
+    dropped = [each for each in named(resources, "ScrapeConfig")["spec"]["relabelings"] if each["action"] == "drop"]
+    assert [(each["sourceLabels"], each["regex"]) for each in dropped] == [(["__metrics_path__"], ".*/metrics")]
     monitor = named(resources, "ServiceMonitor")["spec"]
     (endpoint,) = monitor["endpoints"]
     service = named(resources, "Service", "openai-exporter")
@@ -323,9 +301,7 @@ def test_pages_carry_the_label_of_grafana_s_sidecar() -> None:
 def test_one_replica_with_a_volume_can_be_chosen(tmp_path: Path) -> None:
     if kubectl() is None:
         pytest.skip("kubectl is not installed: nothing builds the overlays (pip install --group deploy)")
-    base, component = (
-        Path("/").joinpath(FOLDER, each) for each in ("overlays/operator", "components/persistent")
-    )
+    base, component = (Path("/").joinpath(FOLDER, each) for each in ("overlays/operator", "components/persistent"))
     up = "../" * (len(tmp_path.resolve().parts) - 1)
     document = {
         "resources": [up + str(base).lstrip("/")],
@@ -336,9 +312,7 @@ def test_one_replica_with_a_volume_can_be_chosen(tmp_path: Path) -> None:
     deployment = named(resources, "Deployment")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     claim = named(resources, "PersistentVolumeClaim")["metadata"]["name"]
-    assert {"name": "state", "persistentVolumeClaim": {"claimName": claim}} in deployment["template"]["spec"][
-        "volumes"
-    ]
+    assert {"name": "state", "persistentVolumeClaim": {"claimName": claim}} in deployment["template"]["spec"]["volumes"]
     assert not [each for each in resources if each["kind"] == "PodDisruptionBudget"]
 
 
@@ -369,9 +343,7 @@ def test_every_channel_becomes_one_of_the_operator_with_its_secrets() -> None:
     secret = {"name": "openai-alertmanager"}
     assert page["slackConfigs"][0]["apiURL"] == secret | {"key": "slack_url"}
     assert page["emailConfigs"][0]["authPassword"] == secret | {"key": "smtp"}
-    assert page["emailConfigs"][0]["headers"] == [
-        {"key": "Subject", "value": '{{ template "openai.title" . }}'}
-    ]
+    assert page["emailConfigs"][0]["headers"] == [{"key": "Subject", "value": '{{ template "openai.title" . }}'}]
     assert page["pagerdutyConfigs"][0]["routingKey"] == secret | {"key": "pagerduty_key"}
     assert page["opsgenieConfigs"][0]["apiKey"] == secret | {"key": "opsgenie_key"}
     assert page["msteamsv2Configs"][0]["webhookURL"] == secret | {"key": "teams_url"}

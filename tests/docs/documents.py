@@ -8,10 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [
-        *(
-            ROOT / name
-            for name in ("README.md", "exporter/README.md", "alerting/README.md", "dashboards/README.md")
-        ),
+        *(ROOT / name for name in ("README.md", "exporter/README.md", "alerting/README.md", "dashboards/README.md")),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "deploy").rglob("*.md"),
     ]

@@ -55,9 +55,7 @@ def test_the_commands_of_a_document_run_one_after_the_other(
     path: Path, tmp_path: Path, simulator: SimulatorControl
 ) -> None:
     text = "".join(block.text for each, block in BLOCKS if each == path and not block.mark)
-    for program in sorted(
-        set(re.findall(r"^(?:.*\| *)?([a-z][\w.-]+) ", text, re.MULTILINE)) - {"openai-exporter"}
-    ):
+    for program in sorted(set(re.findall(r"^(?:.*\| *)?([a-z][\w.-]+) ", text, re.MULTILINE)) - {"openai-exporter"}):
         if program in ("promtool", "amtool", "curl", "jsonnet") and shutil.which(program) is None:
             pytest.skip(f"{program} is not installed, which {place(path)} uses")
     folder = tmp_path / "a folder"

@@ -43,11 +43,7 @@ def names(path: Path) -> tuple[set[str], set[str]]:
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     defined = {node.name for node in nodes if isinstance(node, kinds)}
-    called = {
-        node.func.attr
-        for node in nodes
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    }
+    called = {node.func.attr for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}
     return defined, called
 
 
@@ -83,9 +79,7 @@ def test_files_that_have_nothing_to_do_with_each_other_are_no_way() -> None:
 def test_every_file_and_folder_that_is_named_exists() -> None:
     paths = set(re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+)?|[\w-]+\.(?:py|sh|md|toml|libsonnet))`", TEXT))
     missing = [
-        path
-        for path in sorted(paths)
-        if not any((root / path).exists() for root in (ROOT, PACKAGE, PACKAGE.parent))
+        path for path in sorted(paths) if not any((root / path).exists() for root in (ROOT, PACKAGE, PACKAGE.parent))
     ]
 
     assert len(paths) > 25

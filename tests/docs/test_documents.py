@@ -88,9 +88,7 @@ def known_flags() -> set[str]:
         command: click.Command = getattr(importlib.import_module(module), attribute)
         for each in (command, *getattr(command, "commands", {}).values()):
             for option in each.params:
-                found.update(
-                    *(option.opts, option.secondary_opts) if isinstance(option, click.Option) else ()
-                )
+                found.update(*(option.opts, option.secondary_opts) if isinstance(option, click.Option) else ())
     return found
 
 

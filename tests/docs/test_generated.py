@@ -90,9 +90,7 @@ def copy_of_the_documents(folder: Path) -> Path:
     return folder
 
 
-def test_a_stale_table_is_reported_and_then_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stale_table_is_reported_and_then_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = copy_of_the_documents(tmp_path)
     page = root / docs.README
     page.write_text(README.replace("| `probe_success` |", "| `probe_succes` |"), encoding="utf-8")

@@ -24,9 +24,7 @@ def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", GUIDES, ids=name)
 def test_a_guide_says_first_whom_it_is_for(path: Path) -> None:
     lines = [
-        line
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith(("#", "<!--"))
+        line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith(("#", "<!--"))
     ]
     assert re.match(r"For (people|everyone)\b", lines[0]), lines[0]
 

@@ -61,8 +61,7 @@ def test_all_of_it_is_written_byte_for_byte(tmp_path: Path) -> None:
     ):
         assert Path(name) in written
     assert (
-        found.output.splitlines()[0]
-        == f"{into}: wrote {len(written)} new files and 0 over others; 0 were up to date"
+        found.output.splitlines()[0] == f"{into}: wrote {len(written)} new files and 0 over others; 0 were up to date"
     )
 
 

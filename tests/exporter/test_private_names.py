@@ -52,11 +52,7 @@ def test_the_installed_library_has_the_private_name(name: str) -> None:
 
 def test_every_private_name_of_a_library_is_on_the_list_with_the_file_that_uses_it() -> None:
     ours = frozenset(_ours())
-    used = {
-        (name, str(path.relative_to(PACKAGE)))
-        for path, tree in TREES.items()
-        for name in _foreign(tree, ours)
-    }
+    used = {(name, str(path.relative_to(PACKAGE))) for path, tree in TREES.items() for name in _foreign(tree, ours)}
     assert used == {(name, file) for name, (file, *_) in PRIVATE.items()}
 
 

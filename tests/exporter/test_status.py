@@ -65,9 +65,7 @@ def test_groups_and_nameless_entries_are_tolerated() -> None:
     assert (Component("c", "c", "unknown"),) == reading([{"components": listed}]).components
 
 
-@pytest.mark.parametrize(
-    "document", [{}, {"components": None, "incidents": None}, {"components": 3, "incidents": "x"}]
-)
+@pytest.mark.parametrize("document", [{}, {"components": None, "incidents": None}, {"components": 3, "incidents": "x"}])
 def test_absent_keys_are_empty(document: dict[str, Any]) -> None:
     found = reading([document])
     assert ((), ()) == (found.components, found.incidents)
@@ -110,16 +108,11 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
 )
 _ENTRIES = st.lists(
-    st.dictionaries(st.sampled_from(["id", "name", "status", "impact", "group", "shortlink"]), _VALUES)
-    | _VALUES
+    st.dictionaries(st.sampled_from(["id", "name", "status", "impact", "group", "shortlink"]), _VALUES) | _VALUES
 )
 
 
-@given(
-    st.lists(
-        st.dictionaries(st.sampled_from(["components", "incidents", "page"]), _ENTRIES | _VALUES), max_size=3
-    )
-)
+@given(st.lists(st.dictionaries(st.sampled_from(["components", "incidents", "page"]), _ENTRIES | _VALUES), max_size=3))
 def test_any_document_gives_states_of_the_closed_lists(documents: list[dict[str, Any]]) -> None:
     found = reading(documents)
     assert {each.state for each in found.components} <= set(STATES)
@@ -130,13 +123,9 @@ def test_any_document_gives_states_of_the_closed_lists(documents: list[dict[str,
 
 
 def test_the_families_are_a_state_set_and_counts() -> None:
-    found = families(
-        True, 12.0, [Component("a", "Chat", "partial_outage")], [Incident("x", "major", "monitoring", "")]
-    )
+    found = families(True, 12.0, [Component("a", "Chat", "partial_outage")], [Incident("x", "major", "monitoring", "")])
     samples = {each.metric.name: dict(each.samples) for each in found}
-    assert {"partial_outage"} == {
-        labels[2] for labels, value in samples["openai_status_component"].items() if value
-    }
+    assert {"partial_outage"} == {labels[2] for labels, value in samples["openai_status_component"].items() if value}
     assert len(STATES) == len(samples["openai_status_component"])
     assert {("major",)} == {labels for labels, value in samples["openai_status_incident"].items() if value}
     assert len(IMPACTS) == len(samples["openai_status_incident"])
@@ -215,9 +204,7 @@ async def test_scrapes_share_one_read(simulator: SimulatorControl, clock: Clock)
     assert _calls(simulator) == before + 4
 
 
-async def test_a_page_that_fails_keeps_the_last_good_reading(
-    simulator: SimulatorControl, clock: Clock
-) -> None:
+async def test_a_page_that_fails_keeps_the_last_good_reading(simulator: SimulatorControl, clock: Clock) -> None:
     instruments = Instruments(process=False)
     service = _service(f"{simulator.base_url}/status", clock, instruments, refresh_interval="1s")
     good = await _text(service)
@@ -261,9 +248,7 @@ async def test_a_broken_answer_is_down_and_nothing_else(
 
 
 @pytest.mark.parametrize("kind", ["hang", "drip"])
-async def test_a_scrape_does_not_wait_longer_than_it_may(
-    simulator: SimulatorControl, clock: Clock, kind: str
-) -> None:
+async def test_a_scrape_does_not_wait_longer_than_it_may(simulator: SimulatorControl, clock: Clock, kind: str) -> None:
     simulator.fault(kind, "/status/api/v2/*")
     service = _service(f"{simulator.base_url}/status", clock, timeout="1s")
     began = asyncio.get_running_loop().time()
@@ -275,9 +260,7 @@ async def test_a_scrape_does_not_wait_longer_than_it_may(
     await service.close()
 
 
-async def test_without_components_json_the_summary_is_enough(
-    simulator: SimulatorControl, clock: Clock
-) -> None:
+async def test_without_components_json_the_summary_is_enough(simulator: SimulatorControl, clock: Clock) -> None:
     simulator.fault("status", "/status/api/v2/components.json", status=404)
     service = _service(f"{simulator.base_url}/status", clock)
     assert "openai_status_up 1" in (await _text(service)).splitlines()
@@ -305,9 +288,7 @@ async def test_nobody_listening_is_down(clock: Clock) -> None:
         await service.close()
 
 
-async def test_a_reload_keeps_the_reading_of_an_unchanged_url(
-    simulator: SimulatorControl, clock: Clock
-) -> None:
+async def test_a_reload_keeps_the_reading_of_an_unchanged_url(simulator: SimulatorControl, clock: Clock) -> None:
     url = f"{simulator.base_url}/status"
     service = _service(url, clock)
     before = await _text(service)

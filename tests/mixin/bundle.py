@@ -27,9 +27,7 @@ def every(variable: str, name: str) -> tuple[str, ...]:
     """Every version of a program that is at hand: those that a variable lists like PATH, else all on PATH."""
     folders = os.get_exec_path()
     given = os.environ.get(variable)
-    paths = (
-        given.split(os.pathsep) if given else [shutil.which(name, path=folder) or "" for folder in folders]
-    )
+    paths = given.split(os.pathsep) if given else [shutil.which(name, path=folder) or "" for folder in folders]
     return tuple({os.path.realpath(path): path for path in reversed(paths) if path}.values())[::-1]
 
 

@@ -21,9 +21,7 @@ def alert(name: str, /, severity: str | None = None, **labels: str) -> dict[str,
     """An alert as its rule makes it: static labels of the rule, then those of the series."""
     wanted = {"severity": severity} if severity else {}
     static: dict[str, str] = next(
-        rule["labels"]
-        for rule in alert_rules()
-        if rule["alert"] == name and wanted.items() <= rule["labels"].items()
+        rule["labels"] for rule in alert_rules() if rule["alert"] == name and wanted.items() <= rule["labels"].items()
     )
     return {"alertname": name} | labels | static
 

@@ -183,8 +183,6 @@ def test_nothing_mutes_an_outage_but_a_dead_exporter() -> None:
         if matches(each["target_matchers"], rule["labels"] | {"alertname": rule["alert"]})
         for source in re.findall(r'alertname=~?"([^"]*)"', " ".join(each["source_matchers"]))
     }
-    by_others = {
-        pair for pair in muted if not set(pair[1].split("|")) & allowed and not pair[0].endswith("BudgetBurn")
-    }
+    by_others = {pair for pair in muted if not set(pair[1].split("|")) & allowed and not pair[0].endswith("BudgetBurn")}
 
     assert by_others == set()

@@ -39,9 +39,7 @@ def test_the_committed_files_are_fresh(generate: ModuleType) -> None:
     assert generate.stale(ROOT, [generate.rules(ROOT), generate.alertmanager(ROOT)]) == []
 
 
-def test_what_is_missing_differs_or_is_too_much_is_named_and_repaired(
-    generate: ModuleType, tmp_path: Path
-) -> None:
+def test_what_is_missing_differs_or_is_too_much_is_named_and_repaired(generate: ModuleType, tmp_path: Path) -> None:
     product = generate.Product(("out/*.yml",), {"out/a.yml": "a\n", "out/b.yml": "b\n"})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.yml").write_text("old\n")

@@ -148,18 +148,12 @@ def test_inhibits(
     quiet: Desk, source: dict[str, str], muted: list[dict[str, str]], heard: list[dict[str, str]]
 ) -> None:
     """Each row lives in an environment of its own, told apart by label cluster, so that rows do not meet."""
-    cluster = {
-        "cluster": f"row-{list(INHIBITED).index(next(k for k, v in INHIBITED.items() if v[0] is source))}"
-    }
+    cluster = {"cluster": f"row-{list(INHIBITED).index(next(k for k, v in INHIBITED.items() if v[0] is source))}"}
     everything = [each | cluster for each in (source, *muted, *heard)]
     quiet.alertmanager.post(everything)
 
     def states() -> dict[frozenset[tuple[str, str]], bool]:
-        found = [
-            each
-            for each in quiet.alertmanager.alerts()
-            if each["labels"].get("cluster") == cluster["cluster"]
-        ]
+        found = [each for each in quiet.alertmanager.alerts() if each["labels"].get("cluster") == cluster["cluster"]]
         return {frozenset(each["labels"].items()): bool(each["status"]["inhibitedBy"]) for each in found}
 
     expected = {frozenset(each.items()): each in [m | cluster for m in muted] for each in everything}
@@ -189,9 +183,7 @@ def test_outside_office_hours_cost_waits_and_in_quiet_times_warnings_do_while_pa
     page = alert("OpenAISpendLimitEnforcing", cluster="night", organization="acme")
     quiet.alertmanager.post([cost, warning, page])
 
-    quiet.alertmanager.wait(
-        lambda: "OpenAISpendLimitEnforcing" in quiet.http.alerts("/webhook", "firing"), "the page"
-    )
+    quiet.alertmanager.wait(lambda: "OpenAISpendLimitEnforcing" in quiet.http.alerts("/webhook", "firing"), "the page")
     # The second time that a group is looked at, the first is over; had it notified, the receiver would know.
     quiet.alertmanager.wait(
         lambda: all(flushed(quiet.alertmanager.log, each["alertname"]) >= 2 for each in (cost, warning)),
@@ -205,9 +197,5 @@ def test_outside_office_hours_cost_waits_and_in_quiet_times_warnings_do_while_pa
 def flushed(log: Path, name: str) -> int:
     """How often Alertmanager looked at a group that holds the alert."""
     return len(
-        [
-            line
-            for line in log.read_text().splitlines()
-            if "flushing" in line and f'alertname=\\"{name}\\"' in line
-        ]
+        [line for line in log.read_text().splitlines() if "flushing" in line and f'alertname=\\"{name}\\"' in line]
     )

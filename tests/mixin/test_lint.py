@@ -58,18 +58,14 @@ def test_promtool_accepts_the_configuration_of_prometheus(promtool: str) -> None
 @needs_promtool
 @each_promtool
 @pytest.mark.parametrize("path", REMOTE, ids=lambda path: path.stem)
-def test_a_remote_write_example_fits_the_end_of_the_configuration(
-    path: Path, promtool: str, tmp_path: Path
-) -> None:
+def test_a_remote_write_example_fits_the_end_of_the_configuration(path: Path, promtool: str, tmp_path: Path) -> None:
     whole = tmp_path / "prometheus.yml"
     whole.write_text((ROOT / "prometheus" / "prometheus.yml").read_text() + path.read_text())
     found = run(promtool, "check", "config", whole)
     written = yaml.safe_load(path.read_text())["remote_write"][0]
 
     assert found.returncode == 0, found.stdout + found.stderr
-    assert not {"password", "credentials", "bearer_token"} & (
-        set(written.get("basic_auth", {})) | set(written)
-    )
+    assert not {"password", "credentials", "bearer_token"} & (set(written.get("basic_auth", {})) | set(written))
 
 
 @pytest.mark.stack

@@ -89,10 +89,7 @@ def test_service_levels_of_every_probe_and_dataset_are_recorded(prometheus: Prom
 
 
 def test_usage_and_models_are_recorded(prometheus: Prometheus) -> None:
-    names = {
-        each["metric"]["__name__"]
-        for each in prometheus.query('group by (__name__) ({__name__=~".+:.+:.+"})')
-    }
+    names = {each["metric"]["__name__"] for each in prometheus.query('group by (__name__) ({__name__=~".+:.+:.+"})')}
 
     assert names >= {
         "organization:openai_costs_month_to_date_usd:sum",

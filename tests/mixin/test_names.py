@@ -47,9 +47,7 @@ def test_an_import_writes_growth_under_the_names_and_labels_of_the_rules() -> No
     rules = recorded_labels(rule_files())
     written = {metric.name: set(metric.labels) | {"job", "organization"} for metric in RECORDED.values()}
 
-    assert written == {
-        name: set(labels) for name, labels in rules.items() if name.startswith("key_user_model:")
-    }
+    assert written == {name: set(labels) for name, labels in rules.items() if name.startswith("key_user_model:")}
 
 
 def test_state_sets_are_asked_for_states_that_exist() -> None:
@@ -104,9 +102,7 @@ def test_links_to_dashboards_lead_to_uids_that_are_configured() -> None:
 def test_the_readme_names_every_alert_and_no_other() -> None:
     text = (ROOT / "alerting" / "README.md").read_text()
     table = text.split("## Alerts")[1].split("## Routing")[0]
-    rows = [
-        line.split("|")[2] for line in table.splitlines() if line.startswith("| ") and "alerts |" not in line
-    ]
+    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ") and "alerts |" not in line]
     named = {name.strip() for row in rows for name in row.replace(";", ",").split(",")}
 
     assert named == {rule["alert"].removeprefix("OpenAI") for rule in alert_rules()}

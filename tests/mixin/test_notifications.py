@@ -87,9 +87,7 @@ def test_two_models_make_one_notification_and_its_end_is_told(awake: Desk) -> No
 
 
 def test_a_webhook_gets_its_token_and_sms_gets_pages_only(awake: Desk) -> None:
-    awake.alertmanager.post(
-        [alert("OpenAIQuotaExhausted", target="openai"), alert("OpenAIProbeInvalid", **PROBE)]
-    )
+    awake.alertmanager.post([alert("OpenAIQuotaExhausted", target="openai"), alert("OpenAIProbeInvalid", **PROBE)])
     awake.alertmanager.wait(
         lambda: awake.http.alerts("/webhook", "firing") >= {"OpenAIQuotaExhausted", "OpenAIProbeInvalid"},
         "both",
@@ -108,9 +106,7 @@ def test_the_watchdog_calls_outside_and_nobody_else(awake: Desk) -> None:
 
 
 def test_more_than_ten_alerts_are_cut_short(awake: Desk) -> None:
-    awake.alertmanager.post(
-        [alert("OpenAIProbeNearDeadline", **PROBE | OTHER | {"model": f"m{n}"}) for n in range(12)]
-    )
+    awake.alertmanager.post([alert("OpenAIProbeNearDeadline", **PROBE | OTHER | {"model": f"m{n}"}) for n in range(12)])
     awake.alertmanager.wait(lambda: slack(awake, "x12] OpenAIProbeNearDeadline"), "one message")
     text = slack(awake, "x12] OpenAIProbeNearDeadline")[0]["text"]
 

@@ -27,8 +27,7 @@ def rule(files: Files, name: str, **labels: str) -> dict[str, Any]:
     found = [
         dict(each)
         for _, each in rules_of(files)
-        if name in (each.get("alert"), each.get("record"))
-        and labels.items() <= each.get("labels", {}).items()
+        if name in (each.get("alert"), each.get("record")) and labels.items() <= each.get("labels", {}).items()
     ]
     assert found, f"no rule {name} {labels}"
     return found[0]
@@ -48,9 +47,7 @@ def test_both_engines_give_the_same() -> None:
 
 
 def test_the_mixin_has_the_fields_that_mixins_have() -> None:
-    groups = {
-        each["name"] for each in mixin("prometheusRules")["groups"] + mixin("prometheusAlerts")["groups"]
-    }
+    groups = {each["name"] for each in mixin("prometheusRules")["groups"] + mixin("prometheusAlerts")["groups"]}
     of_files = {group["name"] for document in rule_files().values() for group in document["groups"]}
 
     assert of_files == groups
@@ -94,9 +91,7 @@ def test_the_selector_reaches_every_metric_of_the_exporter() -> None:
 def test_replicas_are_told_apart_by_the_labels_that_are_set() -> None:
     files = files_with("{ instanceLabels: 'instance, pod' }")
 
-    assert (
-        "without (instance, pod)" in rule(files, "probe:openai_sli_events:sum1h", slo="availability")["expr"]
-    )
+    assert "without (instance, pod)" in rule(files, "probe:openai_sli_events:sum1h", slo="availability")["expr"]
 
 
 def test_objectives_follow_their_patterns_and_the_first_match_wins() -> None:
@@ -111,12 +106,7 @@ def test_objectives_follow_their_patterns_and_the_first_match_wins() -> None:
 
 def test_samples_are_taken_at_the_pace_of_the_probes() -> None:
     files = files_with("{ probeInterval: '30s' }")
-    found = [
-        group
-        for document in files.values()
-        for group in document["groups"]
-        if group["name"] == "openai-samples"
-    ]
+    found = [group for document in files.values() for group in document["groups"] if group["name"] == "openai-samples"]
 
     assert found[0]["interval"] == "30s"
 
@@ -125,9 +115,7 @@ def test_rules_record_exactly_the_windows_that_alerts_read() -> None:
     row = "{ severity: 'critical', long: '2h', short: '10m', factor: 10, 'for': '2m', minBad: 4 }"
     files = files_with(f"{{ slo+: {{ burn: [{row}] }} }}")
     windows = {
-        name.rsplit("ratio")[-1]
-        for name in recorded_labels(files)
-        if name.startswith("probe:openai_sli_error:")
+        name.rsplit("ratio")[-1] for name in recorded_labels(files) if name.startswith("probe:openai_sli_error:")
     }
 
     assert windows == {"10m", "2h", "30d"}
@@ -169,10 +157,7 @@ def test_links_follow_the_urls_that_are_set() -> None:
     settings = "{ grafanaUrl: 'https://g.example.org', runbookUrlPattern: 'https://r.example.org/%s' }"
     notes = rule(files_with(settings), "OpenAITargetDown")["annotations"]
 
-    assert (
-        notes["dashboard_url"]
-        == "https://g.example.org/d/openai-probes?var-target={{ $labels.target | urlquery }}"
-    )
+    assert notes["dashboard_url"] == "https://g.example.org/d/openai-probes?var-target={{ $labels.target | urlquery }}"
     assert notes["runbook_url"] == "https://r.example.org/OpenAITargetDown"
 
 
@@ -202,11 +187,7 @@ def test_long_ranges_read_few_series() -> None:
 @pytest.mark.skipif(JSONNETFMT is None, reason="jsonnetfmt is not installed")
 def test_sources_are_formatted() -> None:
     style = ["-n", "2", "--max-blank-lines", "2", "--string-style", "s", "--comment-style", "s", "--test"]
-    wrong = [
-        path.name
-        for path in SOURCES
-        if subprocess.run([str(JSONNETFMT), *style, path], check=False).returncode
-    ]
+    wrong = [path.name for path in SOURCES if subprocess.run([str(JSONNETFMT), *style, path], check=False).returncode]
 
     assert wrong == []
 

@@ -18,9 +18,7 @@ class Row(NamedTuple):
     receivers: str
 
 
-PLATFORM, FINOPS, SECURITY, RESEARCH = (
-    f"team={name}" for name in ("platform", "finops", "security", "research")
-)
+PLATFORM, FINOPS, SECURITY, RESEARCH = (f"team={name}" for name in ("platform", "finops", "security", "research"))
 TABLE = [
     # The dead man's switch.
     Row("Watchdog", f"severity=none category=exporter {PLATFORM}", "watchdog"),

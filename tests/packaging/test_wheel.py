@@ -127,9 +127,7 @@ def test_the_bundle_comes_out_as_it_is_in_the_checkout(installed: Installed) -> 
 
 
 def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
-    found = installed.run(
-        "demo", "--seconds", "10", "--history-days", "2", "--data-dir", "demo data", seconds=300
-    )
+    found = installed.run("demo", "--seconds", "10", "--history-days", "2", "--data-dir", "demo data", seconds=300)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "simulator" in found.stdout
     config = installed.folder / "demo data" / "prometheus.yml"
@@ -141,7 +139,5 @@ def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
 
 def test_types_reach_those_who_import_it(installed: Installed) -> None:
     code = "from importlib.resources import files; print(files('openai_exporter').joinpath('py.typed').is_file())"
-    found = subprocess.run(
-        [installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder
-    )
+    found = subprocess.run([installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder)
     assert found.stdout == "True\n", found.stderr

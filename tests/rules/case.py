@@ -75,8 +75,7 @@ class Case:
     def series(self) -> list[dict[str, str]]:
         """Input series, `$name` replaced by the set's matchers."""
         return [
-            {"series": self.expanded(name), "values": _repeated(values)}
-            for name, values in self.data["series"].items()
+            {"series": self.expanded(name), "values": _repeated(values)} for name, values in self.data["series"].items()
         ]
 
     def expanded(self, text: str) -> str:
@@ -147,9 +146,7 @@ def rule_of(alert: str, labels: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         AssertionError: none has, or several have.
     """
-    found = [
-        rule for rule in alert_rules() if rule["alert"] == alert and labels.items() <= rule["labels"].items()
-    ]
+    found = [rule for rule in alert_rules() if rule["alert"] == alert and labels.items() <= rule["labels"].items()]
     assert len(found) == 1, f"{alert} {dict(labels)}: {len(found)} rules; say which by label"
     return found[0]
 

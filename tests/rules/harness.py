@@ -44,9 +44,7 @@ def needed(case: Case, files: Files) -> Rules:
         name = wanted.pop()
         for number, (group, rule) in rules:
             labels = rule.get("labels", {})
-            if any(
-                values and labels.get(label, min(values)) not in values for label, values in chosen.items()
-            ):
+            if any(values and labels.get(label, min(values)) not in values for label, values in chosen.items()):
                 continue
             if name == (rule.get("record") or rule["alert"]) and number not in found:
                 found[number] = (group, dict(rule))
@@ -75,9 +73,7 @@ def promtool_files(folder: Path, cases: Iterable[Case], files: Files | None = No
         groups: dict[str, list[dict[str, Any]]] = {}
         for group, rule in needed(members[0], files):
             groups.setdefault(group, []).append(rule)
-        _write(
-            folder / f"rules-{number}.yml", {"groups": [{"name": n, "rules": r} for n, r in groups.items()]}
-        )
+        _write(folder / f"rules-{number}.yml", {"groups": [{"name": n, "rules": r} for n, r in groups.items()]})
         path = folder / f"{file}-{number}.yml"
         document = {
             "rule_files": [f"rules-{number}.yml"],
@@ -86,9 +82,7 @@ def promtool_files(folder: Path, cases: Iterable[Case], files: Files | None = No
             "tests": [case.tests() for case in members],
         }
         _write(path, document)
-        written[f"{file} {number}: {members[0].alert or 'values'} every {interval}, {len(members)} cases"] = (
-            path
-        )
+        written[f"{file} {number}: {members[0].alert or 'values'} every {interval}, {len(members)} cases"] = path
     return written
 
 

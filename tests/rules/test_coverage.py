@@ -36,12 +36,7 @@ def test_an_alert_has_a_case_in_which_it_stays_silent(alert: str) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_the_text_of_an_alert_was_rendered(alert: str) -> None:
-    texts = [
-        each["description"]
-        for case in of(alert)
-        for each in case.data.get("fires", ())
-        if "description" in each
-    ]
+    texts = [each["description"] for case in of(alert) for each in case.data.get("fires", ()) if "description" in each]
 
     assert texts
     assert [text for text in texts if "{{" in text or "<no value>" in text or "%!" in text] == []

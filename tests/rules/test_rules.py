@@ -25,11 +25,7 @@ def failures(
     written = promtool_files(folder, chosen, files)
     with ThreadPoolExecutor(max_workers=2) as workers:
         found = workers.map(lambda path: run(promtool, "test", "rules", path), written.values())
-    return {
-        title: each.stdout + each.stderr
-        for title, each in zip(written, found, strict=True)
-        if each.returncode
-    }
+    return {title: each.stdout + each.stderr for title, each in zip(written, found, strict=True) if each.returncode}
 
 
 @pytest.mark.parametrize("file", sorted({case.file for case in cases()}))
@@ -65,9 +61,7 @@ def test_the_cases_notice_when_a_rule_changes(alert: str, old: str, new: str, tm
     ]
     for document in changed.values():
         for group in document["groups"]:
-            group["rules"] = [
-                next((each for each in touched if same(each, rule)), rule) for rule in group["rules"]
-            ]
+            group["rules"] = [next((each for each in touched if same(each, rule)), rule) for rule in group["rules"]]
 
     assert touched
     assert failures(tmp_path, [case for case in cases() if case.alert == alert], changed)

@@ -65,9 +65,7 @@ def duration(seed: int) -> str:
     """Latency in seconds, slower while much is going on."""
     noise = random.Random(seed)
     steps = range(DAYS * PER_DAY)
-    return " ".join(
-        f"{(0.8 + 0.7 * activity(s)) * change(s) * math.exp(noise.gauss(0, 0.2)):.3f}" for s in steps
-    )
+    return " ".join(f"{(0.8 + 0.7 * activity(s)) * change(s) * math.exp(noise.gauss(0, 0.2)):.3f}" for s in steps)
 
 
 def fired(alert: str, at: str, over: str, *, expected: bool) -> dict[str, Any]:

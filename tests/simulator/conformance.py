@@ -102,9 +102,7 @@ class Facts:
         if not isinstance(value, list):
             return [f"{at}: expected an array, got {_show(value)}"]
         least, most = int(match["least"] or 0), int(match["most"] or 10**9)
-        problems = (
-            [] if least <= len(value) <= most else [f"{at}: {len(value)} items, allowed {least} to {most}"]
-        )
+        problems = [] if least <= len(value) <= most else [f"{at}: {len(value)} items, allowed {least} to {most}"]
         for index, item in enumerate(value):
             problems += self._typed(match["item"], item, f"{at}[{index}]")
         return problems
@@ -145,8 +143,7 @@ def _scalar(kind: str, value: Any) -> bool:
         "number": is_number,
         "empty": value == "",
         "date": isinstance(value, str) and _is_date(value),
-        "numeric": isinstance(value, str)
-        and re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value) is not None,
+        "numeric": isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value) is not None,
     }
     if kind in tests:
         return tests[kind]

@@ -28,9 +28,7 @@ def simulator(shared_simulator: SimulatorControl) -> Iterator[SimulatorControl]:
 def api(simulator: SimulatorControl) -> Iterator[httpx2.Client]:
     """A client with an API key; fresh connections, no proxies."""
     limits = httpx2.Limits(max_keepalive_connections=0)
-    with httpx2.Client(
-        base_url=simulator.base_url, headers=KEY, timeout=5, trust_env=False, limits=limits
-    ) as client:
+    with httpx2.Client(base_url=simulator.base_url, headers=KEY, timeout=5, trust_env=False, limits=limits) as client:
         yield client
 
 

@@ -87,9 +87,7 @@ def test_a_wrong_option_is_refused_with_an_example(options: list[str], message: 
 def test_only_the_accepted_keys_get_in() -> None:
     with running_simulator("--accept-key", "sk-good", latency_scale=0) as control:
         replies = [
-            httpx2.get(
-                f"{control.api_url}/models", headers={"authorization": f"Bearer {key}"}, trust_env=False
-            )
+            httpx2.get(f"{control.api_url}/models", headers={"authorization": f"Bearer {key}"}, trust_env=False)
             for key in ("sk-good", "sk-other")
         ]
     assert [reply.status_code for reply in replies] == [200, 401]

@@ -46,9 +46,7 @@ def client(paced: SimulatorControl) -> Iterator[httpx2.Client]:
         yield api
 
 
-def test_a_streams_stamps_lie_between_those_of_its_client(
-    client: httpx2.Client, paced: SimulatorControl
-) -> None:
+def test_a_streams_stamps_lie_between_those_of_its_client(client: httpx2.Client, paced: SimulatorControl) -> None:
     before = time.monotonic()
     seen = []
     with client.stream("POST", CHAT, json={**ASKED, "stream": True}) as reply:

@@ -78,9 +78,7 @@ def test_a_hang_may_end(api: httpx2.Client, simulator: SimulatorControl) -> None
 
 
 @pytest.mark.parametrize("body", [ASKED, STREAMED], ids=["plain", "stream"])
-def test_a_hang_mid_body_gives_a_part_and_then_nothing(
-    simulator: SimulatorControl, body: dict[str, Any]
-) -> None:
+def test_a_hang_mid_body_gives_a_part_and_then_nothing(simulator: SimulatorControl, body: dict[str, Any]) -> None:
     simulator.fault("hang", CHAT, when="mid_body", after_bytes=100)
     host, _, port = simulator.base_url.removeprefix("http://").partition(":")
     data = json.dumps(body).encode()
@@ -188,9 +186,7 @@ def test_latency_of_the_network_is_not_processing(api: httpx2.Client, simulator:
     assert int(reply.headers["openai-processing-ms"]) < 450
 
 
-def test_first_token_latency_holds_back_the_first_token_only(
-    api: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_first_token_latency_holds_back_the_first_token_only(api: httpx2.Client, simulator: SimulatorControl) -> None:
     simulator.fault("first_token_latency", CHAT, delay_seconds=0.5)
     reply = api.post(CHAT, json=STREAMED)
     entry = simulator.journal(reply.headers["x-request-id"])
@@ -225,9 +221,7 @@ def test_an_outage_takes_in_everything(api: httpx2.Client, simulator: SimulatorC
     assert simulator.state()["faults"][0]["mode"] == "hang"
 
 
-def test_organization_and_status_page_are_struck_as_well(
-    api: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_organization_and_status_page_are_struck_as_well(api: httpx2.Client, simulator: SimulatorControl) -> None:
     for path, key in (
         ("/v1/organization/projects", "sk-admin-test"),
         ("/status/api/v2/components.json", "sk-test"),
@@ -242,9 +236,7 @@ def test_organization_and_status_page_are_struck_as_well(
             simulator.clear()
 
 
-def test_a_fault_for_one_model_leaves_the_others_alone(
-    api: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_a_fault_for_one_model_leaves_the_others_alone(api: httpx2.Client, simulator: SimulatorControl) -> None:
     simulator.fault("status", "/v1", model="text-embedding-3-small")
     assert chat(api).status_code == 200
     assert api.post("/v1/embeddings", json=OTHER).status_code == 500

@@ -51,9 +51,7 @@ def test_wrong_types_violate_the_description_everywhere(
     assert chunk["choices"] == "unexpected"
 
 
-def test_wrong_types_can_be_limited_to_members(
-    api: httpx2.Client, simulator: SimulatorControl, facts: Facts
-) -> None:
+def test_wrong_types_can_be_limited_to_members(api: httpx2.Client, simulator: SimulatorControl, facts: Facts) -> None:
     simulator.fault("wrong_types", CHAT, fields=["prompt_tokens", "finish_reason"])
     reply = chat(api).json()
     assert facts.check("chat_completion", reply) == [
@@ -64,9 +62,7 @@ def test_wrong_types_can_be_limited_to_members(
 
 
 @pytest.mark.parametrize("body", [ASKED, STREAMED], ids=["plain", "stream"])
-def test_a_huge_body_means_the_same(
-    api: httpx2.Client, simulator: SimulatorControl, body: dict[str, Any]
-) -> None:
+def test_a_huge_body_means_the_same(api: httpx2.Client, simulator: SimulatorControl, body: dict[str, Any]) -> None:
     plain = api.post(CHAT, json=body)
     simulator.fault("huge", CHAT, bytes=300_000)
     reply = api.post(CHAT, json=body)
@@ -107,12 +103,8 @@ def test_a_status_comes_with_the_documented_error(
         simulator.clear()
 
 
-def test_a_status_may_bring_its_own_headers_and_message(
-    api: httpx2.Client, simulator: SimulatorControl
-) -> None:
-    simulator.fault(
-        "status", CHAT, status=503, retry_after=2.5, message="gone", headers={"X-Should-Retry": "false"}
-    )
+def test_a_status_may_bring_its_own_headers_and_message(api: httpx2.Client, simulator: SimulatorControl) -> None:
+    simulator.fault("status", CHAT, status=503, retry_after=2.5, message="gone", headers={"X-Should-Retry": "false"})
     reply = chat(api)
     assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("3", "false")
     assert reply.json()["error"]["message"] == "gone"

@@ -53,8 +53,7 @@ def test_all_documented_kinds_are_there() -> None:
         ({"kind": "explode"}, "kind: 'explode' is not a kind of fault; allowed: drip, "),
         (
             {"kind": "drip", "speed": 1},
-            "drip: 'speed' not known; allowed: kind, path, model, probability, seconds, "
-            "interval_seconds, bytes, part",
+            "drip: 'speed' not known; allowed: kind, path, model, probability, seconds, interval_seconds, bytes, part",
         ),
         ({"kind": "drip", "id": "x"}, "drip: 'id' not known; allowed: kind, "),
         ({"kind": "status", "status": 200}, "status.status: Input should be greater than or equal to 400"),

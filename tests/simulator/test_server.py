@@ -49,9 +49,7 @@ def test_models_have_no_rate_limits(api: httpx2.Client) -> None:
         ("GET", "/_simulator/nothing", 404),
     ],
 )
-def test_every_response_says_that_it_is_simulated(
-    api: httpx2.Client, method: str, path: str, status: int
-) -> None:
+def test_every_response_says_that_it_is_simulated(api: httpx2.Client, method: str, path: str, status: int) -> None:
     reply = api.request(method, path)
     assert (reply.status_code, reply.headers["x-simulated"]) == (status, "true")
     assert "x-request-id" in reply.headers

@@ -49,9 +49,7 @@ def test_without_an_incident_the_key_is_missing(page: httpx2.Client) -> None:
 
 
 def test_the_list_of_components_has_more_than_the_summary(page: httpx2.Client) -> None:
-    summary, components = (
-        page.get(path).json()["components"] for path in ("/summary.json", "/components.json")
-    )
+    summary, components = (page.get(path).json()["components"] for path in ("/summary.json", "/components.json"))
     missing = {component["name"] for component in components} - {component["name"] for component in summary}
     assert {"Codex Web", "Codex API", "CLI"} == missing
     assert (len(summary), len(components)) == (31, 34)
@@ -65,9 +63,7 @@ def test_two_components_have_one_name_but_all_have_their_own_id(page: httpx2.Cli
     assert {26} == {len(component["id"]) for component in components}
 
 
-def test_an_outage_shows_in_the_api_group_and_as_an_incident(
-    page: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_an_outage_shows_in_the_api_group_and_as_an_incident(page: httpx2.Client, simulator: SimulatorControl) -> None:
     simulator.fault("outage", scope="api")
     summary = page.get("/summary.json").json()
     down = {component["name"] for component in summary["components"] if component["status"] == "major_outage"}
@@ -86,9 +82,7 @@ def test_an_outage_of_one_endpoint_shows_in_its_component_only(
     assert summary["status"]["indicator"] == "minor"
 
 
-def test_an_outage_of_the_organization_api_does_not_show(
-    page: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_an_outage_of_the_organization_api_does_not_show(page: httpx2.Client, simulator: SimulatorControl) -> None:
     simulator.fault("outage", scope="organization")
     assert {"operational"} == {*statuses(page.get("/summary.json").json())}
 

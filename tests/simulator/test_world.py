@@ -21,9 +21,7 @@ def test_the_root_says_what_it_is_and_what_it_serves(api: httpx2.Client) -> None
     assert "GET /v1/organization/costs\n" in text
 
 
-def test_the_state_tells_clock_faults_calls_and_books(
-    api: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_the_state_tells_clock_faults_calls_and_books(api: httpx2.Client, simulator: SimulatorControl) -> None:
     before = calls(simulator.state())
     fault_id = simulator.fault("status", "/v1/embeddings", status=429, probability=0.5, seconds=60)
     simulator.clear(fault_id)
@@ -66,9 +64,7 @@ def test_the_clock_can_be_set_advanced_and_sped_up(simulator: SimulatorControl) 
         ({"speed": "fast"}, "speed: expected a number, got 'fast'"),
     ],
 )
-def test_a_wrong_change_of_the_clock_is_refused(
-    api: httpx2.Client, body: dict[str, Any], message: str
-) -> None:
+def test_a_wrong_change_of_the_clock_is_refused(api: httpx2.Client, body: dict[str, Any], message: str) -> None:
     reply = api.post("/_simulator/clock", json=body)
     assert reply.status_code == 400
     assert reply.json()["error"]["message"].startswith(message)
@@ -92,17 +88,13 @@ def test_the_control_client_raises_what_the_simulator_says(
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"{", "The body is not JSON"), (b"[]", "The body is not a JSON")]
-)
+@pytest.mark.parametrize(("content", "message"), [(b"{", "The body is not JSON"), (b"[]", "The body is not a JSON")])
 def test_a_control_body_must_be_an_object(api: httpx2.Client, content: bytes, message: str) -> None:
     reply = api.post("/_simulator/faults", content=content)
     assert (reply.status_code, reply.json()["error"]["message"][: len(message)]) == (400, message)
 
 
-def test_a_fault_on_everything_does_not_lock_the_control_out(
-    api: httpx2.Client, simulator: SimulatorControl
-) -> None:
+def test_a_fault_on_everything_does_not_lock_the_control_out(api: httpx2.Client, simulator: SimulatorControl) -> None:
     simulator.fault("outage", "*", mode="reset")
     assert len(simulator.faults()) == 1
     simulator.clear()

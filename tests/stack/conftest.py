@@ -33,7 +33,5 @@ def engine(tmp_path_factory: pytest.TempPathFactory, note_engine: NoteLine) -> I
             thanos = named["thanos-query"]
             found.build_double("thanos", thanos, EXPORTER=named["exporter"], PROMETHEUS=named["prometheus"])
             note_engine(f"doubles, not the real programs: {named['grafana']}, {named['mailpit']}, {thanos}")
-            note_engine(
-                f"Debian's builds of the real programs: {named['prometheus']}, {named['alertmanager']}"
-            )
+            note_engine(f"Debian's builds of the real programs: {named['prometheus']}, {named['alertmanager']}")
         yield found

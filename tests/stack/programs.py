@@ -147,9 +147,7 @@ def running_exporter(
         config = folder / f"exporter-{address.rpartition(':')[2]}.yml"
         config.write_text(yaml.safe_dump(dict(document)))
         argv += ["--config.file", str(config)]
-    exporter = Exporter(
-        f"http://{address}", argv, environment(**env), folder / f"exporter-{address[-5:]}.log"
-    )
+    exporter = Exporter(f"http://{address}", argv, environment(**env), folder / f"exporter-{address[-5:]}.log")
     exporter.start()
     try:
         yield exporter

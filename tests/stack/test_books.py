@@ -70,9 +70,7 @@ def text(value: object) -> str:
 def exposed_usage(page: dict[str, float]) -> dict[str, int]:
     """The page's usage counters, zeros left out."""
     return {
-        series: int(value)
-        for series, value in page.items()
-        if series.partition("{")[0] in FIELDS.values() and value
+        series: int(value) for series, value in page.items() if series.partition("{")[0] in FIELDS.values() and value
     }
 
 
@@ -89,8 +87,7 @@ def same_money(expected: dict[str, Any], found: dict[str, float]) -> bool:
     """Whether both name the same, and each sum is equal but for the last bits of a float."""
     wanted = {name: Decimal(value) for name, value in expected.items() if Decimal(value)}
     return wanted.keys() == found.keys() and all(
-        abs(float(value) - found[name]) <= 1e-9 * max(1.0, abs(float(value)))
-        for name, value in wanted.items()
+        abs(float(value) - found[name]) <= 1e-9 * max(1.0, abs(float(value))) for name, value in wanted.items()
     )
 
 

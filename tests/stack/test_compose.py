@@ -109,9 +109,7 @@ def test_nothing_starts_before_what_it_needs_is_ready() -> None:
 def test_data_is_kept_as_long_as_rules_look_back() -> None:
     kept = {match[2] for match in VARIABLE.finditer(TEXT) if match[1] == "RETENTION"}
     config = evaluate("(import 'mixin.libsonnet')._config")
-    longest = max(
-        parse_duration(config["slo"]["period"]), parse_duration(f"{config['anomaly']['days'] + 1}d")
-    )
+    longest = max(parse_duration(config["slo"]["period"]), parse_duration(f"{config['anomaly']['days'] + 1}d"))
 
     assert kept == {config["retention"]}
     assert parse_duration(config["retention"]) > longest
@@ -134,11 +132,7 @@ def test_every_variable_stands_in_the_example_with_its_default() -> None:
 
 def test_no_service_is_given_a_key_or_a_password() -> None:
     for name, service in SERVICES.items():
-        given = [
-            key
-            for key in service.get("environment", {})
-            if re.search("KEY|PASSWORD|TOKEN|SECRET(?!S_DIR)", key)
-        ]
+        given = [key for key in service.get("environment", {}) if re.search("KEY|PASSWORD|TOKEN|SECRET(?!S_DIR)", key)]
         assert given == (["GF_SECURITY_ADMIN_PASSWORD__FILE"] if name == "grafana" else [])
 
 

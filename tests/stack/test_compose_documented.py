@@ -17,9 +17,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.engine]
 
 MARK = f"tested-by: {Path(__file__).relative_to(ROOT).as_posix()}"
 GUIDES = ("docs/compose.md", "deploy/compose/secrets/README.md")
-BLOCKS = [
-    block.text for guide in GUIDES for block in shell_blocks((ROOT / guide).read_text()) if block.mark == MARK
-]
+BLOCKS = [block.text for guide in GUIDES for block in shell_blocks((ROOT / guide).read_text()) if block.mark == MARK]
 
 
 class Newcomer:
@@ -45,9 +43,7 @@ class Newcomer:
 @pytest.fixture(scope="module")
 def newcomer(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     if not engine.private:
-        pytest.skip(
-            "the commands as they stand would take the ports and the project name of this machine's engine"
-        )
+        pytest.skip("the commands as they stand would take the ports and the project name of this machine's engine")
     folder = tmp_path_factory.mktemp("a new") / "openai exporter"
     left_out = shutil.ignore_patterns(".*cache*", ".venv", ".git", ".demo", ".env", "bench", "tests")
     shutil.copytree(ROOT, folder, ignore=left_out)

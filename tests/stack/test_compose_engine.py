@@ -99,17 +99,13 @@ def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, note_engine: NoteLin
     began = time.monotonic()
     demo.simulator("fault", "outage")
     found = wait_for(lambda: demo.mails("OpenAITargetDown"), 180, "a mail about the outage")
-    note_engine(
-        f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped"
-    )
+    note_engine(f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped")
     demo.simulator("clear")
 
     assert "[critical] OpenAITargetDown openai: Every probe of a target fails." == found[0]
 
 
-@pytest.mark.parametrize(
-    "service", ["exporter", "prometheus", "alertmanager", "grafana", "simulator", "mailpit"]
-)
+@pytest.mark.parametrize("service", ["exporter", "prometheus", "alertmanager", "grafana", "simulator", "mailpit"])
 def test_a_killed_container_comes_back(demo: Compose, service: str, note_engine: NoteLine) -> None:
     container = demo.containers()[service]["Name"]
 
@@ -125,9 +121,7 @@ def test_a_killed_container_comes_back(demo: Compose, service: str, note_engine:
 
 
 def test_nothing_of_the_demo_is_reached_from_outside_the_loopback(demo: Compose) -> None:
-    published = [
-        int(demo.variables[variable]) for name, variable in PORTS.items() if name in demo.containers()
-    ]
+    published = [int(demo.variables[variable]) for name, variable in PORTS.items() if name in demo.containers()]
     outside = demo.engine.there(_outward_address)
     ports = range(1, 65536) if demo.engine.private else published
 
@@ -168,9 +162,7 @@ def test_every_program_ends_when_it_is_told_to(demo: Compose) -> None:
 def test_down_leaves_nothing(demo: Compose) -> None:
     demo("down", "--volumes")
     left = {
-        kind: demo.engine.docker(
-            kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={demo.name}", *more
-        )
+        kind: demo.engine.docker(kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={demo.name}", *more)
         for kind, more in {"container": ["--all"], "volume": [], "network": []}.items()
     }
 
@@ -256,9 +248,7 @@ def _appear_nowhere(compose: Compose, keys: list[str]) -> None:
 
 def test_no_layer_of_the_image_holds_a_key_that_lies_about(engine: Engine, tmp_path: Path) -> None:
     context, key = tmp_path / "context", f"sk-lost-{secrets.token_hex(16)}"
-    shutil.copytree(
-        ROOT, context, ignore=shutil.ignore_patterns(".*cache*", ".venv", ".git", "bench", "tests")
-    )
+    shutil.copytree(ROOT, context, ignore=shutil.ignore_patterns(".*cache*", ".venv", ".git", "bench", "tests"))
     for place in (".env", "exporter/.env", ".secrets/key", "deploy/compose/secrets/exporter/openai_api_key"):
         (context / place).parent.mkdir(exist_ok=True)
         (context / place).write_text(f"OPENAI_API_KEY={key}\n")
@@ -281,9 +271,7 @@ def test_no_layer_of_the_image_holds_a_key_that_lies_about(engine: Engine, tmp_p
 
 def test_a_mistake_in_the_users_configuration_is_told_and_changes_nothing(plain: Compose) -> None:
     before = plain.get("exporter", "/config")
-    (plain.folder / "config" / "exporter.yml").write_text(
-        "targets:\n- name: openai\n  base_ulr: http://api:8085/v1\n"
-    )
+    (plain.folder / "config" / "exporter.yml").write_text("targets:\n- name: openai\n  base_ulr: http://api:8085/v1\n")
     said = plain("up", "--detach", "prepare", check=False)
     wait_for(lambda: plain.state("prepare")[0] == "exited", 180, "prepare ends")
     said += plain("logs", "prepare")

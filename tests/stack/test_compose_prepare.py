@@ -94,9 +94,7 @@ def test_both_keys_and_another_address_are_taken_over(place: Any) -> None:
     found = exporter(place)
 
     assert notes == []
-    assert {each["base_url"] for each in found["targets"] + found["organizations"]} == {
-        "https://eu.api.openai.com/v1"
-    }
+    assert {each["base_url"] for each in found["targets"] + found["organizations"]} == {"https://eu.api.openai.com/v1"}
     assert found["organizations"][0]["admin_key_file"] == str(place.keys / "openai_admin_key")
 
 
@@ -107,9 +105,7 @@ def test_a_key_that_the_exporter_could_not_read_is_refused_with_the_remedy(
     # Root reads everything.
     monkeypatch.setattr(prepare.os, "access", lambda path, mode: Path(path).parent != place.keys)
 
-    with pytest.raises(
-        ConfigError, match=r"/exporter/openai_api_key: cannot be read by user \d+; set EXPORTER_UID"
-    ):
+    with pytest.raises(ConfigError, match=r"/exporter/openai_api_key: cannot be read by user \d+; set EXPORTER_UID"):
         written(place)
     assert list(place.settings.iterdir()) == []
 
@@ -150,9 +146,7 @@ def test_mistakes_are_found_before_anything_runs_and_told_with_paths_of_this_mac
     assert ("prepare: deploy/compose/config/exporter.yml:2: status_pages[0].nam" in said) is bool(status)
 
 
-def test_root_is_no_user_for_the_exporter(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_root_is_no_user_for_the_exporter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(prepare.os, "getuid", lambda: 0)
 
     assert prepare.main() == 1
@@ -176,9 +170,7 @@ def test_a_mistake_in_it_is_told_with_its_line_and_nothing_is_written(place: Any
 
 
 def test_a_mistake_in_the_thresholds_is_told_and_nothing_is_written(place: Any) -> None:
-    (place.bundle / "alerting" / "thresholds.yml").write_text(
-        "thresholds:\n- {name: slow, metric: p95_latencyy}\n"
-    )
+    (place.bundle / "alerting" / "thresholds.yml").write_text("thresholds:\n- {name: slow, metric: p95_latencyy}\n")
 
     with pytest.raises(ConfigError, match=r"thresholds\.yml:2"):
         written(place)
@@ -208,13 +200,9 @@ def test_prometheus_reads_the_shipped_file_itself_and_the_users_rules_compiled(p
     rules = place.settings / "prometheus" / "rules"
     shipped = {path.name for path in (ROOT / "prometheus" / "rules").glob("*.yml")}
 
-    assert (
-        place.settings / "prometheus" / "prometheus.yml"
-    ).readlink() == place.bundle / "prometheus/prometheus.yml"
+    assert (place.settings / "prometheus" / "prometheus.yml").readlink() == place.bundle / "prometheus/prometheus.yml"
     assert shipped == {path.name for path in rules.iterdir()}
-    assert (rules / "user-thresholds.yml").read_text() == (
-        ROOT / "prometheus/rules/user-thresholds.yml"
-    ).read_text()
+    assert (rules / "user-thresholds.yml").read_text() == (ROOT / "prometheus/rules/user-thresholds.yml").read_text()
 
 
 def links(place: Any) -> set[str]:
@@ -237,9 +225,7 @@ def links(place: Any) -> set[str]:
         ({"GRAFANA_URL": "https://example.org/grafana/"}, "https://example.org/grafana"),
     ],
 )
-def test_alerts_lead_to_grafana_where_people_reach_it(
-    place: Any, given: dict[str, str], expected: str
-) -> None:
+def test_alerts_lead_to_grafana_where_people_reach_it(place: Any, given: dict[str, str], expected: str) -> None:
     written(place, {"GRAFANA_URL": "https://before.example.org"})
     written(place, given)
 
@@ -258,9 +244,7 @@ def test_a_grafana_that_was_set_in_the_rules_stays(place: Any) -> None:
     assert links(place) == {"https://own.example.org"}
 
 
-@pytest.mark.parametrize(
-    "url", ["grafana.example.org", "https://g.example.org/?a=b", "http://a b", 'http://"']
-)
+@pytest.mark.parametrize("url", ["grafana.example.org", "https://g.example.org/?a=b", "http://a b", 'http://"'])
 def test_a_grafana_that_is_no_url_is_refused(place: Any, url: str) -> None:
     with pytest.raises(ConfigError, match=r"GRAFANA_URL in \.env: .*must be an http:// or https:// URL"):
         written(place, {"GRAFANA_URL": url})
@@ -350,12 +334,8 @@ def test_beside_thanos_each_prometheus_takes_its_share_writes_it_on_and_leaves_r
 
 def test_what_does_not_look_for_changes_itself_is_told_of_them() -> None:
     document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    reads = {
-        name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])
-    }
-    by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))} | {
-        "grafana"
-    }
+    reads = {name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])}
+    by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))} | {"grafana"}
 
     assert {url.split("/")[2].partition(":")[0] for url in prepare.RELOADED} == reads - by_itself
 
@@ -364,9 +344,7 @@ def test_the_example_of_sharding_is_what_the_first_of_two_servers_does(place: An
     written(place, running=frozenset({"thanos-receive"}))
     document = yaml.safe_load((place.settings / "prometheus" / "prometheus.yml").read_text())
 
-    assert (
-        yaml.safe_load((ROOT / "prometheus" / "sharding.yml").read_text()) == document["scrape_configs"][:1]
-    )
+    assert yaml.safe_load((ROOT / "prometheus" / "sharding.yml").read_text()) == document["scrape_configs"][:1]
 
 
 @pytest.mark.stack
@@ -410,7 +388,5 @@ def _share(server: Prometheus, listed: int) -> list[str]:
 
 def _page(labels: dict[str, str]) -> str:
     """What tells one page of the exporter from another."""
-    asked = {
-        name: value for name, value in labels.items() if name.startswith(("__metrics_path__", "__param_"))
-    }
+    asked = {name: value for name, value in labels.items() if name.startswith(("__metrics_path__", "__param_"))}
     return json.dumps(asked, sort_keys=True)

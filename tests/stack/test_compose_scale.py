@@ -58,9 +58,7 @@ def test_every_service_is_healthy_and_confined(scale: Compose) -> None:
 def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Compose) -> None:
     listed = json.loads(scale.get("exporter", "/sd")[1])
     answered = 'max_over_time(up{job="openai"}[1m]) == 1'
-    wait_for(
-        lambda: scale.value(f"count({answered})", "thanos-query") == len(listed), 180, "all targets arrive"
-    )
+    wait_for(lambda: scale.value(f"count({answered})", "thanos-query") == len(listed), 180, "all targets arrive")
     everywhere = scale.engine.there(Prometheus(scale.url("thanos-query")).query, answered)
     shares = {each["metric"].get("shard") for each in everywhere}
     first = scale.value(f"count({answered})")
@@ -86,9 +84,7 @@ def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
         asked = ("wget", "-q", "-O", "-", "http://127.0.0.1:10902/api/v1/rules")
         return scale("exec", "-T", "thanos-rule", *asked)
 
-    own = {
-        "groups": [{"name": "own", "rules": [{"record": "own:probes:count", "expr": "count(probe_success)"}]}]
-    }
+    own = {"groups": [{"name": "own", "rules": [{"record": "own:probes:count", "expr": "count(probe_success)"}]}]}
     before = (scale.containers()["thanos-rule"]["ID"], "own:probes:count" in rules())
     (bundle / "rules" / "own.yml").write_text(yaml.safe_dump(own))
     scale("up", "--detach", "--wait", "--wait-timeout", "300")

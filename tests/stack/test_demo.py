@@ -89,9 +89,7 @@ def left_over(folder: Path) -> list[str]:
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_the_demo_gets_every_probe_to_succeed_and_leaves_no_process(
-    folder: Path, number: signal.Signals
-) -> None:
+def test_the_demo_gets_every_probe_to_succeed_and_leaves_no_process(folder: Path, number: signal.Signals) -> None:
     with running_demo(folder) as demo:
         wait_for(
             lambda: demo.said("probe_success=8/8"),
@@ -137,9 +135,7 @@ def test_a_taken_port_moves_the_demo_to_the_next_one(folder: Path) -> None:
             taken.bind(("127.0.0.1", 9985))
             taken.listen()
         with running_demo(folder, PATH="/nonexistent") as demo:
-            wait_for(
-                lambda: demo.said("Ctrl-C ends it all"), DEADLINE, lambda: f"it runs; it said {demo.lines}"
-            )
+            wait_for(lambda: demo.said("Ctrl-C ends it all"), DEADLINE, lambda: f"it runs; it said {demo.lines}")
 
             assert not demo.said("http://127.0.0.1:9985 ")
             assert demo.said("http://127.0.0.1:99")

@@ -97,9 +97,7 @@ class Voyage:
         number = 0
         while self.pages[-1][0] < end:
             number += 1
-            self.simulator.clock(
-                advance=self.random.choice((20 * 60, 2 * HOUR, 6 * HOUR, 8 * HOUR, 12 * HOUR))
-            )
+            self.simulator.clock(advance=self.random.choice((20 * 60, 2 * HOUR, 6 * HOUR, 8 * HOUR, 12 * HOUR)))
             if number % 9 == 3:
                 self.simulator.fault(path=PATH, **next(faults))
             if number % 9 == 6:
@@ -202,9 +200,7 @@ def voyage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     rng = random.Random(request.param)
     with (
         running_simulator(clock=START, speed=0, latency_scale=0, seed=request.param) as simulator,
-        running_exporter(
-            folder, keys, document(simulator), "--storage.path", str(folder / "kept")
-        ) as exporter,
+        running_exporter(folder, keys, document(simulator), "--storage.path", str(folder / "kept")) as exporter,
     ):
         made = Voyage(simulator, exporter, rng)
         made.settle()

@@ -125,10 +125,7 @@ class Stack:
         url = f"{self.simulator.api_url}/organization/spend_limit"
         headers = {"Authorization": f"Bearer {KEYS['OPENAI_ADMIN_KEY']}"}
         body = {"threshold_amount": cents, "currency": "USD", "interval": "month"}
-        assert (
-            call(url, "DELETE" if cents is None else "POST", None if cents is None else body, **headers)
-            == 200
-        )
+        assert call(url, "DELETE" if cents is None else "POST", None if cents is None else body, **headers) == 200
 
 
 @dataclass
@@ -147,9 +144,7 @@ class Watched:
 
     def fires(self) -> dict[str, Any]:
         """Wait for its page; its first alert."""
-        found = wait_for(
-            lambda: self._found("firing"), self.bound + 20, f"{self.alert} firing; {self._seen()}"
-        )
+        found = wait_for(lambda: self._found("firing"), self.bound + 20, f"{self.alert} firing; {self._seen()}")
         took = time.monotonic() - self.began
         line = f"{self.alert:<32} {took:5.1f} s, at most {self.bound:.0f} s"
         self.stack.note("from cause to page", line)

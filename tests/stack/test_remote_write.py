@@ -56,9 +56,7 @@ def test_nothing_that_rules_or_dashboards_read_is_left_behind(path: Path) -> Non
         *(ROOT / "prometheus" / "rules").glob("*.yml"),
         *(ROOT / "dashboards" / "generated").glob("*.json"),
     ]
-    read = {
-        name for place in places for name in re.findall(r"\b[a-z][a-z0-9]*_[a-z0-9_]+", place.read_text())
-    }
+    read = {name for place in places for name in re.findall(r"\b[a-z][a-z0-9]*_[a-z0-9_]+", place.read_text())}
     (remote,) = _section(path)["remote_write"]
     dropped = [each["regex"] for each in remote["write_relabel_configs"] if each["action"] == "drop"]
 
@@ -117,9 +115,7 @@ def _shard(exporter: Exporter, shard: int, write_to: str) -> dict[str, Any]:
     shipped["global"] |= {"scrape_interval": "2s", "scrape_timeout": "2s"}
     document: dict[str, Any] = _prepare().sharded(shipped, shard, SHARDS)
     document["scrape_configs"] = [job for job in document["scrape_configs"] if job["job_name"] == "openai"]
-    document["scrape_configs"][0]["http_sd_configs"] = [
-        {"url": f"{exporter.url}/sd", "refresh_interval": "2s"}
-    ]
+    document["scrape_configs"][0]["http_sd_configs"] = [{"url": f"{exporter.url}/sd", "refresh_interval": "2s"}]
     remote = _section(ROOT / "prometheus" / "remote-write" / "thanos.yml")
     remote["remote_write"][0]["url"] = write_to
     return document | remote
@@ -128,9 +124,7 @@ def _shard(exporter: Exporter, shard: int, write_to: str) -> dict[str, Any]:
 @pytest.mark.stack
 @pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 @pytest.mark.parametrize("receiver", RECEIVERS)
-def test_every_target_arrives_once_and_is_queried_as_a_whole(
-    exporter: Exporter, tmp_path: Path, receiver: Any
-) -> None:
+def test_every_target_arrives_once_and_is_queried_as_a_whole(exporter: Exporter, tmp_path: Path, receiver: Any) -> None:
     with ExitStack() as running:
         url, write_to = running.enter_context(receiver(tmp_path / "receiver"))
         for shard in range(SHARDS):

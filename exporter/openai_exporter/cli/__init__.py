@@ -9,9 +9,7 @@ import click
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-organization_option = click.option(
-    "--organization", metavar="NAME", help="May be left out when there is one."
-)
+organization_option = click.option("--organization", metavar="NAME", help="May be left out when there is one.")
 
 
 def config_file_option(without: str) -> Callable[[_Command], _Command]:

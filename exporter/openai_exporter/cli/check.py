@@ -99,9 +99,7 @@ def schema() -> None:
 
 
 @click.command()
-@click.option(
-    "--format", "form", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True
-)
+@click.option("--format", "form", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True)
 def metrics(form: str) -> None:
     """Print the catalogue: every metric with its page, type, labels and meaning."""
     if form == "json":

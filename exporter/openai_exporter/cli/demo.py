@@ -84,9 +84,7 @@ def demo(
       OPENAI_API_KEY=sk-... openai-exporter demo --real
     """
     if config is not None and not real:
-        raise click.UsageError(
-            "--config.file goes with --real; the simulated demo brings its own configuration"
-        )
+        raise click.UsageError("--config.file goes with --real; the simulated demo brings its own configuration")
     if real and (break_after is not None or mend_after is not None):
         raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
     schedule = Schedule(seconds, break_after, mend_after)
@@ -94,9 +92,7 @@ def demo(
     with exit_on_error():
         bundle_dir = bundle_dir or bundle_root()
         if real and config is None and not keys:
-            raise StartError(
-                "environment: --real needs OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs)"
-            )
+            raise StartError("environment: --real needs OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs)")
         settings = DemoSettings(data_dir, bundle_dir, real, config, seed, history_days, schedule)
         raise SystemExit(run_demo(settings, Console(highlight=False)))
 

@@ -135,9 +135,7 @@ def _show(answer: ProbeAnswer, mask: structured.Mask) -> None:
     key = result.key
     headline = Text(result.outcome, style="bold green" if result.success else "bold red")
     model = f", {key.model}" if key.model else ""
-    headline.append(
-        f"  {key.module} on {key.target}{model} in {html.seconds(result.duration)}", style="default"
-    )
+    headline.append(f"  {key.module} on {key.target}{model} in {html.seconds(result.duration)}", style="default")
     console.print(headline)
     fact = OUTCOMES.get(result.outcome)
     # The message ends with the remedy already, and where the API said nothing, it begins with the meaning.

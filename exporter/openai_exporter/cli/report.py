@@ -39,9 +39,7 @@ _HEAD_SECONDS = 3 * 3600
 
 
 @click.command()
-@click.option(
-    "--period", "span", default="month", show_default=True, metavar="PERIOD", help=f"{dates.ALLOWED} (UTC)."
-)
+@click.option("--period", "span", default="month", show_default=True, metavar="PERIOD", help=f"{dates.ALLOWED} (UTC).")
 @click.option("--by", type=click.Choice(list(DIMENSIONS)), default="model", show_default=True)
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True,
@@ -151,12 +149,8 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     "--label", "labels", callback=_labels, multiple=True, metavar="NAME=VALUE",
     help="Added to each series; give those of the live series. Always there: organization, job=openai.",
 )  # fmt: skip
-@click.option(
-    "--max-calls", type=click.IntRange(1), metavar="N", help="Stop after N API calls; run again to go on."
-)
-@click.option(
-    "--resume/--no-resume", default=True, show_default=True, help="Go on with what an earlier run has read."
-)
+@click.option("--max-calls", type=click.IntRange(1), metavar="N", help="Stop after N API calls; run again to go on.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with what an earlier run has read.")
 def backfill(
     first: str,
     last: str | None,
@@ -188,9 +182,7 @@ def backfill(
     """
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):
-        dates.parse_days(
-            first, last or first, names, dates.ANY_TIME
-        )  # a typo is reported before anything is read
+        dates.parse_days(first, last or first, names, dates.ANY_TIME)  # a typo is reported before anything is read
         with _source(config_file, organization, lambda text: console.print(Text(text)), max_calls) as source:
             now = source.learn_time()
             start, end = dates.parse_days(first, last or dates.format_date(now), names, now)
@@ -233,8 +225,7 @@ def _announce(console: Console, planned: Backfill, name: str, max_calls: int | N
     bound = f", at most {max_calls} now (--max-calls)" if max_calls else ""
     before = f", {len(planned.steps) - planned.missing} more were made before" if planned.resumed else ""
     lines = [
-        f"organization {name}: {dates.iso(planned.request.start)} to {end}: "
-        f"{planned.missing} API calls{before}{bound}"
+        f"organization {name}: {dates.iso(planned.request.start)} to {end}: {planned.missing} API calls{before}{bound}"
     ]
     # Before the first call: the same command with the option then resumes, and has nothing to read twice.
     if planned.request.live_from is None:
@@ -253,9 +244,7 @@ def _read(console: Console, planned: Backfill) -> None:
             planned.read(lambda step: progress.update(task, advance=1, description=step.dataset))
         except CallsSpentError as error:
             left = planned.missing
-            raise StartError(
-                f"{error} (--max-calls); {left} left: run the same command again to go on"
-            ) from None
+            raise StartError(f"{error} (--max-calls); {left} left: run the same command again to go on") from None
 
 
 def _write(console: Console, planned: Backfill) -> int:
@@ -281,9 +270,7 @@ def _explain(planned: Backfill, samples: int, calls: int) -> None:
         "Prometheus takes them over within a minute or two; blocks older than its retention are deleted then."
     )
     if planned.journal.as_of - planned.end < _HEAD_SECONDS:
-        click.echo(
-            "If Prometheus runs already, wait 3 hours before you move them: it still holds this time in memory."
-        )
+        click.echo("If Prometheus runs already, wait 3 hours before you move them: it still holds this time in memory.")
     if "instance" not in dict(planned.request.labels):
         click.echo(
             "Without --label instance=HOST:PORT these are series of their own beside the live ones; sums join them."

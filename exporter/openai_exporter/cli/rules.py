@@ -49,9 +49,7 @@ def rules() -> None:
     "--output", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default=OUTPUT, show_default=True,
     metavar="FILE", help="The rule file; - prints it.",
 )  # fmt: skip
-@click.option(
-    "--check", "only_check", is_flag=True, help="Write nothing; exit 1 when the rule file is stale."
-)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 when the rule file is stale.")
 def build(thresholds: Path, rules_dir: Path, output: Path, only_check: bool) -> None:
     """Write the rule file, whole or not at all.
 

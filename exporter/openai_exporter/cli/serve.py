@@ -40,9 +40,7 @@ Examples:
 def _external_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
-        raise click.BadParameter(
-            f"{value!r} is not a URL such as https://exporter.example.org or http://host/path"
-        )
+        raise click.BadParameter(f"{value!r} is not a URL such as https://exporter.example.org or http://host/path")
     return value.rstrip("/")
 
 

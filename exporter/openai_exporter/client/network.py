@@ -203,8 +203,7 @@ def _earliest(certificates: Iterable[Decoded]) -> float | None:
 def _name(parts: Iterable[Iterable[tuple[str, str]]]) -> str:
     """A distinguished name as RFC 2253 writes it: the most specific part first."""
     names = [
-        "+".join(f"{_SHORT.get(kind, kind)}={value.translate(_ESCAPED)}" for kind, value in part)
-        for part in parts
+        "+".join(f"{_SHORT.get(kind, kind)}={value.translate(_ESCAPED)}" for kind, value in part) for part in parts
     ]
     return ",".join(reversed(names))
 

@@ -39,9 +39,7 @@ class OrganizationClient:
         timeout: total deadline of a call in seconds.
     """
 
-    def __init__(
-        self, base_url: str, credential: Credential, timeout: float, network: "Network | None" = None
-    ) -> None:
+    def __init__(self, base_url: str, credential: Credential, timeout: float, network: "Network | None" = None) -> None:
         # Loaded late: it loads requests, which takes longer than all the rest of a start.
         from openai_exporter.client.session import Session
 
@@ -121,9 +119,7 @@ class Client(Protocol):
 
     def get(self, path: str, params: Params = (), *, api: str) -> Answer: ...
 
-    def open(
-        self, path: str, params: Params = (), *, api: str
-    ) -> contextlib.AbstractContextManager[Reply]: ...
+    def open(self, path: str, params: Params = (), *, api: str) -> contextlib.AbstractContextManager[Reply]: ...
 
     def close(self) -> None: ...
 
@@ -218,9 +214,7 @@ class Calls:
             wait = self._recent[0] + _HOUR - self._now()
             message = f"all {self._per_hour} API calls of an hour are made; raise calls_per_hour, or read less often"
             # What lists may not have is still there for usage and costs, which must not wait for them.
-            raise UpstreamError(
-                message, api=api, reason="call_budget", retry_after=wait if share == 1.0 else None
-            )
+            raise UpstreamError(message, api=api, reason="call_budget", retry_after=wait if share == 1.0 else None)
         self.made += 1
         self._recent.append(self._now())
         self._instruments.count(own.UPSTREAM_CALLS, (self._organization, api))

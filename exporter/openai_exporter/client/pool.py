@@ -40,10 +40,6 @@ class Turns:
         async with self._lock:
             await asyncio.sleep(0)
 
-    def call(self, piece: Callable[[], object]) -> None:
-        """Call `piece` in a pass of its own."""
-        asyncio.create_task(self.turn()).add_done_callback(lambda _: piece())
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -126,9 +122,7 @@ class Pool:
         while self._idle:
             self._idle.pop().close()
 
-    async def _timed(
-        self, request: t.Sent, payload: bytes, terms: Terms, trace: t.Trace, reply: Reply
-    ) -> t.Exchange:
+    async def _timed(self, request: t.Sent, payload: bytes, terms: Terms, trace: t.Trace, reply: Reply) -> t.Exchange:
         failure: t.Failure | None = None
         try:
             async with asyncio.timeout_at(terms.deadline):
@@ -234,9 +228,7 @@ def _failure(trace: t.Trace, reply: Reply, error: t.StepError | None = None) -> 
     return t.Failure(t.FailureKind.TIMEOUT, step, "the deadline passed")
 
 
-def _record(
-    request: t.Sent, trace: t.Trace, reply: Reply, ended: float, failure: t.Failure | None
-) -> t.Exchange:
+def _record(request: t.Sent, trace: t.Trace, reply: Reply, ended: float, failure: t.Failure | None) -> t.Exchange:
     """Freeze an exchange; a content coding that cannot be undone becomes its failure."""
     body, arrivals = b"".join(reply.parts), reply.arrivals
     coding = dict(reversed(reply.headers)).get("content-encoding", "").lower()

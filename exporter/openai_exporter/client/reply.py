@@ -73,9 +73,7 @@ class Reply:
             raise self.error(message, "malformed")
         return document
 
-    def error(
-        self, message: str, reason: str, kind: type[UpstreamError] = UpstreamError, **more: Any
-    ) -> UpstreamError:
+    def error(self, message: str, reason: str, kind: type[UpstreamError] = UpstreamError, **more: Any) -> UpstreamError:
         """The failure of a call that was answered with this; `more` of what the exception carries."""
         request_id = self.headers.get("x-request-id")
         return kind(message, api=self._api, reason=reason, status=self.status, request_id=request_id, **more)

@@ -145,7 +145,5 @@ def _client(target: Target, transport: WireTransport) -> openai.AsyncOpenAI:
         client = openai.AsyncOpenAI(base_url=target.base_url, default_query=query, **common)
     # The constructor falls back on OPENAI_* variables for all of these.
     client.organization, client.project, client.admin_api_key = target.organization, target.project, None
-    set_default_headers(
-        client, {"User-Agent": f"openai-exporter/{__version__}", "Accept-Encoding": "identity"}
-    )
+    set_default_headers(client, {"User-Agent": f"openai-exporter/{__version__}", "Accept-Encoding": "identity"})
     return client

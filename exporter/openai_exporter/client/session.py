@@ -136,9 +136,7 @@ class Session:
             running.cut()
         self._session.close()
 
-    def _send(
-        self, path: str, params: Params, headers: Mapping[str, str], watchdog: "Watchdog"
-    ) -> requests.Response:
+    def _send(self, path: str, params: Params, headers: Mapping[str, str], watchdog: "Watchdog") -> requests.Response:
         def once() -> requests.Response:
             return self._session.get(
                 f"{self._base_url}{path}",

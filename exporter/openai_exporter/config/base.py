@@ -246,9 +246,7 @@ def _json(value: Any) -> Any:
     return value
 
 
-DURATION_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": PATTERN}]
-}
+DURATION_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": PATTERN}]}
 _POSITIVE_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "number", "minimum": 0.001}, {"type": "string", "pattern": PATTERN}]
 }

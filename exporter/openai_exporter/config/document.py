@@ -67,9 +67,7 @@ class Document:
 
     def line(self, path: Place) -> int:
         """The line of a path, or of its nearest parent that stands in the file; 0 when there is none."""
-        return next(
-            (self._lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self._lines), 0
-        )
+        return next((self._lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self._lines), 0)
 
     def problem(self, path: Place, message: str) -> Problem:
         """A mistake at a path; whatever in it has the form of a key is masked."""

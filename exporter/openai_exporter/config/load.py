@@ -95,9 +95,7 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
     return config
 
 
-def _with_the_rest(
-    error: ValidationError, document: Document, env: Mapping[str, str], base: Path
-) -> list[Problem]:
+def _with_the_rest(error: ValidationError, document: Document, env: Mapping[str, str], base: Path) -> list[Problem]:
     """The mistakes of a validation, and those that the other checks find in what is well typed.
 
     Keys that cannot be read wait until the file is right: they are a matter of the machine.
@@ -131,9 +129,7 @@ class _Partial:
 
     def __init__(self, data: dict[str, Any], error: ValidationError) -> None:
         self._data = copy.deepcopy(data)
-        self._indexes = {
-            name: list(range(len(value))) for name, value in data.items() if isinstance(value, list)
-        }
+        self._indexes = {name: list(range(len(value))) for name, value in data.items() if isinstance(value, list)}
         """Section -> the index of each entry that is still there in the whole document."""
         self._removed: set[Place] = set()
         self.config = self._validated(error)

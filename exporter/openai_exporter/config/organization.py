@@ -105,9 +105,7 @@ class PeakMinute(base.Section):
 class CostDrift(base.Section):
     """Estimated cost beside the bill, by model, of days whose bill is complete."""
 
-    settle: base.PositiveDuration = Field(
-        172_800.0, description="Age at which a day's bill counts as complete."
-    )
+    settle: base.PositiveDuration = Field(172_800.0, description="Age at which a day's bill counts as complete.")
     refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
@@ -115,9 +113,7 @@ class Organization(base.Section):
     """An organization whose usage and costs are read with an admin key."""
 
     model_config = ConfigDict(
-        json_schema_extra=one_of(
-            {"admin_key_file": {"type": "string"}}, {"admin_key_env": {"type": "string"}}
-        )
+        json_schema_extra=one_of({"admin_key_file": {"type": "string"}}, {"admin_key_env": {"type": "string"}})
     )
 
     name: base.Name = Field(description="Name in URLs and in the label `organization`.")
@@ -126,23 +122,15 @@ class Organization(base.Section):
         None,
         description="File that holds the admin key, relative to the configuration; re-read when it changes.",
     )
-    admin_key_env: base.Variable | None = Field(
-        None, description="Environment variable that holds the admin key."
-    )
+    admin_key_env: base.Variable | None = Field(None, description="Environment variable that holds the admin key.")
     usage: dict[Operation, Usage] = Field(
         default_factory=default_usage,
         description="Usage endpoints to read; when left out, completions and embeddings by project, key and model.",
     )
     costs: Costs | None = Field(default_factory=Costs, description="Read billed costs; null reads none.")
-    refresh_interval: base.PositiveDuration = Field(
-        60.0, description="Least time between two reads of usage."
-    )
-    settle: base.PositiveDuration = Field(
-        21_600.0, description="Age at which an hour's usage counts as final."
-    )
-    audit_interval: base.PositiveDuration = Field(
-        3600.0, description="Time between two reads of the whole month."
-    )
+    refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads of usage.")
+    settle: base.PositiveDuration = Field(21_600.0, description="Age at which an hour's usage counts as final.")
+    audit_interval: base.PositiveDuration = Field(3600.0, description="Time between two reads of the whole month.")
     timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(
         6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
@@ -155,9 +143,7 @@ class Organization(base.Section):
         900.0, description="Least time between two reads of names and limits."
     )
     limits: bool = Field(True, description="Read spend limits, spend alerts and project rate limits.")
-    peak_minute: PeakMinute | None = Field(
-        None, description="Read usage by the minute, for its peak; null reads none."
-    )
+    peak_minute: PeakMinute | None = Field(None, description="Read usage by the minute, for its peak; null reads none.")
     cost_drift: CostDrift | None = Field(
         default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
     )
@@ -192,9 +178,7 @@ class Budget(base.Section):
     """A bound on spend in a period, exported beside what was spent."""
 
     name: base.Name = Field(description="Name in the label `budget`.")
-    organization: str | None = Field(
-        None, description="Name of the organization; may be left out when there is one."
-    )
+    organization: str | None = Field(None, description="Name of the organization; may be left out when there is one.")
     scope: Scope = Field(default_factory=Scope, description="Whose spend it bounds; default is all of it.")
     each: Literal["project_id", "api_key_id", "user_id", "model"] | None = Field(
         None, description="One budget for each value of this dimension; not together with scope."
@@ -214,9 +198,7 @@ class StatusPage(base.Section):
     """A public status page of the Statuspage v2 form."""
 
     name: base.Name = Field("openai", description="Name in URLs and in the label `status_page`.")
-    url: base.Url = Field(
-        "https://status.openai.com", description="Root; /api/v2/summary.json is read below it."
-    )
+    url: base.Url = Field("https://status.openai.com", description="Root; /api/v2/summary.json is read below it.")
     components: Annotated[tuple[str, ...], base.LIST, base.DISTINCT] = Field(
         (), description="Names or ids to export; none exports all."
     )

@@ -34,21 +34,11 @@ class PerMillion(Section):
 class Price(Section):
     """What a model costs you. The first entry that matches counts; what none matches is priced by the list."""
 
-    model: ModelName = Field(
-        description="Model as usage names it; `*` stands for any characters, as in `gpt-5.4*`."
-    )
-    batch: bool | None = Field(
-        None, description="Only usage of the Batch API, or only other usage; default is both."
-    )
-    service_tier: Token | None = Field(
-        None, description="Only this service tier, such as `priority`; default is all."
-    )
-    since: Day | None = Field(
-        None, description="Only usage from this UTC day on, such as 2026-11-01; default is all."
-    )
-    usd_per_million: PerMillion | None = Field(
-        None, description="USD per million tokens or characters, by kind."
-    )
+    model: ModelName = Field(description="Model as usage names it; `*` stands for any characters, as in `gpt-5.4*`.")
+    batch: bool | None = Field(None, description="Only usage of the Batch API, or only other usage; default is both.")
+    service_tier: Token | None = Field(None, description="Only this service tier, such as `priority`; default is all.")
+    since: Day | None = Field(None, description="Only usage from this UTC day on, such as 2026-11-01; default is all.")
+    usd_per_million: PerMillion | None = Field(None, description="USD per million tokens or characters, by kind.")
     usd_per_minute: Usd | None = Field(None, description="USD per minute of audio transcribed.")
     usd_per_image: Usd | None = Field(
         None, description="USD per image, of usage endpoint images grouped by model; no list has one."
@@ -59,15 +49,11 @@ class Price(Section):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        own = any(
-            each is not None for each in (self.usd_per_million, self.usd_per_minute, self.usd_per_image)
-        )
+        own = any(each is not None for each in (self.usd_per_million, self.usd_per_minute, self.usd_per_image))
         if own and self.list_price_ratio is not None:
             raise ValueError("gives prices and list_price_ratio; keep one of them")
         if self.list_price_ratio is None and not own:
-            raise ValueError(
-                "has no price; give usd_per_million, usd_per_minute, usd_per_image or list_price_ratio"
-            )
+            raise ValueError("has no price; give usd_per_million, usd_per_minute, usd_per_image or list_price_ratio")
         if self.usd_per_million is not None and self.usd_per_million == PerMillion():
             raise ValueError("usd_per_million is empty; give a price such as input: 0.25")
         return self

@@ -66,23 +66,15 @@ class Target(base.Section):
         }
         given = [name for name, value in found.items() if value is not None]
         if not given:
-            raise ValueError(
-                "has no key; give api_key_file or api_key_env (or no_key: true, compatible servers)"
-            )
+            raise ValueError("has no key; give api_key_file or api_key_env (or no_key: true, compatible servers)")
         if len(given) > 1:
             raise ValueError(f"gives {' and '.join(given)}; keep one of them")
         if self.no_key and self.provider is not Provider.COMPATIBLE:
-            raise base.FieldError(
-                f"is for provider compatible only, not {self.provider}; give api_key_file", "no_key"
-            )
+            raise base.FieldError(f"is for provider compatible only, not {self.provider}; give api_key_file", "no_key")
         if self.provider is not Provider.OPENAI and self.base_url == OPENAI_URL:
-            raise base.FieldError(
-                f"provider {self.provider} needs base_url, the root of its own API", "base_url"
-            )
+            raise base.FieldError(f"provider {self.provider} needs base_url, the root of its own API", "base_url")
         if self.api_version is not None and self.provider is not Provider.AZURE:
-            raise base.FieldError(
-                f"is for provider azure only, not {self.provider}; remove it", "api_version"
-            )
+            raise base.FieldError(f"is for provider azure only, not {self.provider}; remove it", "api_version")
         return self
 
 
@@ -95,12 +87,8 @@ class Request(base.Section):
     service_tier: ServiceTier | None = Field(None, description="Sent only when given.")
     dimensions: int | None = Field(None, ge=1, description="Embeddings only: length of the vector.")
     voice: base.Token = Field("alloy", description="Speech only.")
-    audio_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = Field(
-        "wav", description="Speech only."
-    )
-    audio_file: base.FileName | None = Field(
-        None, description="Transcriptions only: a file; default is a short tone."
-    )
+    audio_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = Field("wav", description="Speech only.")
+    audio_file: base.FileName | None = Field(None, description="Transcriptions only: a file; default is a short tone.")
     size: base.ImageSize = Field("1024x1024", description="Images only.")
     quality: Literal["low", "medium", "high", "auto"] = Field("low", description="Images only.")
     extra: Annotated[base.JsonObject, AfterValidator(_of_no_other_key)] = Field(
@@ -136,9 +124,7 @@ class Module(base.Section):
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
     min_interval: base.Duration = Field(0.0, description="Scrapes closer than this share one probe.")
-    daily_cost_limit_usd: base.Money | None = Field(
-        None, description="Estimated spend per UTC day that stops it."
-    )
+    daily_cost_limit_usd: base.Money | None = Field(None, description="Estimated spend per UTC day that stops it.")
 
     price_per_call_usd: base.Money | None = Field(
         None,
@@ -156,18 +142,14 @@ class Module(base.Section):
     @model_validator(mode="after")
     def _fits_endpoint(self) -> Self:
         if self.stream and self.endpoint not in (Endpoint.CHAT, Endpoint.RESPONSES):
-            raise base.FieldError(
-                f"is for the endpoints chat and responses, not {self.endpoint}; remove it", "stream"
-            )
+            raise base.FieldError(f"is for the endpoints chat and responses, not {self.endpoint}; remove it", "stream")
         bound, least = self.request.max_output_tokens, _LEAST_OUTPUT_OF_RESPONSES
         if self.endpoint is Endpoint.RESPONSES and bound is not None and bound < least:
             text = f"must be at least {least}; the API refuses less for endpoint responses"
             raise base.FieldError(text, "request", "max_output_tokens")
         for section, key in (("request", "dimensions"), ("expect", "vector_length")):
             if getattr(getattr(self, section), key) is not None and self.endpoint is not Endpoint.EMBEDDINGS:
-                raise base.FieldError(
-                    f"is for endpoint embeddings only, not {self.endpoint}; remove it", section, key
-                )
+                raise base.FieldError(f"is for endpoint embeddings only, not {self.endpoint}; remove it", section, key)
         return self
 
 

@@ -54,9 +54,7 @@ class Config(Section):
         None,
         description="YAML file with more `prices:`, after those here; relative to the configuration.",
     )
-    status_pages: tuple[StatusPage, ...] = Field(
-        (), strict=False, description="Public status pages that are read."
-    )
+    status_pages: tuple[StatusPage, ...] = Field((), strict=False, description="Public status pages that are read.")
     history: History = Field(default_factory=History, description="Results kept for `/history`.")
 
     _more_prices: tuple[Price, ...] = PrivateAttr(default=())
@@ -215,9 +213,7 @@ def _budgets(config: Config) -> Iterator[Finding]:
         yield from _grouped(place, budget, owner, estimated)
 
 
-def _grouped(
-    place: Place, budget: Budget, owner: Organization, estimated: Sequence[str]
-) -> Iterator[Finding]:
+def _grouped(place: Place, budget: Budget, owner: Organization, estimated: Sequence[str]) -> Iterator[Finding]:
     """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
     scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
     dimension = budget.each or (_DIMENSIONS[scoped] if scoped else None)
@@ -260,9 +256,7 @@ def dump(config: Config) -> str:
     Durations are in their written form. Keys are not part of a configuration; what looks like one (in `extra`,
     a prompt or a label) is masked, which is the one thing that loading does not bring back.
     """
-    data = {
-        key: value for key, value in _plain(config.model_dump(mode="json")).items() if value not in ([], {})
-    }
+    data = {key: value for key, value in _plain(config.model_dump(mode="json")).items() if value not in ([], {})}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
 
 

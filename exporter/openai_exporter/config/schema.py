@@ -53,9 +53,7 @@ def _tidy(node: Any) -> Any:
         return [_tidy(each) for each in node]
     if not isinstance(node, dict):
         return node
-    tidied = {
-        key: _tidy(value) for key, value in node.items() if key != "title" or not isinstance(value, str)
-    }
+    tidied = {key: _tidy(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
     if _is_duration(node) and isinstance(node.get("default"), float):
         tidied["default"] = format_duration(node["default"])
     return tidied
@@ -210,9 +208,7 @@ class Shape:
         secret = [name for name in allowed if name.endswith(("key_file", "key_env"))]
         if secret and names_a_secret(key):
             return f"unknown key {shown(key)}; a key never stands in this file: use {' or '.join(secret)}"
-        section = next(
-            (name for name in allowed if key in self._keys_of(self.node_at((*path[:-1], name)))), None
-        )
+        section = next((name for name in allowed if key in self._keys_of(self.node_at((*path[:-1], name)))), None)
         return unknown_key(key, allowed, f"it belongs under {section}; " if section else "")
 
     def _keys_of(self, node: Node) -> list[str]:

@@ -110,9 +110,7 @@ class Credential:
         except UnicodeDecodeError:
             raise CredentialError(self.place, "is not a text file; put the bare key there") from None
         if len(content) > _LONGEST:
-            raise CredentialError(
-                self.place, f"is larger than {_LONGEST} bytes; put nothing but the key there"
-            )
+            raise CredentialError(self.place, f"is larger than {_LONGEST} bytes; put nothing but the key there")
         return text.strip()
 
     def _checked(self, text: str) -> Secret:
@@ -138,9 +136,7 @@ def credential(
     name = variable or ""
     value = env.get(name, "").strip()
     hidden = MASK if looks_like_key(name) else name
-    return Credential(
-        place=f"environment variable {hidden}", name=hidden, value=Secret(value) if value else None
-    )
+    return Credential(place=f"environment variable {hidden}", name=hidden, value=Secret(value) if value else None)
 
 
 def _home(file: str) -> Path:

@@ -167,22 +167,16 @@ def held(data: Path) -> Iterator[None]:
     marker = data / _MARKER
     try:
         if data.exists() and any(data.iterdir()) and not marker.exists():
-            raise StartError(
-                f"{data} is not empty and not a folder of the demo; choose another with --data-dir"
-            )
+            raise StartError(f"{data} is not empty and not a folder of the demo; choose another with --data-dir")
         data.mkdir(parents=True, exist_ok=True)
         file = marker.open("a")
     except OSError as error:
-        raise StartError(
-            f"{data} cannot be written: {error.strerror}; choose another with --data-dir"
-        ) from None
+        raise StartError(f"{data} cannot be written: {error.strerror}; choose another with --data-dir") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartError(
-                f"a demo runs in {data} already; end it, or choose another with --data-dir"
-            ) from None
+            raise StartError(f"a demo runs in {data} already; end it, or choose another with --data-dir") from None
         _empty(data)
         yield
 

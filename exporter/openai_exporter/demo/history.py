@@ -67,9 +67,7 @@ class Part:
     step: int
 
 
-def fill(
-    past: Past, report: Report, stopping: Callable[[], bool], now: Callable[[], float] = time.time
-) -> str:
+def fill(past: Past, report: Report, stopping: Callable[[], bool], now: Callable[[], float] = time.time) -> str:
     """Import the past before Prometheus starts; returns what is missing, empty when nothing is.
 
     Args:
@@ -91,9 +89,7 @@ def fill(
             )
         parts = _parts(past.days, end, FINE_RECORDED_DAYS, COARSE_STEP)
         # The coarse samples of usage are seen until the next one.
-        levels = record(
-            past.prometheus, past.data / "prometheus", folder, past.rules, parts, COARSE_STEP + 60
-        )
+        levels = record(past.prometheus, past.data / "prometheus", folder, past.rules, parts, COARSE_STEP + 60)
         for number, total in levels:
             report(f"recording rules over {past.days} days, {number} of {total}")
             _import(past, folder / "recorded.om")
@@ -162,9 +158,7 @@ def record(
         StartError: Prometheus does not start or refuses a rule.
     """
     documents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
-    ordered = levels(
-        [rule for document in documents for group in document["groups"] for rule in group["rules"]]
-    )
+    ordered = levels([rule for document in documents for group in document["groups"] for rule in group["rules"]])
     (folder / "empty.yml").write_text("{}\n", encoding="utf-8")
     ports = Ports()
     url = f"http://{LOOPBACK}:{ports.hold(_PORT)}"

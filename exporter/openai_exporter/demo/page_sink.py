@@ -109,8 +109,7 @@ def parse_webhook(body: bytes) -> Page:
         raise ValueError(f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
     # A firing alert's end is a zero time, or when Alertmanager would give it up.
     alerts = tuple(
-        alert.model_copy(update={"ends_at": ""}) if alert.status == FIRING else alert
-        for alert in notification.alerts
+        alert.model_copy(update={"ends_at": ""}) if alert.status == FIRING else alert for alert in notification.alerts
     )
     names = dict.fromkeys(name for alert in alerts if (name := alert.labels.get("alertname")))
     summaries = dict.fromkeys(text for alert in alerts if (text := alert.annotations.get("summary")))
@@ -183,9 +182,7 @@ class Store:
             self._pages.extend(Page.model_validate_json(line) for line in lines)
             self._lines = len(lines)
         except OSError as error:
-            raise StartError(
-                f"--file {file}: {error.strerror or error}; name a file that can be written"
-            ) from None
+            raise StartError(f"--file {file}: {error.strerror or error}; name a file that can be written") from None
         except ValidationError:
             raise StartError(f"--file {file}: holds something else than pages; name another file") from None
 
@@ -331,20 +328,14 @@ def _headline(page: Page) -> Text:
     resolved = page.status == RESOLVED
     word = RESOLVED if resolved else page.severity or page.status or page.channel
     style = _RESOLVED_STYLE if resolved else STYLES.get(page.severity, "bold")
-    text = Text.assemble(
-        (clock, "dim"), "  ", (f" {_safe(word).upper()} ", style), "  ", (_safe(page.title), "bold")
-    )
-    return text.append(
-        f"  {page.channel}" + (f" to {_safe(page.receiver)}" if page.receiver else ""), style="dim"
-    )
+    text = Text.assemble((clock, "dim"), "  ", (f" {_safe(word).upper()} ", style), "  ", (_safe(page.title), "bold"))
+    return text.append(f"  {page.channel}" + (f" to {_safe(page.receiver)}" if page.receiver else ""), style="dim")
 
 
 def _alert(alert: Alert) -> Iterator[Text]:
     texts = alert.annotations
     mark = Text("✓ ", style="green") if alert.status == RESOLVED else Text("● ", style="red")
-    yield mark.append(
-        _safe(texts.get("description") or texts.get("summary") or _labels(alert)), style="default"
-    )
+    yield mark.append(_safe(texts.get("description") or texts.get("summary") or _labels(alert)), style="default")
     for name in _LINKS:
         if texts.get(name):
             yield Text(f"  {name.removesuffix('_url')} {_safe(texts[name])}", style="dim")

@@ -125,20 +125,14 @@ class Supervisor:
         end = self._monotonic() + timeout
         while not stopping() and not self._answers(service.ready_url):
             if process.poll() is not None:
-                raise StartError(
-                    f"{service.name} ended with status {process.returncode}: {_last_line(log)} ({log})"
-                )
+                raise StartError(f"{service.name} ended with status {process.returncode}: {_last_line(log)} ({log})")
             if self._monotonic() > end:
-                raise StartError(
-                    f"{service.name} is not ready after {timeout:.0f} s: {_last_line(log)} ({log})"
-                )
+                raise StartError(f"{service.name} is not ready after {timeout:.0f} s: {_last_line(log)} ({log})")
             self._sleep(0.05)
 
     def ended(self) -> list[tuple[Service, int]]:
         """The services that are not running any more, with their exit status."""
-        return [
-            (service, process.returncode) for service, process in self._running if process.poll() is not None
-        ]
+        return [(service, process.returncode) for service, process in self._running if process.poll() is not None]
 
     def stop(self, grace: float = 8.0) -> None:
         """Stop everything: SIGTERM to all, SIGKILL to what is left after `grace` seconds."""

@@ -132,9 +132,7 @@ def _start(plan: Plan, ports: Ports, supervisor: Supervisor, stop: threading.Eve
     return plan
 
 
-def _watch(
-    plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: Schedule, console: Console
-) -> None:
+def _watch(plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: Schedule, console: Console) -> None:
     watch.overview(plan, console)
     scraper = Scraper(plan.exporter)
 

@@ -80,9 +80,7 @@ def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -
 
 def _states(alerts: Series) -> dict[str, str]:
     """An alert fires when one of its series does."""
-    labels = sorted(
-        (series["metric"] for series in alerts), key=lambda metric: metric["alertstate"] == FIRING
-    )
+    labels = sorted((series["metric"] for series in alerts), key=lambda metric: metric["alertstate"] == FIRING)
     return {metric["alertname"]: metric["alertstate"] for metric in labels}
 
 
@@ -121,9 +119,7 @@ class Timeline:
         """Something that the demo did."""
         self.events.append(Event(at, text, style))
 
-    def update(
-        self, at: float, states: Mapping[str, str] | None, pages: Sequence[Mapping[str, Any]]
-    ) -> list[Event]:
+    def update(self, at: float, states: Mapping[str, str] | None, pages: Sequence[Mapping[str, Any]]) -> list[Event]:
         """The events since the last update.
 
         Args:

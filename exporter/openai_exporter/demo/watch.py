@@ -105,9 +105,7 @@ class Switch:
 
 def overview(plan: Plan, console: Console) -> None:
     """Print what runs where, what to look at, and what is missing."""
-    table = Table(
-        title="openai-exporter demo", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
+    table = Table(title="openai-exporter demo", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in ("", "address", "what to look at"):
         table.add_column(heading, overflow="fold")
     for service in plan.services:
@@ -141,11 +139,7 @@ def _takes_keys(console: Console) -> bool:
 
 
 def _explain_outage(plan: Plan, simulator: str, console: Console) -> None:
-    watch = (
-        f"; a page arrives within a minute, here and at {plan.pages}"
-        if plan.pages and plan.prometheus
-        else ""
-    )
+    watch = f"; a page arrives within a minute, here and at {plan.pages}" if plan.pages and plan.prometheus else ""
     if _takes_keys(console):
         console.print(
             f"Everything shown is simulated. Press [bold cyan]b[/] to break it, [bold cyan]m[/] to mend it{watch}.",
@@ -158,9 +152,7 @@ def _explain_outage(plan: Plan, simulator: str, console: Console) -> None:
     console.print(f"  [cyan]curl -X DELETE {faults}[/]   # and mend it", soft_wrap=True)
 
 
-def live_screen(
-    state: State, seconds: float, events: Sequence[Event] = (), broken: bool = False
-) -> RenderableType:
+def live_screen(state: State, seconds: float, events: Sequence[Event] = (), broken: bool = False) -> RenderableType:
     """The live figures and the last events, for rich's Live display."""
     table = Table.grid(padding=(0, 2))
     table.add_row("running", f"{int(seconds) // 60:d} min {int(seconds) % 60:02d} s")
@@ -175,8 +167,7 @@ def live_screen(
     if broken:
         table.add_row("simulated API", Text("broken; press m to mend it", style="bold red"))
     lines = [
-        Text.assemble((f"{event.at:>5.0f} s  ", "dim"), (event.text, event.style))
-        for event in events[-SHOWN_EVENTS:]
+        Text.assemble((f"{event.at:>5.0f} s  ", "dim"), (event.text, event.style)) for event in events[-SHOWN_EVENTS:]
     ]
     return Group(table, *([Text()] if lines else []), *lines)
 

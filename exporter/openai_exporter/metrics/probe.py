@@ -61,9 +61,7 @@ SSL_CHAIN_INFO = _gauge(
     "subjectalternative",
     "serialnumber",
 )
-TLS_VERSION = _gauge(
-    "probe_tls_version_info", "TLS version of the connection; absent without TLS.", "version"
-)
+TLS_VERSION = _gauge("probe_tls_version_info", "TLS version of the connection; absent without TLS.", "version")
 TLS_CIPHER = _gauge(
     "probe_tls_cipher_info", "Cipher of the connection as OpenSSL names it; absent without TLS.", "cipher"
 )
@@ -125,16 +123,12 @@ NETWORK = _gauge(
     "openai_probe_network_seconds",
     "Time to the first byte of the answer less the API's own processing time: network and edge.",
 )
-COST = _gauge(
-    "openai_probe_cost_usd", "Estimated list price of this probe; absent when the model has no price."
-)
+COST = _gauge("openai_probe_cost_usd", "Estimated list price of this probe; absent when the model has no price.")
 CACHED_AGE = _gauge(
     "openai_probe_cached_age_seconds",
     "Time since the API answered, or was last called, when the answer is from the cache; 0 for a fresh result.",
 )
-BACKOFF = _gauge(
-    "openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0."
-)
+BACKOFF = _gauge("openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0.")
 COST_LIMITED = _gauge(
     "openai_probe_cost_limited", "Whether the module's daily cost limit stops this probe until midnight UTC."
 )
@@ -198,9 +192,7 @@ API_TTFT = _histogram(
     "the exemplar is the request id.",
     *_PROBE_LABELS,
 )
-API_REQUESTS = _counter(
-    "openai_api_requests_total", "Probes that called the API, be it in vain.", *_PROBE_LABELS
-)
+API_REQUESTS = _counter("openai_api_requests_total", "Probes that called the API, be it in vain.", *_PROBE_LABELS)
 API_ERRORS = _counter(
     "openai_api_errors_total",
     "Those of openai_api_requests_total that failed, by outcome (error_type) and HTTP status (0: no answer came).",
@@ -214,9 +206,7 @@ API_TOKENS = _counter(
     *_PROBE_LABELS,
     "direction",
 )
-PROBE_COST_TOTAL = _counter(
-    "openai_probe_cost_usd_total", "Estimated list price of all probes since start.", *_KEY
-)
+PROBE_COST_TOTAL = _counter("openai_probe_cost_usd_total", "Estimated list price of all probes since start.", *_KEY)
 PROBE_UNPRICED = _counter(
     "openai_probe_unpriced_total",
     "Answered probes that may be billed but have no counted cost: no tokens are named, or the model has no price.",

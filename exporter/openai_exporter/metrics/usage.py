@@ -33,9 +33,7 @@ def _usage(name: str, text: str, *more: str) -> Metric:
 
 
 REQUESTS = _usage("requests", "Requests (field num_model_requests)")
-INPUT_TOKENS = _usage(
-    "input_tokens", "Input tokens, cached and cache-write ones included (field input_tokens)"
-)
+INPUT_TOKENS = _usage("input_tokens", "Input tokens, cached and cache-write ones included (field input_tokens)")
 INPUT_CACHED_TOKENS = _usage(
     "input_cached_tokens",
     "Input tokens read from the cache, a part of the input tokens (field input_cached_tokens)",
@@ -75,9 +73,7 @@ ESTIMATED_COST = _usage(
     "estimated_cost_usd",
     "List price of what was used, an estimate (price table: openai_exporter_price_table_info),",
 )
-UNPRICED_TOKENS = _usage(
-    "unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,"
-)
+UNPRICED_TOKENS = _usage("unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,")
 UNPRICED_IMAGES = _usage(
     "unpriced_images", "Images of models without a price per image, missing from the estimated cost,"
 )
@@ -112,12 +108,8 @@ COSTS_MONTH = _gauge(
     "user_id",
     "api_source",
 )
-COSTS_DAY = _gauge(
-    "openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window"
-)
-COSTS_PREVIOUS_MONTH = _gauge(
-    "openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC)."
-)
+COSTS_DAY = _gauge("openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window")
+COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC).")
 
 COSTS_SKIPPED = _gauge(
     "openai_costs_skipped_rows",
@@ -142,9 +134,7 @@ DRIFT_UNMATCHED = _gauge(
     "window",
     "line_item",
 )
-DRIFT_DAY = _gauge(
-    "openai_cost_drift_day_timestamp_seconds", "Start of the day that the cost drift figures end with."
-)
+DRIFT_DAY = _gauge("openai_cost_drift_day_timestamp_seconds", "Start of the day that the cost drift figures end with.")
 
 PROJECT_INFO = _gauge(
     "openai_project_info", "A project and its name; join by project_id.", "project_id", "project", "status"
@@ -158,9 +148,7 @@ API_KEY_INFO = _gauge(
     "owner_type",
     "owner_id",
 )
-USER_INFO = _gauge(
-    "openai_user_info", "A user of the organization; join by user_id.", "user_id", "user", "role"
-)
+USER_INFO = _gauge("openai_user_info", "A user of the organization; join by user_id.", "user_id", "user", "role")
 API_KEY_LAST_USED = _gauge(
     "openai_api_key_last_used_timestamp_seconds", "Field last_used_at; absent when never used.", *_API_KEY
 )
@@ -214,9 +202,7 @@ BUDGET_RATIO = _gauge(
     *_BUDGET,
     "basis",
 )
-BUDGET_WARN_RATIO = _gauge(
-    "openai_budget_warn_ratio", "Share of the limit at which the budget warns.", *_BUDGET
-)
+BUDGET_WARN_RATIO = _gauge("openai_budget_warn_ratio", "Share of the limit at which the budget warns.", *_BUDGET)
 
 UP = _gauge(
     "openai_usage_up",
@@ -252,9 +238,7 @@ SERIES_DROPPED = _gauge(
 REFRESH_DURATION = _gauge(
     "openai_usage_refresh_duration_seconds", "Duration of the last refresh of this dataset.", "dataset"
 )
-REFRESH_CALLS = _gauge(
-    "openai_usage_refresh_calls", "API calls of the last refresh of this dataset.", "dataset"
-)
+REFRESH_CALLS = _gauge("openai_usage_refresh_calls", "API calls of the last refresh of this dataset.", "dataset")
 CALLS = _gauge("openai_usage_calls_last_hour", "API calls of the last hour, of all datasets.")
 CALLS_LIMIT = _gauge(
     "openai_usage_calls_limit", "API calls that may be made in an hour (key calls_per_hour); then reads wait."
@@ -283,9 +267,7 @@ STATUS_COMPONENT = _status(
     "state",
 )
 STATUS_INCIDENT = _status("openai_status_incident", "Unresolved incidents by impact.", "impact")
-STATUS_FETCHED = _status(
-    "openai_status_last_success_timestamp_seconds", "Unix time at which the page was last read."
-)
+STATUS_FETCHED = _status("openai_status_last_success_timestamp_seconds", "Unix time at which the page was last read.")
 
 
 # Series that the bundle's rules record and an import writes too, as no rule runs over historical data. The rules are in

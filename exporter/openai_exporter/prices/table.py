@@ -110,14 +110,10 @@ def request_cost(
     return None
 
 
-def call_cost(
-    prices: Sequence[Price], endpoint: Endpoint, model: str, prompt: str, at: float
-) -> Decimal | None:
+def call_cost(prices: Sequence[Price], endpoint: Endpoint, model: str, prompt: str, at: float) -> Decimal | None:
     """USD of a call whose answer names no tokens, by the configuration's prices per image or character; else None."""
     price = _matching(prices, model, Situation(day=int(at)))
-    kind, count = {Endpoint.IMAGES: ("images", 1), Endpoint.SPEECH: ("characters", len(prompt))}.get(
-        endpoint, ("", 0)
-    )
+    kind, count = {Endpoint.IMAGES: ("images", 1), Endpoint.SPEECH: ("characters", len(prompt))}.get(endpoint, ("", 0))
     rate = _by_kind(price).get(kind) if price is not None else None
     return None if rate is None else Decimal(count * rate) / PICO
 

@@ -72,9 +72,7 @@ def read_stream(stream: Stream, whole: bool) -> Reading:
                 texts.append(text)
     except ReplyError as error:
         problem = (error.outcome, str(error))
-    counts = [
-        r.usage_of(chunk, "prompt", "completion") for _, _, chunk in stream.events if chunk.get("usage")
-    ]
+    counts = [r.usage_of(chunk, "prompt", "completion") for _, _, chunk in stream.events if chunk.get("usage")]
     tokens = next(filter(None, reversed(counts)), None)
     if problem is None and stream.error is None and whole:
         problem = _problem(stream.done or bool(finish), bool(times), finish, _used(reasoned, tokens))

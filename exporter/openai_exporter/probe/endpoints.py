@@ -253,9 +253,7 @@ def _recording(setting: Setting) -> Files:
 @cache
 def tone(seconds: float = 1.0) -> bytes:
     """A WAV file with a sine tone: 16 kHz, 16 bit, mono."""
-    samples = (
-        int(8000 * math.sin(2 * math.pi * _PITCH * index / _RATE)) for index in range(int(seconds * _RATE))
-    )
+    samples = (int(8000 * math.sin(2 * math.pi * _PITCH * index / _RATE)) for index in range(int(seconds * _RATE)))
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
@@ -278,9 +276,7 @@ METHODS: Mapping[Endpoint, Method] = MappingProxyType(
         Endpoint.CHAT: Method("/chat/completions", chat.read, chat.body, chat.read_stream),
         Endpoint.RESPONSES: Method("/responses", responses.read, responses.body, responses.read_stream),
         Endpoint.EMBEDDINGS: Method("/embeddings", _read_embeddings, _embeddings_body),
-        Endpoint.MODERATIONS: Method(
-            "/moderations", _read_moderations, lambda s: {"input": s.module.request.prompt}
-        ),
+        Endpoint.MODERATIONS: Method("/moderations", _read_moderations, lambda s: {"input": s.module.request.prompt}),
         Endpoint.MODELS: Method("/models", _read_models),
         Endpoint.IMAGES: Method("/images/generations", _read_images, _images_body),
         Endpoint.SPEECH: Method("/audio/speech", None, _speech_body, accept="application/octet-stream"),

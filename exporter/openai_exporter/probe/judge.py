@@ -90,9 +90,7 @@ _TABLE = (
     ),
     _ours("not_found", "There is nothing at this path.", "Check the target's base_url, version included."),
     _ours("bad_request", "The API refuses the request.", "Read the message; adapt the module's request."),
-    _ours(
-        "redirect", "The API redirects elsewhere; keys are not taken along.", "Set base_url to the new place."
-    ),
+    _ours("redirect", "The API redirects elsewhere; keys are not taken along.", "Set base_url to the new place."),
     _ours("no_credentials", "The key cannot be read.", "Check the file or environment variable it names."),
     _ours("proxy", "The proxy between us and the API refused or failed.", "Check the proxy and its address."),
     _ours(
@@ -139,9 +137,7 @@ _TABLE = (
     _provider("timeout_first_token", "A stream began, but no visible token came within the deadline."),
     _provider("timeout_total", "The answer was not complete within the deadline."),
     # The exporter itself.
-    _ours(
-        "cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise the limit."
-    ),
+    _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise the limit."),
     _ours("exporter_busy", "Not probed: too many probes were in flight.", "Scrape less often."),
     _ours("internal", "The exporter failed.", "Report it with the log."),
 )

@@ -55,9 +55,7 @@ def build_result(frame: Frame, exchange: Exchange, verdict: Verdict, cost: Decim
     """The result of an exchange."""
     headers, reading = read_headers(exchange.headers, frame.started_at), verdict.reading
     words = (verdict.error.code or verdict.error.type, reading.served_model, reading.service_tier)
-    code, model, tier, request_id, address = map(
-        frame.masker.label, (*words, headers.request_id, exchange.address)
-    )
+    code, model, tier, request_id, address = map(frame.masker.label, (*words, headers.request_id, exchange.address))
     answered = exchange.status != 0
     billed = 200 <= exchange.status < 300 and frame.setting.module.endpoint not in _FREE
     sent, first_line = exchange.request, f"HTTP/{exchange.http_version} {exchange.status}"

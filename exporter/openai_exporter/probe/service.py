@@ -165,9 +165,7 @@ class Shared:
         self.now, self.monotonic, self.draw = now, monotonic, draw
         self.masker = Masker(proxy_secrets(proxies))
         self.turns = Turns()
-        self.store = StateStore(
-            storage, now, lambda reason: instruments.count(own.STORAGE_FAILURES, ("", reason))
-        )
+        self.store = StateStore(storage, now, lambda reason: instruments.count(own.STORAGE_FAILURES, ("", reason)))
         self._slots = asyncio.Semaphore(max_in_flight)
 
     @asynccontextmanager
@@ -220,9 +218,7 @@ class Directory:
         self.parts: dict[ProbeKey, tuple[Target, Module]] = {}
         for probe in config.probes:
             parts = self._targets[probe.target], self._modules[probe.module]
-            self.parts |= {
-                ProbeKey(probe.target, probe.module, model): parts for model in probe.models or ("",)
-            }
+            self.parts |= {ProbeKey(probe.target, probe.module, model): parts for model in probe.models or ("",)}
 
     def models_of(self, target: str) -> tuple[str, ...]:
         """The models that are probed on a target, each once."""
@@ -440,9 +436,7 @@ class Prober:
         await self._clients.aclose()
         await self._shared.store.close()
 
-    def _cached_answer(
-        self, key: ProbeKey, module: Module, state: ProbeState, now: float
-    ) -> ProbeAnswer | None:
+    def _cached_answer(self, key: ProbeKey, module: Module, state: ProbeState, now: float) -> ProbeAnswer | None:
         """The answer when the API is not to be called: by the cost limit, a wait, or a scrape just before."""
         if not self._shared.store.spend.reached(key.module, module.daily_cost_limit_usd):
             return state.from_cache(module, now)

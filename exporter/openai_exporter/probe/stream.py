@@ -128,9 +128,7 @@ def parse_events(body: bytes, chunks: Sequence[Chunk]) -> list[Event]:
     return events
 
 
-def stream_timing(
-    first_event: float | None, token_times: Sequence[float], tokens: Tokens | None
-) -> StreamTiming:
+def stream_timing(first_event: float | None, token_times: Sequence[float], tokens: Tokens | None) -> StreamTiming:
     """Timing of a stream; times in seconds since the start of the request, in order.
 
     Tokens per second are the visible output tokens after the first, as the usage object counts them, by the time

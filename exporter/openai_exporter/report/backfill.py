@@ -163,9 +163,7 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(
-            window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", _COST_DAYS
-        )
+        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", _COST_DAYS)
         steps += [Step(COSTS, part) for part in days]
     return tuple(steps)
 

@@ -37,8 +37,7 @@ def render_json(report: Report) -> str:
         "parts": [{"id": part.id, "name": part.name, **_part(part)} for part in report.parts],
         "days": [{"date": format_date(day), **totals(of_day)} for day, of_day in report.days],
         "movers": [
-            {"id": part.id, "name": part.name, "difference_usd": plain(part.difference)}
-            for part in report.movers
+            {"id": part.id, "name": part.name, "difference_usd": plain(part.difference)} for part in report.movers
         ],
         "forecast": forecast(report.forecast),
         "budgets": [budget(state) for state in report.budgets],

@@ -97,9 +97,7 @@ class Families:
         """Put everything together; `output` is there as a whole or not at all."""
         for file in self._files.values():
             file.close()
-        new = (
-            self._folder / "output.new"
-        )  # in this folder, so that the next run removes what a killed one left
+        new = self._folder / "output.new"  # in this folder, so that the next run removes what a killed one left
         with new.open("wb") as out:
             for name, metric in _METRICS.items():
                 if name in self._files:
@@ -289,9 +287,7 @@ class Counters:
             self._increases.learn((index, series), column, values)
             yield series
 
-    def _sample(
-        self, timestamp: int, rises: Mapping[Key, int] | None = None, passed: int = 0, width: int = 1
-    ) -> None:
+    def _sample(self, timestamp: int, rises: Mapping[Key, int] | None = None, passed: int = 0, width: int = 1) -> None:
         """Write all counters, `passed` of `width` seconds into a bucket with these rises."""
         for key, total in self._totals.items():
             rise = rises.get(key) if rises else None
@@ -374,9 +370,7 @@ class CostGauges:
         as_of: the API's time when the last day was read; that day's costs are those until then.
     """
 
-    def __init__(
-        self, group_by: tuple[str, ...], limit: int, families: Families, grid: Grid, as_of: float
-    ) -> None:
+    def __init__(self, group_by: tuple[str, ...], limit: int, families: Families, grid: Grid, as_of: float) -> None:
         self._group_by = group_by
         self._limit = limit
         self._families = families

@@ -115,9 +115,7 @@ class Source:
                 raise
         return self.context.clock.now()
 
-    def usage(
-        self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage
-    ) -> None:
+    def usage(self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage) -> None:
         """Read usage of one endpoint, row by row.
 
         Raises:
@@ -188,9 +186,7 @@ def find_organization(config: Config, name: str | None) -> Organization:
     """
     names = [organization.name for organization in config.organizations]
     if not names:
-        raise StartError(
-            "no organization is configured; set OPENAI_ADMIN_KEY, or add one under `organizations:`"
-        )
+        raise StartError("no organization is configured; set OPENAI_ADMIN_KEY, or add one under `organizations:`")
     if name is None and len(names) == 1:
         return config.organizations[0]
     organization = config.organization(name) if name else None

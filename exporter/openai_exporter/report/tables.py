@@ -48,9 +48,7 @@ class View:
 def view(report: Report) -> View:
     """The view of a report."""
     first, last = report.period.first, report.period.last
-    title = (
-        f"Usage and costs of {report.organization}, {first if first == last else f'{first} to {last}'} (UTC)"
-    )
+    title = f"Usage and costs of {report.organization}, {first if first == last else f'{first} to {last}'} (UTC)"
     now = apportioned([part.now.cost for part in report.parts])
     before = apportioned([part.before.cost for part in report.parts])
     amounts = {part.id: pair for part, pair in zip(report.parts, zip(now, before, strict=True), strict=True)}

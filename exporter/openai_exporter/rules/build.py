@@ -55,9 +55,7 @@ def build(thresholds: Path, rules_dir: Path | None = None, promtool: str | None 
     return build_from(load_thresholds(thresholds), thresholds.name, rules_dir, promtool)
 
 
-def build_from(
-    file: ThresholdFile, name: str, rules_dir: Path | None = None, promtool: str | None = None
-) -> Built:
+def build_from(file: ThresholdFile, name: str, rules_dir: Path | None = None, promtool: str | None = None) -> Built:
     """As `build`, of thresholds that are loaded already, from a file of that name."""
     compiled, names, left_out, unchecked = groups(file), [], list[Problem](), False
     for path in _raw_files(rules_dir):
@@ -82,9 +80,7 @@ def _raw_files(folder: Path | None) -> list[Path]:
     if folder is None or not folder.exists():
         return []
     try:
-        return sorted(
-            path for path in folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith(".")
-        )
+        return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith("."))
     except OSError as error:
         raise StartError(f"{folder}: cannot be read: {error.strerror or error}") from None
 

@@ -38,9 +38,7 @@ def cross_check(file: ThresholdFile) -> Iterator[Finding]:
 
 def _labels_of(threshold: Threshold, measure: Measure) -> tuple[str, ...]:
     """Labels that the alert carries."""
-    named = [
-        measure.scope[key] for key in SCOPES if getattr(threshold, key) is not None and key in measure.scope
-    ]
+    named = [measure.scope[key] for key in SCOPES if getattr(threshold, key) is not None and key in measure.scope]
     return tuple(dict.fromkeys((*measure.labels, *named, "severity", "team", "category")))
 
 
@@ -97,15 +95,11 @@ def _scope(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
 
 def _window(place: Place, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
     if threshold.min_events is not None and not measure.counts_probes:
-        yield Finding(
-            (*place, "min_events"), f"is not for metric {measure.name}, which counts no probes; remove it"
-        )
+        yield Finding((*place, "min_events"), f"is not for metric {measure.name}, which counts no probes; remove it")
     if threshold.hold > LONGEST:
         yield Finding((*place, "for"), "must be at most 15d", format_duration(threshold.hold))
     if threshold.window is not None and measure.fixed_window:
-        yield Finding(
-            (*place, "window"), f"is not for metric {measure.name}: {measure.fixed_window}; remove it"
-        )
+        yield Finding((*place, "window"), f"is not for metric {measure.name}: {measure.fixed_window}; remove it")
         return
     window = threshold.window or measure.window
     events = (threshold.min_events or settings.min_events) if measure.counts_probes else 2
@@ -117,9 +111,7 @@ def _window(place: Place, threshold: Threshold, measure: Measure, settings: Sett
         )
         yield Finding((*place, "window"), text, format_duration(window))
     if window > LONGEST:
-        yield Finding(
-            (*place, "window"), "must be at most 15d, which Prometheus keeps", format_duration(window)
-        )
+        yield Finding((*place, "window"), "must be at most 15d, which Prometheus keeps", format_duration(window))
 
 
 def _texts(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
@@ -129,9 +121,7 @@ def _texts(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
         if text is None:
             continue
         if not text.strip() or (key == "summary" and "\n" in text.strip()):
-            yield Finding(
-                (*place, key), f"must be {'one line of text' if key == 'summary' else 'text'}", text
-            )
+            yield Finding((*place, key), f"must be {'one line of text' if key == 'summary' else 'text'}", text)
         elif problem := _template_problem(text, labels):
             yield Finding((*place, key), problem)
 

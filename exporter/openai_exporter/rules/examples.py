@@ -57,9 +57,7 @@ def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
             tests = [_test(threshold, example, rule["alert"], settings) for example in threshold.examples]
             if tests and not _passes(tests, Path(folder), promtool):
                 failed += [
-                    (index, number)
-                    for number, test in enumerate(tests)
-                    if not _passes([test], Path(folder), promtool)
+                    (index, number) for number, test in enumerate(tests) if not _passes([test], Path(folder), promtool)
                 ]
     return failed
 
@@ -82,9 +80,7 @@ def _test(threshold: Threshold, example: Example, name: str, settings: Settings)
     return {
         "interval": format_duration(settings.interval),
         "input_series": [
-            {
-                "series": f"{metric}{{{', '.join(part for part in (_labels(threshold, measure), more) if part)}}}"
-            }
+            {"series": f"{metric}{{{', '.join(part for part in (_labels(threshold, measure), more) if part)}}}"}
             | {"values": encoded(column)}
             for (metric, more), column in columns(measure, found, settings.interval).items()
         ],
@@ -198,9 +194,7 @@ def _probes(measure: Measure, found: Sequence[Step]) -> dict[tuple[str, str], Co
         (m.SUCCESS.name, ""): list(good),
         (m.AVAILABILITY_GOOD.name, ""): list(good),
         (m.AVAILABILITY_VALID.name, ""): scraped,
-        (m.OUTCOME.name, f'outcome="{late}"'): [
-            None if step == "none" else float(step == "timeout") for step in found
-        ],
+        (m.OUTCOME.name, f'outcome="{late}"'): [None if step == "none" else float(step == "timeout") for step in found],
         (m.DURATION.name, ""): [_duration(step) for step in found],
     }
     return made | {(value, ""): _numbers(found, float) if value != m.DURATION.name else made[value, ""]}

@@ -277,8 +277,7 @@ def cost_per_day(query: Query) -> str:
     """What the running day (UTC) has been billed so far."""
     day = query.select(u.COSTS_DAY.name, 'window="today"')
     return (
-        f"max without (instance, window) (max_over_time({day}[{query.span}]))"
-        f" {query.operator} {plain(query.limit)}\n"
+        f"max without (instance, window) (max_over_time({day}[{query.span}])) {query.operator} {plain(query.limit)}\n"
     )
 
 

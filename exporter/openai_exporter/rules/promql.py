@@ -137,9 +137,7 @@ def _check_node(node: Any) -> None:
 def _check_matcher(matcher: promql_parser.Matcher) -> None:
     if matcher.op in (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe):
         if "(?<" in matcher.value:
-            raise PromQLError(
-                f"regular expression {matcher.value[:60]!r}: write (?P<name> in place of (?<name>"
-            )
+            raise PromQLError(f"regular expression {matcher.value[:60]!r}: write (?P<name> in place of (?<name>")
         try:
             compiled(matcher.value)
         except ValueError as error:

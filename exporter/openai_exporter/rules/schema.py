@@ -187,9 +187,7 @@ class Threshold(Section):
     summary: Text | None = Field(None, description="One line.")
     description: Text | None = Field(None, description="What is wrong; may name labels and $value.")
     runbook_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=500, description="Runbook.")
-    examples: tuple[Example, ...] = Field(
-        (), strict=False, max_length=100, description="What `rules test` proves."
-    )
+    examples: tuple[Example, ...] = Field((), strict=False, max_length=100, description="What `rules test` proves.")
 
 
 class ThresholdFile(Section):

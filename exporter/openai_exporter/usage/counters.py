@@ -132,8 +132,7 @@ class CounterDataset(Dataset):
         for labels, values in usage.items():
             accumulate(sums, ("" if place is None else labels[place],), (values[cost], values[-1]))
         return {
-            key: None if unpriced and not pico else Decimal(pico) / PICO
-            for (key,), (pico, unpriced) in sums.items()
+            key: None if unpriced and not pico else Decimal(pico) / PICO for (key,), (pico, unpriced) in sums.items()
         }
 
     def sums(self) -> dict[str, int]:

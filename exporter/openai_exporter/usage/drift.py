@@ -154,8 +154,6 @@ class DriftDataset(Dataset):
         group_by = tuple(name for name in _PRICED_BY if name in GROUPABLE[operation.name])
         self._read(calls, operation.path, comparison.day, group_by, decoder.decode, add)
 
-    def _read(
-        self, calls: Calls, path: str, day: int, by: tuple[str, ...], decode: Decode[T], add: Add[T]
-    ) -> None:
+    def _read(self, calls: Calls, path: str, day: int, by: tuple[str, ...], decode: Decode[T], add: Add[T]) -> None:
         span = Range(month_start(day), day + DAY, "1d", _MOST_DAYS)
         read(calls, self._context, Query(path, self.name, span, by), decode, add)

@@ -91,9 +91,7 @@ class Estimator:
         return known[1] if average <= known[0] else self._looked_up(result, start, average)
 
     def _looked_up(self, result: Mapping[str, Any], start: int, average: int) -> Rates:
-        situation = Situation(
-            result.get("batch") is True, label(result, "service_tier"), day_start(start), average
-        )
+        situation = Situation(result.get("batch") is True, label(result, "service_tier"), day_start(start), average)
         return self._table().rates(label(result, "model"), self._kinds, situation)
 
 

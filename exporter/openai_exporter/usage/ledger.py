@@ -63,9 +63,7 @@ class SeriesLimit:
 
     def largest(self, rows: Rows) -> frozenset[Labels]:
         """The rows that are to keep their labels when there are more than the limit."""
-        ranked = sorted(
-            rows, key=lambda labels: (self._pinned.isdisjoint(labels), -self._weight(rows[labels]), labels)
-        )
+        ranked = sorted(rows, key=lambda labels: (self._pinned.isdisjoint(labels), -self._weight(rows[labels]), labels))
         return frozenset(ranked[: self.limit])
 
     def apply(

@@ -211,9 +211,7 @@ class PeakDataset(Dataset):
         yield Family(metrics.PEAK_RPM, [(key, requests) for key, (requests, _) in self.data.items()])
         yield Family(metrics.PEAK_TPM, [(key, tokens) for key, (_, tokens) in self.data.items()])
 
-    def _read(
-        self, calls: Calls, operation: Operation, span: Range, minutes: dict[int, dict[_Key, _Counts]]
-    ) -> None:
+    def _read(self, calls: Calls, operation: Operation, span: Range, minutes: dict[int, dict[_Key, _Counts]]) -> None:
         names = [column.name for column in operation.sources]
         places = [names.index(name) for name in ("input_tokens", "output_tokens") if name in names]
         requests = names.index("requests")

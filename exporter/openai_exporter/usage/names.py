@@ -78,9 +78,7 @@ class Directory:
         projects = _followed(self.projects, new.projects, month)
         gone = projects.keys() - new.projects.keys()
         projects |= {id: replace(projects[id], status="deleted") for id in gone}
-        return Directory(
-            projects, _followed(self.keys, new.keys, month), _followed(self.users, new.users, month)
-        )
+        return Directory(projects, _followed(self.keys, new.keys, month), _followed(self.users, new.users, month))
 
 
 def _followed(old: Mapping[str, _Record], new: Mapping[str, _Record], month: int) -> dict[str, _Record]:

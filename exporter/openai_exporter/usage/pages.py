@@ -146,9 +146,7 @@ def _bucket(text: "JsonText", place: str, decode: Decode[T], add: Add[T], pause:
         add(start, _rows(iter(early), place, decode, start, pause))
 
 
-def _rows(
-    results: Iterator[Any], place: str, decode: Decode[T], start: int, pause: Callable[[], None]
-) -> Iterator[T]:
+def _rows(results: Iterator[Any], place: str, decode: Decode[T], start: int, pause: Callable[[], None]) -> Iterator[T]:
     for index, result in enumerate(results):
         if index > MOST_ROWS:
             raise TooLargeError(f"{place} has more than {MOST_ROWS} results")
@@ -325,9 +323,7 @@ _MOST_LIST_PAGES = 1000
 Item = Mapping[str, Any]
 
 
-def everything(
-    calls: Calls, path: str, api: str, params: Sequence[tuple[str, str]] = ()
-) -> Iterator[list[Item]]:
+def everything(calls: Calls, path: str, api: str, params: Sequence[tuple[str, str]] = ()) -> Iterator[list[Item]]:
     """Yield the items of a list, a page at a time.
 
     Raises:

@@ -168,9 +168,7 @@ def _calls(service: "UsageService") -> Calls:
         organization.timeout,
         Network(service.proxies),
     )  # fmt: skip
-    return Calls(
-        client, organization.name, service.instruments, service.now, per_hour=organization.calls_per_hour
-    )
+    return Calls(client, organization.name, service.instruments, service.now, per_hour=organization.calls_per_hour)
 
 
 def in_order(families: Iterable[Family]) -> list[Family]:
@@ -302,9 +300,7 @@ class Datasets:
         configured = budgets_of(config, organization)
         pinned = budgets.pinned(configured)
         counters = tuple(
-            CounterDataset(name, organization, context, pinned)
-            for name in organization.usage
-            if name in OPERATIONS
+            CounterDataset(name, organization, context, pinned) for name in organization.usage if name in OPERATIONS
         )
         costs = CostsDataset(organization, context) if organization.costs is not None else None
         names = NamesDataset(organization, context) if organization.names else None
@@ -354,9 +350,7 @@ class Datasets:
             today_usd=total(bill.today) if bill else None,
             yesterday_usd=total(bill.yesterday) if bill else None,
             previous_month_usd=bill.previous_month if bill else None,
-            estimated_usd=Decimal(sums["estimated_cost_usd"]) / PICO
-            if "estimated_cost_usd" in sums
-            else None,
+            estimated_usd=Decimal(sums["estimated_cost_usd"]) / PICO if "estimated_cost_usd" in sums else None,
             requests=sums.get("requests"),
             input_tokens=sums.get("input_tokens"),
             output_tokens=sums.get("output_tokens"),

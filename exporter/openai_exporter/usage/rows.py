@@ -174,9 +174,7 @@ class RowDecoder:
             raise MalformedError(f"expected an object, got {abbreviated(result)}")
         # Most dimensions are text, and most figures there and sound: what is not is looked at one by one.
         get = result.get
-        labels = tuple(
-            [value if type(value := get(name)) is str else label(result, name) for name in self._group_by]
-        )
+        labels = tuple([value if type(value := get(name)) is str else label(result, name) for name in self._group_by])
         values: tuple[Any, ...] = tuple(map(get, self._names))
         if set(map(type, values)) != _WHOLE or min(values) < 0 or max(values) > MOST:
             values = tuple([whole(result, name, required) for name, required in self._sources])
@@ -187,9 +185,7 @@ class RowDecoder:
     def _note(self, start: int, labels: Labels, values: Values) -> None:
         self.negative += 1
         if not self.example:
-            figures = {
-                name: value for (name, _), value in zip(self._sources, values, strict=True) if value < 0
-            }
+            figures = {name: value for (name, _), value in zip(self._sources, values, strict=True) if value < 0}
             named = dict(zip(self._group_by, labels, strict=True))
             self.example = f"bucket {start} of {named}: {figures}"
 
@@ -223,9 +219,7 @@ def whole(result: Mapping[str, Any], name: str, required: bool = False) -> int:
     if type(value) is int and -MOST <= value <= MOST:
         return value
     if value is not None:
-        raise MalformedError(
-            f"{name}: expected a whole number of at most {MOST:.0e}, got {abbreviated(value)}"
-        )
+        raise MalformedError(f"{name}: expected a whole number of at most {MOST:.0e}, got {abbreviated(value)}")
     if required:
         raise MalformedError(f"{name}: is missing")
     return 0
@@ -255,9 +249,7 @@ def amount(value: object, place: str) -> Decimal:
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and value.is_finite() and abs(value) <= _MOST:
         return value
-    raise MalformedError(
-        f"{place}: expected an amount as a number or a numeric string, got {abbreviated(value)}"
-    )
+    raise MalformedError(f"{place}: expected an amount as a number or a numeric string, got {abbreviated(value)}")
 
 
 CURRENCY = "usd"

@@ -256,9 +256,7 @@ def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> PersistedUsage:
     operation, month = str(entry["operation"]), int(entry["month"])
     closing = entry.get("closing")
     closed = None if closing is None else _tuple(closing, int, len(closing))
-    return PersistedUsage(
-        operation, group_by, columns, month, corrections, totals, reported, frozenset(fresh), closed
-    )
+    return PersistedUsage(operation, group_by, columns, month, corrections, totals, reported, frozenset(fresh), closed)
 
 
 def _tuple(values: list[Any], kind: type[T], width: int) -> tuple[T, ...]:

@@ -67,9 +67,7 @@ def _simulated(config: Config, targets: Sequence[View]) -> list[str]:
     simulated = [each for each in targets if each["simulated"]]
     roots = {each["base_url"] for each in simulated}
     organizations = [each.name for each in config.organizations if each.base_url in roots]
-    return [f"target {each['name']}" for each in simulated] + [
-        f"organization {name}" for name in organizations
-    ]
+    return [f"target {each['name']}" for each in simulated] + [f"organization {name}" for name in organizations]
 
 
 def _health(rows: Sequence[View]) -> View:
@@ -107,9 +105,7 @@ def _targets(live: Live, now: float) -> Iterator[View]:
                 "name": target.name,
                 "provider": target.provider.value,
                 "base_url": target.base_url,
-                "simulated": any(
-                    each is not None and each.answer.result.simulated for each in tracks.values()
-                ),
+                "simulated": any(each is not None and each.answer.result.simulated for each in tracks.values()),
                 "rows": [_row(config, key, track, now) for key, track in tracks.items()],
             }
 

@@ -253,8 +253,7 @@ _TOO_LARGE = (
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 _PLAIN = (
-    b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n"
-    b"This port speaks TLS; use https://\n"
+    b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\r\nThis port speaks TLS; use https://\n"
 )
 _TLS_REASONS = {
     "http request": "plain HTTP on a port that speaks TLS",
@@ -356,9 +355,7 @@ class TlsProtocol(asyncio.sslproto.SSLProtocol):
 
     def __init__(self, http: HttpProtocol, context: ssl.SSLContext, refusals: "Refusals") -> None:
         waiter: Any = None  # nobody waits for the handshake
-        super().__init__(
-            http.loop, http, context, waiter, server_side=True, ssl_handshake_timeout=HEAD_TIMEOUT
-        )
+        super().__init__(http.loop, http, context, waiter, server_side=True, ssl_handshake_timeout=HEAD_TIMEOUT)
         self._refusals = refusals
 
     def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:

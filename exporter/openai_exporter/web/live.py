@@ -116,11 +116,7 @@ class Board:
 
 def probe_keys(config: Config) -> list[ProbeKey]:
     """Every probe of a configuration, in its order; the model is empty for endpoint `models`."""
-    return [
-        ProbeKey(probe.target, probe.module, model)
-        for probe in config.probes
-        for model in probe.models or ("",)
-    ]
+    return [ProbeKey(probe.target, probe.module, model) for probe in config.probes for model in probe.models or ("",)]
 
 
 # The active configuration and its services; a reload replaces both at once or not at all.
@@ -235,9 +231,7 @@ class Live:
         for organization in config.organizations:
             usage = old.usages.get(organization.name) if old else None
             usages[organization.name] = (
-                usage.replaced_by(config, organization)
-                if usage
-                else UsageService(config, organization, **stored)
+                usage.replaced_by(config, organization) if usage else UsageService(config, organization, **stored)
             )
         for page in config.status_pages:
             status = old.statuses.get(page.name) if old else None

@@ -47,9 +47,7 @@ _BCRYPT = re.compile(r"\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}")
 
 def _cipher(name: str) -> str:
     if name not in CIPHERS and name not in TLS13_CIPHERS:
-        raise ValueError(
-            f"unknown or weak cipher suite {name!r}; allowed: {', '.join([*CIPHERS, *TLS13_CIPHERS])}"
-        )
+        raise ValueError(f"unknown or weak cipher suite {name!r}; allowed: {', '.join([*CIPHERS, *TLS13_CIPHERS])}")
     return name
 
 
@@ -168,9 +166,7 @@ class RateLimit(Section):
     @model_validator(mode="after")
     def _lets_something_through(self) -> Self:
         if self.interval > 0 and self.burst == 0:
-            raise ValueError(
-                "burst must be at least 1 when an interval is given, else every request is refused"
-            )
+            raise ValueError("burst must be at least 1 when an interval is given, else every request is refused")
         return self
 
 
@@ -179,9 +175,7 @@ class WebConfig(Section):
 
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServer = Field(default_factory=HttpServer)
-    basic_auth_users: Annotated[dict[str, str], AfterValidator(_hashes)] = Field(
-        default_factory=dict, repr=False
-    )
+    basic_auth_users: Annotated[dict[str, str], AfterValidator(_hashes)] = Field(default_factory=dict, repr=False)
     rate_limit: RateLimit | None = None
 
 
@@ -364,9 +358,7 @@ class WebFile:
         server = config.tls_server_config
         if self._seen and (server is None) != (self.context is None):
             # Clients of a port that changes its protocol under them see garbage.
-            log.warning(
-                "web configuration switches TLS %s for new connections", "off" if server is None else "on"
-            )
+            log.warning("web configuration switches TLS %s for new connections", "off" if server is None else "on")
         context = ssl_context(server, path.parent, str(path)) if server else None
         files = (server.cert_file, server.key_file, server.client_ca_file) if server else ()
         self._watched = [path, *(path.parent / each for each in files if each)]
@@ -380,9 +372,7 @@ class WebFile:
         if server and server.curve_preferences:
             log.warning("curve_preferences of the web configuration is ignored: OpenSSL's choice is used")
         if server and server.client_auth_type == "RequestClientCert":
-            log.warning(
-                "client_auth_type RequestClientCert lets every client in; none is asked for a certificate"
-            )
+            log.warning("client_auth_type RequestClientCert lets every client in; none is asked for a certificate")
         if server and server.trusts_system:
             log.warning(
                 "client_auth_type %s without client_ca_file trusts every authority that the system trusts",

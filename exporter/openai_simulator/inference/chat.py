@@ -55,9 +55,7 @@ def _request(job: jobs.Job) -> GenerationRequest:
     body, model = job.body, job.model
     messages = checked_messages(body["messages"])
     if model.reasoning and body.get("max_tokens") is not None:
-        raise unsupported(
-            "unsupported_parameter", "max_tokens", model.id, " Use 'max_completion_tokens' instead."
-        )
+        raise unsupported("unsupported_parameter", "max_tokens", model.id, " Use 'max_completion_tokens' instead.")
     refuse_for_reasoning(job, body.get("reasoning_effort"), _SAMPLING)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise ApiError(
@@ -150,9 +148,7 @@ def _steps(job: jobs.Job, generation: Generation, pace: jobs.Pace) -> Iterator[j
 
     broken = job.context.fault(StreamError)
     for index in range(len(generation.choices)):
-        yield jobs.Step(
-            pace.first_event(), chunk(index, {"role": "assistant", "content": "", "refusal": None})
-        )
+        yield jobs.Step(pace.first_event(), chunk(index, {"role": "assistant", "content": "", "refusal": None}))
     last = max(map(len, generation.choices))
     for number in range(last):
         if broken is not None and number >= broken.after_tokens:

@@ -54,9 +54,7 @@ def unit_price(model: str, kind: str, batch: bool, service_tier: str | None, day
         return None
     name, price = found
     if (name, kind) not in _units:
-        total: Decimal = (
-            price.calc_price(Usage(**dict.fromkeys(_COUNTS[kind], _SAMPLE)))["total_price"] / _SAMPLE
-        )
+        total: Decimal = price.calc_price(Usage(**dict.fromkeys(_COUNTS[kind], _SAMPLE)))["total_price"] / _SAMPLE
         _units[name, kind] = total if total == total.quantize(_EXACT_TO) else total.quantize(_EXACT_TO)
     return _units[name, kind]
 
@@ -196,9 +194,7 @@ class Billing:
                 bill[key] = amount
         return bill
 
-    def priced(
-        self, operations: Iterable[str], needed: Names, start: int, end: float, view: View
-    ) -> Iterator[Priced]:
+    def priced(self, operations: Iterable[str], needed: Names, start: int, end: float, view: View) -> Iterator[Priced]:
         """The day's usage that is billed per token, second or character; labels hold `needed` and the model."""
         beside = {"model", "batch", "service_tier"}
         for operation in operations:
@@ -259,9 +255,7 @@ class Billing:
 def _priced(labels: Mapping[str, str | bool | None], part: str, quantity: int, day: int) -> Priced:
     rate = RATES[part]
     texts = _texts(labels)
-    price = unit_price(
-        str(texts["model"]), rate.kind, bool(labels.get("batch")), texts.get("service_tier"), day
-    )
+    price = unit_price(str(texts["model"]), rate.kind, bool(labels.get("batch")), texts.get("service_tier"), day)
     listed = None if price is None else price * quantity
     return Priced(texts, rate.line, rate.kind, quantity, rate.unit, listed)
 

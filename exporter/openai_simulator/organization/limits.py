@@ -182,9 +182,7 @@ class LimitsApi:
     def _seed_settings(self, owner: str) -> None:
         """A limit and two alerts for the organization, and one of each for every third project."""
         self._spend_alerts[None] = [
-            SpendAlert(
-                identifier("alert_", self._seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]"
-            )
+            SpendAlert(identifier("alert_", self._seed, cents), cents, (owner, "finance@example.com"), "[OpenAI]")
             for cents in _ORGANIZATION_ALERTS
         ]
         for number, project in enumerate(self._projects):

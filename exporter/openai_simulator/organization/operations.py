@@ -40,11 +40,7 @@ class UsageOperation:
     @property
     def filters(self) -> dict[str, str]:
         """Query parameter of each filter to the dimension it acts on."""
-        return {
-            name if name == "batch" else f"{name}s": name
-            for name in self.dimensions
-            if name not in _UNFILTERED
-        }
+        return {name if name == "batch" else f"{name}s": name for name in self.dimensions if name not in _UNFILTERED}
 
 
 def _same(values: Values) -> Values:

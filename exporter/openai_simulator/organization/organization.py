@@ -101,10 +101,7 @@ class Organization:
         default project's keys, always the same. None for admin keys and what is no key."""
         if not bearer.startswith("sk-") or bearer.startswith((ADMIN_PREFIX, INVALID_PREFIX)):
             return None
-        key = (
-            self._by_secret.get(bearer)
-            or self._default_keys[crc32(bearer.encode()) % len(self._default_keys)]
-        )
+        key = self._by_secret.get(bearer) or self._default_keys[crc32(bearer.encode()) % len(self._default_keys)]
         return Identity(project_id=key.project_id, api_key_id=key.id, user_id=key.owner_id)
 
     def stop_usage(self, at: float | None) -> None:
@@ -143,9 +140,7 @@ class Organization:
 def _default_keys(people: Roster) -> list[ApiKey]:
     """The keys that any unknown `sk-...` maps to: those of the default project that are in use."""
     project_id = people.projects[0].id
-    keys = [
-        key for key in people.keys if key.project_id == project_id and key.used and key.expiry != "expired"
-    ]
+    keys = [key for key in people.keys if key.project_id == project_id and key.used and key.expiry != "expired"]
     return keys or list(people.keys[:1])
 
 
@@ -182,11 +177,7 @@ class GroundTruth:
         """All that was used in [start, end), per operation and full set of labels, whether visible or not."""
         self._records.recorded.enter()
         view = truth(end)
-        return [
-            {"operation": name, **row}
-            for name in OPERATIONS
-            for row in self._usage_rows(name, start, end, view)
-        ]
+        return [{"operation": name, **row} for name in OPERATIONS for row in self._usage_rows(name, start, end, view)]
 
     def bill(self, start: float, end: float) -> list[dict[str, Any]]:
         """The true bill of [start, end) per UTC day (the first is taken whole); numbers are strings."""

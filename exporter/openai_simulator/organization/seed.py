@@ -56,9 +56,7 @@ class OrganizationSize:
                 raise ValueError(f"{name}: {getattr(self, name)} is too few; at least 1")
         most = self.keys * MOST_STREAMS_PER_KEY
         if not 0 <= self.stream_count <= most:
-            raise ValueError(
-                f"streams: {self.streams} is not within 0 and {most} ({MOST_STREAMS_PER_KEY} per key)"
-            )
+            raise ValueError(f"streams: {self.streams} is not within 0 and {most} ({MOST_STREAMS_PER_KEY} per key)")
 
     @property
     def stream_count(self) -> int:

@@ -93,9 +93,7 @@ class StreamBuilder:
             self.activities.append(Activity(self._patterns[name], since, until))
         return self._places[place]
 
-    def _table(
-        self, operation: UsageOperation, workload: traffic.Workload, variant: int
-    ) -> traffic.SizeTable:
+    def _table(self, operation: UsageOperation, workload: traffic.Workload, variant: int) -> traffic.SizeTable:
         name = (operation.name, workload.shape, variant)
         if name not in self._tables:
             shape = f"{operation.name}/{workload.shape}"
@@ -158,9 +156,7 @@ class SeededUsage:
         """The labels of each stream, in stream order."""
         return self._streams[operation].labels
 
-    def add(
-        self, operation: str, mask: int, start: float, end: float, groups: Sequence[int], into: Totals
-    ) -> None:
+    def add(self, operation: str, mask: int, start: float, end: float, groups: Sequence[int], into: Totals) -> None:
         """Add what happened in [start, end) to the totals of each stream's group; group -1 is left out."""
         streams = self._streams[operation]
         if not streams.labels:
@@ -244,9 +240,7 @@ class VectorStores:
             if number % 2 == 0:
                 base, growth = rng.randrange(1 << 29, 1 << 32), rng.uniform(2e6, 4e7)
                 until = float("inf") if project.archived_at is None else project.archived_at
-                self._stores.append(
-                    _Store(project.id, project.created_at + 20 * seeds.DAY, until, base, growth)
-                )
+                self._stores.append(_Store(project.id, project.created_at + 20 * seeds.DAY, until, base, growth))
 
     def level(self, project_id: str, unix: float) -> int:
         """Bytes that the project's stores hold at `unix` seconds."""

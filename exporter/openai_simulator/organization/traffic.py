@@ -243,9 +243,7 @@ class SizeTable:
         return [rounds * whole + upto - before for whole, before, upto in rows]
 
 
-def size_table(
-    seed: int, shape: str, parts: tuple[str, ...], means: Mapping[str, float], variant: int
-) -> SizeTable:
+def size_table(seed: int, shape: str, parts: tuple[str, ...], means: Mapping[str, float], variant: int) -> SizeTable:
     """A table for `parts`: each request counts 1 in the first part; the others scatter around their mean.
 
     A mean below 1 is the ratio of requests that have one unit of the part.

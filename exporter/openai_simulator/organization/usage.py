@@ -117,14 +117,10 @@ class Lateness:
             if mask & shed:
                 windows.append(Window(mask & shed, closed, now - delay))
         settled = now - self.delays[-1]
-        return View(
-            tuple(windows), ("arrived", now, shed), now, min(settled, closed) if shed else settled, shed
-        )
+        return View(tuple(windows), ("arrived", now, shed), now, min(settled, closed) if shed else settled, shed)
 
 
-Operation = Literal[
-    "completions", "embeddings", "moderations", "images", "audio_speeches", "audio_transcriptions"
-]
+Operation = Literal["completions", "embeddings", "moderations", "images", "audio_speeches", "audio_transcriptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +212,7 @@ class RecordedCalls:
             series.insert(unix, len(series.times) * _SCATTER % PERIOD, parts)
             self.version += 1
 
-    def add(
-        self, operation: str, mask: int, start: float, end: float, group_of: GroupOf, into: Totals
-    ) -> None:
+    def add(self, operation: str, mask: int, start: float, end: float, group_of: GroupOf, into: Totals) -> None:
         """Add the calls of [start, end) to their groups' totals; group -1 is left out."""
         for labels, series in self._series[operation].items():
             group = group_of(labels)
@@ -272,9 +266,7 @@ class Selection:
     filters: tuple[tuple[str, Filter], ...] = ()
 
     @classmethod
-    def of(
-        cls, operation: str, group_by: frozenset[str], filters: Mapping[str, Filter] | None = None
-    ) -> "Selection":
+    def of(cls, operation: str, group_by: frozenset[str], filters: Mapping[str, Filter] | None = None) -> "Selection":
         """A selection with its filters in a fixed order."""
         return cls(operation, group_by, tuple(sorted((filters or {}).items(), key=lambda item: item[0])))
 
@@ -322,9 +314,7 @@ class UsageRecords:
         self.seeded.stop(at)
         self.stores.stopped = float("inf") if at is None else at
 
-    def totals(
-        self, selection: Selection, start: float, end: float, view: View
-    ) -> list[tuple[Labels, list[int]]]:
+    def totals(self, selection: Selection, start: float, end: float, view: View) -> list[tuple[Labels, list[int]]]:
         """(labels, parts) of each group with any usage in [start, end) that `view` sees.
 
         Labels are in the order of the operation's dimensions, None where not grouped.

@@ -21,9 +21,7 @@ def main() -> None:
     """Make the data unless the folder holds some, then serve it until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the database is, or will be")
-    parser.add_argument(
-        "--days", type=float, default=30.0, help="how far back (default: 30; takes some minutes)"
-    )
+    parser.add_argument("--days", type=float, default=30.0, help="how far back (default: 30; takes some minutes)")
     parser.add_argument("--outage", type=float, default=0.0, help="minutes of outage until now (default: 0)")
     options = parser.parse_args()
     end = made(options.folder, options.days, options.outage)

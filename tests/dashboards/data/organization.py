@@ -124,12 +124,8 @@ _USERS = {
 }
 _SEARCH = Key("key_search_prod", "search-production", "proj_search", "service_account", "user-svc-search")
 _STAGING = Key("key_search_stage", "search-staging", "proj_search", "user", "user-lin", 0.2, 24)
-_SUPPORT = Key(
-    "key_support_prod", "support-production", "proj_support", "service_account", "user-svc-support"
-)
-_NIGHTLY = Key(
-    "key_support_batch", "support-nightly", "proj_support", "service_account", "user-svc-support", 0.4
-)
+_SUPPORT = Key("key_support_prod", "support-production", "proj_support", "service_account", "user-svc-support")
+_NIGHTLY = Key("key_support_batch", "support-nightly", "proj_support", "service_account", "user-svc-support", 0.4)
 _RESEARCH = Key("key_research_ada", "research-ada", "proj_research", "user", "user-ada", 0.01, 200)
 _NOOR = Key("key_research_noor", "research-noor", "proj_research", "user", "user-noor", 0.05)
 _TOOLS = Key("key_tools", "internal-tools", "proj_tools", "user", "user-sam")
@@ -195,9 +191,7 @@ def large_organization(projects: int = 30, keys_each: int = 5) -> Organization:
     ]
     users = {key.owner: f"Person {number:03}" for number, key in enumerate(keys)}
     streams = [
-        Stream(
-            "completions", key, models[(n + extra) % 25], 20 + 7 * (n % 13), _tokens(900 + 11 * n, 0.3, 200)
-        )
+        Stream("completions", key, models[(n + extra) % 25], 20 + 7 * (n % 13), _tokens(900 + 11 * n, 0.3, 200))
         for n, key in enumerate(keys)
         for extra in range(2)
     ]

@@ -65,12 +65,8 @@ PROBES = (
     Probe(Name("openai", "openai", "chat_stream", "chat", *_LUNA), 0.9, 0.38, breaks=0.7),
     Probe(Name("openai", "openai", "chat_stream", "chat", *_MINI), 1.3, 0.52, breaks=0.45),
     Probe(Name("openai", "openai", "responses", "responses", *_LUNA), 1.1, breaks=0.6),
-    Probe(
-        Name("openai", "openai", "embeddings", "embeddings", "text-embedding-3-small"), 0.18, tokens=(6, 0)
-    ),
-    Probe(
-        Name("openai", "openai", "moderations", "moderations", "omni-moderation-latest"), 0.25, tokens=(0, 0)
-    ),
+    Probe(Name("openai", "openai", "embeddings", "embeddings", "text-embedding-3-small"), 0.18, tokens=(6, 0)),
+    Probe(Name("openai", "openai", "moderations", "moderations", "omni-moderation-latest"), 0.25, tokens=(0, 0)),
     Probe(Name("azure-eu", "azure", "chat_stream", "chat", *_MINI), 1.0, 0.41),
 )
 

@@ -89,12 +89,8 @@ def _circumstances(run: Run) -> Iterator[Series]:
     yield series(probe.TLS_CIPHER.name, timeline.constant(1.0), target, cipher="TLS_AES_256_GCM_SHA384")
     reused = timeline.gauge(lambda t: float(t % 900 >= 60))
     yield series(probe.CONNECTION_REUSED.name, reused, target)
-    for direction, count in zip(
-        ("input", "output", "cached", "reasoning"), (*run.probe.tokens, 0, 0), strict=True
-    ):
-        yield series(
-            probe.TOKENS.name, run.where([float(count)] * timeline.length), target, direction=direction
-        )
+    for direction, count in zip(("input", "output", "cached", "reasoning"), (*run.probe.tokens, 0, 0), strict=True):
+        yield series(probe.TOKENS.name, run.where([float(count)] * timeline.length), target, direction=direction)
     if sum(run.probe.tokens):
         yield series(probe.COST.name, timeline.constant(9.2e-6), target)
     if run.probe.name.served:
@@ -131,9 +127,7 @@ def _totals(run: Run) -> Iterator[Series]:
             for duration, outcome in zip(run.durations, run.outcomes, strict=True)
         ]
         if any(seconds):
-            yield from _histogram(
-                probe.API_LATENCY.name, seconds, timeline, identity | {"status_code": str(code)}
-            )
+            yield from _histogram(probe.API_LATENCY.name, seconds, timeline, identity | {"status_code": str(code)})
     if run.probe.first_token:
         share = run.probe.first_token / run.probe.seconds
         first = run.where([share * one for one in run.durations])

@@ -36,9 +36,7 @@ def needed(groups: Sequence[Mapping[str, Any]], names: set[str]) -> list[Mapping
     found: set[str] = set()
     while names - found:
         found |= names
-        names = {
-            each for rule in rules if rule["record"] in found for each in _RECORDED.findall(rule["expr"])
-        }
+        names = {each for rule in rules if rule["record"] in found for each in _RECORDED.findall(rule["expr"])}
     return [{**group, "rules": [r for r in group["rules"] if r.get("record") in found]} for group in groups]
 
 

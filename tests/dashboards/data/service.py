@@ -57,9 +57,7 @@ def _status_page(timeline: Timeline, outage: float) -> Iterator[Series]:
 def _exporter(timeline: Timeline, outage: float) -> Iterator[Series]:
     build = {"version": "0.1.0", "python_version": "3.11.2"}
     yield series(own.BUILD_INFO.name, timeline.constant(1.0), OWN, **build)
-    yield series(
-        own.PRICE_TABLE_INFO.name, timeline.constant(1.0), OWN, source="genai-prices", version="0.2.3"
-    )
+    yield series(own.PRICE_TABLE_INFO.name, timeline.constant(1.0), OWN, source="genai-prices", version="0.2.3")
     yield series(own.UNREADABLE_KEYS.name, timeline.constant(0.0), OWN)
     yield series(own.CONFIG_RELOAD_SUCCESSFUL.name, timeline.constant(1.0), OWN)
     yield series(own.CONFIG_RELOAD_TIMESTAMP.name, timeline.constant(timeline.end - 3 * DAY), OWN)

@@ -42,9 +42,7 @@ def _of_stream(stream: Stream, timeline: Timeline) -> Iterator[Series]:
     if not given:
         return
     if stream.model.prices is None:
-        values = timeline.month_counter(
-            stream.times(given + stream.figures.get(usage.OUTPUT_TOKENS.name, 0.0))
-        )
+        values = timeline.month_counter(stream.times(given + stream.figures.get(usage.OUTPUT_TOKENS.name, 0.0)))
         yield series(usage.UNPRICED_TOKENS.name, values, TARGET, **stream.labels)
     else:
         values = timeline.month_counter(stream.dollars(), whole=False)

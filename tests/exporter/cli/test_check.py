@@ -98,6 +98,4 @@ def test_metrics_prints_the_whole_catalogue() -> None:
     listed = json.loads(cli("metrics", "--format", "json").out)
     assert list(CATALOGUE) == [each["name"] for each in listed]
     markdown = cli("metrics").out
-    assert sorted(CATALOGUE) == sorted(
-        line.split("`")[1] for line in markdown.splitlines() if line[:3] == "| `"
-    )
+    assert sorted(CATALOGUE) == sorted(line.split("`")[1] for line in markdown.splitlines() if line[:3] == "| `")

@@ -69,9 +69,7 @@ def answer(line: str) -> list[str]:
         "COMP_CWORD": str(line.count(" ")),
         "_OPENAI_EXPORTER_COMPLETE": "bash_complete",
     }
-    found = subprocess.run(
-        [program], env=os.environ | asked, capture_output=True, text=True, timeout=60, check=True
-    )
+    found = subprocess.run([program], env=os.environ | asked, capture_output=True, text=True, timeout=60, check=True)
     return [each.partition(",")[2] for each in found.stdout.split()]
 
 

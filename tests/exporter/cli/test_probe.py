@@ -68,9 +68,7 @@ def test_a_probe_that_fails_says_why_and_what_to_do(file: Path, simulator: Simul
 
 def test_a_probe_keeps_its_deadline(file: Path, simulator: SimulatorControl) -> None:
     simulator.fault("hang", "/v1/chat/completions")
-    found = cli(
-        "probe", "--config.file", str(file), "--module", "chat", "--timeout", "0.3", "--json", env=ENV
-    )
+    found = cli("probe", "--config.file", str(file), "--module", "chat", "--timeout", "0.3", "--json", env=ENV)
     result = json.loads(found.out)
     assert found.status == 1
     assert result["timeout"] == pytest.approx(0.3, abs=0.01)
@@ -99,9 +97,7 @@ def test_without_a_model_the_first_one_of_the_module_is_probed(file: Path) -> No
         (["--target", "x"], "unknown target 'x'; configured: sim"),
     ],
 )
-def test_a_probe_that_is_not_clear_lists_what_there_is(
-    file: Path, arguments: list[str], message: str
-) -> None:
+def test_a_probe_that_is_not_clear_lists_what_there_is(file: Path, arguments: list[str], message: str) -> None:
     found = cli("probe", "--config.file", str(file), *arguments, env=ENV)
     assert found.status == 2
     assert message in " ".join(found.err.split())

@@ -23,9 +23,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with thresholds and raw rules where the commands look for them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "alerting" / "rules.d").mkdir(parents=True)
-    (tmp_path / "alerting" / "thresholds.yml").write_text(
-        document({"examples": EXAMPLES}, {"enabled": False})
-    )
+    (tmp_path / "alerting" / "thresholds.yml").write_text(document({"examples": EXAMPLES}, {"enabled": False}))
     return tmp_path
 
 
@@ -79,8 +77,7 @@ def test_build_leaves_out_a_broken_raw_file_and_writes_the_rest(bundle: Path, wi
 
     assert (found.exit_code, found.stdout) == (0, "prometheus/rules/user-thresholds.yml: written, 3 rules\n")
     assert found.stderr.splitlines() == [
-        "openai-exporter: alerting/rules.d/a.yml:1: groups[0].rules[0].expr: 'sum(up': "
-        "unclosed left parenthesis",
+        "openai-exporter: alerting/rules.d/a.yml:1: groups[0].rules[0].expr: 'sum(up': unclosed left parenthesis",
         "openai-exporter: 1 file of raw rules left out",
         "note: templates not checked: promtool is not on PATH",
     ]
@@ -115,9 +112,7 @@ def test_check_says_what_there_is(bundle: Path) -> None:
     assert not (bundle / "prometheus").exists()
 
 
-def test_check_fails_for_a_broken_raw_file_and_says_who_did_not_look(
-    bundle: Path, without_promtool: None
-) -> None:
+def test_check_fails_for_a_broken_raw_file_and_says_who_did_not_look(bundle: Path, without_promtool: None) -> None:
     (bundle / "alerting" / "rules.d" / "a.yml").write_text(BROKEN)
 
     found = run("check")

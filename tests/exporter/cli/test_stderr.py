@@ -64,9 +64,7 @@ def test_an_exception_stays_on_the_line_and_is_masked(as_json: bool) -> None:
     try:
         raise RuntimeError(f"refused {KEY}")
     except RuntimeError as error:
-        record = _record(
-            f"failed {KEY}", exc_info=(type(error), error, error.__traceback__), fields={"key": KEY}
-        )
+        record = _record(f"failed {KEY}", exc_info=(type(error), error, error.__traceback__), fields={"key": KEY})
     line = _line(record, as_json=as_json)
     assert "\n" not in line
     assert "RuntimeError: refused <secret>" in line

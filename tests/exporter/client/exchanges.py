@@ -42,9 +42,7 @@ async def exchange(
     return await pool.exchange(sent, Terms(monotonic() + seconds, fresh, cap))
 
 
-async def broken(
-    pool: Pool, url: str, *, seconds: float = 30.0, fresh: bool = False, cap: int = 1 << 20
-) -> Exchange:
+async def broken(pool: Pool, url: str, *, seconds: float = 30.0, fresh: bool = False, cap: int = 1 << 20) -> Exchange:
     """The partial record of an exchange that fails."""
     with pytest.raises(WireError) as raised:
         await exchange(pool, url, seconds=seconds, fresh=fresh, cap=cap)

@@ -71,9 +71,7 @@ class RawServer:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
-def answer(
-    body: bytes | str, status: str = "200 OK", kind: str = "application/json", more: str = ""
-) -> bytes:
+def answer(body: bytes | str, status: str = "200 OK", kind: str = "application/json", more: str = "") -> bytes:
     """A plain answer with a content length."""
     data = body.encode() if isinstance(body, str) else body
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n{more}\r\n"

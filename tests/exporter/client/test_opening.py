@@ -98,9 +98,7 @@ async def test_a_handshake_that_never_ends_times_out_in_its_step() -> None:
     assert found.phases.connect + found.phases.tls == pytest.approx(found.duration)
 
 
-@pytest.mark.parametrize(
-    ("reset", "said"), [(True, "connection reset by peer"), (False, "the connection was closed")]
-)
+@pytest.mark.parametrize(("reset", "said"), [(True, "connection reset by peer"), (False, "the connection was closed")])
 async def test_a_server_that_hangs_up_in_the_handshake_is_a_tls_failure(reset: bool, said: str) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10 if reset else 65_536)  # leaving bytes unread makes the close a reset
@@ -229,9 +227,7 @@ async def test_a_proxy_that_cannot_reach_the_api_tells_of_a_failed_connection(st
         found = await broken(new_pool(url, proxies={"https": f"http://127.0.0.1:{proxy.port}"}), url)
     assert found.failure is not None
     assert (FailureKind.CONNECT, Step.PROXY) == (found.failure.kind, found.failure.step)
-    assert (
-        f"the proxy 127.0.0.1:{proxy.port} could not reach the API: status {status}" == found.failure.message
-    )
+    assert f"the proxy 127.0.0.1:{proxy.port} could not reach the API: status {status}" == found.failure.message
 
 
 async def test_a_proxy_that_is_not_there_is_the_proxys_failure(free_port: Callable[[], int]) -> None:

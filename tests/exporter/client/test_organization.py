@@ -63,10 +63,7 @@ def test_calls_and_failures_are_counted_by_api() -> None:
     bench.calls.failed("costs", "timeout")
     text = bench.instruments.render("text/plain")[0].decode()
     assert 'openai_exporter_upstream_calls_total{api="costs",organization="acme"} 2.0' in text
-    assert (
-        'openai_exporter_upstream_failures_total{api="costs",organization="acme",reason="timeout"} 1.0'
-        in text
-    )
+    assert 'openai_exporter_upstream_failures_total{api="costs",organization="acme",reason="timeout"} 1.0' in text
     assert 2 == bench.calls.made
 
 
@@ -82,9 +79,7 @@ def test_a_failure_that_is_no_rate_limit_holds_nothing_back(reason: str) -> None
     [("rate_limited", 30.0, 30.0), ("server_error", 7.0, 7.0), ("rate_limited", 86_400.0, 3600.0)],
     ids=["429", "503", "a day"],
 )
-def test_what_the_api_asks_is_waited_but_never_more_than_an_hour(
-    reason: str, asked: float, wait: float
-) -> None:
+def test_what_the_api_asks_is_waited_but_never_more_than_an_hour(reason: str, asked: float, wait: float) -> None:
     bench = Bench()
     bench.fail(reason, asked)
     assert wait == bench.calls.wait
@@ -286,9 +281,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(("key", "message", "advice"), REFUSALS, ids=["project", "admin", "unsaid"])
-async def test_a_refused_key_is_told_what_is_missing(
-    status: int, key: str, message: str, advice: str
-) -> None:
+async def test_a_refused_key_is_told_what_is_missing(status: int, key: str, message: str, advice: str) -> None:
     async def respond(turn: Turn) -> None:
         body = json.dumps({"error": {"message": f"{message} Your key: {key}"}})
         await turn.send(answer(body, f"{status} S"))

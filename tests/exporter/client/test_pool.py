@@ -53,32 +53,6 @@ async def test_a_waiter_that_was_cancelled_does_not_stop_the_others() -> None:
     await turns.turn()
 
 
-async def test_calls_and_waiters_share_the_turns_in_order() -> None:
-    turns, seen = Turns(), []
-
-    async def wait() -> None:
-        await turns.turn()
-        seen.append("waiter")
-
-    turns.call(lambda: seen.append("call"))
-    task = asyncio.create_task(wait())
-    await asyncio.sleep(0)
-    turns.call(lambda: seen.append("last"))
-    await task
-    await turns.turn()
-    assert seen == ["call", "waiter", "last"]
-
-
-async def test_a_call_that_fails_does_not_stop_the_others() -> None:
-    turns = Turns()
-    failures: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-    turns.call(lambda: 1 / 0)
-    await turns.turn()
-    await turns.turn()
-    assert [type(each["exception"]) for each in failures] == [ZeroDivisionError]
-
-
 # Exchanges over real sockets: framing, reuse, stale connections, deadlines, bounds, broken answers.
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -118,18 +92,12 @@ def then_reset(data: bytes) -> Answer:
     ("reply", "body"),
     [
         pytest.param(always(answer("{}")), b"{}", id="content-length"),
-        pytest.param(
-            always(chunked(b"data: 1\n\n", b"data: 2\n\n")), b"data: 1\n\ndata: 2\n\n", id="chunked"
-        ),
+        pytest.param(always(chunked(b"data: 1\n\n", b"data: 2\n\n")), b"data: 1\n\ndata: 2\n\n", id="chunked"),
         pytest.param(then_close(HEAD + b'\r\n{"a": 1}'), b'{"a": 1}', id="until the connection closes"),
-        pytest.param(
-            always(b"HTTP/1.1 100 Continue\r\n\r\n" + answer("{}")), b"{}", id="after an interim answer"
-        ),
+        pytest.param(always(b"HTTP/1.1 100 Continue\r\n\r\n" + answer("{}")), b"{}", id="after an interim answer"),
         pytest.param(always(b"HTTP/1.1 204 No Content\r\n\r\n"), b"", id="no content"),
         pytest.param(
-            always(
-                HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"00000001\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
-            ),
+            always(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"00000001\r\nx\r\n" * 50_000 + b"0\r\n\r\n"),
             b"x" * 50_000,
             id="chunks of one byte",
         ),
@@ -154,9 +122,7 @@ async def test_phases_add_up_to_the_duration() -> None:
         async with raw_server(reply) as server:
             return await exchange(new_pool(server.url), server.url)
 
-    found = await at_best(
-        attempt, lambda tried: tried.phases.processing < 0.1 and tried.phases.transfer < 0.08
-    )
+    found = await at_best(attempt, lambda tried: tried.phases.processing < 0.1 and tried.phases.transfer < 0.08)
     phases = found.phases
     assert phases.connect > 0
     assert 0.05 <= phases.processing < 0.1
@@ -199,9 +165,7 @@ LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
         pytest.param(STREAM + b"data: 2\n\n", id="bytes after a stream"),
         pytest.param(STREAM + LATE, id="a 408 after a stream"),
         pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n{}", id="a 204 with a body"),
-        pytest.param(
-            b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", id="a 204 that announces a body"
-        ),
+        pytest.param(b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", id="a 204 that announces a body"),
         pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n" + answer("1"), id="a 204 with an answer behind it"),
         pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}", id="a 304 with a body"),
     ],
@@ -460,9 +424,7 @@ async def test_what_came_before_the_break_is_kept() -> None:
     [
         pytest.param(answer("x" * 5000), id="content-length"),
         pytest.param(chunked(b"x" * 900, b"x" * 900), id="chunked"),
-        pytest.param(
-            answer(gzip.compress(b"x" * 100_000), more="Content-Encoding: gzip\r\n"), id="a compression bomb"
-        ),
+        pytest.param(answer(gzip.compress(b"x" * 100_000), more="Content-Encoding: gzip\r\n"), id="a compression bomb"),
     ],
 )
 async def test_an_answer_over_the_bound_is_cut_there(data: bytes) -> None:
@@ -611,9 +573,7 @@ async def test_the_credential_goes_out_but_is_masked_on_the_record() -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-async def test_the_upload_of_a_large_request_is_part_of_its_processing(
-    tls: bool, certificates: Certificates
-) -> None:
+async def test_the_upload_of_a_large_request_is_part_of_its_processing(tls: bool, certificates: Certificates) -> None:
     began: list[float] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -768,9 +728,7 @@ async def test_nothing_is_sent_after_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-async def test_no_descriptor_is_left_open_whenever_an_exchange_is_cut(
-    tls: bool, certificates: Certificates
-) -> None:
+async def test_no_descriptor_is_left_open_whenever_an_exchange_is_cut(tls: bool, certificates: Certificates) -> None:
     draw = random.Random(1)
     context = certificates.server() if tls else None
 

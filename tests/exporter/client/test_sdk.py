@@ -29,9 +29,7 @@ def client_of(url: str, **settings: Any) -> TargetClient:
     return TargetClient(target, new_pool(url))
 
 
-async def call(
-    client: TargetClient, call: ApiCall = CHAT, key: Secret | None = KEY, **terms: Any
-) -> Exchange:
+async def call(client: TargetClient, call: ApiCall = CHAT, key: Secret | None = KEY, **terms: Any) -> Exchange:
     return await client.call(call, Terms(monotonic() + 5, **terms), key)
 
 
@@ -110,9 +108,7 @@ async def test_azure_takes_the_key_in_its_own_header_and_the_deployment_in_the_p
     assert "authorization" not in sent
 
 
-@pytest.mark.parametrize(
-    "status", ["400 Bad", "401 No", "404 No", "429 Slow", "500 Oops", "503 Busy", "302 Found"]
-)
+@pytest.mark.parametrize("status", ["400 Bad", "401 No", "404 No", "429 Slow", "500 Oops", "503 Busy", "302 Found"])
 async def test_any_status_is_an_answer_and_is_asked_for_once(status: str) -> None:
     async def refuse(turn: Turn) -> None:
         body = '{"error": {"message": "no", "type": "t", "param": null, "code": null}}'
@@ -153,14 +149,10 @@ async def test_a_broken_exchange_is_a_wire_error_with_its_record() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        pytest.param(
-            answer(b"\xff\xfe{", kind="application/json; charset=nonsense"), id="an unknown charset"
-        ),
+        pytest.param(answer(b"\xff\xfe{", kind="application/json; charset=nonsense"), id="an unknown charset"),
         pytest.param(answer("[" * 100_000, "500 Oops"), id="JSON that nests too deep"),
         pytest.param(answer('{"error": 5}', "400 Bad"), id="an error that is a number"),
-        pytest.param(
-            answer('{"error": {"message": {"a": 1}, "code": [1]}}', "400 Bad"), id="an error of odd types"
-        ),
+        pytest.param(answer('{"error": {"message": {"a": 1}, "code": [1]}}', "400 Bad"), id="an error of odd types"),
         pytest.param(answer("", "401 No", more="Set-Cookie: a=b; Domain=..\r\n"), id="an odd cookie"),
         pytest.param(answer("x", kind="\u00ff;;="), id="an odd content type"),
     ],
@@ -200,7 +192,5 @@ def test_the_environment_cannot_make_the_sdk_log_requests() -> None:
         "logging.getLogger('httpx2').info('HTTP Request')"
     )
     environment = {**os.environ, "OPENAI_LOG": "debug"}
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == ("", "")

@@ -34,9 +34,7 @@ def test_each_message_is_one_line_in_our_words(path: Path) -> None:
     message = message_of(path)
     assert message
     for line in message.splitlines():
-        assert not any(
-            word in line for word in ("Input should", "valid dictionary", "pydantic", "Value error")
-        )
+        assert not any(word in line for word in ("Input should", "valid dictionary", "pydantic", "Value error"))
         assert "AAAABBBB" not in line
         assert "hunter2" not in line
 
@@ -54,8 +52,7 @@ def test_each_message_is_one_line_in_our_words(path: Path) -> None:
         (b"#" * 1_048_577, "is larger than 1 MiB; this is not a configuration"),
         (
             b"".join(
-                b"%c: &%c [%s]\n"
-                % (name, name, b", ".join([b"*%c" % (name - 1)] * 9) if name > 97 else b"lol")
+                b"%c: &%c [%s]\n" % (name, name, b", ".join([b"*%c" % (name - 1)] * 9) if name > 97 else b"lol")
                 for name in range(97, 106)
             ),
             "holds more than 50000 values once its aliases are written out; make it smaller",

@@ -104,9 +104,7 @@ def test_white_space_around_a_key_does_not_matter(tmp_path: Path, content: bytes
         (b"x" * 8193, "is larger than 8192 bytes; put nothing but the key there"),
     ],
 )
-def test_what_cannot_be_a_key_is_refused_without_being_shown(
-    tmp_path: Path, content: bytes, reason: str
-) -> None:
+def test_what_cannot_be_a_key_is_refused_without_being_shown(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
     with pytest.raises(CredentialError) as caught:
@@ -131,17 +129,11 @@ def test_a_variable_is_read_when_the_configuration_is() -> None:
 def test_an_unset_variable_is_an_error_with_the_remedy() -> None:
     with pytest.raises(CredentialError) as caught:
         credential(None, "KEY", {}, Path()).read()
-    assert (
-        str(caught.value)
-        == "environment variable KEY: is not set or empty; set it to the key, or remove this entry"
-    )
+    assert str(caught.value) == "environment variable KEY: is not set or empty; set it to the key, or remove this entry"
 
 
 def test_a_home_that_is_not_known_leaves_the_path_as_it_is(tmp_path: Path) -> None:
-    assert (
-        tmp_path / "~nobody-of-that-name/key"
-        == credential("~nobody-of-that-name/key", None, {}, tmp_path).path
-    )
+    assert tmp_path / "~nobody-of-that-name/key" == credential("~nobody-of-that-name/key", None, {}, tmp_path).path
 
 
 def test_relative_and_home_paths_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

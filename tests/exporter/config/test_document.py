@@ -122,7 +122,5 @@ def test_a_byte_order_mark_and_carriage_returns_do_not_matter() -> None:
         (("targets", "0123456789abcdef0123456789abcdef"), "targets.<secret>"),
     ],
 )
-def test_a_path_is_written_with_dots_and_brackets_and_without_keys(
-    path: tuple[str | int, ...], text: str
-) -> None:
+def test_a_path_is_written_with_dots_and_brackets_and_without_keys(path: tuple[str | int, ...], text: str) -> None:
     assert text == dotted(path)

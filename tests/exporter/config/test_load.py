@@ -180,9 +180,7 @@ def test_two_configurations_differ_when_a_key_does() -> None:
 
 
 def test_a_file_of_ten_thousand_mistakes_is_answered_in_full() -> None:
-    text = "modules:\n" + "".join(
-        f"  m{i}: {{endpoint: chat, expect: {{status: [1]}}}}\n" for i in range(5000)
-    )
+    text = "modules:\n" + "".join(f"  m{i}: {{endpoint: chat, expect: {{status: [1]}}}}\n" for i in range(5000))
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert len(caught.value.problems) == 5000

@@ -25,9 +25,7 @@ SCALARS = st.one_of(
     st.integers(),
     st.floats(),
     st.text(max_size=30),
-    st.sampled_from(
-        ["5s", "-1s", "0", "chat", "openai", "model", "sk-proj-abcdefgh", "1e400", "https://a@b", "(", ""]
-    ),
+    st.sampled_from(["5s", "-1s", "0", "chat", "openai", "model", "sk-proj-abcdefgh", "1e400", "https://a@b", "(", ""]),
 )
 VALUES = st.recursive(
     SCALARS, lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=8), each, max_size=3)
@@ -37,11 +35,7 @@ VALUES = st.recursive(
 def spots(node: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """The paths of every value."""
     below: list[tuple[str | int, Any]] = (
-        list(node.items())
-        if isinstance(node, dict)
-        else list(enumerate(node))
-        if isinstance(node, list)
-        else []
+        list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
     )
     return [path] + [found for key, each in below for found in spots(each, (*path, key))]
 

@@ -175,6 +175,4 @@ def test_every_pattern_has_its_words() -> None:
 
     found = set(patterns(Config.model_json_schema()))
     assert len(found) >= 6
-    assert [
-        pattern for pattern in found if not config_shape().words({"type": "string", "pattern": pattern})
-    ] == []
+    assert [pattern for pattern in found if not config_shape().words({"type": "string", "pattern": pattern})] == []

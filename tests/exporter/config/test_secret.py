@@ -72,10 +72,7 @@ def test_a_long_run_without_a_prefix_counts_as_a_key_in_messages() -> None:
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
-        *[
-            (name, True)
-            for name in ("api_key", "x-api-key", "Authorization", "password", "openai_api_key", "key")
-        ],
+        *[(name, True) for name in ("api_key", "x-api-key", "Authorization", "password", "openai_api_key", "key")],
         *[(name, False) for name in ("max_tokens", "prompt_cache_key", "monkey", "user")],
     ],
 )

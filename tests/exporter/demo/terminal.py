@@ -23,9 +23,7 @@ def _control_it() -> None:
 class Terminal:
     """A running program and what its terminal shows, control sequences left out."""
 
-    def __init__(
-        self, argv: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, argv: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         self._main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         self.process = subprocess.Popen(

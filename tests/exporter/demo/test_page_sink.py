@@ -217,9 +217,7 @@ def test_without_pages_the_html_page_says_what_to_do(sink: Sink) -> None:
         ("GET", "/-/ready", None, 200),
     ],
 )
-def test_requests_and_their_status(
-    sink: Sink, method: str, path: str, body: bytes | None, expected: int
-) -> None:
+def test_requests_and_their_status(sink: Sink, method: str, path: str, body: bytes | None, expected: int) -> None:
     assert sink.call(method, path, body)[0] == expected
 
 
@@ -256,9 +254,7 @@ def test_a_taken_port_is_told_with_its_flag() -> None:
 
 def page(title: str) -> Page:
     alert = Alert(status="firing", labels={"alertname": title})
-    return Page(
-        status="firing", severity="critical", title=title, text="text", receiver="page", alerts=(alert,)
-    )
+    return Page(status="firing", severity="critical", title=title, text="text", receiver="page", alerts=(alert,))
 
 
 def titles(store: Store) -> list[str]:

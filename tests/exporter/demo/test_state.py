@@ -61,9 +61,7 @@ def test_the_figures_are_shown_with_the_last_events() -> None:
     assert "broken; press m to mend it" in text
     assert "29 s  event 29" in text
     assert "event 17" not in text
-    assert line(state, 65) == (
-        "t=65s up=11/11 probe_success=7/8 tokens=1000000 billed_usd=12.50 firing=Down pages=1"
-    )
+    assert line(state, 65) == ("t=65s up=11/11 probe_success=7/8 tokens=1000000 billed_usd=12.50 firing=Down pages=1")
 
 
 # What the demo says happened to alerts.
@@ -84,9 +82,7 @@ def test_an_alert_goes_from_pending_to_a_page_and_back() -> None:
     assert texts(timeline.update(2, {"Down": "pending"}, [])) == ["Down pending"]
     assert texts(timeline.update(3, {"Down": "pending"}, [])) == []
     assert texts(timeline.update(4, {"Down": "firing"}, [])) == ["Down firing"]
-    assert texts(timeline.update(5, {"Down": "firing"}, [page(1)])) == [
-        "page delivered: critical Down (1 alert)"
-    ]
+    assert texts(timeline.update(5, {"Down": "firing"}, [page(1)])) == ["page delivered: critical Down (1 alert)"]
     assert texts(timeline.update(6, {}, [page(1)])) == ["Down fires no more"]
     assert texts(timeline.update(7, {}, [page(2, "resolved", 3), page(1)])) == [
         "page delivered: Down resolved (3 alerts)"

@@ -153,9 +153,7 @@ def test_what_alerts_and_pages_do_is_printed_between_the_figures() -> None:
 
 
 def test_a_simulator_that_is_gone_is_told() -> None:
-    assert "the simulator does not answer" in watched(
-        "http://127.0.0.1:9", Schedule(end=2, start_outage=0), [State()]
-    )
+    assert "the simulator does not answer" in watched("http://127.0.0.1:9", Schedule(end=2, start_outage=0), [State()])
 
 
 def test_a_service_that_ended_ends_the_demo() -> None:

@@ -39,9 +39,7 @@ def expected(found: Iterable[Family]) -> dict[Series, float]:
     return {
         (
             each.metric.name,
-            frozenset(
-                (name, clean(text)) for name, text in zip(each.metric.labels, key, strict=True) if text
-            ),
+            frozenset((name, clean(text)) for name, text in zip(each.metric.labels, key, strict=True) if text),
         ): float(value)
         for each in found
         for key, value in each.samples
@@ -50,11 +48,7 @@ def expected(found: Iterable[Family]) -> dict[Series, float]:
 
 def read(parsed: Iterable[Parsed]) -> dict[Series, float]:
     """What prometheus_client's parsers found."""
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for each in parsed
-        for sample in each.samples
-    }
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for each in parsed for sample in each.samples}
 
 
 def parse_openmetrics(page: str) -> list[Parsed]:

@@ -241,9 +241,7 @@ def exemplars(page: str) -> list[Exemplar]:
 
 
 def samples(parsed: list[Parsed]) -> dict[tuple[str, str], float]:
-    return {
-        (sample.name, sample.labels.get("le", "")): sample.value for each in parsed for sample in each.samples
-    }
+    return {(sample.name, sample.labels.get("le", "")): sample.value for each in parsed for sample in each.samples}
 
 
 @pytest.mark.parametrize("metric", OURS, ids=lambda metric: metric.name)
@@ -253,16 +251,12 @@ def test_a_metric_is_exposed_under_its_catalogue_name(metric: Metric, accept: st
     instruments.prepare(metric, tuple("v" for _ in metric.labels))
     found = {sample.name for each in parse_text(text(instruments)) for sample in each.samples}
     if accept:
-        found = {
-            sample.name for each in parse_openmetrics(text(instruments, accept)) for sample in each.samples
-        }
+        found = {sample.name for each in parse_openmetrics(text(instruments, accept)) for sample in each.samples}
     histogram = {f"{metric.name}{suffix}" for suffix in ("_bucket", "_count", "_sum")}
     assert found == (histogram if metric.kind is Kind.HISTOGRAM else {metric.name})
 
 
-@pytest.mark.parametrize(
-    ("name", "accept"), [("registry.prom", ""), ("registry.openmetrics", REGISTRY_OPENMETRICS)]
-)
+@pytest.mark.parametrize(("name", "accept"), [("registry.prom", ""), ("registry.openmetrics", REGISTRY_OPENMETRICS)])
 def test_the_page_is_written_exactly_so(name: str, accept: str) -> None:
     instruments = Instruments(process=False)
     instruments.count(probe.API_REQUESTS, PROBE)

@@ -120,9 +120,7 @@ def test_labels_of_a_probe_cannot_be_taken_by_the_configuration() -> None:
 
 
 def test_usage_metrics_share_their_dimensions_in_one_order() -> None:
-    counters = [
-        metric for metric in metrics_of(usage) if "user_id" in metric.labels and metric.kind is Kind.COUNTER
-    ]
+    counters = [metric for metric in metrics_of(usage) if "user_id" in metric.labels and metric.kind is Kind.COUNTER]
     assert len(counters) > 10
     assert {metric.labels[: len(DIMENSIONS)] for metric in counters} == {DIMENSIONS}
 

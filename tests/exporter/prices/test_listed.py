@@ -38,8 +38,7 @@ def test_a_long_request_has_other_rates_from_its_bound_on() -> None:
 def test_rates_change_on_their_day() -> None:
     early = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
     now, before = (
-        list_prices().rates("gpt-6-sol", KINDS, Situation(day=day, service_tier="priority"))
-        for day in (DAY, early)
+        list_prices().rates("gpt-6-sol", KINDS, Situation(day=day, service_tier="priority")) for day in (DAY, early)
     )
     assert now != before
 

@@ -77,9 +77,7 @@ def test_a_ratio_prices_no_model_that_is_on_no_list() -> None:
         ("seconds", {"usd_per_minute": 0.006}, {"seconds": 90}, "0.009"),
     ],
 )
-def test_other_units_have_prices_too(
-    pricing: str, given: dict[str, Any], fields: dict[str, Any], usd: str
-) -> None:
+def test_other_units_have_prices_too(pricing: str, given: dict[str, Any], fields: dict[str, Any], usd: str) -> None:
     assert cost((price("mine", **given),), {"model": "mine", **fields}, pricing)[0] == Decimal(usd)
 
 
@@ -259,9 +257,7 @@ def test_an_embedding_costs_its_input_on_both_sides() -> None:
 
 @pytest.mark.parametrize("own", _OWN.values(), ids=_OWN)
 @pytest.mark.parametrize("batch", [False, True])
-def test_kinds_that_only_usage_tells_have_the_price_of_the_same_table(
-    own: tuple[Price, ...], batch: bool
-) -> None:
+def test_kinds_that_only_usage_tells_have_the_price_of_the_same_table(own: tuple[Price, ...], batch: bool) -> None:
     kinds = {
         "input_tokens": 90_000, "input_cached_tokens": 20_000, "input_cache_write_tokens": 5_000,
         "input_audio_tokens": 4_000, "input_cached_audio_tokens": 300, "input_image_tokens": 2_000,

@@ -50,17 +50,13 @@ def streamed(parts: Sequence[bytes], failure: Failure | None = None) -> Exchange
 def event(data: Any, name: str = "") -> bytes:
     """One server-sent event."""
     text = data if isinstance(data, str) else json.dumps(data)
-    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode(
-        "utf-8", "surrogatepass"
-    )
+    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode("utf-8", "surrogatepass")
 
 
 def timeout(step: Step = Step.TRANSFER) -> Failure:
     return Failure(FailureKind.TIMEOUT, step, "the deadline passed")
 
 
-def setting(
-    endpoint: Endpoint, model: str = "m", provider: Provider = Provider.OPENAI, **module: Any
-) -> Setting:
+def setting(endpoint: Endpoint, model: str = "m", provider: Provider = Provider.OPENAI, **module: Any) -> Setting:
     """A setting of a module with these keys."""
     return Setting(Module.model_validate({"endpoint": endpoint, **module}), provider, model)

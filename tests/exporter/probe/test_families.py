@@ -99,9 +99,7 @@ def blackbox_exporter(chain: Path) -> Iterator[str]:
     binary = os.environ.get("BLACKBOX_BINARY") or shutil.which("prometheus-blackbox-exporter")
     if binary is None:
         pytest.skip("blackbox_exporter is not installed")
-    text = (
-        "modules: {http: {prober: http, http: {tls_config: {ca_file: root.pem}, preferred_ip_protocol: ip4}}}"
-    )
+    text = "modules: {http: {prober: http, http: {tls_config: {ca_file: root.pem}, preferred_ip_protocol: ip4}}}"
     (chain / "blackbox.yml").write_text(text)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -164,9 +162,7 @@ async def test_the_chain_is_dated_by_its_first_certificate_to_expire(
         assert label in info
 
 
-@pytest.mark.parametrize(
-    ("data", "hashed"), [(b"", 0x811C9DC5), (b"a", 0xE40C292C), (b"foobar", 0xBF9CF968)], ids=str
-)
+@pytest.mark.parametrize(("data", "hashed"), [(b"", 0x811C9DC5), (b"a", 0xE40C292C), (b"foobar", 0xBF9CF968)], ids=str)
 def test_the_hash_of_an_address_is_fnv_1a(data: bytes, hashed: int) -> None:
     assert fnv1a(data) == hashed
 
@@ -266,9 +262,7 @@ def test_a_full_result_is_exposed_whole() -> None:
 
 
 def test_every_metric_of_the_page_is_exposed_by_one_of_these() -> None:
-    made = {
-        each.metric.name for found in (FULL, MODELS) for each in families(ProbeAnswer(found)) if each.samples
-    }
+    made = {each.metric.name for found in (FULL, MODELS) for each in families(ProbeAnswer(found)) if each.samples}
     assert made == {name for name, metric in CATALOGUE.items() if metric.page is Page.PROBE}
 
 
@@ -303,9 +297,7 @@ def test_a_cached_answer_is_no_event_of_the_sli() -> None:
 def test_one_outcome_is_set_and_all_others_are_there(outcome: str) -> None:
     found = [line for line in lines(ProbeAnswer(result(outcome))) if line.startswith("openai_probe_outcome")]
     assert len(OUTCOMES) == len(found)
-    assert [f'openai_probe_outcome{{outcome="{outcome}"}} 1'] == [
-        line for line in found if line.endswith(" 1")
-    ]
+    assert [f'openai_probe_outcome{{outcome="{outcome}"}} 1'] == [line for line in found if line.endswith(" 1")]
 
 
 def test_models_with_their_dates_and_those_that_are_missed() -> None:

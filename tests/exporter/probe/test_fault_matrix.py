@@ -128,9 +128,7 @@ async def crowded(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tu
 
 
 @contextlib.asynccontextmanager
-async def unreadable_authorities(
-    simulator: SimulatorControl, folder: Path
-) -> AsyncIterator[tuple[Prober, ProbeKey]]:
+async def unreadable_authorities(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tuple[Prober, ProbeKey]]:
     """No certificate authorities can be loaded."""
     bundle = folder / "bundle.pem"
     bundle.write_text("nonsense")
@@ -416,9 +414,7 @@ def check(case: Row | Outside, result: ProbeResult) -> None:
 
 
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "models"])
-async def test_a_drip_ends_within_a_tenth_of_a_second_of_its_deadline(
-    module: str, simulator: SimulatorControl
-) -> None:
+async def test_a_drip_ends_within_a_tenth_of_a_second_of_its_deadline(module: str, simulator: SimulatorControl) -> None:
     simulator.fault("drip", interval_seconds=0.01, part="headers")
     async with prober_for(configuration(simulator.api_url)) as prober:
         await prober.warm()

@@ -106,9 +106,7 @@ STREAMED: dict[Endpoint, list[Any]] = {
 }
 """Endpoint to the events of a good stream."""
 
-ERROR = {
-    "error": {"message": "No.", "type": "invalid_request_error", "param": None, "code": "model_not_found"}
-}
+ERROR = {"error": {"message": "No.", "type": "invalid_request_error", "param": None, "code": "model_not_found"}}
 
 LONG = st.sampled_from(["x" * 5000, "é" * 300, "a\nb\x00" * 100, '"\\' * 200, "\ud800\u2028" * 80])
 VALUES = st.recursive(
@@ -243,9 +241,7 @@ def test_a_good_answer_with_something_wrong_in_it_is_judged(case: tuple[Endpoint
     judged(case[0], False, case[1])
 
 
-@given(
-    st.sampled_from(list(STREAMED)).flatmap(lambda each: st.tuples(st.just(each), mutated(STREAMED[each])))
-)
+@given(st.sampled_from(list(STREAMED)).flatmap(lambda each: st.tuples(st.just(each), mutated(STREAMED[each]))))
 def test_a_good_stream_with_something_wrong_in_it_is_judged(case: tuple[Endpoint, Any]) -> None:
     judged(case[0], True, case[1])
 
@@ -288,9 +284,7 @@ def _reply(document: Any, status: int, headers: list[tuple[str, str]]) -> bytes:
 
 
 TOLD = st.tuples(
-    st.sampled_from(
-        ["X-Request-Id", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Tokens", "Retry-After"]
-    ),
+    st.sampled_from(["X-Request-Id", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Tokens", "Retry-After"]),
     st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=40)
     | st.just("x" * 500),
 )
@@ -327,9 +321,7 @@ GOOD = {
 @pytest.mark.parametrize("module", GOOD)
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_bytes_on_the_wire_become_an_outcome_with_bounded_labels(
-    module: str, data: st.DataObject
-) -> None:
+def test_any_bytes_on_the_wire_become_an_outcome_with_bounded_labels(module: str, data: st.DataObject) -> None:
     asyncio.run(probed(module, data.draw(RAW | _nearly(GOOD[module]))))
 
 

@@ -553,9 +553,7 @@ def test_the_length_of_a_vector_is_checked(length: int, outcome: str) -> None:
         ("temperature", "unsupported_parameter", ""),
     ],
 )
-def test_a_parameter_that_the_model_does_not_take_comes_with_its_remedy(
-    param: str, code: str, remedy: str
-) -> None:
+def test_a_parameter_that_the_model_does_not_take_comes_with_its_remedy(param: str, code: str, remedy: str) -> None:
     error = {"message": "Not this.", "type": "invalid_request_error", "param": param, "code": code}
     found = verdict(exchange({"error": error}, 400), setting(Endpoint.CHAT))
     assert "bad_request" == found.outcome

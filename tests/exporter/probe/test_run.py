@@ -42,9 +42,7 @@ class Caller:
         pytest.param(timeout(), "timeout_total", 1, id="one that was cut had its turn for that"),
     ],
 )
-async def test_each_piece_of_computing_has_one_turn(
-    failure: Failure | None, outcome: str, turns: int
-) -> None:
+async def test_each_piece_of_computing_has_one_turn(failure: Failure | None, outcome: str, turns: int) -> None:
     taken = 0
 
     async def turn() -> None:
@@ -103,9 +101,7 @@ def _alive() -> list[str]:
 
 
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "responses_stream", "speech", "models"])
-async def test_the_answer_is_freed_at_once(
-    simulator: SimulatorControl, no_collector: None, module: str
-) -> None:
+async def test_the_answer_is_freed_at_once(simulator: SimulatorControl, no_collector: None, module: str) -> None:
     async with prober_for(configuration(simulator.api_url)) as prober:
         answer = await prober.probe(key_of(module))
         assert answer.result.success

@@ -68,14 +68,10 @@ def replies(draw: st.DrawFn) -> tuple[str, str, bytes, bool]:
     module = draw(st.sampled_from(sorted(MODULES)))
     echo = draw(st.sampled_from(spellings(key))) * draw(st.integers(1, 3))
     places = draw(st.lists(st.sampled_from(PLACES), max_size=5))
-    status = draw(
-        st.sampled_from(["200 OK", "400 Bad", "401 No", "404 None", "429 Slow", "500 Oops", "302 Go"])
-    )
+    status = draw(st.sampled_from(["200 OK", "400 Bad", "401 No", "404 None", "429 Slow", "500 Oops", "302 Go"]))
     lines = [f"HTTP/1.1 {status}"]
     lines += [f"{name}: {echo}" for name in draw(st.lists(st.sampled_from(HEADERS), max_size=4, unique=True))]
-    body = draw(
-        st.just(body_with(echo, places, module)) | st.just(b"<html>" + echo.encode()) | st.just(echo.encode())
-    )
+    body = draw(st.just(body_with(echo, places, module)) | st.just(b"<html>" + echo.encode()) | st.just(echo.encode()))
     head = "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode()
     broken = draw(st.booleans())
     return key, module, head + chunk(body) + (b"" if broken else b"0\r\n\r\n"), broken
@@ -183,9 +179,7 @@ async def test_a_secret_in_the_request_of_a_module_is_not_shown(caplog: pytest.L
     module = {**MODULES["chat"], "request": {"extra": {"access_token": "hunter-22"}}}
 
     async def echo(turn: Turn) -> None:
-        await turn.send(
-            b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(turn.request) + b"0\r\n\r\n"
-        )
+        await turn.send(b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(turn.request) + b"0\r\n\r\n")
 
     async with raw_server(echo) as server:
         config = configuration(server.url, {"chat": module})

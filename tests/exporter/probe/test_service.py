@@ -38,9 +38,7 @@ def longest(low: float, high: float) -> float:
     return high
 
 
-@pytest.mark.parametrize(
-    ("strikes", "expected"), [(0, 5.0), (1, 10.0), (2, 20.0), (5, 160.0), (6, 300.0), (99, 300.0)]
-)
+@pytest.mark.parametrize(("strikes", "expected"), [(0, 5.0), (1, 10.0), (2, 20.0), (5, 160.0), (6, 300.0), (99, 300.0)])
 def test_a_rate_limit_waits_twice_as_long_each_time_up_to_its_cap(strikes: int, expected: float) -> None:
     assert expected == wait_after(result(outcome="rate_limited"), strikes, longest)
 
@@ -308,9 +306,7 @@ async def test_a_restart_goes_on_with_the_days_spend(simulator: SimulatorControl
     assert (False, "success") == (next_day.cost_limited, next_day.result.outcome)
 
 
-async def test_a_restart_goes_on_waiting_as_the_api_asked(
-    simulator: SimulatorControl, tmp_path: Path
-) -> None:
+async def test_a_restart_goes_on_waiting_as_the_api_asked(simulator: SimulatorControl, tmp_path: Path) -> None:
     now = Clock(20_000 * 86_400.0)
     config = configuration(simulator.api_url, modules())
     simulator.fault("rate_limit", retry_after=60)
@@ -330,12 +326,8 @@ async def test_a_restart_goes_on_waiting_as_the_api_asked(
     assert ("success", False) == (after.result.outcome, after.cached)
 
 
-async def test_what_a_restart_cannot_read_is_set_aside_and_told(
-    simulator: SimulatorControl, tmp_path: Path
-) -> None:
-    (tmp_path / "probe-state.json").write_text(
-        '{"format": "openai-exporter probes", "version": 1, "day": "x"'
-    )
+async def test_what_a_restart_cannot_read_is_set_aside_and_told(simulator: SimulatorControl, tmp_path: Path) -> None:
+    (tmp_path / "probe-state.json").write_text('{"format": "openai-exporter probes", "version": 1, "day": "x"')
     instruments = Instruments(process=False)
     config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
     async with prober_for(config, storage=tmp_path, instruments=instruments) as prober:
@@ -354,9 +346,7 @@ async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stop
     (tmp_path / "taken").write_text("a file, and no folder")
     folder = tmp_path / "taken" / "state"
     instruments = Instruments(process=False)
-    async with prober_for(
-        configuration(simulator.api_url), storage=folder, instruments=instruments
-    ) as prober:
+    async with prober_for(configuration(simulator.api_url), storage=folder, instruments=instruments) as prober:
         (told,) = [each.getMessage() for each in caplog.records if "cannot be written" in each.getMessage()]
         assert (await prober.probe(CHAT)).result.success
     assert told == (
@@ -366,9 +356,7 @@ async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stop
     assert len([each for each in caplog.records if "cannot be" in each.getMessage()]) == 1, "and not repeated"
     lines = instruments.render("")[0].decode().splitlines()
     assert [
-        line
-        for line in lines
-        if line.startswith("openai_exporter_storage_failures_total") and 'reason="write"' in line
+        line for line in lines if line.startswith("openai_exporter_storage_failures_total") and 'reason="write"' in line
     ]
 
 
@@ -406,9 +394,7 @@ async def test_a_bound_on_probes_in_flight_makes_others_wait_unmeasured(simulato
         async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
             await prober.warm()
             began = time.monotonic()
-            found = await asyncio.gather(
-                *(prober.probe(key_of(name)) for name in ("chat", "responses", "models"))
-            )
+            found = await asyncio.gather(*(prober.probe(key_of(name)) for name in ("chat", "responses", "models")))
             elapsed = time.monotonic() - began
         assert all(each.result.success for each in found)
         return elapsed, max(each.result.duration for each in found)
@@ -535,9 +521,7 @@ async def test_a_missing_audio_file_is_our_fault(simulator: SimulatorControl) ->
 
 async def test_what_is_counted_over_probes(simulator: SimulatorControl) -> None:
     instruments = Instruments(process=False)
-    config = configuration(
-        simulator.api_url, {"chat_stream": {**MODULES["chat_stream"], "min_interval": "1h"}}
-    )
+    config = configuration(simulator.api_url, {"chat_stream": {**MODULES["chat_stream"], "min_interval": "1h"}})
     key = key_of("chat_stream")
     async with prober_for(config, instruments=instruments) as prober:
         found = await prober.probe(key)
@@ -549,9 +533,7 @@ async def test_what_is_counted_over_probes(simulator: SimulatorControl) -> None:
     assert f'openai_api_tokens_total{{direction="input",{labels}}} 12.0' in lines
     (error,) = [line for line in lines if 'error_type="auth"' in line]
     assert error.endswith('module="chat_stream",status_code="401",target="api"} 0.0')
-    assert (
-        'openai_probe_cached_answers_total{model="gpt-6-luna",module="chat_stream",target="api"} 1.0' in lines
-    )
+    assert 'openai_probe_cached_answers_total{model="gpt-6-luna",module="chat_stream",target="api"} 1.0' in lines
     buckets = [line for line in lines if line.startswith("openai_api_time_to_first_token_seconds_bucket")]
     assert any(f'# {{request_id="{found.result.request_id}"}}' in line for line in buckets)
     assert found.result.cost_usd is not None
@@ -585,9 +567,7 @@ async def test_failures_are_counted_by_outcome_and_status(simulator: SimulatorCo
     assert 1 == sum(line.startswith(latency) for line in lines), "a reset had no status, so it is no latency"
 
 
-async def test_a_probe_that_never_left_is_no_error_of_the_api(
-    simulator: SimulatorControl, tmp_path: Path
-) -> None:
+async def test_a_probe_that_never_left_is_no_error_of_the_api(simulator: SimulatorControl, tmp_path: Path) -> None:
     instruments = Instruments(process=False)
     (tmp_path / "key").write_text("sk-test-1")
     config = configuration(simulator.api_url, api_key_file=str(tmp_path / "key"))
@@ -632,9 +612,7 @@ async def test_what_is_charged_for_has_a_price_or_is_counted_as_unpriced(
 
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "embeddings", "models"])
 @pytest.mark.parametrize("base", ["", "/openai/v1"])
-async def test_azure_is_probed_under_its_own_paths(
-    base: str, module: str, simulator: SimulatorControl
-) -> None:
+async def test_azure_is_probed_under_its_own_paths(base: str, module: str, simulator: SimulatorControl) -> None:
     config = configuration(f"{simulator.base_url}{base}", provider="azure")
     async with prober_for(config) as prober:
         found = (await prober.probe(key_of(module))).result

@@ -125,9 +125,7 @@ def test_tokens_that_came_together_share_the_gap_before_them() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1).map(sorted), st.integers(0, 100))
-def test_the_longest_gap_is_no_shorter_than_the_mean_and_no_longer_than_all(
-    times: list[float], output: int
-) -> None:
+def test_the_longest_gap_is_no_shorter_than_the_mean_and_no_longer_than_all(times: list[float], output: int) -> None:
     found = stream_timing(times[0], times, Tokens(output=output))
     assert found.arrivals == len(set(times))
     if found.gaps_mean is None or found.gaps_max is None:

@@ -21,9 +21,7 @@ FIGURES = {
 
 
 @pytest.fixture(scope="module")
-def exporter(
-    shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Exporter]:
+def exporter(shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     shared_simulator.clock(now=NOW)
     own = {"base_url": shared_simulator.api_url, "names": False, "limits": False}
     config = {
@@ -75,9 +73,7 @@ def test_months_equal_the_books(simulator: SimulatorControl, exporter: Exporter)
     agrees(simulator, months[1], unix("2026-10-01"), unix("2026-11-01"))
 
 
-def test_the_dashboard_is_the_present_and_its_models_add_up(
-    simulator: SimulatorControl, exporter: Exporter
-) -> None:
+def test_the_dashboard_is_the_present_and_its_models_add_up(simulator: SimulatorControl, exporter: Exporter) -> None:
     exporter.get("/usage?organization=acme")
     found = read(exporter, "dashboard")
 

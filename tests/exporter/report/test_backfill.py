@@ -158,9 +158,7 @@ def test_growth_adds_up_to_what_the_counters_show_when_the_live_series_begin(
     assert 0 < grown == counted
 
 
-def test_growth_in_the_last_second_of_a_month_is_there_once(
-    simulator: SimulatorControl, tmp_path: Path
-) -> None:
+def test_growth_in_the_last_second_of_a_month_is_there_once(simulator: SimulatorControl, tmp_path: Path) -> None:
     output = tmp_path / "history.om"
     live = ("--live-from", "2026-10-31T23:59:59Z")
     done(run(simulator, "backfill", "--from", "2026-10-30", "--to", "2026-11-01", "-o", str(output), *live))
@@ -174,10 +172,7 @@ def test_it_asks_for_the_begin_of_the_live_series_which_may_be_told_later(
 ) -> None:
     arguments = ("backfill", "--from", "2026-11-18", "-o", str(tmp_path / "history.om"))
     stopped = run(simulator, *arguments, "--max-calls", "2")
-    assert (
-        "where Prometheus reads the exporter already, pages count the time since that began twice"
-        in stopped.stderr
-    )
+    assert "where Prometheus reads the exporter already, pages count the time since that began twice" in stopped.stderr
     assert "give it, such as --live-from 2026-11-21T09:30:00Z" in stopped.stderr
 
     resumed = run(simulator, *arguments, "--live-from", "2026-11-18T14:10:00Z")
@@ -196,9 +191,7 @@ def test_costs_equal_the_books(simulator: SimulatorControl, history: Samples) ->
     assert 0 == at(history, metrics.COSTS_MONTH.name, unix("2026-11-01"))
 
 
-async def test_the_last_samples_are_what_the_live_page_shows(
-    simulator: SimulatorControl, history: Samples
-) -> None:
+async def test_the_last_samples_are_what_the_live_page_shows(simulator: SimulatorControl, history: Samples) -> None:
     live = service(simulator.api_url, Now(END))
     try:
         page: Scrape = scrape(await live.page())
@@ -333,9 +326,7 @@ def test_a_killed_import_goes_on_to_the_same_file(
     assert imported.read_bytes() == output.read_bytes()
 
 
-def test_a_full_disk_costs_nothing_that_was_read(
-    simulator: SimulatorControl, imported: Path, tmp_path: Path
-) -> None:
+def test_a_full_disk_costs_nothing_that_was_read(simulator: SimulatorControl, imported: Path, tmp_path: Path) -> None:
     output = tmp_path / "history.om"
     arguments = ("backfill", "--from", FROM, "-o", str(output), "--step", STEP)
     run(simulator, *arguments, "--max-calls", "3")
@@ -353,13 +344,9 @@ def test_a_full_disk_costs_nothing_that_was_read(
     assert imported.read_bytes() == output.read_bytes()
 
 
-def test_a_passing_failure_is_tried_again(
-    simulator: SimulatorControl, imported: Path, tmp_path: Path
-) -> None:
+def test_a_passing_failure_is_tried_again(simulator: SimulatorControl, imported: Path, tmp_path: Path) -> None:
     output = tmp_path / "history.om"
-    simulator.fault(
-        "status", path="/v1/organization/usage/completions", status=429, retry_after=0.1, seconds=1.0
-    )
+    simulator.fault("status", path="/v1/organization/usage/completions", status=429, retry_after=0.1, seconds=1.0)
     result = run(simulator, "backfill", "--from", FROM, "-o", str(output), "--step", STEP)
 
     done(result)
@@ -390,8 +377,7 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
     said = done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output)))
 
     assert (
-        f"promtool tsdb create-blocks-from openmetrics --max-block-duration=162h '{output}' '{output}.blocks'"
-        in said
+        f"promtool tsdb create-blocks-from openmetrics --max-block-duration=162h '{output}' '{output}.blocks'" in said
     )
     assert "If Prometheus runs already, wait 3 hours" in said
 
@@ -437,9 +423,7 @@ def test_bad_input_is_one_line_with_the_remedy(
         (("--label", "instance"), "is not NAME=VALUE, such as instance=exporter:9985"),
     ],
 )
-def test_a_wrong_flag_is_refused(
-    simulator: SimulatorControl, arguments: tuple[str, ...], message: str
-) -> None:
+def test_a_wrong_flag_is_refused(simulator: SimulatorControl, arguments: tuple[str, ...], message: str) -> None:
     result = run(simulator, "backfill", "--from", "2026-11-18", "-o", "x.om", *arguments)
 
     assert 2 == result.exit_code

@@ -27,9 +27,7 @@ class Canned(Source):
 
     error: UpstreamError | None = None
 
-    def usage(
-        self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage
-    ) -> None:
+    def usage(self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage) -> None:
         columns = [column.name for column in OPERATIONS[name].columns]
         values = tuple(7 if column.startswith("unpriced") else 0 for column in columns)
         labels = tuple("odd-model" if dimension == "model" else "x" for dimension in group_by)
@@ -49,9 +47,7 @@ class Canned(Source):
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     path = tmp_path / "exporter.yml"
-    path.write_text(
-        "organizations: [{name: acme, admin_key_env: KEY, usage: {completions: {group_by: [model]}}}]\n"
-    )
+    path.write_text("organizations: [{name: acme, admin_key_env: KEY, usage: {completions: {group_by: [model]}}}]\n")
     return load_config(path, {"KEY": "sk-admin-0123456789abcdef"})
 
 

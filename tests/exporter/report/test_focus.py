@@ -119,15 +119,8 @@ def test_quantities_units_and_skus_are_there_for_usage(rows: list[Row]) -> None:
 
 def test_costs_without_discounts_are_equal_and_days_lie_in_their_month(rows: list[Row]) -> None:
     for row in rows:
-        assert 1 == len(
-            {Decimal(row[name]) for name in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")}
-        )
-        assert (
-            row["BillingPeriodStart"]
-            <= row["ChargePeriodStart"]
-            < row["ChargePeriodEnd"]
-            <= row["BillingPeriodEnd"]
-        )
+        assert 1 == len({Decimal(row[name]) for name in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")})
+        assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["ChargePeriodEnd"] <= row["BillingPeriodEnd"]
 
 
 def test_a_charge_is_one_row(rows: list[Row]) -> None:

@@ -37,9 +37,7 @@ def taken(found: Prometheus, metric: str, moment: int) -> float:
 def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, tmp_path: Path) -> None:
     config, output = tmp_path / "exporter.yml", tmp_path / "history.om"
     config.write_text(CONFIG.format(url=simulator.api_url))
-    message = done(
-        run(simulator, "backfill", "--config.file", str(config), "--from", FROM, "-o", str(output))
-    )
+    message = done(run(simulator, "backfill", "--config.file", str(config), "--from", FROM, "-o", str(output)))
     command = shlex.split(next(line for line in message.splitlines() if "promtool" in line))
     assert "promtool" == command[0]
     subprocess.run([str(PROMTOOL), *command[1:]], check=True, capture_output=True, timeout=300)
@@ -65,11 +63,7 @@ def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, 
         assert float(october) == pytest.approx(found.value(f"openai_costs_previous_month_usd @ {now}"))
         shown = found.query(f"sum by (project_id) (openai_costs_month_to_date_usd @ {now})")
         assert {id: float(usd) for id, usd in november.items() if usd} == pytest.approx(
-            {
-                each["metric"].get("project_id", ""): float(each["value"][1])
-                for each in shown
-                if float(each["value"][1])
-            }
+            {each["metric"].get("project_id", ""): float(each["value"][1]) for each in shown if float(each["value"][1])}
         )
         # An hour's window always has the two samples that increase() needs, at any time of the 90 days.
         windows = f"count_over_time(sum(increase(openai_usage_requests_total[1h]))[89d:1h] @ {now})"

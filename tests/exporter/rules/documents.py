@@ -18,11 +18,7 @@ ENTRY: dict[str, Any] = {
 def document(*entries: dict[str, Any], **settings: Any) -> str:
     """A file with these thresholds, each laid over a valid one; a value of `...` leaves the key out."""
     thresholds = [
-        {
-            key: value
-            for key, value in (ENTRY | {"name": f"entry {number}"} | entry).items()
-            if value is not ...
-        }
+        {key: value for key, value in (ENTRY | {"name": f"entry {number}"} | entry).items() if value is not ...}
         for number, entry in enumerate(entries)
     ]
     data = {"settings": settings} if settings else {}

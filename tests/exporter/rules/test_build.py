@@ -87,14 +87,10 @@ def test_a_group_of_another_file_is_not_taken_twice(thresholds: Path, raw: Path)
 def test_a_file_with_a_name_that_is_not_read_is_noted(thresholds: Path, raw: Path) -> None:
     (raw / "mine.rules").write_text(RAW)
 
-    assert build(thresholds, raw).notes == (
-        f"{raw}/mine.rules: is not read; rule files end in .yml or .yaml",
-    )
+    assert build(thresholds, raw).notes == (f"{raw}/mine.rules: is not read; rule files end in .yml or .yaml",)
 
 
-BAD_TEMPLATE = (
-    "groups: [{name: mine, rules: [{alert: A, expr: up, annotations: {a: '{{ $value | humanise }}'}}]}]\n"
-)
+BAD_TEMPLATE = "groups: [{name: mine, rules: [{alert: A, expr: up, annotations: {a: '{{ $value | humanise }}'}}]}]\n"
 
 
 def test_without_promtool_it_says_once_that_templates_are_not_checked(thresholds: Path, raw: Path) -> None:

@@ -370,9 +370,7 @@ def test_descriptions_name_the_probe_and_the_value(
     ],
     ids=["repeated failure", "cached answer", "other job"],
 )
-def test_what_must_not_alert_stays_silent(
-    entry: dict[str, Any], found: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_what_must_not_alert_stays_silent(entry: dict[str, Any], found: list[tuple[str, str]], tmp_path: Path) -> None:
     rule = one({k: v for k, v in entry.items() if k != "settings"}, **entry.get("settings", {}))
     inputs = [series(name, values) for name, values in found]
     silent = [{"eval_time": f"{at}m", "alertname": rule["alert"]} for at in range(1, 31)]
@@ -385,9 +383,7 @@ def test_what_must_not_alert_stays_silent(
 @pytest.mark.stack
 def test_replicas_of_the_exporter_make_one_alert_and_count_usage_once(tmp_path: Path) -> None:
     slow = one({})
-    usage = one(
-        {"metric": "tokens_per_hour", "threshold": "150k", "name": "use", "window": "30m", "for": "0s"}
-    )
+    usage = one({"metric": "tokens_per_hour", "threshold": "150k", "name": "use", "window": "30m", "for": "0s"})
     inputs = [series(name, "6x60" if "duration" in name else "1x60", instance)
               for name in ("probe_duration_seconds", "openai_probe_availability_good") for instance in "ab"]  # fmt: skip
     inputs += [

@@ -108,9 +108,7 @@ def test_there_are_more_than_two_hundred_variants_and_few_are_no_mistake() -> No
 
 
 @pytest.mark.parametrize(("what", "make"), VARIANTS, ids=[what for what, _ in VARIANTS])
-def test_every_mistake_is_located_and_nothing_is_written(
-    what: str, make: Callable[[], str], tmp_path: Path
-) -> None:
+def test_every_mistake_is_located_and_nothing_is_written(what: str, make: Callable[[], str], tmp_path: Path) -> None:
     text = make()
     if is_fine(text):
         return
@@ -146,9 +144,7 @@ def test_a_random_edit_gives_a_located_mistake_or_rules_that_load(
         found = parse_thresholds(text, "thresholds.yml")
     except ConfigError as error:
         assert error.problems
-        assert all(
-            re.match(r"thresholds\.yml(:\d+)?(: |$)", each.place) and each.message for each in error.problems
-        )
+        assert all(re.match(r"thresholds\.yml(:\d+)?(: |$)", each.place) and each.message for each in error.problems)
         return
     path = tmp_path_factory.mktemp("edited") / "rules.yml"
     path.write_text(as_rule_file(groups(found), "thresholds.yml"), encoding="utf-8")

@@ -114,9 +114,7 @@ def test_what_prometheus_refuses_is_refused_in_one_line(expression: str) -> None
         ("rate(+a[5m])", "unary expression only allowed on expressions of type scalar or vector, got: matrix"),
     ],
 )  # fmt: skip
-def test_what_an_old_prometheus_does_not_know_is_named_with_the_version_that_does(
-    expression: str, said: str
-) -> None:
+def test_what_an_old_prometheus_does_not_know_is_named_with_the_version_that_does(expression: str, said: str) -> None:
     with pytest.raises(PromQLError) as caught:
         check(expression)
     assert said == str(caught.value)

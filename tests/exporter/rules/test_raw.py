@@ -143,9 +143,7 @@ def test_what_promtool_vouches_for_need_not_be_known_here(tmp_path: Path) -> Non
 
 
 @given(start=st.integers(0, len(GOOD)), cut=st.integers(0, 6), piece=st.text(max_size=4))
-def test_no_edit_gives_a_traceback(
-    start: int, cut: int, piece: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_no_edit_gives_a_traceback(start: int, cut: int, piece: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     text = GOOD[:start] + piece + GOOD[start + cut :]
     try:
         load(text, tmp_path_factory.mktemp("edit"))

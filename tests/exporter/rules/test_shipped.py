@@ -18,9 +18,7 @@ def test_the_four_classic_thresholds_are_enabled() -> None:
     found = load_thresholds(ALERTING / "thresholds.yml").thresholds
 
     assert [
-        (each.metric, each.operator, each.threshold, each.hold, each.severity)
-        for each in found
-        if each.enabled
+        (each.metric, each.operator, each.threshold, each.hold, each.severity) for each in found if each.enabled
     ] == [
         ("p95_latency", ">", "5s", 120.0, "warning"),
         ("p95_latency", ">", "10s", 60.0, "critical"),

@@ -13,18 +13,14 @@ from tests.exporter.usage.scraping import ALL, Now, counters, of, one, scrape, u
 from tests.exporter.usage.walking import GROUPS, HOUR, MINUTE, arrived, expect_net, later
 
 
-async def test_every_counter_of_every_endpoint_equals_the_books(
-    make: Make, simulator: SimulatorControl
-) -> None:
+async def test_every_counter_of_every_endpoint_equals_the_books(make: Make, simulator: SimulatorControl) -> None:
     found = scrape(await make().page())
     assert dict.fromkeys(up(found), 1.0) == up(found)
     assert len(up(found)) == 15
     assert arrived(simulator) == counters(found)
 
 
-async def test_they_still_do_after_a_day_of_scrapes(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_they_still_do_after_a_day_of_scrapes(make: Make, simulator: SimulatorControl, now: Now) -> None:
     each = make()
     await each.page()
     for minutes in (1, 7, 30, 61, 5, 240, 1, 700, 3, 390):
@@ -48,9 +44,7 @@ async def test_how_fresh_a_page_is_depends_on_our_clock_and_not_on_the_apis(
     assert arrived(simulator) == counters(await later(simulator, now, each, 0))
 
 
-async def test_estimated_costs_equal_the_books_by_project_and_model(
-    make: Make, simulator: SimulatorControl
-) -> None:
+async def test_estimated_costs_equal_the_books_by_project_and_model(make: Make, simulator: SimulatorControl) -> None:
     more = ALL.replace("[model]", "[project_id, model]").replace("[user_id, model]", "[project_id, model]")
     found = scrape(await make(more=more).page())
     sums: dict[tuple[str, str], float] = {}
@@ -85,9 +79,7 @@ async def test_costs_equal_the_bill_to_the_last_digit(make: Make, simulator: Sim
     assert float(told["previous_month"]) == one(found, metrics.COSTS_PREVIOUS_MONTH)
 
 
-async def test_costs_by_key_user_and_source_equal_the_bill_too(
-    make: Make, simulator: SimulatorControl
-) -> None:
+async def test_costs_by_key_user_and_source_equal_the_bill_too(make: Make, simulator: SimulatorControl) -> None:
     whole = simulator.state()["books"]["billed_cost_usd"]["arrived"]["month_to_date"]
     for dimension in ("api_key_id", "user_id", "api_source"):
         found = scrape(await make(more=f"  costs: {{group_by: [{dimension}]}}").page())
@@ -107,9 +99,7 @@ async def test_the_summary_says_the_same_as_the_books(make: Make, simulator: Sim
     assert sum(row.get("output_tokens", 0) for row in rows) == each.summary().output_tokens
 
 
-async def test_a_restart_computes_the_same_counters(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_a_restart_computes_the_same_counters(make: Make, simulator: SimulatorControl, now: Now) -> None:
     before = make()
     await before.page()
     await later(simulator, now, before, 3 * HOUR)
@@ -117,9 +107,7 @@ async def test_a_restart_computes_the_same_counters(
     assert counters(last) == counters(scrape(await make().page()))
 
 
-async def test_two_exporters_side_by_side_say_the_same(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_two_exporters_side_by_side_say_the_same(make: Make, simulator: SimulatorControl, now: Now) -> None:
     one_, other = make(), make()
     await one_.page()
     for _ in range(3):

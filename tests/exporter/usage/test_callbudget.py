@@ -31,9 +31,7 @@ def logged(simulator: SimulatorControl) -> int:
     return sum(each["count"] for each in calls if each["path"].startswith("/v1/organization"))
 
 
-async def test_a_refresh_reads_one_page_of_each_endpoint(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_a_refresh_reads_one_page_of_each_endpoint(make: Make, simulator: SimulatorControl, now: Now) -> None:
     usage = make()
     await usage.page()
     for _ in range(5):
@@ -54,9 +52,7 @@ async def test_what_was_read_late_or_long_ago_is_caught_up_in_one_page_too(
     assert set(since(usage, before).values()) == {1}
 
 
-async def test_ten_scrapers_cause_no_call_more_than_one(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_ten_scrapers_cause_no_call_more_than_one(make: Make, simulator: SimulatorControl, now: Now) -> None:
     usage = make()
     await asyncio.gather(*(usage.page() for _ in range(10)))
     alone = sum(asked(usage).values())

@@ -91,9 +91,7 @@ async def test_the_cost_drift_costs_one_page_more_per_endpoint_with_prices_every
         assert plain | {"cost_drift": times * pages_of_drift} == with_drift
 
 
-async def test_an_outage_is_not_made_worse_by_scrapers(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_an_outage_is_not_made_worse_by_scrapers(make: Make, simulator: SimulatorControl, now: Now) -> None:
     each = make(more=PLAIN)
     await each.page()
     simulator.fault("outage", mode="503", scope="organization")

@@ -150,9 +150,7 @@ def test_an_answer_without_a_day_of_the_month_says_nothing() -> None:
     assert (3, 11) == last.sums
 
 
-async def test_it_costs_one_call_per_endpoint_and_audit(
-    make: Make, november: SimulatorControl, now: Now
-) -> None:
+async def test_it_costs_one_call_per_endpoint_and_audit(make: Make, november: SimulatorControl, now: Now) -> None:
     november.clock(now=DECEMBER + HOUR)
     each = make(more=MORE)
     await each.page()  # learns the API's time

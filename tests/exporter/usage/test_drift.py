@@ -21,9 +21,7 @@ DRIFT_DAY = int(datetime.fromisoformat("2026-11-18T00:00:00+00:00").timestamp())
 
 def by_model(found: Scrape, metric: Metric, window: str) -> dict[str, float]:
     return {
-        named["model"]: usd
-        for labels, usd in of(found, metric).items()
-        if (named := dict(labels))["window"] == window
+        named["model"]: usd for labels, usd in of(found, metric).items() if (named := dict(labels))["window"] == window
     }
 
 
@@ -113,9 +111,7 @@ async def test_credits_and_other_currencies_are_not_costs_of_a_model() -> None:
         await usage.close()
     assert by_model(found, metrics.DRIFT_BILLED, "day") == pytest.approx({"gpt-6-luna": 0.20})
     assert by_model(found, metrics.DRIFT_ESTIMATED, "day") == pytest.approx({"gpt-6-luna": 0.0001})
-    rest = {
-        dict(labels).get("line_item", ""): usd for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()
-    }
+    rest = {dict(labels).get("line_item", ""): usd for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()}
     assert rest == {"credit": -7.0, "": 1.0, "gpt-6-luna, images": 2.0}
 
 

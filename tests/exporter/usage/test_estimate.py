@@ -30,9 +30,7 @@ def estimated(result: dict[str, Any], pricing: str = "tokens", day: int = DAY) -
     return Decimal(cost) / PICO, sum(unpriced)
 
 
-def listed(
-    model: str, usage: dict[str, int], day: int = DAY, context: dict[str, str] | None = None
-) -> Decimal:
+def listed(model: str, usage: dict[str, int], day: int = DAY, context: dict[str, str] | None = None) -> Decimal:
     """What the package itself says of one request."""
     moment = datetime.fromtimestamp(day, UTC)
     found = calc_price(
@@ -89,9 +87,7 @@ def test_audio_is_split_from_text() -> None:
     ],
     ids=["batch", "batch-and-tier", "priority", "flex"],
 )
-def test_batch_and_service_tiers_have_their_own_prices(
-    fields: dict[str, Any], context: dict[str, str]
-) -> None:
+def test_batch_and_service_tiers_have_their_own_prices(fields: dict[str, Any], context: dict[str, str]) -> None:
     usage = {"input_tokens": 1000, "output_tokens": 500}
     standard = listed("gpt-6-sol", usage)
     special = listed("gpt-6-sol", usage, context=context)
@@ -214,9 +210,7 @@ PRICES = f"""
 """
 
 
-async def test_a_price_file_prices_what_the_list_does_not(
-    simulator: SimulatorControl, now: Now, make: Make
-) -> None:
+async def test_a_price_file_prices_what_the_list_does_not(simulator: SimulatorControl, now: Now, make: Make) -> None:
     simulator.clock(now="2026-11-25T00:00:00Z")
     instruments = Instruments(process=False)
     listed = scrape(await make().page())

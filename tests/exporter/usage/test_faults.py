@@ -66,9 +66,7 @@ def instruments() -> Instruments:
 
 
 @pytest.fixture
-async def usage(
-    simulator: SimulatorControl, now: Now, instruments: Instruments
-) -> AsyncIterator[UsageService]:
+async def usage(simulator: SimulatorControl, now: Now, instruments: Instruments) -> AsyncIterator[UsageService]:
     made = service(simulator.api_url, now, more=MORE, instruments=instruments)
     yield made
     await made.close()
@@ -141,9 +139,7 @@ async def test_one_failing_dataset_does_not_touch_the_others(
     assert {name: float(name != broken) for name in DATASETS} == up(after)
 
 
-async def test_a_dataset_that_was_never_read_yields_no_series(
-    usage: UsageService, simulator: SimulatorControl
-) -> None:
+async def test_a_dataset_that_was_never_read_yields_no_series(usage: UsageService, simulator: SimulatorControl) -> None:
     simulator.fault("status", path=ANYTHING, status=500)
     found = scrape(await usage.page())
     names = {name for name, _ in found}
@@ -182,9 +178,7 @@ async def test_a_quota_answer_without_retry_after_backs_off_longer_each_time(
     assert [15, 30, 60, 120, 240, 480, 600, 600] == waits
 
 
-async def test_an_endless_page_cursor_is_noticed(
-    usage: UsageService, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_an_endless_page_cursor_is_noticed(usage: UsageService, simulator: SimulatorControl, now: Now) -> None:
     before = scrape(await usage.page())
     simulator.fault("page_loop", path=ANYTHING)
     now.advance(1000)

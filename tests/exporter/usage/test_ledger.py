@@ -34,9 +34,7 @@ def limited(limit: int, **before: int) -> SeriesLimit:
     [
         pytest.param(limited(2), (), {}, {"b", "c"}, id="without a month before the largest"),
         pytest.param(limited(2, a=1), (), {}, {"a", "b"}, id="those of the month before, then by name"),
-        pytest.param(
-            limited(2, x=1), (), {("b",): 2, ("c",): 3, ("a",): 1}, {"a"}, id="room is kept, the day decides"
-        ),
+        pytest.param(limited(2, x=1), (), {("b",): 2, ("c",): 3, ("a",): 1}, {"a"}, id="room is kept, the day decides"),
         pytest.param(limited(2, a=1, b=2, c=3), (), {}, {"b", "c"}, id="the largest of the month before"),
         pytest.param(limited(2), (("z",),), {}, {"c"}, id="what is known stays"),
         pytest.param(limited(2), (("z",), OTHER), {}, {"c"}, id="other takes no room"),
@@ -122,9 +120,7 @@ def ledger(limit: int = 100, pinned: tuple[str, ...] = ()) -> Ledger:
     return Ledger(1, SeriesLimit(limit, sum, pinned))
 
 
-def read(
-    books: Ledger, hours: dict[int, Rows], now: float = NOON, *, audit: bool = False, seen: bool = True
-) -> None:
+def read(books: Ledger, hours: dict[int, Rows], now: float = NOON, *, audit: bool = False, seen: bool = True) -> None:
     """A reading of all that an API with these hours would say."""
     reading = books.begin(books.plan(now, SETTLE, audit=audit), now)
     for start, rows in hours.items():

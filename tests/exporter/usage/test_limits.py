@@ -50,9 +50,7 @@ async def test_nothing_is_exposed_where_nothing_is_set() -> None:
     assert not of(found, metrics.SPEND_LIMIT_ENFORCING)
 
 
-@pytest.mark.parametrize(
-    ("status", "enforcing"), [("enforcing", 1.0), ("inactive", 0.0), ("a new word", 0.0)]
-)
+@pytest.mark.parametrize(("status", "enforcing"), [("enforcing", 1.0), ("inactive", 0.0), ("a new word", 0.0)])
 async def test_a_limit_is_in_dollars_and_says_whether_it_blocks(status: str, enforcing: float) -> None:
     found, _ = await read({"/spend_limit": limit(12_345, status=status)})
     labels = (("scope", "organization"),)
@@ -194,9 +192,7 @@ async def test_snapshots_of_one_alias_are_summed_by_the_minute_before_the_peak_i
         return {"start_time": start, "end_time": start + 60, "results": list(rows)}
 
     buckets = [
-        bucket(
-            NOW - 600, row("gpt-5.4-2026-03-05", 3), row("gpt-5.4-2026-05-05", 4), row("own-2026-01-01", 1)
-        ),
+        bucket(NOW - 600, row("gpt-5.4-2026-03-05", 3), row("gpt-5.4-2026-05-05", 4), row("own-2026-01-01", 1)),
         bucket(NOW - 540, row("gpt-5.4-2026-03-05", 6)),
     ]
     limit = {"max_requests_per_1_minute": 100, "max_tokens_per_1_minute": 1000}
@@ -221,9 +217,7 @@ async def test_snapshots_of_one_alias_are_summed_by_the_minute_before_the_peak_i
 
 def test_a_window_longer_than_six_hours_is_refused() -> None:
     text = document("https://api.openai.com/v1", "  peak_minute: {window: 7h}\n")
-    with pytest.raises(
-        ConfigError, match=r"organizations\[0\]\.peak_minute\.window: '7h': must be at most 6h"
-    ):
+    with pytest.raises(ConfigError, match=r"organizations\[0\]\.peak_minute\.window: '7h': must be at most 6h"):
         parse_config(text, "test", {"KEY": ADMIN_KEY}, Path())
 
 

@@ -78,9 +78,7 @@ def test_wrong_types_are_refused_by_name(change: dict[str, Any]) -> None:
     item = {"id": "key_1", "name": "n", "created_at": 1, "owner": {}} | change
     with pytest.raises(MalformedError) as found:
         names.project_key(item, "proj_1")
-    assert str(found.value).startswith(f"{next(iter(change))}: expected") or "type: expected" in str(
-        found.value
-    )
+    assert str(found.value).startswith(f"{next(iter(change))}: expected") or "type: expected" in str(found.value)
 
 
 def lists(*ids: str, name: str = "x") -> Directory:
@@ -180,9 +178,7 @@ async def test_keys_have_their_times(usage: UsageService, simulator: SimulatorCo
     ):
         expected = {(key["id"], kind): float(key[field]) for key, kind in keys if key.get(field) is not None}
         assert expected
-        assert expected == {
-            (dict(k)["api_key_id"], dict(k)["kind"]): value for k, value in of(found, metric).items()
-        }
+        assert expected == {(dict(k)["api_key_id"], dict(k)["kind"]): value for k, value in of(found, metric).items()}
 
 
 @pytest.mark.parametrize("emails", ["off", "plain", "hashed"])
@@ -220,13 +216,9 @@ async def test_limits_are_in_dollars_by_scope(usage: UsageService, simulator: Si
     assert float(status == "enforcing") == enforcing[(("scope", "organization"),)]
 
 
-async def test_spend_alerts_are_listed_with_their_threshold(
-    usage: UsageService, simulator: SimulatorControl
-) -> None:
+async def test_spend_alerts_are_listed_with_their_threshold(usage: UsageService, simulator: SimulatorControl) -> None:
     found = scrape(await usage.page())
-    expected = {
-        ("organization", "", a["id"]): a["threshold_amount"] / 100 for a in listed(simulator, "/spend_alerts")
-    }
+    expected = {("organization", "", a["id"]): a["threshold_amount"] / 100 for a in listed(simulator, "/spend_alerts")}
     for project in active(simulator):
         for alert in listed(simulator, f"/projects/{project}/spend_alerts"):
             expected["project", project, alert["id"]] = alert["threshold_amount"] / 100
@@ -253,8 +245,7 @@ async def test_rate_limits_are_those_of_each_project_and_model(
         }
         assert expected
         actual = {
-            (dict(labels)["project_id"], dict(labels)["model"]): value
-            for labels, value in of(found, metric).items()
+            (dict(labels)["project_id"], dict(labels)["model"]): value for labels, value in of(found, metric).items()
         }
         assert expected == actual
 
@@ -269,9 +260,7 @@ async def test_limits_are_read_without_names_too(simulator: SimulatorControl, no
 
 
 async def test_a_large_organization_is_read_through_all_pages(now: Now) -> None:
-    with running_simulator(
-        latency_scale=0, projects=120, keys=150, users=130, clock="2026-11-21", speed=0
-    ) as large:
+    with running_simulator(latency_scale=0, projects=120, keys=150, users=130, clock="2026-11-21", speed=0) as large:
         usage = service(large.api_url, now, more=f"{MORE}  limits: false\n  timeout: 60s\n")
         for _ in range(20):
             found = scrape(await usage.page())
@@ -283,6 +272,4 @@ async def test_a_large_organization_is_read_through_all_pages(now: Now) -> None:
     assert {("active",), ("archived",)} == rows(found, metrics.PROJECT_INFO, "status")
     people = [row for row in rows(found, metrics.USER_INFO, "role") if row != ("service_account",)]
     assert people
-    assert 130 == sum(
-        "service_account" not in dict(labels)["role"] for labels in of(found, metrics.USER_INFO)
-    )
+    assert 130 == sum("service_account" not in dict(labels)["role"] for labels in of(found, metrics.USER_INFO))

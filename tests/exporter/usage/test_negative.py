@@ -22,8 +22,7 @@ MORE = """
 
 def documents(*rows: tuple[str, int]) -> dict[str, Any]:
     results = [
-        {"model": model, "num_model_requests": 1, "input_tokens": tokens, "output_tokens": 0}
-        for model, tokens in rows
+        {"model": model, "num_model_requests": 1, "input_tokens": tokens, "output_tokens": 0} for model, tokens in rows
     ]
     empty: dict[str, Any] = {"data": [{"start_time": HOUR - 3600, "end_time": HOUR, "results": []}]}
     hour = {"start_time": HOUR, "end_time": HOUR + 3600, "results": results}

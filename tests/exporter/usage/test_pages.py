@@ -187,9 +187,7 @@ def test_any_document_in_any_pieces_is_what_it_is(
 
 
 @given(
-    document=st.dictionaries(
-        st.text("ab", max_size=2), st.lists(values_, max_size=3), min_size=1, max_size=3
-    ),
+    document=st.dictionaries(st.text("ab", max_size=2), st.lists(values_, max_size=3), min_size=1, max_size=3),
     cut=st.floats(0, 1, exclude_max=True),
 )
 def test_a_document_that_ends_too_early_is_malformed(document: dict[str, Any], cut: float) -> None:

@@ -30,9 +30,7 @@ async def test_the_month_begins_at_zero_and_then_counts_only_itself(
     assert set(of(begun, metrics.CORRECTIONS).values()) == {0.0}
 
 
-async def test_a_new_series_shows_zero_once_before_its_value(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_a_new_series_shows_zero_once_before_its_value(make: Make, simulator: SimulatorControl, now: Now) -> None:
     each = make()
     known = counters(scrape(await each.page()))
     embed(simulator, "text-embedding-ada-002")
@@ -63,9 +61,7 @@ async def test_levels_show_the_newest_day(make: Make, simulator: SimulatorContro
     assert expected == of(found, metrics.VECTOR_STORE_BYTES)
 
 
-async def test_a_refresh_costs_one_page_per_endpoint(
-    make: Make, simulator: SimulatorControl, now: Now
-) -> None:
+async def test_a_refresh_costs_one_page_per_endpoint(make: Make, simulator: SimulatorControl, now: Now) -> None:
     each = make(more=ALL + "  names: false\n  limits: false\n  cost_drift: null\n")
     await each.page()
     found = await later(simulator, now, each, 11 * MINUTE)

@@ -118,9 +118,7 @@ async def test_before_anything_is_read_the_page_has_no_figures(
     assert usage.summary().month_to_date_usd is None
 
 
-async def test_names_do_not_hold_up_the_first_figures(
-    usage: UsageService, simulator: SimulatorControl
-) -> None:
+async def test_names_do_not_hold_up_the_first_figures(usage: UsageService, simulator: SimulatorControl) -> None:
     simulator.fault("hang", path="/v1/organization/users", hold_seconds=60.0)
     deadline = time.monotonic() + 25
     while not up(found := scrape(await usage.page(0.1))):
@@ -170,9 +168,7 @@ async def test_closing_ends_a_refresh_that_hangs(simulator: SimulatorControl, no
     assert {metrics.UNREAD_SINCE.name} == {name for name, _ in scrape(await usage.page())}
 
 
-async def test_the_call_counters_are_there_before_the_first_call(
-    simulator: SimulatorControl, now: Now
-) -> None:
+async def test_the_call_counters_are_there_before_the_first_call(simulator: SimulatorControl, now: Now) -> None:
     instruments = Instruments(process=False)
     usage = service(simulator.api_url, now, more=MORE, instruments=instruments)
     text = instruments.render("text/plain")[0].decode()
@@ -195,9 +191,7 @@ def configured(simulator: SimulatorControl, more: str = MORE, tail: str = "", ke
     return parse_config(document(simulator.api_url, more, tail), "test", {"KEY": key}, Path())
 
 
-async def test_a_reload_without_a_change_keeps_the_service(
-    usage: UsageService, simulator: SimulatorControl
-) -> None:
+async def test_a_reload_without_a_change_keeps_the_service(usage: UsageService, simulator: SimulatorControl) -> None:
     config = configured(simulator)
     assert usage is usage.replaced_by(config, config.organizations[0])
 
@@ -246,9 +240,7 @@ async def test_a_reload_with_another_key_takes_nothing_over_in_silence(
     await new.close()
 
 
-async def test_a_replacement_that_is_never_asked_closes_its_predecessor(
-    simulator: SimulatorControl, now: Now
-) -> None:
+async def test_a_replacement_that_is_never_asked_closes_its_predecessor(simulator: SimulatorControl, now: Now) -> None:
     usage = service(simulator.api_url, now, more=MORE)
     await usage.page()
     config = configured(simulator, tail="budgets: [{name: b, limit_usd: 100}]")
@@ -264,9 +256,7 @@ async def test_two_organizations_do_not_touch_each_other(simulator: SimulatorCon
     await bad.close()
 
 
-async def test_counters_are_kept_in_the_storage_folder(
-    simulator: SimulatorControl, now: Now, tmp_path: Path
-) -> None:
+async def test_counters_are_kept_in_the_storage_folder(simulator: SimulatorControl, now: Now, tmp_path: Path) -> None:
     usage = service(simulator.api_url, now, more=MORE, storage=tmp_path)
     page = scrape(await usage.page())
     await usage.close()
@@ -327,9 +317,7 @@ async def test_two_reloads_in_a_row_keep_the_figures(
     await third.close()
 
 
-async def test_two_reloads_during_a_refresh_that_hangs_end_at_once(
-    simulator: SimulatorControl, now: Now
-) -> None:
+async def test_two_reloads_during_a_refresh_that_hangs_end_at_once(simulator: SimulatorControl, now: Now) -> None:
     usage = service(simulator.api_url, now, more=MORE)
     simulator.fault("hang", path="/v1/organization/*")
     await usage.page(0.2)
@@ -374,9 +362,7 @@ async def test_of_two_exporters_with_one_folder_the_second_waits_for_the_first(
     simulator: SimulatorControl, now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = [Instruments(process=False) for _ in range(2)]
-    first, second = (
-        service(simulator.api_url, now, more=MORE, storage=tmp_path, instruments=each) for each in told
-    )
+    first, second = (service(simulator.api_url, now, more=MORE, storage=tmp_path, instruments=each) for each in told)
     pages = [scrape(await first.page()), scrape(await second.page())]
     assert counters(pages[0]) == counters(pages[1])
     assert {"kept": 1, "read": 0, "damaged": 0, "locked": 0, "write": 0} == storage_state(told[0])

@@ -28,9 +28,7 @@ def storage(folder: Path) -> Storage:
 
 
 def kept(totals: Rows, books: Rows, *fresh: tuple[str, str]) -> PersistedUsage:
-    return PersistedUsage(
-        "completions", ("a", "b"), ("x", "y"), 1793491200, (3, 4), totals, books, frozenset(fresh)
-    )
+    return PersistedUsage("completions", ("a", "b"), ("x", "y"), 1793491200, (3, 4), totals, books, frozenset(fresh))
 
 
 MANY = kept({(f"p{number}", "m"): (1, 2) for number in range(5000)}, {})
@@ -114,9 +112,7 @@ def test_a_newer_version_is_set_aside_and_named(tmp_path: Path, caplog: pytest.L
     assert "version 2, this program writes 1" in caplog.text
 
 
-def test_a_failed_write_leaves_the_old_file_and_is_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = storage(tmp_path)
     file.save([EXAMPLE])
     with caplog.at_level(logging.ERROR), full_disk():
@@ -181,9 +177,7 @@ def test_two_processes_do_not_write_one_file_and_a_killed_one_lets_go(
     assert {"completions": EXAMPLE} == file.load()
 
 
-def test_a_damaged_file_of_another_exporter_is_left_to_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_file_of_another_exporter_is_left_to_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = storage(tmp_path)
     with another_exporter(tmp_path):
         file.path.write_text("{")
@@ -218,9 +212,7 @@ def test_what_a_killed_exporter_left_half_written_is_removed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)], ids=["usual", "private"])
-def test_the_file_has_the_permissions_that_the_process_asks_for(
-    tmp_path: Path, umask: int, mode: int
-) -> None:
+def test_the_file_has_the_permissions_that_the_process_asks_for(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
         file = storage(tmp_path)

@@ -58,9 +58,7 @@ WHOLE = [
 
 
 @pytest.mark.parametrize(("now", "hours", "days", "closes"), WHOLE, ids=[row[0] for row in WHOLE])
-def test_a_month_is_read_by_days_that_are_final_and_by_hours(
-    now: str, hours: str, days: int, closes: str
-) -> None:
+def test_a_month_is_read_by_days_that_are_final_and_by_hours(now: str, hours: str, days: int, closes: str) -> None:
     plan = whole_month(at(now), SETTLE)
     assert plan.start == plan.month == month_start(at(now))
     assert at(hours) == plan.hours.start

@@ -23,9 +23,7 @@ def simulator(shared_simulator: SimulatorControl) -> Iterator[SimulatorControl]:
 
 
 @pytest.fixture(scope="module")
-def exporter(
-    shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Exporter]:
+def exporter(shared_simulator: SimulatorControl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     """An exporter for the tests of one module that change nothing about it."""
     folder: Path = tmp_path_factory.mktemp("exporter")
     with running(folder, document(shared_simulator.api_url)) as found:

@@ -57,9 +57,7 @@ def test_every_target_stands_in_it_with_its_path_parameters_and_labels(exporter:
 
 def test_every_target_can_be_scraped_as_it_says(exporter: Exporter) -> None:
     for labels in _labels(exporter):
-        query = "&".join(
-            f"{k.removeprefix('__param_')}={v}" for k, v in labels.items() if k.startswith("__param_")
-        )
+        query = "&".join(f"{k.removeprefix('__param_')}={v}" for k, v in labels.items() if k.startswith("__param_"))
         assert exporter.get(f"{labels['__metrics_path__']}?{query}").status == 200
 
 
@@ -89,12 +87,8 @@ def test_a_host_that_is_none_is_refused(exporter: Exporter, host: str) -> None:
 def test_a_slow_module_is_never_scraped_more_often_than_its_timeout(
     exporter: Exporter, asked: str, expected: str
 ) -> None:
-    found = [
-        each for each in _labels(exporter, f"/sd?scrape_interval={asked}") if "__scrape_timeout__" in each
-    ]
-    assert [("26s", expected)] == [
-        (each["__scrape_timeout__"], each["__scrape_interval__"]) for each in found
-    ]
+    found = [each for each in _labels(exporter, f"/sd?scrape_interval={asked}") if "__scrape_timeout__" in each]
+    assert [("26s", expected)] == [(each["__scrape_timeout__"], each["__scrape_interval__"]) for each in found]
 
 
 @pytest.mark.parametrize("asked", ["0", "x", "-5s", ""])
@@ -139,9 +133,7 @@ def test_prometheus_scrapes_all_that_it_finds(tmp_path: Path, exporter: Exporter
                 "job_name": "openai",
                 "scrape_interval": "2s",
                 "scrape_timeout": "2s",
-                "http_sd_configs": [
-                    {"url": f"http://127.0.0.1:{exporter.port}/sd", "refresh_interval": "2s"}
-                ],
+                "http_sd_configs": [{"url": f"http://127.0.0.1:{exporter.port}/sd", "refresh_interval": "2s"}],
             }
         ]
     }

@@ -45,9 +45,7 @@ def test_the_history_finds_a_result_by_its_request_id(exporter: Exporter) -> Non
     assert "is not kept (any more)" in page_of(exporter.get("/history?request_id=req_gone")).text
 
 
-@pytest.mark.parametrize(
-    ("path", "status"), [("/history/999999", 404), ("/history/abc", 404), ("/history/-1", 404)]
-)
+@pytest.mark.parametrize(("path", "status"), [("/history/999999", 404), ("/history/abc", 404), ("/history/-1", 404)])
 def test_a_result_that_is_not_kept_is_404(exporter: Exporter, path: str, status: int) -> None:
     reply = exporter.get(path)
     assert reply.status == status

@@ -19,9 +19,7 @@ def test_it_shows_every_probe_before_the_first_scrape(tmp_path: Path, simulator:
     assert "None since start." in page.text
 
 
-def test_it_shows_what_probes_organization_and_status_page_said(
-    tmp_path: Path, simulator: SimulatorControl
-) -> None:
+def test_it_shows_what_probes_organization_and_status_page_said(tmp_path: Path, simulator: SimulatorControl) -> None:
     budget = {"name": "all", "limit_usd": 0.01}
     with running(tmp_path, document(simulator.api_url, budgets=[budget])) as exporter:
         for path in (CHAT, f"/probe?target=sim&module=chat_stream&model={MODEL}", "/usage", "/status"):
@@ -38,14 +36,11 @@ def test_it_shows_what_probes_organization_and_status_page_said(
 def test_a_simulator_is_called_one(exporter: Exporter) -> None:
     exporter.get(CHAT)
     assert (
-        "Simulated data: target sim, organization acme are answered by a simulator"
-        in page_of(exporter.get("/")).text
+        "Simulated data: target sim, organization acme are answered by a simulator" in page_of(exporter.get("/")).text
     )
 
 
-def test_simulated_results_are_marked_on_everypage_of(
-    exporter: Exporter, simulator: SimulatorControl
-) -> None:
+def test_simulated_results_are_marked_on_everypage_of(exporter: Exporter, simulator: SimulatorControl) -> None:
     simulator.fault("status", "/v1/chat/completions", status=500)
     exporter.get(CHAT)
     number = exporter.live.history.recent()[0].id

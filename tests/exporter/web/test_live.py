@@ -56,9 +56,7 @@ def test_a_bad_configuration_leaves_the_old_one_in_force(tmp_path: Path, simulat
         assert _metric(later, timestamp) > _metric(own, timestamp)
 
 
-def test_one_key_that_cannot_be_read_costs_its_target_only(
-    tmp_path: Path, simulator: SimulatorControl
-) -> None:
+def test_one_key_that_cannot_be_read_costs_its_target_only(tmp_path: Path, simulator: SimulatorControl) -> None:
     with running(tmp_path, document(simulator.api_url)) as exporter:
         changed = document(simulator.api_url)
         changed["targets"].append({**changed["targets"][0], "name": "other", "api_key_file": "gone"})

@@ -118,12 +118,8 @@ def test_an_unreadable_scrape_timeout_is_refused(exporter: Exporter, path: str, 
     ],
     ids=["the module caps", "less the offset", "nothing is left: the module decides", "slow", "fractions"],
 )
-def test_the_deadline_follows_the_scrape_timeout(
-    exporter: Exporter, module: str, header: str, expected: float
-) -> None:
-    reply = exporter.get(
-        f"/probe?target=sim&module={module}&model={MODEL}", X_Prometheus_Scrape_Timeout_Seconds=header
-    )
+def test_the_deadline_follows_the_scrape_timeout(exporter: Exporter, module: str, header: str, expected: float) -> None:
+    reply = exporter.get(f"/probe?target=sim&module={module}&model={MODEL}", X_Prometheus_Scrape_Timeout_Seconds=header)
     assert expected == pytest.approx(float(_value(reply.text, "probe_timeout_seconds")), abs=0.05)
 
 
@@ -166,9 +162,7 @@ def test_promtool_finds_nothing_to_say(exporter: Exporter, path: str) -> None:
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/sd", "/config", "/-/healthy", "/-/ready", "/history", "/status"]
-)
+@pytest.mark.parametrize("path", ["/", "/metrics", "/sd", "/config", "/-/healthy", "/-/ready", "/history", "/status"])
 def test_head_answers_headers_only(exporter: Exporter, path: str) -> None:
     reply = exporter.send("HEAD", path)
     assert (reply.status, reply.body) == (200, b"")
@@ -192,9 +186,7 @@ def test_head_makes_no_probe(exporter: Exporter, simulator: SimulatorControl) ->
         ("BREW", "/", {"GET", "HEAD", "POST", "PUT"}),
     ],
 )
-def test_a_wrong_method_is_405_with_allow(
-    exporter: Exporter, method: str, path: str, allowed: set[str]
-) -> None:
+def test_a_wrong_method_is_405_with_allow(exporter: Exporter, method: str, path: str, allowed: set[str]) -> None:
     reply = exporter.send(method, path)
     if method == "BREW":
         assert reply.status == 400
@@ -341,9 +333,7 @@ def scrape(announced: str | None = None, waited: float = 0.0) -> Request:
     return Request({"type": "http", "headers": headers, "state": {"arrived": time.monotonic() - waited}})
 
 
-@pytest.mark.parametrize(
-    ("announced", "limit"), [("10", 9.5), ("0.5", None), ("0.2", None), ("1e1", 9.5)], ids=str
-)
+@pytest.mark.parametrize(("announced", "limit"), [("10", 9.5), ("0.5", None), ("0.2", None), ("1e1", 9.5)], ids=str)
 def test_the_announced_timeout_less_the_offset(announced: str, limit: float | None) -> None:
     assert time_left(scrape(announced), 0.5) == (limit and pytest.approx(limit, abs=0.1))
 

@@ -33,18 +33,14 @@ def _config(folder: Path, simulator: SimulatorControl) -> dict[str, object]:
         {"name": "bare", "base_url": simulator.api_url, "provider": "compatible", "api_key_env": "BARE_KEY"},
         {"name": "filed", "base_url": simulator.api_url, "api_key_file": str(key_file)},
     ]
-    config["modules"]["chat"]["request"] = {
-        "extra": {"metadata": {"token": KEY, "note": f"Bearer {BARE_KEY}"}}
-    }
+    config["modules"]["chat"]["request"] = {"extra": {"metadata": {"token": KEY, "note": f"Bearer {BARE_KEY}"}}}
     config["probes"] += [{"target": name, "module": "chat", "models": [MODEL]} for name in ("bare", "filed")]
     return config
 
 
 def _echoes(simulator: SimulatorControl, secret: str) -> None:
     """An API that repeats the key in its error, as the real one does in part."""
-    simulator.fault(
-        "status", "*", status=401, message=f"Incorrect API key provided: {secret}. Bearer {secret}"
-    )
+    simulator.fault("status", "*", status=401, message=f"Incorrect API key provided: {secret}. Bearer {secret}")
 
 
 @pytest.mark.parametrize("form", ["logfmt", "json"])
@@ -70,9 +66,7 @@ def test_no_key_reaches_a_page_or_a_log_line(tmp_path: Path, simulator: Simulato
             assert json.dumps(secret)[1:-1] not in text
 
 
-def test_config_shows_references_and_masks_what_looks_like_a_key(
-    tmp_path: Path, simulator: SimulatorControl
-) -> None:
+def test_config_shows_references_and_masks_what_looks_like_a_key(tmp_path: Path, simulator: SimulatorControl) -> None:
     with running(tmp_path, _config(tmp_path, simulator), env=ENV | {"BARE_KEY": BARE_KEY}) as exporter:
         found = yaml.safe_load(exporter.get("/config").text)
     assert {"api_key_env": "TEST_KEY"}.items() <= found["targets"][0].items()

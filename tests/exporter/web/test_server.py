@@ -52,9 +52,7 @@ def _file(folder: Path, simulator: SimulatorControl, probes: int = 0) -> Path:
     config = document(simulator.api_url)
     config["modules"]["hang"] = {"endpoint": "chat", "timeout": "2m"}
     if probes:
-        config["probes"].append(
-            {"target": "sim", "module": "hang", "models": [f"m{i}" for i in range(probes)]}
-        )
+        config["probes"].append({"target": "sim", "module": "hang", "models": [f"m{i}" for i in range(probes)]})
     file = folder / "exporter.yml"
     file.write_text(yaml.safe_dump(config))
     return file
@@ -85,9 +83,7 @@ async def test_hanging_probes_do_not_delay_health(tmp_path: Path, hanging: Simul
         return statistics.median(found), max(found)
 
     with child("--config.file", str(_file(tmp_path, hanging, HANGING)), env=ENV) as exporter:
-        writers = [
-            await _hold(exporter.port, f"/probe?target=sim&module=hang&model=m{i}") for i in range(HANGING)
-        ]
+        writers = [await _hold(exporter.port, f"/probe?target=sim&module=hang&model=m{i}") for i in range(HANGING)]
         await asyncio.to_thread(poll, lambda: _in_flight(exporter.port) == HANGING)
         middle, longest = await at_best(waits, lambda tried: tried[0] < 0.05 and tried[1] < 0.5)
         for writer in writers:
@@ -157,9 +153,7 @@ async def test_a_signal_ends_it_within_a_second_and_answers_what_hangs(
     assert log.splitlines()[-1].endswith("msg=stopped")
 
 
-def test_a_client_that_does_not_read_does_not_keep_it_from_ending(
-    tmp_path: Path, simulator: SimulatorControl
-) -> None:
+def test_a_client_that_does_not_read_does_not_keep_it_from_ending(tmp_path: Path, simulator: SimulatorControl) -> None:
     with (
         child("--config.file", str(_file(tmp_path, simulator)), env=ENV) as exporter,
         socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as deaf,
@@ -180,9 +174,7 @@ def test_the_start_says_where_it_listens(tmp_path: Path, simulator: SimulatorCon
     address = f"127.0.0.1:{exporter.port}"
     lines = [line for line in log.splitlines() if "msg=listening" in line]
     assert len(lines) == 1
-    assert lines[0].endswith(
-        f"level=info component=web.server msg=listening address={address} url=http://{address}/"
-    )
+    assert lines[0].endswith(f"level=info component=web.server msg=listening address={address} url=http://{address}/")
 
 
 def test_it_listens_on_several_addresses(tmp_path: Path, simulator: SimulatorControl) -> None:
@@ -265,9 +257,7 @@ def test_zero_configuration_needs_a_key_and_says_which(tmp_path: Path) -> None:
     _, log = process.communicate(timeout=60)
     last = log.splitlines()[-1]
     assert process.returncode == 1
-    assert last.startswith(
-        "openai-exporter: environment: no configuration file and no key: set OPENAI_API_KEY"
-    )
+    assert last.startswith("openai-exporter: environment: no configuration file and no key: set OPENAI_API_KEY")
 
 
 def test_zero_configuration_probes_and_reads(simulator: SimulatorControl) -> None:
@@ -342,9 +332,7 @@ def test_an_address_is_host_and_port(text: str, expected: tuple[str, int]) -> No
     assert expected == parse_address(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "9985", "127.0.0.1", ":", ":70000", "::1:9985", "[::1]", "a:b", "http://x:1"]
-)
+@pytest.mark.parametrize("text", ["", "9985", "127.0.0.1", ":", ":70000", "::1:9985", "[::1]", "a:b", "http://x:1"])
 def test_what_is_no_address_is_refused_with_examples(text: str) -> None:
     with pytest.raises(StartError, match=r"--web\.listen-address: .*:9985, 127\.0\.0\.1:9985 or"):
         listen([text])

@@ -106,9 +106,7 @@ BAD = {
     ),
     "ca without auth": (
         "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem}",
-        [
-            "client_ca_file is of no use without client_auth_type; add client_auth_type: RequireAndVerifyClientCert"
-        ],
+        ["client_ca_file is of no use without client_auth_type; add client_auth_type: RequireAndVerifyClientCert"],
     ),
     "unknown auth": (
         "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_auth_type: Require}",
@@ -206,11 +204,7 @@ def test_no_password_or_hash_stands_in_an_error() -> None:
     assert HASH not in str(caught.value)
 
 
-@given(
-    st.dictionaries(
-        st.text(max_size=20), st.recursive(st.none() | st.integers() | st.text(max_size=20), st.lists)
-    )
-)
+@given(st.dictionaries(st.text(max_size=20), st.recursive(st.none() | st.integers() | st.text(max_size=20), st.lists)))
 def test_any_document_is_taken_or_refused_and_nothing_else(data: dict[str, object]) -> None:
     with contextlib.suppress(ConfigError):
         assert parse_web_config(yaml.safe_dump(data), "web.yml") == WebConfig()
@@ -303,9 +297,7 @@ _PEMS = {"cert": "server.pem", "key": "server.key", "client_ca": "ca.pem"}
 def test_a_refused_connection_is_one_line_of_the_log(
     certificates: Path, caplog: pytest.LogCaptureFixture, client: str | None, reason: str
 ) -> None:
-    config = _tls(
-        client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem", client_allowed_sans=["alice"]
-    )
+    config = _tls(client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem", client_allowed_sans=["alice"])
     with _served(certificates, config) as exporter:
         for _ in range(2):
             with pytest.raises(OSError):  # noqa: PT011  # an SSL alert, closed or reset
@@ -359,9 +351,7 @@ def test_an_old_protocol_version_is_refused(certificates: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "stranger"], ids=["no certificate", "of another authority"])
-def test_a_client_without_a_certificate_of_the_authority_is_refused(
-    certificates: Path, name: str | None
-) -> None:
+def test_a_client_without_a_certificate_of_the_authority_is_refused(certificates: Path, name: str | None) -> None:
     config = _tls(client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem")
     with _served(certificates, config) as exporter:
         with pytest.raises(OSError):  # noqa: PT011  # an SSL alert or a reset
@@ -406,16 +396,12 @@ def test_each_client_auth_type_lets_in_whom_it_says(
                     found.add(name)
     assert found == welcome
     warned = [each.getMessage() for each in caplog.records if each.name == "openai_exporter.web.webconfig"]
-    assert [f"client_auth_type {kind} "] * bool(said) == [
-        each[: len(f"client_auth_type {kind} ")] for each in warned
-    ]
+    assert [f"client_auth_type {kind} "] * bool(said) == [each[: len(f"client_auth_type {kind} ")] for each in warned]
     assert all(said in each for each in warned)
 
 
 def test_only_allowed_names_of_client_certificates_are_let_in(certificates: Path) -> None:
-    config = _tls(
-        client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem", client_allowed_sans=["alice"]
-    )
+    config = _tls(client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem", client_allowed_sans=["alice"])
     with _served(certificates, config) as exporter:
         assert request(exporter.port, "/-/healthy", tls=_client(certificates, "alice")).status == 200
         with pytest.raises(OSError):  # noqa: PT011  # closed or reset
@@ -426,9 +412,7 @@ def test_only_allowed_names_of_client_certificates_are_let_in(certificates: Path
 def guarded(tmp_path: Path) -> Iterator[Exporter]:
     config = {
         "basic_auth_users": {"alice": WEBFILE_HASH},
-        "http_server_config": {
-            "headers": {"X-Frame-Options": "deny", "Strict-Transport-Security": "max-age=9"}
-        },
+        "http_server_config": {"headers": {"X-Frame-Options": "deny", "Strict-Transport-Security": "max-age=9"}},
     }
     with _served(tmp_path, config) as exporter:
         yield exporter
@@ -520,9 +504,7 @@ def test_a_rate_limit_refuses_what_is_above_it(tmp_path: Path) -> None:
     ],
     ids=["missing", "another key", "no certificate", "no authority"],
 )
-def test_files_that_cannot_be_used_are_told_at_start(
-    certificates: Path, change: dict[str, str], expected: str
-) -> None:
+def test_files_that_cannot_be_used_are_told_at_start(certificates: Path, change: dict[str, str], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         WebFile(_web(certificates, _tls(**change)))
     assert expected in str(caught.value)

@@ -212,11 +212,7 @@ def _is_counter(selector: Selector) -> bool:
 def _may_be_zero(node: Node) -> bool:
     """Whether a divisor can be 0: a vector that no comparison filters, budgets and days of a month apart."""
     if isinstance(node, Binary):
-        return (
-            node.op not in COMPARISONS
-            and node.op not in SETS
-            and any(map(_may_be_zero, (node.left, node.right)))
-        )
+        return node.op not in COMPARISONS and node.op not in SETS and any(map(_may_be_zero, (node.left, node.right)))
     if isinstance(node, Aggregate):
         return _may_be_zero(node.expr)
     if isinstance(node, Selector):

@@ -13,9 +13,7 @@ Labels = frozenset[str] | None
 EVERY = frozenset().union(*(series.labels for series in EXPOSED.values()), {"alertname", "severity"})
 """Every label that occurs."""
 _SCALARS = frozenset({"time", "scalar", "pi"})
-_NO_INPUT = frozenset(
-    {"vector", "hour", "minute", "day_of_month", "day_of_week", "days_in_month", "month", "year"}
-)
+_NO_INPUT = frozenset({"vector", "hour", "minute", "day_of_month", "day_of_week", "days_in_month", "month", "year"})
 
 
 @dataclass
@@ -53,9 +51,7 @@ class Inference:
         else:
             found: Series | None = EXPOSED.get(node.metric)
             if found is None:
-                self.problems.append(
-                    f"{node.metric or 'a selector without a name'}: no such metric or recorded series"
-                )
+                self.problems.append(f"{node.metric or 'a selector without a name'}: no such metric or recorded series")
                 return frozenset()
             labels = found.labels
         for matcher in node.matchers:
@@ -71,11 +67,7 @@ class Inference:
         if node.name.startswith("absent"):
             inner = node.args[0]
             self.labels(inner)
-            equal = (
-                (each.label for each in inner.matchers if each.op == "=")
-                if isinstance(inner, Selector)
-                else ()
-            )
+            equal = (each.label for each in inner.matchers if each.op == "=") if isinstance(inner, Selector) else ()
             return frozenset(equal)
         index = 1 if node.name in ("histogram_quantile", "quantile_over_time") else 0
         labels = self.labels(node.args[index])
@@ -117,9 +109,7 @@ class Inference:
             self.problems.append(f"{node.op} on ({each}): one side has no such label")
         return wanted
 
-    def _result(
-        self, matching: Matching | None, left: frozenset[str], right: frozenset[str]
-    ) -> frozenset[str]:
+    def _result(self, matching: Matching | None, left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
         if matching is None:
             return left
         if matching.group:

@@ -49,9 +49,7 @@ def test_refuses(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90s", 90), ("1h30m", 5400), ("30d", 2592000), ("1w", 604800)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("1h30m", 5400), ("30d", 2592000), ("1w", 604800)])
 def test_durations(text: str, expected: float) -> None:
     assert expected == seconds(text)
 

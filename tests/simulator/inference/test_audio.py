@@ -16,9 +16,7 @@ SPEAK = {"model": "gpt-4o-mini-tts", "input": "Hello there", "voice": "alloy"}
 SOUND = encoded("wav", 2.0)
 
 
-def hear(
-    api: httpx2.Client, data: dict[str, str], name: str = "a.wav", sound: bytes = SOUND
-) -> httpx2.Response:
+def hear(api: httpx2.Client, data: dict[str, str], name: str = "a.wav", sound: bytes = SOUND) -> httpx2.Response:
     return api.post("/v1/audio/transcriptions", data=data, files={"file": (name, sound)})
 
 
@@ -53,9 +51,7 @@ def test_transcriptions_have_their_other_formats(api: httpx2.Client, facts: Fact
     facts.assert_conforms("transcription_verbose", verbose)
     assert verbose["duration"] == 2.0
     assert hear(api, {**spoken, "response_format": "text"}).text == "pong\n"
-    assert hear(api, {**spoken, "response_format": "vtt"}).text.startswith(
-        "WEBVTT\n\n00:00:00.000 --> 00:00:02.000"
-    )
+    assert hear(api, {**spoken, "response_format": "vtt"}).text.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:02.000")
     assert hear(api, {**spoken, "response_format": "srt"}).text.startswith("1\n00:00:00,000 --> ")
 
 

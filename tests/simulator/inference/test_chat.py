@@ -109,8 +109,7 @@ def test_a_stop_sequence_ends_the_text_before_it(api: httpx2.Client) -> None:
 def test_a_long_prompt_is_read_from_the_cache_the_second_time(api: httpx2.Client) -> None:
     long = [{"role": "user", "content": "cached words " * 1_000}]
     details = [
-        api.post(CHAT, json=asked("gpt-6-luna", long)).json()["usage"]["prompt_tokens_details"]
-        for _ in range(2)
+        api.post(CHAT, json=asked("gpt-6-luna", long)).json()["usage"]["prompt_tokens_details"] for _ in range(2)
     ]
     assert details[0] == {"cached_tokens": 0, "audio_tokens": 0, "cache_write_tokens": 1920}
     assert details[1] == {"cached_tokens": 1920, "audio_tokens": 0}
@@ -150,9 +149,7 @@ def test_usage_can_be_missing(api: httpx2.Client, simulator: SimulatorControl) -
 
 
 @pytest.mark.parametrize("limit", [None, 16])
-def test_a_reply_can_be_reasoning_only(
-    api: httpx2.Client, simulator: SimulatorControl, limit: int | None
-) -> None:
+def test_a_reply_can_be_reasoning_only(api: httpx2.Client, simulator: SimulatorControl, limit: int | None) -> None:
     simulator.fault("reasoning_only", CHAT)
     reply = api.post(CHAT, json=asked("gpt-6-luna", max_completion_tokens=limit)).json()
     choice, usage = reply["choices"][0], reply["usage"]

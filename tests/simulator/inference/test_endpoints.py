@@ -26,9 +26,7 @@ def test_models_are_listed_and_found(api: httpx2.Client, facts: Facts) -> None:
     assert api.get("/v1/models/gpt-9").json()["error"]["code"] == "model_not_found"
 
 
-def test_models_retire_as_the_clock_moves(
-    facts: Facts, simulator: SimulatorControl, api: httpx2.Client
-) -> None:
+def test_models_retire_as_the_clock_moves(facts: Facts, simulator: SimulatorControl, api: httpx2.Client) -> None:
     assert api.get("/v1/models/tts-1").json()["shutdown_date"] == "2027-01-06"
     present = simulator.clock()
     try:

@@ -43,12 +43,8 @@ def stream(api: httpx2.Client, facts: Facts, body: dict[str, Any]) -> list[Event
     [
         pytest.param(asked("gpt-4o-mini"), [*MESSAGE, "response.completed"], id="classic model"),
         pytest.param(asked(), [*REASONING, *MESSAGE, "response.completed"], id="reasoning model"),
-        pytest.param(
-            asked(reasoning={"effort": "none"}), [*MESSAGE, "response.completed"], id="without reasoning"
-        ),
-        pytest.param(
-            asked(max_output_tokens=16), [*REASONING, "response.incomplete"], id="nothing but reasoning"
-        ),
+        pytest.param(asked(reasoning={"effort": "none"}), [*MESSAGE, "response.completed"], id="without reasoning"),
+        pytest.param(asked(max_output_tokens=16), [*REASONING, "response.incomplete"], id="nothing but reasoning"),
         pytest.param(
             asked("gpt-4.1-mini", input="Tell me a story", max_output_tokens=16),
             [*MESSAGE[:2], *[MESSAGE[2]] * 16, *MESSAGE[3:], "response.incomplete"],
@@ -131,17 +127,13 @@ def test_a_wrong_request_is_refused(api: httpx2.Client, facts: Facts) -> None:
         assert (reply.status_code, error["code"], error["param"]) == (400, code, param), case
 
 
-def test_a_stream_can_end_in_an_error_event(
-    api: httpx2.Client, simulator: SimulatorControl, facts: Facts
-) -> None:
+def test_a_stream_can_end_in_an_error_event(api: httpx2.Client, simulator: SimulatorControl, facts: Facts) -> None:
     simulator.fault("stream_error", PATH, after_tokens=0)
     *_, last = stream(api, facts, asked("gpt-4o-mini"))
     assert (last.name, last.json["code"], last.json["param"]) == ("error", "server_error", None)
 
 
-def test_a_stream_can_end_in_a_failed_response(
-    api: httpx2.Client, simulator: SimulatorControl, facts: Facts
-) -> None:
+def test_a_stream_can_end_in_a_failed_response(api: httpx2.Client, simulator: SimulatorControl, facts: Facts) -> None:
     simulator.fault("stream_error", PATH, after_tokens=1, shape="failed", code="rate_limit_exceeded")
     *_, delta, last = stream(api, facts, asked("gpt-4o-mini"))
     assert (delta.name, last.name) == ("response.output_text.delta", "response.failed")

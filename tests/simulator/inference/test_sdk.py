@@ -81,9 +81,7 @@ def test_audio(client: openai.OpenAI) -> None:
     sound = client.audio.speech.create(
         model="gpt-4o-mini-tts", voice="cedar", input="Hello", response_format="wav"
     ).read()
-    heard = client.audio.transcriptions.create(
-        model="gpt-transcribe", file=("hello.wav", sound), prompt="Say: hello"
-    )
+    heard = client.audio.transcriptions.create(model="gpt-transcribe", file=("hello.wav", sound), prompt="Say: hello")
     assert heard.text == "hello"
     streamed = client.audio.transcriptions.create(
         model="gpt-4o-transcribe", file=("hello.wav", encoded("wav", 1)), prompt="Say: hello", stream=True
@@ -103,9 +101,7 @@ def test_azure_client(simulator: SimulatorControl) -> None:
     with openai.AzureOpenAI(
         azure_endpoint=simulator.base_url, api_version="2024-10-21", api_key="key", max_retries=0
     ) as sdk:
-        reply = sdk.chat.completions.create(
-            model="gpt-4o-mini", messages=[{"role": "user", "content": "Say: pong"}]
-        )
+        reply = sdk.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Say: pong"}])
         assert reply.choices[0].message.content == "pong"
         assert len(sdk.embeddings.create(model="text-embedding-3-small", input="x").data) == 1
 

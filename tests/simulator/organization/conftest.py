@@ -50,9 +50,7 @@ def still(still_simulator: SimulatorControl) -> Iterator[SimulatorControl]:
 @pytest.fixture
 def admin(still: SimulatorControl) -> Iterator[httpx2.Client]:
     """A client with an admin key; paths are relative to /v1/organization."""
-    with httpx2.Client(
-        base_url=f"{still.api_url}/organization", headers=ADMIN, timeout=20, trust_env=False
-    ) as client:
+    with httpx2.Client(base_url=f"{still.api_url}/organization", headers=ADMIN, timeout=20, trust_env=False) as client:
         yield client
 
 

@@ -26,18 +26,14 @@ LINE = COST_DIMENSIONS.index("line_item")
 def new_billing(size: OrganizationSize | None = None) -> Billing:
     size = size or sized()
     people = roster(7, size)
-    return Billing(
-        7, UsageRecords(SeededUsage(7, people, size), VectorStores(7, people, size), RecordedCalls())
-    )
+    return Billing(7, UsageRecords(SeededUsage(7, people, size), VectorStores(7, people, size), RecordedCalls()))
 
 
 BILLING = new_billing()
 LATENESS = Lateness.of_costs(600)
 
 
-def bill(
-    start: int, view: View, *group_by: str, **filters: frozenset[str | bool | None]
-) -> dict[Key, Amount]:
+def bill(start: int, view: View, *group_by: str, **filters: frozenset[str | bool | None]) -> dict[Key, Amount]:
     return BILLING.day(frozenset(group_by), filters, start, start + DAY, view)
 
 
@@ -97,9 +93,7 @@ def test_quantities_of_several_units_have_none() -> None:
 
 
 def test_the_running_day_appears_after_an_hour_and_two_days_later_nothing_changes() -> None:
-    shown = [
-        total(bill(TODAY, LATENESS.view(TODAY + hours * 3600))) for hours in (0.9, 4, 12, 25, 48, 69, 90)
-    ]
+    shown = [total(bill(TODAY, LATENESS.view(TODAY + hours * 3600))) for hours in (0.9, 4, 12, 25, 48, 69, 90)]
     true = total(bill(TODAY, truth(TODAY + 90 * 3600)))
     assert shown[0] == 0
     assert shown == sorted(shown)
@@ -110,9 +104,7 @@ def test_a_credit_is_entered_once_in_a_month_after_its_day() -> None:
     thirty_days = (TODAY - FOUNDED) // DAY // 30 * 30 * DAY
     days = range(FOUNDED + thirty_days - 90 * DAY, FOUNDED + thirty_days, DAY)
     late_enough = truth(NOW + 10 * DAY)
-    credited = [
-        day for day in days if (None, None, None, None, "credit") in bill(day, late_enough, "line_item")
-    ]
+    credited = [day for day in days if (None, None, None, None, "credit") in bill(day, late_enough, "line_item")]
     assert len(credited) == 3
     day = credited[0]
     before, after = (total(bill(day, truth(day + DAY + hours * 3600))) for hours in (9, 11))
@@ -154,9 +146,7 @@ def test_unit_prices_add_up_to_the_price_of_a_request(
 ) -> None:
     usage = Usage(input_tokens=1000, cache_read_tokens=300, output_tokens=200)
     moment = datetime.datetime.fromtimestamp(PRICES_DAY, datetime.UTC)
-    price = calc_price(
-        usage, model, provider_id="openai", genai_request_timestamp=moment, price_context=context
-    )
+    price = calc_price(usage, model, provider_id="openai", genai_request_timestamp=moment, price_context=context)
     parts = (("input", 700), ("cached input", 300), ("output", 200))
     units = [(unit_price(model, kind, batch, tier, PRICES_DAY) or 0) * count for kind, count in parts]
     assert price.total_price == sum(units, Decimal(0))

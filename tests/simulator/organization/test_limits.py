@@ -40,9 +40,7 @@ def scopes(projects: list[str]) -> list[tuple[str, str]]:
     return [("organization", ""), ("project", f"/projects/{projects[0]}")]
 
 
-def test_a_spend_limit_is_set_read_and_deleted(
-    client: httpx2.Client, facts: Facts, projects: list[str]
-) -> None:
+def test_a_spend_limit_is_set_read_and_deleted(client: httpx2.Client, facts: Facts, projects: list[str]) -> None:
     for kind, base in scopes(projects):
         made = client.post(f"{base}/spend_limit", json=LIMIT)
         assert made.status_code == 200
@@ -69,9 +67,7 @@ def test_a_limit_is_enforcing_from_the_cent_on_that_was_spent(
     spent = simulator_of_this_file.state()["books"]["billed_cost_usd"]["true"]["month_to_date"]
     cents = int(Decimal(spent) * 100)
     statuses = [
-        client.post("/spend_limit", json={**LIMIT, "threshold_amount": amount}).json()["enforcement"][
-            "status"
-        ]
+        client.post("/spend_limit", json={**LIMIT, "threshold_amount": amount}).json()["enforcement"]["status"]
         for amount in (cents, cents + 1)
     ]
     assert statuses == ["enforcing", "inactive"]
@@ -81,9 +77,7 @@ def test_projects_have_a_limit_or_none(client: httpx2.Client, projects: list[str
     assert {200, 404} == {client.get(f"/projects/{one}/spend_limit").status_code for one in projects[1:]}
 
 
-def test_alerts_are_listed_added_changed_and_deleted(
-    client: httpx2.Client, facts: Facts, projects: list[str]
-) -> None:
+def test_alerts_are_listed_added_changed_and_deleted(client: httpx2.Client, facts: Facts, projects: list[str]) -> None:
     for kind, base in scopes(projects):
         made = client.post(f"{base}/spend_alerts", json=ALERT).json()
         facts.assert_conforms(f"{kind}_spend_alert", made)
@@ -125,9 +119,7 @@ def test_a_rate_limit_is_changed(client: httpx2.Client, facts: Facts, projects: 
     changed = client.post(f"{base}/{old['id']}", json={"max_requests_per_1_minute": 7}).json()
     facts.assert_conforms("project_rate_limit", changed)
     assert {**old, "max_requests_per_1_minute": 7} == changed == client.get(base).json()["data"][0]
-    assert (
-        client.get(f"/projects/{projects[3]}/rate_limits").json()["data"][0]["max_requests_per_1_minute"] != 7
-    )
+    assert client.get(f"/projects/{projects[3]}/rate_limits").json()["data"][0]["max_requests_per_1_minute"] != 7
 
 
 WRONG_BODIES: list[tuple[str, Any, str]] = [

@@ -44,9 +44,7 @@ def test_a_restart_changes_nothing() -> None:
 
 def test_a_key_that_is_named_is_that_key(sandbox: type[Sandbox]) -> None:
     organization = sandbox().organization
-    known = {
-        row["api_key_id"]: row for row in organization.truth(MONTH, MONTH + DAY) if row.get("api_key_id")
-    }
+    known = {row["api_key_id"]: row for row in organization.truth(MONTH, MONTH + DAY) if row.get("api_key_id")}
     for key_id, row in known.items():
         identity = organization.identify(f"sk-{key_id}")
         assert identity is not None
@@ -149,10 +147,7 @@ def test_seeded_usage_can_be_stopped_so_that_the_books_settle(still: SimulatorCo
         still.clock(now=NOW + 3 * DAY)
         books = still.state()["books"]
         assert books["true"] == books["arrived"]
-        assert (
-            books["billed_cost_usd"]["true"]["by_line_item"]
-            == books["billed_cost_usd"]["arrived"]["by_line_item"]
-        )
+        assert books["billed_cost_usd"]["true"]["by_line_item"] == books["billed_cost_usd"]["arrived"]["by_line_item"]
         assert books["true"]["completions"]
     finally:
         httpx2.post(url, json={"at": None}, trust_env=False)

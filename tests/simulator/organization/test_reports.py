@@ -33,9 +33,7 @@ def total(page: Any) -> Decimal:
 @pytest.fixture(scope="module")
 def numbers() -> Iterator[SimulatorControl]:
     """A simulator that gives amounts as JSON numbers, as described, and shows everything at once."""
-    with running_simulator(
-        seed=7, clock=NOW, speed=0, amounts="number", late_seconds=0, latency_scale=0
-    ) as control:
+    with running_simulator(seed=7, clock=NOW, speed=0, amounts="number", late_seconds=0, latency_scale=0) as control:
         yield control
 
 
@@ -104,10 +102,7 @@ def test_settled_costs_are_the_bill_of_the_books(get: Get, still: SimulatorContr
         trust_env=False,
     )  # fmt: skip
     bill = {tuple(row[name] for name in COST_DIMENSIONS): row["usd"] for row in reply.json()["data"]}
-    shown = {
-        tuple(row[name] for name in COST_DIMENSIONS): row["amount"]["value"]
-        for row in page["data"][0]["results"]
-    }
+    shown = {tuple(row[name] for name in COST_DIMENSIONS): row["amount"]["value"] for row in page["data"][0]["results"]}
     assert {key: usd for key, usd in bill.items() if key[-1] != "credit"} == {
         key: usd for key, usd in shown.items() if key[-1] != "credit"
     }
@@ -225,16 +220,10 @@ def test_minutes_hours_and_days_agree(get: Get) -> None:
     limits=st.tuples(st.integers(1, 31), st.integers(1, 31)),
     days=st.integers(1, 60),
 )
-def test_groupings_and_page_sizes_agree(
-    get: Get, first: list[str], limits: tuple[int, int], days: int
-) -> None:
+def test_groupings_and_page_sizes_agree(get: Get, first: list[str], limits: tuple[int, int], days: int) -> None:
     span = {"start_time": MONTH - days * DAY, "end_time": MONTH}
     one, other = (
-        [
-            row
-            for page in pages(get, "/usage/completions", **span, limit=limit, group_by=by)
-            for row in rows(page)
-        ]
+        [row for page in pages(get, "/usage/completions", **span, limit=limit, group_by=by) for row in rows(page)]
         for limit, by in zip(limits, (first, []), strict=True)
     )
     assert summed(one, "completions") == summed(other, "completions")
@@ -265,8 +254,7 @@ def test_filters_take_both_forms_of_lists(get: Get, form: str) -> None:
 def test_batch_can_be_asked_for_alone(get: Get) -> None:
     asked: list[dict[str, str]] = [{}, {"batch": "true"}, {"batch": "false"}]
     both, batches, others = (
-        summed(rows(get("/usage/completions", start_time=MONTH, limit=1, **batch)), "completions")
-        for batch in asked
+        summed(rows(get("/usage/completions", start_time=MONTH, limit=1, **batch)), "completions") for batch in asked
     )
     assert batches["num_model_requests"] > 0
     assert both == {field: batches[field] + others[field] for field in both}
@@ -338,9 +326,7 @@ def test_late_buckets_hold_back_the_new_and_take_nothing_away(get: Get, still: S
     assert late < shown()
 
 
-def test_a_downward_revision_shrinks_closed_buckets_alike_at_every_width(
-    get: Get, still: SimulatorControl
-) -> None:
+def test_a_downward_revision_shrinks_closed_buckets_alike_at_every_width(get: Get, still: SimulatorControl) -> None:
     span = {"start_time": MONTH, "end_time": MONTH + DAY}
     before = summed(rows(get("/usage/completions", **span)), "completions")
     still.fault("revise_down", "/v1/organization/usage/completions", factor=0.5)
@@ -404,9 +390,7 @@ def test_calls_that_were_really_made_are_counted(get: Get, still: SimulatorContr
         )
     )
     figures = ("api_key_id", "model", "input_tokens", "num_model_requests")
-    assert sorted([row[f] for f in figures] for row in truth) == sorted(
-        [row[f] for f in figures] for row in shown
-    )
+    assert sorted([row[f] for f in figures] for row in truth) == sorted([row[f] for f in figures] for row in shown)
     counted = [row for row in shown if row["model"] == "text-embedding-3-small"]
     assert sum(row["input_tokens"] for row in counted) >= 3 * tokens
 

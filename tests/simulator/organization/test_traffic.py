@@ -84,9 +84,7 @@ def test_rows_in_and_outside_of_a_mask_add_up_to_all(first: int, count: int, mas
 @given(first=NUMBERS, count=st.integers(0, 300))
 def test_a_range_is_the_sum_of_its_requests(first: int, count: int) -> None:
     single = [TABLE.between(number, number + 1) for number in range(first, first + count)]
-    expected = (
-        [sum(column) for column in zip(*single, strict=True)] if single else [0] * len(COMPLETION_PARTS)
-    )
+    expected = [sum(column) for column in zip(*single, strict=True)] if single else [0] * len(COMPLETION_PARTS)
     assert expected == TABLE.between(first, first + count)
 
 

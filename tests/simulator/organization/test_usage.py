@@ -38,9 +38,7 @@ def new_books(seed: int = 7, streams: int = 60) -> UsageRecords:
     recorded = RecordedCalls()
     for number in range(500):
         me = Identity(people.projects[0].id, people.keys[0].id, people.users[0].id)
-        call = Call(
-            NOW - number * 300, "completions", "gpt-6-luna", me, input_tokens=10, output_tokens=number
-        )
+        call = Call(NOW - number * 300, "completions", "gpt-6-luna", me, input_tokens=10, output_tokens=number)
         recorded.record(call)
     recorded.enter()
     return UsageRecords(SeededUsage(seed, people, size), VectorStores(seed, people, size), recorded)
@@ -74,26 +72,20 @@ def test_narrow_buckets_add_up_to_wide_ones(
     start = end - hours[1] * 7200
     view = LATENESS.view(NOW + asked, shrunk)
     pieces = [added(BOOKS, operation, at, at + width, view, frozenset()) for at in range(start, end, width)]
-    assert added(BOOKS, operation, start, end, view, frozenset()) == [
-        sum(c) for c in zip(*pieces, strict=True)
-    ]
+    assert added(BOOKS, operation, start, end, view, frozenset()) == [sum(c) for c in zip(*pieces, strict=True)]
 
 
 @settings(max_examples=60, deadline=None)
 @given(first=GROUPINGS, second=GROUPINGS, back=st.integers(0, 40))
 def test_every_grouping_adds_up_to_the_same(first: frozenset[str], second: frozenset[str], back: int) -> None:
     start, view = MIDNIGHT - back * DAY, LATENESS.view(NOW)
-    by_first, by_second = (
-        added(BOOKS, "completions", start, start + DAY, view, by) for by in (first, second)
-    )
+    by_first, by_second = (added(BOOKS, "completions", start, start + DAY, view, by) for by in (first, second))
     assert by_first == by_second
 
 
 @settings(max_examples=60, deadline=None)
 @given(operation=st.sampled_from(NAMES), back=st.integers(0, 48), earlier=st.floats(0, 9000))
-def test_what_has_arrived_grows_and_never_exceeds_the_truth(
-    operation: str, back: int, earlier: float
-) -> None:
+def test_what_has_arrived_grows_and_never_exceeds_the_truth(operation: str, back: int, earlier: float) -> None:
     start = MIDNIGHT + 9 * 3600 - back * 3600
     views = (LATENESS.view(NOW - earlier), LATENESS.view(NOW), truth(NOW))
     sooner, later, all_ = (added(BOOKS, operation, start, start + 3600, view, frozenset()) for view in views)
@@ -184,9 +176,7 @@ def test_the_running_days_level_is_the_newest_that_is_seen() -> None:
     selection = Selection.of("vector_stores", frozenset({"project_id"}))
     shown = BOOKS.totals(selection, MIDNIGHT, MIDNIGHT + DAY, LATENESS.view(NOW))
     newest = NOW - LATENESS.delays[0]
-    assert [values[0] for _, values in shown] == [
-        BOOKS.stores.level(str(labels[0]), newest) for labels, _ in shown
-    ]
+    assert [values[0] for _, values in shown] == [BOOKS.stores.level(str(labels[0]), newest) for labels, _ in shown]
 
 
 def test_usage_can_be_stopped() -> None:
@@ -234,9 +224,7 @@ def ledger(calls: list[Call]) -> RecordedCalls:
     return recorded
 
 
-def totals(
-    recorded: RecordedCalls, operation: str, start: float, end: float, mask: int = ALL_ROWS
-) -> list[int]:
+def totals(recorded: RecordedCalls, operation: str, start: float, end: float, mask: int = ALL_ROWS) -> list[int]:
     found: Totals = {}
     recorded.add(operation, mask, start, end, lambda _labels: 0, found)
     return list(OPERATIONS[operation].render(found.get(0, [0] * len(OPERATIONS[operation].parts))))
@@ -246,9 +234,7 @@ def totals(
 def test_a_range_has_the_calls_of_its_time(calls: list[Call], edges: tuple[int, int]) -> None:
     start, end = sorted(edges)
     inside = [call for call in calls if start <= call.time < end]
-    got = dict(
-        zip(OPERATIONS["completions"].fields, totals(ledger(calls), "completions", start, end), strict=True)
-    )
+    got = dict(zip(OPERATIONS["completions"].fields, totals(ledger(calls), "completions", start, end), strict=True))
     assert got["num_model_requests"] == len(inside)
     assert got["input_tokens"] == sum(call.input_tokens for call in inside)
     assert got["input_cached_tokens"] == sum(call.input_cached_tokens for call in inside)

@@ -106,9 +106,7 @@ def receive(flags: dict[str, list[str]]) -> None:
 def query(flags: dict[str, list[str]]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     store = f"http://{flags['--endpoint'][0]}"
-    serve(
-        flags["--http-address"][0], lambda _, path: store + path if path.startswith("/api/") else ready(path)
-    )
+    serve(flags["--http-address"][0], lambda _, path: store + path if path.startswith("/api/") else ready(path))
 
 
 def rule(flags: dict[str, list[str]]) -> None:
