@@ -9,16 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.compat.fixtures import KEY, MODULES, OFFERS, WRONG_KEY
-from tests.compat.probing import (
-    Bench,
-    check_success,
-    judged,
-    outcome,
-    probe_path,
-    rate_limits,
-    replayed,
-    usage_in,
-)
+from tests.compat.probing import Bench, check_success, judged, outcome, probe_path, rate_limits, replayed, usage_in
 from tests.compat.servers import COMPAT
 from tests.stack.programs import get, wait_for
 

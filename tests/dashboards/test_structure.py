@@ -7,18 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.dashboards.pages import (
-    DATASOURCE,
-    Json,
-    Page,
-    Panel,
-    config,
-    drawn,
-    expressions,
-    failing,
-    pages,
-    panels,
-)
+from tests.dashboards.pages import DATASOURCE, Json, Page, Panel, config, drawn, expressions, failing, pages, panels
 from tests.mixin.bundle import mixin
 
 MOST_QUERIES = 40

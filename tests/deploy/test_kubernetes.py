@@ -13,18 +13,7 @@ import yaml
 
 from openai_exporter import __version__
 from openai_exporter.config.load import parse_config
-from tests.deploy.kubernetes import (
-    FOLDER,
-    OVERLAYS,
-    ROOT,
-    Resource,
-    build,
-    kubectl,
-    mistakes,
-    named,
-    overlay,
-    written,
-)
+from tests.deploy.kubernetes import FOLDER, OVERLAYS, ROOT, Resource, build, kubectl, mistakes, named, overlay, written
 from tests.docs.markdown import shell_blocks
 from tools import generate
 

@@ -12,15 +12,7 @@ import yaml
 from openai_exporter.config.load import default_document
 from openai_simulator.testing import running_simulator
 from tests.deploy.kubernetes import written
-from tests.stack.programs import (
-    KEYS,
-    PROMETHEUS,
-    Exporter,
-    Prometheus,
-    prometheus_on,
-    running_exporter,
-    wait_for,
-)
+from tests.stack.programs import KEYS, PROMETHEUS, Exporter, Prometheus, prometheus_on, running_exporter, wait_for
 
 pytestmark = [
     pytest.mark.stack,

@@ -7,21 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.config.organization import StatusPage
 from openai_exporter.exposition import Instruments
-from openai_exporter.status import (
-    IMPACTS,
-    STATES,
-    Component,
-    Incident,
-    StatusService,
-    families,
-    reading,
-    select,
-)
+from openai_exporter.status import IMPACTS, STATES, Component, Incident, StatusService, families, reading, select
 from openai_simulator.testing import SimulatorControl, running_simulator
 
 # What a status page says, whatever it leaves out or invents.

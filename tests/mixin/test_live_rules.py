@@ -9,15 +9,7 @@ import pytest
 
 from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import mixin
-from tests.stack.programs import (
-    KEYS,
-    PROMETHEUS,
-    Prometheus,
-    get,
-    running_exporter,
-    running_prometheus,
-    wait_for,
-)
+from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, running_exporter, running_prometheus, wait_for
 
 pytestmark = [
     pytest.mark.stack,

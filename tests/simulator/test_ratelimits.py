@@ -2,8 +2,7 @@
 """Token buckets with a clock in the test's hand, and Go durations."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_simulator.catalogue import MODELS
 from openai_simulator.errors import ApiError

@@ -9,15 +9,7 @@ from pathlib import Path
 import pytest
 
 from openai_simulator.testing import SimulatorControl, running_simulator
-from tests.stack.programs import (
-    KEYS,
-    PROMETHEUS,
-    Exporter,
-    get,
-    running_exporter,
-    running_prometheus,
-    wait_for,
-)
+from tests.stack.programs import KEYS, PROMETHEUS, Exporter, get, running_exporter, running_prometheus, wait_for
 
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 pytestmark = pytest.mark.stack

@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openai_exporter.cli import config_file_option
-from openai_exporter.cli import stderr as structured
+from openai_exporter.cli import config_file_option, stderr as structured
 from openai_exporter.cli.stderr import FAILED, exit_on_error
 from openai_exporter.config import Config
 from openai_exporter.config.secret import Masker

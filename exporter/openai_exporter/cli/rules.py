@@ -7,12 +7,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from openai_exporter.bundle import PARTS, Copy, bundle_root, copies, part_files
-from openai_exporter.bundle import write as write_bundle
+from openai_exporter.bundle import PARTS, Copy, bundle_root, copies, part_files, write as write_bundle
 from openai_exporter.cli.stderr import exit_on_error, print_problems
 from openai_exporter.errors import ConfigError, StartError
-from openai_exporter.rules import Built, failures, find_promtool, is_stale, load_thresholds, write
-from openai_exporter.rules import build as build_rules
+from openai_exporter.rules import Built, build as build_rules, failures, find_promtool, is_stale, load_thresholds, write
 from openai_exporter.rules.load import place_of
 from openai_exporter.rules.output import MISSING
 

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from openai_exporter import __version__
-from openai_exporter.cli import config_file_option
-from openai_exporter.cli import stderr as structured
+from openai_exporter.cli import config_file_option, stderr as structured
 from openai_exporter.cli.stderr import FAILED, print_problems, problems_of
 from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError

@@ -8,14 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from openai_exporter.config.base import (
-    DURATION_SCHEMA,
-    WORDS,
-    FieldError,
-    format_duration,
-    nearest,
-    unknown_key,
-)
+from openai_exporter.config.base import DURATION_SCHEMA, WORDS, FieldError, format_duration, nearest, unknown_key
 from openai_exporter.config.document import Document, Place
 from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.config.root import Config

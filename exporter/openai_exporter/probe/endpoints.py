@@ -19,8 +19,7 @@ from openai_exporter.client.reply import error_object
 from openai_exporter.client.trace import ApiCall, Exchange, Files
 from openai_exporter.config.secret import MAX_LABEL
 from openai_exporter.model import Endpoint, ModelCard, Provider
-from openai_exporter.probe import chat, responses
-from openai_exporter.probe import reading as r
+from openai_exporter.probe import chat, reading as r, responses
 from openai_exporter.probe.reading import Reading, ReplyError, Setting
 from openai_exporter.probe.stream import Stream, read_stream
 

@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from openai_exporter.config.probing import Module, Target
 from openai_exporter.exposition import Family, Instruments, fixed
-from openai_exporter.metrics import Metric, own
-from openai_exporter.metrics import probe as m
+from openai_exporter.metrics import Metric, own, probe as m
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, TlsPeer
 from openai_exporter.probe.judge import OUTCOMES
 

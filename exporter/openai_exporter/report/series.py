@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from openai_exporter.exposition import LabelWriter, number
-from openai_exporter.metrics import CATALOGUE, Kind, Metric
-from openai_exporter.metrics import usage as metrics
+from openai_exporter.metrics import CATALOGUE, Kind, Metric, usage as metrics
 from openai_exporter.metrics.usage import RECORDED
 from openai_exporter.usage.costs import largest
 from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable

@@ -16,8 +16,7 @@ from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import price_table
 from openai_exporter.report.dates import FIRST
-from openai_exporter.usage.costs import NAME as COSTS
-from openai_exporter.usage.costs import PATH as COSTS_PATH
+from openai_exporter.usage.costs import NAME as COSTS, PATH as COSTS_PATH
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.ledger import Labels, Values

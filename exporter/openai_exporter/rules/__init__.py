@@ -4,8 +4,7 @@
 from openai_exporter.rules.build import Built, build, build_from
 from openai_exporter.rules.examples import failures
 from openai_exporter.rules.load import load_thresholds, parse_thresholds
-from openai_exporter.rules.output import find as find_promtool
-from openai_exporter.rules.output import is_stale, write
+from openai_exporter.rules.output import find as find_promtool, is_stale, write
 from openai_exporter.rules.schema import ThresholdFile
 
 __all__ = [

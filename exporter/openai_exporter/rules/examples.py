@@ -10,8 +10,7 @@ from typing import Any
 
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.secret import shown
-from openai_exporter.metrics import probe as m
-from openai_exporter.metrics import usage as u
+from openai_exporter.metrics import probe as m, usage as u
 from openai_exporter.rules import output
 from openai_exporter.rules.compile import alert
 from openai_exporter.rules.measures import MEASURES, PROBE_LABELS, Measure

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.metrics import probe as m
-from openai_exporter.metrics import usage as u
+from openai_exporter.metrics import probe as m, usage as u
 from openai_exporter.rules.quantity import Kind, plain
 
 

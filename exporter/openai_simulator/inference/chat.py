@@ -10,12 +10,7 @@ from starlette.responses import Response
 from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
 from openai_simulator.inference import generation, jobs, schemas
-from openai_simulator.inference.generation import (
-    Generation,
-    GenerationRequest,
-    refuse_for_reasoning,
-    unsupported,
-)
+from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning, unsupported
 from openai_simulator.world import World
 
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")

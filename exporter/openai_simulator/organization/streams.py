@@ -5,8 +5,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from openai_simulator.organization import seed as seeds
-from openai_simulator.organization import traffic
+from openai_simulator.organization import seed as seeds, traffic
 from openai_simulator.organization.operations import OPERATIONS, UsageOperation
 
 _VARIANTS = 4

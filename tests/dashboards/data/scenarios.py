@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.dashboards.data.money import freshness_series, money_series
-from tests.dashboards.data.organization import (
-    Organization,
-    large_organization,
-    small_organization,
-    with_surge,
-)
+from tests.dashboards.data.organization import Organization, large_organization, small_organization, with_surge
 from tests.dashboards.data.probing import probe_series
 from tests.dashboards.data.rules import fill_in
 from tests.dashboards.data.series import Series

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.cli.stderr import StructuredFormatter, configure
 

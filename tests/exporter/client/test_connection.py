@@ -9,14 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openai_exporter.client.connection import (
-    LATEST,
-    SO_TIMESTAMPNS,
-    Ancillary,
-    StampedSocket,
-    keep_stamping,
-    lag,
-)
+from openai_exporter.client.connection import LATEST, SO_TIMESTAMPNS, Ancillary, StampedSocket, keep_stamping, lag
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps")
 CLOCKS = 0.001

@@ -7,8 +7,7 @@ import sys
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.client.reply import (
     LONGEST_WAIT,

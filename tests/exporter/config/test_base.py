@@ -4,8 +4,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from openai_exporter.config.base import PATTERN, PatternError, compiled, format_duration, parse_duration
 

@@ -8,19 +8,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
-from openai_exporter.config.secret import (
-    MAX_BODY,
-    MAX_LABEL,
-    MAX_MESSAGE,
-    Masker,
-    mask_keys,
-    named_secrets,
-)
+from openai_exporter.config.secret import MAX_BODY, MAX_LABEL, MAX_MESSAGE, Masker, mask_keys, named_secrets
 
 KEY = 'p@ss"word/9+Zk3v'
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60)

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from jsonschema import Draft202012Validator
 
 from openai_exporter.config import Config, dump, schema_document

@@ -4,8 +4,7 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.model import RateLimit
 from openai_exporter.probe.reading import Headers, parse_count, parse_seconds, read_headers

@@ -4,8 +4,7 @@
 import logging
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.config.secret import Masker
 from openai_exporter.probe.result import log_line, record

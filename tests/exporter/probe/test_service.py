@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.history import History
 from openai_exporter.probe.judge import OUTCOMES, BackOff
-from openai_exporter.probe.service import (
-    LIMIT_BASE,
-    QUOTA_CAP,
-    RETRY_AFTER_CAP,
-    Directory,
-    proxy_secrets,
-    wait_after,
-)
+from openai_exporter.probe.service import LIMIT_BASE, QUOTA_CAP, RETRY_AFTER_CAP, Directory, proxy_secrets, wait_after
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client.rawserver import Turn, answer, raw_server

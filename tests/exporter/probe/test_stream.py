@@ -2,8 +2,7 @@
 """Timing of a stream from the arrival of its events."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.model import Chunk, StreamTiming, Tokens
 from openai_exporter.probe.stream import MAX_EVENTS, Event, parse_events, stream_timing

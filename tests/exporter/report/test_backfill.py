@@ -12,8 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from openai_exporter.cli.main import main
-from openai_exporter.metrics import CATALOGUE
-from openai_exporter.metrics import usage as metrics
+from openai_exporter.metrics import CATALOGUE, usage as metrics
 from openai_exporter.metrics.usage import RECORDED
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, NOW, bill, done, run, spent, total, unix, usage

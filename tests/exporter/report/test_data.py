@@ -6,8 +6,7 @@ import io
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.report import data
 from tests.exporter.report.commands import one_project

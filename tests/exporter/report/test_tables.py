@@ -4,19 +4,10 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.report.book import Totals
-from openai_exporter.report.tables import (
-    CENT,
-    apportioned,
-    cents,
-    dollars,
-    percent,
-    render_markdown,
-    render_terminal,
-)
+from openai_exporter.report.tables import CENT, apportioned, cents, dollars, percent, render_markdown, render_terminal
 from tests.exporter.report.commands import october, one_project
 
 AMOUNTS = st.lists(st.decimals(-(10**6), 10**6, places=9, allow_nan=False, allow_infinity=False), max_size=40)

@@ -2,8 +2,7 @@
 """Examples: the values they stand for, promtool's notation, and that a wrong one is found."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.rules import failures, parse_thresholds
 from openai_exporter.rules.examples import encoded, problem_of, steps

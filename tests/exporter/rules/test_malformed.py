@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from openai_exporter.cli.rules import rules
 from openai_exporter.errors import ConfigError

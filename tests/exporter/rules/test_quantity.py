@@ -2,8 +2,7 @@
 """Amounts with units."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.rules.quantity import Kind, parse, plain, show
 

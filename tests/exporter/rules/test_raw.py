@@ -4,8 +4,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.errors import ConfigError
 from openai_exporter.rules.raw import load_raw

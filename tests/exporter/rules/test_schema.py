@@ -5,8 +5,7 @@ import re
 
 import promql_parser
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.rules.promql import check
 from openai_exporter.rules.schema import an_instance, matcher, pattern

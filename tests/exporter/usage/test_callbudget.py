@@ -9,19 +9,7 @@ import pytest
 from openai_exporter.metrics import usage as metrics
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.usage.conftest import START, Make
-from tests.exporter.usage.scraping import (
-    ALL,
-    Now,
-    Scrape,
-    asked,
-    counters,
-    of,
-    one,
-    scrape,
-    service,
-    since,
-    up,
-)
+from tests.exporter.usage.scraping import ALL, Now, Scrape, asked, counters, of, one, scrape, service, since, up
 from tests.exporter.usage.walking import GROUPS, MINUTE, later
 
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 from genai_prices import Usage, calc_price
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.config.load import load_config
 from openai_exporter.exposition import Instruments
-from openai_exporter.metrics import own
-from openai_exporter.metrics import usage as metrics
+from openai_exporter.metrics import own, usage as metrics
 from openai_exporter.prices import PICO, PriceTable
 from openai_exporter.usage.estimate import Estimator, split
 from openai_simulator.testing import SimulatorControl

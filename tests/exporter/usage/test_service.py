@@ -20,18 +20,7 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.model import Answer
 from openai_exporter.usage import UsageService
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.usage.scraping import (
-    ADMIN_KEY,
-    Now,
-    Scrape,
-    asked,
-    counters,
-    document,
-    of,
-    scrape,
-    service,
-    up,
-)
+from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, asked, counters, document, of, scrape, service, up
 
 MORE = """
   usage:

@@ -2,8 +2,7 @@
 """Figures as people read them."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.model import StreamTiming, Tokens
 from openai_exporter.web import html

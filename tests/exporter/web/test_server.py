@@ -19,8 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.errors import StartError
 from openai_exporter.web import limits, server
@@ -30,17 +29,7 @@ from openai_exporter.web.server import ExporterServer, listen, parse_address
 from openai_exporter.web.webconfig import WebFile
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
-from tests.exporter.web.exporters import (
-    ENV,
-    MODEL,
-    child,
-    document,
-    free_port,
-    poll,
-    request,
-    run_cli,
-    running,
-)
+from tests.exporter.web.exporters import ENV, MODEL, child, document, free_port, poll, request, run_cli, running
 
 HANGING = 100
 PROMPTLY = 10

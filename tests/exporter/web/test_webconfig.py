@@ -17,8 +17,7 @@ from typing import Any
 import bcrypt
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_exporter.errors import ConfigError
 from openai_exporter.web import limits

@@ -6,8 +6,7 @@ from decimal import Decimal
 
 import pytest
 from genai_prices import Usage, calc_price
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from openai_simulator.organization.billing import COST_DIMENSIONS, KINDS, Amount, Billing, Key, unit_price
 from openai_simulator.organization.seed import FOUNDED, OrganizationSize, roster

@@ -4,22 +4,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from starlette.datastructures import QueryParams
 
 from openai_simulator.errors import ApiError
 from openai_simulator.organization.operations import OPERATIONS
-from openai_simulator.organization.query import (
-    COST_LIMITS,
-    USAGE_LIMITS,
-    WIDTHS,
-    Query,
-    Rules,
-    bucket,
-    decode,
-    page,
-)
+from openai_simulator.organization.query import COST_LIMITS, USAGE_LIMITS, WIDTHS, Query, Rules, bucket, decode, page
 
 NOW = 1795251600.0
 MIDNIGHT = 1795219200

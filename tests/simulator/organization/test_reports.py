@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from openai_simulator.organization.billing import COST_DIMENSIONS
 from openai_simulator.organization.operations import OPERATIONS

@@ -2,19 +2,11 @@
 """The rising function behind all seeded usage, and sizes of requests: sums over ranges and over classes of rows."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from openai_simulator.organization.operations import COMPLETION_PARTS
 from openai_simulator.organization.seed import DAY, FOUNDED
-from openai_simulator.organization.traffic import (
-    ALL_ROWS,
-    PATTERNS,
-    PERIOD,
-    SHAPES,
-    ActivityPattern,
-    size_table,
-)
+from openai_simulator.organization.traffic import ALL_ROWS, PATTERNS, PERIOD, SHAPES, ActivityPattern, size_table
 
 LATEST = FOUNDED + 5 * 365 * DAY
 MOMENTS = st.floats(FOUNDED - DAY, LATEST)

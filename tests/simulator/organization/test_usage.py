@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from openai_simulator.organization.operations import COMPLETION_PARTS, OPERATIONS
 from openai_simulator.organization.seed import FOUNDED, roster
