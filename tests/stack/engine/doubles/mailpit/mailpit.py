@@ -7,27 +7,58 @@ import json
 import os
 import signal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 from typing import Any
-
-from aiosmtpd.controller import Controller
 
 MESSAGES: list[dict[str, Any]] = []
 
 
-class Catcher:
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        plain = message.get_body(("plain",))
-        MESSAGES.append(
-            {
-                "ID": str(len(MESSAGES) + 1),
-                "From": {"Name": "", "Address": envelope.mail_from},
-                "To": [{"Name": "", "Address": each} for each in envelope.rcpt_tos],
-                "Subject": message["Subject"],
-                "Text": plain.get_content() if plain else "",
-            }
-        )
-        return "250 OK"
+class Smtp(StreamRequestHandler):
+    """One SMTP session (RFC 5321), as far as Alertmanager goes: no TLS, no authentication."""
+
+    def handle(self) -> None:
+        self._say("220 mailpit")
+        recipients: list[str] = []
+        sender = ""
+        for line in self.rfile:
+            command = line.decode("utf-8", "replace").strip()
+            verb = command[:4].upper()
+            if verb == "MAIL":
+                sender, recipients = _address(command), []
+            elif verb == "RCPT":
+                recipients.append(_address(command))
+            elif verb == "DATA":
+                self._say("354 end with a dot")
+                _keep(sender, recipients, self._data())
+            self._say("221 bye" if verb == "QUIT" else "250 OK")
+            if verb == "QUIT":
+                return
+
+    def _say(self, line: str) -> None:
+        self.wfile.write(line.encode() + b"\r\n")
+
+    def _data(self) -> bytes:
+        lines = iter(self.rfile.readline, b".\r\n")
+        return b"".join(line.removeprefix(b".") if line.startswith(b"..") else line for line in lines)
+
+
+def _address(command: str) -> str:
+    return command.partition("<")[2].partition(">")[0]
+
+
+def _keep(sender: str, recipients: list[str], content: bytes) -> None:
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    plain = message.get_body(("plain",))
+    MESSAGES.append(
+        {
+            "ID": str(len(MESSAGES) + 1),
+            "From": {"Name": "", "Address": sender},
+            "To": [{"Name": "", "Address": each} for each in recipients],
+            "Subject": message["Subject"],
+            "Text": plain.get_content() if plain else "",
+        }
+    )
 
 
 class Api(BaseHTTPRequestHandler):
@@ -54,5 +85,5 @@ class Api(BaseHTTPRequestHandler):
 
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-Controller(Catcher(), hostname="0.0.0.0", port=1025).start()
+Thread(target=ThreadingTCPServer(("0.0.0.0", 1025), Smtp).serve_forever, daemon=True).start()
 ThreadingHTTPServer(("0.0.0.0", 8025), Api).serve_forever()
