@@ -5,6 +5,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Self
 
 from openai_exporter.client.organization import Calls, OrganizationClient
@@ -15,7 +16,6 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import price_table
-from openai_exporter.report.dates import FIRST
 from openai_exporter.usage.costs import NAME as COSTS, PATH as COSTS_PATH
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.estimate import Estimator
@@ -29,6 +29,8 @@ Restart = Callable[[], object]
 """Called at the start of each attempt, to forget the rows of the one before."""
 TakeUsage = Callable[[int, Labels, Values], None]
 TakeCosts = Callable[[int, CostRow], None]
+FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+"""No API key is older; an earlier date is a typo."""
 TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
 """Reasons of failures that a retry may overcome."""
 _ATTEMPTS = 6

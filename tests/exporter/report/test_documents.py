@@ -6,8 +6,17 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.report.book import Totals
-from openai_exporter.report.tables import CENT, apportioned, cents, dollars, percent, render_markdown, render_terminal
+from openai_exporter.report import documents
+from openai_exporter.report.documents import (
+    CENT,
+    apportioned,
+    cents,
+    dollars,
+    percent,
+    render_markdown,
+    render_terminal,
+)
+from openai_exporter.report.report import Totals
 from tests.exporter.report.commands import october, one_project
 
 AMOUNTS = st.lists(st.decimals(-(10**6), 10**6, places=9, allow_nan=False, allow_infinity=False), max_size=40)
@@ -53,3 +62,14 @@ def test_only_what_was_not_there_before_is_new(before: str, now: str, expected: 
     ]
 
     assert expected == row.split(" | ")[4]
+
+
+HOSTILE = '=HYPERLINK("http://x")|<script>alert(1)</script>\n| `x` | [red]'
+
+
+def test_a_hostile_name_is_text_on_the_page() -> None:
+    html = documents.render_html(one_project(HOSTILE))
+
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert documents.render_html(one_project("x")).count("<rect ") == html.count("<rect ")
