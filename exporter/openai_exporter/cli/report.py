@@ -221,12 +221,10 @@ def _source(
 
 
 def _announce(console: Console, planned: Backfill, name: str, max_calls: int | None) -> None:
-    end = reports.iso(planned.end)
+    start, end = reports.iso(planned.request.start), reports.iso(planned.end)
     bound = f", at most {max_calls} now (--max-calls)" if max_calls else ""
     before = f", {len(planned.steps) - planned.missing} more were made before" if planned.resumed else ""
-    lines = [
-        f"organization {name}: {reports.iso(planned.request.start)} to {end}: {planned.missing} API calls{before}{bound}"
-    ]
+    lines = [f"organization {name}: {start} to {end}: {planned.missing} API calls{before}{bound}"]
     # Before the first call: the same command with the option then resumes, and has nothing to read twice.
     if planned.request.live_from is None:
         lines.append(

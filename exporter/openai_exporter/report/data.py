@@ -2,7 +2,7 @@
 """A report as data: JSON, CSV, and the columns of FOCUS. Amounts are decimals with all their digits.
 
 FOCUS (FinOps Open Cost and Usage Specification) has one row per charge and day. Columns, values and nulls are those of
-version 1.2, https://focus.finops.org; ServiceProviderName and HostProviderName are those of 1.3, which take the place of
+version 1.2, https://focus.finops.org; ServiceProviderName and HostProviderName are those of 1.3, which replace
 ProviderName and PublisherName there. The API tells no discounts, no contract and no unit price: all four costs are what
 is billed, and ListUnitPrice and ContractedUnitPrice are left out.
 """
