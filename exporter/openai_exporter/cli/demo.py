@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from openai_exporter.bundle import bundle_root
+from openai_exporter.cli.rules import bundle_root
 from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import run

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from openai_exporter import __version__
 from openai_exporter.exposition import clean
+from openai_exporter.files import template_environment
 from openai_exporter.report.report import HOW, Part, Report, Totals, format_date, iso
-from openai_exporter.templates import environment
 
 UNKNOWN = "\N{EN DASH}"
 CENT = Decimal("0.01")
@@ -283,7 +283,7 @@ def render_html(report: Report) -> str:
     tokens = [(float(totals.count("input_tokens")), float(totals.count("output_tokens"))) for totals in days]
     money = "List price per day" if report.total.now.billed is None else "Billed per day"
     dates = [format_date(day) for day, _ in report.days]
-    template = environment("openai_exporter.report").get_template("report.html")
+    template = template_environment("openai_exporter.report").get_template("report.html")
     return template.render(
         view=view(report),
         charts=[
