@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from openai_exporter.cli.common import exit_on_error
 from openai_exporter.cli.rules import bundle_root
-from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import run
 from openai_exporter.errors import StartError

@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openai_exporter.cli import config_file_option, stderr as structured
-from openai_exporter.cli.stderr import FAILED, exit_on_error
+from openai_exporter.cli import common
 from openai_exporter.config import Config
 from openai_exporter.config.secret import Masker
 from openai_exporter.exposition import Instruments
@@ -33,7 +32,7 @@ Line = tuple[str, str]
 @click.option("--target", metavar="NAME", help="Target; may be left out when there is one.")
 @click.option("--module", metavar="NAME", help="Module; may be left out when the target has one.")
 @click.option("--model", metavar="NAME", help="Model; may be left out when the module has one.")
-@config_file_option("OPENAI_API_KEY is")
+@common.config_file_option("OPENAI_API_KEY is")
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
     help="Total deadline; the module's own when that is shorter.",
@@ -67,8 +66,8 @@ def probe(
     if as_json and debug:
         raise click.UsageError("--json and --debug are two forms of the same; choose one")
     masker = Masker()
-    structured.configure("error", "logfmt", masker)
-    with exit_on_error():
+    common.configure("error", "logfmt", masker)
+    with common.exit_on_error():
         config = read_config(Settings(env=dict(os.environ), config_file=config_file))
     masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
@@ -81,7 +80,7 @@ def probe(
         click.echo(masker(explain(answer, config.modules[key.module])), nl=False)
     else:
         _show(answer, masker)
-    sys.exit(0 if answer.result.success else FAILED)
+    sys.exit(0 if answer.result.success else common.FAILED)
 
 
 def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
@@ -128,7 +127,7 @@ def _json(result: ProbeResult) -> str:
     return json.dumps(document, indent=2, default=float)
 
 
-def _show(answer: ProbeAnswer, mask: structured.Mask) -> None:
+def _show(answer: ProbeAnswer, mask: common.Mask) -> None:
     """Print a readable table."""
     result, console = answer.result, Console()
     key = result.key

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from openai_exporter.cli import config_file_option, organization_option
-from openai_exporter.cli.stderr import exit_on_error
+from openai_exporter.cli.common import config_file_option, exit_on_error
 from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
 from openai_exporter.errors import StartError
@@ -35,6 +34,8 @@ _BLOCK = "162h"
 _HEAD_SECONDS = 3 * 3600
 """Prometheus holds the last hours in memory; blocks that reach into them would overlap."""
 
+_organization = click.option("--organization", metavar="NAME", help="May be left out when there is one.")
+
 
 @click.command()
 @click.option(
@@ -46,7 +47,7 @@ _HEAD_SECONDS = 3 * 3600
     help="csv: with --output it begins with a byte order mark, so that Excel reads names right. "
     "focus: billed costs in the columns of the FinOps Open Cost and Usage Specification, as CSV.",
 )  # fmt: skip
-@organization_option
+@_organization
 @config_file_option("OPENAI_ADMIN_KEY is")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where to write; standard output."
@@ -135,7 +136,7 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Where to write; FILE.parts beside it holds what was read until the end.",
 )  # fmt: skip
-@organization_option
+@_organization
 @config_file_option("OPENAI_ADMIN_KEY is")
 @click.option(
     "--step", callback=_step, default="30m", show_default=True, metavar="DURATION",

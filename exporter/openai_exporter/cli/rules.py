@@ -11,7 +11,7 @@ from typing import Literal
 import click
 from rich.console import Console
 
-from openai_exporter.cli.stderr import exit_on_error, print_problems
+from openai_exporter.cli.common import exit_on_error, print_problems
 from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.files import write_atomically
 from openai_exporter.rules import Built, build as build_rules, failures, find_promtool, is_stale, load_thresholds, write

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from openai_exporter import __version__
-from openai_exporter.cli import config_file_option, stderr as structured
-from openai_exporter.cli.stderr import FAILED, print_problems, problems_of
+from openai_exporter.cli import common
 from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError
 from openai_exporter.web import live
@@ -51,7 +50,7 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 @click.command(epilog=_ENVIRONMENT)
-@config_file_option("keys of the environment are")
+@common.config_file_option("keys of the environment are")
 @click.option(
     "--web.listen-address", "listen", multiple=True, default=(live.DEFAULT_LISTEN,), show_default=True,
     metavar="[HOST]:PORT", help="Where to listen; may be given several times.",
@@ -87,11 +86,11 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     help="Keeps usage counters, spend of probes and waits over a restart.",
 )  # fmt: skip
 @click.option(
-    "--log.level", "log_level", type=click.Choice(list(structured.LEVELS)), default="info", show_default=True,
+    "--log.level", "log_level", type=click.Choice(list(common.LEVELS)), default="info", show_default=True,
     envvar="OPENAI_EXPORTER_LOG_LEVEL",
 )  # fmt: skip
 @click.option(
-    "--log.format", "log_format", type=click.Choice(structured.FORMATS), default="logfmt", show_default=True,
+    "--log.format", "log_format", type=click.Choice(common.FORMATS), default="logfmt", show_default=True,
     envvar="OPENAI_EXPORTER_LOG_FORMAT",
 )  # fmt: skip
 def serve(
@@ -125,7 +124,7 @@ def serve(
         history_limit=history_limit,
     )
     masker = Masker()
-    structured.configure(log_level, log_format, masker)
+    common.configure(log_level, log_format, masker)
     _leave(_run(settings, masker, as_lines=log_format != "json"))
 
 
@@ -137,11 +136,11 @@ def _run(settings: live.Settings, masker: Masker, as_lines: bool) -> int:
         run(settings, masker)
     except ExporterError as error:
         if as_lines:
-            print_problems(error)
+            common.print_problems(error)
         else:  # whoever reads records has no use for a line of another form
-            for problem in problems_of(error):
+            for problem in common.problems_of(error):
                 log.error("cannot start: %s", problem)
-        return FAILED
+        return common.FAILED
     except KeyboardInterrupt:
         pass
     return 0
