@@ -21,9 +21,7 @@ from openai_exporter.config.secret import Masker
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.web import html
-from openai_exporter.web.live import Settings, probe_keys, read_config
-from openai_exporter.web.routes import Refusal, find_probe
+from openai_exporter.web import html, live, routes
 
 Line = tuple[str, str]
 
@@ -68,7 +66,7 @@ def probe(
     masker = Masker()
     common.configure("error", "logfmt", masker)
     with common.exit_on_error():
-        config = read_config(Settings(env=dict(os.environ), config_file=config_file))
+        config = live.read_config(live.Settings(env=dict(os.environ), config_file=config_file))
     masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
     answer = asyncio.run(_probe(config, key, timeout))
@@ -93,15 +91,15 @@ def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
         models = [key.model for key in _matching(config, query) if key.model]
         if models and {"target", "module"} <= query.keys():
             query["model"] = models[0]
-    key = find_probe(config, query)
-    if isinstance(key, Refusal):
+    key = routes.find_probe(config, query)
+    if isinstance(key, routes.Refusal):
         raise click.UsageError(key.message.replace("parameter ", "--"))
     return key
 
 
 def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:
     """The probes that match the options; all of them when none does, so that the wrong option is named."""
-    keys = probe_keys(config)
+    keys = live.probe_keys(config)
     return [key for key in keys if all(getattr(key, name) == query[name] for name in query)] or keys
 
 

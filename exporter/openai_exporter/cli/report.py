@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`openai-exporter report` and `backfill`: usage and costs of a period, for people, finance and Prometheus."""
 
-import functools
 import os
 import re
 import shutil
@@ -68,7 +67,7 @@ def report(
     """
     with exit_on_error():
         reports.parse_period(span, reports.ANY_TIME)  # a typo is reported before anything is read
-        with _source(config_file, organization, functools.partial(click.echo, err=True)) as source:
+        with _source(config_file, organization, lambda text: click.echo(text, err=True)) as source:
             text = _rendered(source, span, by, form)
         if output is None:
             click.echo(text, nl=False)
@@ -194,7 +193,7 @@ def backfill(
             _announce(console, planned, source.organization.name, max_calls)
             _read(console, planned)
             samples = _write(console, planned)
-    _explain(planned, samples, source.calls_made)
+    _explain(planned, samples, source.calls.made)
 
 
 @contextmanager

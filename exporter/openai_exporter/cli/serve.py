@@ -6,6 +6,7 @@ import os
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -93,19 +94,7 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     "--log.format", "log_format", type=click.Choice(common.FORMATS), default="logfmt", show_default=True,
     envvar="OPENAI_EXPORTER_LOG_FORMAT",
 )  # fmt: skip
-def serve(
-    config_file: Path | None,
-    listen: tuple[str, ...],
-    web_config_file: Path | None,
-    external_url: str,
-    route_prefix: str | None,
-    max_requests: int,
-    timeout_offset: float,
-    history_limit: int | None,
-    storage: Path | None,
-    log_level: str,
-    log_format: str,
-) -> None:
+def serve(external_url: str, route_prefix: str | None, log_level: str, log_format: str, **flags: Any) -> None:
     """Run the exporter until SIGTERM or Ctrl-C.
 
     It answers /probe, /usage, /status, /metrics, /sd and a landing page; see http://localhost:9985/.
@@ -113,15 +102,9 @@ def serve(
     settings = live.Settings(
         env=dict(os.environ),
         proxies=urllib.request.getproxies(),
-        config_file=config_file,
-        listen=listen,
-        web_config_file=web_config_file,
         external_url=external_url,
         route_prefix=urlsplit(external_url).path.rstrip("/") if route_prefix is None else route_prefix,
-        max_requests=max_requests,
-        timeout_offset=timeout_offset,
-        storage=storage,
-        history_limit=history_limit,
+        **flags,
     )
     masker = Masker()
     common.configure(log_level, log_format, masker)

@@ -18,7 +18,7 @@ from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
 from openai_exporter.prices.table import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
-from openai_exporter.report.source import Source
+from openai_exporter.report.source import COST_DAYS, USAGE_DAYS, Source
 from openai_exporter.usage import window
 from openai_exporter.usage.budgets import pinned
 from openai_exporter.usage.costs import NAME as COSTS
@@ -28,8 +28,7 @@ from openai_exporter.usage.rows import OPERATIONS, CostRow
 from openai_exporter.usage.service import budgets_of
 
 _WIDTHS = {"1h": window.HOUR, "1d": window.DAY}
-_PAGES = {"1h": 168, "1d": 31}
-_COST_DAYS = 180
+_PAGES = {"1h": 168, "1d": USAGE_DAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", _COST_DAYS)
+        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", COST_DAYS)
         steps += [Step(COSTS, part) for part in days]
     return tuple(steps)
 

@@ -17,7 +17,7 @@ from typing import Any
 from openai_exporter.errors import StartError
 from openai_exporter.exposition import clean
 from openai_exporter.report.report import COUNTS, Forecast, Part, Period, Report, Totals, format_date, iso
-from openai_exporter.report.source import Source
+from openai_exporter.report.source import COST_DAYS, Source
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.rows import CostRow
 from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
@@ -175,7 +175,6 @@ _SAME_IN_EACH_ROW = {
     "ServiceSubcategory": "Generative AI",
     "ServiceName": "OpenAI API",
 }
-_MOST_DAYS = 180
 _UNITS = {
     "1000_tokens": "1000 Tokens",
     "duration_seconds": "Seconds",
@@ -201,7 +200,7 @@ def render_focus(source: Source, period: Period, now: float) -> str:
             charges.append((start, row))
 
     end = period.end if period.end <= now else None
-    source.costs(_FOCUS_GROUP_BY, Range(period.start, end, "1d", _MOST_DAYS), charges.clear, take)
+    source.costs(_FOCUS_GROUP_BY, Range(period.start, end, "1d", COST_DAYS), charges.clear, take)
     names = {project.id: project.name for project in source.directory([]).projects.values()}
     return table(FOCUS_HEAD, [_charge(source.organization.name, day, row, names) for day, row in charges])
 

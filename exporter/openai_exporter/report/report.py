@@ -15,7 +15,7 @@ from typing import Literal
 from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
-from openai_exporter.report.source import FIRST, Source, TakeUsage
+from openai_exporter.report.source import COST_DAYS, FIRST, USAGE_DAYS, Source, TakeUsage
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.drift import model_of
 from openai_exporter.usage.ledger import Labels, Values
@@ -173,8 +173,6 @@ DIMENSIONS: dict[By, str] = {
     "line_item": "line_item",
 }
 _PRICED_BY = ("model", "batch", "service_tier")
-_DAYS = 31
-_COST_DAYS = 180
 NOT_ATTRIBUTED = ""
 """The group of what the API attributes to none."""
 
@@ -308,7 +306,7 @@ def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
             group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
             cells: Cells = {}
             take = _usage_taker(book, cells, name, group_by)
-            source.usage(name, group_by, Range(start, end, "1d", _DAYS), cells.clear, take)
+            source.usage(name, group_by, Range(start, end, "1d", USAGE_DAYS), cells.clear, take)
             book.merge(cells)
 
 
@@ -353,7 +351,7 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
             cells.setdefault((day_start(start), row.labels[0]), Totals()).add(Totals(row.usd))
 
     try:
-        source.costs((dimension,), Range(start, end, "1d", _COST_DAYS), restart, take)
+        source.costs((dimension,), Range(start, end, "1d", COST_DAYS), restart, take)
     except UpstreamError as error:
         if error.status != 400 or book.by not in ("key", "user"):
             raise

@@ -33,6 +33,9 @@ FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 """No API key is older; an earlier date is a typo."""
 TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
 """Reasons of failures that a retry may overcome."""
+USAGE_DAYS = 31
+COST_DAYS = 180
+"""Days that one page of usage or costs has at most."""
 _ATTEMPTS = 6
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 300.0
@@ -97,11 +100,6 @@ class Source:
 
     def __exit__(self, *error: object) -> None:
         self._client.close()
-
-    @property
-    def calls_made(self) -> int:
-        """Calls made so far, failed ones included."""
-        return self._client.calls
 
     def learn_time(self) -> float:
         """The API's time, by a small call that also shows whether the key is accepted.
