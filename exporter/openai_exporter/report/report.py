@@ -16,12 +16,7 @@ from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import COST_DAYS, FIRST, USAGE_DAYS, Source, TakeUsage
-from openai_exporter.usage.dataset import BudgetState
-from openai_exporter.usage.drift import model_of
-from openai_exporter.usage.ledger import Labels, Values
-from openai_exporter.usage.refresh import Datasets
-from openai_exporter.usage.rows import OPERATIONS, CostRow
-from openai_exporter.usage.service import budgets_of
+from openai_exporter.usage import dataset, drift, ledger, refresh, rows, service
 from openai_exporter.usage.window import DAY, Range, day_start, month_start, next_month_start, previous_month_start
 
 ANY_TIME = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
@@ -291,7 +286,7 @@ class Book:
         return ((id, totals) for (day, id), totals in self.cells.items() if start <= day < end)
 
     def _group(self, id: str) -> str:
-        return model_of(id, self.models) or id if self.by == "model" else id
+        return drift.model_of(id, self.models) or id if self.by == "model" else id
 
 
 def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
@@ -301,7 +296,7 @@ def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
         UpstreamError: one of them could not be read.
     """
     for name in source.organization.usage:
-        if name in OPERATIONS:
+        if name in rows.OPERATIONS:
             requested = dict.fromkeys((DIMENSIONS[book.by], *_PRICED_BY))
             group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
             cells: Cells = {}
@@ -311,9 +306,9 @@ def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
 
 
 def _usage_taker(book: Book, cells: Cells, name: str, group_by: tuple[str, ...]) -> TakeUsage:
-    columns = [column.name for column in OPERATIONS[name].columns]
+    columns = [column.name for column in rows.OPERATIONS[name].columns]
 
-    def take(start: int, labels: Labels, values: Values) -> None:
+    def take(start: int, labels: ledger.Labels, values: ledger.Values) -> None:
         day, group = day_start(start), dict(zip(group_by, labels, strict=True))
         usage = dict(zip(columns, values, strict=True))
         counts = {column: usage[column] for column in COUNTS if usage.get(column)}
@@ -344,7 +339,7 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
         cells.clear()
         book.skipped.clear()
 
-    def take(start: int, row: CostRow) -> None:
+    def take(start: int, row: rows.CostRow) -> None:
         if row.usd is None:
             book.skipped[row.currency] = book.skipped.get(row.currency, 0) + 1
         else:
@@ -359,8 +354,8 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
         return
     book.merge(cells)
     book.billed = True
-    for currency, rows in book.skipped.items():
-        book.notes.append(f"{rows} rows of costs in {currency} are in no sum.")
+    for currency, count in book.skipped.items():
+        book.notes.append(f"{count} rows of costs in {currency} are in no sum.")
 
 
 _MOVERS = 5
@@ -427,7 +422,7 @@ class Report:
     days: tuple[tuple[int, Totals], ...]
     movers: tuple[Part, ...]
     forecast: Forecast | None
-    budgets: tuple[BudgetState, ...]
+    budgets: tuple[dataset.BudgetState, ...]
     notes: tuple[str, ...]
 
 
@@ -460,7 +455,7 @@ def make_report(
     period: Period,
     now: float,
     title: Callable[[str], str],
-    spending: tuple[BudgetState, ...],
+    spending: tuple[dataset.BudgetState, ...],
 ) -> Report:
     """A report of what a book has; `title` gives the name of an id, empty where it has none."""
     parts = _parts(book, period, title)
@@ -513,13 +508,13 @@ def _parts(book: Book, period: Period, title: Callable[[str], str]) -> tuple[Par
     return tuple(sorted(parts, key=lambda part: (-part.now.cost, -part.before.cost, part.id)))
 
 
-def _read_budgets(source: Source) -> tuple[BudgetState, ...]:
+def _read_budgets(source: Source) -> tuple[dataset.BudgetState, ...]:
     config, organization = source.config, source.organization
-    if not budgets_of(config, organization):
+    if not service.budgets_of(config, organization):
         return ()
-    datasets = Datasets.of(config, organization, source.context)
-    for dataset in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
-        source.retry(lambda dataset=dataset: dataset.read(source.calls, seen=True))  # type: ignore[misc]
+    datasets = refresh.Datasets.of(config, organization, source.context)
+    for spent in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
+        source.retry(lambda spent=spent: spent.read(source.calls, seen=True))  # type: ignore[misc]
     return datasets.budgets()
 
 
