@@ -151,12 +151,7 @@ def _show(answer: ProbeAnswer, mask: common.Mask) -> None:
 
 def _table(title: str, lines: Iterable[Line]) -> Table:
     table = Table(
-        title=f"\n{title}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=False,
-        pad_edge=False,
+        title=f"\n{title}", title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
     )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -173,16 +173,14 @@ PARTS: Mapping[str, Part] = {
         "the default configuration with its JSON Schema: openai-exporter --config.file=exporter/exporter.yml",
     ),
     "prometheus": Part(
-        ("prometheus",),
-        "prometheus.yml, rule files, remote write: add prometheus/rules/*.yml to rule_files",
+        ("prometheus",), "prometheus.yml, rule files, remote write: add prometheus/rules/*.yml to rule_files"
     ),
     "alerting": Part(
         ("alerting",),
         "Alertmanager configuration and templates, runbooks, your own thresholds (openai-exporter rules build)",
     ),
     "dashboards": Part(
-        ("dashboards",),
-        "Grafana pages in dashboards/generated, provisioning in dashboards/provisioning",
+        ("dashboards",), "Grafana pages in dashboards/generated, provisioning in dashboards/provisioning"
     ),
     "mixin": Part(
         ("mixin.libsonnet", "jsonnetfile.json", "alerting", "dashboards"),

@@ -55,11 +55,7 @@ def render_json(report: Report) -> str:
 
 def totals(group: Totals) -> dict[str, Any]:
     """Totals as plain data."""
-    return {
-        "billed_usd": _usd(group.billed),
-        "list_price_usd": _usd(group.list_price),
-        **_counts_and_ratios(group),
-    }
+    return {"billed_usd": _usd(group.billed), "list_price_usd": _usd(group.list_price), **_counts_and_ratios(group)}
 
 
 def forecast(of_month: Forecast | None) -> dict[str, Any] | None:

@@ -64,13 +64,7 @@ def view(report: Report) -> View:
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
     """Tables for the terminal; as wide as `width`, or as they need to be."""
     content, out = view(report), StringIO()
-    console = Console(
-        file=out,
-        width=width or _PLAIN_WIDTH,
-        force_terminal=color,
-        no_color=not color,
-        highlight=False,
-    )
+    console = Console(file=out, width=width or _PLAIN_WIDTH, force_terminal=color, no_color=not color, highlight=False)
     console.print(Text(content.title, style="bold"))
     for name, value in content.lead:
         console.print(Text(f"  {name:<24} {value:>18}"))
