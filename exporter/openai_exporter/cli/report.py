@@ -26,7 +26,12 @@ from openai_exporter.report.backfill import Backfill, Request
 from openai_exporter.report.source import CallsSpentError, Source, find_organization
 from openai_exporter.web.live import Settings, read_config
 
-_FORMATS = ("table", "csv", "json", "markdown", "html", "focus")
+_RENDERERS = {
+    "csv": data.render_csv,
+    "json": data.render_json,
+    "markdown": documents.render_markdown,
+    "html": documents.render_html,
+}
 _LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)=(.+)", re.DOTALL)
 _BLOCK = "162h"
 """Blocks of up to a week: promtool reads the whole file once per block, at its default of 2 h often."""
@@ -42,7 +47,7 @@ _organization = click.option("--organization", metavar="NAME", help="May be left
 )
 @click.option("--by", type=click.Choice(list(reports.DIMENSIONS)), default="model", show_default=True)
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True,
+    "--format", "form", type=click.Choice(["table", *_RENDERERS, "focus"]), default="table", show_default=True,
     help="csv: with --output it begins with a byte order mark, so that Excel reads names right. "
     "focus: billed costs in the columns of the FinOps Open Cost and Usage Specification, as CSV.",
 )  # fmt: skip
@@ -86,15 +91,8 @@ def _rendered(source: Source, span: str, by: reports.By, form: str) -> str:
     if form == "focus":
         return data.render_focus(source, period, now)
     made = reports.read_report(source, period, by, now)
-    match form:
-        case "csv":
-            return data.render_csv(made)
-        case "json":
-            return data.render_json(made)
-        case "markdown":
-            return documents.render_markdown(made)
-        case "html":
-            return documents.render_html(made)
+    if form in _RENDERERS:
+        return _RENDERERS[form](made)
     tty = sys.stdout.isatty()
     return documents.render_terminal(made, shutil.get_terminal_size().columns if tty else None, color=tty)
 

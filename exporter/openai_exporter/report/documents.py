@@ -43,7 +43,6 @@ class View:
     lead: tuple[tuple[str, str], ...]
     tables: tuple[TextTable, ...]
     notes: tuple[str, ...]
-    explanations: tuple[str, ...]
 
 
 def view(report: Report) -> View:
@@ -58,7 +57,7 @@ def view(report: Report) -> View:
     if report.forecast:
         how.append(f"Forecast: {HOW}")
     filled = tuple(table for table in tables if table.rows)
-    return View(title, tuple(_lead(report)), filled, report.notes, tuple(how))
+    return View(title, tuple(_lead(report)), filled, (*report.notes, *how))
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
@@ -71,7 +70,7 @@ def render_terminal(report: Report, width: int | None = None, *, color: bool = F
     for table in content.tables:
         console.print()
         console.print(_rich(table))
-    for note in (*content.notes, *content.explanations):
+    for note in content.notes:
         console.print(Text(note, style="dim"))
     return out.getvalue()
 
@@ -226,7 +225,7 @@ def _markdown(content: View) -> Iterator[str]:
         if table.foot:
             yield "| " + " | ".join(f"**{_escaped(cell)}**" for cell in table.foot) + " |"
     yield ""
-    for note in (*content.notes, *content.explanations):
+    for note in content.notes:
         yield f"{_escaped(note)}  "
 
 

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report of a period: usage and costs per day and group, read from the API, with movers, forecast and budgets.
-
-Days are UTC; dates are those that people write in options.
-"""
+"""A report of a period: usage and costs per day and group, read from the API, with movers, forecast and budgets."""
 
 import re
 from collections import Counter
@@ -19,138 +16,12 @@ from openai_exporter.report.source import COST_DAYS, FIRST, USAGE_DAYS, Source, 
 from openai_exporter.usage import dataset, drift, ledger, refresh, rows, service
 from openai_exporter.usage.window import DAY, Range, day_start, month_start, next_month_start, previous_month_start
 
-ANY_TIME = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
-"""As the present time: what is rejected then is wrong at any time."""
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MONTH = re.compile(r"\d{4}-\d{2}")
-_RANGE = re.compile(r"(\S+?)\.\.(\S+)")
-ALLOWED = "day, week, month, a month such as 2026-10, or FROM..TO such as 2026-11-01..2026-11-15"
-
-
-class PeriodError(ExporterError):
-    """A date or period that cannot be used; the message says what is allowed."""
-
-
-def parse_day(text: str, name: str, now: float) -> int:
-    """The start of a day written `2026-11-21`, not after today and not before 2020.
-
-    Raises:
-        PeriodError: names the option and the value.
-    """
-    try:
-        if not _DATE.fullmatch(text):
-            raise ValueError
-        start = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        raise PeriodError(f"{name}: {text!r} is not a date such as 2026-11-21") from None
-    if start > now:
-        raise PeriodError(f"{name}: {text} is in the future; today is {format_date(now)} (UTC)")
-    if start < FIRST:
-        raise PeriodError(f"{name}: {text} is before {format_date(FIRST)}; there is no usage that old")
-    return start
-
-
-def parse_days(first: str, last: str, names: tuple[str, str], now: float) -> tuple[int, int]:
-    """From the start of the first day to the end of the last.
-
-    Raises:
-        PeriodError: a date is wrong, or the first is after the last.
-    """
-    start, end = parse_day(first, names[0], now), parse_day(last, names[1], now)
-    if start > end:
-        raise PeriodError(f"{names[0]}: {first} is after {names[1]} {last}; swap them")
-    return start, end + DAY
-
-
-def parse_time(text: str, name: str, now: float) -> float:
-    """Unix seconds of a time written `2026-11-21T09:30:00Z`, UTC where no zone is given, not after now.
-
-    Raises:
-        PeriodError: names the option and the value.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-        timestamp = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
-        raise PeriodError(f"{name}: {text!r} is not a time such as 2026-11-21T09:30:00Z") from None
-    if timestamp > now:
-        raise PeriodError(f"{name}: {text} is in the future; it is {iso(now)}")
-    return timestamp
-
-
-def format_date(timestamp: float) -> str:
-    """The day of a timestamp as `2026-11-21`."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
-
-
-def iso(timestamp: float) -> str:
-    """A timestamp as `2026-11-21T09:30:00Z`."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Whole days from `start` to `end` (exclusive), in Unix seconds; `before` is what it is compared with."""
-
-    start: int
-    end: int
-    before_start: int
-    before_end: int
-
-    @property
-    def first(self) -> str:
-        """The first day."""
-        return format_date(self.start)
-
-    @property
-    def last(self) -> str:
-        """The last day."""
-        return format_date(self.end - 1)
-
-
-def parse_period(text: str, now: float) -> Period:
-    """What a person means.
-
-    `day` is the last day that is over, `week` the last seven, `month` this month so far, today included;
-    a month so far is compared with as many days of the month before, everything else with as many days
-    just before it, a whole month with the whole month before.
-
-    Raises:
-        PeriodError: it is none of these, or lies in the future.
-    """
-    today = day_start(now)
-    if text == "day":
-        return _just_before(today - DAY, today)
-    if text == "week":
-        return _just_before(today - 7 * DAY, today)
-    if text == "month":
-        return _of_month(month_start(now), today + DAY)
-    if _MONTH.fullmatch(text):
-        start = parse_day(f"{text}-01", "--period", now)
-        return _of_month(start, min(next_month_start(start), today + DAY))
-    dates = _RANGE.fullmatch(text)
-    if dates is None:
-        raise PeriodError(f"--period: {text!r} is not one of: {ALLOWED}")
-    return _just_before(*parse_days(dates[1], dates[2], ("--period FROM", "--period TO"), now))
-
-
-def _just_before(start: int, end: int) -> Period:
-    return Period(start, end, 2 * start - end, start)
-
-
-def _of_month(start: int, end: int) -> Period:
-    before = previous_month_start(start)
-    whole = end == next_month_start(start)
-    return Period(start, end, before, start if whole else min(start, before + end - start))
-
-
 COUNTS = (
     "requests", "input_tokens", "input_cached_tokens", "output_tokens",
     "images", "characters", "audio_seconds", "tool_calls", "sessions",
     "unpriced_tokens", "unpriced_images", "unpriced_characters", "unpriced_audio_seconds",
 )  # fmt: skip
 """The counts that are reported, by the names of the usage columns."""
-
 UNPRICED = {
     "unpriced_tokens": "tokens", "unpriced_images": "images", "unpriced_characters": "characters",
     "unpriced_audio_seconds": "seconds of audio",
@@ -158,7 +29,6 @@ UNPRICED = {
 """Counts of usage of models without a price, and their units."""
 _WITHOUT_PRICE = (*UNPRICED, "tool_calls", "sessions")
 """Counts of what has no list price."""
-
 By = Literal["model", "project", "key", "user", "line_item"]
 DIMENSIONS: dict[By, str] = {
     "model": "model",
@@ -170,6 +40,11 @@ DIMENSIONS: dict[By, str] = {
 _PRICED_BY = ("model", "batch", "service_tier")
 NOT_ATTRIBUTED = ""
 """The group of what the API attributes to none."""
+_MOVERS = 5
+_NAMED = 8
+_MEAN_DAYS = 7
+HOW = "The mean of the seven days before yesterday is taken for each day that is left."
+"""How the forecast is made."""
 
 
 @dataclass(slots=True)
@@ -289,82 +164,6 @@ class Book:
         return drift.model_of(id, self.models) or id if self.by == "model" else id
 
 
-def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
-    """Add the usage of all configured endpoints.
-
-    Raises:
-        UpstreamError: one of them could not be read.
-    """
-    for name in source.organization.usage:
-        if name in rows.OPERATIONS:
-            requested = dict.fromkeys((DIMENSIONS[book.by], *_PRICED_BY))
-            group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
-            cells: Cells = {}
-            take = _usage_taker(book, cells, name, group_by)
-            source.usage(name, group_by, Range(start, end, "1d", USAGE_DAYS), cells.clear, take)
-            book.merge(cells)
-
-
-def _usage_taker(book: Book, cells: Cells, name: str, group_by: tuple[str, ...]) -> TakeUsage:
-    columns = [column.name for column in rows.OPERATIONS[name].columns]
-
-    def take(start: int, labels: ledger.Labels, values: ledger.Values) -> None:
-        day, group = day_start(start), dict(zip(group_by, labels, strict=True))
-        usage = dict(zip(columns, values, strict=True))
-        counts = {column: usage[column] for column in COUNTS if usage.get(column)}
-        id = group.get(DIMENSIONS[book.by], NOT_ATTRIBUTED)
-        totals = Totals(None, usage.get("estimated_cost_usd", 0), counts)
-        cells.setdefault((day, id), Totals()).add(totals)
-        if model := group.get("model"):
-            book.models.add(model)
-            if not UNPRICED.keys().isdisjoint(counts):
-                book.unpriced.add((day, model))
-
-    return take
-
-
-def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
-    """Add the costs, unless the configuration reads none or the API does not group them so.
-
-    Raises:
-        UpstreamError: they could not be read.
-    """
-    if source.organization.costs is None:
-        book.notes.append("The configuration reads no costs; amounts are list prices of the usage.")
-        return
-    dimension = "line_item" if book.by == "model" else DIMENSIONS[book.by]
-    cells: Cells = {}
-
-    def restart() -> None:
-        cells.clear()
-        book.skipped.clear()
-
-    def take(start: int, row: rows.CostRow) -> None:
-        if row.usd is None:
-            book.skipped[row.currency] = book.skipped.get(row.currency, 0) + 1
-        else:
-            cells.setdefault((day_start(start), row.labels[0]), Totals()).add(Totals(row.usd))
-
-    try:
-        source.costs((dimension,), Range(start, end, "1d", COST_DAYS), restart, take)
-    except UpstreamError as error:
-        if error.status != 400 or book.by not in ("key", "user"):
-            raise
-        book.notes.append(f"The API does not tell costs by {book.by}; amounts are list prices of the usage.")
-        return
-    book.merge(cells)
-    book.billed = True
-    for currency, count in book.skipped.items():
-        book.notes.append(f"{count} rows of costs in {currency} are in no sum.")
-
-
-_MOVERS = 5
-_NAMED = 8
-_MEAN_DAYS = 7
-HOW = "The mean of the seven days before yesterday is taken for each day that is left."
-"""How the forecast is made."""
-
-
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """Cost of the running month in USD.
@@ -398,6 +197,26 @@ class Part:
     def change(self) -> float | None:
         """How much more it cost than before, as a ratio; None where there was nothing before."""
         return None if self.before.cost <= 0 else float(self.now.cost / self.before.cost - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Whole days from `start` to `end` (exclusive), in Unix seconds; `before` is what it is compared with."""
+
+    start: int
+    end: int
+    before_start: int
+    before_end: int
+
+    @property
+    def first(self) -> str:
+        """The first day."""
+        return format_date(self.start)
+
+    @property
+    def last(self) -> str:
+        """The last day."""
+        return format_date(self.end - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,3 +351,179 @@ def _notes(book: Book, period: Period, now: float) -> Iterator[str]:
         more = [f"{len(models) - _NAMED} more"] if len(models) > _NAMED else []
         named = f" ({', '.join([*models[:_NAMED], *more])})" if models else ""
         yield f"Without a price, and so missing from list prices: {', '.join(amounts)}{named}."
+
+
+def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
+    """Add the usage of all configured endpoints.
+
+    Raises:
+        UpstreamError: one of them could not be read.
+    """
+    for name in source.organization.usage:
+        if name in rows.OPERATIONS:
+            requested = dict.fromkeys((DIMENSIONS[book.by], *_PRICED_BY))
+            group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
+            cells: Cells = {}
+            take = _usage_taker(book, cells, name, group_by)
+            source.usage(name, group_by, Range(start, end, "1d", USAGE_DAYS), cells.clear, take)
+            book.merge(cells)
+
+
+def _usage_taker(book: Book, cells: Cells, name: str, group_by: tuple[str, ...]) -> TakeUsage:
+    columns = [column.name for column in rows.OPERATIONS[name].columns]
+
+    def take(start: int, labels: ledger.Labels, values: ledger.Values) -> None:
+        day, group = day_start(start), dict(zip(group_by, labels, strict=True))
+        usage = dict(zip(columns, values, strict=True))
+        counts = {column: usage[column] for column in COUNTS if usage.get(column)}
+        id = group.get(DIMENSIONS[book.by], NOT_ATTRIBUTED)
+        totals = Totals(None, usage.get("estimated_cost_usd", 0), counts)
+        cells.setdefault((day, id), Totals()).add(totals)
+        if model := group.get("model"):
+            book.models.add(model)
+            if not UNPRICED.keys().isdisjoint(counts):
+                book.unpriced.add((day, model))
+
+    return take
+
+
+def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
+    """Add the costs, unless the configuration reads none or the API does not group them so.
+
+    Raises:
+        UpstreamError: they could not be read.
+    """
+    if source.organization.costs is None:
+        book.notes.append("The configuration reads no costs; amounts are list prices of the usage.")
+        return
+    dimension = "line_item" if book.by == "model" else DIMENSIONS[book.by]
+    cells: Cells = {}
+
+    def restart() -> None:
+        cells.clear()
+        book.skipped.clear()
+
+    def take(start: int, row: rows.CostRow) -> None:
+        if row.usd is None:
+            book.skipped[row.currency] = book.skipped.get(row.currency, 0) + 1
+        else:
+            cells.setdefault((day_start(start), row.labels[0]), Totals()).add(Totals(row.usd))
+
+    try:
+        source.costs((dimension,), Range(start, end, "1d", COST_DAYS), restart, take)
+    except UpstreamError as error:
+        if error.status != 400 or book.by not in ("key", "user"):
+            raise
+        book.notes.append(f"The API does not tell costs by {book.by}; amounts are list prices of the usage.")
+        return
+    book.merge(cells)
+    book.billed = True
+    for currency, count in book.skipped.items():
+        book.notes.append(f"{count} rows of costs in {currency} are in no sum.")
+
+
+# Dates that people write in options, and those that they read. Days are UTC.
+
+ANY_TIME = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""As the present time: what is rejected then is wrong at any time."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MONTH = re.compile(r"\d{4}-\d{2}")
+_RANGE = re.compile(r"(\S+?)\.\.(\S+)")
+ALLOWED = "day, week, month, a month such as 2026-10, or FROM..TO such as 2026-11-01..2026-11-15"
+
+
+class PeriodError(ExporterError):
+    """A date or period that cannot be used; the message says what is allowed."""
+
+
+def parse_period(text: str, now: float) -> Period:
+    """What a person means.
+
+    `day` is the last day that is over, `week` the last seven, `month` this month so far, today included;
+    a month so far is compared with as many days of the month before, everything else with as many days
+    just before it, a whole month with the whole month before.
+
+    Raises:
+        PeriodError: it is none of these, or lies in the future.
+    """
+    today = day_start(now)
+    if text == "day":
+        return _just_before(today - DAY, today)
+    if text == "week":
+        return _just_before(today - 7 * DAY, today)
+    if text == "month":
+        return _of_month(month_start(now), today + DAY)
+    if _MONTH.fullmatch(text):
+        start = parse_day(f"{text}-01", "--period", now)
+        return _of_month(start, min(next_month_start(start), today + DAY))
+    dates = _RANGE.fullmatch(text)
+    if dates is None:
+        raise PeriodError(f"--period: {text!r} is not one of: {ALLOWED}")
+    return _just_before(*parse_days(dates[1], dates[2], ("--period FROM", "--period TO"), now))
+
+
+def _just_before(start: int, end: int) -> Period:
+    return Period(start, end, 2 * start - end, start)
+
+
+def _of_month(start: int, end: int) -> Period:
+    before = previous_month_start(start)
+    whole = end == next_month_start(start)
+    return Period(start, end, before, start if whole else min(start, before + end - start))
+
+
+def parse_day(text: str, name: str, now: float) -> int:
+    """The start of a day written `2026-11-21`, not after today and not before 2020.
+
+    Raises:
+        PeriodError: names the option and the value.
+    """
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        start = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        raise PeriodError(f"{name}: {text!r} is not a date such as 2026-11-21") from None
+    if start > now:
+        raise PeriodError(f"{name}: {text} is in the future; today is {format_date(now)} (UTC)")
+    if start < FIRST:
+        raise PeriodError(f"{name}: {text} is before {format_date(FIRST)}; there is no usage that old")
+    return start
+
+
+def parse_days(first: str, last: str, names: tuple[str, str], now: float) -> tuple[int, int]:
+    """From the start of the first day to the end of the last.
+
+    Raises:
+        PeriodError: a date is wrong, or the first is after the last.
+    """
+    start, end = parse_day(first, names[0], now), parse_day(last, names[1], now)
+    if start > end:
+        raise PeriodError(f"{names[0]}: {first} is after {names[1]} {last}; swap them")
+    return start, end + DAY
+
+
+def parse_time(text: str, name: str, now: float) -> float:
+    """Unix seconds of a time written `2026-11-21T09:30:00Z`, UTC where no zone is given, not after now.
+
+    Raises:
+        PeriodError: names the option and the value.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        timestamp = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        raise PeriodError(f"{name}: {text!r} is not a time such as 2026-11-21T09:30:00Z") from None
+    if timestamp > now:
+        raise PeriodError(f"{name}: {text} is in the future; it is {iso(now)}")
+    return timestamp
+
+
+def format_date(timestamp: float) -> str:
+    """The day of a timestamp as `2026-11-21`."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
+
+
+def iso(timestamp: float) -> str:
+    """A timestamp as `2026-11-21T09:30:00Z`."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
