@@ -422,7 +422,7 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
         book.notes.append(f"{count} rows of costs in {currency} are in no sum.")
 
 
-# Dates that people write in options, and those that they read. Days are UTC.
+# Dates: as people write them in options, and as a report shows them. Days are UTC.
 
 ANY_TIME = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """As the present time: what is rejected then is wrong at any time."""
