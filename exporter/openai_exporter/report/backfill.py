@@ -223,11 +223,11 @@ class Journal:
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[str]]:
         """The file of a query; it is kept if the block ends without an error."""
-        draft = self._file(name).with_suffix(".new")
+        new = self._file(name).with_suffix(".new")
         with writable(self.output):
-            with draft.open("w", encoding="utf-8") as file:
+            with new.open("w", encoding="utf-8") as file:
                 yield file
-            draft.replace(self._file(name))
+            new.replace(self._file(name))
 
     def buckets(self, name: str) -> Iterator[tuple[int, Iterator[Line]]]:
         """Start and rows of each bucket that has any, in the order of time."""

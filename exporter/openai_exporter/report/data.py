@@ -25,10 +25,6 @@ from openai_exporter.usage.window import DAY, Range, month_start, next_month_sta
 Cell = str | int | float | Decimal | None
 _RATIOS = ("output_per_input", "cached_share", "tokens_per_request")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-CSV_HEAD = (
-    "row", "organization", "from", "to", "by", "id", "name", "billed_usd", "billed_usd_before",
-    "list_price_usd", "list_price_usd_before", "change_ratio", *COUNTS, *_RATIOS,
-)  # fmt: skip
 
 
 def render_json(report: Report) -> str:
@@ -88,8 +84,8 @@ def budget(state: BudgetState) -> dict[str, Any]:
 
 def render_csv(report: Report) -> str:
     """One row per part, and one that is their total; amounts with all their digits."""
-    rows = [_csv_row("part", report, part) for part in report.parts]
-    return table(CSV_HEAD, [*rows, _csv_row("total", report, report.total)])
+    rows = [*(_csv_row("part", report, part) for part in report.parts), _csv_row("total", report, report.total)]
+    return table(tuple(rows[0]), rows)
 
 
 def table(head: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:

@@ -215,12 +215,12 @@ class Counters:
                         accumulate(early, labels, values)
                     if min(values) < 0:
                         fallen.add(month)
-            if self._folded(rows, before, first):
+            if self._apply_limit(rows, before, first):
                 largest[month] = set(rows)
             before = early
         return largest, fallen
 
-    def _folded(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
+    def _apply_limit(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
         """Aggregate what is beyond the series limit, as the live page does; whether there was any."""
         limit = self._dataset.limit
         limit.restart()
