@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files read within a bound, and files written so that nobody ever sees half of one."""
+"""Files read within a bound, files written so that nobody ever sees half of one, and the templates of HTML pages."""
 
 import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from openai_exporter.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MAX_BYTES = 1 << 20
 """Bound on a file that people write."""
@@ -56,6 +60,20 @@ def write_atomically(path: Path, content: str | Iterable[str], *, mode: int = 0o
             temporary.unlink()
         raise
     _sync(path.parent)
+
+
+def template_environment(package: str) -> "Environment":
+    """The HTML templates of a package: values are escaped, and a missing one is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # serving needs none before its first page
+
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
 
 
 def _sync(directory: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from openai_exporter import __version__
-from openai_exporter.bundle import PARTS, part_files
 from openai_exporter.cli.main import COMMANDS
+from openai_exporter.cli.rules import PARTS, part_files
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from openai_exporter.cli.stderr import exit_on_error
+from openai_exporter.cli.common import exit_on_error
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.organization import PRICED

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from openai_exporter.bundle import bundle_root
-from openai_exporter.cli.stderr import exit_on_error
+from openai_exporter.cli.common import exit_on_error
+from openai_exporter.cli.rules import bundle_root
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import run
 from openai_exporter.errors import StartError
@@ -51,16 +51,10 @@ from openai_simulator.command import ListenAddress
 )
 @click.option("--seconds", type=click.FloatRange(1), help="End by itself after that long.")
 @click.option(
-    "--break-after",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="Break the simulated API after that long.",
+    "--break-after", type=click.FloatRange(0), metavar="SECONDS", help="Break the simulated API after that long."
 )
 @click.option(
-    "--mend-after",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="Mend it after that long, counted alike.",
+    "--mend-after", type=click.FloatRange(0), metavar="SECONDS", help="Mend it after that long, counted alike."
 )
 def demo(
     real: bool,
@@ -103,12 +97,7 @@ def demo(
     help="Where webhooks are taken and pages are shown; port 0 takes a free one.",
 )  # fmt: skip
 @click.option(
-    "--keep",
-    type=click.IntRange(1, 100_000),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Pages that are kept.",
+    "--keep", type=click.IntRange(1, 100_000), default=200, show_default=True, metavar="N", help="Pages that are kept."
 )
 @click.option(
     "--file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",

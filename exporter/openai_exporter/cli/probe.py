@@ -15,16 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openai_exporter.cli import config_file_option, stderr as structured
-from openai_exporter.cli.stderr import FAILED, exit_on_error
+from openai_exporter.cli import common
 from openai_exporter.config import Config
 from openai_exporter.config.secret import Masker
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.web import html
-from openai_exporter.web.live import Settings, probe_keys, read_config
-from openai_exporter.web.routes import Refusal, find_probe
+from openai_exporter.web import html, live, routes
 
 Line = tuple[str, str]
 
@@ -33,7 +30,7 @@ Line = tuple[str, str]
 @click.option("--target", metavar="NAME", help="Target; may be left out when there is one.")
 @click.option("--module", metavar="NAME", help="Module; may be left out when the target has one.")
 @click.option("--model", metavar="NAME", help="Model; may be left out when the module has one.")
-@config_file_option("OPENAI_API_KEY is")
+@common.config_file_option("OPENAI_API_KEY is")
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
     help="Total deadline; the module's own when that is shorter.",
@@ -67,9 +64,9 @@ def probe(
     if as_json and debug:
         raise click.UsageError("--json and --debug are two forms of the same; choose one")
     masker = Masker()
-    structured.configure("error", "logfmt", masker)
-    with exit_on_error():
-        config = read_config(Settings(env=dict(os.environ), config_file=config_file))
+    common.configure("error", "logfmt", masker)
+    with common.exit_on_error():
+        config = live.read_config(live.Settings(env=dict(os.environ), config_file=config_file))
     masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
     answer = asyncio.run(_probe(config, key, timeout))
@@ -81,7 +78,7 @@ def probe(
         click.echo(masker(explain(answer, config.modules[key.module])), nl=False)
     else:
         _show(answer, masker)
-    sys.exit(0 if answer.result.success else FAILED)
+    sys.exit(0 if answer.result.success else common.FAILED)
 
 
 def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
@@ -94,15 +91,15 @@ def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
         models = [key.model for key in _matching(config, query) if key.model]
         if models and {"target", "module"} <= query.keys():
             query["model"] = models[0]
-    key = find_probe(config, query)
-    if isinstance(key, Refusal):
+    key = routes.find_probe(config, query)
+    if isinstance(key, routes.Refusal):
         raise click.UsageError(key.message.replace("parameter ", "--"))
     return key
 
 
 def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:
     """The probes that match the options; all of them when none does, so that the wrong option is named."""
-    keys = probe_keys(config)
+    keys = live.probe_keys(config)
     return [key for key in keys if all(getattr(key, name) == query[name] for name in query)] or keys
 
 
@@ -128,7 +125,7 @@ def _json(result: ProbeResult) -> str:
     return json.dumps(document, indent=2, default=float)
 
 
-def _show(answer: ProbeAnswer, mask: structured.Mask) -> None:
+def _show(answer: ProbeAnswer, mask: common.Mask) -> None:
     """Print a readable table."""
     result, console = answer.result, Console()
     key = result.key
@@ -154,12 +151,7 @@ def _show(answer: ProbeAnswer, mask: structured.Mask) -> None:
 
 def _table(title: str, lines: Iterable[Line]) -> Table:
     table = Table(
-        title=f"\n{title}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=False,
-        pad_edge=False,
+        title=f"\n{title}", title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
     )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

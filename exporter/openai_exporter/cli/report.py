@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`openai-exporter report` and `backfill`: usage and costs of a period, for people, finance and Prometheus."""
 
-import functools
 import os
 import re
 import shutil
@@ -17,42 +16,48 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from openai_exporter.cli import config_file_option, organization_option
-from openai_exporter.cli.stderr import exit_on_error
+from openai_exporter.cli.common import config_file_option, exit_on_error
 from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
 from openai_exporter.errors import StartError
 from openai_exporter.metrics import CATALOGUE
-from openai_exporter.report import data, dates, focus, page, tables
+from openai_exporter.report import data, documents, report as reports
 from openai_exporter.report.backfill import Backfill, Request
-from openai_exporter.report.book import DIMENSIONS, By
-from openai_exporter.report.report import read_report
 from openai_exporter.report.source import CallsSpentError, Source, find_organization
 from openai_exporter.web.live import Settings, read_config
 
-_FORMATS = ("table", "csv", "json", "markdown", "html", "focus")
+_RENDERERS = {
+    "csv": data.render_csv,
+    "json": data.render_json,
+    "markdown": documents.render_markdown,
+    "html": documents.render_html,
+}
 _LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)=(.+)", re.DOTALL)
 _BLOCK = "162h"
 """Blocks of up to a week: promtool reads the whole file once per block, at its default of 2 h often."""
 _HEAD_SECONDS = 3 * 3600
 """Prometheus holds the last hours in memory; blocks that reach into them would overlap."""
 
+_organization = click.option("--organization", metavar="NAME", help="May be left out when there is one.")
+
 
 @click.command()
-@click.option("--period", "span", default="month", show_default=True, metavar="PERIOD", help=f"{dates.ALLOWED} (UTC).")
-@click.option("--by", type=click.Choice(list(DIMENSIONS)), default="model", show_default=True)
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True,
+    "--period", "span", default="month", show_default=True, metavar="PERIOD", help=f"{reports.ALLOWED} (UTC)."
+)
+@click.option("--by", type=click.Choice(list(reports.DIMENSIONS)), default="model", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", *_RENDERERS, "focus"]), default="table", show_default=True,
     help="csv: with --output it begins with a byte order mark, so that Excel reads names right. "
     "focus: billed costs in the columns of the FinOps Open Cost and Usage Specification, as CSV.",
 )  # fmt: skip
-@organization_option
+@_organization
 @config_file_option("OPENAI_ADMIN_KEY is")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where to write; standard output."
 )
 def report(
-    span: str, by: By, form: str, organization: str | None, config_file: Path | None, output: Path | None
+    span: str, by: reports.By, form: str, organization: str | None, config_file: Path | None, output: Path | None
 ) -> None:
     """Report usage and costs of a period: totals, change against the period before, ratios, movers, forecast.
 
@@ -66,8 +71,8 @@ def report(
     Exit status: 0 when it is made, 1 when not, 2 for a wrong flag.
     """
     with exit_on_error():
-        dates.parse_period(span, dates.ANY_TIME)  # a typo is reported before anything is read
-        with _source(config_file, organization, functools.partial(click.echo, err=True)) as source:
+        reports.parse_period(span, reports.ANY_TIME)  # a typo is reported before anything is read
+        with _source(config_file, organization, lambda text: click.echo(text, err=True)) as source:
             text = _rendered(source, span, by, form)
         if output is None:
             click.echo(text, nl=False)
@@ -80,23 +85,16 @@ def report(
             raise StartError(problem) from None
 
 
-def _rendered(source: Source, span: str, by: By, form: str) -> str:
+def _rendered(source: Source, span: str, by: reports.By, form: str) -> str:
     now = source.learn_time()
-    period = dates.parse_period(span, now)
+    period = reports.parse_period(span, now)
     if form == "focus":
-        return focus.render(source, period, now)
-    made = read_report(source, period, by, now)
-    match form:
-        case "csv":
-            return data.render_csv(made)
-        case "json":
-            return data.render_json(made)
-        case "markdown":
-            return tables.render_markdown(made)
-        case "html":
-            return page.render(made)
+        return data.render_focus(source, period, now)
+    made = reports.read_report(source, period, by, now)
+    if form in _RENDERERS:
+        return _RENDERERS[form](made)
     tty = sys.stdout.isatty()
-    return tables.render_terminal(made, shutil.get_terminal_size().columns if tty else None, color=tty)
+    return documents.render_terminal(made, shutil.get_terminal_size().columns if tty else None, color=tty)
 
 
 def _step(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -135,7 +133,7 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Where to write; FILE.parts beside it holds what was read until the end.",
 )  # fmt: skip
-@organization_option
+@_organization
 @config_file_option("OPENAI_ADMIN_KEY is")
 @click.option(
     "--step", callback=_step, default="30m", show_default=True, metavar="DURATION",
@@ -182,18 +180,18 @@ def backfill(
     """
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):
-        dates.parse_days(first, last or first, names, dates.ANY_TIME)  # a typo is reported before anything is read
+        reports.parse_days(first, last or first, names, reports.ANY_TIME)  # a typo is reported before anything is read
         with _source(config_file, organization, lambda text: console.print(Text(text)), max_calls) as source:
             now = source.learn_time()
-            start, end = dates.parse_days(first, last or dates.format_date(now), names, now)
-            began = None if live_from is None else dates.parse_time(live_from, "--live-from", now)
+            start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
+            began = None if live_from is None else reports.parse_time(live_from, "--live-from", now)
             named = {"job": "openai", "organization": source.organization.name} | labels
             request = Request(start, end, step, fine_days, tuple(sorted(named.items())), began)
             planned = Backfill(source, request, output, now, resume=resume)
             _announce(console, planned, source.organization.name, max_calls)
             _read(console, planned)
             samples = _write(console, planned)
-    _explain(planned, samples, source.calls_made)
+    _explain(planned, samples, source.calls.made)
 
 
 @contextmanager
@@ -221,12 +219,10 @@ def _source(
 
 
 def _announce(console: Console, planned: Backfill, name: str, max_calls: int | None) -> None:
-    end = dates.iso(planned.end)
+    start, end = reports.iso(planned.request.start), reports.iso(planned.end)
     bound = f", at most {max_calls} now (--max-calls)" if max_calls else ""
     before = f", {len(planned.steps) - planned.missing} more were made before" if planned.resumed else ""
-    lines = [
-        f"organization {name}: {dates.iso(planned.request.start)} to {end}: {planned.missing} API calls{before}{bound}"
-    ]
+    lines = [f"organization {name}: {start} to {end}: {planned.missing} API calls{before}{bound}"]
     # Before the first call: the same command with the option then resumes, and has nothing to read twice.
     if planned.request.live_from is None:
         lines.append(
@@ -259,7 +255,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _explain(planned: Backfill, samples: int, calls: int) -> None:
-    output, end = planned.journal.output, dates.iso(planned.end)
+    output, end = planned.journal.output, reports.iso(planned.end)
     file, blocks = quote(str(output)), quote(f"{output}.blocks")
     size = output.stat().st_size / 1e6
     click.echo(

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`openai-exporter rules` and `bundle`: compile the user's rules; write the bundle into a directory."""
+"""`openai-exporter rules` and `bundle`: compile the user's rules; write the files that go with the exporter."""
 
+import os
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.console import Console
 
-from openai_exporter.bundle import PARTS, Copy, bundle_root, copies, part_files, write as write_bundle
-from openai_exporter.cli.stderr import exit_on_error, print_problems
+from openai_exporter.cli.common import exit_on_error, print_problems
 from openai_exporter.errors import ConfigError, StartError
+from openai_exporter.files import write_atomically
 from openai_exporter.rules import Built, build as build_rules, failures, find_promtool, is_stale, load_thresholds, write
 from openai_exporter.rules.load import place_of
 from openai_exporter.rules.output import MISSING
@@ -137,7 +141,60 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+# The bundle: rules, dashboards, routing, runbooks, manifests, default configuration.
+
+PACKAGED = "_bundle"
+"""Folder inside the package; pyproject.toml puts the files there when it builds a wheel."""
+_PROOF = "mixin.libsonnet"
+"""A file that each root of a bundle has."""
 _SHOWN = 5
+"""Files that are named when they would be overwritten."""
+
+State = Literal["new", "same", "differs"]
+"""Of a file in the folder: not there, there byte for byte, or another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some files of the bundle that are used together.
+
+    Attributes:
+        paths: files and folders, relative to the bundle's root.
+        use: what to do with them, for --help and for the end of `openai-exporter bundle`.
+    """
+
+    paths: tuple[str, ...]
+    use: str
+
+
+PARTS: Mapping[str, Part] = {
+    "exporter": Part(
+        ("exporter/exporter.yml", "exporter/exporter.schema.json"),
+        "the default configuration with its JSON Schema: openai-exporter --config.file=exporter/exporter.yml",
+    ),
+    "prometheus": Part(
+        ("prometheus",), "prometheus.yml, rule files, remote write: add prometheus/rules/*.yml to rule_files"
+    ),
+    "alerting": Part(
+        ("alerting",),
+        "Alertmanager configuration and templates, runbooks, your own thresholds (openai-exporter rules build)",
+    ),
+    "dashboards": Part(
+        ("dashboards",), "Grafana pages in dashboards/generated, provisioning in dashboards/provisioning"
+    ),
+    "mixin": Part(
+        ("mixin.libsonnet", "jsonnetfile.json", "alerting", "dashboards"),
+        "the Jsonnet sources, for jsonnet-bundler, Tanka and kube-prometheus",
+    ),
+    "kubernetes": Part(
+        ("deploy/kubernetes", "dashboards"),
+        "Kustomize base and overlays: kubectl apply -k deploy/kubernetes/overlays/operator",
+    ),
+    "systemd": Part(("deploy/systemd", "exporter/exporter.yml"), "unit and settings for a Debian server"),
+}
+"""The parts by name, in the order of --help."""
+
+
 _PARTS_HELP = "\b\nParts:\n" + "\n".join(f"  {name:<11} {part.use}" for name, part in PARTS.items())
 
 
@@ -162,18 +219,67 @@ def bundle(directory: Path, only: tuple[str, ...], force: bool, dry_run: bool) -
       openai-exporter bundle --dry-run /etc/openai       # after an upgrade
     """
     with exit_on_error():
-        root = bundle_root()
-        planned = copies(root, directory, part_files(root, only or tuple(PARTS)))
-        changed = [copy for copy in planned if copy.state == "differs"]
+        root, parts = bundle_root(), only or tuple(PARTS)
+        states = {path: _state(root / path, directory / path) for path in part_files(root, parts)}
+        changed = [directory / path for path, state in states.items() if state == "differs"]
         if changed and not (force or dry_run):
-            raise StartError(_refusal(directory, changed))
+            raise StartError(_refusal(changed))
         if not dry_run:
-            write_bundle(root, directory, planned)
-    _report(directory, planned, only or tuple(PARTS), dry_run)
+            _write(root, directory, (path for path, state in states.items() if state != "same"))
+    _report(directory, states, parts, dry_run)
 
 
-def _refusal(directory: Path, changed: list[Copy]) -> str:
-    named = ", ".join(str(directory / copy.path) for copy in changed[:_SHOWN])
+def bundle_root() -> Path:
+    """The folder that holds the bundle.
+
+    Raises:
+        StartError: the package was installed without it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / PACKAGED, package.parent.parent):
+        if (root / _PROOF).is_file():
+            return root
+    raise StartError(f"{package / PACKAGED} is missing: install openai-exporter from its wheel or sdist again")
+
+
+def part_files(root: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    """Every file of the parts of these names, relative to the root, sorted; each once."""
+    paths = {path for name in names for path in PARTS[name].paths}
+    yield from sorted({file.relative_to(root) for path in paths for file in _files(root / path)})
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    for child in sorted(path.iterdir()) if path.is_dir() else ():
+        # What an editor, an interpreter or an interrupted `make generate` leaves in a source tree.
+        if not child.name.startswith((".", "__pycache__")):
+            yield from _files(child)
+
+
+def _state(source: Path, target: Path) -> State:
+    if not os.path.lexists(target):
+        return "new"
+    return "same" if target.is_file() and target.read_bytes() == source.read_bytes() else "differs"
+
+
+def _write(root: Path, into: Path, paths: Iterable[Path]) -> None:
+    """Write these files, each whole or not at all.
+
+    Raises:
+        StartError: a file cannot be written; the message names it.
+    """
+    for path in paths:
+        target = into / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, (root / path).read_bytes().decode())
+        except OSError as error:
+            raise StartError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def _refusal(changed: list[Path]) -> str:
+    named = ", ".join(map(str, changed[:_SHOWN]))
     more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     return (
         f"nothing was written: {named}{more} would be overwritten; compare with --dry-run, "
@@ -181,12 +287,12 @@ def _refusal(directory: Path, changed: list[Copy]) -> str:
     )
 
 
-def _report(directory: Path, planned: list[Copy], parts: tuple[str, ...], dry_run: bool) -> None:
+def _report(directory: Path, states: Mapping[Path, State], parts: tuple[str, ...], dry_run: bool) -> None:
     if dry_run:
-        for copy in planned:
-            if copy.state != "same":
-                click.echo(f"{copy.state:<8} {directory / copy.path}")
-    count = Counter(copy.state for copy in planned)
+        for path, state in states.items():
+            if state != "same":
+                click.echo(f"{state:<8} {directory / path}")
+    count = Counter(states.values())
     verb = "would write" if dry_run else "wrote"
     click.echo(
         f"{directory}: {verb} {count['new']} new files and {count['differs']} over others; "

@@ -6,13 +6,13 @@ import os
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
 from openai_exporter import __version__
-from openai_exporter.cli import config_file_option, stderr as structured
-from openai_exporter.cli.stderr import FAILED, print_problems, problems_of
+from openai_exporter.cli import common
 from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError
 from openai_exporter.web import live
@@ -51,7 +51,7 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 @click.command(epilog=_ENVIRONMENT)
-@config_file_option("keys of the environment are")
+@common.config_file_option("keys of the environment are")
 @click.option(
     "--web.listen-address", "listen", multiple=True, default=(live.DEFAULT_LISTEN,), show_default=True,
     metavar="[HOST]:PORT", help="Where to listen; may be given several times.",
@@ -87,26 +87,14 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     help="Keeps usage counters, spend of probes and waits over a restart.",
 )  # fmt: skip
 @click.option(
-    "--log.level", "log_level", type=click.Choice(list(structured.LEVELS)), default="info", show_default=True,
+    "--log.level", "log_level", type=click.Choice(list(common.LEVELS)), default="info", show_default=True,
     envvar="OPENAI_EXPORTER_LOG_LEVEL",
 )  # fmt: skip
 @click.option(
-    "--log.format", "log_format", type=click.Choice(structured.FORMATS), default="logfmt", show_default=True,
+    "--log.format", "log_format", type=click.Choice(common.FORMATS), default="logfmt", show_default=True,
     envvar="OPENAI_EXPORTER_LOG_FORMAT",
 )  # fmt: skip
-def serve(
-    config_file: Path | None,
-    listen: tuple[str, ...],
-    web_config_file: Path | None,
-    external_url: str,
-    route_prefix: str | None,
-    max_requests: int,
-    timeout_offset: float,
-    history_limit: int | None,
-    storage: Path | None,
-    log_level: str,
-    log_format: str,
-) -> None:
+def serve(external_url: str, route_prefix: str | None, log_level: str, log_format: str, **flags: Any) -> None:
     """Run the exporter until SIGTERM or Ctrl-C.
 
     It answers /probe, /usage, /status, /metrics, /sd and a landing page; see http://localhost:9985/.
@@ -114,18 +102,12 @@ def serve(
     settings = live.Settings(
         env=dict(os.environ),
         proxies=urllib.request.getproxies(),
-        config_file=config_file,
-        listen=listen,
-        web_config_file=web_config_file,
         external_url=external_url,
         route_prefix=urlsplit(external_url).path.rstrip("/") if route_prefix is None else route_prefix,
-        max_requests=max_requests,
-        timeout_offset=timeout_offset,
-        storage=storage,
-        history_limit=history_limit,
+        **flags,
     )
     masker = Masker()
-    structured.configure(log_level, log_format, masker)
+    common.configure(log_level, log_format, masker)
     _leave(_run(settings, masker, as_lines=log_format != "json"))
 
 
@@ -137,11 +119,11 @@ def _run(settings: live.Settings, masker: Masker, as_lines: bool) -> int:
         run(settings, masker)
     except ExporterError as error:
         if as_lines:
-            print_problems(error)
+            common.print_problems(error)
         else:  # whoever reads records has no use for a line of another form
-            for problem in problems_of(error):
+            for problem in common.problems_of(error):
                 log.error("cannot start: %s", problem)
-        return FAILED
+        return common.FAILED
     except KeyboardInterrupt:
         pass
     return 0

@@ -27,8 +27,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from openai_exporter.errors import StartError
-from openai_exporter.files import write_atomically
-from openai_exporter.templates import environment
+from openai_exporter.files import template_environment, write_atomically
 
 SEVERITIES = ("critical", "warning", "info")
 FIRING, RESOLVED = "firing", "resolved"
@@ -293,7 +292,7 @@ _HEADERS = {
 
 @cache
 def _environment() -> Environment:
-    made = environment("openai_exporter.demo")
+    made = template_environment("openai_exporter.demo")
     made.filters.update(clock=_clock, link=_link)
     return made
 

@@ -20,7 +20,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from openai_exporter.bundle import PACKAGED
 from openai_exporter.demo.plan import Plan
 from openai_exporter.demo.state import Event, State, Timeline
 
@@ -128,7 +127,7 @@ def overview(plan: Plan, console: Console) -> None:
 
 def _own_rules(bundle: Path) -> str:
     """Where a person puts rules; not among the files of an installed package, which the next version replaces."""
-    if bundle.name == PACKAGED:
+    if bundle.is_relative_to(Path(__file__).resolve().parents[1]):
         return "Rules of your own: openai-exporter bundle DIR, edit DIR/alerting, demo --bundle-dir DIR"
     folder = bundle / "alerting"
     return f"Rules of your own: {folder / 'thresholds.yml'} (here at the demo's pace), {folder / 'rules.d'}"

@@ -13,10 +13,8 @@ from typing import Any
 from openai_exporter.config import Config
 from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError
-from openai_exporter.report.book import Book, read_costs, read_usage
 from openai_exporter.report.data import budget, forecast, totals
-from openai_exporter.report.dates import format_date, iso
-from openai_exporter.report.report import make_forecast
+from openai_exporter.report.report import Book, format_date, iso, make_forecast, read_costs, read_usage
 from openai_exporter.report.source import Source
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start, previous_month_start

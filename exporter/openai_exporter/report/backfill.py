@@ -18,18 +18,11 @@ from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
 from openai_exporter.prices.table import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
-from openai_exporter.report.source import Source
-from openai_exporter.usage import window
-from openai_exporter.usage.budgets import pinned
-from openai_exporter.usage.costs import NAME as COSTS
-from openai_exporter.usage.counters import CounterDataset
-from openai_exporter.usage.ledger import Labels, Values
-from openai_exporter.usage.rows import OPERATIONS, CostRow
-from openai_exporter.usage.service import budgets_of
+from openai_exporter.report.source import COST_DAYS, USAGE_DAYS, Source
+from openai_exporter.usage import budgets, costs, counters, ledger, rows, service, window
 
 _WIDTHS = {"1h": window.HOUR, "1d": window.DAY}
-_PAGES = {"1h": 168, "1d": 31}
-_COST_DAYS = 180
+_PAGES = {"1h": 168, "1d": USAGE_DAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +130,14 @@ class Backfill:
         live_from = self.end if request.live_from is None else request.live_from
         steps = [step for step in self.steps if step.dataset == name]
         slots = functools.partial(_slots, self.journal, steps)
-        if name == COSTS:
+        if name == costs.NAME:
             assert organization.costs is not None
             grid = Grid(request.start, self.end, request.step)
             by, limit = organization.costs.group_by, organization.series_limit
             CostGauges(by, limit, families, grid, self.journal.as_of).write(slots())
         else:
-            budgets = budgets_of(self._source.config, organization)
-            dataset = CounterDataset(name, organization, self._source.context, pinned(budgets))
+            limits = service.budgets_of(self._source.config, organization)
+            dataset = counters.CounterDataset(name, organization, self._source.context, budgets.pinned(limits))
             # One more sample where the live series begin: increases go up to there, not only to the step before.
             grid = Grid(request.start, self.end, request.step, int(live_from))
             Counters(dataset, families, grid, live_from).write(slots)
@@ -159,12 +152,12 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
     fine = min(end, max(month, window.day_start(end - request.fine_days * window.DAY)))
     steps: list[Step] = []
     for name in organization.usage:
-        if name in OPERATIONS:
+        if name in rows.OPERATIONS:
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", _COST_DAYS)
-        steps += [Step(COSTS, part) for part in days]
+        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", COST_DAYS)
+        steps += [Step(costs.NAME, part) for part in days]
     return tuple(steps)
 
 
@@ -230,11 +223,11 @@ class Journal:
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[str]]:
         """The file of a query; it is kept if the block ends without an error."""
-        draft = self._file(name).with_suffix(".new")
+        new = self._file(name).with_suffix(".new")
         with writable(self.output):
-            with draft.open("w", encoding="utf-8") as file:
+            with new.open("w", encoding="utf-8") as file:
                 yield file
-            draft.replace(self._file(name))
+            new.replace(self._file(name))
 
     def buckets(self, name: str) -> Iterator[tuple[int, Iterator[Line]]]:
         """Start and rows of each bucket that has any, in the order of time."""
@@ -275,7 +268,7 @@ def writable(path: Path) -> Iterator[None]:
 
 def _read(source: Source, step: Step, file: IO[str]) -> None:
     organization, lines = source.organization, _Lines(file, step)
-    if step.dataset == COSTS:
+    if step.dataset == costs.NAME:
         assert organization.costs is not None
         source.costs(organization.costs.group_by, step.part, lines.restart, lines.cost)
     else:
@@ -297,17 +290,17 @@ class _Lines:
         self._file.truncate()
         self._newest = 0
 
-    def usage(self, start: int, labels: Labels, values: Values) -> None:
+    def usage(self, start: int, labels: ledger.Labels, values: ledger.Values) -> None:
         """Write a row of usage, unless it is empty."""
         if any(values):
             self._write(start, labels, list(values))
 
-    def cost(self, start: int, row: CostRow) -> None:
+    def cost(self, start: int, row: rows.CostRow) -> None:
         """Write a row of costs in USD."""
         if row.usd is not None:
             self._write(start, row.labels, str(row.usd))
 
-    def _write(self, start: int, labels: Labels, values: list[int] | str) -> None:
+    def _write(self, start: int, labels: ledger.Labels, values: list[int] | str) -> None:
         if start < self._newest:
             message = f"the buckets are not in the order of time ({start} after {self._newest})"
             raise UpstreamError(message, api=self._step.dataset, reason="malformed")

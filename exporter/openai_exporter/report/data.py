@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report as JSON and CSV. Amounts are strings of USD with all their digits, as a float would lose some."""
+"""A report as data: JSON, CSV, and the columns of FOCUS. Amounts are decimals with all their digits.
+
+FOCUS (FinOps Open Cost and Usage Specification) has one row per charge and day. Columns, values and nulls are those of
+version 1.2, https://focus.finops.org; ServiceProviderName and HostProviderName are those of 1.3, which replace
+ProviderName and PublisherName there. The API tells no discounts, no contract and no unit price: all four costs are what
+is billed, and ListUnitPrice and ContractedUnitPrice are left out.
+"""
 
 import csv
 import json
@@ -8,20 +14,17 @@ from decimal import Decimal
 from io import StringIO
 from typing import Any
 
+from openai_exporter.errors import StartError
 from openai_exporter.exposition import clean
-from openai_exporter.report.book import COUNTS, Totals
-from openai_exporter.report.dates import format_date, iso
-from openai_exporter.report.report import Forecast, Part, Report
-from openai_exporter.report.tables import plain
+from openai_exporter.report.report import COUNTS, Forecast, Part, Period, Report, Totals, format_date, iso
+from openai_exporter.report.source import COST_DAYS, Source
 from openai_exporter.usage.dataset import BudgetState
+from openai_exporter.usage.rows import CostRow
+from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
 
 Cell = str | int | float | Decimal | None
 _RATIOS = ("output_per_input", "cached_share", "tokens_per_request")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-HEAD = (
-    "row", "organization", "from", "to", "by", "id", "name", "billed_usd", "billed_usd_before",
-    "list_price_usd", "list_price_usd_before", "change_ratio", *COUNTS, *_RATIOS,
-)  # fmt: skip
 
 
 def render_json(report: Report) -> str:
@@ -48,11 +51,7 @@ def render_json(report: Report) -> str:
 
 def totals(group: Totals) -> dict[str, Any]:
     """Totals as plain data."""
-    return {
-        "billed_usd": _usd(group.billed),
-        "list_price_usd": _usd(group.list_price),
-        **_counts_and_ratios(group),
-    }
+    return {"billed_usd": _usd(group.billed), "list_price_usd": _usd(group.list_price), **_counts_and_ratios(group)}
 
 
 def forecast(of_month: Forecast | None) -> dict[str, Any] | None:
@@ -85,8 +84,8 @@ def budget(state: BudgetState) -> dict[str, Any]:
 
 def render_csv(report: Report) -> str:
     """One row per part, and one that is their total; amounts with all their digits."""
-    rows = [_row("part", report, part) for part in report.parts]
-    return table(HEAD, [*rows, _row("total", report, report.total)])
+    rows = [*(_csv_row("part", report, part) for part in report.parts), _csv_row("total", report, report.total)]
+    return table(tuple(rows[0]), rows)
 
 
 def table(head: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
@@ -111,6 +110,12 @@ def cell(value: Cell) -> str:
     return clean(text)
 
 
+def plain(number: Decimal) -> str:
+    """All digits, without an exponent and without trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _usd(amount: Decimal | None) -> str | None:
     return None if amount is None else plain(amount)
 
@@ -124,7 +129,7 @@ def _part(part: Part) -> dict[str, Any]:
     return {**totals(part.now), "before": totals(part.before), "change": part.change}
 
 
-def _row(kind: str, report: Report, part: Part) -> dict[str, Cell]:
+def _csv_row(kind: str, report: Report, part: Part) -> dict[str, Cell]:
     return {
         "row": kind,
         "organization": report.organization,
@@ -139,4 +144,81 @@ def _row(kind: str, report: Report, part: Part) -> dict[str, Cell]:
         "list_price_usd_before": part.before.list_price,
         "change_ratio": part.change,
         **_counts_and_ratios(part.now),
+    }
+
+
+FOCUS_HEAD = (
+    "BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "BillingCurrency",
+    "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingPeriodStart", "BillingPeriodEnd",
+    "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription",
+    "ChargeFrequency", "ConsumedQuantity", "ConsumedUnit", "PricingQuantity", "PricingUnit",
+    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName",
+    "ServiceCategory", "ServiceSubcategory", "ServiceName",
+    "SubAccountId", "SubAccountName", "SubAccountType", "SkuId", "SkuPriceId", "SkuMeter",
+)  # fmt: skip
+_FOCUS_GROUP_BY = ("project_id", "line_item")
+_COST_COLUMNS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
+_SAME_IN_EACH_ROW = {
+    **dict.fromkeys(("ProviderName", "PublisherName", "InvoiceIssuerName"), "OpenAI"),
+    **dict.fromkeys(("ServiceProviderName", "HostProviderName"), "OpenAI"),
+    "BillingCurrency": "USD",
+    "BillingAccountType": "Organization",
+    "ServiceCategory": "AI and Machine Learning",
+    "ServiceSubcategory": "Generative AI",
+    "ServiceName": "OpenAI API",
+}
+_UNITS = {
+    "1000_tokens": "1000 Tokens",
+    "duration_seconds": "Seconds",
+    "duration_minutes": "Minutes",
+    "duration_hours": "Hours",
+    "gibibyte_hours": "GiB-Hours",
+    "": "Units",
+}
+"""Units of the API in FOCUS's unit format; of others the first letter is made a capital, as it asks."""
+
+
+def render_focus(source: Source, period: Period, now: float) -> str:
+    """Every billed amount of a period as comma-separated values, with the names of projects if they can be read.
+
+    Raises:
+        UpstreamError: costs could not be read.
+        StartError: an amount is in another currency, whose column would be wrong.
+    """
+    charges: list[tuple[int, CostRow]] = []
+
+    def take(start: int, row: CostRow) -> None:
+        if period.start <= start < period.end:
+            charges.append((start, row))
+
+    end = period.end if period.end <= now else None
+    source.costs(_FOCUS_GROUP_BY, Range(period.start, end, "1d", COST_DAYS), charges.clear, take)
+    names = {project.id: project.name for project in source.directory([]).projects.values()}
+    return table(FOCUS_HEAD, [_charge(source.organization.name, day, row, names) for day, row in charges])
+
+
+def _charge(organization: str, day: int, row: CostRow, names: Mapping[str, str]) -> dict[str, Cell]:
+    if row.usd is None:
+        raise StartError(f"costs have an amount in {row.currency}; only usd can be reported")
+    project_id, line_item = row.labels
+    credit = row.usd < 0
+    quantity = None if credit else row.quantity
+    unit = "" if quantity is None else _UNITS.get(row.unit, row.unit.capitalize())
+    return {
+        **dict.fromkeys(_COST_COLUMNS, row.usd),
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), quantity),
+        **dict.fromkeys(("ConsumedUnit", "PricingUnit"), unit),
+        **dict.fromkeys(("ChargeDescription", "SkuId", "SkuPriceId"), line_item),
+        **dict.fromkeys(("BillingAccountId", "BillingAccountName"), organization),
+        **_SAME_IN_EACH_ROW,
+        "BillingPeriodStart": iso(month_start(day)),
+        "BillingPeriodEnd": iso(next_month_start(day)),
+        "ChargePeriodStart": iso(day),
+        "ChargePeriodEnd": iso(day + DAY),
+        "ChargeCategory": "Credit" if credit else "Usage",
+        "ChargeFrequency": "One-Time" if credit else "Usage-Based",
+        "SkuMeter": line_item.rpartition(", ")[2].capitalize(),
+        "SubAccountId": project_id,
+        "SubAccountName": names.get(project_id, ""),
+        "SubAccountType": "Project" if project_id else None,
     }

@@ -12,7 +12,6 @@ from typing import IO, Any
 
 from openai_exporter.exposition import LabelWriter, number
 from openai_exporter.metrics import CATALOGUE, Kind, Metric, usage as metrics
-from openai_exporter.metrics.usage import RECORDED
 from openai_exporter.usage.costs import largest
 from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable
 from openai_exporter.usage.ledger import OTHER, Labels, Rows, accumulate
@@ -24,7 +23,7 @@ Line = list[Any]
 Slot = tuple[int, int, Iterable[Line]]
 """Start, end and rows of a bucket."""
 _RECORDED_LABELS = ("job", "organization")
-_METRICS = {**CATALOGUE, **{metric.name: metric for metric in RECORDED.values()}}
+_METRICS = {**CATALOGUE, **{metric.name: metric for metric in metrics.RECORDED.values()}}
 _ZERO = Decimal(0)
 
 
@@ -216,12 +215,12 @@ class Counters:
                         accumulate(early, labels, values)
                     if min(values) < 0:
                         fallen.add(month)
-            if self._folded(rows, before, first):
+            if self._apply_limit(rows, before, first):
                 largest[month] = set(rows)
             before = early
         return largest, fallen
 
-    def _folded(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
+    def _apply_limit(self, rows: Rows, before: Rows, first: dict[Labels, int]) -> bool:
         """Aggregate what is beyond the series limit, as the live page does; whether there was any."""
         limit = self._dataset.limit
         limit.restart()
@@ -307,11 +306,11 @@ def _months(slots: Iterator[Slot]) -> Iterator[tuple[int, Iterator[Slot]]]:
 
 
 _RECORDED_INCREASES: Mapping[str, tuple[Metric, Mapping[str, str]]] = {
-    metrics.INPUT_TOKENS.name: (RECORDED["tokens"], {"direction": "input"}),
-    metrics.INPUT_CACHED_TOKENS.name: (RECORDED["tokens"], {"direction": "cached"}),
-    metrics.OUTPUT_TOKENS.name: (RECORDED["tokens"], {"direction": "output"}),
-    metrics.REQUESTS.name: (RECORDED["requests"], {}),
-    metrics.ESTIMATED_COST.name: (RECORDED["cost"], {}),
+    metrics.INPUT_TOKENS.name: (metrics.RECORDED["tokens"], {"direction": "input"}),
+    metrics.INPUT_CACHED_TOKENS.name: (metrics.RECORDED["tokens"], {"direction": "cached"}),
+    metrics.OUTPUT_TOKENS.name: (metrics.RECORDED["tokens"], {"direction": "output"}),
+    metrics.REQUESTS.name: (metrics.RECORDED["requests"], {}),
+    metrics.ESTIMATED_COST.name: (metrics.RECORDED["cost"], {}),
 }
 """The recorded series that a counter adds to, and their labels that it does not have."""
 

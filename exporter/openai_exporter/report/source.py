@@ -5,6 +5,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Self
 
 from openai_exporter.client.organization import Calls, OrganizationClient
@@ -15,22 +16,22 @@ from openai_exporter.config.organization import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import price_table
-from openai_exporter.report.dates import FIRST
-from openai_exporter.usage.costs import NAME as COSTS, PATH as COSTS_PATH
-from openai_exporter.usage.dataset import Context
-from openai_exporter.usage.estimate import Estimator
-from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.usage import costs, dataset, estimate, ledger, rows
 from openai_exporter.usage.names import Directory, NamesDataset
 from openai_exporter.usage.pages import Add, Decode, Query, T, read
-from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
 from openai_exporter.usage.window import DAY, ApiClock, Range
 
 Restart = Callable[[], object]
 """Called at the start of each attempt, to forget the rows of the one before."""
-TakeUsage = Callable[[int, Labels, Values], None]
-TakeCosts = Callable[[int, CostRow], None]
+TakeUsage = Callable[[int, ledger.Labels, ledger.Values], None]
+TakeCosts = Callable[[int, rows.CostRow], None]
+FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+"""No API key is older; an earlier date is a typo."""
 TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
 """Reasons of failures that a retry may overcome."""
+USAGE_DAYS = 31
+COST_DAYS = 180
+"""Days that one page of usage or costs has at most."""
 _ATTEMPTS = 6
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 300.0
@@ -86,7 +87,7 @@ class Source:
         self._client = _LimitedClient(organization.base_url, credential, organization.timeout, network)
         self._client.limit = max_calls
         self.calls = Calls(self._client, organization.name, Instruments(process=False), now)
-        self.context = Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)
+        self.context = dataset.Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)
         self._attempts = attempts
         self._on_wait = on_wait
 
@@ -95,11 +96,6 @@ class Source:
 
     def __exit__(self, *error: object) -> None:
         self._client.close()
-
-    @property
-    def calls_made(self) -> int:
-        """Calls made so far, failed ones included."""
-        return self._client.calls
 
     def learn_time(self) -> float:
         """The API's time, by a small call that also shows whether the key is accepted.
@@ -120,11 +116,11 @@ class Source:
         Raises:
             UpstreamError: it failed for good; CallsSpentError: no call is left.
         """
-        operation = OPERATIONS[name]
-        decoder = RowDecoder(operation, group_by, Estimator(operation.pricing, self.context.prices))
+        operation = rows.OPERATIONS[name]
+        decoder = rows.RowDecoder(operation, group_by, estimate.Estimator(operation.pricing, self.context.prices))
 
-        def add(start: int, rows: Iterator[tuple[Labels, Values]]) -> None:
-            for labels, values in rows:
+        def add(start: int, bucket: Iterator[tuple[ledger.Labels, ledger.Values]]) -> None:
+            for labels, values in bucket:
                 take(start, labels, values)
 
         self._read(Query(operation.path, name, part, group_by), restart, decoder.decode, add)
@@ -132,12 +128,12 @@ class Source:
     def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
         """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
-        def add(start: int, rows: Iterator[CostRow]) -> None:
-            for row in rows:
+        def add(start: int, bucket: Iterator[rows.CostRow]) -> None:
+            for row in bucket:
                 take(start, row)
 
-        query = Query(COSTS_PATH, COSTS, part, group_by)
-        self._read(query, restart, lambda result, start: decoded(result, group_by), add)
+        query = Query(costs.PATH, costs.NAME, part, group_by)
+        self._read(query, restart, lambda result, start: rows.decoded(result, group_by), add)
 
     def directory(self, notes: list[str]) -> Directory:
         """Names of projects, keys and users; none, and a note, where they are to be read and cannot be."""

@@ -10,8 +10,8 @@ from jinja2 import Environment
 from starlette.responses import Response
 
 from openai_exporter import __version__
+from openai_exporter.files import template_environment
 from openai_exporter.model import StreamTiming, Tokens
-from openai_exporter.templates import environment
 
 # Figures as people read them; each takes None as unknown and says so.
 
@@ -107,7 +107,7 @@ _HEADERS = {
 
 @cache
 def _environment() -> Environment:
-    made = environment("openai_exporter.web")
+    made = template_environment("openai_exporter.web")
     made.globals.update(version=__version__)
     made.filters.update(
         seconds=seconds,

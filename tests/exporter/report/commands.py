@@ -11,9 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from openai_exporter.cli.main import main
-from openai_exporter.report.book import Book, Totals
-from openai_exporter.report.dates import parse_period
-from openai_exporter.report.report import Report, make_report
+from openai_exporter.report.report import Book, Report, Totals, make_report, parse_period
 from openai_simulator.testing import SimulatorControl
 
 NOW = "2026-11-19T09:00:00Z"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.report.book import COUNTS
+from openai_exporter.report.report import COUNTS
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import NOW, bill, spent, total, unix, usage
 from tests.exporter.web.exporters import Exporter, running

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reports against the simulator's books: to the cent, in every form."""
+"""Reports against the simulator's books, to the cent and in every form; periods; what is in no sum."""
 
 import csv
 import io
@@ -12,8 +12,22 @@ import pytest
 from click.testing import CliRunner
 
 from openai_exporter.cli.main import main
-from openai_exporter.report.book import Totals
-from openai_exporter.report.tables import UNKNOWN, cents
+from openai_exporter.config import Config, load_config
+from openai_exporter.errors import UpstreamError
+from openai_exporter.report.documents import UNKNOWN, cents
+from openai_exporter.report.report import (
+    Book,
+    By,
+    PeriodError,
+    Totals,
+    format_date,
+    parse_period,
+    read_costs,
+    read_usage,
+)
+from openai_exporter.report.source import Restart, Source, TakeCosts, TakeUsage
+from openai_exporter.usage.rows import OPERATIONS, CostRow
+from openai_exporter.usage.window import Range
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, bill, done, october, run, spent, total, unix, usage
 from tests.exporter.usage.serving import answering
@@ -303,3 +317,130 @@ def test_a_wrong_or_missing_key_says_how_to_get_the_right_one(
     assert message in result.stderr
     assert 1 == len(result.stderr.splitlines())
     assert not Path("never.om.parts").exists()
+
+
+DAY = unix("2026-11-02")
+COSTS = [
+    CostRow(("gpt-6-luna, input",), Decimal("1.25")),
+    CostRow(("gpt-6-luna, output",), Decimal("2.25")),
+    CostRow(("web search tool calls",), None, "eur"),
+]
+
+
+class Canned(Source):
+    """A source that has the same costs and one row of usage for each query, and fails once before."""
+
+    error: UpstreamError | None = None
+
+    def usage(self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage) -> None:
+        columns = [column.name for column in OPERATIONS[name].columns]
+        values = tuple(7 if column.startswith("unpriced") else 0 for column in columns)
+        labels = tuple("odd-model" if dimension == "model" else "x" for dimension in group_by)
+        for _ in range(2):
+            restart()
+            take(DAY, labels, values)
+
+    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
+        if self.error is not None:
+            raise self.error
+        for _ in range(2):
+            restart()
+            for row in COSTS:
+                take(DAY, row)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    path = tmp_path / "exporter.yml"
+    path.write_text("organizations: [{name: acme, admin_key_env: KEY, usage: {completions: {group_by: [model]}}}]\n")
+    return load_config(path, {"KEY": "sk-admin-0123456789abcdef"})
+
+
+def book(config: Config, by: By, error: UpstreamError | None = None) -> Book:
+    with Canned(config, config.organizations[0], {}) as source:
+        source.error = error
+        made = Book(by)
+        read_usage(made, source, DAY, None)
+        read_costs(made, source, DAY, None)
+    return made
+
+
+def test_amounts_in_another_currency_are_in_no_sum_and_counted_once(config: Config) -> None:
+    made = book(config, "line_item")
+
+    assert Decimal("3.5") == made.total(DAY, DAY + 1).billed
+    assert ["1 rows of costs in eur are in no sum."] == made.notes
+
+
+def test_usage_without_a_price_names_its_model_and_is_counted_once(config: Config) -> None:
+    made = book(config, "model")
+
+    assert {(DAY, "odd-model")} == made.unpriced
+    assert 7 == made.groups(DAY, DAY + 1)["odd-model"].count("unpriced_tokens")
+
+
+@pytest.mark.parametrize("by", ["key", "user"])
+def test_costs_that_the_api_does_not_group_so_are_list_prices(config: Config, by: By) -> None:
+    made = book(config, by, UpstreamError("HTTP 400", api="costs", reason="bad_request", status=400))
+
+    assert made.total(DAY, DAY + 1).billed is None
+    assert [f"The API does not tell costs by {by}; amounts are list prices of the usage."] == made.notes
+
+
+@pytest.mark.parametrize(("by", "status"), [("project", 400), ("key", 500)])
+def test_other_failures_of_costs_are_failures(config: Config, by: By, status: int) -> None:
+    with pytest.raises(UpstreamError):
+        book(config, by, UpstreamError("no", api="costs", reason="bad_request", status=status))
+
+
+NOW = unix("2026-11-21T09:40:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("day", ("2026-11-20", "2026-11-20", "2026-11-19", "2026-11-19"), id="last whole day"),
+        pytest.param("week", ("2026-11-14", "2026-11-20", "2026-11-07", "2026-11-13"), id="last seven days"),
+        pytest.param("month", ("2026-11-01", "2026-11-21", "2026-10-01", "2026-10-21"), id="month so far"),
+        pytest.param("2026-02", ("2026-02-01", "2026-02-28", "2026-01-01", "2026-01-31"), id="whole month"),
+        pytest.param("2026-11", ("2026-11-01", "2026-11-21", "2026-10-01", "2026-10-21"), id="running month"),
+        pytest.param("2026-11-03..2026-11-05", ("2026-11-03", "2026-11-05", "2026-10-31", "2026-11-02"), id="range"),
+    ],
+)
+def test_a_period_and_what_it_is_compared_with(text: str, expected: tuple[str, ...]) -> None:
+    found = parse_period(text, NOW)
+
+    assert expected == (
+        found.first,
+        found.last,
+        format_date(found.before_start),
+        format_date(found.before_end - 1),
+    )
+
+
+def test_a_long_month_so_far_is_compared_with_a_short_month_at_most() -> None:
+    found = parse_period("month", unix("2026-03-30T12:00:00Z"))
+
+    assert ("2026-02-01", "2026-02-28") == (
+        format_date(found.before_start),
+        format_date(found.before_end - 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fortnight", "'fortnight' is not one of: day, week, month"),
+        ("2026-11-05..2026-11-03", "2026-11-05 is after --period TO 2026-11-03; swap them"),
+        ("2026-11-05..2026-11-22", "2026-11-22 is in the future; today is 2026-11-21"),
+        ("2026-11-05..2026-11-31", "'2026-11-31' is not a date such as"),
+        ("2026-13", "'2026-13-01' is not a date"),
+        ("1999-01", "is before 2020-01-01"),
+        ("2026-W12-1..2026-11-01", "'2026-W12-1' is not a date"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(PeriodError) as caught:
+        parse_period(text, NOW)
+
+    assert message in str(caught.value)

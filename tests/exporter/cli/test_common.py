@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.cli.stderr import StructuredFormatter, configure
+from openai_exporter.cli.common import StructuredFormatter, configure
 
 KEY = "sk-proj-abcdefghijklmnop"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command writes on standard error: structured logs, and one line per problem when it cannot continue."""
+"""What commands share: options, and standard error with structured logs or one line per problem."""
 
 import json
 import logging
@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -19,9 +20,18 @@ FAILED = 1
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("logfmt", "json")
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _WORDS = {logging.WARNING: "warn", logging.CRITICAL: "error"}
 _PACKAGE = "openai_exporter."
 Mask = Callable[[str], str]
+
+
+def config_file_option(without: str) -> Callable[[_Command], _Command]:
+    """The option --config.file; `without` says what is enough without a configuration."""
+    return click.option(
+        "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
+        show_envvar=True, metavar="FILE", help=f"Configuration; without one, {without} enough.",
+    )  # fmt: skip
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report as tables of text: what is shown, for the terminal, Markdown and HTML. Amounts are rounded only here."""
+"""A report as people read it: tables for the terminal, Markdown, and one HTML file. Amounts are rounded only here."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from io import StringIO
@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from openai_exporter import __version__
 from openai_exporter.exposition import clean
-from openai_exporter.report.book import Totals
-from openai_exporter.report.report import HOW, Part, Report
+from openai_exporter.files import template_environment
+from openai_exporter.report.report import HOW, Part, Report, Totals, format_date, iso
 
 UNKNOWN = "\N{EN DASH}"
 CENT = Decimal("0.01")
@@ -42,7 +43,6 @@ class View:
     lead: tuple[tuple[str, str], ...]
     tables: tuple[TextTable, ...]
     notes: tuple[str, ...]
-    explanations: tuple[str, ...]
 
 
 def view(report: Report) -> View:
@@ -57,26 +57,20 @@ def view(report: Report) -> View:
     if report.forecast:
         how.append(f"Forecast: {HOW}")
     filled = tuple(table for table in tables if table.rows)
-    return View(title, tuple(_lead(report)), filled, report.notes, tuple(how))
+    return View(title, tuple(_lead(report)), filled, (*report.notes, *how))
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
     """Tables for the terminal; as wide as `width`, or as they need to be."""
     content, out = view(report), StringIO()
-    console = Console(
-        file=out,
-        width=width or _PLAIN_WIDTH,
-        force_terminal=color,
-        no_color=not color,
-        highlight=False,
-    )
+    console = Console(file=out, width=width or _PLAIN_WIDTH, force_terminal=color, no_color=not color, highlight=False)
     console.print(Text(content.title, style="bold"))
     for name, value in content.lead:
         console.print(Text(f"  {name:<24} {value:>18}"))
     for table in content.tables:
         console.print()
         console.print(_rich(table))
-    for note in (*content.notes, *content.explanations):
+    for note in content.notes:
         console.print(Text(note, style="dim"))
     return out.getvalue()
 
@@ -128,12 +122,6 @@ def change(part: Part) -> str:
         return f"{part.change * 100:+,.1f} %"
     # A ratio to a credit, or of nothing to nothing, would mean nothing.
     return UNKNOWN if part.before.cost or not part.now.cost else "new"
-
-
-def plain(number: Decimal) -> str:
-    """All digits, without an exponent and without trailing zeros."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _lead(report: Report) -> Iterator[tuple[str, str]]:
@@ -231,20 +219,117 @@ def _markdown(content: View) -> Iterator[str]:
         yield f"- {name}: **{_escaped(value)}**"
     for table in content.tables:
         yield f"\n## {_escaped(table.title)}\n"
-        yield _row(table.head)
+        yield _markdown_row(table.head)
         yield "|" + "|".join([" --- ", *[" ---: "] * (len(table.head) - 1)]) + "|"
-        yield from map(_row, table.rows)
+        yield from map(_markdown_row, table.rows)
         if table.foot:
             yield "| " + " | ".join(f"**{_escaped(cell)}**" for cell in table.foot) + " |"
     yield ""
-    for note in (*content.notes, *content.explanations):
+    for note in content.notes:
         yield f"{_escaped(note)}  "
 
 
-def _row(cells: Sequence[str]) -> str:
+def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
 def _escaped(value: str) -> str:
     """Names are foreign: they must make neither markup nor a new row."""
     return _MARKUP.sub(r"\\\1", clean(value))
+
+
+# The HTML file needs nothing else: charts are drawn in it, no script runs, and it prints well.
+
+_WIDTH, _HEIGHT = 720.0, 150.0
+_GAP = 0.18
+_LABELS = 10
+_HALF_LABEL = 17.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a chart, in its coordinates; `title` is shown when it is pointed at."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+    series: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A bar chart: one group of bars per day, and a line with its value at the top and at zero."""
+
+    title: str
+    bars: tuple[Bar, ...]
+    most: str
+    zero: float
+    series: tuple[str, ...] = ()
+
+
+def render_html(report: Report) -> str:
+    """The whole page."""
+    days = [totals for _, totals in report.days]
+    cost = [(float(totals.cost),) for totals in days]
+    tokens = [(float(totals.count("input_tokens")), float(totals.count("output_tokens"))) for totals in days]
+    money = "List price per day" if report.total.now.billed is None else "Billed per day"
+    dates = [format_date(day) for day, _ in report.days]
+    template = template_environment("openai_exporter.report").get_template("report.html")
+    return template.render(
+        view=view(report),
+        charts=[
+            _chart(money, dates, cost, (), lambda usd: f"${usd:,.2f}"),
+            _chart("Tokens per day", dates, tokens, ("input", "output"), lambda count: f"{round(count):,}"),
+        ],
+        labels=_labels(dates),
+        width=_WIDTH,
+        height=_HEIGHT,
+        shares=_shares(report),
+        as_of=iso(report.as_of),
+        version=__version__,
+    )
+
+
+def _shares(report: Report) -> list[float]:
+    """The width of each part's bar in percent of the largest."""
+    most = max((part.now.cost for part in report.parts), default=Decimal(0))
+    return [float(max(Decimal(0), part.now.cost) / most * 100) if most > 0 else 0.0 for part in report.parts]
+
+
+def _labels(dates: list[str]) -> list[tuple[float, str]]:
+    """Places and texts below the bars: at most `_LABELS` of the days."""
+    every = -(-len(dates) // _LABELS) or 1
+    slot = _WIDTH / max(1, len(dates))
+    places = range(0, len(dates), every)
+    return [(max(_HALF_LABEL, slot * (place + 0.5)), dates[place][5:]) for place in places]
+
+
+def _chart(
+    title: str,
+    dates: list[str],
+    values: Sequence[tuple[float, ...]],
+    series: tuple[str, ...],
+    show: Callable[[float], str],
+) -> Chart:
+    """A chart of some values per day; `series` are their names where there are several."""
+    most = max((value for of_day in values for value in of_day), default=0.0) or 1.0
+    least = min((value for of_day in values for value in of_day), default=0.0)
+    scale = _HEIGHT / (most - min(least, 0.0))
+    slot = _WIDTH / max(1, len(values))
+    width = slot * (1 - _GAP) / max(1, len(series))
+    zero = most * scale
+    bars = [
+        Bar(
+            slot * (place + _GAP / 2) + width * index,
+            zero - max(value, 0.0) * scale,
+            width,
+            abs(value) * scale,
+            f"{dates[place]}: {show(value)}{f' {series[index]}' if series else ''}",
+            index,
+        )
+        for place, of_day in enumerate(values)
+        for index, value in enumerate(of_day)
+    ]
+    return Chart(title, tuple(bars), show(most), zero, series)

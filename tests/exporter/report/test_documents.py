@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.report.book import Totals
-from openai_exporter.report.tables import CENT, apportioned, cents, dollars, percent, render_markdown, render_terminal
+from openai_exporter.report import documents
+from openai_exporter.report.report import Totals
 from tests.exporter.report.commands import october, one_project
 
 AMOUNTS = st.lists(st.decimals(-(10**6), 10**6, places=9, allow_nan=False, allow_infinity=False), max_size=40)
@@ -15,25 +15,25 @@ AMOUNTS = st.lists(st.decimals(-(10**6), 10**6, places=9, allow_nan=False, allow
 
 @given(AMOUNTS)
 def test_rounded_parts_add_up_to_the_rounded_total(parts: list[Decimal]) -> None:
-    shown = apportioned(parts)
+    shown = documents.apportioned(parts)
 
-    assert cents(sum(parts, Decimal(0))) == sum(shown, Decimal(0))
-    assert all(abs(part - each) < CENT for part, each in zip(parts, shown, strict=True))
+    assert documents.cents(sum(parts, Decimal(0))) == sum(shown, Decimal(0))
+    assert all(abs(part - each) < documents.CENT for part, each in zip(parts, shown, strict=True))
 
 
 def test_figures_are_shown_as_people_write_them() -> None:
-    assert "-$1,234.57" == dollars(Decimal("-1234.565"))
-    assert "$0.00" == dollars(Decimal("-0.001"))
-    assert "\N{EN DASH}" == dollars(None)
-    assert "12.3 %" == percent(0.1234)
+    assert "-$1,234.57" == documents.dollars(Decimal("-1234.565"))
+    assert "$0.00" == documents.dollars(Decimal("-0.001"))
+    assert "\N{EN DASH}" == documents.dollars(None)
+    assert "12.3 %" == documents.percent(0.1234)
 
 
 @given(st.text(max_size=40))
 def test_any_name_is_one_cell(name: str) -> None:
     report = one_project(name)
 
-    assert "-$1.01" in render_terminal(report)
-    rows = [line for line in render_markdown(report).splitlines() if line.startswith("|")]
+    assert "-$1.01" in documents.render_terminal(report)
+    rows = [line for line in documents.render_markdown(report).splitlines() if line.startswith("|")]
     assert {12} == {line.replace(r"\|", "").count("|") - 1 for line in rows[:4]}
 
 
@@ -48,8 +48,19 @@ def test_only_what_was_not_there_before_is_new(before: str, now: str, expected: 
     }
     [row] = [
         line
-        for line in render_markdown(october(cells)).splitlines()
+        for line in documents.render_markdown(october(cells)).splitlines()
         if line.startswith(r"| proj\_1") and line.count(" | ") > 5
     ]
 
     assert expected == row.split(" | ")[4]
+
+
+HOSTILE = '=HYPERLINK("http://x")|<script>alert(1)</script>\n| `x` | [red]'
+
+
+def test_a_hostile_name_is_text_on_the_page() -> None:
+    html = documents.render_html(one_project(HOSTILE))
+
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert documents.render_html(one_project("x")).count("<rect ") == html.count("<rect ")

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import openai_exporter.bundle
-from openai_exporter.bundle import PARTS, bundle_root, part_files
-from openai_exporter.cli.rules import bundle
+from openai_exporter.cli.rules import PARTS, bundle, bundle_root, part_files
 from openai_exporter.errors import StartError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: object) -> Result:
@@ -32,7 +30,7 @@ def test_it_comes_from_the_source_tree_when_the_package_is_not_installed() -> No
 
 
 def test_without_its_files_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(openai_exporter.bundle, "__file__", str(tmp_path / "lib/openai_exporter/bundle.py"))
+    monkeypatch.setattr("openai_exporter.cli.rules.__file__", str(tmp_path / "lib/openai_exporter/cli/rules.py"))
     with pytest.raises(StartError, match="is missing: install openai-exporter from its wheel or sdist again"):
         bundle_root()
 
