@@ -11,11 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from openai_exporter.config.document import Document, Finding, Place
-from openai_exporter.config.prices import Price, PriceFile
-from openai_exporter.config.probing import OPENAI_URL
 from openai_exporter.config.root import NEVER_APPLIES, Config, cross_check, overridden, unreadable_keys
 from openai_exporter.config.schema import config_shape
 from openai_exporter.config.secret import shown
+from openai_exporter.config.sections import OPENAI_URL, Price, PriceFile
 from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.files import read_text
 

@@ -10,10 +10,20 @@ from pydantic import Field, PrivateAttr
 
 from openai_exporter.config.base import BY_NAME, FileName, Name, Section, listing, repeated, unknown
 from openai_exporter.config.document import Finding, Place
-from openai_exporter.config.organization import COSTS_GROUPABLE, GROUPABLE, PRICED, Budget, Organization, StatusPage
-from openai_exporter.config.prices import Price, named
-from openai_exporter.config.probing import Module, Probe, Target
 from openai_exporter.config.secret import MASK, Credential, credential, mask_keys, names_a_secret, shown
+from openai_exporter.config.sections import (
+    COSTS_GROUPABLE,
+    GROUPABLE,
+    PRICED,
+    Budget,
+    Module,
+    Organization,
+    Price,
+    Probe,
+    StatusPage,
+    Target,
+    named,
+)
 from openai_exporter.errors import CredentialError, Problem
 from openai_exporter.model import Endpoint, Provider
 

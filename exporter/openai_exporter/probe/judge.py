@@ -10,7 +10,7 @@ from types import MappingProxyType
 from openai_exporter.client.reply import ApiError, error_object, status_outcome
 from openai_exporter.client.trace import Exchange, FailureKind, Step
 from openai_exporter.config.base import compiled
-from openai_exporter.config.probing import Expect
+from openai_exporter.config.sections import Expect
 from openai_exporter.model import StreamTiming
 from openai_exporter.probe.endpoints import read_reply
 from openai_exporter.probe.reading import Reading, ReplyError, Setting, load_json, parse_count

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import ExporterError
 from openai_exporter.report.book import Book, read_costs, read_usage
 from openai_exporter.report.data import budget, forecast, totals

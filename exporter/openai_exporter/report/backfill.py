@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
 from openai_exporter.prices.table import version

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from openai_exporter.config.organization import GROUPABLE
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import Source, TakeUsage

@@ -2,20 +2,17 @@
 """Examples of thresholds.yml: the series they stand for, as promtool's test files, and their run."""
 
 import math
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.config.secret import shown
 from openai_exporter.metrics import probe as m, usage as u
-from openai_exporter.rules import output
+from openai_exporter.rules import build
 from openai_exporter.rules.compile import alert
 from openai_exporter.rules.measures import MEASURES, PROBE_LABELS, Measure
-from openai_exporter.rules.quantity import Kind, parse
-from openai_exporter.rules.schema import Example, Settings, Threshold, ThresholdFile, an_instance
+from openai_exporter.rules.thresholds import Example, Settings, Step, Threshold, ThresholdFile, an_instance, steps
 
 _LABELS = {
     "target": "openai",
@@ -27,14 +24,9 @@ _LABELS = {
 _FIXED = {"job": "openai", "instance": "exporter:9985"}
 
 
-Step = float | str
-"""A value in the measure's base unit, or `ok`, `fail`, `timeout` or `none` (no scrape)."""
 Column = list[float | None]
 """The values of one series, None where there is no sample."""
 
-MOST_STEPS = 10_000
-_ITEM = re.compile(r"(.+?)(?:\s+x([1-9][0-9]{0,3}))?")
-_RESULTS = ("error_rate", "throughput")
 _DEADLINE, _QUICK = 9.5, 0.2
 _HEADROOM = 1000.0
 
@@ -51,7 +43,7 @@ def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
     with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
         for index, threshold in enumerate(file.thresholds):
             rule = alert(threshold, settings)
-            rules = output.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
+            rules = build.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
             (Path(folder) / "rules.yml").write_text(rules, encoding="utf-8")
             tests = [_test(threshold, example, rule["alert"], settings) for example in threshold.examples]
             if tests and not _passes(tests, Path(folder), promtool):
@@ -67,8 +59,8 @@ def _passes(tests: Sequence[dict[str, Any]], folder: Path, promtool: str) -> boo
         "evaluation_interval": tests[0]["interval"],
         "tests": tests,
     }
-    (folder / "test.yml").write_text(output.as_yaml(document), encoding="utf-8")
-    return output.test_rules(promtool, folder / "test.yml")
+    (folder / "test.yml").write_text(build.as_yaml(document), encoding="utf-8")
+    return build.test_rules(promtool, folder / "test.yml")
 
 
 def _test(threshold: Threshold, example: Example, name: str, settings: Settings) -> dict[str, Any]:
@@ -108,59 +100,6 @@ def _labels(threshold: Threshold, measure: Measure) -> str:
         if patterns is not None:
             chosen[label] = an_instance(patterns[0])
     return ", ".join(f'{label}="{chosen[label]}"' for label in dict.fromkeys(wanted))
-
-
-def problem_of(example: Example, measure: Measure) -> tuple[str, str] | None:
-    """The key and what is wrong with it; None when the example can be tried."""
-    if (example.value is None) == (example.values is None):
-        return "", "needs value (one that lasts) or values (one per probe), not both"
-    try:
-        steps(example, measure, 1)
-    except ValueError as error:
-        return ("value" if example.values is None else "values"), str(error)
-    return None
-
-
-def steps(example: Example, measure: Measure, lasting: int) -> list[Step]:
-    """One value per probe; one that lasts comes `lasting` times.
-
-    Raises:
-        ValueError: an item is none that the measure knows; the message says what is allowed.
-    """
-    if example.values is None:
-        return _item(example.value, measure) * lasting
-    found: list[Step] = []
-    for item in example.values:
-        found += _item(item, measure)
-        if len(found) > MOST_STEPS:
-            raise ValueError(f"stands for more than {MOST_STEPS} probes; make it shorter")
-    return found
-
-
-def _item(item: Any, measure: Measure) -> list[Step]:
-    value, times = item, 1
-    if isinstance(item, str):
-        match = _ITEM.fullmatch(item.strip())
-        value, times = (match[1], int(match[2] or 1)) if match else (item, 1)
-    words = _words_of(measure)
-    if value in words:
-        return [value] * times
-    choices = ", ".join(words)
-    if measure.name in _RESULTS:
-        raise ValueError(f"{shown(value)}: must be one of {choices}, such as [ok x5, fail x3]")
-    try:
-        return [parse(measure.kind, value)] * times
-    except ValueError as error:
-        raise ValueError(f"{shown(value)}: {error}; or one of {choices}") from None
-
-
-def _words_of(measure: Measure) -> tuple[str, ...]:
-    """What an example of a measure may say instead of an amount."""
-    if measure.name in _RESULTS:
-        return ("ok", "fail", "none")
-    if measure.category == "latency":
-        return ("timeout", "fail", "none") if measure.kind is Kind.SECONDS else ("fail", "none")
-    return ("none",)
 
 
 def columns(measure: Measure, found: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:

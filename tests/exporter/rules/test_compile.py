@@ -11,11 +11,11 @@ from hypothesis import given, strategies as st
 
 from openai_exporter.metrics import CATALOGUE
 from openai_exporter.rules import failures, parse_thresholds
+from openai_exporter.rules.build import as_rule_file
 from openai_exporter.rules.compile import groups
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.output import as_rule_file
 from openai_exporter.rules.promql import check
-from openai_exporter.rules.schema import DEFAULT_SELECTOR
+from openai_exporter.rules.thresholds import DEFAULT_SELECTOR
 from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool, passes, refused
 

@@ -8,9 +8,8 @@ import pytest
 
 from openai_exporter.errors import ConfigError
 from openai_exporter.rules import load_thresholds, parse_thresholds
-from openai_exporter.rules.schema import DEFAULT_SELECTOR
-
-from .documents import document
+from openai_exporter.rules.thresholds import DEFAULT_SELECTOR
+from tests.exporter.rules.documents import document
 
 TEXT = """
 thresholds:

@@ -15,9 +15,8 @@ from hypothesis import given, settings, strategies as st
 from openai_exporter.cli.rules import rules
 from openai_exporter.errors import ConfigError
 from openai_exporter.rules import parse_thresholds
+from openai_exporter.rules.build import as_rule_file, load_raw
 from openai_exporter.rules.compile import groups
-from openai_exporter.rules.output import as_rule_file
-from openai_exporter.rules.raw import load_raw
 
 FULL: dict[str, Any] = {
     "name": "high latency",

@@ -4,7 +4,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.rules.quantity import Kind, parse, plain, show
+from openai_exporter.rules.measures import Kind, parse, plain, show
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.rules.promql import check
-from openai_exporter.rules.schema import an_instance, matcher, pattern
+from openai_exporter.rules.thresholds import an_instance, matcher, pattern
 
 
 @pytest.mark.parametrize(
