@@ -11,7 +11,7 @@ from openai_exporter.bundle import PARTS, Copy, bundle_root, copies, part_files,
 from openai_exporter.cli.stderr import exit_on_error, print_problems
 from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.rules import Built, build as build_rules, failures, find_promtool, is_stale, load_thresholds, write
-from openai_exporter.rules.build import MISSING
+from openai_exporter.rules.rule_file import MISSING
 from openai_exporter.rules.thresholds import place_of
 
 THRESHOLDS = Path("alerting/thresholds.yml")

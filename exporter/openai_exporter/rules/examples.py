@@ -9,7 +9,7 @@ from typing import Any
 
 from openai_exporter.config.base import format_duration
 from openai_exporter.metrics import probe as m, usage as u
-from openai_exporter.rules import build
+from openai_exporter.rules import rule_file
 from openai_exporter.rules.compile import alert
 from openai_exporter.rules.measures import MEASURES, PROBE_LABELS, Measure
 from openai_exporter.rules.thresholds import Example, Settings, Step, Threshold, ThresholdFile, an_instance, steps
@@ -43,7 +43,7 @@ def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
     with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
         for index, threshold in enumerate(file.thresholds):
             rule = alert(threshold, settings)
-            rules = build.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
+            rules = rule_file.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
             (Path(folder) / "rules.yml").write_text(rules, encoding="utf-8")
             tests = [_test(threshold, example, rule["alert"], settings) for example in threshold.examples]
             if tests and not _passes(tests, Path(folder), promtool):
@@ -59,8 +59,8 @@ def _passes(tests: Sequence[dict[str, Any]], folder: Path, promtool: str) -> boo
         "evaluation_interval": tests[0]["interval"],
         "tests": tests,
     }
-    (folder / "test.yml").write_text(build.as_yaml(document), encoding="utf-8")
-    return build.test_rules(promtool, folder / "test.yml")
+    (folder / "test.yml").write_text(rule_file.as_yaml(document), encoding="utf-8")
+    return rule_file.test_rules(promtool, folder / "test.yml")
 
 
 def _test(threshold: Threshold, example: Example, name: str, settings: Settings) -> dict[str, Any]:

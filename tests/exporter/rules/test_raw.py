@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.errors import ConfigError
-from openai_exporter.rules.build import load_raw
+from openai_exporter.rules.rule_file import load_raw
 
 GOOD = """groups:
   - name: mine
