@@ -4,7 +4,7 @@
 from typing import Any
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.rules.measures import MEASURES, Kind, Measure, Query, parse, show
+from openai_exporter.rules.measures import MEASURES, Kind, Measure, Query, format_amount, parse_amount
 from openai_exporter.rules.thresholds import SCOPES, Settings, Threshold, ThresholdFile, alert_name, matcher
 
 Group = dict[str, Any]
@@ -51,7 +51,7 @@ def alert(threshold: Threshold, settings: Settings) -> Rule:
     rule: Rule = {"alert": alert_name(threshold.name), "expr": measure.expression(query)}
     if threshold.hold:
         rule["for"] = format_duration(threshold.hold)
-    limited = f"{_ORDER[threshold.operator]} {show(measure.kind, query.limit)}"
+    limited = f"{_ORDER[threshold.operator]} {format_amount(measure.kind, query.limit)}"
     runbook = settings.runbook_url.replace("%s", measure.runbook)
     return rule | {
         "labels": {
@@ -104,7 +104,7 @@ def _query_of(threshold: Threshold, settings: Settings) -> Query:
         scope=tuple(matcher(label, patterns) for label, patterns in scope.items()),
         by=tuple(scope),
         operator=threshold.operator,
-        limit=parse(measure.kind, threshold.threshold),
+        limit=parse_amount(measure.kind, threshold.threshold),
         window=threshold.window or measure.window,
         interval=settings.interval,
         min_events=threshold.min_events or settings.min_events,

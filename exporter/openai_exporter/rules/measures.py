@@ -38,7 +38,7 @@ _PER = {
 }
 
 
-def parse(kind: Kind, value: object) -> float:
+def parse_amount(kind: Kind, value: object) -> float:
     """The amount in the base unit of its kind.
 
     Raises:
@@ -57,7 +57,7 @@ def parse(kind: Kind, value: object) -> float:
     return amount
 
 
-def show(kind: Kind, value: float) -> str:
+def format_amount(kind: Kind, value: float) -> str:
     """The amount as people read it, such as `5s`, `5%` or `25 USD`."""
     if kind is Kind.SECONDS:
         return format_duration(value)

@@ -4,6 +4,7 @@
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,12 +17,42 @@ from openai_exporter.config.secret import shown
 from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.files import read_text
 from openai_exporter.model import Endpoint
-from openai_exporter.rules.measures import MEASURES, NAMES, Kind, Measure, parse, show
+from openai_exporter.rules.measures import MEASURES, NAMES, Kind, Measure, format_amount, parse_amount
 from openai_exporter.rules.promql import PromQLError, check
 
-# The shape of thresholds.yml, and label matchers of the series that a threshold selects.
+Severity = Literal["critical", "warning", "info"]
+OPERATORS = (">", ">=", "<", "<=")
+SCOPES = ("target", "endpoint", "model", "organization", "project")
+"""Keys of a threshold that select series."""
+ENDPOINTS = tuple(each.value for each in Endpoint)
+DEFAULT_SELECTOR = 'job=~"openai|openai-exporter"'
+DEFAULT_RUNBOOK_URL = "https://github.com/openai-exporter/openai-exporter/blob/main/alerting/runbooks/%s.md"
 
-# Which series a threshold is about: exact names and `*` patterns to PromQL matchers.
+_NAME = r"^[A-Za-z][A-Za-z0-9 _-]{0,62}$"
+_TEAM = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_TEXT = 2000
+
+MUST_BE: Mapping[str, str] = {
+    "": "a mapping; start with `thresholds:`",
+    "thresholds": "a list of thresholds, each with name, metric, operator and threshold",
+    "selector": 'label matchers as PromQL writes them, such as job=~"openai|openai-exporter"',
+    "interval": "a duration such as 60s, the time between two probes",
+    "runbook_url": "an http:// or https:// URL",
+    "name": "a name of letters, digits, spaces, dashes and underscores that starts with a letter",
+    "operator": f"one of {', '.join(OPERATORS)}",
+    "threshold": "a number or a text with a unit, such as 5s, 5% or 25 USD",
+    "window": "a duration such as 5m",
+    "for": "a duration such as 5m, or 0s",
+    "team": "a name of letters, digits, dots, dashes and underscores",
+    "endpoint": f"one or a list of {', '.join(ENDPOINTS)}",
+    **{name: f"the name of a {name}, a pattern with *, or a list of them" for name in SCOPES if name != "endpoint"},
+    "examples": "a list of examples, each with value or values, and fires",
+    "value": "an amount, as in threshold",
+    "values": "a list of amounts, one per probe, such as [1s x5, 6s x8]",
+}
+"""What the file, and the value of each key, must be, as a noun, where the schema does not say it as well."""
+_MEANT = {"gt": ">", "above": ">", "ge": ">=", "=>": ">=", "lt": "<", "below": "<", "le": "<=", "=<": "<="}
+
 
 _SPECIAL = re.compile(r"[.+*?()|\[\]{}^$\\]")
 _SIGNS = (".*", ".+", "|", "(", "^", "$", "\\", "[")
@@ -64,52 +95,6 @@ def _escaped(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-Severity = Literal["critical", "warning", "info"]
-OPERATORS = (">", ">=", "<", "<=")
-SCOPES = ("target", "endpoint", "model", "organization", "project")
-"""Keys of a threshold that select series."""
-ENDPOINTS = tuple(each.value for each in Endpoint)
-DEFAULT_SELECTOR = 'job=~"openai|openai-exporter"'
-DEFAULT_RUNBOOK_URL = "https://github.com/openai-exporter/openai-exporter/blob/main/alerting/runbooks/%s.md"
-
-_NAME = r"^[A-Za-z][A-Za-z0-9 _-]{0,62}$"
-_TEAM = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_TEXT = 2000
-
-MUST_BE: Mapping[str, str] = {
-    "": "a mapping; start with `thresholds:`",
-    "settings": "a mapping with keys of selector, interval, min_events, grafana_url, runbook_url",
-    "thresholds": "a list of thresholds, each with name, metric, operator and threshold",
-    "selector": 'label matchers as PromQL writes them, such as job=~"openai|openai-exporter"',
-    "interval": "a duration such as 60s, the time between two probes",
-    "min_events": "a whole number from 1 to 1000",
-    "grafana_url": "an http:// or https:// URL without user, query or fragment",
-    "runbook_url": "an http:// or https:// URL",
-    "name": "a name of letters, digits, spaces, dashes and underscores that starts with a letter",
-    "metric": f"one of {', '.join(NAMES)}",
-    "operator": f"one of {', '.join(OPERATORS)}",
-    "threshold": "a number or a text with a unit, such as 5s, 5% or 25 USD",
-    "window": "a duration such as 5m",
-    "for": "a duration such as 5m, or 0s",
-    "severity": "one of critical, warning, info",
-    "enabled": "true or false",
-    "team": "a name of letters, digits, dots, dashes and underscores",
-    "summary": f"text of 1 to {_TEXT} characters",
-    "description": f"text of 1 to {_TEXT} characters",
-    "endpoint": f"one or a list of {', '.join(ENDPOINTS)}",
-    **{
-        name: f"the name of a {name}, a pattern with *, or a list of them"
-        for name in ("target", "model", "organization", "project")
-    },
-    "examples": "a list of examples, each with value or values, and fires",
-    "value": "an amount, as in threshold",
-    "values": "a list of amounts, one per probe, such as [1s x5, 6s x8]",
-    "fires": "true or false",
-}
-"""What the value of each key, and the file, must be, as a noun."""
-_MEANT = {"gt": ">", "above": ">", "ge": ">=", "=>": ">=", "lt": "<", "below": "<", "le": "<=", "=<": "<="}
 
 
 def _listed(value: Any) -> Any:
@@ -207,6 +192,59 @@ class ThresholdFile(Section):
     thresholds: tuple[Threshold, ...] = Field(strict=False, max_length=1000, description="The thresholds.")
 
 
+_WHAT = "a file of thresholds"
+_EMPTY = "is empty; start with `thresholds:`, or write `thresholds: []` for none"
+# What PyYAML says of `operator: >=`.
+_BARE_SIGN = "expected chomping or indentation indicators"
+
+
+def load_thresholds(path: Path) -> ThresholdFile:
+    """Decode and check a file of thresholds.
+
+    Raises:
+        ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
+    """
+    return parse_thresholds(read_text(path, _WHAT), str(path))
+
+
+def place_of(path: Path, inner: Place) -> str:
+    """`thresholds.yml:12: thresholds[0].examples[1]` of something in a file that has been loaded."""
+    return _document(read_text(path, _WHAT), str(path)).place(inner)
+
+
+def parse_thresholds(text: str, name: str) -> ThresholdFile:
+    """Decode and check the text of thresholds; `name` is shown in errors.
+
+    Raises:
+        ConfigError: as `load_thresholds`.
+    """
+    document = _document(text, name)
+    if document.data is None or document.data == {}:
+        raise ConfigError([Problem(name, _EMPTY)])
+    try:
+        file = ThresholdFile.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(_shape().problems(error, document)) from None
+    problems = document.problems(cross_check(file))
+    if problems:
+        raise ConfigError(problems)
+    return file
+
+
+@functools.cache
+def _shape() -> Shape:
+    return Shape(ThresholdFile.model_json_schema(), MUST_BE)
+
+
+def _document(text: str, name: str) -> Document:
+    try:
+        return Document(text, name)
+    except ConfigError as error:
+        text = "has a bare >= or similar sign; write it in quotes: operator: '>='"
+        problems = [replace(each, message=text) if _BARE_SIGN in each.message else each for each in error.problems]
+        raise ConfigError(problems) from None
+
+
 PREFIX = "OpenAI"
 
 
@@ -217,70 +255,7 @@ def alert_name(name: str) -> str:
     return PREFIX + joined[len(PREFIX) :] if joined.lower().startswith(PREFIX.lower()) else PREFIX + joined
 
 
-# Examples.
-
-Step = float | str
-"""A value in the measure's base unit, or `ok`, `fail`, `timeout` or `none` (no scrape)."""
-
-MOST_STEPS = 10_000
-_ITEM = re.compile(r"(.+?)(?:\s+x([1-9][0-9]{0,3}))?")
-_RESULTS = ("error_rate", "throughput")
-
-
-def problem_of(example: Example, measure: Measure) -> tuple[str, str] | None:
-    """The key and what is wrong with it; None when the example can be tried."""
-    if (example.value is None) == (example.values is None):
-        return "", "needs value (one that lasts) or values (one per probe), not both"
-    try:
-        steps(example, measure, 1)
-    except ValueError as error:
-        return ("value" if example.values is None else "values"), str(error)
-    return None
-
-
-def steps(example: Example, measure: Measure, lasting: int) -> list[Step]:
-    """One value per probe; one that lasts comes `lasting` times.
-
-    Raises:
-        ValueError: an item is none that the measure knows; the message says what is allowed.
-    """
-    if example.values is None:
-        return _item(example.value, measure) * lasting
-    found: list[Step] = []
-    for item in example.values:
-        found += _item(item, measure)
-        if len(found) > MOST_STEPS:
-            raise ValueError(f"stands for more than {MOST_STEPS} probes; make it shorter")
-    return found
-
-
-def _item(item: Any, measure: Measure) -> list[Step]:
-    value, times = item, 1
-    if isinstance(item, str):
-        match = _ITEM.fullmatch(item.strip())
-        value, times = (match[1], int(match[2] or 1)) if match else (item, 1)
-    words = _words_of(measure)
-    if value in words:
-        return [value] * times
-    choices = ", ".join(words)
-    if measure.name in _RESULTS:
-        raise ValueError(f"{shown(value)}: must be one of {choices}, such as [ok x5, fail x3]")
-    try:
-        return [parse(measure.kind, value)] * times
-    except ValueError as error:
-        raise ValueError(f"{shown(value)}: {error}; or one of {choices}") from None
-
-
-def _words_of(measure: Measure) -> tuple[str, ...]:
-    """What an example of a measure may say instead of an amount."""
-    if measure.name in _RESULTS:
-        return ("ok", "fail", "none")
-    if measure.category == "latency":
-        return ("timeout", "fail", "none") if measure.kind is Kind.SECONDS else ("fail", "none")
-    return ("none",)
-
-
-# The checks of thresholds.yml that need more than one key: an alert must be able to fire, and to stay silent.
+# The checks that need more than one key: an alert must be able to fire, and to stay silent.
 
 LONGEST = 15 * 86_400.0
 """Seconds that Prometheus keeps data by default."""
@@ -336,13 +311,13 @@ def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
         yield Finding((*place, "operator"), text, threshold.operator)
         return
     try:
-        limit = parse(measure.kind, threshold.threshold)
+        limit = parse_amount(measure.kind, threshold.threshold)
     except ValueError as error:
         yield Finding((*place, "threshold"), str(error), threshold.threshold)
         return
     never, always = _verdict(threshold.operator, limit, measure.most)
     if never or always:
-        comparison = f"{measure.name} {threshold.operator} {show(measure.kind, limit)}"
+        comparison = f"{measure.name} {threshold.operator} {format_amount(measure.kind, limit)}"
         text = f"{comparison} is {'never' if never else 'always'} true"
         yield Finding((*place, "threshold"), f"{text}; choose another limit", threshold.threshold)
 
@@ -417,60 +392,64 @@ def _template_problem(text: str, labels: Sequence[str]) -> str | None:
     return None
 
 
-# thresholds.yml to a checked `ThresholdFile`.
+# Examples.
 
-_WHAT = "a file of thresholds"
-_EMPTY = "is empty; start with `thresholds:`, or write `thresholds: []` for none"
-# What PyYAML says of `operator: >=`.
-_BARE_SIGN = "expected chomping or indentation indicators"
+Step = float | str
+"""A value in the measure's base unit, or `ok`, `fail`, `timeout` or `none` (no scrape)."""
+
+MOST_STEPS = 10_000
+_ITEM = re.compile(r"(.+?)(?:\s+x([1-9][0-9]{0,3}))?")
+_RESULTS = ("error_rate", "throughput")
 
 
-def load_thresholds(path: Path) -> ThresholdFile:
-    """Decode and check a file of thresholds.
+def problem_of(example: Example, measure: Measure) -> tuple[str, str] | None:
+    """The key and what is wrong with it; None when the example can be tried."""
+    if (example.value is None) == (example.values is None):
+        return "", "needs value (one that lasts) or values (one per probe), not both"
+    try:
+        steps(example, measure, 1)
+    except ValueError as error:
+        return ("value" if example.values is None else "values"), str(error)
+    return None
+
+
+def steps(example: Example, measure: Measure, lasting: int) -> list[Step]:
+    """One value per probe; one that lasts comes `lasting` times.
 
     Raises:
-        ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
+        ValueError: an item is none that the measure knows; the message says what is allowed.
     """
-    return parse_thresholds(read_text(path, _WHAT), str(path))
+    if example.values is None:
+        return _item(example.value, measure) * lasting
+    found: list[Step] = []
+    for item in example.values:
+        found += _item(item, measure)
+        if len(found) > MOST_STEPS:
+            raise ValueError(f"stands for more than {MOST_STEPS} probes; make it shorter")
+    return found
 
 
-def place_of(path: Path, inner: Place) -> str:
-    """`thresholds.yml:12: thresholds[0].examples[1]` of something in a file that has been loaded."""
-    return _document(read_text(path, _WHAT), str(path)).place(inner)
-
-
-def parse_thresholds(text: str, name: str) -> ThresholdFile:
-    """Decode and check the text of thresholds; `name` is shown in errors.
-
-    Raises:
-        ConfigError: as `load_thresholds`.
-    """
-    document = _document(text, name)
-    if document.data is None or document.data == {}:
-        raise ConfigError([Problem(name, _EMPTY)])
+def _item(item: Any, measure: Measure) -> list[Step]:
+    value, times = item, 1
+    if isinstance(item, str):
+        match = _ITEM.fullmatch(item.strip())
+        value, times = (match[1], int(match[2] or 1)) if match else (item, 1)
+    words = _words_of(measure)
+    if value in words:
+        return [value] * times
+    choices = ", ".join(words)
+    if measure.name in _RESULTS:
+        raise ValueError(f"{shown(value)}: must be one of {choices}, such as [ok x5, fail x3]")
     try:
-        file = ThresholdFile.model_validate(document.data)
-    except ValidationError as error:
-        raise ConfigError(_shape().problems(error, document)) from None
-    problems = document.problems(cross_check(file))
-    if problems:
-        raise ConfigError(problems)
-    return file
+        return [parse_amount(measure.kind, value)] * times
+    except ValueError as error:
+        raise ValueError(f"{shown(value)}: {error}; or one of {choices}") from None
 
 
-@functools.cache
-def _shape() -> Shape:
-    return Shape(ThresholdFile.model_json_schema(), MUST_BE)
-
-
-def _document(text: str, name: str) -> Document:
-    try:
-        return Document(text, name)
-    except ConfigError as error:
-        raise ConfigError([_bare_sign_quoted(problem) for problem in error.problems]) from None
-
-
-def _bare_sign_quoted(problem: Problem) -> Problem:
-    if _BARE_SIGN not in problem.message:
-        return problem
-    return Problem(problem.place, "has a bare >= or similar sign; write it in quotes: operator: '>='")
+def _words_of(measure: Measure) -> tuple[str, ...]:
+    """What an example of a measure may say instead of an amount."""
+    if measure.name in _RESULTS:
+        return ("ok", "fail", "none")
+    if measure.category == "latency":
+        return ("timeout", "fail", "none") if measure.kind is Kind.SECONDS else ("fail", "none")
+    return ("none",)
