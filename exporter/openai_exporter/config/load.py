@@ -56,11 +56,7 @@ def zero_config(env: Mapping[str, str]) -> Config:
 
 def _of_environment(problem: Problem) -> Problem:
     """Names the variable in place of a line of a file that nobody sees."""
-    variables = {
-        ".base_url": "OPENAI_BASE_URL",
-        ".api_key_env": "OPENAI_API_KEY",
-        ".admin_key_env": "OPENAI_ADMIN_KEY",
-    }
+    variables = {".base_url": "OPENAI_BASE_URL", ".api_key_env": "OPENAI_API_KEY", ".admin_key_env": "OPENAI_ADMIN_KEY"}
     for ending, name in variables.items():
         if problem.place.endswith(ending):
             return Problem(f"environment variable {name}", problem.message.removeprefix(f"'{name}': "))

@@ -49,13 +49,10 @@ class Config(Section):
     )
     budgets: tuple[Budget, ...] = Field((), strict=False, description="Bounds on spend.")
     prices: tuple[Price, ...] = Field(
-        (),
-        strict=False,
-        description="Prices of your own, over the list prices; the first match counts.",
+        (), strict=False, description="Prices of your own, over the list prices; the first match counts."
     )
     price_file: FileName | None = Field(
-        None,
-        description="YAML file with more `prices:`, after those here; relative to the configuration.",
+        None, description="YAML file with more `prices:`, after those here; relative to the configuration."
     )
     status_pages: tuple[StatusPage, ...] = Field((), strict=False, description="Public status pages that are read.")
     history: History = Field(default_factory=History, description="Results kept for `/history`.")

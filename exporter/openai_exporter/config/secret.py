@@ -120,8 +120,7 @@ class Credential:
             raise CredentialError(self.place, "holds a quote or NAME=; put nothing but the key there")
         if not text.isascii() or not text.isprintable() or " " in text:
             raise CredentialError(
-                self.place,
-                "holds more than one key, or characters that no key has; put nothing but the key there",
+                self.place, "holds more than one key, or characters that no key has; put nothing but the key there"
             )
         return Secret(text)
 

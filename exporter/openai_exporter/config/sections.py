@@ -3,7 +3,7 @@
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -38,14 +38,20 @@ def one_of(*alternatives: dict[str, Any]) -> dict[str, Any]:
     return {"oneOf": options}
 
 
-class Target(base.Section):
+def _gives_one(section: Section, *keys: str) -> bool:
+    """Whether one of the keys is given; ValueError when more than one is."""
+    given = [key for key in keys if getattr(section, key)]
+    if len(given) > 1:
+        raise ValueError(f"gives {' and '.join(given)}; keep one of them")
+    return bool(given)
+
+
+class Target(Section):
     """An API that is probed; its key is sent to `base_url` and nowhere else."""
 
     model_config = ConfigDict(
         json_schema_extra=one_of(
-            {"api_key_file": {"type": "string"}},
-            {"api_key_env": {"type": "string"}},
-            {"no_key": {"const": True}},
+            {"api_key_file": {"type": "string"}}, {"api_key_env": {"type": "string"}}, {"no_key": {"const": True}}
         )
     )
 
@@ -53,27 +59,18 @@ class Target(base.Section):
     provider: Provider = Field(Provider.OPENAI, strict=False, description="Whose API it is.")
     base_url: base.Url = Field(OPENAI_URL, description="Root of the API, with its version.")
     api_key_file: base.FileName | None = Field(
-        None,
-        description="File that holds the key, relative to the configuration; re-read when it changes.",
+        None, description="File that holds the key, relative to the configuration; re-read when it changes."
     )
     api_key_env: base.Variable | None = Field(None, description="Environment variable that holds the key.")
-    organization: base.Token | None = Field(None, description="Header OpenAI-Organization.")
-    project: base.Token | None = Field(None, description="Header OpenAI-Project.")
-    api_version: base.Token | None = Field(None, description="Azure only: query parameter api-version.")
+    organization: Token | None = Field(None, description="Header OpenAI-Organization.")
+    project: Token | None = Field(None, description="Header OpenAI-Project.")
+    api_version: Token | None = Field(None, description="Azure only: query parameter api-version.")
     no_key: bool = Field(False, description="Compatible servers only: the server takes no key.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
-        found = {
-            "api_key_file": self.api_key_file,
-            "api_key_env": self.api_key_env,
-            "no_key": self.no_key or None,
-        }
-        given = [name for name, value in found.items() if value is not None]
-        if not given:
+        if not _gives_one(self, "api_key_file", "api_key_env", "no_key"):
             raise ValueError("has no key; give api_key_file or api_key_env (or no_key: true, compatible servers)")
-        if len(given) > 1:
-            raise ValueError(f"gives {' and '.join(given)}; keep one of them")
         if self.no_key and self.provider is not Provider.COMPATIBLE:
             raise base.FieldError(f"is for provider compatible only, not {self.provider}; give api_key_file", "no_key")
         if self.provider is not Provider.OPENAI and self.base_url == OPENAI_URL:
@@ -83,7 +80,7 @@ class Target(base.Section):
         return self
 
 
-class Request(base.Section):
+class Request(Section):
     """What a probe sends."""
 
     prompt: str = Field(DEFAULT_PROMPT, min_length=1, max_length=20_000, description="User message or input.")
@@ -91,7 +88,7 @@ class Request(base.Section):
     reasoning_effort: ReasoningEffort | None = Field(None, description="Sent only when given.")
     service_tier: ServiceTier | None = Field(None, description="Sent only when given.")
     dimensions: int | None = Field(None, ge=1, description="Embeddings only: length of the vector.")
-    voice: base.Token = Field("alloy", description="Speech only.")
+    voice: Token = Field("alloy", description="Speech only.")
     audio_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = Field("wav", description="Speech only.")
     audio_file: base.FileName | None = Field(None, description="Transcriptions only: a file; default is a short tone.")
     size: base.ImageSize = Field("1024x1024", description="Images only.")
@@ -103,7 +100,7 @@ class Request(base.Section):
     )
 
 
-class Expect(base.Section):
+class Expect(Section):
     """What makes the answer a good one."""
 
     status: Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], base.LIST, base.DISTINCT] = Field(
@@ -116,15 +113,14 @@ class Expect(base.Section):
     vector_length: int | None = Field(None, ge=1, description="Embeddings only: length of the vector.")
 
 
-class Module(base.Section):
+class Module(Section):
     """How a probe is made."""
 
     endpoint: Endpoint = Field(strict=False, description="What is called.")
     stream: bool = Field(False, description="Ask for a stream; chat and responses only.")
     timeout: base.PositiveDuration = Field(9.5, description="Total deadline, also of a stream that drips.")
     connection: Literal["reuse", "fresh"] = Field(
-        "reuse",
-        description="Warm connection or a new one; a warm one is replaced 10 minutes after it was opened.",
+        "reuse", description="Warm connection or a new one; a warm one is replaced 10 minutes after it was opened."
     )
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
@@ -158,12 +154,12 @@ class Module(base.Section):
         return self
 
 
-class Probe(base.Section):
+class Probe(Section):
     """Which module runs on which target, for which models; each combination is one scrape target of `/sd`."""
 
     target: str = Field(description="Name of a target.")
     module: str = Field(description="Name of a module.")
-    models: Annotated[tuple[base.ModelName, ...], base.LIST, base.DISTINCT] = Field(
+    models: Annotated[tuple[ModelName, ...], base.LIST, base.DISTINCT] = Field(
         (), description="One probe each; none for endpoint models."
     )
     labels: base.Labels = Field(default_factory=dict, description="More target labels.")
@@ -171,22 +167,6 @@ class Probe(base.Section):
 
 # Whose usage is read, its budgets, and the status pages.
 
-Dimension = Literal[
-    "project_id",
-    "api_key_id",
-    "user_id",
-    "model",
-    "batch",
-    "service_tier",
-    "api_source",
-    "size",
-    "source",
-    "vector_store_id",
-    "context_level",
-]
-CostDimension = Literal["project_id", "line_item", "api_key_id", "user_id", "api_source"]
-
-_TOKENS: tuple[Dimension, ...] = ("project_id", "api_key_id", "model")
 GROUPABLE: dict[str, tuple[str, ...]] = {
     "completions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"),
     "embeddings": ("project_id", "user_id", "api_key_id", "model"),
@@ -201,27 +181,23 @@ GROUPABLE: dict[str, tuple[str, ...]] = {
     "decisions": ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"),
 }
 """Dimensions that each usage endpoint can be grouped by (official OpenAPI description, SDK 3.52)."""
-COSTS_GROUPABLE: tuple[str, ...] = get_args(CostDimension)
+COSTS_GROUPABLE = ("project_id", "line_item", "api_key_id", "user_id", "api_source")
 """Dimensions that costs can be grouped by (official OpenAPI description, SDK 3.52)."""
 PRICED = (
     "completions", "decisions", "embeddings", "moderations", "audio_speeches", "audio_transcriptions",
 )  # fmt: skip
 """The usage endpoints whose cost is estimated by list prices."""
 
+if TYPE_CHECKING:  # a literal of names that stand in a table is beyond mypy
+    Operation = str
+    Dimension = str
+    CostDimension = str
+else:
+    Operation = Literal[tuple(GROUPABLE)]
+    Dimension = Literal[tuple(dict.fromkeys(name for names in GROUPABLE.values() for name in names))]
+    CostDimension = Literal[COSTS_GROUPABLE]
+
 _LONGEST_PEAK_WINDOW = 6 * 3600
-Operation = Literal[
-    "completions",
-    "embeddings",
-    "moderations",
-    "images",
-    "audio_speeches",
-    "audio_transcriptions",
-    "vector_stores",
-    "code_interpreter_sessions",
-    "file_search_calls",
-    "web_search_calls",
-    "decisions",
-]
 
 
 def _at_most_six_hours(seconds: float) -> float:
@@ -230,7 +206,7 @@ def _at_most_six_hours(seconds: float) -> float:
     return seconds
 
 
-class Usage(base.Section):
+class Usage(Section):
     """How one usage endpoint is read."""
 
     group_by: Annotated[tuple[Dimension, ...], base.LIST, base.DISTINCT] = Field(
@@ -242,11 +218,11 @@ def default_usage() -> dict[Operation, Usage]:
     """The endpoints read when the configuration names none."""
     return {
         "completions": Usage(group_by=("project_id", "api_key_id", "model", "batch", "service_tier")),
-        "embeddings": Usage(group_by=_TOKENS),
+        "embeddings": Usage(group_by=("project_id", "api_key_id", "model")),
     }
 
 
-class Costs(base.Section):
+class Costs(Section):
     """How /organization/costs is read."""
 
     group_by: Annotated[tuple[CostDimension, ...], base.LIST, base.DISTINCT] = Field(
@@ -256,7 +232,7 @@ class Costs(base.Section):
     refresh_interval: base.PositiveDuration = Field(600.0, description="Least time between two reads.")
 
 
-class PeakMinute(base.Section):
+class PeakMinute(Section):
     """Usage by the minute, for its peak beside the rate limits of projects."""
 
     window: Annotated[base.PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
@@ -265,14 +241,14 @@ class PeakMinute(base.Section):
     refresh_interval: base.PositiveDuration = Field(300.0, description="Least time between two reads.")
 
 
-class CostDrift(base.Section):
+class CostDrift(Section):
     """Estimated cost beside the bill, by model, of days whose bill is complete."""
 
     settle: base.PositiveDuration = Field(172_800.0, description="Age at which a day's bill counts as complete.")
     refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
-class Organization(base.Section):
+class Organization(Section):
     """An organization whose usage and costs are read with an admin key."""
 
     model_config = ConfigDict(
@@ -282,8 +258,7 @@ class Organization(base.Section):
     name: base.Name = Field(description="Name in URLs and in the label `organization`.")
     base_url: base.Url = Field(OPENAI_URL, description="Root of the API, with its version.")
     admin_key_file: base.FileName | None = Field(
-        None,
-        description="File that holds the admin key, relative to the configuration; re-read when it changes.",
+        None, description="File that holds the admin key, relative to the configuration; re-read when it changes."
     )
     admin_key_env: base.Variable | None = Field(None, description="Environment variable that holds the admin key.")
     usage: dict[Operation, Usage] = Field(
@@ -314,30 +289,26 @@ class Organization(base.Section):
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
-        if self.admin_key_file is None and self.admin_key_env is None:
+        if not _gives_one(self, "admin_key_file", "admin_key_env"):
             raise ValueError("has no admin key; give admin_key_file or admin_key_env")
-        if self.admin_key_file is not None and self.admin_key_env is not None:
-            raise ValueError("gives admin_key_file and admin_key_env; keep one of them")
         return self
 
 
-class Scope(base.Section):
+class Scope(Section):
     """Whose spend a budget bounds; everything of the organization when nothing is given."""
 
-    project: base.Token | None = Field(None, description="Project id.")
-    key: base.Token | None = Field(None, description="API key id.")
-    user: base.Token | None = Field(None, description="User id.")
-    model: base.ModelName | None = Field(None, description="Model as usage names it.")
+    project: Token | None = Field(None, description="Project id.")
+    key: Token | None = Field(None, description="API key id.")
+    user: Token | None = Field(None, description="User id.")
+    model: ModelName | None = Field(None, description="Model as usage names it.")
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
-        given = [name for name in ("project", "key", "user", "model") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"gives {' and '.join(given)}; keep one of them")
+        _gives_one(self, "project", "key", "user", "model")
         return self
 
 
-class Budget(base.Section):
+class Budget(Section):
     """A bound on spend in a period, exported beside what was spent."""
 
     name: base.Name = Field(description="Name in the label `budget`.")
@@ -357,7 +328,7 @@ class Budget(base.Section):
         return self
 
 
-class StatusPage(base.Section):
+class StatusPage(Section):
     """A public status page of the Statuspage v2 form."""
 
     name: base.Name = Field("openai", description="Name in URLs and in the label `status_page`.")
@@ -371,10 +342,7 @@ class StatusPage(base.Section):
 
 # Prices of your own, over the list prices: negotiated ones, and those of models that are on no list.
 
-_DEAREST = 1_000_000
-
-
-Usd = Annotated[float, Field(ge=0, le=_DEAREST, allow_inf_nan=False)]
+Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class PerMillion(Section):
@@ -427,8 +395,13 @@ class Price(Section):
             return 0
         return int(datetime.combine(date.fromisoformat(self.since), datetime.min.time(), UTC).timestamp())
 
-    def matches(self, model: str, *, batch: bool, service_tier: str, day: int) -> bool:
-        """Whether it prices usage of a model; `day` in Unix seconds."""
+    def matches(self, model: str, *, batch: bool | None, service_tier: str | None, day: int) -> bool:
+        """Whether it prices usage of a model, or all usage where `batch` or `service_tier` is None.
+
+        Args:
+            model: a name, or a pattern of names.
+            day: Unix seconds.
+        """
         return (
             self.batch in (None, batch)
             and self.service_tier in (None, service_tier)
@@ -438,12 +411,8 @@ class Price(Section):
 
     def covers(self, other: "Price") -> bool:
         """Whether it matches everything that the other one matches."""
-        return (
-            self.batch in (None, other.batch)
-            and self.service_tier in (None, other.service_tier)
-            and self.since_seconds <= other.since_seconds
-            and named(self.model, other.model)
-        )
+        day = other.since_seconds
+        return self.matches(other.model, batch=other.batch, service_tier=other.service_tier, day=day)
 
 
 class PriceFile(Section):

@@ -279,7 +279,7 @@ def _read(source: Source, step: Step, file: IO[str]) -> None:
         assert organization.costs is not None
         source.costs(organization.costs.group_by, step.part, lines.restart, lines.cost)
     else:
-        group_by: tuple[str, ...] = organization.usage[step.dataset].group_by  # type: ignore[index]
+        group_by: tuple[str, ...] = organization.usage[step.dataset].group_by
         source.usage(step.dataset, group_by, step.part, lines.restart, lines.usage)
 
 

@@ -51,11 +51,7 @@ def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
 
 
 def _passes(tests: Sequence[dict[str, Any]], folder: Path, promtool: str) -> bool:
-    document = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": tests[0]["interval"],
-        "tests": tests,
-    }
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": tests[0]["interval"], "tests": tests}
     (folder / "test.yml").write_text(rule_file.as_yaml(document), encoding="utf-8")
     return rule_file.test_rules(promtool, folder / "test.yml")
 

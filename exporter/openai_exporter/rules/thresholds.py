@@ -150,11 +150,7 @@ class Example(Section):
 
     value: Amount = Field(None, description="One value that lasts.")
     values: tuple[Amount, ...] | None = Field(
-        None,
-        strict=False,
-        min_length=1,
-        max_length=1000,
-        description="One per probe; `6s x3` is three.",
+        None, strict=False, min_length=1, max_length=1000, description="One per probe; `6s x3` is three."
     )
     fires: bool = Field(description="Whether the alert fires at some time (true), or never (false).")
 
