@@ -84,7 +84,7 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
     more, wrong = _price_file(config, config.prices, document, base)
     config.bind(env, base, more)
     findings, keys = list(cross_check(config)), list(unreadable_keys(config))
-    if findings or wrong or (keys and len(keys) == config.consumers):
+    if findings or wrong or (keys and len(keys) == len(config.targets) + len(config.organizations)):
         raise ConfigError([*document.problems([*findings, *keys]), *wrong])
     config.lacking(tuple(document.problems(keys)))
     return config

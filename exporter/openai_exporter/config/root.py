@@ -78,11 +78,6 @@ class Config(Section):
         return self.prices + self._more_prices
 
     @property
-    def consumers(self) -> int:
-        """How many APIs are called with a key, or none: targets and organizations."""
-        return len(self.targets) + len(self.organizations)
-
-    @property
     def unreadable_keys(self) -> tuple[Problem, ...]:
         """Keys that could not be read when the configuration was loaded."""
         return self._unreadable
@@ -156,7 +151,8 @@ def _probes(config: Config) -> Iterator[Finding]:
             yield Finding((*place, "models"), text)
         target = config.target(probe.target)
         foreign = target is not None and target.provider is Provider.COMPATIBLE
-        if module and foreign and _unpriced_limit(module) and not _all_priced(config, probe.models):
+        limited = module and module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
+        if foreign and limited and not _all_priced(config, probe.models):
             text = (
                 "has no effect on a compatible server, whose prices nobody publishes; "
                 "add price_per_call_usd, or its models to prices"
@@ -173,10 +169,6 @@ def _duplicate_probes(config: Config) -> Iterator[Finding]:
     for later, first in repeated(key for _, key in probes):
         (index, key), place = probes[later], ("probes", probes[first][0])
         yield Finding(("probes", index), "duplicate probe; remove one", " ".join(filter(None, key)), place)
-
-
-def _unpriced_limit(module: Module) -> bool:
-    return module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
 
 
 def _all_priced(config: Config, models: Sequence[str]) -> bool:

@@ -62,8 +62,7 @@ class Secret:
     def __getstate__(self) -> NoReturn:
         raise TypeError("a secret is not serialised")
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not serialised")
+    __reduce__ = __getstate__
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,18 +218,13 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
-        return cut(mask(str(value)))
-    return f"'{cut(mask(_printable(value[:_READ])))}'"
+        return _cut(mask(str(value)), _SHOWN, "...")
+    return f"'{_cut(mask(_printable(value[:_READ])), _SHOWN, '...')}'"
 
 
 def mask(text: str) -> str:
     """As `mask_keys`, and long runs of mixed letters and digits too: for messages, not for pages."""
     return _BARE.sub(MASK, mask_keys(text))
-
-
-def cut(text: str) -> str:
-    """At most 60 characters of a text."""
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _printable(text: str) -> str:
@@ -349,9 +343,9 @@ class Masker:
         return text if len(text) <= enough else text[: enough - self._longest]
 
 
-def _cut(text: str, limit: int) -> str:
-    """At most `limit` characters, the last an ellipsis when some were cut."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _cut(text: str, limit: int, ellipsis: str = "…") -> str:
+    """At most `limit` characters, the ellipsis included that shows that some were cut."""
+    return text if len(text) <= limit else text[: limit - len(ellipsis)] + ellipsis
 
 
 def _spellings(secret: str) -> Iterable[str]:

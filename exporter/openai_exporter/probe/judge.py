@@ -208,7 +208,7 @@ def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verd
     if expect.vector_length is not None and reading.vector_length != expect.vector_length:
         message = f"the vector has {reading.vector_length} elements, expected {expect.vector_length}"
         return Verdict("content_mismatch", message, reading)
-    if expect.text is not None and not compiled(expect.text).found_in((reading.text or "")[:MAX_MATCHED]):
+    if expect.text is not None and not compiled(expect.text)((reading.text or "")[:MAX_MATCHED]):
         return Verdict("content_mismatch", _mismatch(reading), reading, regex_failed=True)
     return Verdict("success", OUTCOMES["success"].meaning, reading)
 
