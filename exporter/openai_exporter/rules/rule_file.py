@@ -274,7 +274,7 @@ def _texts(place: Place, value: Any, *, templates: bool) -> Iterator[Finding]:
 
 
 def _is_broken_template(text: str) -> bool:
-    """Whether Go surely does not take a template; what its actions call is not checked."""
+    """Whether Prometheus surely refuses a template; whether it has the functions that are called is not checked."""
     first_words = [action[1] for action in _ACTION.finditer(text)]
     return "{{" in _ACTION.sub("", text) or sum(map(_BLOCKS.__contains__, first_words)) != first_words.count("end")
 
@@ -355,7 +355,7 @@ _HEADING = "yaml: unmarshal errors:"
 MISSING = "promtool is not on PATH; it comes with Prometheus (Debian: sudo apt-get install prometheus)"
 
 
-def find() -> str | None:
+def find_promtool() -> str | None:
     """Path of promtool, None when it is not on PATH."""
     return shutil.which("promtool")
 
