@@ -56,11 +56,11 @@ class Config(Section):
         self._more_prices = more_prices
         for target in self.targets:
             if not target.no_key:
-                found = credential(target.api_key_file, target.api_key_env, env, base)
-                self._credentials["target", target.name] = found
-        for each in self.organizations:
-            found = credential(each.admin_key_file, each.admin_key_env, env, base, "admin_key")
-            self._credentials["organization", each.name] = found
+                source = credential(target.api_key_file, target.api_key_env, env, base)
+                self._credentials["target", target.name] = source
+        for owner in self.organizations:
+            source = credential(owner.admin_key_file, owner.admin_key_env, env, base, "admin_key")
+            self._credentials["organization", owner.name] = source
 
     @property
     def all_prices(self) -> tuple[sections.Price, ...]:
@@ -219,19 +219,18 @@ def unreadable_keys(config: Config) -> Iterator[Finding]:
     """Yield every key that cannot be read now."""
     for index, target in enumerate(config.targets):
         yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name))
-    for index, each in enumerate(config.organizations):
-        found = config.organization_credential(each.name)
-        yield from _unreadable(("organizations", index), "admin_key", found)
+    for index, owner in enumerate(config.organizations):
+        yield from _unreadable(("organizations", index), "admin_key", config.organization_credential(owner.name))
 
 
-def _unreadable(place: Place, key: str, found: Credential | None) -> Iterator[Finding]:
-    if found is None:
+def _unreadable(place: Place, key: str, source: Credential | None) -> Iterator[Finding]:
+    if source is None:
         return
     try:
-        found.read()
+        source.read()
     except CredentialError as error:
-        name = f"{key}_file" if found.path else f"{key}_env"
-        yield Finding((*place, name), error.reason, found.name)
+        name = f"{key}_file" if source.path else f"{key}_env"
+        yield Finding((*place, name), error.reason, source.name)
 
 
 def dump(config: Config) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of one probe (`/probe`) and those accumulated over probes (`/metrics`)."""
 
-from openai_exporter.metrics.metric import Kind, Metric, Page
+from openai_exporter.model import Kind, Metric, Page
 
 
 def _gauge(name: str, text: str, *labels: str) -> Metric:

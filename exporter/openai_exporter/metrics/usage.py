@@ -4,7 +4,7 @@
 Every value is read by a refresh that several scrapes share; HELP says so once, in the freshness metrics.
 """
 
-from openai_exporter.metrics.metric import Kind, Metric, Page
+from openai_exporter.model import Kind, Metric, Page
 
 DIMENSIONS = (
     "operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "api_source"

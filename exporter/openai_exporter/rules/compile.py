@@ -98,7 +98,7 @@ def _no_data(threshold: Threshold, settings: Settings) -> Rule:
 def _query_of(threshold: Threshold, settings: Settings) -> Query:
     """What the expression is built from."""
     measure = MEASURES[threshold.metric]
-    scope = {measure.scope[key]: found for key in SCOPES if (found := getattr(threshold, key)) is not None}
+    scope = {measure.scope[key]: names for key in SCOPES if (names := getattr(threshold, key)) is not None}
     return Query(
         selector=settings.selector.strip().rstrip(",").rstrip(),
         scope=tuple(matcher(label, patterns) for label, patterns in scope.items()),

@@ -114,14 +114,14 @@ def _numbers(values: Sequence[Step], of: Callable[[float], float]) -> Column:
 def _probes(measure: Measure, values: Sequence[Step]) -> dict[tuple[str, str], Column]:
     good: Column = [None if value == "none" else float(value not in ("fail", "timeout")) for value in values]
     late = "timeout_first_token" if measure.name == "time_to_first_token" else "timeout_total"
-    made: dict[tuple[str, str], Column] = {
+    series: dict[tuple[str, str], Column] = {
         (m.SUCCESS.name, ""): good,
         (m.AVAILABILITY_GOOD.name, ""): good,
         (m.AVAILABILITY_VALID.name, ""): [None if value == "none" else 1.0 for value in values],
         (m.OUTCOME.name, f'outcome="{late}"'): [None if v == "none" else float(v == "timeout") for v in values],
         (m.DURATION.name, ""): [_DURATIONS.get(v, _QUICK) if isinstance(v, str) else v for v in values],
     }
-    return {(measure.base, ""): _numbers(values, float)} | made
+    return {(measure.base, ""): _numbers(values, float)} | series
 
 
 def _usage(measure: Measure, values: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:

@@ -28,7 +28,7 @@ _LIKELY = (".rules", ".json", ".rule")
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build made.
+    """The outcome of a build.
 
     Attributes:
         text: the rule file.
@@ -280,17 +280,17 @@ def _is_broken_template(text: str) -> bool:
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
-    made = {key: group[key] for key in (*GROUP_KEYS[:-1], *_NEWER) if group.get(key) is not None}
-    return made | {"rules": [_plain_rule(rule) for rule in group.get("rules") or []]}
+    plain = {key: group[key] for key in (*GROUP_KEYS[:-1], *_NEWER) if group.get(key) is not None}
+    return plain | {"rules": [_plain_rule(rule) for rule in group.get("rules") or []]}
 
 
 def _plain_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    made = {key: rule[key] for key in RULE_KEYS if rule.get(key) is not None}
-    made["expr"] = _as_text(made["expr"])
+    plain = {key: rule[key] for key in RULE_KEYS if rule.get(key) is not None}
+    plain["expr"] = _as_text(plain["expr"])
     for key in ("labels", "annotations"):
-        if key in made:
-            made[key] = {name: _as_text(text) for name, text in made[key].items()}
-    return made
+        if key in plain:
+            plain[key] = {name: _as_text(text) for name, text in plain[key].items()}
+    return plain
 
 
 def _as_text(value: Any) -> str:

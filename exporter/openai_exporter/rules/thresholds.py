@@ -417,12 +417,12 @@ def steps(example: Example, measure: Measure, lasting: int) -> list[Step]:
     """
     if example.values is None:
         return _item(example.value, measure) * lasting
-    found: list[Step] = []
+    values: list[Step] = []
     for item in example.values:
-        found += _item(item, measure)
-        if len(found) > MOST_STEPS:
+        values += _item(item, measure)
+        if len(values) > MOST_STEPS:
             raise ValueError(f"stands for more than {MOST_STEPS} probes; make it shorter")
-    return found
+    return values
 
 
 def _item(item: Any, measure: Measure) -> list[Step]:
