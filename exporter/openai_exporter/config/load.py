@@ -238,14 +238,11 @@ def _never_applied(
     prices: Sequence[Price], file: Document, before: Sequence[Price], document: Document
 ) -> list[Problem]:
     """The prices of a price file that an earlier one, there or in the configuration, always comes before."""
-    places = [(document, index) for index in range(len(before))]
-    places += [(file, index) for index in range(len(prices))]
-    problems = []
+    problems, own = [], len(before)
     for later, earlier in overridden((*before, *prices)):
-        (where, index), (first, first_index) = places[later], places[earlier]
-        if where is file:
-            text = f"{NEVER_APPLIES}; it stands at {first.place(('prices', first_index))}"
-            problems.append(file.problem(("prices", index), text))
+        if later >= own:
+            first = file.place(("prices", earlier - own)) if earlier >= own else document.place(("prices", earlier))
+            problems.append(file.problem(("prices", later - own), f"{NEVER_APPLIES}; it stands at {first}"))
     return problems
 
 
