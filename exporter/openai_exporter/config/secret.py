@@ -218,13 +218,18 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
-        return _cut(mask(str(value)), _SHOWN, "...")
-    return f"'{_cut(mask(_printable(value[:_READ])), _SHOWN, '...')}'"
+        return cut(mask(str(value)))
+    return f"'{cut(mask(_printable(value[:_READ])))}'"
 
 
 def mask(text: str) -> str:
     """As `mask_keys`, and long runs of mixed letters and digits too: for messages, not for pages."""
     return _BARE.sub(MASK, mask_keys(text))
+
+
+def cut(text: str) -> str:
+    """At most 60 characters of a text."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _printable(text: str) -> str:
@@ -343,9 +348,9 @@ class Masker:
         return text if len(text) <= enough else text[: enough - self._longest]
 
 
-def _cut(text: str, limit: int, ellipsis: str = "…") -> str:
-    """At most `limit` characters, the ellipsis included that shows that some were cut."""
-    return text if len(text) <= limit else text[: limit - len(ellipsis)] + ellipsis
+def _cut(text: str, limit: int) -> str:
+    """At most `limit` characters, the last an ellipsis when some were cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _spellings(secret: str) -> Iterable[str]:
