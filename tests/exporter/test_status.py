@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.config.organization import StatusPage
+from openai_exporter.config.sections import StatusPage
 from openai_exporter.exposition import Instruments
 from openai_exporter.status import IMPACTS, STATES, Component, Incident, StatusService, families, reading, select
 from openai_simulator.testing import SimulatorControl, running_simulator

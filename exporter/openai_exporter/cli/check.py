@@ -11,8 +11,7 @@ import click
 from openai_exporter.cli.common import exit_on_error
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
-from openai_exporter.config.organization import PRICED
-from openai_exporter.config.probing import DEFAULT_PROMPT
+from openai_exporter.config.sections import DEFAULT_PROMPT, PRICED
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint

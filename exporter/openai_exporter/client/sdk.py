@@ -15,7 +15,7 @@ from openai_exporter.client.network import set_default_headers
 from openai_exporter.client.pool import Pool, Terms
 from openai_exporter.client.trace import ApiCall, Exchange, Sent
 from openai_exporter.config import Secret
-from openai_exporter.config.probing import Target
+from openai_exporter.config.sections import Target
 from openai_exporter.model import Provider
 
 # The wire has undone the coding and framing; cookies would make one probe depend on the one before.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The field types that the parts of the configuration share, each with the words that errors use for it."""
+"""The field types that the sections of the configuration share, each with the words that errors use for it."""
 
 import difflib
 import math
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -75,47 +75,29 @@ class PatternError(ValueError):
     """RE2 does not take a pattern; the message says why."""
 
 
-class CompiledPattern:
-    """A compiled pattern."""
-
-    __slots__ = ("_compiled",)
-
-    def __init__(self, text: str) -> None:
-        # Imported late: it takes 3 MiB, and not every configuration has a pattern.
-        import re2
-
-        options = re2.Options()
-        options.log_errors = False
-        try:
-            self._compiled: Any = re2.compile(_utf8(text), options)
-        except re2.error as error:
-            raise PatternError(_words(error)) from None
-
-    def found_in(self, text: str) -> bool:
-        """Whether some part of `text` matches."""
-        return self._compiled.search(_utf8(text)) is not None
-
-
 @lru_cache(maxsize=256)
-def compiled(text: str) -> CompiledPattern:
-    """The pattern, compiled once.
+def compiled(pattern: str) -> Callable[[str], bool]:
+    """Whether some part of a text matches the pattern, as a function; compiled once.
 
     Raises:
         PatternError: RE2 does not take it.
     """
-    return CompiledPattern(text)
+    # Imported late: it takes 3 MiB, and not every configuration has a pattern.
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        search = re2.compile(_utf8(pattern), options).search
+    except re2.error as error:
+        reason = error.args[0]
+        raise PatternError(reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason) from None
+    return lambda text: search(_utf8(text)) is not None
 
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")  # JSON can hold half a surrogate pair
 
-
-def _words(error: Exception) -> str:
-    said = error.args[0] if error.args else ""
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-
-
-# The field types that the parts of the configuration share, each with the words that errors use for it.
 
 _Value = TypeVar("_Value", bound=Hashable)
 
@@ -247,9 +229,7 @@ def _json(value: Any) -> Any:
 
 
 DURATION_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": PATTERN}]}
-_POSITIVE_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "number", "minimum": 0.001}, {"type": "string", "pattern": PATTERN}]
-}
+_POSITIVE_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0.001}, DURATION_SCHEMA["anyOf"][1]]}
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=Any),

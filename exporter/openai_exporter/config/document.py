@@ -115,14 +115,11 @@ class Document:
             self._report(path, _unknown_tag(node), node)
         self._open.add(id(node))
         try:
-            return self._collection(node, path)
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            return [self._build(child, (*path, index)) for index, child in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
-
-    def _collection(self, node: yaml.Node, path: Place) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        return [self._build(child, (*path, index)) for index, child in enumerate(node.value)]
 
     def _scalar(self, node: yaml.ScalarNode, path: Place) -> Any:
         self._written.setdefault(path, str(node.value))

@@ -11,11 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from openai_exporter.config.document import Document, Finding, Place
-from openai_exporter.config.prices import Price, PriceFile
-from openai_exporter.config.probing import OPENAI_URL
 from openai_exporter.config.root import NEVER_APPLIES, Config, cross_check, overridden, unreadable_keys
 from openai_exporter.config.schema import config_shape
 from openai_exporter.config.secret import shown
+from openai_exporter.config.sections import OPENAI_URL, Price, PriceFile
 from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.files import read_text
 
@@ -57,11 +56,7 @@ def zero_config(env: Mapping[str, str]) -> Config:
 
 def _of_environment(problem: Problem) -> Problem:
     """Names the variable in place of a line of a file that nobody sees."""
-    variables = {
-        ".base_url": "OPENAI_BASE_URL",
-        ".api_key_env": "OPENAI_API_KEY",
-        ".admin_key_env": "OPENAI_ADMIN_KEY",
-    }
+    variables = {".base_url": "OPENAI_BASE_URL", ".api_key_env": "OPENAI_API_KEY", ".admin_key_env": "OPENAI_ADMIN_KEY"}
     for ending, name in variables.items():
         if problem.place.endswith(ending):
             return Problem(f"environment variable {name}", problem.message.removeprefix(f"'{name}': "))
@@ -89,7 +84,7 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path) -> Co
     more, wrong = _price_file(config, config.prices, document, base)
     config.bind(env, base, more)
     findings, keys = list(cross_check(config)), list(unreadable_keys(config))
-    if findings or wrong or (keys and len(keys) == config.consumers):
+    if findings or wrong or (keys and len(keys) == len(config.targets) + len(config.organizations)):
         raise ConfigError([*document.problems([*findings, *keys]), *wrong])
     config.lacking(tuple(document.problems(keys)))
     return config
@@ -243,14 +238,11 @@ def _never_applied(
     prices: Sequence[Price], file: Document, before: Sequence[Price], document: Document
 ) -> list[Problem]:
     """The prices of a price file that an earlier one, there or in the configuration, always comes before."""
-    places = [(document, index) for index in range(len(before))]
-    places += [(file, index) for index in range(len(prices))]
-    problems = []
+    problems, own = [], len(before)
     for later, earlier in overridden((*before, *prices)):
-        (where, index), (first, first_index) = places[later], places[earlier]
-        if where is file:
-            text = f"{NEVER_APPLIES}; it stands at {first.place(('prices', first_index))}"
-            problems.append(file.problem(("prices", index), text))
+        if later >= own:
+            first = file.place(("prices", earlier - own)) if earlier >= own else document.place(("prices", earlier))
+            problems.append(file.problem(("prices", later - own), f"{NEVER_APPLIES}; it stands at {first}"))
     return problems
 
 

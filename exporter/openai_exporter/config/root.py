@@ -8,11 +8,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, PrivateAttr
 
+from openai_exporter.config import sections
 from openai_exporter.config.base import BY_NAME, FileName, Name, Section, listing, repeated, unknown
 from openai_exporter.config.document import Finding, Place
-from openai_exporter.config.organization import COSTS_GROUPABLE, GROUPABLE, PRICED, Budget, Organization, StatusPage
-from openai_exporter.config.prices import Price, named
-from openai_exporter.config.probing import Module, Probe, Target
 from openai_exporter.config.secret import MASK, Credential, credential, mask_keys, names_a_secret, shown
 from openai_exporter.errors import CredentialError, Problem
 from openai_exporter.model import Endpoint, Provider
@@ -27,53 +25,47 @@ class History(Section):
 class Config(Section):
     """Everything that `exporter.yml` says."""
 
-    targets: tuple[Target, ...] = Field((), strict=False, description="APIs that are probed.")
-    modules: Annotated[dict[Name, Module], BY_NAME] = Field(
+    targets: tuple[sections.Target, ...] = Field((), strict=False, description="APIs that are probed.")
+    modules: Annotated[dict[Name, sections.Module], BY_NAME] = Field(
         default_factory=dict, description="How a probe is made, by name."
     )
-    probes: tuple[Probe, ...] = Field(
+    probes: tuple[sections.Probe, ...] = Field(
         (), strict=False, description="Which module runs on which target, for which models."
     )
-    organizations: tuple[Organization, ...] = Field(
+    organizations: tuple[sections.Organization, ...] = Field(
         (), strict=False, description="Organizations whose usage and costs are read."
     )
-    budgets: tuple[Budget, ...] = Field((), strict=False, description="Bounds on spend.")
-    prices: tuple[Price, ...] = Field(
-        (),
-        strict=False,
-        description="Prices of your own, over the list prices; the first match counts.",
+    budgets: tuple[sections.Budget, ...] = Field((), strict=False, description="Bounds on spend.")
+    prices: tuple[sections.Price, ...] = Field(
+        (), strict=False, description="Prices of your own, over the list prices; the first match counts."
     )
     price_file: FileName | None = Field(
-        None,
-        description="YAML file with more `prices:`, after those here; relative to the configuration.",
+        None, description="YAML file with more `prices:`, after those here; relative to the configuration."
     )
-    status_pages: tuple[StatusPage, ...] = Field((), strict=False, description="Public status pages that are read.")
+    status_pages: tuple[sections.StatusPage, ...] = Field(
+        (), strict=False, description="Public status pages that are read."
+    )
     history: History = Field(default_factory=History, description="Results kept for `/history`.")
 
-    _more_prices: tuple[Price, ...] = PrivateAttr(default=())
+    _more_prices: tuple[sections.Price, ...] = PrivateAttr(default=())
     _unreadable: tuple[Problem, ...] = PrivateAttr(default=())
     _credentials: dict[tuple[str, str], Credential] = PrivateAttr(default_factory=dict)
 
-    def bind(self, env: Mapping[str, str], base: Path, more_prices: tuple[Price, ...] = ()) -> None:
+    def bind(self, env: Mapping[str, str], base: Path, more_prices: tuple[sections.Price, ...] = ()) -> None:
         """Resolve where each key comes from, and take what the price file says; once, right after decoding."""
         self._more_prices = more_prices
         for target in self.targets:
             if not target.no_key:
-                found = credential(target.api_key_file, target.api_key_env, env, base)
-                self._credentials["target", target.name] = found
-        for each in self.organizations:
-            found = credential(each.admin_key_file, each.admin_key_env, env, base, "admin_key")
-            self._credentials["organization", each.name] = found
+                source = credential(target.api_key_file, target.api_key_env, env, base)
+                self._credentials["target", target.name] = source
+        for owner in self.organizations:
+            source = credential(owner.admin_key_file, owner.admin_key_env, env, base, "admin_key")
+            self._credentials["organization", owner.name] = source
 
     @property
-    def all_prices(self) -> tuple[Price, ...]:
+    def all_prices(self) -> tuple[sections.Price, ...]:
         """The prices of this file, then those of the price file."""
         return self.prices + self._more_prices
-
-    @property
-    def consumers(self) -> int:
-        """How many APIs are called with a key, or none: targets and organizations."""
-        return len(self.targets) + len(self.organizations)
 
     @property
     def unreadable_keys(self) -> tuple[Problem, ...]:
@@ -92,11 +84,11 @@ class Config(Section):
         """The admin credential of an organization."""
         return self._credentials["organization", name]
 
-    def target(self, name: str) -> Target | None:
+    def target(self, name: str) -> sections.Target | None:
         """The target of that name."""
         return next((each for each in self.targets if each.name == name), None)
 
-    def organization(self, name: str) -> Organization | None:
+    def organization(self, name: str) -> sections.Organization | None:
         """The organization of that name."""
         return next((each for each in self.organizations if each.name == name), None)
 
@@ -119,7 +111,7 @@ def cross_check(config: Config) -> Iterator[Finding]:
         yield Finding(("prices", index), NEVER_APPLIES, first=("prices", earlier))
 
 
-def overridden(prices: Sequence[Price]) -> Iterator[tuple[int, int]]:
+def overridden(prices: Sequence[sections.Price]) -> Iterator[tuple[int, int]]:
     """The index of each price that an earlier one always comes before, and of that one."""
     for index, price in enumerate(prices):
         earlier = next((number for number in range(index) if prices[number].covers(price)), None)
@@ -149,7 +141,8 @@ def _probes(config: Config) -> Iterator[Finding]:
             yield Finding((*place, "models"), text)
         target = config.target(probe.target)
         foreign = target is not None and target.provider is Provider.COMPATIBLE
-        if module and foreign and _unpriced_limit(module) and not _all_priced(config, probe.models):
+        limited = module and module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
+        if foreign and limited and not _all_priced(config, probe.models):
             text = (
                 "has no effect on a compatible server, whose prices nobody publishes; "
                 "add price_per_call_usd, or its models to prices"
@@ -168,20 +161,16 @@ def _duplicate_probes(config: Config) -> Iterator[Finding]:
         yield Finding(("probes", index), "duplicate probe; remove one", " ".join(filter(None, key)), place)
 
 
-def _unpriced_limit(module: Module) -> bool:
-    return module.daily_cost_limit_usd is not None and module.price_per_call_usd is None
-
-
 def _all_priced(config: Config, models: Sequence[str]) -> bool:
     """Whether the configuration itself has a price for the tokens of each model."""
     own = [each.model for each in config.all_prices if each.usd_per_million is not None]
-    return all(any(named(pattern, model) for pattern in own) for model in models)
+    return all(any(sections.named(pattern, model) for pattern in own) for model in models)
 
 
 def _groups(config: Config) -> Iterator[Finding]:
     for index, owner in enumerate(config.organizations):
         for operation, usage in owner.usage.items():
-            allowed = GROUPABLE[operation]
+            allowed = sections.GROUPABLE[operation]
             text = f"{operation} cannot be grouped by it; allowed: {', '.join(allowed)}"
             for number, name in enumerate(usage.group_by):
                 if name not in allowed:
@@ -202,11 +191,13 @@ def _budgets(config: Config) -> Iterator[Finding]:
             text = unknown("organization", budget.organization or "", names)
             yield Finding((*place, "organization"), text)
             continue
-        estimated = PRICED + (("images",) if any(each.usd_per_image for each in config.all_prices) else ())
+        estimated = sections.PRICED + (("images",) if any(each.usd_per_image for each in config.all_prices) else ())
         yield from _grouped(place, budget, owner, estimated)
 
 
-def _grouped(place: Place, budget: Budget, owner: Organization, estimated: Sequence[str]) -> Iterator[Finding]:
+def _grouped(
+    place: Place, budget: sections.Budget, owner: sections.Organization, estimated: Sequence[str]
+) -> Iterator[Finding]:
     """A budget by a dimension needs its costs so, or an estimate of everything that can be told so."""
     scoped = next((name for name in _DIMENSIONS if getattr(budget.scope, name) is not None), None)
     dimension = budget.each or (_DIMENSIONS[scoped] if scoped else None)
@@ -219,7 +210,7 @@ def _grouped(place: Place, budget: Budget, owner: Organization, estimated: Seque
     where = (*place, "each") if budget.each else (*place, "scope", scoped or "")
     missed = " and ".join(lacking) or "any usage with a price"
     text = f"needs spend by {dimension}, and organization {shown(owner.name)} does not read {missed} by it"
-    also = ", or to costs.group_by" if dimension in COSTS_GROUPABLE and owner.costs else ""
+    also = ", or to costs.group_by" if dimension in sections.COSTS_GROUPABLE and owner.costs else ""
     places = " and ".join(f"usage.{name}.group_by" for name in lacking) or "a group_by under usage"
     yield Finding(where, f"{text}; add {dimension} to {places}{also}")
 
@@ -228,19 +219,18 @@ def unreadable_keys(config: Config) -> Iterator[Finding]:
     """Yield every key that cannot be read now."""
     for index, target in enumerate(config.targets):
         yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name))
-    for index, each in enumerate(config.organizations):
-        found = config.organization_credential(each.name)
-        yield from _unreadable(("organizations", index), "admin_key", found)
+    for index, owner in enumerate(config.organizations):
+        yield from _unreadable(("organizations", index), "admin_key", config.organization_credential(owner.name))
 
 
-def _unreadable(place: Place, key: str, found: Credential | None) -> Iterator[Finding]:
-    if found is None:
+def _unreadable(place: Place, key: str, source: Credential | None) -> Iterator[Finding]:
+    if source is None:
         return
     try:
-        found.read()
+        source.read()
     except CredentialError as error:
-        name = f"{key}_file" if found.path else f"{key}_env"
-        yield Finding((*place, name), error.reason, found.name)
+        name = f"{key}_file" if source.path else f"{key}_env"
+        yield Finding((*place, name), error.reason, source.name)
 
 
 def dump(config: Config) -> str:

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from openai_exporter.config.base import DURATION_SCHEMA, WORDS, FieldError, format_duration, nearest, unknown_key
 from openai_exporter.config.document import Document, Place
-from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.config.root import Config
 from openai_exporter.config.secret import looks_like_key, names_a_secret, shown
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import Problem
 
 Node = dict[str, Any]

@@ -62,8 +62,7 @@ class Secret:
     def __getstate__(self) -> NoReturn:
         raise TypeError("a secret is not serialised")
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not serialised")
+    __reduce__ = __getstate__
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,7 @@ class Credential:
             raise CredentialError(self.place, "holds a quote or NAME=; put nothing but the key there")
         if not text.isascii() or not text.isprintable() or " " in text:
             raise CredentialError(
-                self.place,
-                "holds more than one key, or characters that no key has; put nothing but the key there",
+                self.place, "holds more than one key, or characters that no key has; put nothing but the key there"
             )
         return Secret(text)
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from openai_exporter.config.load import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
-from openai_exporter.config.organization import GROUPABLE
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.files import write_atomically
 from openai_exporter.rules import ThresholdFile, build_from, load_thresholds

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of the exporter itself (`/metrics`)."""
 
-from openai_exporter.metrics.metric import Kind, Metric, Page
+from openai_exporter.model import Kind, Metric, Page
 
 
 def _gauge(name: str, text: str, *labels: str) -> Metric:
@@ -49,9 +49,7 @@ STORAGE_FAILURES = _counter(
 )
 PROBES_IN_FLIGHT = _gauge("openai_exporter_probes_in_flight", "Probes that wait for their answer now.")
 REQUESTS_REFUSED = _counter(
-    "openai_exporter_requests_refused_total",
-    "Requests to the exporter that were refused, by reason.",
-    "reason",
+    "openai_exporter_requests_refused_total", "Requests to the exporter that were refused, by reason.", "reason"
 )
 UNKNOWN_NAMES = _counter(
     "openai_exporter_unknown_names_total",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of one probe (`/probe`) and those accumulated over probes (`/metrics`)."""
 
-from openai_exporter.metrics.metric import Kind, Metric, Page
+from openai_exporter.model import Kind, Metric, Page
 
 
 def _gauge(name: str, text: str, *labels: str) -> Metric:
@@ -22,12 +22,10 @@ DNS_LOOKUP = _gauge(
     "probe_dns_lookup_time_seconds", "Time of the name lookup, phase resolve; 0 on a reused connection."
 )
 IP_PROTOCOL = _gauge(
-    "probe_ip_protocol",
-    "IP version, 4 or 6, of the address that was connected to (a proxy's when there is one).",
+    "probe_ip_protocol", "IP version, 4 or 6, of the address that was connected to (a proxy's when there is one)."
 )
 IP_ADDR_HASH = _gauge(
-    "probe_ip_addr_hash",
-    "Hash (FNV-1a, 32 bits) of that address, as blackbox_exporter makes it: a change shows.",
+    "probe_ip_addr_hash", "Hash (FNV-1a, 32 bits) of that address, as blackbox_exporter makes it: a change shows."
 )
 HTTP_STATUS = _gauge("probe_http_status_code", "HTTP status of the answer, 0 when none came.")
 HTTP_DURATION = _gauge(
@@ -66,8 +64,7 @@ TLS_CIPHER = _gauge(
     "probe_tls_cipher_info", "Cipher of the connection as OpenSSL names it; absent without TLS.", "cipher"
 )
 FAILED_DUE_TO_REGEX = _gauge(
-    "probe_failed_due_to_regex",
-    "Whether the probe failed because the text did not match the expected pattern.",
+    "probe_failed_due_to_regex", "Whether the probe failed because the text did not match the expected pattern."
 )
 
 OUTCOME = _gauge(

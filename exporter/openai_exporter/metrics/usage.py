@@ -4,7 +4,7 @@
 Every value is read by a refresh that several scrapes share; HELP says so once, in the freshness metrics.
 """
 
-from openai_exporter.metrics.metric import Kind, Metric, Page
+from openai_exporter.model import Kind, Metric, Page
 
 DIMENSIONS = (
     "operation", "project_id", "api_key_id", "user_id", "model", "batch", "service_tier", "api_source"
@@ -35,8 +35,7 @@ def _usage(name: str, text: str, *more: str) -> Metric:
 REQUESTS = _usage("requests", "Requests (field num_model_requests)")
 INPUT_TOKENS = _usage("input_tokens", "Input tokens, cached and cache-write ones included (field input_tokens)")
 INPUT_CACHED_TOKENS = _usage(
-    "input_cached_tokens",
-    "Input tokens read from the cache, a part of the input tokens (field input_cached_tokens)",
+    "input_cached_tokens", "Input tokens read from the cache, a part of the input tokens (field input_cached_tokens)"
 )
 INPUT_CACHE_WRITE_TOKENS = _usage(
     "input_cache_write_tokens",
@@ -59,19 +58,14 @@ IMAGES = _usage("images", "Images (field images)", "size", "source")
 CHARACTERS = _usage("characters", "Characters turned into speech (field characters)")
 AUDIO_SECONDS = _usage("audio_seconds", "Seconds of audio transcribed (field seconds)")
 TOOL_CALLS = _usage(
-    "tool_calls",
-    "Tool calls, file and web search (field num_requests)",
-    "vector_store_id",
-    "context_level",
-    "tool",
+    "tool_calls", "Tool calls, file and web search (field num_requests)", "vector_store_id", "context_level", "tool"
 )
 SESSIONS = _usage("sessions", "Code interpreter sessions (field num_sessions)")
 VECTOR_STORE_BYTES = _gauge(
     "openai_usage_vector_store_bytes", "Bytes in vector stores, newest day (field usage_bytes).", "project_id"
 )
 ESTIMATED_COST = _usage(
-    "estimated_cost_usd",
-    "List price of what was used, an estimate (price table: openai_exporter_price_table_info),",
+    "estimated_cost_usd", "List price of what was used, an estimate (price table: openai_exporter_price_table_info),"
 )
 UNPRICED_TOKENS = _usage("unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,")
 UNPRICED_IMAGES = _usage(
@@ -124,9 +118,7 @@ DRIFT_ESTIMATED = _gauge(
     *_WINDOW_MODEL,
 )
 DRIFT_BILLED = _gauge(
-    "openai_cost_drift_billed_usd",
-    f"Billed cost of a model, its line items together; {_WINDOW}.",
-    *_WINDOW_MODEL,
+    "openai_cost_drift_billed_usd", f"Billed cost of a model, its line items together; {_WINDOW}.", *_WINDOW_MODEL
 )
 DRIFT_UNMATCHED = _gauge(
     "openai_cost_drift_unmatched_usd",
@@ -153,16 +145,12 @@ API_KEY_LAST_USED = _gauge(
     "openai_api_key_last_used_timestamp_seconds", "Field last_used_at; absent when never used.", *_API_KEY
 )
 API_KEY_EXPIRES = _gauge(
-    "openai_api_key_expires_timestamp_seconds",
-    "Field expires_at; absent when the key does not expire.",
-    *_API_KEY,
+    "openai_api_key_expires_timestamp_seconds", "Field expires_at; absent when the key does not expire.", *_API_KEY
 )
 API_KEY_CREATED = _gauge("openai_api_key_created_timestamp_seconds", "Field created_at.", *_API_KEY)
 
 SPEND_LIMIT = _gauge(
-    "openai_spend_limit_usd",
-    "Hard monthly spend limit (field threshold_amount); absent when none is set.",
-    *_SCOPE,
+    "openai_spend_limit_usd", "Hard monthly spend limit (field threshold_amount); absent when none is set.", *_SCOPE
 )
 SPEND_LIMIT_ENFORCING = _gauge(
     "openai_spend_limit_enforcing", "Whether the hard limit is blocking requests now.", *_SCOPE
@@ -191,16 +179,10 @@ PEAK_TPM = _gauge(
 BUDGET_LIMIT = _gauge("openai_budget_limit_usd", "Limit of a budget in the configuration.", *_BUDGET)
 BUDGET_SPENT = _gauge("openai_budget_spent_usd", "Spent of a budget in its period so far.", *_BUDGET, "basis")
 BUDGET_REMAINING = _gauge(
-    "openai_budget_remaining_usd",
-    "Left of a budget in its period; below 0 when it is overspent.",
-    *_BUDGET,
-    "basis",
+    "openai_budget_remaining_usd", "Left of a budget in its period; below 0 when it is overspent.", *_BUDGET, "basis"
 )
 BUDGET_RATIO = _gauge(
-    "openai_budget_spent_ratio",
-    "Spent of a budget in its period so far, as a share of its limit.",
-    *_BUDGET,
-    "basis",
+    "openai_budget_spent_ratio", "Spent of a budget in its period so far, as a share of its limit.", *_BUDGET, "basis"
 )
 BUDGET_WARN_RATIO = _gauge("openai_budget_warn_ratio", "Share of the limit at which the budget warns.", *_BUDGET)
 
@@ -231,9 +213,7 @@ NEGATIVE_ROWS = _gauge(
 )
 SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
 SERIES_DROPPED = _gauge(
-    "openai_usage_series_dropped",
-    "Usage series folded into the value other by the series limit.",
-    "operation",
+    "openai_usage_series_dropped", "Usage series folded into the value other by the series limit.", "operation"
 )
 REFRESH_DURATION = _gauge(
     "openai_usage_refresh_duration_seconds", "Duration of the last refresh of this dataset.", "dataset"

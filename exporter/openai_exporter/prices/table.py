@@ -7,7 +7,7 @@ from decimal import Decimal
 from operator import mul
 
 from openai_exporter.config import Config
-from openai_exporter.config.prices import PerMillion, Price
+from openai_exporter.config.sections import PerMillion, Price
 from openai_exporter.model import Endpoint, Provider, Tokens
 from openai_exporter.prices.listed import PICO, Rates, Situation, list_prices
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TypeVar
 
-from openai_exporter.config.probing import Module, Target
+from openai_exporter.config.sections import Module, Target
 from openai_exporter.exposition import Family, Instruments, fixed
 from openai_exporter.metrics import Metric, own, probe as m
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, TlsPeer

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from openai_exporter.config.probing import Module
 from openai_exporter.config.secret import Masker, named_secrets
+from openai_exporter.config.sections import Module
 from openai_exporter.exposition import encode
 from openai_exporter.model import ProbeAnswer, ProbeResult
 from openai_exporter.probe.families import families

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from openai_exporter.client.reply import ApiError, error_object, status_outcome
 from openai_exporter.client.trace import Exchange, FailureKind, Step
 from openai_exporter.config.base import compiled
-from openai_exporter.config.probing import Expect
+from openai_exporter.config.sections import Expect
 from openai_exporter.model import StreamTiming
 from openai_exporter.probe.endpoints import read_reply
 from openai_exporter.probe.reading import Reading, ReplyError, Setting, load_json, parse_count
@@ -208,7 +208,7 @@ def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verd
     if expect.vector_length is not None and reading.vector_length != expect.vector_length:
         message = f"the vector has {reading.vector_length} elements, expected {expect.vector_length}"
         return Verdict("content_mismatch", message, reading)
-    if expect.text is not None and not compiled(expect.text).found_in((reading.text or "")[:MAX_MATCHED]):
+    if expect.text is not None and not compiled(expect.text)((reading.text or "")[:MAX_MATCHED]):
         return Verdict("content_mismatch", _mismatch(reading), reading, regex_failed=True)
     return Verdict("success", OUTCOMES["success"].meaning, reading)
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openai_exporter.client.reply import ApiError, retry_after
-from openai_exporter.config.prices import Price
-from openai_exporter.config.probing import Module
+from openai_exporter.config.sections import Module, Price
 from openai_exporter.model import ModelCard, Provider, RateLimit, StreamTiming, Tokens
 
 MAX_COUNT = 2**53

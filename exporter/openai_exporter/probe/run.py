@@ -16,7 +16,7 @@ from openai_exporter.client.network import ProxyError, client_context
 from openai_exporter.client.pool import Pool, Terms, Turns
 from openai_exporter.client.trace import ApiCall, Exchange, FailureKind, Step, WireError
 from openai_exporter.config import Config, Secret
-from openai_exporter.config.probing import Target
+from openai_exporter.config.sections import Target
 from openai_exporter.model import Endpoint, ProbeResult, Provider
 from openai_exporter.prices import PriceTable, call_cost, request_cost
 from openai_exporter.probe.endpoints import build_call
@@ -26,7 +26,6 @@ from openai_exporter.probe.result import Frame, build_result, unsent_result
 
 if TYPE_CHECKING:
     from openai_exporter.client.sdk import TargetClient
-
 
 Send = Callable[[ApiCall, Terms, Secret | None], Awaitable[Exchange]]
 """Makes one call, as `client.sdk.TargetClient` does; raises WireError."""

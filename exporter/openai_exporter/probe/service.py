@@ -14,8 +14,8 @@ from types import MappingProxyType
 from openai_exporter.client.network import ProxyError, parse_proxy
 from openai_exporter.client.pool import DEFAULT_CAP, Terms, Turns
 from openai_exporter.config import Config
-from openai_exporter.config.probing import Module, Target
 from openai_exporter.config.secret import Masker
+from openai_exporter.config.sections import Module, Target
 from openai_exporter.errors import CredentialError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own

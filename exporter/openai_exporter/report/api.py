@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import ExporterError
 from openai_exporter.report.data import budget, forecast, totals
 from openai_exporter.report.report import Book, format_date, iso, make_forecast, read_costs, read_usage

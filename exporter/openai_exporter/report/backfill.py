@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
 from openai_exporter.prices.table import version
@@ -272,7 +272,7 @@ def _read(source: Source, step: Step, file: IO[str]) -> None:
         assert organization.costs is not None
         source.costs(organization.costs.group_by, step.part, lines.restart, lines.cost)
     else:
-        group_by: tuple[str, ...] = organization.usage[step.dataset].group_by  # type: ignore[index]
+        group_by: tuple[str, ...] = organization.usage[step.dataset].group_by
         source.usage(step.dataset, group_by, step.part, lines.restart, lines.usage)
 
 

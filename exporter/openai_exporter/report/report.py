@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
-from openai_exporter.config.organization import GROUPABLE
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import COST_DAYS, FIRST, USAGE_DAYS, Source, TakeUsage

@@ -12,7 +12,7 @@ from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.client.reply import Params, Reply
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import price_table

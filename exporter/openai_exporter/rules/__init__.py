@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user's rules: thresholds.yml and raw rule files, compiled to one Prometheus rule file."""
 
-from openai_exporter.rules.build import Built, build, build_from
 from openai_exporter.rules.examples import failures
-from openai_exporter.rules.load import load_thresholds, parse_thresholds
-from openai_exporter.rules.output import find as find_promtool, is_stale, write
-from openai_exporter.rules.schema import ThresholdFile
+from openai_exporter.rules.rule_file import Built, build, build_from, find_promtool, is_stale, write
+from openai_exporter.rules.thresholds import ThresholdFile, load_thresholds, parse_thresholds
 
 __all__ = [
     "Built",

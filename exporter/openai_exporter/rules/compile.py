@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Thresholds to Prometheus rule groups, as plain data: alerts, their names and their texts."""
 
-import re
 from typing import Any
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.rules.measures import MEASURES, Measure, Query
-from openai_exporter.rules.quantity import Kind, parse, show
-from openai_exporter.rules.schema import SCOPES, Settings, Threshold, ThresholdFile, matcher
+from openai_exporter.rules.measures import MEASURES, Kind, Measure, Query, format_amount, parse_amount
+from openai_exporter.rules.thresholds import SCOPES, Settings, Threshold, ThresholdFile, alert_name, matcher
 
 Group = dict[str, Any]
 Rule = dict[str, Any]
@@ -18,7 +16,6 @@ NO_DATA_FOR = "1h"
 _TEAMS = {"cost": "finops"}
 _TEAM = "platform"
 
-PREFIX = "OpenAI"
 _ORDER = {">": "above", ">=": "at or above", "<": "below", "<=": "at or below"}
 _SUBJECTS = {
     "probe": "of {{ $labels.module }} on {{ $labels.target }}{{ with $labels.model }} ({{ . }}){{ end }}",
@@ -54,7 +51,7 @@ def alert(threshold: Threshold, settings: Settings) -> Rule:
     rule: Rule = {"alert": alert_name(threshold.name), "expr": measure.expression(query)}
     if threshold.hold:
         rule["for"] = format_duration(threshold.hold)
-    limited = f"{_ORDER[threshold.operator]} {show(measure.kind, query.limit)}"
+    limited = f"{_ORDER[threshold.operator]} {format_amount(measure.kind, query.limit)}"
     runbook = settings.runbook_url.replace("%s", measure.runbook)
     return rule | {
         "labels": {
@@ -101,13 +98,13 @@ def _no_data(threshold: Threshold, settings: Settings) -> Rule:
 def _query_of(threshold: Threshold, settings: Settings) -> Query:
     """What the expression is built from."""
     measure = MEASURES[threshold.metric]
-    scope = {measure.scope[key]: found for key in SCOPES if (found := getattr(threshold, key)) is not None}
+    scope = {measure.scope[key]: names for key in SCOPES if (names := getattr(threshold, key)) is not None}
     return Query(
         selector=settings.selector.strip().rstrip(",").rstrip(),
         scope=tuple(matcher(label, patterns) for label, patterns in scope.items()),
         by=tuple(scope),
         operator=threshold.operator,
-        limit=parse(measure.kind, threshold.threshold),
+        limit=parse_amount(measure.kind, threshold.threshold),
         window=threshold.window or measure.window,
         interval=settings.interval,
         min_events=threshold.min_events or settings.min_events,
@@ -123,13 +120,6 @@ def _dashboard(measure: Measure, settings: Settings) -> str:
 
 def _team(threshold: Threshold, measure: Measure) -> str:
     return threshold.team or _TEAMS.get(measure.category, _TEAM)
-
-
-def alert_name(name: str) -> str:
-    """`high latency` -> `OpenAIHighLatency`; the prefix is what inhibitions and dashboards know our alerts by."""
-    words = [part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name) if part]
-    joined = "".join(words)
-    return PREFIX + joined[len(PREFIX) :] if joined.lower().startswith(PREFIX.lower()) else PREFIX + joined
 
 
 def _description(threshold: Threshold, measure: Measure, query: Query, limited: str) -> str:

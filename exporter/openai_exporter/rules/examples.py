@@ -2,40 +2,29 @@
 """Examples of thresholds.yml: the series they stand for, as promtool's test files, and their run."""
 
 import math
-import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.base import format_duration
-from openai_exporter.config.secret import shown
-from openai_exporter.metrics import probe as m, usage as u
-from openai_exporter.rules import output
+from openai_exporter.metrics import probe as m
+from openai_exporter.rules import rule_file
 from openai_exporter.rules.compile import alert
 from openai_exporter.rules.measures import MEASURES, PROBE_LABELS, Measure
-from openai_exporter.rules.quantity import Kind, parse
-from openai_exporter.rules.schema import Example, Settings, Threshold, ThresholdFile, an_instance
+from openai_exporter.rules.thresholds import Example, Settings, Step, Threshold, ThresholdFile, an_instance, steps
 
-_LABELS = {
-    "target": "openai",
-    "endpoint": "chat",
-    "model": "gpt-x",
-    "organization": "acme",
-    "project_id": "proj_x",
-}
 _FIXED = {"job": "openai", "instance": "exporter:9985"}
+_LABELS = _FIXED | {
+    "target": "openai", "module": "chat", "endpoint": "chat", "model": "gpt-x", "provider": "openai",
+    "organization": "acme", "project_id": "proj_x",
+}  # fmt: skip
 
-
-Step = float | str
-"""A value in the measure's base unit, or `ok`, `fail`, `timeout` or `none` (no scrape)."""
 Column = list[float | None]
 """The values of one series, None where there is no sample."""
 
-MOST_STEPS = 10_000
-_ITEM = re.compile(r"(.+?)(?:\s+x([1-9][0-9]{0,3}))?")
-_RESULTS = ("error_rate", "throughput")
-_DEADLINE, _QUICK = 9.5, 0.2
+_DURATIONS = {"none": None, "timeout": 9.5}
+_QUICK = 0.2
 _HEADROOM = 1000.0
 
 
@@ -51,7 +40,7 @@ def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
     with tempfile.TemporaryDirectory(prefix="openai-exporter-rules-") as folder:
         for index, threshold in enumerate(file.thresholds):
             rule = alert(threshold, settings)
-            rules = output.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
+            rules = rule_file.as_yaml({"groups": [{"name": "example", "rules": [rule]}]})
             (Path(folder) / "rules.yml").write_text(rules, encoding="utf-8")
             tests = [_test(threshold, example, rule["alert"], settings) for example in threshold.examples]
             if tests and not _passes(tests, Path(folder), promtool):
@@ -62,26 +51,22 @@ def failures(file: ThresholdFile, promtool: str) -> list[tuple[int, int]]:
 
 
 def _passes(tests: Sequence[dict[str, Any]], folder: Path, promtool: str) -> bool:
-    document = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": tests[0]["interval"],
-        "tests": tests,
-    }
-    (folder / "test.yml").write_text(output.as_yaml(document), encoding="utf-8")
-    return output.test_rules(promtool, folder / "test.yml")
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": tests[0]["interval"], "tests": tests}
+    (folder / "test.yml").write_text(rule_file.as_yaml(document), encoding="utf-8")
+    return rule_file.test_rules(promtool, folder / "test.yml")
 
 
 def _test(threshold: Threshold, example: Example, name: str, settings: Settings) -> dict[str, Any]:
     measure = MEASURES[threshold.metric]
-    found = steps(example, measure, _lasting(threshold, measure, settings))
-    end = format_duration(len(found) * settings.interval)
+    values = steps(example, measure, _lasting(threshold, measure, settings))
+    end = format_duration(len(values) * settings.interval)
     firing = f'max_over_time(ALERTS{{alertname="{name}", alertstate="firing"}}[{end}])'
     return {
         "interval": format_duration(settings.interval),
         "input_series": [
             {"series": f"{metric}{{{', '.join(part for part in (_labels(threshold, measure), more) if part)}}}"}
             | {"values": encoded(column)}
-            for (metric, more), column in columns(measure, found, settings.interval).items()
+            for (metric, more), column in columns(measure, values, settings.interval).items()
         ],
         "promql_expr_test": [
             {
@@ -101,129 +86,53 @@ def _lasting(threshold: Threshold, measure: Measure, settings: Settings) -> int:
 
 def _labels(threshold: Threshold, measure: Measure) -> str:
     """Labels of a series that the threshold selects."""
-    wanted = [*PROBE_LABELS, "instance"] if not measure.is_usage else [*measure.scope.values(), *_FIXED]
-    chosen = _LABELS | _FIXED | {"module": "chat", "provider": "openai"}
+    names = [*PROBE_LABELS, "instance"] if not measure.is_usage else [*measure.scope.values(), *_FIXED]
+    chosen = dict(_LABELS)
     for key, label in measure.scope.items():
         patterns = getattr(threshold, key)
         if patterns is not None:
             chosen[label] = an_instance(patterns[0])
-    return ", ".join(f'{label}="{chosen[label]}"' for label in dict.fromkeys(wanted))
+    return ", ".join(f'{label}="{chosen[label]}"' for label in dict.fromkeys(names))
 
 
-def problem_of(example: Example, measure: Measure) -> tuple[str, str] | None:
-    """The key and what is wrong with it; None when the example can be tried."""
-    if (example.value is None) == (example.values is None):
-        return "", "needs value (one that lasts) or values (one per probe), not both"
-    try:
-        steps(example, measure, 1)
-    except ValueError as error:
-        return ("value" if example.values is None else "values"), str(error)
-    return None
-
-
-def steps(example: Example, measure: Measure, lasting: int) -> list[Step]:
-    """One value per probe; one that lasts comes `lasting` times.
-
-    Raises:
-        ValueError: an item is none that the measure knows; the message says what is allowed.
-    """
-    if example.values is None:
-        return _item(example.value, measure) * lasting
-    found: list[Step] = []
-    for item in example.values:
-        found += _item(item, measure)
-        if len(found) > MOST_STEPS:
-            raise ValueError(f"stands for more than {MOST_STEPS} probes; make it shorter")
-    return found
-
-
-def _item(item: Any, measure: Measure) -> list[Step]:
-    value, times = item, 1
-    if isinstance(item, str):
-        match = _ITEM.fullmatch(item.strip())
-        value, times = (match[1], int(match[2] or 1)) if match else (item, 1)
-    words = _words_of(measure)
-    if value in words:
-        return [value] * times
-    choices = ", ".join(words)
-    if measure.name in _RESULTS:
-        raise ValueError(f"{shown(value)}: must be one of {choices}, such as [ok x5, fail x3]")
-    try:
-        return [parse(measure.kind, value)] * times
-    except ValueError as error:
-        raise ValueError(f"{shown(value)}: {error}; or one of {choices}") from None
-
-
-def _words_of(measure: Measure) -> tuple[str, ...]:
-    """What an example of a measure may say instead of an amount."""
-    if measure.name in _RESULTS:
-        return ("ok", "fail", "none")
-    if measure.category == "latency":
-        return ("timeout", "fail", "none") if measure.kind is Kind.SECONDS else ("fail", "none")
-    return ("none",)
-
-
-def columns(measure: Measure, found: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:
+def columns(measure: Measure, values: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:
     """(metric, more labels) -> values, as the exporter would expose them at these steps."""
     if measure.is_usage:
-        return _usage(measure, found, interval)
+        return _usage(measure, values, interval)
     if measure.name == "headroom":
-        amounts = _numbers(found, lambda value: value * _HEADROOM)
-        limits = _numbers(found, lambda value: _HEADROOM)
         return {
-            (m.RATE_LIMIT_REMAINING.name, 'limit_type="requests"'): amounts,
-            (m.RATE_LIMIT_LIMIT.name, 'limit_type="requests"'): limits,
+            (m.RATE_LIMIT_REMAINING.name, 'limit_type="requests"'): _numbers(values, lambda value: value * _HEADROOM),
+            (m.RATE_LIMIT_LIMIT.name, 'limit_type="requests"'): _numbers(values, lambda value: _HEADROOM),
         }
-    return _probes(measure, found)
+    return _probes(measure, values)
 
 
-def _numbers(found: Sequence[Step], of: Callable[[float], float | None]) -> Column:
-    return [None if isinstance(step, str) else of(step) for step in found]
+def _numbers(values: Sequence[Step], of: Callable[[float], float]) -> Column:
+    return [None if isinstance(value, str) else of(value) for value in values]
 
 
-def _probes(measure: Measure, found: Sequence[Step]) -> dict[tuple[str, str], Column]:
-    good = [None if step == "none" else float(step not in ("fail", "timeout")) for step in found]
-    scraped: Column = [None if step == "none" else 1.0 for step in found]
+def _probes(measure: Measure, values: Sequence[Step]) -> dict[tuple[str, str], Column]:
+    good: Column = [None if value == "none" else float(value not in ("fail", "timeout")) for value in values]
     late = "timeout_first_token" if measure.name == "time_to_first_token" else "timeout_total"
-    value = {
-        "time_to_first_token": m.TIME_TO_FIRST_TOKEN.name,
-        "tokens_per_second": m.OUTPUT_TOKENS_PER_SECOND.name,
-    }.get(measure.name, m.DURATION.name)
-    made: dict[tuple[str, str], Column] = {
-        (m.SUCCESS.name, ""): list(good),
-        (m.AVAILABILITY_GOOD.name, ""): list(good),
-        (m.AVAILABILITY_VALID.name, ""): scraped,
-        (m.OUTCOME.name, f'outcome="{late}"'): [None if step == "none" else float(step == "timeout") for step in found],
-        (m.DURATION.name, ""): [_duration(step) for step in found],
+    series: dict[tuple[str, str], Column] = {
+        (m.SUCCESS.name, ""): good,
+        (m.AVAILABILITY_GOOD.name, ""): good,
+        (m.AVAILABILITY_VALID.name, ""): [None if value == "none" else 1.0 for value in values],
+        (m.OUTCOME.name, f'outcome="{late}"'): [None if v == "none" else float(v == "timeout") for v in values],
+        (m.DURATION.name, ""): [_DURATIONS.get(v, _QUICK) if isinstance(v, str) else v for v in values],
     }
-    return made | {(value, ""): _numbers(found, float) if value != m.DURATION.name else made[value, ""]}
+    return {(measure.base, ""): _numbers(values, float)} | series
 
 
-def _duration(step: Step) -> float | None:
-    if isinstance(step, str):
-        return {"none": None, "timeout": _DEADLINE}.get(step, _QUICK)
-    return step
-
-
-_COUNTERS: Mapping[str, str] = {
-    "requests_per_hour": u.REQUESTS.name,
-    # All of it as input: some operations have no other tokens.
-    "tokens_per_hour": u.INPUT_TOKENS.name,
-    "cost_per_hour": u.ESTIMATED_COST.name,
-    "probe_cost_per_day": m.PROBE_COST_TOTAL.name,
-}
-_LEVELS = {"cost_per_day": (u.COSTS_DAY.name, 'window="today"'), "cost_per_month": (u.COSTS_MONTH.name, "")}
-
-
-def _usage(measure: Measure, found: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:
-    if measure.name in _LEVELS:
-        return {_LEVELS[measure.name]: _numbers(found, float)}
+def _usage(measure: Measure, values: Sequence[Step], interval: float) -> dict[tuple[str, str], Column]:
+    if measure.fixed_window:
+        return {(measure.base, 'window="today"' if measure.name == "cost_per_day" else ""): _numbers(values, float)}
     period = 86_400.0 if measure.name == "probe_cost_per_day" else 3600.0
     total, counter = 0.0, Column()
-    for step in found:
-        total += 0.0 if isinstance(step, str) else step * interval / period
-        counter.append(None if isinstance(step, str) else total)
-    return {(_COUNTERS[measure.name], ""): counter}
+    for value in values:
+        total += 0.0 if isinstance(value, str) else value * interval / period
+        counter.append(None if isinstance(value, str) else total)
+    return {(measure.base, ""): counter}
 
 
 def encoded(values: Column) -> str:

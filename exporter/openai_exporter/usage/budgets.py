@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from openai_exporter.config.organization import Budget, Organization
+from openai_exporter.config.sections import Budget, Organization
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.costs import Bill, total

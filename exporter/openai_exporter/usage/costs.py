@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.exposition import Family, family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.dataset import Context, Dataset

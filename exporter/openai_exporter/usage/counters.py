@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family, Sample
 from openai_exporter.metrics import usage as metrics
@@ -53,7 +53,7 @@ class CounterDataset(Dataset):
         self.name = name
         self.interval = organization.refresh_interval
         self.operation: Operation = OPERATIONS[name]
-        self.group_by: tuple[str, ...] = organization.usage[name].group_by  # type: ignore[index]
+        self.group_by: tuple[str, ...] = organization.usage[name].group_by
         self.limit = SeriesLimit(organization.series_limit, _weight(self.operation), pinned)
         self.ledger = Ledger(len(self.operation.columns), self.limit)
         self.previous = PreviousMonth(self.operation)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.config.organization import GROUPABLE, PRICED, Organization
+from openai_exporter.config.sections import GROUPABLE, PRICED, Organization
 from openai_exporter.exposition import Family, family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Budget, Organization
+from openai_exporter.config.sections import Budget, Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Budget, Organization
+from openai_exporter.config.sections import Budget, Organization
 from openai_exporter.errors import REASONS
 from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import own

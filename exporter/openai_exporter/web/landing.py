@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openai_exporter.config import Config
-from openai_exporter.config.organization import Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.model import ProbeAnswer, ProbeKey
 from openai_exporter.probe.judge import OUTCOMES
 from openai_exporter.status import StatusService

@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from openai_exporter.cli.rules import rules
-from openai_exporter.rules.output import MISSING
+from openai_exporter.rules.rule_file import MISSING
 from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import needs_promtool
 

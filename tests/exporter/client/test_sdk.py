@@ -13,7 +13,7 @@ from openai_exporter.client.pool import Pool, Terms
 from openai_exporter.client.sdk import TargetClient
 from openai_exporter.client.trace import ApiCall, Exchange, WireError
 from openai_exporter.config import Secret
-from openai_exporter.config.probing import Target
+from openai_exporter.config.sections import Target
 from openai_exporter.model import Provider
 from tests.exporter.client.exchanges import new_pool
 from tests.exporter.client.rawserver import Turn, answer, chunked, raw_server

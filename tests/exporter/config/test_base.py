@@ -79,7 +79,7 @@ def test_anything_is_a_duration_or_a_value_error(written: object) -> None:
     ],
 )
 def test_a_pattern_means_what_it_means_in_re2(pattern: str, text: str, found: bool) -> None:
-    assert compiled(pattern).found_in(text) is found
+    assert compiled(pattern)(text) is found
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_what_re2_does_not_take_is_refused_with_its_words(pattern: str, why: str
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*a){20}b", "^(([a-z])+.)+[A-Z]([a-z])+$"])
 def test_a_pattern_that_would_backtrack_for_ever_ends(pattern: str) -> None:
     """With a backtracking engine this test would not come to an end."""
-    assert not compiled(pattern).found_in("a" * 20_000 + "!")
+    assert not compiled(pattern)("a" * 20_000 + "!")
 
 
 def test_half_a_surrogate_pair_is_text_like_any_other() -> None:
-    assert compiled("pong").found_in("\ud83d pong")
+    assert compiled("pong")("\ud83d pong")
 
 
 @settings(max_examples=200)
@@ -116,4 +116,4 @@ def test_any_pattern_is_refused_or_matches_without_another_error(pattern: str, t
     except PatternError as error:
         assert str(error)
     else:
-        made.found_in(text)
+        made(text)

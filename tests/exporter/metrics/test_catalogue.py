@@ -13,7 +13,6 @@ import pytest
 import openai_exporter
 from openai_exporter.config.base import RESERVED_LABELS
 from openai_exporter.metrics import CATALOGUE, LABELS, Kind, Metric, Page, own, probe, usage
-from openai_exporter.metrics.metric import metrics_of
 from openai_exporter.metrics.usage import DIMENSIONS
 
 ALL = list(CATALOGUE.values())
@@ -44,7 +43,8 @@ metrics = pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 
 
 def test_no_name_is_used_twice() -> None:
-    names = Counter(metric.name for module in (probe, usage, own) for metric in metrics_of(module))
+    values = [value for module in (probe, usage, own) for value in vars(module).values()]
+    names = Counter(value.name for value in values if isinstance(value, Metric))
     assert [name for name, count in names.items() if count > 1] == []
     assert len(names) == len(CATALOGUE) > 80
 
@@ -120,7 +120,7 @@ def test_labels_of_a_probe_cannot_be_taken_by_the_configuration() -> None:
 
 
 def test_usage_metrics_share_their_dimensions_in_one_order() -> None:
-    counters = [metric for metric in metrics_of(usage) if "user_id" in metric.labels and metric.kind is Kind.COUNTER]
+    counters = [metric for metric in ALL if "user_id" in metric.labels and metric.kind is Kind.COUNTER]
     assert len(counters) > 10
     assert {metric.labels[: len(DIMENSIONS)] for metric in counters} == {DIMENSIONS}
 

@@ -8,7 +8,7 @@ from typing import Any
 import genai_prices
 import pytest
 
-from openai_exporter.config.prices import PerMillion, Price, named
+from openai_exporter.config.sections import PerMillion, Price, named
 from openai_exporter.model import Endpoint, Provider, Tokens
 from openai_exporter.prices import PICO, PriceTable, Situation, call_cost, request_cost
 from openai_exporter.prices.table import TOKEN_KINDS, version

@@ -19,8 +19,7 @@ from pathlib import Path
 import pytest
 
 from openai_exporter.exposition import encode
-from openai_exporter.metrics import CATALOGUE
-from openai_exporter.metrics.metric import Page
+from openai_exporter.metrics import CATALOGUE, Page
 from openai_exporter.model import (
     Endpoint,
     ModelCard,

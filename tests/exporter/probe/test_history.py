@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from openai_exporter.config.probing import Module
+from openai_exporter.config.sections import Module
 from openai_exporter.model import ModelCard, ProbeAnswer
 from openai_exporter.probe.history import History, explain, weight
 from tests.exporter.probe.results import result

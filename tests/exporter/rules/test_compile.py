@@ -13,9 +13,9 @@ from openai_exporter.metrics import CATALOGUE
 from openai_exporter.rules import failures, parse_thresholds
 from openai_exporter.rules.compile import groups
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.output import as_rule_file
 from openai_exporter.rules.promql import check
-from openai_exporter.rules.schema import DEFAULT_SELECTOR
+from openai_exporter.rules.rule_file import as_yaml
+from openai_exporter.rules.thresholds import DEFAULT_SELECTOR
 from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool, passes, refused
 
@@ -342,7 +342,7 @@ def test_descriptions_name_the_probe_and_the_value(
         "alert_rule_test": [firing(rule, "15m", description=description)],
     }
 
-    rules = as_rule_file([{"name": "g", "rules": [rule]}], "thresholds.yml")
+    rules = as_yaml({"groups": [{"name": "g", "rules": [rule]}]})
     assert passes(tmp_path, rules, [test]) == ""
 
 
@@ -375,7 +375,7 @@ def test_what_must_not_alert_stays_silent(entry: dict[str, Any], found: list[tup
     silent = [{"eval_time": f"{at}m", "alertname": rule["alert"]} for at in range(1, 31)]
     test = {"interval": "1m", "input_series": inputs, "alert_rule_test": silent}
 
-    assert passes(tmp_path, as_rule_file([{"name": "g", "rules": [rule]}], "t"), [test]) == ""
+    assert passes(tmp_path, as_yaml({"groups": [{"name": "g", "rules": [rule]}]}), [test]) == ""
 
 
 @needs_promtool
@@ -408,7 +408,7 @@ def test_replicas_of_the_exporter_make_one_alert_and_count_usage_once(tmp_path: 
             },
         ],
     }
-    rules = as_rule_file([{"name": "g", "rules": [slow, usage]}], "thresholds.yml")
+    rules = as_yaml({"groups": [{"name": "g", "rules": [slow, usage]}]})
     assert passes(tmp_path, rules, [test]) == ""
 
 
@@ -426,4 +426,4 @@ def test_matching_nothing_alerts_after_an_hour_only_where_there_are_other_probes
         none | {"alert_rule_test": [{"eval_time": "90m", "alertname": rule["alert"]}]},
     ]  # fmt: skip
 
-    assert passes(tmp_path, as_rule_file([{"name": "g", "rules": [rule]}], "t"), tests) == ""
+    assert passes(tmp_path, as_yaml({"groups": [{"name": "g", "rules": [rule]}]}), tests) == ""

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.rules import failures, parse_thresholds
-from openai_exporter.rules.examples import encoded, problem_of, steps
+from openai_exporter.rules.examples import encoded
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.schema import Example
-
-from .documents import document
-from .prometheus import PROMTOOL, needs_promtool
+from openai_exporter.rules.thresholds import Example, problem_of, steps
+from tests.exporter.rules.documents import document
+from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ from openai_exporter.cli.rules import rules
 from openai_exporter.errors import ConfigError
 from openai_exporter.rules import parse_thresholds
 from openai_exporter.rules.compile import groups
-from openai_exporter.rules.output import as_rule_file
-from openai_exporter.rules.raw import load_raw
+from openai_exporter.rules.rule_file import as_yaml, load_raw
 
 FULL: dict[str, Any] = {
     "name": "high latency",
@@ -146,5 +145,5 @@ def test_a_random_edit_gives_a_located_mistake_or_rules_that_load(
         assert all(re.match(r"thresholds\.yml(:\d+)?(: |$)", each.place) and each.message for each in error.problems)
         return
     path = tmp_path_factory.mktemp("edited") / "rules.yml"
-    path.write_text(as_rule_file(groups(found), "thresholds.yml"), encoding="utf-8")
+    path.write_text(as_yaml({"groups": groups(found)}), encoding="utf-8")
     assert len(load_raw(path)) == len(groups(found))

@@ -10,8 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import EncodedPage, Instruments
-from openai_exporter.metrics import own, usage as metrics
-from openai_exporter.metrics.metric import Metric
+from openai_exporter.metrics import Metric, own, usage as metrics
 from openai_exporter.usage import UsageService
 from openai_exporter.usage.rows import OPERATIONS
 

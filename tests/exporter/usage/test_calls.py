@@ -3,7 +3,7 @@
 
 import asyncio
 
-from openai_exporter.config.organization import PRICED
+from openai_exporter.config.sections import PRICED
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import UsageService
 from openai_simulator.testing import SimulatorControl

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.metrics import usage as metrics
-from openai_exporter.metrics.metric import Metric
+from openai_exporter.metrics import Metric, usage as metrics
 from openai_exporter.usage.counters import UNSETTLED_MONTH, PreviousMonth
 from openai_exporter.usage.rows import OPERATIONS
 from openai_simulator.testing import SimulatorControl

@@ -5,8 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from openai_exporter.metrics import usage as metrics
-from openai_exporter.metrics.metric import Metric
+from openai_exporter.metrics import Metric, usage as metrics
 from openai_exporter.usage.drift import model_of
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import Make

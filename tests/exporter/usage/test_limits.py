@@ -12,8 +12,7 @@ import pytest
 
 from openai_exporter.config.load import parse_config
 from openai_exporter.errors import ConfigError
-from openai_exporter.metrics import usage as metrics
-from openai_exporter.metrics.metric import Metric
+from openai_exporter.metrics import Metric, usage as metrics
 from openai_exporter.usage.limits import limited_as, undated
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import Make

@@ -4,7 +4,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.rules.quantity import Kind, parse, plain, show
+from openai_exporter.rules.measures import Kind, format_amount, parse_amount, plain
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from openai_exporter.rules.quantity import Kind, parse, plain, show
     ],
 )
 def test_an_amount_is_read_in_the_base_unit(kind: Kind, written: str | float, expected: float) -> None:
-    assert expected == parse(kind, written)
+    assert expected == parse_amount(kind, written)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_amount_is_read_in_the_base_unit(kind: Kind, written: str | float, ex
 )
 def test_what_is_no_amount_is_refused_with_what_is_allowed(kind: Kind, written: object, said: str) -> None:
     with pytest.raises(ValueError, match="must be") as caught:
-        parse(kind, written)
+        parse_amount(kind, written)
     assert said in str(caught.value)
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_amount_is_refused_with_what_is_allowed(kind: Kind, written: 
 @given(value=st.one_of(st.text(max_size=30), st.floats(), st.integers(), st.booleans(), st.none()))
 def test_no_value_raises_anything_else(kind: Kind, value: object) -> None:
     try:
-        assert parse(kind, value) >= 0
+        assert parse_amount(kind, value) >= 0
     except ValueError as error:
         assert str(error).startswith("must be a")
 
@@ -93,7 +93,7 @@ def test_no_value_raises_anything_else(kind: Kind, value: object) -> None:
     ],
 )
 def test_an_amount_is_shown_as_people_write_it(kind: Kind, value: float, expected: str) -> None:
-    assert expected == show(kind, value)
+    assert expected == format_amount(kind, value)
 
 
 @given(st.floats(min_value=0, max_value=1e12))
