@@ -20,8 +20,7 @@ from typing import Any
 import requests
 import yaml
 
-from openai_exporter.demo.files import KEYS
-from openai_exporter.demo.processes import LOOPBACK, Ports, Service, Supervisor
+from openai_exporter.demo.processes import KEYS, LOOPBACK, Ports, Service, Supervisor
 from openai_exporter.errors import StartError
 
 DAY, HOUR = 86_400, 3600

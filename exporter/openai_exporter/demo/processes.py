@@ -18,6 +18,8 @@ import requests
 from openai_exporter.errors import StartError
 
 LOOPBACK = "127.0.0.1"
+KEYS = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
+"""The environment of the exporter against the simulator."""
 TRIES = 100
 """How many ports are tried from the usual one on."""
 TIMEOUT = 2.0

@@ -17,12 +17,10 @@ import requests
 from rich.console import Console
 
 from openai_exporter.demo import watch
-from openai_exporter.demo.files import held
 from openai_exporter.demo.history import fill
-from openai_exporter.demo.plan import Plan, Planner
+from openai_exporter.demo.plan import Plan, Planner, held
 from openai_exporter.demo.processes import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Ports, Supervisor
-from openai_exporter.demo.state import State, read_state
-from openai_exporter.demo.watch import Schedule, Switch, Watch
+from openai_exporter.demo.watch import Schedule, State, Switch, Watch, read_state
 from openai_exporter.errors import StartError
 
 INTERVAL = 5.0
