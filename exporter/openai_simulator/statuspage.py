@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import SimClock
 from openai_simulator.faults import Faults, Outage
 
 PREFIX = "/status/api/v2"

@@ -12,7 +12,7 @@ from openai_exporter.cli.stderr import exit_on_error
 from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import run
 from openai_exporter.errors import StartError
-from openai_simulator.command import ListenAddress
+from openai_simulator.server import ListenAddress
 
 
 @click.command("demo")

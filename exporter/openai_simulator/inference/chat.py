@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, jobs, schemas
+from openai_simulator.inference import generation, jobs
 from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning, unsupported
 from openai_simulator.world import World
 
@@ -22,7 +22,7 @@ _SAMPLING = (
 
 async def create(world: World, request: Request) -> Response:
     """Answer one chat completion request."""
-    job = await jobs.prepared(world, request, schemas.CHAT, "chat")
+    job = await jobs.prepared(world, request, jobs.CHAT, "chat")
     generation, pace = generation_of(job, _request(job))
     if job.body.get("stream"):
         return jobs.EventStream(_steps(job, generation, pace), pace, job.context)

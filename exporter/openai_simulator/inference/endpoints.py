@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from openai_simulator.catalogue import Model
 from openai_simulator.errors import ApiError, invalid_type
 from openai_simulator.faults import NoUsage
-from openai_simulator.inference import audio, chat, generation, responses, schemas
+from openai_simulator.inference import audio, chat, generation, jobs, responses
 from openai_simulator.inference.jobs import Job, identified, json_reply, prepared
 from openai_simulator.world import World
 
@@ -29,7 +29,7 @@ MOST_TOKENS = 8192
 
 async def create_embeddings(world: World, request: Request) -> Response:
     """Answer one embeddings request."""
-    job = await prepared(world, request, schemas.EMBEDDINGS, "embedding")
+    job = await prepared(world, request, jobs.EMBEDDINGS, "embedding")
     inputs = _inputs(job.body["input"])
     counts = [len(item) if isinstance(item, list) else generation.count(item) for item in inputs]
     length = _length(job)
@@ -101,7 +101,7 @@ DEFAULT = "omni-moderation-latest"
 
 async def create_moderation(world: World, request: Request) -> Response:
     """Answer one moderation request."""
-    job = await prepared(world, request, schemas.MODERATIONS, "moderation", DEFAULT)
+    job = await prepared(world, request, jobs.MODERATIONS, "moderation", DEFAULT)
     inputs = _moderation_inputs(job.body["input"])
     count = sum(generation.count(text) for text, _ in inputs)
     await job.small("moderations", count, input_tokens=count)
@@ -152,7 +152,7 @@ _TOKENS = {"low": 272, "medium": 1056, "high": 4160}
 
 async def create_image(world: World, request: Request) -> Response:
     """Answer one image request."""
-    job = await prepared(world, request, schemas.IMAGES, "image", DEFAULT_IMAGE_MODEL)
+    job = await prepared(world, request, jobs.IMAGES, "image", DEFAULT_IMAGE_MODEL)
     prompt = generation.count(job.body["prompt"])
     number = job.body.get("n") or 1
     size = _chosen(job, "size", "1024x1024")

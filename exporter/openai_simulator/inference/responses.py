@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from openai_simulator.errors import invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, jobs, schemas
+from openai_simulator.inference import generation, jobs
 from openai_simulator.inference.chat import generation_of
 from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning
 from openai_simulator.world import World
@@ -183,7 +183,7 @@ _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 
 async def create(world: World, request: Request) -> Response:
     """Answer one Responses request."""
-    job = await jobs.prepared(world, request, schemas.RESPONSES, "chat")
+    job = await jobs.prepared(world, request, jobs.RESPONSES, "chat")
     generation, pace = generation_of(job, _request(job))
     reply = Reply(job, generation, pace)
     if job.body.get("stream"):
@@ -196,7 +196,7 @@ async def count_input(world: World, request: Request) -> Response:
     """Count a request's input tokens without generating."""
     jobs.identified(world, request)
     body = jobs.decoded(await request.body())
-    schemas.check(body, schemas.INPUT_TOKENS)
+    jobs.check(body, jobs.INPUT_TOKENS)
     if body.get("model"):
         world.catalogue.of_kind(body["model"], "chat", request.url.path)
     tokens = generation.of_messages(_items(body))
@@ -206,8 +206,8 @@ async def count_input(world: World, request: Request) -> Response:
 def _request(job: jobs.Job) -> GenerationRequest:
     items = _items(job.body)
     effort = (job.body.get("reasoning") or {}).get("effort")
-    if effort is not None and effort not in schemas.EFFORTS:
-        raise invalid_value("reasoning.effort", effort, quoted(schemas.EFFORTS))
+    if effort is not None and effort not in jobs.EFFORTS:
+        raise invalid_value("reasoning.effort", effort, quoted(jobs.EFFORTS))
     refuse_for_reasoning(job, effort, _SAMPLING)
     return GenerationRequest(
         prompt=generation.text_of(items[-1].get("content")),

@@ -13,8 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from openai_simulator import errors
-from openai_simulator.catalogue import MODELS, Model
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import MODELS, Model, SimClock
 from openai_simulator.organization.directory import MANAGEMENT_READ, PREFIX, find, listing
 from openai_simulator.organization.seed import Roster, generator, identifier
 
