@@ -48,12 +48,7 @@ def build_app(world: World) -> Starlette:
             Middleware(ContextMiddleware, world.clock, world.journal, world.request_id),
             Middleware(FaultMiddleware, world),
         ],
-        exception_handlers={
-            ApiError: api_error_handler,
-            404: unknown_route,
-            405: unknown_route,
-            500: internal_error,
-        },
+        exception_handlers={ApiError: api_error_handler, 404: unknown_route, 405: unknown_route, 500: internal_error},
     )
 
 

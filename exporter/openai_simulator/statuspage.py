@@ -172,12 +172,7 @@ def _shown(incident: _Incident) -> dict[str, Any]:
         "updated_at": changed,
         "shortlink": f"https://status.openai.com/incidents/01SIM0{number}",
         "incident_updates": [
-            {
-                "id": f"01SIM1{number}",
-                "status": "investigating",
-                "body": "We are investigating.",
-                "created_at": began,
-            }
+            {"id": f"01SIM1{number}", "status": "investigating", "body": "We are investigating.", "created_at": began}
         ],
     }
 

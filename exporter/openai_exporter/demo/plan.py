@@ -152,14 +152,7 @@ class Planner:
 
     def _page_sink(self) -> str:
         url = self._url(PAGES_PORT)
-        argv = (
-            *_OURS,
-            "page-sink",
-            "--listen-address",
-            _address(url),
-            "--file",
-            str(self._data / "pages.jsonl"),
-        )
+        argv = (*_OURS, "page-sink", "--listen-address", _address(url), "--file", str(self._data / "pages.jsonl"))
         self._add("page-sink", argv, url, "pages that Alertmanager delivers, in place of a pager")
         return url
 

@@ -42,9 +42,7 @@ class Program:
 
 PROMETHEUS = Program("Prometheus", ("prometheus",), "Debian: sudo apt-get install prometheus")
 ALERTMANAGER = Program(
-    "Alertmanager",
-    ("alertmanager", "prometheus-alertmanager"),
-    "Debian: sudo apt-get install prometheus-alertmanager",
+    "Alertmanager", ("alertmanager", "prometheus-alertmanager"), "Debian: sudo apt-get install prometheus-alertmanager"
 )
 PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
 GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")

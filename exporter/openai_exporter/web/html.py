@@ -317,10 +317,7 @@ def _facts(result: ProbeResult) -> list[tuple[str, str]]:
         ("first token", first_token(stream, tokens) if stream else ""),
         ("longest gap", seconds(stream.gaps_max) if stream and stream.gaps_max is not None else ""),
         ("arrivals of tokens", str(stream.arrivals) if stream and stream.arrivals else ""),
-        (
-            "API's own processing",
-            "" if result.server_processing is None else seconds(result.server_processing),
-        ),
+        ("API's own processing", "" if result.server_processing is None else seconds(result.server_processing)),
         ("tokens", f"{tokens.input} in, {tokens.output} out" if tokens else ""),
         ("cost", "" if result.cost_usd is None else dollars(result.cost_usd)),
         ("served model", result.served_model),
@@ -429,14 +426,7 @@ _HEADERS = {
 def _environment() -> Environment:
     made = environment("openai_exporter.web")
     made.globals.update(version=__version__)
-    made.filters.update(
-        seconds=seconds,
-        span=span,
-        clock=clock,
-        dollars=dollars,
-        count=count,
-        percent=percent,
-    )
+    made.filters.update(seconds=seconds, span=span, clock=clock, dollars=dollars, count=count, percent=percent)
     return made
 
 

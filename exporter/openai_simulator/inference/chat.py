@@ -54,9 +54,7 @@ def _request(job: jobs.Job) -> GenerationRequest:
     refuse_for_reasoning(job, body.get("reasoning_effort"), _SAMPLING)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise ApiError(
-            400,
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            param="stream_options",
+            400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
         )
     stop = body.get("stop") or ()
     limit = body.get("max_completion_tokens")

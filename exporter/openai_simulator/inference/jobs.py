@@ -163,10 +163,7 @@ EMBEDDINGS: Table = {
     "dimensions": Member(("integer",), 1),
 }
 
-MODERATIONS: Table = {
-    **_members("string", "model"),
-    "input": Member(("string", "array"), null=False, required=True),
-}
+MODERATIONS: Table = {**_members("string", "model"), "input": Member(("string", "array"), null=False, required=True)}
 
 VOICES = (
     "alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse",

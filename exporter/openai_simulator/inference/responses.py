@@ -75,13 +75,7 @@ class Reply:
 
     def message(self, status: str, content: list[Json]) -> Json:
         """The message item."""
-        return {
-            "id": self.message_id,
-            "type": "message",
-            "status": status,
-            "content": content,
-            "role": "assistant",
-        }
+        return {"id": self.message_id, "type": "message", "status": status, "content": content, "role": "assistant"}
 
     def text_part(self, text: str) -> Json:
         """The message's content part."""

@@ -159,12 +159,7 @@ class LimitsApi:
     """
 
     def __init__(
-        self,
-        seed: int,
-        roster: Roster,
-        clock: SimClock,
-        spent: Callable[[float, str | None], Decimal],
-        lock: RLock,
+        self, seed: int, roster: Roster, clock: SimClock, spent: Callable[[float, str | None], Decimal], lock: RLock
     ) -> None:
         self._seed = seed
         self._projects = roster.projects
