@@ -157,7 +157,7 @@ def record(
     for number, level in enumerate(ordered, 1):
         supervisor = Supervisor(folder)
         try:
-            service = Service("recorder", argv, f"{url}/-/ready")
+            service = Service("recorder", argv, url)
             supervisor.start(service, timeout=_START_SECONDS, stopping=lambda: False)
             lines = [line for rule in level for line in _samples(url, rule, parts)]
         finally:

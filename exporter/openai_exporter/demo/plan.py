@@ -121,22 +121,11 @@ class Planner:
             self._notes.append(f"port {preferred} is taken, {port} is used in its place")
         return f"http://{LOOPBACK}:{port}"
 
-    def _add(
-        self,
-        name: str,
-        argv: Sequence[str],
-        url: str,
-        hint: str,
-        ready: str = "/-/ready",
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self._services.append(Service(name, argv, url + ready, url, env or {}, hint))
-
     def _simulator(self) -> str:
         url = self._url(SIMULATOR_PORT)
         argv = (*_OURS, "simulate", "--seed", str(self._seed), "--listen-address", _address(url))
         hint = "the simulated OpenAI API; break it with POST /_simulator/faults"
-        self._add("simulator", argv, url, hint, ready="/_simulator/state")
+        self._services.append(Service("simulator", argv, url, hint, ready="/_simulator/state"))
         return url
 
     def _exporter(self, url: str, simulator: str | None, config: Path | None) -> None:
@@ -148,12 +137,12 @@ class Planner:
             env = KEYS
         if config is not None:
             argv += ["--config.file", str(config)]
-        self._add("exporter", argv, url, "what is probed, last results, recent failures", env=env)
+        self._services.append(Service("exporter", argv, url, "what is probed, last results, recent failures", env=env))
 
     def _page_sink(self) -> str:
         url = self._url(PAGES_PORT)
         argv = (*_OURS, "page-sink", "--listen-address", _address(url), "--file", str(self._data / "pages.jsonl"))
-        self._add("page-sink", argv, url, "pages that Alertmanager delivers, in place of a pager")
+        self._services.append(Service("page-sink", argv, url, "pages that Alertmanager delivers, in place of a pager"))
         return url
 
     def _alertmanager(self, url: str, pages: str) -> None:
@@ -165,7 +154,7 @@ class Planner:
             *_listening(url),
             "--cluster.listen-address=",
         )
-        self._add("alertmanager", argv, url, "alerts that fire")
+        self._services.append(Service("alertmanager", argv, url, "alerts that fire"))
 
     def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
         rules = [quickened(path, self._data / "rules") for path in bundled_rules(self._bundle)]
@@ -179,7 +168,8 @@ class Planner:
             "--storage.tsdb.retention.time=60d",
             "--log.level=warn",
         )
-        self._add("prometheus", argv, url, "targets found through /sd; try openai_probe_outcome == 1")
+        hint = "targets found through /sd; try openai_probe_outcome == 1"
+        self._services.append(Service("prometheus", argv, url, hint))
 
     def _past(self, exporter: str) -> Past | None:
         if PROMTOOL not in self._programs:
@@ -222,7 +212,7 @@ class Planner:
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         }
-        self._add("grafana", argv, url, "dashboards", ready="/api/health", env=env)
+        self._services.append(Service("grafana", argv, url, "dashboards", ready="/api/health", env=env))
 
 
 def _address(url: str) -> str:

@@ -20,7 +20,6 @@ from openai_exporter.demo import watch
 from openai_exporter.demo.history import fill
 from openai_exporter.demo.plan import Plan, Planner, held
 from openai_exporter.demo.processes import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Ports, Supervisor
-from openai_exporter.demo.watch import Schedule, State, Switch, Watch, read_state
 from openai_exporter.errors import StartError
 
 INTERVAL = 5.0
@@ -90,7 +89,7 @@ class DemoSettings:
     config: Path | None = None
     seed: int = 1
     history_days: int = 30
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: watch.Schedule = field(default_factory=watch.Schedule)
 
 
 def run_demo(settings: DemoSettings, console: Console) -> int:
@@ -125,19 +124,21 @@ def _start(plan: Plan, ports: Ports, supervisor: Supervisor, stop: threading.Eve
         if service.name == "prometheus":
             plan = _with_past(plan, stop, console)
         console.print(f"starting {service.name} …", style="dim")
-        ports.release(urlsplit(service.ready_url).port)
+        ports.release(urlsplit(service.url).port)
         supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
     return plan
 
 
-def _watch(plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: Schedule, console: Console) -> None:
+def _watch(
+    plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: watch.Schedule, console: Console
+) -> None:
     watch.overview(plan, console)
     scraper = Scraper(plan.exporter)
 
-    def read() -> State:
+    def read() -> watch.State:
         if plan.prometheus is not None:
-            return read_state(plan.prometheus, plan.pages)
-        return State(targets=scraper.targets, targets_up=scraper.up)
+            return watch.read_state(plan.prometheus, plan.pages)
+        return watch.State(targets=scraper.targets, targets_up=scraper.up)
 
     def check() -> None:
         for service, status in supervisor.ended():
@@ -146,8 +147,8 @@ def _watch(plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: 
     if plan.prometheus is None:
         scraper.start()
     try:
-        switch = None if plan.simulator is None else Switch(plan.simulator)
-        Watch(read, check, switch, schedule, console).run(stop)
+        switch = None if plan.simulator is None else watch.Switch(plan.simulator)
+        watch.Watch(read, check, switch, schedule, console).run(stop)
     finally:
         scraper.stop()
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from importlib import import_module
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -93,10 +92,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     allow = (error.headers or {}).get("Allow")
     if error.status_code == 404:
         return text("no such page; / lists what there is", 404)
-    message = HTTPStatus(error.status_code).phrase
     if allow:
-        return text(f"{message}; allowed: {allow}", error.status_code, Allow=allow)
-    return text(message, error.status_code)
+        return text(f"{error.detail}; allowed: {allow}", error.status_code, Allow=allow)
+    return text(error.detail, error.status_code)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
