@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
-from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -422,15 +420,12 @@ _HEADERS = {
 }
 
 
-@cache
-def _environment() -> Environment:
-    made = environment("openai_exporter.web")
-    made.globals.update(version=__version__)
-    made.filters.update(seconds=seconds, span=span, clock=clock, dollars=dollars, count=count, percent=percent)
-    return made
+_templates = environment("openai_exporter.web")
+_templates.globals.update(version=__version__)
+_templates.filters.update(seconds=seconds, span=span, clock=clock, dollars=dollars, count=count, percent=percent)
 
 
-def render(name: str, prefix: str, view: Mapping[str, object], status: int = 200) -> Response:
+def render(name: str, prefix: str, view: Mapping[str, object]) -> Response:
     """The template `name` filled with `view`; links start with `prefix`."""
-    body = _environment().get_template(name).render(prefix=prefix, **view)
-    return Response(body, status, _HEADERS, "text/html")
+    body = _templates.get_template(name).render(prefix=prefix, **view)
+    return Response(body, 200, _HEADERS, "text/html")
