@@ -15,7 +15,6 @@ from openai_simulator import faults
 from openai_simulator.catalogue import MODELS, openai_headers
 from openai_simulator.connection import CONTEXT_KEY, RequestContext, Wire
 from openai_simulator.errors import ApiError, documented, quota_error
-from openai_simulator.faults import Fault
 from openai_simulator.world import World
 
 # The middleware: waits, replies and cut connections.
@@ -63,7 +62,7 @@ class FaultMiddleware:
             self._headers_of_refusal(context)
             await reply(scope, body, send)
 
-    async def _before(self, fault: Fault, context: RequestContext, receive: Receive) -> None:
+    async def _before(self, fault: faults.Fault, context: RequestContext, receive: Receive) -> None:
         """What a fault does before there is any reply."""
         match fault:
             case faults.Latency():
@@ -188,7 +187,7 @@ def dripped(send: Send, wire: Wire, fault: faults.Drip) -> Send:
     return drip
 
 
-def delivered(send: Send, receive: Receive, wire: Wire, struck: list[Fault]) -> Send:
+def delivered(send: Send, receive: Receive, wire: Wire, struck: list[faults.Fault]) -> Send:
     """`send` behind the struck faults of delivery; the same `send` when there are none."""
     for fault in struck:
         match fault:
@@ -232,7 +231,7 @@ CHUNK = 65_536
 Edit = Callable[[bytes], bytes]
 
 
-def altered(send: Send, struck: list[Fault]) -> Send:
+def altered(send: Send, struck: list[faults.Fault]) -> Send:
     """`send` behind the struck faults that change bodies; the same `send` when there are none."""
     for fault in struck:
         if isinstance(fault, faults.MalformedJson):
@@ -379,12 +378,12 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-def replacement(struck: list[Fault]) -> Response | None:
+def replacement(struck: list[faults.Fault]) -> Response | None:
     """The reply of the first fault that replaces it, or None."""
     return next((response for fault in struck if (response := _reply(fault)) is not None), None)
 
 
-def _reply(fault: Fault) -> Response | None:
+def _reply(fault: faults.Fault) -> Response | None:
     match fault:
         case faults.Status():
             return _status(fault)

@@ -11,8 +11,6 @@ from starlette.responses import Response
 from openai_simulator.errors import invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
 from openai_simulator.inference import generation, jobs
-from openai_simulator.inference.chat import generation_of
-from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning
 from openai_simulator.world import World
 
 Json = dict[str, Any]
@@ -21,7 +19,7 @@ Json = dict[str, Any]
 class Reply:
     """One Responses reply: the same ids and members from response.created to the end."""
 
-    def __init__(self, job: jobs.Job, generation: Generation, pace: jobs.Pace) -> None:
+    def __init__(self, job: jobs.Job, generation: generation.Generation, pace: jobs.Pace) -> None:
         self.job = job
         self.pace = pace
         self._numbers = count()
@@ -178,11 +176,11 @@ _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 async def create(world: World, request: Request) -> Response:
     """Answer one Responses request."""
     job = await jobs.prepared(world, request, jobs.RESPONSES, "chat")
-    generation, pace = generation_of(job, _request(job))
-    reply = Reply(job, generation, pace)
+    result, pace = generation.generate(job, _request(job))
+    reply = Reply(job, result, pace)
     if job.body.get("stream"):
         return jobs.EventStream(steps(reply), pace, job.context)
-    await pace.until(pace.token(max(0, len(generation.choices[0]) - 1)))
+    await pace.until(pace.token(max(0, len(result.choices[0]) - 1)))
     return jobs.json_reply(reply.finished())
 
 
@@ -197,13 +195,13 @@ async def count_input(world: World, request: Request) -> Response:
     return jobs.json_reply({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def _request(job: jobs.Job) -> GenerationRequest:
+def _request(job: jobs.Job) -> generation.GenerationRequest:
     items = _items(job.body)
     effort = (job.body.get("reasoning") or {}).get("effort")
     if effort is not None and effort not in jobs.EFFORTS:
         raise invalid_value("reasoning.effort", effort, quoted(jobs.EFFORTS))
-    refuse_for_reasoning(job, effort, _SAMPLING)
-    return GenerationRequest(
+    generation.refuse_for_reasoning(job, effort, _SAMPLING)
+    return generation.GenerationRequest(
         prompt=generation.text_of(items[-1].get("content")),
         input_tokens=generation.of_messages(items),
         limit=job.body.get("max_output_tokens"),
