@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType, MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,7 +54,7 @@ class Scraper(threading.Thread):
         """End the thread after the round that is under way."""
         self._over.set()
 
-    def _get(self, path: str, params: Mapping[str, str] = MappingProxyType({})) -> requests.Response | None:
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> requests.Response | None:
         """The response when it is 200."""
         try:
             response = requests.get(f"{self._exporter}{path}", params=params, timeout=2 * self._interval)
@@ -147,8 +146,7 @@ def _watch(
     if plan.prometheus is None:
         scraper.start()
     try:
-        switch = None if plan.simulator is None else watch.Switch(plan.simulator)
-        watch.Watch(read, check, switch, schedule, console).run(stop)
+        watch.Watch(read, check, plan.simulator, schedule, console).run(stop)
     finally:
         scraper.stop()
 
@@ -173,11 +171,8 @@ def _stopping() -> Iterator[threading.Event]:
     """An event that SIGINT, SIGTERM and SIGHUP set, instead of ending the process half-way."""
     stop = threading.Event()
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield stop
     finally:

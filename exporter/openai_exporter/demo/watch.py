@@ -230,26 +230,19 @@ def _foreground_terminal() -> int | None:
         return None
 
 
-class Switch:
-    """Sets and ends an outage in the simulator at `simulator`."""
-
-    def __init__(self, simulator: str) -> None:
-        self._faults = f"{simulator}/_simulator/faults"
-
-    def start_outage(self) -> str:
-        """Let every probe fail; returns what happened, for people."""
-        return self._request("POST", "outage set: every probe now gets 503", json=FAULT)
-
-    def end_outage(self) -> str:
-        """End every fault; returns what happened, for people."""
-        return self._request("DELETE", "outage ended: the API works again")
-
-    def _request(self, method: str, text: str, json: object = None) -> str:
-        try:
-            answer = requests.request(method, self._faults, json=json, timeout=TIMEOUT)
-        except requests.RequestException as error:
-            return f"the simulator does not answer: {type(error).__name__}"
-        return text if answer.ok else f"the simulator refuses: {answer.text[:200]}"
+def set_outage(simulator: str, broken: bool) -> str:
+    """Let every probe of the simulator fail, or end every fault; returns what happened, for people."""
+    faults = f"{simulator}/_simulator/faults"
+    try:
+        if broken:
+            answer = requests.post(faults, json=FAULT, timeout=TIMEOUT)
+        else:
+            answer = requests.delete(faults, timeout=TIMEOUT)
+    except requests.RequestException as error:
+        return f"the simulator does not answer: {type(error).__name__}"
+    if not answer.ok:
+        return f"the simulator refuses: {answer.text[:200]}"
+    return "outage set: every probe now gets 503" if broken else "outage ended: the API works again"
 
 
 def overview(plan: Plan, console: Console) -> None:
@@ -357,21 +350,21 @@ class Watch:
     Args:
         read: the present state.
         check: raises when a service has ended.
-        switch: None when there is no simulator to break.
+        simulator: its root URL; None when there is none to break.
     """
 
     def __init__(
         self,
         read: Callable[[], State],
         check: Callable[[], None],
-        switch: Switch | None,
+        simulator: str | None,
         schedule: Schedule,
         console: Console,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._check = check
-        self._switch = switch
+        self._simulator = simulator
         self._console = console
         self._monotonic = monotonic
         self._began = monotonic()
@@ -414,12 +407,12 @@ class Watch:
             self._press(key, self._monotonic() - self._began)
 
     def _press(self, key: str, ran: float) -> None:
-        if self._switch is None or key not in ("b", "m"):
+        if self._simulator is None or key not in ("b", "m"):
             return
         if key == "b" and self._broken:
             return
         self._broken = key == "b"
-        text = self._switch.start_outage() if self._broken else self._switch.end_outage()
+        text = set_outage(self._simulator, self._broken)
         self._timeline.note(ran, text)
         if not self._console.is_terminal:
             self._print(f"event t={ran:.0f}s {text}")

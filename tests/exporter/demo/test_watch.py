@@ -13,18 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from openai_exporter.demo.watch import (
-    Event,
-    Keys,
-    Schedule,
-    State,
-    Switch,
-    Timeline,
-    Watch,
-    line,
-    live_screen,
-    read_state,
-)
+from openai_exporter.demo.watch import Event, Keys, Schedule, State, Timeline, Watch, line, live_screen, read_state
 from openai_exporter.errors import StartError
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.demo.terminal import Terminal
@@ -125,7 +114,7 @@ def watched(simulator: str | None, schedule: Schedule, states: list[State]) -> s
     watch = Watch(
         lambda: next(seen, last),
         lambda: None,
-        Switch(simulator) if simulator else None,
+        simulator,
         schedule,
         Console(file=out, width=200),
         Clock(),
