@@ -27,10 +27,10 @@ import yaml
 from openai_exporter.config import load_config
 from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.load import default_document, parse_config
-from openai_exporter.demo.files import exporter_document
+from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
 from openai_exporter.rules import build
-from openai_exporter.web.discovery import DEFAULT_SCRAPE_TIMEOUT
+from openai_exporter.web.routes import DEFAULT_SCRAPE_TIMEOUT
 
 GRAFANA = "http://localhost:3000"
 """Root of Grafana in the rules as shipped; one that was set otherwise stays."""

@@ -52,11 +52,7 @@ QUOTA_CODES = tuple(QUOTA_MESSAGES)
 DOCUMENTED: Mapping[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", None, "The request is not valid."),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    403: (
-        "request_forbidden",
-        "unsupported_country_region_territory",
-        "Country, region, or territory not supported.",
-    ),
+    403: ("request_forbidden", "unsupported_country_region_territory", "Country, region, or territory not supported."),
     404: ("invalid_request_error", "model_not_found", "The model does not exist."),
     408: ("invalid_request_error", None, "The request timed out."),
     409: ("invalid_request_error", None, "The resource was changed by another request."),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import SimClock
 from openai_simulator.faults import Faults, Outage
 
 PREFIX = "/status/api/v2"
@@ -172,12 +172,7 @@ def _shown(incident: _Incident) -> dict[str, Any]:
         "updated_at": changed,
         "shortlink": f"https://status.openai.com/incidents/01SIM0{number}",
         "incident_updates": [
-            {
-                "id": f"01SIM1{number}",
-                "status": "investigating",
-                "body": "We are investigating.",
-                "created_at": began,
-            }
+            {"id": f"01SIM1{number}", "status": "investigating", "body": "We are investigating.", "created_at": began}
         ],
     }
 

@@ -13,15 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from openai_simulator.catalogue import MODELS, Catalogue
-from openai_simulator.clock import SimClock, parse_time
-from openai_simulator.context import KEPT, Journal
+from openai_simulator.catalogue import MODELS, Catalogue, RateLimits, SimClock, parse_time
+from openai_simulator.connection import KEPT, Journal
 from openai_simulator.errors import ApiError
 from openai_simulator.faults import Faults, InvalidFaultError
 from openai_simulator.organization.organization import Organization
 from openai_simulator.organization.reports import Amounts
 from openai_simulator.organization.seed import OrganizationSize
-from openai_simulator.ratelimits import RateLimits
 
 
 @dataclass(frozen=True, slots=True)

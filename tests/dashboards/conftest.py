@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.demo.files import exporter_document
+from openai_exporter.demo.plan import exporter_document
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.dashboards.data import scenarios
 from tests.dashboards.data.rules import needed, recorded_names

@@ -30,33 +30,37 @@ def _openai() -> set[str]:
     return set(dir(openai.AsyncOpenAI(api_key="unused", base_url="http://127.0.0.1:1/v1")))
 
 
-PRIVATE: dict[str, tuple[str, str, str, Callable[[], set[str]]]] = {
-    "_on_handshake_complete": ("web/limits.py", "asyncio of Python", "3.11, 3.12, 3.13", _tls),
-    "_process_outgoing": ("web/limits.py", "asyncio of Python", "3.11, 3.12, 3.13", _tls),
-    "_transport": ("web/limits.py", "asyncio of Python", "3.11, 3.12, 3.13", _tls),
-    "_sslobj": ("client/network.py", "ssl of Python", "3.11, 3.12, 3.13", _ssl_object),
-    "_custom_headers": ("client/network.py", "openai", "3.57", _openai),
+PRIVATE: dict[str, tuple[str, str, Callable[[], set[str]]]] = {
+    "_on_handshake_complete": ("asyncio of Python", "3.11, 3.12, 3.13", _tls),
+    "_process_outgoing": ("asyncio of Python", "3.11, 3.12, 3.13", _tls),
+    "_transport": ("asyncio of Python", "3.11, 3.12, 3.13", _tls),
+    "_sslobj": ("ssl of Python", "3.11, 3.12, 3.13", _ssl_object),
+    "_custom_headers": ("openai", "3.57", _openai),
 }
-"""Name to the file that uses it, the library, the versions that it was seen in, and the names of its object."""
+"""Name to the library, the versions that it was seen in, and the names of its object."""
 
 
 @pytest.mark.parametrize("name", PRIVATE)
 def test_the_installed_library_has_the_private_name(name: str) -> None:
-    file, library, seen, names = PRIVATE[name]
+    library, seen, names = PRIVATE[name]
     installed = platform.python_version() if library.endswith("Python") else version(library)
     assert name in names(), (
-        f"{file} uses {name}, which {library} {seen} had; {library} {installed} has no such name: find what took its "
-        f"place, or require a version below {installed}"
+        f"{_files_with(name)[0]} uses {name}, which {library} {seen} had; {library} {installed} has no such name: "
+        f"find what took its place, or require a version below {installed}"
     )
 
 
-def test_every_private_name_of_a_library_is_on_the_list_with_the_file_that_uses_it() -> None:
-    ours = frozenset(_ours())
-    used = {(name, str(path.relative_to(PACKAGE))) for path, tree in TREES.items() for name in _foreign(tree, ours)}
-    assert used == {(name, file) for name, (file, *_) in PRIVATE.items()}
+def test_every_private_name_of_a_library_is_on_the_list_and_used_by_one_file() -> None:
+    used = {name for tree in TREES.values() for name in _foreign(tree)}
+    assert used == set(PRIVATE)
+    assert {name: len(_files_with(name)) for name in PRIVATE} == dict.fromkeys(PRIVATE, 1)
 
 
-def _foreign(tree: ast.Module, ours: frozenset[str]) -> Iterator[str]:
+def _files_with(name: str) -> list[str]:
+    return [str(path.relative_to(PACKAGE)) for path, tree in TREES.items() if name in _foreign(tree)]
+
+
+def _foreign(tree: ast.Module) -> Iterator[str]:
     """Private names that a file uses and no file of ours defines."""
     for node in ast.walk(tree):
         name = ""
@@ -66,7 +70,7 @@ def _foreign(tree: ast.Module, ours: frozenset[str]) -> Iterator[str]:
                 yield name
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr"):
             name = str(node.args[1].value) if isinstance(node.args[1], ast.Constant) else ""
-        if _is_private(name) and name not in ours:
+        if _is_private(name) and name not in OURS:
             yield name
 
 
@@ -82,3 +86,6 @@ def _ours() -> Iterator[str]:
 
 def _is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name != "_exit"  # os._exit is documented
+
+
+OURS = frozenset(_ours())

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import SimClock
 from openai_simulator.faults import Faults
 from openai_simulator.statuspage import COMPONENTS, StatusPage
 from openai_simulator.testing import SimulatorControl

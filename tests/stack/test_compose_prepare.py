@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from openai_exporter.config import load_config
-from openai_exporter.demo.files import exporter_document
+from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError
 from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL

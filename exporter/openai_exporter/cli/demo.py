@@ -9,10 +9,11 @@ from rich.console import Console
 
 from openai_exporter.cli.common import exit_on_error
 from openai_exporter.cli.rules import bundle_root
-from openai_exporter.demo import DemoSettings, Schedule, run_demo
 from openai_exporter.demo.page_sink import run
+from openai_exporter.demo.run import DemoSettings, run_demo
+from openai_exporter.demo.watch import Schedule
 from openai_exporter.errors import StartError
-from openai_simulator.command import ListenAddress
+from openai_simulator.server import ListenAddress
 
 
 @click.command("demo")

@@ -19,7 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("openai_exporter.cli.demo:demo", "Run everything together on the simulator."),
     "rules": ("openai_exporter.cli.rules:rules", "Compile thresholds and raw rules for Prometheus."),
     "page-sink": ("openai_exporter.cli.demo:page_sink", "Receive pages and show them, for demos and tests."),
-    "simulate": ("openai_simulator.command:simulate_command", "Run a simulated OpenAI API."),
+    "simulate": ("openai_simulator.server:simulate_command", "Run a simulated OpenAI API."),
     "bundle": ("openai_exporter.cli.rules:bundle", "Write rules, dashboards and routing into a folder."),
     "schema": ("openai_exporter.cli.check:schema", "Print the JSON Schema of the configuration."),
     "metrics": ("openai_exporter.cli.check:metrics", "Print every metric with its type and labels."),

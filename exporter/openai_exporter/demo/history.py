@@ -20,8 +20,7 @@ from typing import Any
 import requests
 import yaml
 
-from openai_exporter.demo.files import KEYS
-from openai_exporter.demo.processes import LOOPBACK, Ports, Service, Supervisor
+from openai_exporter.demo.processes import KEYS, LOOPBACK, Ports, Service, Supervisor
 from openai_exporter.errors import StartError
 
 DAY, HOUR = 86_400, 3600
@@ -81,12 +80,7 @@ def fill(past: Past, report: Report, stopping: Callable[[], bool], now: Callable
         report(f"usage and costs of {past.days} days")
         # One day in one of them only, for increases must not be there twice.
         with ThreadPoolExecutor() as pool:
-            list(
-                pool.map(
-                    lambda part: _import_usage(past, folder, part),
-                    _parts(past.days, end, FINE_USAGE_DAYS, DAY),
-                )
-            )
+            list(pool.map(lambda part: _import_usage(past, folder, part), _parts(past.days, end, FINE_USAGE_DAYS, DAY)))
         parts = _parts(past.days, end, FINE_RECORDED_DAYS, COARSE_STEP)
         # The coarse samples of usage are seen until the next one.
         levels = record(past.prometheus, past.data / "prometheus", folder, past.rules, parts, COARSE_STEP + 60)
@@ -110,14 +104,7 @@ def _parts(days: int, end: int, fine_days: int, gap: int) -> list[Part]:
 def _import_usage(past: Past, folder: Path, part: Part) -> None:
     output = folder / f"usage-{part.step}.om"
     first, last = (datetime.fromtimestamp(unix, UTC).date().isoformat() for unix in (part.start, part.end))
-    argv = [
-        sys.executable,
-        "-m",
-        "openai_exporter",
-        "backfill",
-        "--config.file",
-        str(past.data / "exporter.yml"),
-    ]
+    argv = [sys.executable, "-m", "openai_exporter", "backfill", "--config.file", str(past.data / "exporter.yml")]
     argv += ["--from", first, "--to", last, "--step", f"{part.step}s", "--fine-days", str(past.days)]
     _run([*argv, "--no-resume", "--label", f"instance={past.instance}", "--output", str(output)])
     _import(past, output)
@@ -139,12 +126,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def record(
-    prometheus: str,
-    data: Path,
-    folder: Path,
-    files: Sequence[Path],
-    parts: Sequence[Part],
-    lookback: int = 300,
+    prometheus: str, data: Path, folder: Path, files: Sequence[Path], parts: Sequence[Part], lookback: int = 300
 ) -> Iterator[tuple[int, int]]:
     """Evaluate the recording rules of `files` over the database `data` with a Prometheus of its own.
 
@@ -175,7 +157,7 @@ def record(
     for number, level in enumerate(ordered, 1):
         supervisor = Supervisor(folder)
         try:
-            service = Service("recorder", argv, f"{url}/-/ready")
+            service = Service("recorder", argv, url)
             supervisor.start(service, timeout=_START_SECONDS, stopping=lambda: False)
             lines = [line for rule in level for line in _samples(url, rule, parts)]
         finally:

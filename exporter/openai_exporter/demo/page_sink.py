@@ -11,12 +11,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
-from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.text import Text
@@ -241,10 +239,13 @@ class _Sink:
     def __init__(self, store: Store, show: Callable[[Page], None]) -> None:
         self._store = store
         self._show = show
+        templates = template_environment("openai_exporter.demo")
+        templates.filters.update(clock=_clock, link=_link)
+        self._page = templates.get_template("pages.html")
 
     async def overview(self, request: Request) -> Response:
         """The pages for people, newest first. Nothing on it is loaded from elsewhere, and no script runs."""
-        body = _environment().get_template("pages.html").render(pages=self._store.pages())
+        body = self._page.render(pages=self._store.pages())
         return Response(body, 200, _HEADERS, "text/html")
 
     async def list_pages(self, request: Request) -> Response:
@@ -288,13 +289,6 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-
-
-@cache
-def _environment() -> Environment:
-    made = template_environment("openai_exporter.demo")
-    made.filters.update(clock=_clock, link=_link)
-    return made
 
 
 def _clock(seconds: float) -> str:

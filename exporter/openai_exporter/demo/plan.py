@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which services a demo runs, with their commands; writes their configuration files and holds their ports."""
+"""What a demo runs: commands, ports and the configuration files that it writes into its directory."""
 
+import fcntl
+import re
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from openai_exporter.config.base import parse_duration
-from openai_exporter.demo import files
+from openai_exporter.config.load import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.demo.history import Past
 from openai_exporter.demo.processes import (
     ALERTMANAGER,
     GRAFANA,
+    KEYS,
     LOOPBACK,
     PROMETHEUS,
     PROMTOOL,
@@ -19,6 +28,10 @@ from openai_exporter.demo.processes import (
     Program,
     Service,
 )
+from openai_exporter.errors import ConfigError, StartError
+from openai_exporter.files import write_atomically
+from openai_exporter.rules import ThresholdFile, build_from, load_thresholds
+from openai_exporter.rules.measures import MEASURES
 
 EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT = 9985, 9090, 9093, 3000
 SIMULATOR_PORT, PAGES_PORT = 8085, 8086
@@ -108,50 +121,32 @@ class Planner:
             self._notes.append(f"port {preferred} is taken, {port} is used in its place")
         return f"http://{LOOPBACK}:{port}"
 
-    def _add(
-        self,
-        name: str,
-        argv: Sequence[str],
-        url: str,
-        hint: str,
-        ready: str = "/-/ready",
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self._services.append(Service(name, argv, url + ready, url, env or {}, hint))
-
     def _simulator(self) -> str:
         url = self._url(SIMULATOR_PORT)
         argv = (*_OURS, "simulate", "--seed", str(self._seed), "--listen-address", _address(url))
         hint = "the simulated OpenAI API; break it with POST /_simulator/faults"
-        self._add("simulator", argv, url, hint, ready="/_simulator/state")
+        self._services.append(Service("simulator", argv, url, hint, ready="/_simulator/state"))
         return url
 
     def _exporter(self, url: str, simulator: str | None, config: Path | None) -> None:
         argv = [*_OURS, "serve", "--web.listen-address", _address(url)]
         env: dict[str, str] = {}
         if simulator is not None:
-            config = files.write(self._data / "exporter.yml", files.exporter_document(simulator))
+            config = write(self._data / "exporter.yml", exporter_document(simulator))
             # Accepted by the simulator only; a real key in the environment must never reach it.
-            env = files.KEYS
+            env = KEYS
         if config is not None:
             argv += ["--config.file", str(config)]
-        self._add("exporter", argv, url, "what is probed, last results, recent failures", env=env)
+        self._services.append(Service("exporter", argv, url, "what is probed, last results, recent failures", env=env))
 
     def _page_sink(self) -> str:
         url = self._url(PAGES_PORT)
-        argv = (
-            *_OURS,
-            "page-sink",
-            "--listen-address",
-            _address(url),
-            "--file",
-            str(self._data / "pages.jsonl"),
-        )
-        self._add("page-sink", argv, url, "pages that Alertmanager delivers, in place of a pager")
+        argv = (*_OURS, "page-sink", "--listen-address", _address(url), "--file", str(self._data / "pages.jsonl"))
+        self._services.append(Service("page-sink", argv, url, "pages that Alertmanager delivers, in place of a pager"))
         return url
 
     def _alertmanager(self, url: str, pages: str) -> None:
-        config = files.write(self._data / "alertmanager.yml", files.alertmanager_document(pages))
+        config = write(self._data / "alertmanager.yml", alertmanager_document(pages))
         argv = (
             self._programs[ALERTMANAGER],
             f"--config.file={config}",
@@ -159,21 +154,22 @@ class Planner:
             *_listening(url),
             "--cluster.listen-address=",
         )
-        self._add("alertmanager", argv, url, "alerts that fire")
+        self._services.append(Service("alertmanager", argv, url, "alerts that fire"))
 
     def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
-        rules = [files.quickened(path, self._data / "rules") for path in files.bundled_rules(self._bundle)]
-        document = files.prometheus_document(exporter, alertmanager, [*rules, self._thresholds()])
+        rules = [quickened(path, self._data / "rules") for path in bundled_rules(self._bundle)]
+        document = prometheus_document(exporter, alertmanager, [*rules, self._thresholds()])
         argv = (
             self._programs[PROMETHEUS],
-            f"--config.file={files.write(self._data / 'prometheus.yml', document)}",
+            f"--config.file={write(self._data / 'prometheus.yml', document)}",
             f"--storage.tsdb.path={self._data / 'prometheus'}",
             *_listening(url),
             "--enable-feature=exemplar-storage",
             "--storage.tsdb.retention.time=60d",
             "--log.level=warn",
         )
-        self._add("prometheus", argv, url, "targets found through /sd; try openai_probe_outcome == 1")
+        hint = "targets found through /sd; try openai_probe_outcome == 1"
+        self._services.append(Service("prometheus", argv, url, hint))
 
     def _past(self, exporter: str) -> Past | None:
         if PROMTOOL not in self._programs:
@@ -183,24 +179,24 @@ class Planner:
             self._programs[PROMTOOL],
             self._programs[PROMETHEUS],
             _address(exporter),
-            tuple(files.past_rules(self._bundle)),
+            tuple(past_rules(self._bundle)),
             self._data,
             self._history_days,
         )
 
     def _thresholds(self) -> Path:
-        interval = parse_duration(files.SCRAPE_INTERVAL)
-        text, notes = files.rule_file(self._bundle / "alerting", interval, self._programs.get(PROMTOOL))
+        interval = parse_duration(SCRAPE_INTERVAL)
+        text, notes = rule_file(self._bundle / "alerting", interval, self._programs.get(PROMTOOL))
         self._notes += notes
-        return files.write(self._data / "rules" / "thresholds.yml", text)
+        return write(self._data / "rules" / "thresholds.yml", text)
 
     def _grafana(self, prometheus: str) -> None:
         url = self._url(GRAFANA_PORT)
         provisioning = self._data / "grafana" / "provisioning"
-        files.write(provisioning / "datasources" / "prometheus.yml", files.grafana_datasource(prometheus))
+        write(provisioning / "datasources" / "prometheus.yml", grafana_datasource(prometheus))
         dashboards = self._bundle / "dashboards" / "generated"
         if dashboards.is_dir():
-            files.write(provisioning / "dashboards" / "openai.yml", files.grafana_dashboards(dashboards))
+            write(provisioning / "dashboards" / "openai.yml", grafana_dashboards(dashboards))
         binary = self._programs[GRAFANA]
         argv = [binary, "server"] if Path(binary).name == "grafana" else [binary]
         if Path("/usr/share/grafana/conf/defaults.ini").exists():
@@ -216,7 +212,7 @@ class Planner:
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         }
-        self._add("grafana", argv, url, "dashboards", ready="/api/health", env=env)
+        self._services.append(Service("grafana", argv, url, "dashboards", ready="/api/health", env=env))
 
 
 def _address(url: str) -> str:
@@ -226,3 +222,228 @@ def _address(url: str) -> str:
 def _listening(url: str) -> tuple[str, str]:
     """Flags of Prometheus and Alertmanager; else links in pages carry this machine's name, where nothing listens."""
     return f"--web.listen-address={_address(url)}", f"--web.external-url={url}"
+
+
+# The demo's directory and the configuration files that it writes for the programs it runs.
+
+SCRAPE_INTERVAL = "5s"
+_TOO_FINE = {"api_source", "context_level", "vector_store_id"}
+"""Dimensions that no page shows."""
+PAST_RULES = ("recording-usage.yml", "recording-anomalies.yml")
+"""Recording rules that the demo evaluates over the past as well."""
+GROWTH_RULES = "recording-growth.yml"
+GROWTH_STEP = "15s"
+"""How often the demo records growth instead of every 5m or 10m, so that no page waits for it."""
+USER_RULES = "user-thresholds.yml"
+"""Compiled thresholds of the bundle; the demo has its own, faster ones."""
+
+
+def exporter_document(simulator: str) -> dict[str, Any]:
+    """A configuration of the exporter that shows every page against the simulator at `simulator`."""
+    root = f"{simulator}/v1"
+    probes = (
+        ("models", ()),
+        ("chat", CHAT_MODELS[:1]),
+        ("chat_stream", CHAT_MODELS),
+        ("responses", CHAT_MODELS[:1]),
+        ("responses_stream", CHAT_MODELS[:1]),
+        ("embeddings", (EMBEDDING_MODEL,)),
+        ("moderations", (MODERATION_MODEL,)),
+    )
+    budget = {"organization": "acme", "period": "month"}
+    return {
+        "targets": [{"name": "openai", "base_url": root, "api_key_env": "OPENAI_API_KEY"}],
+        "modules": builtin_modules(),
+        "probes": [
+            {"target": "openai", "module": module} | ({"models": list(models)} if models else {})
+            for module, models in probes
+        ],
+        "organizations": [
+            {
+                "name": "acme",
+                "base_url": root,
+                "admin_key_env": "OPENAI_ADMIN_KEY",
+                "refresh_interval": "10s",
+                "names_interval": "1m",
+                "costs": {"refresh_interval": "1m", "group_by": ["project_id", "line_item", "api_key_id"]},
+                "usage": {
+                    operation: {"group_by": [label for label in labels if label not in _TOO_FINE]}
+                    for operation, labels in GROUPABLE.items()
+                },
+            }
+        ],
+        "budgets": [
+            budget | {"name": "organization", "limit_usd": 5000.0},
+            budget | {"name": "per-model", "each": "model", "limit_usd": 2000.0},
+        ],
+        "status_pages": [{"name": "openai", "url": f"{simulator}/status", "refresh_interval": "10s"}],
+    }
+
+
+def bundled_rules(bundle: Path) -> list[Path]:
+    """The bundle's rule files, its compiled thresholds left out."""
+    paths = sorted((bundle / "prometheus" / "rules").glob("*.yml"))
+    return [path for path in paths if path.name != USER_RULES]
+
+
+def quickened(rules: Path, folder: Path) -> Path:
+    """The rules, those on growth as a copy in `folder` with the demo's step in place of their own (5m and 10m)."""
+    if rules.name != GROWTH_RULES:
+        return rules
+    return write(folder / rules.name, re.sub(r"\b(5|10)m\b", GROWTH_STEP, rules.read_text(encoding="utf-8")))
+
+
+def past_rules(bundle: Path) -> list[Path]:
+    """Those of the bundle's rule files that record usage and costs, and what is usual of them."""
+    folder = bundle / "prometheus" / "rules"
+    return [path for name in PAST_RULES if (path := folder / name).is_file()]
+
+
+def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence[Path]) -> dict[str, Any]:
+    """A Prometheus configuration that finds everything through the exporter's `/sd`."""
+    document: dict[str, Any] = {
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
+        "scrape_configs": [
+            {
+                "job_name": "openai",
+                "scrape_timeout": SCRAPE_INTERVAL,
+                "http_sd_configs": [{"url": f"{exporter}/sd", "refresh_interval": "5s"}],
+            }
+        ],
+    }
+    if rules:
+        document["rule_files"] = [str(path) for path in rules]
+    if alertmanager is not None:
+        host = alertmanager.removeprefix("http://")
+        document["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [host]}]}]}
+    return document
+
+
+def alertmanager_document(pages: str) -> dict[str, Any]:
+    """An Alertmanager configuration that sends every alert to page-sink at `pages`; not the dead-man switch."""
+    return {
+        "route": {
+            "receiver": "page-sink",
+            "group_by": ["alertname"],
+            "group_wait": "1s",
+            "group_interval": "5s",
+            "routes": [{"matchers": ['severity="none"'], "receiver": "nobody"}],
+        },
+        "receivers": [{"name": "page-sink", "webhook_configs": [{"url": f"{pages}/"}]}, {"name": "nobody"}],
+    }
+
+
+def grafana_datasource(prometheus: str) -> dict[str, Any]:
+    """A Grafana provisioning file for the demo's Prometheus."""
+    source = {
+        "name": "Prometheus",
+        "uid": "prometheus",
+        "type": "prometheus",
+        "access": "proxy",
+        "url": prometheus,
+        "isDefault": True,
+        "jsonData": {"timeInterval": SCRAPE_INTERVAL, "httpMethod": "POST"},
+    }
+    return {"apiVersion": 1, "datasources": [source]}
+
+
+def grafana_dashboards(folder: Path) -> dict[str, Any]:
+    """A Grafana provisioning file for the dashboards in `folder`."""
+    provider = {"name": "openai", "type": "file", "folder": "OpenAI", "options": {"path": str(folder)}}
+    return {"apiVersion": 1, "providers": [provider]}
+
+
+def write(path: Path, content: str | dict[str, Any]) -> Path:
+    """Write a text, or a document as YAML, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+_MARKER = ".openai-exporter-demo"
+
+
+@contextmanager
+def held(data: Path) -> Iterator[None]:
+    """Empty the demo's folder, and keep other demos out of it until the end of the block, however that comes.
+
+    Raises:
+        StartError: the folder holds something else, cannot be written, or a demo runs in it.
+    """
+    marker = data / _MARKER
+    try:
+        if data.exists() and any(data.iterdir()) and not marker.exists():
+            raise StartError(f"{data} is not empty and not a folder of the demo; choose another with --data-dir")
+        data.mkdir(parents=True, exist_ok=True)
+        file = marker.open("a")
+    except OSError as error:
+        raise StartError(f"{data} cannot be written: {error.strerror}; choose another with --data-dir") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"a demo runs in {data} already; end it, or choose another with --data-dir") from None
+        _empty(data)
+        yield
+
+
+def _empty(data: Path) -> None:
+    for path in data.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _MARKER:
+            path.unlink()
+    (data / "logs").mkdir(exist_ok=True)
+
+
+NAME = "thresholds.yml"
+
+_BUILT_IN = ThresholdFile.model_validate(
+    {
+        "thresholds": [
+            {"name": "high_latency", "metric": "p95_latency", "operator": ">", "threshold": "5s", "for": "2m",
+             "severity": "warning"},
+            {"name": "high_error_rate", "metric": "error_rate", "operator": ">", "threshold": "5%", "for": "5m",
+             "severity": "critical"},
+        ]
+    }
+)  # fmt: skip
+"""Where there is no bundle."""
+
+
+def rule_file(alerting: Path, interval: float, promtool: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """The text of a rule file with the user's rules, and what is wrong with them.
+
+    Thresholds have shorter windows, so that an alert fires in seconds; raw rules are taken as they are.
+
+    Args:
+        alerting: the bundle's folder with `thresholds.yml`, in place of which built-in ones are used when it is missing
+            or has a mistake, and `rules.d/`, whose rules are taken as they are.
+        interval: seconds between two scrapes.
+        promtool: path of promtool, to check raw rules with.
+    """
+    notes: list[str] = []
+    file = _BUILT_IN
+    if (alerting / NAME).exists():
+        try:
+            file = load_thresholds(alerting / NAME)
+        except ConfigError as error:
+            notes += [f"{error.problems[0]}; the demo goes on with thresholds of its own"]
+    built = build_from(faster(file, interval), NAME, alerting / "rules.d", promtool)
+    notes += [f"{problem}; left out" for problem in built.left_out]
+    return built.text, (*notes, *built.notes)
+
+
+def faster(file: ThresholdFile, interval: float) -> ThresholdFile:
+    """The same thresholds with the windows of probes shortened as the interval is."""
+    factor = interval / file.settings.interval
+    thresholds = []
+    for threshold in file.thresholds:
+        measure = MEASURES[threshold.metric]
+        if not measure.is_usage:
+            window = (threshold.window or measure.window) * factor
+            scaled = {"hold": round(threshold.hold * factor, 3), "window": round(window, 3)}
+            threshold = threshold.model_copy(update=scaled)
+        thresholds.append(threshold)
+    settings = file.settings.model_copy(update={"interval": interval})
+    return file.model_copy(update={"settings": settings, "thresholds": tuple(thresholds)})

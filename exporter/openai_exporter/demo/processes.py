@@ -18,6 +18,8 @@ import requests
 from openai_exporter.errors import StartError
 
 LOOPBACK = "127.0.0.1"
+KEYS = {"OPENAI_API_KEY": "sk-demo", "OPENAI_ADMIN_KEY": "sk-admin-demo"}
+"""The environment of the exporter against the simulator."""
 TRIES = 100
 """How many ports are tried from the usual one on."""
 TIMEOUT = 2.0
@@ -40,9 +42,7 @@ class Program:
 
 PROMETHEUS = Program("Prometheus", ("prometheus",), "Debian: sudo apt-get install prometheus")
 ALERTMANAGER = Program(
-    "Alertmanager",
-    ("alertmanager", "prometheus-alertmanager"),
-    "Debian: sudo apt-get install prometheus-alertmanager",
+    "Alertmanager", ("alertmanager", "prometheus-alertmanager"), "Debian: sudo apt-get install prometheus-alertmanager"
 )
 PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
 GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")
@@ -61,18 +61,18 @@ class Service:
     Attributes:
         name: for logs and the screen.
         argv: the command.
-        url: where a person looks; empty when there is nothing to see.
-        ready_url: answers 200 once the service works.
+        url: its root.
+        hint: what a person can look at there.
+        ready: path that answers 200 once the service works.
         env: variables added to the environment.
-        hint: what to look at there.
     """
 
     name: str
     argv: Sequence[str]
-    ready_url: str
-    url: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
+    url: str
     hint: str = ""
+    ready: str = "/-/ready"
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def answers(url: str) -> bool:
@@ -123,7 +123,7 @@ class Supervisor:
             )
         self._running.append((service, process))
         end = self._monotonic() + timeout
-        while not stopping() and not self._answers(service.ready_url):
+        while not stopping() and not self._answers(service.url + service.ready):
             if process.poll() is not None:
                 raise StartError(f"{service.name} ended with status {process.returncode}: {_last_line(log)} ({log})")
             if self._monotonic() > end:

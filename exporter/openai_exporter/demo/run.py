@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType, MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,12 +16,9 @@ import requests
 from rich.console import Console
 
 from openai_exporter.demo import watch
-from openai_exporter.demo.files import held
 from openai_exporter.demo.history import fill
-from openai_exporter.demo.plan import Plan, Planner
+from openai_exporter.demo.plan import Plan, Planner, held
 from openai_exporter.demo.processes import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Ports, Supervisor
-from openai_exporter.demo.state import State, read_state
-from openai_exporter.demo.watch import Schedule, Switch, Watch
 from openai_exporter.errors import StartError
 
 INTERVAL = 5.0
@@ -58,7 +54,7 @@ class Scraper(threading.Thread):
         """End the thread after the round that is under way."""
         self._over.set()
 
-    def _get(self, path: str, params: Mapping[str, str] = MappingProxyType({})) -> requests.Response | None:
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> requests.Response | None:
         """The response when it is 200."""
         try:
             response = requests.get(f"{self._exporter}{path}", params=params, timeout=2 * self._interval)
@@ -92,7 +88,7 @@ class DemoSettings:
     config: Path | None = None
     seed: int = 1
     history_days: int = 30
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: watch.Schedule = field(default_factory=watch.Schedule)
 
 
 def run_demo(settings: DemoSettings, console: Console) -> int:
@@ -127,19 +123,21 @@ def _start(plan: Plan, ports: Ports, supervisor: Supervisor, stop: threading.Eve
         if service.name == "prometheus":
             plan = _with_past(plan, stop, console)
         console.print(f"starting {service.name} …", style="dim")
-        ports.release(urlsplit(service.ready_url).port)
+        ports.release(urlsplit(service.url).port)
         supervisor.start(service, timeout=START_TIMEOUT, stopping=stop.is_set)
     return plan
 
 
-def _watch(plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: Schedule, console: Console) -> None:
+def _watch(
+    plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: watch.Schedule, console: Console
+) -> None:
     watch.overview(plan, console)
     scraper = Scraper(plan.exporter)
 
-    def read() -> State:
+    def read() -> watch.State:
         if plan.prometheus is not None:
-            return read_state(plan.prometheus, plan.pages)
-        return State(targets=scraper.targets, targets_up=scraper.up)
+            return watch.read_state(plan.prometheus, plan.pages)
+        return watch.State(targets=scraper.targets, targets_up=scraper.up)
 
     def check() -> None:
         for service, status in supervisor.ended():
@@ -148,8 +146,7 @@ def _watch(plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: 
     if plan.prometheus is None:
         scraper.start()
     try:
-        switch = None if plan.simulator is None else Switch(plan.simulator)
-        Watch(read, check, switch, schedule, console).run(stop)
+        watch.Watch(read, check, plan.simulator, schedule, console).run(stop)
     finally:
         scraper.stop()
 
@@ -174,11 +171,8 @@ def _stopping() -> Iterator[threading.Event]:
     """An event that SIGINT, SIGTERM and SIGHUP set, instead of ending the process half-way."""
     stop = threading.Event()
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield stop
     finally:

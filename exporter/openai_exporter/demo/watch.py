@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's terminal: live values, keys, and the outage that they start and end."""
+"""The demo's terminal: live values, what happened to alerts, keys, and the outage that they start and end."""
 
 import json
 import os
@@ -9,10 +9,11 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 from rich.console import Console, Group, RenderableType
@@ -21,7 +22,155 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_exporter.demo.plan import Plan
-from openai_exporter.demo.state import Event, State, Timeline
+
+# Values asked of Prometheus, and what happened to alerts since it began.
+
+QUERY_TIMEOUT = 2.0
+FIRING = "firing"
+_STYLES = {"pending": "yellow", FIRING: "bold red"}
+Get = Callable[[str, dict[str, str]], Any]
+Series = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Live figures; None where nothing is known yet.
+
+    Attributes:
+        targets_up, targets: scrape targets that answer, and all of them.
+        probes_good, probes: probes that succeed, and all of them.
+        cost: month-to-date billed cost in USD.
+        tokens: input and output tokens since the first of the month.
+        firing: names of firing alerts, with their model or how many there are.
+        alerts: name of each active alert -> `pending` or `firing`; None while it is not known.
+        pages: what page-sink has, None while it is not known.
+    """
+
+    targets_up: int | None = None
+    targets: int | None = None
+    probes_good: int | None = None
+    probes: int | None = None
+    cost: float | None = None
+    tokens: float | None = None
+    firing: tuple[str, ...] = ()
+    alerts: Mapping[str, str] | None = None
+    pages: tuple[Mapping[str, Any], ...] | None = None
+
+
+def get_json(url: str, params: dict[str, str]) -> Any:
+    """The JSON that a local URL answers; None when it does not."""
+    try:
+        answer = requests.get(url, params=params, timeout=QUERY_TIMEOUT)
+        return answer.json() if answer.ok else None
+    except (requests.RequestException, ValueError):
+        return None
+
+
+def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -> State:
+    """The state as Prometheus, and page-sink at `pages`, know it."""
+
+    def query(text: str) -> Series | None:
+        answer = get(f"{prometheus}/api/v1/query", {"query": text})
+        return answer["data"]["result"] if answer and answer.get("status") == "success" else None
+
+    def value(text: str) -> float | None:
+        result = query(text)
+        return float(result[0]["value"][1]) if result else None
+
+    def count(text: str) -> int | None:
+        number = value(text)
+        return None if number is None else int(number)
+
+    alerts = query('ALERTS{severity!="none"}')
+    listed = None if pages is None else get(f"{pages}/api/v1/pages", {})
+    return State(
+        targets_up=count("count(up == 1) or vector(0)"),
+        targets=count("count(up)"),
+        probes_good=count("count(probe_success == 1) or vector(0)"),
+        probes=count("count(probe_success)"),
+        cost=value("sum(openai_costs_month_to_date_usd)"),
+        tokens=value("sum(openai_usage_input_tokens_total) + sum(openai_usage_output_tokens_total)"),
+        firing=_firing(alerts or []),
+        alerts=None if alerts is None else _states(alerts),
+        pages=None if listed is None else tuple(listed["pages"]),
+    )
+
+
+def _states(alerts: Series) -> dict[str, str]:
+    """An alert fires when one of its series does."""
+    labels = sorted((series["metric"] for series in alerts), key=lambda metric: metric["alertstate"] == FIRING)
+    return {metric["alertname"]: metric["alertstate"] for metric in labels}
+
+
+def _firing(alerts: Series) -> tuple[str, ...]:
+    """One word for each firing alert: with its model while it is alone, else with how many there are."""
+    models: dict[str, list[str]] = {}
+    for labels in (series["metric"] for series in alerts if series["metric"]["alertstate"] == FIRING):
+        models.setdefault(labels["alertname"], []).append(labels.get("model", ""))
+    names = ((name, of[0] if len(of) == 1 else f"x{len(of)}") for name, of in sorted(models.items()))
+    return tuple(f"{name} {suffix}".strip() for name, suffix in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        at: seconds since the demo began.
+        style: rich's.
+    """
+
+    at: float
+    text: str
+    style: str = ""
+
+
+class Timeline:
+    """Turns what is now into what has changed."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._states: Mapping[str, str] = {}
+        self._last_page = 0
+
+    def note(self, at: float, text: str, style: str = "bold cyan") -> None:
+        """Something that the demo did."""
+        self.events.append(Event(at, text, style))
+
+    def update(self, at: float, states: Mapping[str, str] | None, pages: Sequence[Mapping[str, Any]]) -> list[Event]:
+        """The events since the last update.
+
+        Args:
+            states: name of each alert that is active -> `pending` or `firing`; None while that is not known.
+            pages: what page-sink lists, in any order.
+        """
+        before = len(self.events)
+        states = self._states if states is None else states
+        for name in sorted({*self._states, *states}):
+            old, new = self._states.get(name), states.get(name)
+            if new is not None and new != old:
+                self.events.append(Event(at, f"{name} {new}", _STYLES.get(new, "")))
+            elif new is None and old == FIRING:
+                self.events.append(Event(at, f"{name} fires no more", "green"))
+            elif new is None:
+                self.events.append(Event(at, f"{name} did not last", "dim"))
+        self._states = dict(states)
+        for page in sorted(pages, key=lambda page: int(page["id"])):
+            if int(page["id"]) > self._last_page:
+                self._last_page = int(page["id"])
+                self.events.append(_delivered(at, page))
+        return self.events[before:]
+
+
+def _delivered(at: float, page: Mapping[str, Any]) -> Event:
+    count = len(page["alerts"])
+    alerts = f"{count} alert" if count == 1 else f"{count} alerts"
+    if page["status"] == "resolved":
+        return Event(at, f"page delivered: {page['title']} resolved ({alerts})", "bold green")
+    return Event(at, f"page delivered: {page['severity']} {page['title']} ({alerts})", "bold red")
+
+
+# The screen, the keys and the loop.
 
 TICK = 1.0
 PRINTED_EVERY = 5.0
@@ -80,26 +229,19 @@ def _foreground_terminal() -> int | None:
         return None
 
 
-class Switch:
-    """Sets and ends an outage in the simulator at `simulator`."""
-
-    def __init__(self, simulator: str) -> None:
-        self._faults = f"{simulator}/_simulator/faults"
-
-    def start_outage(self) -> str:
-        """Let every probe fail; returns what happened, for people."""
-        return self._request("POST", "outage set: every probe now gets 503", json=FAULT)
-
-    def end_outage(self) -> str:
-        """End every fault; returns what happened, for people."""
-        return self._request("DELETE", "outage ended: the API works again")
-
-    def _request(self, method: str, text: str, json: object = None) -> str:
-        try:
-            answer = requests.request(method, self._faults, json=json, timeout=TIMEOUT)
-        except requests.RequestException as error:
-            return f"the simulator does not answer: {type(error).__name__}"
-        return text if answer.ok else f"the simulator refuses: {answer.text[:200]}"
+def set_outage(simulator: str, broken: bool) -> str:
+    """Let every probe of the simulator fail, or end every fault; returns what happened, for people."""
+    faults = f"{simulator}/_simulator/faults"
+    try:
+        if broken:
+            answer = requests.post(faults, json=FAULT, timeout=TIMEOUT)
+        else:
+            answer = requests.delete(faults, timeout=TIMEOUT)
+    except requests.RequestException as error:
+        return f"the simulator does not answer: {type(error).__name__}"
+    if not answer.ok:
+        return f"the simulator refuses: {answer.text[:200]}"
+    return "outage set: every probe now gets 503" if broken else "outage ended: the API works again"
 
 
 def overview(plan: Plan, console: Console) -> None:
@@ -207,21 +349,21 @@ class Watch:
     Args:
         read: the present state.
         check: raises when a service has ended.
-        switch: None when there is no simulator to break.
+        simulator: its root URL; None when there is none to break.
     """
 
     def __init__(
         self,
         read: Callable[[], State],
         check: Callable[[], None],
-        switch: Switch | None,
+        simulator: str | None,
         schedule: Schedule,
         console: Console,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._check = check
-        self._switch = switch
+        self._simulator = simulator
         self._console = console
         self._monotonic = monotonic
         self._began = monotonic()
@@ -264,12 +406,12 @@ class Watch:
             self._press(key, self._monotonic() - self._began)
 
     def _press(self, key: str, ran: float) -> None:
-        if self._switch is None or key not in ("b", "m"):
+        if self._simulator is None or key not in ("b", "m"):
             return
         if key == "b" and self._broken:
             return
         self._broken = key == "b"
-        text = self._switch.start_outage() if self._broken else self._switch.end_outage()
+        text = set_outage(self._simulator, self._broken)
         self._timeline.note(ran, text)
         if not self._console.is_terminal:
             self._print(f"event t={ran:.0f}s {text}")

@@ -12,11 +12,7 @@ from openai_exporter.web.routes import Refusal, find_name
 _DEFAULT_DAYS = "30"
 _SECONDS = 9.5
 """How long a request waits for a reading."""
-_PARAMETERS = {
-    "daily": ("organization", "days"),
-    "monthly": ("organization",),
-    "dashboard": ("organization",),
-}
+_PARAMETERS = {"daily": ("organization", "days"), "monthly": ("organization",), "dashboard": ("organization",)}
 
 
 async def answer(request: Request) -> Response:

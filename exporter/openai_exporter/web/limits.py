@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connection and a request pass first: TLS, the size and time of a head, concurrency, rate limit and users."""
 
-import asyncio
 import asyncio.sslproto
 import base64
-import binascii
 import hashlib
 import logging
 import ssl
@@ -215,7 +213,7 @@ class Passwords:
         try:
             name, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
             user = name.decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # neither base64 nor UTF-8
             return False
         return kind.lower() == b"basic" and bool(colon) and await self.right(users, user, password)
 

@@ -158,12 +158,7 @@ class Live:
     """
 
     def __init__(
-        self,
-        config: Config,
-        settings: Settings,
-        *,
-        masker: Masker | None = None,
-        now: Callable[[], float] = time.time,
+        self, config: Config, settings: Settings, *, masker: Masker | None = None, now: Callable[[], float] = time.time
     ) -> None:
         self.settings = settings
         self.instruments = Instruments()

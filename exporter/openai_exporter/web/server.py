@@ -2,7 +2,6 @@
 """Runs the application on uvicorn: opens sockets first, warms up afterwards, stops within a second."""
 
 import asyncio
-import contextlib
 import errno
 import logging
 import re
@@ -10,7 +9,7 @@ import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 
 import uvicorn
 
@@ -56,7 +55,7 @@ def _raise_file_limit(max_requests: int) -> None:
     needed = max(soft, 4096, 3 * max_requests)
     if hard != resource.RLIM_INFINITY:
         needed = min(needed, hard)
-    with contextlib.suppress(ValueError, OSError):
+    with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
@@ -97,7 +96,7 @@ class ExporterServer(uvicorn.Server):
         )
         super().__init__(config)
 
-    @contextlib.contextmanager
+    @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals in the event loop; uvicorn would end the process by the signal itself."""
         loop = asyncio.get_running_loop()

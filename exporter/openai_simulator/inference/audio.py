@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from openai_simulator.errors import ApiError, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage
-from openai_simulator.inference import generation, jobs, schemas
+from openai_simulator.inference import generation, jobs
 from openai_simulator.world import World
 
 # POST /v1/audio/speech: a soft tone as long as the text would take, with the right beginning for its format.
@@ -46,7 +46,7 @@ _HEADS = {
 
 async def create_speech(world: World, request: Request) -> Response:
     """Answer one speech request."""
-    job = await jobs.prepared(world, request, schemas.SPEECH, "speech")
+    job = await jobs.prepared(world, request, jobs.SPEECH, "speech")
     text, speed = job.body["input"], job.body.get("speed") or 1.0
     await job.small("audio_speeches", len(text), characters=len(text))
     form = job.body.get("response_format") or "mp3"

@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from openai_simulator.errors import ApiError, invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, jobs, schemas
-from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning, unsupported
+from openai_simulator.inference import generation, jobs
 from openai_simulator.world import World
 
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
@@ -22,45 +21,29 @@ _SAMPLING = (
 
 async def create(world: World, request: Request) -> Response:
     """Answer one chat completion request."""
-    job = await jobs.prepared(world, request, schemas.CHAT, "chat")
-    generation, pace = generation_of(job, _request(job))
+    job = await jobs.prepared(world, request, jobs.CHAT, "chat")
+    result, pace = generation.generate(job, _request(job))
     if job.body.get("stream"):
-        return jobs.EventStream(_steps(job, generation, pace), pace, job.context)
-    await pace.until(pace.token(max(0, max(map(len, generation.choices)) - 1)))
-    return jobs.json_reply(_completion(job, generation))
+        return jobs.EventStream(_steps(job, result, pace), pace, job.context)
+    await pace.until(pace.token(max(0, max(map(len, result.choices)) - 1)))
+    return jobs.json_reply(_completion(job, result))
 
 
-def generation_of(job: jobs.Job, request: GenerationRequest) -> tuple[Generation, jobs.Pace]:
-    """What the model produces for a request that its limits admit, recorded as usage, and its pace."""
-    job.admit(max(request.input_tokens, request.limit or 0))
-    result = generation.generate(job, request)
-    pace = jobs.Pace(job, result.reasoning_tokens)
-    job.record(
-        "completions",
-        input_tokens=result.input_tokens,
-        output_tokens=result.output_tokens,
-        input_cached_tokens=result.cached_tokens,
-        input_cache_write_tokens=result.cache_write_tokens,
-        service_tier=result.service_tier,
-    )
-    return result, pace
-
-
-def _request(job: jobs.Job) -> GenerationRequest:
+def _request(job: jobs.Job) -> generation.GenerationRequest:
     body, model = job.body, job.model
     messages = checked_messages(body["messages"])
     if model.reasoning and body.get("max_tokens") is not None:
-        raise unsupported("unsupported_parameter", "max_tokens", model.id, " Use 'max_completion_tokens' instead.")
-    refuse_for_reasoning(job, body.get("reasoning_effort"), _SAMPLING)
+        raise generation.unsupported(
+            "unsupported_parameter", "max_tokens", model.id, " Use 'max_completion_tokens' instead."
+        )
+    generation.refuse_for_reasoning(job, body.get("reasoning_effort"), _SAMPLING)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise ApiError(
-            400,
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            param="stream_options",
+            400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
         )
     stop = body.get("stop") or ()
     limit = body.get("max_completion_tokens")
-    return GenerationRequest(
+    return generation.GenerationRequest(
         prompt=generation.text_of(messages[-1].get("content")),
         input_tokens=generation.of_messages(messages),
         limit=body.get("max_tokens") if limit is None else limit,
@@ -85,7 +68,7 @@ def checked_messages(messages: list[Any]) -> list[dict[str, Any]]:
     return messages
 
 
-def _frame(job: jobs.Job, generation: Generation, kind: str) -> dict[str, Any]:
+def _frame(job: jobs.Job, generation: generation.Generation, kind: str) -> dict[str, Any]:
     """What a completion and all chunks of a stream have in common."""
     fingerprint = {} if job.model.reasoning else {"system_fingerprint": "fp_simulated"}
     return {
@@ -98,7 +81,7 @@ def _frame(job: jobs.Job, generation: Generation, kind: str) -> dict[str, Any]:
     }
 
 
-def usage(generation: Generation) -> dict[str, Any]:
+def usage(generation: generation.Generation) -> dict[str, Any]:
     """The usage object of chat completions; always adds up."""
     written = {"cache_write_tokens": generation.cache_write_tokens} if generation.cache_write_tokens else {}
     return {
@@ -115,7 +98,7 @@ def usage(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _completion(job: jobs.Job, generation: Generation) -> dict[str, Any]:
+def _completion(job: jobs.Job, generation: generation.Generation) -> dict[str, Any]:
     reply = _frame(job, generation, "chat.completion")
     reply["choices"] = [
         {
@@ -131,7 +114,7 @@ def _completion(job: jobs.Job, generation: Generation) -> dict[str, Any]:
     return reply
 
 
-def _steps(job: jobs.Job, generation: Generation, pace: jobs.Pace) -> Iterator[jobs.Step]:
+def _steps(job: jobs.Job, generation: generation.Generation, pace: jobs.Pace) -> Iterator[jobs.Step]:
     """Role chunk, one chunk per token, finish chunk, usage chunk if asked for, [DONE]."""
     asked = bool((job.body.get("stream_options") or {}).get("include_usage"))
     frame = _frame(job, generation, "chat.completion.chunk")

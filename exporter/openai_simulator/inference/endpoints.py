@@ -17,8 +17,7 @@ from starlette.routing import BaseRoute, Route
 from openai_simulator.catalogue import Model
 from openai_simulator.errors import ApiError, invalid_type
 from openai_simulator.faults import NoUsage
-from openai_simulator.inference import audio, chat, generation, responses, schemas
-from openai_simulator.inference.jobs import Job, identified, json_reply, prepared
+from openai_simulator.inference import audio, chat, generation, jobs, responses
 from openai_simulator.world import World
 
 # POST /v1/embeddings: vectors of length 1 that depend on text, model and seed only.
@@ -29,7 +28,7 @@ MOST_TOKENS = 8192
 
 async def create_embeddings(world: World, request: Request) -> Response:
     """Answer one embeddings request."""
-    job = await prepared(world, request, schemas.EMBEDDINGS, "embedding")
+    job = await jobs.prepared(world, request, jobs.EMBEDDINGS, "embedding")
     inputs = _inputs(job.body["input"])
     counts = [len(item) if isinstance(item, list) else generation.count(item) for item in inputs]
     length = _length(job)
@@ -45,7 +44,7 @@ async def create_embeddings(world: World, request: Request) -> Response:
     reply: dict[str, Any] = {"object": "list", "data": data, "model": job.model.snapshot}
     if job.context.fault(NoUsage) is None:
         reply["usage"] = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
-    return json_reply(reply)
+    return jobs.json_reply(reply)
 
 
 def _inputs(value: Any) -> list[str | list[int]]:
@@ -62,7 +61,7 @@ def _inputs(value: Any) -> list[str | list[int]]:
     return list(value)
 
 
-def _length(job: Job) -> int:
+def _length(job: jobs.Job) -> int:
     asked = job.body.get("dimensions")
     if asked is None:
         return job.model.dimensions
@@ -74,7 +73,7 @@ def _length(job: Job) -> int:
     return int(asked)
 
 
-def _vector(job: Job, item: str | list[int], length: int) -> list[float]:
+def _vector(job: jobs.Job, item: str | list[int], length: int) -> list[float]:
     rng = random.Random(zlib.crc32(f"{job.world.seed}/{job.model.snapshot}/{item}".encode()))
     raw = [rng.random() - 0.5 for _ in range(length)]
     size: float = sum(value * value for value in raw) ** 0.5
@@ -101,7 +100,7 @@ DEFAULT = "omni-moderation-latest"
 
 async def create_moderation(world: World, request: Request) -> Response:
     """Answer one moderation request."""
-    job = await prepared(world, request, schemas.MODERATIONS, "moderation", DEFAULT)
+    job = await jobs.prepared(world, request, jobs.MODERATIONS, "moderation", DEFAULT)
     inputs = _moderation_inputs(job.body["input"])
     count = sum(generation.count(text) for text, _ in inputs)
     await job.small("moderations", count, input_tokens=count)
@@ -110,7 +109,7 @@ async def create_moderation(world: World, request: Request) -> Response:
         "model": job.model.id,
         "results": [_result(job, text, kinds) for text, kinds in inputs],
     }
-    return json_reply(reply)
+    return jobs.json_reply(reply)
 
 
 def _moderation_inputs(given: Any) -> list[tuple[str, list[str]]]:
@@ -127,7 +126,7 @@ def _moderation_inputs(given: Any) -> list[tuple[str, list[str]]]:
     return [(generation.text_of(given), sorted(kinds))]
 
 
-def _result(job: Job, text: str, kinds: list[str]) -> dict[str, Any]:
+def _result(job: jobs.Job, text: str, kinds: list[str]) -> dict[str, Any]:
     rng = random.Random(zlib.crc32(f"{job.world.seed}/{text}".encode()))
     scores = {name: round(rng.random() * 1e-4, 8) for name in CATEGORIES}
     lowered = text.lower()
@@ -152,7 +151,7 @@ _TOKENS = {"low": 272, "medium": 1056, "high": 4160}
 
 async def create_image(world: World, request: Request) -> Response:
     """Answer one image request."""
-    job = await prepared(world, request, schemas.IMAGES, "image", DEFAULT_IMAGE_MODEL)
+    job = await jobs.prepared(world, request, jobs.IMAGES, "image", DEFAULT_IMAGE_MODEL)
     prompt = generation.count(job.body["prompt"])
     number = job.body.get("n") or 1
     size = _chosen(job, "size", "1024x1024")
@@ -169,10 +168,10 @@ async def create_image(world: World, request: Request) -> Response:
     }
     if job.context.fault(NoUsage) is None:
         reply["usage"] = _usage(prompt, output)
-    return json_reply(reply)
+    return jobs.json_reply(reply)
 
 
-def _chosen(job: Job, name: str, default: str) -> str:
+def _chosen(job: jobs.Job, name: str, default: str) -> str:
     """What was asked for, where `auto` and nothing mean the default."""
     value = job.body.get(name)
     return default if value in (None, "auto") else str(value)
@@ -206,16 +205,16 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 async def listed(world: World, request: Request) -> Response:
     """All models that are served at the simulated time."""
-    identified(world, request, "api.model.read")
+    jobs.identified(world, request, "api.model.read")
     data = [model.described() for model in world.catalogue.listed()]
-    return json_reply({"object": "list", "data": data})
+    return jobs.json_reply({"object": "list", "data": data})
 
 
 async def retrieved(world: World, request: Request) -> Response:
     """One model; 404 model_not_found for an unknown or retired one."""
-    identified(world, request, "api.model.read")
+    jobs.identified(world, request, "api.model.read")
     model = world.catalogue.find(request.path_params["model"])
-    return json_reply(model.described())
+    return jobs.json_reply(model.described())
 
 
 # Azure's habits where they differ: deployments in the path, a required api-version, its own model list.
@@ -228,7 +227,7 @@ def deployed(handler: Handler) -> Handler:
 
     async def checked(world: World, request: Request) -> Response:
         require_version(request)
-        identified(world, request)
+        jobs.identified(world, request)
         deployment = request.path_params["deployment"]
         if not world.catalogue.exists(deployment):
             message = "The API deployment for this resource does not exist."
@@ -247,9 +246,9 @@ def require_version(request: Request) -> None:
 async def azure_models(world: World, request: Request) -> Response:
     """GET /openai/models: Azure's list, with retirement dates as unix seconds."""
     require_version(request)
-    identified(world, request)
+    jobs.identified(world, request)
     data = [_described(model) for model in world.catalogue.listed()]
-    return json_reply({"object": "list", "data": data})
+    return jobs.json_reply({"object": "list", "data": data})
 
 
 def _described(model: Model) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from openai_simulator.errors import ApiError
 from openai_simulator.faults import ReasoningOnly
-from openai_simulator.inference.jobs import Job
+from openai_simulator.inference.jobs import Job, Pace
 
 # How the simulator counts tokens. Simple and documented; it does not try to match a real tokenizer.
 # A token is up to eight word characters or one other visible character, with the white space before it;
@@ -148,7 +148,23 @@ class GenerationRequest:
     choices: int = 1
 
 
-def generate(job: Job, request: GenerationRequest) -> Generation:
+def generate(job: Job, request: GenerationRequest) -> tuple[Generation, Pace]:
+    """What the model produces for a request that its limits admit, recorded as usage, and its pace."""
+    job.admit(max(request.input_tokens, request.limit or 0))
+    result = _generated(job, request)
+    pace = Pace(job, result.reasoning_tokens)
+    job.record(
+        "completions",
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
+        input_cached_tokens=result.cached_tokens,
+        input_cache_write_tokens=result.cache_write_tokens,
+        service_tier=result.service_tier,
+    )
+    return result, pace
+
+
+def _generated(job: Job, request: GenerationRequest) -> Generation:
     """Produce the answer; the same seed, model and prompt give the same one."""
     rng = random.Random(zlib.crc32(f"{job.world.seed}/{job.model.snapshot}/{request.prompt}".encode()))
     limit = UNLIMITED if request.limit is None else request.limit

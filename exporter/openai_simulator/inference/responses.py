@@ -10,9 +10,7 @@ from starlette.responses import Response
 
 from openai_simulator.errors import invalid_type, invalid_value, missing_parameter, quoted
 from openai_simulator.faults import NoUsage, StreamError
-from openai_simulator.inference import generation, jobs, schemas
-from openai_simulator.inference.chat import generation_of
-from openai_simulator.inference.generation import Generation, GenerationRequest, refuse_for_reasoning
+from openai_simulator.inference import generation, jobs
 from openai_simulator.world import World
 
 Json = dict[str, Any]
@@ -21,7 +19,7 @@ Json = dict[str, Any]
 class Reply:
     """One Responses reply: the same ids and members from response.created to the end."""
 
-    def __init__(self, job: jobs.Job, generation: Generation, pace: jobs.Pace) -> None:
+    def __init__(self, job: jobs.Job, generation: generation.Generation, pace: jobs.Pace) -> None:
         self.job = job
         self.pace = pace
         self._numbers = count()
@@ -75,13 +73,7 @@ class Reply:
 
     def message(self, status: str, content: list[Json]) -> Json:
         """The message item."""
-        return {
-            "id": self.message_id,
-            "type": "message",
-            "status": status,
-            "content": content,
-            "role": "assistant",
-        }
+        return {"id": self.message_id, "type": "message", "status": status, "content": content, "role": "assistant"}
 
     def text_part(self, text: str) -> Json:
         """The message's content part."""
@@ -183,12 +175,12 @@ _SAMPLING = (("temperature", 1), ("top_p", 1), ("top_logprobs", 0))
 
 async def create(world: World, request: Request) -> Response:
     """Answer one Responses request."""
-    job = await jobs.prepared(world, request, schemas.RESPONSES, "chat")
-    generation, pace = generation_of(job, _request(job))
-    reply = Reply(job, generation, pace)
+    job = await jobs.prepared(world, request, jobs.RESPONSES, "chat")
+    result, pace = generation.generate(job, _request(job))
+    reply = Reply(job, result, pace)
     if job.body.get("stream"):
         return jobs.EventStream(steps(reply), pace, job.context)
-    await pace.until(pace.token(max(0, len(generation.choices[0]) - 1)))
+    await pace.until(pace.token(max(0, len(result.choices[0]) - 1)))
     return jobs.json_reply(reply.finished())
 
 
@@ -196,20 +188,20 @@ async def count_input(world: World, request: Request) -> Response:
     """Count a request's input tokens without generating."""
     jobs.identified(world, request)
     body = jobs.decoded(await request.body())
-    schemas.check(body, schemas.INPUT_TOKENS)
+    jobs.check(body, jobs.INPUT_TOKENS)
     if body.get("model"):
         world.catalogue.of_kind(body["model"], "chat", request.url.path)
     tokens = generation.of_messages(_items(body))
     return jobs.json_reply({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def _request(job: jobs.Job) -> GenerationRequest:
+def _request(job: jobs.Job) -> generation.GenerationRequest:
     items = _items(job.body)
     effort = (job.body.get("reasoning") or {}).get("effort")
-    if effort is not None and effort not in schemas.EFFORTS:
-        raise invalid_value("reasoning.effort", effort, quoted(schemas.EFFORTS))
-    refuse_for_reasoning(job, effort, _SAMPLING)
-    return GenerationRequest(
+    if effort is not None and effort not in jobs.EFFORTS:
+        raise invalid_value("reasoning.effort", effort, quoted(jobs.EFFORTS))
+    generation.refuse_for_reasoning(job, effort, _SAMPLING)
+    return generation.GenerationRequest(
         prompt=generation.text_of(items[-1].get("content")),
         input_tokens=generation.of_messages(items),
         limit=job.body.get("max_output_tokens"),

@@ -91,14 +91,7 @@ class Item:
     by_model: bool = False
 
 
-PRICED_OPERATIONS = (
-    "completions",
-    "decisions",
-    "embeddings",
-    "moderations",
-    "audio_transcriptions",
-    "audio_speeches",
-)
+PRICED_OPERATIONS = ("completions", "decisions", "embeddings", "moderations", "audio_transcriptions", "audio_speeches")
 RATES: Mapping[str, Rate] = {
     "input_tokens": Rate("input", "input"),
     "input_text_tokens": Rate("input", "input"),

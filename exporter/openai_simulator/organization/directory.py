@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from openai_simulator import errors
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import SimClock
 from openai_simulator.organization import seed
 from openai_simulator.organization.operations import OPERATIONS
 from openai_simulator.organization.usage import UsageRecords

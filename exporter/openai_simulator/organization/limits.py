@@ -13,8 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from openai_simulator import errors
-from openai_simulator.catalogue import MODELS, Model
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import MODELS, Model, SimClock
 from openai_simulator.organization.directory import MANAGEMENT_READ, PREFIX, find, listing
 from openai_simulator.organization.seed import Roster, generator, identifier
 
@@ -160,12 +159,7 @@ class LimitsApi:
     """
 
     def __init__(
-        self,
-        seed: int,
-        roster: Roster,
-        clock: SimClock,
-        spent: Callable[[float, str | None], Decimal],
-        lock: RLock,
+        self, seed: int, roster: Roster, clock: SimClock, spent: Callable[[float, str | None], Decimal], lock: RLock
     ) -> None:
         self._seed = seed
         self._projects = roster.projects

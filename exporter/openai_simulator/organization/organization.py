@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import SimClock
 from openai_simulator.errors import ADMIN_PREFIX, INVALID_PREFIX, ApiError
 from openai_simulator.faults import Faults
 from openai_simulator.organization import reports

@@ -185,11 +185,7 @@ def _user(seed: int, number: int, projects: tuple[Project, ...]) -> User:
     name, mailbox = _PEOPLE[number % len(_PEOPLE)]
     if number >= len(_PEOPLE):
         name, mailbox = f"{name} {number + 1}", f"{mailbox}{number + 1}"
-    joined = {
-        projects[0].id,
-        projects[number % len(projects)].id,
-        projects[(number * 3 + 1) % len(projects)].id,
-    }
+    joined = {projects[0].id, projects[number % len(projects)].id, projects[(number * 3 + 1) % len(projects)].id}
     return User(
         id=identifier("user-", seed, number, length=24),
         name=name,
@@ -207,11 +203,7 @@ def _service_account(seed: int, number: int, project: Project) -> ServiceAccount
 
 
 def _key(
-    seed: int,
-    number: int,
-    projects: tuple[Project, ...],
-    users: tuple[User, ...],
-    accounts: tuple[ServiceAccount, ...],
+    seed: int, number: int, projects: tuple[Project, ...], users: tuple[User, ...], accounts: tuple[ServiceAccount, ...]
 ) -> ApiKey:
     rng = generator(seed, "key", number)
     place = number % len(projects)

@@ -82,7 +82,7 @@ STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); t
 
 
 def service(name: str, code: str) -> Service:
-    return Service(name, (sys.executable, "-c", code), ready_url=name)
+    return Service(name, (sys.executable, "-c", code), url=name, ready="")
 
 
 def gone(pid: int) -> bool:

@@ -1,11 +1,178 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures as people read them."""
+"""The pages for people: what they say, and that nothing an upstream sends becomes markup."""
+
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.model import StreamTiming, Tokens
 from openai_exporter.web import html
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.web.exporters import MODEL, Exporter, document, page_of, running
+
+CHAT = f"/probe?target=sim&module=chat&model={MODEL}"
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
+
+
+def test_it_shows_every_probe_before_the_first_scrape(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        page = page_of(exporter.get("/"))
+    assert page.text.count("not scraped yet") == 5 + 1
+    assert "0 of 0" in page.text
+    assert "None since start." in page.text
+
+
+def test_it_shows_what_probes_organization_and_status_page_said(tmp_path: Path, simulator: SimulatorControl) -> None:
+    budget = {"name": "all", "limit_usd": 0.01}
+    with running(tmp_path, document(simulator.api_url, budgets=[budget])) as exporter:
+        for path in (CHAT, f"/probe?target=sim&module=chat_stream&model={MODEL}", "/usage", "/status"):
+            assert exporter.get(path).status == 200
+        page = page_of(exporter.get("/"))
+    assert "2 of 2" in page.text
+    assert re.search(r"acme: billed this month\s+\$[\d,]+\.\d\d", page.text)
+    assert "completions" in page.text
+    assert "up to date" in page.text
+    assert re.search(r"Budget .* all", page.text)
+    assert "operational" in page.text
+
+
+def test_a_simulator_is_called_one(exporter: Exporter) -> None:
+    exporter.get(CHAT)
+    assert (
+        "Simulated data: target sim, organization acme are answered by a simulator" in page_of(exporter.get("/")).text
+    )
+
+
+def test_simulated_results_are_marked_on_every_page(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=500)
+    exporter.get(CHAT)
+    number = exporter.live.history.recent()[0].id
+    front = page_of(exporter.get("/")).text
+    assert "Target sim simulated" in " ".join(front.split())
+    assert "chat simulated sim" in " ".join(front.split("Recent failures")[1].split())
+    history = " ".join(page_of(exporter.get("/history")).text.split())
+    assert "results marked simulated were answered by a simulator" in history
+    assert "sim simulated chat" in history
+    assert "this result was answered by a simulator" in page_of(exporter.get(f"/history/{number}")).text
+
+
+def test_old_figures_are_called_old(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        for path in (CHAT, "/usage", "/status"):
+            exporter.get(path)
+        present = page_of(exporter.get("/")).text
+        now = exporter.live.now
+        exporter.live.now = lambda: now() + 4 * 3600
+        later = page_of(exporter.get("/")).text
+    assert "1 of 1" in present
+    assert "up to date" in present
+    assert "scraped lately" not in present
+    assert "0 of 0" in later
+    assert "1 not scraped lately" in later
+    assert "last scraped 4 h ago" in later
+    assert "up to date" not in later
+    assert "old; nothing has scraped it since" in later
+    assert "not scraped since" in later
+
+
+def test_every_link_leads_somewhere(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=500)
+    exporter.get(CHAT)
+    links = set(page_of(exporter.get("/")).links)
+    assert {"/metrics", "/sd", "/config", "/history", "/-/healthy", "/usage?organization=acme"} <= links
+    assert any(re.fullmatch(r"/history/\d+", link) for link in links)
+    for link in links:
+        if link.startswith("/"):
+            assert exporter.get(link).status == 200, link
+
+
+def test_what_an_upstream_says_is_text_never_markup(exporter: Exporter, simulator: SimulatorControl) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=400, message=EVIL, code="bad" + EVIL)
+    exporter.get(CHAT)
+    number = exporter.live.history.recent()[0].id
+    for path in ("/", "/history", f"/history/{number}"):
+        page = page_of(exporter.get(path))
+        assert not {"script", "img", "iframe"} & set(page.tags)
+        assert "alert(1)" in page.text
+
+
+def test_a_route_prefix_stands_before_every_link(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url), route_prefix="/openai") as exporter:
+        page = page_of(exporter.get("/openai/"))
+        inner = [link for link in page.links if link.startswith("/")]
+        assert inner
+        for link in inner:
+            assert link.startswith("/openai/")
+            assert exporter.get(link).status == 200
+
+
+def test_an_exporter_without_probes_says_how_to_get_some(tmp_path: Path) -> None:
+    page = {"name": "page", "url": "http://127.0.0.1:1"}
+    with running(tmp_path, {"status_pages": [page]}) as exporter:
+        found = page_of(exporter.get("/"))
+        assert "No probes are configured." in found.text
+        assert exporter.get("/probe?target=x").text == "no probes are configured; add some under `probes:`\n"
+
+
+def test_a_reload_forgets_probes_that_are_gone(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        exporter.get(CHAT)
+        config = document(simulator.api_url)
+        config["probes"] = config["probes"][:1]
+        exporter.write(config)
+        assert exporter.send("POST", "/-/reload").status == 200
+        assert MODEL not in page_of(exporter.get("/")).text.split("Recent failures")[0]
+
+
+# The history: recent results, and one with all that is known about it.
+
+
+def test_a_failure_is_shown_with_its_log_request_id_and_meaning(
+    exporter: Exporter, simulator: SimulatorControl
+) -> None:
+    simulator.fault("status", "/v1/chat/completions", status=503)
+    exporter.get(CHAT)
+    entry = exporter.live.history.recent()[0]
+    front = page_of(exporter.get("/"))
+    assert entry.answer.result.outcome in front.text
+    assert entry.answer.result.request_id in front.text
+    page = page_of(exporter.get(f"/history/{entry.id}"))
+    for part in (entry.answer.result.outcome, entry.answer.result.request_id, "HTTP status 503", "POST"):
+        assert part in page.text
+
+
+def test_the_history_lists_results_and_failures(exporter: Exporter, simulator: SimulatorControl) -> None:
+    exporter.get(CHAT)
+    simulator.fault("reset", "/v1/chat/completions")
+    exporter.get(CHAT)
+    everything, failed = (page_of(exporter.get(path)).text for path in ("/history", "/history?failures=true"))
+    assert "success" in everything
+    assert "success" not in failed.replace("succe" + "ed", "")
+    assert "Recent failures" in failed
+
+
+def test_the_history_finds_a_result_by_its_request_id(exporter: Exporter) -> None:
+    exporter.get(CHAT)
+    exporter.get(CHAT)
+    kept = exporter.live.history.recent()
+    one, other = (entry.answer.result.request_id for entry in kept[:2])
+    shown = page_of(exporter.get(f"/history?request_id={one}")).text
+
+    assert one in shown
+    assert other not in shown
+    assert "is not kept (any more)" in page_of(exporter.get("/history?request_id=req_gone")).text
+
+
+@pytest.mark.parametrize(("path", "status"), [("/history/999999", 404), ("/history/abc", 404), ("/history/-1", 404)])
+def test_a_result_that_is_not_kept_is_404(exporter: Exporter, path: str, status: int) -> None:
+    reply = exporter.get(path)
+    assert reply.status == status
+    assert len(reply.text.splitlines()) == 1
+
+
+# Figures as people read them.
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from openai_simulator.clock import SimClock
+from openai_simulator.catalogue import SimClock
 from openai_simulator.faults import Faults
 from openai_simulator.organization.organization import Organization
 from openai_simulator.organization.seed import OrganizationSize

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration files of the demo."""
+"""What a demo runs: its directory and its configuration files."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from openai_exporter.demo.files import (
+from openai_exporter.demo.plan import (
     GROWTH_RULES,
     GROWTH_STEP,
     alertmanager_document,
