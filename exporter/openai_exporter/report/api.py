@@ -19,7 +19,7 @@ from openai_exporter.report.dates import format_date, iso
 from openai_exporter.report.report import make_forecast
 from openai_exporter.report.source import Source
 from openai_exporter.usage.dataset import BudgetState
-from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start, previous_month_start
+from openai_exporter.usage.ledger import DAY, day_start, month_start, next_month_start, previous_month_start
 
 log = logging.getLogger(__name__)
 

@@ -19,15 +19,14 @@ from openai_exporter.files import write_atomically
 from openai_exporter.prices.table import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
 from openai_exporter.report.source import Source
-from openai_exporter.usage import window
-from openai_exporter.usage.budgets import pinned
-from openai_exporter.usage.costs import NAME as COSTS
+from openai_exporter.usage import ledger
+from openai_exporter.usage.costs import NAME as COSTS, pinned
 from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.ledger import Labels, Values
 from openai_exporter.usage.rows import OPERATIONS, CostRow
 from openai_exporter.usage.service import budgets_of
 
-_WIDTHS = {"1h": window.HOUR, "1d": window.DAY}
+_WIDTHS = {"1h": ledger.HOUR, "1d": ledger.DAY}
 _PAGES = {"1h": 168, "1d": 31}
 _COST_DAYS = 180
 
@@ -58,7 +57,7 @@ class Step:
     """One query of one dataset."""
 
     dataset: str
-    part: window.Range
+    part: ledger.Range
 
     @property
     def name(self) -> str:
@@ -92,7 +91,7 @@ class Backfill:
         self.request = request
         self.journal = Journal(output)
         self.resumed = self.journal.begin(_identity(source, request), now, resume=resume)
-        self.end = min(request.end, window.hour_start(self.journal.as_of))
+        self.end = min(request.end, ledger.hour_start(self.journal.as_of))
         self.steps = plan(source.organization, request, self.end)
         self._source = source
 
@@ -155,23 +154,23 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
 
     A counter begins with its month, so each dataset is read from the start of the month on.
     """
-    month = window.month_start(request.start)
-    fine = min(end, max(month, window.day_start(end - request.fine_days * window.DAY)))
+    month = ledger.month_start(request.start)
+    fine = min(end, max(month, ledger.day_start(end - request.fine_days * ledger.DAY)))
     steps: list[Step] = []
     for name in organization.usage:
         if name in OPERATIONS:
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", _COST_DAYS)
+        days = _ranges(ledger.previous_month_start(month), ledger.day_start(end) + ledger.DAY, "1d", _COST_DAYS)
         steps += [Step(COSTS, part) for part in days]
     return tuple(steps)
 
 
-def _ranges(start: int, end: int, width: str, limit: int) -> Iterator[window.Range]:
+def _ranges(start: int, end: int, width: str, limit: int) -> Iterator[ledger.Range]:
     size = _WIDTHS[width] * limit
     for begin in range(start, end, size):
-        yield window.Range(begin, min(end, begin + size), width, limit)
+        yield ledger.Range(begin, min(end, begin + size), width, limit)
 
 
 def _identity(source: Source, request: Request) -> dict[str, Any]:

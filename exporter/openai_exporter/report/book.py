@@ -10,10 +10,9 @@ from openai_exporter.config.organization import GROUPABLE
 from openai_exporter.errors import UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import Source, TakeUsage
-from openai_exporter.usage.drift import model_of
-from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.usage.costs import model_of
+from openai_exporter.usage.ledger import Labels, Range, Values, day_start
 from openai_exporter.usage.rows import OPERATIONS, CostRow
-from openai_exporter.usage.window import Range, day_start
 
 COUNTS = (
     "requests", "input_tokens", "input_cached_tokens", "output_tokens",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from openai_exporter.errors import ExporterError
-from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start, previous_month_start
+from openai_exporter.usage.ledger import DAY, day_start, month_start, next_month_start, previous_month_start
 
 FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 """No API key is older; an earlier date is a typo."""

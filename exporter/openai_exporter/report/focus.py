@@ -12,8 +12,8 @@ from openai_exporter.errors import StartError
 from openai_exporter.report.data import Cell, table
 from openai_exporter.report.dates import Period, iso
 from openai_exporter.report.source import Source
+from openai_exporter.usage.ledger import DAY, Range, month_start, next_month_start
 from openai_exporter.usage.rows import CostRow
-from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
 
 HEAD = (
     "BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "BillingCurrency",

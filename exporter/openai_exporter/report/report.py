@@ -10,9 +10,9 @@ from openai_exporter.report.book import NOT_ATTRIBUTED, UNPRICED, Book, By, Tota
 from openai_exporter.report.dates import Period
 from openai_exporter.report.source import Source
 from openai_exporter.usage.dataset import BudgetState
+from openai_exporter.usage.ledger import DAY, day_start, month_start, next_month_start
 from openai_exporter.usage.refresh import Datasets
 from openai_exporter.usage.service import budgets_of
-from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start
 
 _MOVERS = 5
 _NAMED = 8

@@ -17,13 +17,11 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.prices import price_table
 from openai_exporter.report.dates import FIRST
 from openai_exporter.usage.costs import NAME as COSTS, PATH as COSTS_PATH
-from openai_exporter.usage.dataset import Context
-from openai_exporter.usage.estimate import Estimator
-from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.usage.dataset import ApiClock, Context
+from openai_exporter.usage.ledger import DAY, Labels, Range, Values
 from openai_exporter.usage.names import Directory, NamesDataset
 from openai_exporter.usage.pages import Add, Decode, Query, T, read
-from openai_exporter.usage.rows import OPERATIONS, CostRow, RowDecoder, decoded
-from openai_exporter.usage.window import DAY, ApiClock, Range
+from openai_exporter.usage.rows import OPERATIONS, CostRow, Estimator, RowDecoder, decoded
 
 Restart = Callable[[], object]
 """Called at the start of each attempt, to forget the rows of the one before."""

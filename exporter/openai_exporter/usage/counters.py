@@ -13,21 +13,23 @@ from openai_exporter.exposition import Family, Sample
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
 from openai_exporter.usage.dataset import Context, Dataset
-from openai_exporter.usage.estimate import Estimator
 from openai_exporter.usage.ledger import (
+    DAY,
     Labels,
     Ledger,
     PersistedUsage,
+    Range,
     Reading,
     Rows,
     SeriesLimit,
     Values,
     VanishedError,
     accumulate,
+    day_start,
+    previous_month_start,
 )
 from openai_exporter.usage.pages import Add, Query, read, read_in_time
-from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES, Column, Operation, RowDecoder, decode_bytes
-from openai_exporter.usage.window import DAY, Range, day_start, previous_month_start
+from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES, Column, Estimator, Operation, RowDecoder, decode_bytes
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,31 @@ from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
 from openai_exporter.usage.rows import MalformedError
-from openai_exporter.usage.window import ApiClock
+
+_RESOLUTION = 1.5
+"""Differences below this are the header's one-second resolution and the way of the answer."""
+
+
+class ApiClock:
+    """The API's clock, learned from header Date: months and days of usage are those of the API, not of this machine.
+
+    Attributes:
+        offset: seconds that the API's clock is ahead of ours; None before the first answer.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.offset: float | None = None
+
+    def now(self) -> float:
+        """The API's time in Unix seconds, as far as it is known."""
+        offset = self.offset or 0.0
+        return self._now() + (offset if abs(offset) > _RESOLUTION else 0.0)
+
+    def observe(self, date: float | None) -> None:
+        """Take note of the Date of an answer that has just arrived."""
+        if date is not None:
+            self.offset = date + 0.5 - self._now()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import pages
 from openai_exporter.usage.dataset import Context, Dataset, PagedDataset
-from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.usage.ledger import Labels, Range, Values
 from openai_exporter.usage.rows import OPERATIONS, MalformedError, Operation, RowDecoder
-from openai_exporter.usage.window import Range
 
 API = "limits"
 PEAK_API = "peak_minute"

@@ -12,8 +12,8 @@ from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.dataset import Context, PagedDataset
+from openai_exporter.usage.ledger import month_start
 from openai_exporter.usage.pages import Item, everything, inner, number, text
-from openai_exporter.usage.window import month_start
 
 Emails = Literal["off", "hashed", "plain"]
 API = "names"

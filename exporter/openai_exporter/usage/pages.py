@@ -13,8 +13,8 @@ from openai_exporter.client.organization import Calls
 from openai_exporter.client.reply import Reply
 from openai_exporter.errors import UpstreamError
 from openai_exporter.usage.dataset import Context
+from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.rows import MOST, MalformedError, abbreviated
-from openai_exporter.usage.window import Range
 
 MOST_PAGES = 100
 MOST_ROWS = 4_000_000

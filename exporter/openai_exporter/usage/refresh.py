@@ -20,17 +20,14 @@ from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
 from openai_exporter.prices import PICO, PriceTable, price_table
 from openai_exporter.prices.table import SOURCE, version
-from openai_exporter.usage import budgets
-from openai_exporter.usage.costs import CostsDataset, total
+from openai_exporter.usage.costs import CostsDataset, DriftDataset, budget_families, budget_states, pinned, total
 from openai_exporter.usage.counters import CounterDataset, VectorStoresDataset
-from openai_exporter.usage.dataset import BudgetState, Context, Dataset, DatasetState, UsageSummary, unread
-from openai_exporter.usage.drift import DriftDataset
+from openai_exporter.usage.dataset import ApiClock, BudgetState, Context, Dataset, DatasetState, UsageSummary, unread
 from openai_exporter.usage.limits import LimitsDataset, PeakDataset
 from openai_exporter.usage.names import Directory, NamesDataset
 from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES
 from openai_exporter.usage.service import budgets_of
 from openai_exporter.usage.storage import REASONS, Storage
-from openai_exporter.usage.window import ApiClock
 
 if TYPE_CHECKING:
     from openai_exporter.usage.service import UsageService
@@ -125,7 +122,7 @@ class Reader:
     def _families(self, spending: tuple[BudgetState, ...]) -> Iterator[Family]:
         for dataset in self._datasets.all:
             yield from dataset.families()
-        yield from budgets.families(spending)
+        yield from budget_families(spending)
         yield from self._schedule.families()
         yield family(metrics.CALLS, self._calls.last_hour)
         yield family(metrics.CALLS_LIMIT, self._organization.calls_per_hour)
@@ -297,9 +294,10 @@ class Datasets:
     def of(cls, config: Config, organization: Organization, context: Context) -> "Datasets":
         """Fresh datasets for a configuration."""
         configured = budgets_of(config, organization)
-        pinned = budgets.pinned(configured)
         counters = tuple(
-            CounterDataset(name, organization, context, pinned) for name in organization.usage if name in OPERATIONS
+            CounterDataset(name, organization, context, pinned(configured))
+            for name in organization.usage
+            if name in OPERATIONS
         )
         costs = CostsDataset(organization, context) if organization.costs is not None else None
         names = NamesDataset(organization, context) if organization.names else None
@@ -331,7 +329,7 @@ class Datasets:
         """The budgets, with what was spent."""
         bill = self.costs.data if self.costs else None
         names = self.names.directory if self.names else Directory()
-        return tuple(budgets.states(self.configured, self.organization, bill, self.priced, names.title))
+        return tuple(budget_states(self.configured, self.organization, bill, self.priced, names.title))
 
     def summary(
         self, states: tuple[DatasetState, ...], spending: tuple[BudgetState, ...], waiting: float

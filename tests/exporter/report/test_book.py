@@ -10,8 +10,8 @@ from openai_exporter.config import Config, load_config
 from openai_exporter.errors import UpstreamError
 from openai_exporter.report.book import Book, By, read_costs, read_usage
 from openai_exporter.report.source import Restart, Source, TakeCosts, TakeUsage
+from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.rows import OPERATIONS, CostRow
-from openai_exporter.usage.window import Range
 from tests.exporter.report.commands import unix
 
 DAY = unix("2026-11-02")

@@ -15,10 +15,10 @@ from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import PriceTable
-from openai_exporter.usage.dataset import Context
+from openai_exporter.usage.dataset import ApiClock, Context
+from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.pages import JsonText, OutdatedQueryError, Query, TooLargeError, read, read_in_time
 from openai_exporter.usage.rows import MalformedError
-from openai_exporter.usage.window import ApiClock, Range
 from tests.exporter.usage.serving import answering
 
 PATH = "/organization/usage/images"
