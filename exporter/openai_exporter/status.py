@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 # What a status page says, as closed lists of states; tolerant of everything that pages leave out or invent.
 
-STATES = (
-    "operational",
-    "degraded_performance",
-    "partial_outage",
-    "major_outage",
-    "under_maintenance",
-    "unknown",
-)
+STATES = ("operational", "degraded_performance", "partial_outage", "major_outage", "under_maintenance", "unknown")
 IMPACTS = ("none", "minor", "major", "critical", "maintenance", "unknown")
 MAX_COMPONENTS = 500
 """Components exported; OpenAI's page has some 35."""

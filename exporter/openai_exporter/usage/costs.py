@@ -12,7 +12,7 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
 from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.dataset import BudgetState, Context, Dataset
-from openai_exporter.usage.ledger import DAY, OTHER, Labels, Range, Values, day_start, month_start, previous_month_start
+from openai_exporter.usage.ledger import DAY, OTHER, Labels, Range, Row, day_start, month_start, previous_month_start
 from openai_exporter.usage.limits import undated
 from openai_exporter.usage.pages import Add, Decode, Query, T, read, read_in_time
 from openai_exporter.usage.rows import OPERATIONS, CostRow, Estimator, Operation, RowDecoder, decoded
@@ -138,14 +138,7 @@ class CostsDataset(Dataset):
             return previous_month_start(bill.now) == start
 
         query = Query(PATH, self.name, Range(start, None, "1d", _MOST_DAYS), self._group_by)
-        read(
-            calls,
-            self._context,
-            query,
-            lambda result, start: decoded(result, self._group_by),
-            bill.add,
-            planned,
-        )
+        read(calls, self._context, query, lambda result, start: decoded(result, self._group_by), bill.add, planned)
         return bill
 
 
@@ -276,7 +269,7 @@ class DriftDataset(Dataset):
         decoder = RowDecoder(operation, ("model",), Estimator(operation.pricing, self._context.prices))
         place = operation.place(metrics.ESTIMATED_COST)
 
-        def add(start: int, rows: Iterable[tuple[Labels, Values]]) -> None:
+        def add(start: int, rows: Iterable[Row]) -> None:
             for (model,), values in rows:
                 comparison.add(comparison.estimated, start, model, Decimal(values[place]) / PICO)
                 comparison.add(comparison.unpriced, start, model, Decimal(values[-1]))
@@ -343,21 +336,13 @@ def budget_states(
 
 def budget_families(states: Iterable[BudgetState]) -> Iterator[Family]:
     """Limits, warning shares, and what was spent and is left as far as it is known."""
-    limit, spent, warn = (
-        Family(metrics.BUDGET_LIMIT),
-        Family(metrics.BUDGET_SPENT),
-        Family(metrics.BUDGET_WARN_RATIO),
-    )
-    remaining, ratio = Family(metrics.BUDGET_REMAINING), Family(metrics.BUDGET_RATIO)
-    for state in states:
-        labels = (state.name, state.scope, state.id, state.period)
-        limit.add(float(state.limit_usd), *labels)
-        warn.add(state.warn_ratio, *labels)
-        if state.spent_usd is not None:
-            spent.add(float(state.spent_usd), *labels, state.basis)
-            remaining.add(float(state.limit_usd - state.spent_usd), *labels, state.basis)
-            ratio.add(float(state.spent_usd / state.limit_usd), *labels, state.basis)
-    yield from (limit, spent, remaining, ratio, warn)
+    rows = [((state.name, state.scope, state.id, state.period), state) for state in states]
+    known = [((*labels, state.basis), state, state.spent_usd) for labels, state in rows if state.spent_usd is not None]
+    yield Family(metrics.BUDGET_LIMIT, [(labels, float(state.limit_usd)) for labels, state in rows])
+    yield Family(metrics.BUDGET_SPENT, [(labels, float(usd)) for labels, _, usd in known])
+    yield Family(metrics.BUDGET_REMAINING, [(labels, float(state.limit_usd - usd)) for labels, state, usd in known])
+    yield Family(metrics.BUDGET_RATIO, [(labels, float(usd / state.limit_usd)) for labels, state, usd in known])
+    yield Family(metrics.BUDGET_WARN_RATIO, [(labels, state.warn_ratio) for labels, state in rows])
 
 
 def _scope(budget: Budget) -> tuple[str, str]:

@@ -97,6 +97,7 @@ def since(closed_until: int, now: float, settle: float) -> Plan:
 
 Labels = tuple[str, ...]
 Values = tuple[int, ...]
+Row = tuple[Labels, Values]
 Rows = dict[Labels, Values]
 
 OTHER = "other"
@@ -222,7 +223,7 @@ class Reading:
         self.open: tuple[Rows, Rows] = ({}, {})
         self._end = next_month_start(plan.month)
 
-    def add(self, start: int, rows: Iterable[tuple[Labels, Values]]) -> None:
+    def add(self, start: int, rows: Iterable[Row]) -> None:
         """Add a bucket. What lies outside the plan is left out."""
         self.buckets += 1
         inside = self.start <= start < self._end
@@ -336,7 +337,7 @@ class Ledger:
         if rolled and not first:
             self.fresh = set(self.totals)
 
-    def counters(self) -> Iterator[tuple[Labels, Values]]:
+    def counters(self) -> Iterator[Row]:
         """Each series with what is to be exposed: 0 once for one that is new, then its counter."""
         for labels, values in self.totals.items():
             yield labels, self._zero if labels in self.fresh else values

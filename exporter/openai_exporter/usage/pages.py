@@ -307,6 +307,15 @@ def everything(calls: Calls, path: str, api: str, params: Sequence[tuple[str, st
     raise UpstreamError(f"{path}: more than {_MOST_LIST_PAGES} pages", api=api, reason="page_loop")
 
 
+def unless_gone(pages: Iterator[None]) -> Iterator[None]:
+    """Read pages of a project, unless it is gone: one may be archived while the lists are read."""
+    try:
+        yield from pages
+    except UpstreamError as error:
+        if error.status != 404:
+            raise
+
+
 def _listed(data: object) -> list[Item]:
     if not isinstance(data, list):
         raise MalformedError(f"data: expected an array, got {abbreviated(data)}")

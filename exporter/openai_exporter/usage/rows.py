@@ -12,7 +12,7 @@ from openai_exporter.metrics import Metric, usage
 from openai_exporter.prices import PICO, PriceTable, Situation
 from openai_exporter.prices.listed import Rates
 from openai_exporter.prices.table import TOKEN_KINDS
-from openai_exporter.usage.ledger import Labels, Values, day_start
+from openai_exporter.usage.ledger import Labels, Row, Values, day_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,7 @@ OPERATIONS: Mapping[str, Operation] = {
             Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True),
             usage.UNPRICED_AUDIO_SECONDS,
         ),
-        Operation(
-            "code_interpreter_sessions",
-            (Column("sessions", usage.SESSIONS, "num_sessions", required=True),),
-        ),
+        Operation("code_interpreter_sessions", (Column("sessions", usage.SESSIONS, "num_sessions", required=True),)),
         Operation("file_search_calls", (_tool("file_search"),)),
         # num_model_requests of web searches are requests that completions count already.
         Operation("web_search_calls", (_tool("web_search"),)),
@@ -167,7 +164,7 @@ class RowDecoder:
         """Forget the negative results of the reading before."""
         self.negative, self.example = 0, ""
 
-    def decode(self, result: Any, start: int) -> tuple[Labels, Values]:
+    def decode(self, result: Any, start: int) -> Row:
         """Labels and values of one result.
 
         Raises:
