@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.config.organization import GROUPABLE, PRICED, Budget, Organization
-from openai_exporter.exposition import Family, family
+from openai_exporter.exposition import Family, Sample, family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
 from openai_exporter.usage.counters import CounterDataset
@@ -152,8 +152,6 @@ WINDOWS = ("day", "month")
 _PRICED_BY = ("model", "batch", "service_tier")
 _MOST_DRIFT_DAYS = 31
 
-_Sums = dict[str, Decimal]
-
 
 def model_of(line_item: str, models: Collection[str]) -> str | None:
     """The model of a line item: `gpt-5.4-2026-03-05, cached input` is for `gpt-5.4-2026-03-05`. None without one.
@@ -182,30 +180,30 @@ class Comparison:
     """
 
     day: int
-    estimated: tuple[_Sums, _Sums] = field(default_factory=lambda: ({}, {}))
-    unpriced: tuple[_Sums, _Sums] = field(default_factory=lambda: ({}, {}))
-    billed: tuple[_Sums, _Sums] = field(default_factory=lambda: ({}, {}))
+    estimated: tuple[Sums, Sums] = field(default_factory=lambda: ({}, {}))
+    unpriced: tuple[Sums, Sums] = field(default_factory=lambda: ({}, {}))
+    billed: tuple[Sums, Sums] = field(default_factory=lambda: ({}, {}))
 
-    def add(self, sums: tuple[_Sums, _Sums], start: int, name: str, usd: Decimal) -> None:
+    def add(self, sums: tuple[Sums, Sums], start: int, labels: Labels, usd: Decimal) -> None:
         """Add an amount of the day that begins at `start`."""
         if month_start(self.day) <= start <= self.day:
             for window in sums if day_start(start) == self.day else sums[1:]:
-                window[name] = window.get(name, Decimal(0)) + usd
+                window[labels] = window.get(labels, _ZERO) + usd
 
-    def estimate(self, window: int, model: str) -> Decimal | None:
-        """The estimate of a model; None when nothing of it has a price."""
-        usd = self.estimated[window].get(model, Decimal(0))
-        return None if not usd and self.unpriced[window].get(model) else usd
+    def estimates(self, window: int, models: Iterable[Labels]) -> Sums:
+        """The estimates of models, without those of which nothing has a price."""
+        sums, unpriced = self.estimated[window], self.unpriced[window]
+        return {labels: sums.get(labels, _ZERO) for labels in models if sums.get(labels) or not unpriced.get(labels)}
 
-    def split(self, window: int) -> tuple[_Sums, _Sums]:
+    def split(self, window: int) -> tuple[Sums, Sums]:
         """What is billed of each model with an estimate, and of the line items of none."""
-        models = self.estimated[1].keys()
-        matched: _Sums = {model: Decimal(0) for model in self.estimated[window]}
-        rest: _Sums = {}
-        for item, usd in self.billed[window].items():
+        models = [model for (model,) in self.estimated[1]]
+        matched: Sums = dict.fromkeys(self.estimated[window], _ZERO)
+        rest: Sums = {}
+        for (item,), usd in self.billed[window].items():
             model = None if item.endswith(IMAGES) else model_of(item, models)
             sums, name = (rest, item) if model is None else (matched, model)
-            sums[name] = sums.get(name, Decimal(0)) + usd
+            sums[name,] = sums.get((name,), _ZERO) + usd
         return matched, rest
 
 
@@ -237,7 +235,7 @@ class DriftDataset(Dataset):
         def add(start: int, rows: Iterable[CostRow]) -> None:
             for row in rows:
                 if row.usd is not None:
-                    comparison.add(comparison.billed, start, row.labels[0], row.usd)
+                    comparison.add(comparison.billed, start, row.labels, row.usd)
 
         by = ("line_item",)
         self._read(calls, PATH, comparison.day, by, lambda result, start: decoded(result, by), add)
@@ -248,31 +246,24 @@ class DriftDataset(Dataset):
         """Both sides by model, what is billed besides, and which day it is."""
         if self.data is None:
             return
-        estimated, billed, rest = (
-            Family(metrics.DRIFT_ESTIMATED),
-            Family(metrics.DRIFT_BILLED),
-            Family(metrics.DRIFT_UNMATCHED),
-        )
+        sides = (metrics.DRIFT_ESTIMATED, metrics.DRIFT_BILLED, metrics.DRIFT_UNMATCHED)
+        samples: list[list[Sample]] = [[], [], []]
         for place, window in enumerate(WINDOWS):
-            matched, unmatched = self.data.split(place)
-            for side, sums in ((billed, matched), (rest, unmatched)):
-                by_name: Sums = {(name,): usd for name, usd in sums.items()}
-                for (name,), usd in largest(by_name, self._limit).items():
-                    side.add(float(usd), window, name)
-            for model in matched:
-                estimate = self.data.estimate(place, model)
-                if estimate is not None:
-                    estimated.add(float(estimate), window, model)
-        yield from (estimated, billed, rest, family(metrics.DRIFT_DAY, self.data.day))
+            matched, rest = self.data.split(place)
+            shown = self.data.estimates(place, matched), largest(matched, self._limit), largest(rest, self._limit)
+            for side, sums in zip(samples, shown, strict=True):
+                side += [((window, *labels), float(usd)) for labels, usd in sums.items()]
+        yield from map(Family, sides, samples)
+        yield family(metrics.DRIFT_DAY, self.data.day)
 
     def _read_usage(self, calls: Calls, operation: Operation, comparison: Comparison) -> None:
         decoder = RowDecoder(operation, ("model",), Estimator(operation.pricing, self._context.prices))
         place = operation.place(metrics.ESTIMATED_COST)
 
         def add(start: int, rows: Iterable[Row]) -> None:
-            for (model,), values in rows:
-                comparison.add(comparison.estimated, start, model, Decimal(values[place]) / PICO)
-                comparison.add(comparison.unpriced, start, model, Decimal(values[-1]))
+            for labels, values in rows:
+                comparison.add(comparison.estimated, start, labels, Decimal(values[place]) / PICO)
+                comparison.add(comparison.unpriced, start, labels, Decimal(values[-1]))
 
         group_by = tuple(name for name in _PRICED_BY if name in GROUPABLE[operation.name])
         self._read(calls, operation.path, comparison.day, group_by, decoder.decode, add)
