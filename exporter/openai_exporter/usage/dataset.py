@@ -102,9 +102,11 @@ class PagedDataset(Dataset):
 
     Attributes:
         portion: seconds after which a reading lets the others pass.
+        monotonic: seconds of a clock that never goes back.
     """
 
     portion: ClassVar[float] = 10.0
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
     _rest: Iterator[None] | None = None
 
     @abstractmethod
@@ -123,10 +125,6 @@ class PagedDataset(Dataset):
         except MalformedError as error:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
         return True
-
-    def monotonic(self) -> float:
-        """Seconds of a clock that never goes back."""
-        return time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,16 +80,14 @@ def read(
             if number == 0:
                 context.clock.observe(reply.date)
                 if not planned():
-                    break
-            cursor = _page(query, reply, decode, add, context.pause)
+                    raise OutdatedQueryError
+            cursor = _page(reply, decode, add, context.pause)
             if cursor in seen:
-                raise _error("the API gives the same page cursor again and again", query, reply, "page_loop")
+                raise reply.error("the API gives the same page cursor again and again", "page_loop")
         if not cursor:
             return
         seen.add(cursor)
-    else:
-        raise UpstreamError(f"more than {MOST_PAGES} pages", api=query.api, reason="page_loop")
-    raise OutdatedQueryError
+    raise UpstreamError(f"more than {MOST_PAGES} pages", api=query.api, reason="page_loop")
 
 
 def read_in_time(once: Callable[[], T], api: str) -> T:
@@ -104,7 +102,7 @@ def read_in_time(once: Callable[[], T], api: str) -> T:
     raise UpstreamError("the API's clock (header Date) jumps", api=api, reason="malformed")
 
 
-def _page(query: Query, reply: Reply, decode: Decode[T], add: Add[T], pause: Callable[[], None]) -> str:
+def _page(reply: Reply, decode: Decode[T], add: Add[T], pause: Callable[[], None]) -> str:
     """Decode one page; the cursor of the next, empty on the last."""
     text = JsonText(reply.chunks())
     tail: dict[str, Any] = {}
@@ -121,9 +119,9 @@ def _page(query: Query, reply: Reply, decode: Decode[T], add: Add[T], pause: Cal
     except MalformedError as error:
         kind = reply.headers.get("content-type", "none")
         hint = "" if "json" in kind else f" (content type {kind})"
-        raise _error(f"{error}{hint}", query, reply, "malformed") from None
+        raise reply.error(f"{error}{hint}", "malformed") from None
     except TooLargeError as error:
-        raise _error(str(error), query, reply, "too_large") from None
+        raise reply.error(str(error), "too_large") from None
 
 
 def _bucket(
@@ -170,11 +168,6 @@ def _next(tail: dict[str, Any]) -> str:
     if not isinstance(cursor, str) or not cursor:
         raise MalformedError(f"next_page: expected a cursor since has_more is true, got {cursor!r}")
     return cursor
-
-
-def _error(message: str, query: Query, reply: Reply, reason: str) -> UpstreamError:
-    request_id = reply.headers.get("x-request-id")
-    return UpstreamError(message, api=query.api, reason=reason, status=reply.status, request_id=request_id)
 
 
 # JSON read while it arrives, so that a page of any size needs little memory and no long pause.
