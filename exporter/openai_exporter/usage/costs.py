@@ -4,6 +4,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.config.organization import GROUPABLE, PRICED, Budget, Organization
@@ -307,19 +308,15 @@ def budget_states(
         dimension = _SCOPES.get(scope)
         # Costs tell spend of the organization and, where grouped so, of projects; nothing finer.
         costs = organization.costs
-        basis = BILLED if costs and (dimension is None or dimension in costs.group_by) else ESTIMATED
-
-        def spent(period: str, basis: str = basis, dimension: str | None = dimension) -> Spent | None:
-            billed = basis == BILLED
-            return _billed(bill, dimension, period) if billed else _estimated(counters, dimension, period)
-
+        billed = costs is not None and (dimension is None or dimension in costs.group_by)
+        spent = partial(_billed, bill, dimension) if billed else partial(_estimated, counters, dimension)
         # Whoever spent in this month has a budget today, also before the first request of the day.
         ids = [own_id] if budget.each is None else sorted(spent("month") or {})
         usd = spent(budget.period)
         for id in ids:
             if id or dimension is None:
                 yield BudgetState(
-                    budget.name, scope, id, budget.period, basis,
+                    budget.name, scope, id, budget.period, BILLED if billed else ESTIMATED,
                     Decimal(str(budget.limit_usd)), budget.warn_ratio,
                     None if usd is None else usd.get(id, Decimal(0)), title(scope, id),
                 )  # fmt: skip

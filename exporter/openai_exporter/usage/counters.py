@@ -232,9 +232,7 @@ def _priced(cost: int, series: Sequence[ledger.Row]) -> bool:
 
 def _weight(operation: Operation) -> Callable[[ledger.Values], int]:
     """How large a series is: its tokens, or what the endpoint counts instead."""
-    names = [column.name for column in operation.columns]
-    tokens = [names.index(name) for name in ("input_tokens", "output_tokens") if name in names]
-    places = tuple(tokens or [len(operation.sources) - 1])
+    places = operation.tokens or (len(operation.sources) - 1,)
     return lambda values: sum(values[place] for place in places)
 
 

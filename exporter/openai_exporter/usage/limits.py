@@ -198,10 +198,7 @@ class PeakDataset(Dataset):
         yield Family(metrics.PEAK_TPM, [(key, tokens) for key, (_, tokens) in self.data.items()])
 
     def _read(self, calls: Calls, operation: Operation, span: Range, minutes: dict[int, dict[_Key, _Counts]]) -> None:
-        names = [column.name for column in operation.sources]
-        places = [names.index(name) for name in ("input_tokens", "output_tokens") if name in names]
-        requests = names.index("requests")
-        limited = self._limited()
+        places, requests, limited = operation.tokens, operation.place(metrics.REQUESTS), self._limited()
 
         def add(start: int, rows: Iterable[Row]) -> None:
             sums = minutes.setdefault(start, {})

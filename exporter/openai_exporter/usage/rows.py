@@ -61,6 +61,12 @@ class Operation:
         """The columns that the API gives."""
         return tuple(column for column in self.columns if column.source)
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The places of tokens among the columns; none where it counts something else."""
+        kinds = (usage.INPUT_TOKENS, usage.OUTPUT_TOKENS)
+        return tuple(place for place, column in enumerate(self.columns) if column.metric in kinds)
+
     def place(self, metric: Metric) -> int:
         """The place of a metric among the columns."""
         return [column.metric for column in self.columns].index(metric)
