@@ -168,7 +168,7 @@ def _read_budgets(source: Source) -> tuple[BudgetState, ...]:
     config, organization = source.config, source.organization
     if not budgets_of(config, organization):
         return ()
-    datasets = Datasets.of(config, organization, source.context)
+    datasets = Datasets(config, organization, source.context)
     for dataset in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
         source.retry(lambda dataset=dataset: dataset.read(source.calls, seen=True))  # type: ignore[misc]
     return datasets.budgets()
