@@ -175,8 +175,10 @@ def _next(tail: dict[str, Any]) -> str:
 _MOST_OF_A_VALUE = 1 << 20
 _ALLOWANCE = 8 << 20
 _PER_VALUE = 8 << 10
+# In C, whatever the environment: the one in Python does not see that a text ends too early.
+_IJSON = ijson.get_backend("yajl2_c")
 _KINDS = {"start_map": "an object", "start_array": "an array"}
-# A whole number of more than 4300 digits is a SystemError of ijson (https://github.com/ICRAR/ijson, 3.6).
+# A whole number of more than 4300 digits is a SystemError of ijson 3.6, and its event must not be read: it crashes.
 _FAULTS = (ijson.JSONError, ArithmeticError, ValueError, SystemError)
 
 Head = tuple[str, Any]
@@ -248,7 +250,7 @@ class JsonText:
     def _portions(self, pieces: Iterator[bytes]) -> Iterator[list[Head]]:
         """The events of each piece; those of a piece that is not JSON are never looked at."""
         events = ijson.sendable_list()
-        parser = ijson.basic_parse_coro(events)
+        parser = _IJSON.basic_parse_coro(events)
         size = 0
         for piece in pieces:
             if self._unfinished > _MOST_OF_A_VALUE or size > _ALLOWANCE + _PER_VALUE * self._values:
