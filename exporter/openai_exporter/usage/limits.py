@@ -173,11 +173,8 @@ class PeakDataset(Dataset):
         self.interval = organization.peak_minute.refresh_interval
         self.data: dict[_Key, _Counts] = {}
         self._window = organization.peak_minute.window
-        self._operations = tuple(
-            OPERATIONS[name]
-            for name in organization.usage
-            if name in OPERATIONS and OPERATIONS[name].pricing in ("tokens", "input")
-        )
+        counted = [OPERATIONS[name] for name in organization.usage if name in OPERATIONS]
+        self._operations = tuple(operation for operation in counted if operation.tokens)
         self.shape = (self._window, self._operations)
         self._context = context
         self._limited = limited

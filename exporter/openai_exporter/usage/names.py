@@ -109,8 +109,7 @@ def _key(item: Item, kind: str, project_id: str, owner_type: str, owner_id: str)
     created, used, expires = (
         number(item, name, "Unix seconds") for name in ("created_at", "last_used_at", "expires_at")
     )
-    name = text(item, "name")
-    return Key(item["id"], name, kind, project_id, owner_type, owner_id, created, used, expires)
+    return Key(item["id"], text(item, "name"), kind, project_id, owner_type, owner_id, created, used, expires)
 
 
 def user(item: Item, emails: Emails) -> User:

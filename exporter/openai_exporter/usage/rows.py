@@ -93,10 +93,10 @@ _TOKENS = (
 _ONLY_INPUT = (_REQUESTS, _INPUT, _COST, _UNPRICED)
 
 
-def _by_count(name: str, counted: Column, unpriced: Metric) -> Operation:
+def _by_count(name: str, figure: str, metric: Metric, source: str, unpriced: Metric) -> Operation:
     """An endpoint that is priced by one figure: its field names the price."""
-    columns = (_REQUESTS, counted, _COST, Column(f"unpriced_{counted.name}", unpriced))
-    return Operation(name, columns, counted.source)
+    counted = Column(figure, metric, source, required=True)
+    return Operation(name, (_REQUESTS, counted, _COST, Column(f"unpriced_{figure}", unpriced)), source)
 
 
 def _tool(name: str) -> Column:
@@ -111,16 +111,10 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("embeddings", _ONLY_INPUT, "input"),
         Operation("moderations", _ONLY_INPUT, "input"),
         # No list has a price per image: prices of the configuration may.
-        _by_count("images", Column("images", usage.IMAGES, "images", required=True), usage.UNPRICED_IMAGES),
+        _by_count("images", "images", usage.IMAGES, "images", usage.UNPRICED_IMAGES),
+        _by_count("audio_speeches", "characters", usage.CHARACTERS, "characters", usage.UNPRICED_CHARACTERS),
         _by_count(
-            "audio_speeches",
-            Column("characters", usage.CHARACTERS, "characters", required=True),
-            usage.UNPRICED_CHARACTERS,
-        ),
-        _by_count(
-            "audio_transcriptions",
-            Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True),
-            usage.UNPRICED_AUDIO_SECONDS,
+            "audio_transcriptions", "audio_seconds", usage.AUDIO_SECONDS, "seconds", usage.UNPRICED_AUDIO_SECONDS
         ),
         Operation("code_interpreter_sessions", (Column("sessions", usage.SESSIONS, "num_sessions", required=True),)),
         Operation("file_search_calls", (_tool("file_search"),)),
@@ -294,15 +288,10 @@ def decoded(result: Any, group_by: tuple[str, ...]) -> CostRow:
     if not isinstance(money, Mapping):
         raise MalformedError(f"amount: expected an object, got {abbreviated(money)}")
     currency = label(money, "currency").lower() or CURRENCY
-    usd = amount(money.get("value", 0), "amount.value")
-    quantity = result.get("quantity")
-    return CostRow(
-        labels,
-        usd if currency == CURRENCY else None,
-        currency,
-        None if quantity is None else amount(quantity, "quantity"),
-        label(result, "quantity_unit"),
-    )
+    value = amount(money.get("value", 0), "amount.value")
+    quantity = None if result.get("quantity") is None else amount(result["quantity"], "quantity")
+    usd = value if currency == CURRENCY else None
+    return CostRow(labels, usd, currency, quantity, label(result, "quantity_unit"))
 
 
 # A row sums many requests. Prices that depend on the length of one request (long context) are therefore
