@@ -12,23 +12,15 @@ from typing import TYPE_CHECKING
 from openai_exporter.client.reply import status_reason
 from openai_exporter.config.sections import StatusPage
 from openai_exporter.errors import UpstreamError
-from openai_exporter.exposition import EncodedPage, Family, Instruments, family
+from openai_exporter.exposition import EncodedPage, Family, Instruments, Sample, family
 from openai_exporter.metrics import own, usage
-from openai_exporter.model import Answer
 
 if TYPE_CHECKING:
     from openai_exporter.client.session import Session
 
 # What a status page says, as closed lists of states; tolerant of everything that pages leave out or invent.
 
-STATES = (
-    "operational",
-    "degraded_performance",
-    "partial_outage",
-    "major_outage",
-    "under_maintenance",
-    "unknown",
-)
+STATES = ("operational", "degraded_performance", "partial_outage", "major_outage", "under_maintenance", "unknown")
 IMPACTS = ("none", "minor", "major", "critical", "maintenance", "unknown")
 MAX_COMPONENTS = 500
 """Components exported; OpenAI's page has some 35."""
@@ -133,15 +125,12 @@ def families(
     families = [family(usage.STATUS_UP, int(up)), family(usage.STATUS_FETCHED, read_at)]
     if read_at is None:
         return families
-    states = Family(usage.STATUS_COMPONENT)
-    for each in components:
-        for state in STATES:
-            states.add(int(each.state == state), each.id, each.name, state)
-    impacts = Family(usage.STATUS_INCIDENT)
+    states: list[Sample] = [
+        ((each.id, each.name, state), int(each.state == state)) for each in components for state in STATES
+    ]
     counts = Counter(each.impact for each in incidents)
-    for impact in IMPACTS:
-        impacts.add(counts[impact], impact)
-    return [*families, states, impacts]
+    impacts: list[Sample] = [((impact,), counts[impact]) for impact in IMPACTS]
+    return [*families, Family(usage.STATUS_COMPONENT, states), Family(usage.STATUS_INCIDENT, impacts)]
 
 
 # One status page: read when due, shared by all scrapes, last good reading kept.
@@ -150,45 +139,6 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 2 << 20
 """Bound on an answer; OpenAI's is some 12 KiB."""
-
-
-class StatusClient:
-    """The JSON documents of one page; blocking, for a worker thread, one call at a time.
-
-    Args:
-        root: URL of the page, without a slash at its end.
-        timeout: total deadline of a call in seconds.
-        proxies: as `urllib.request.getproxies()` returns them.
-    """
-
-    def __init__(self, root: str, timeout: float, proxies: Mapping[str, str] | None = None) -> None:
-        self._root = root
-        self._timeout = timeout
-        self._proxies = proxies or {}
-        self._session: Session | None = None
-
-    def get(self, document: str) -> Answer:
-        """The JSON object of `/api/v2/<document>.json`.
-
-        Raises:
-            UpstreamError: no answer, not 200, or not a JSON object; its `api` is `status_<document>`.
-        """
-        # Loaded at the first read: it takes longer than all the rest of a start.
-        from openai_exporter.client.session import Network, Session
-
-        if self._session is None:
-            self._session = Session(self._root, self._timeout, Network(self._proxies))
-        api = f"status_{document}"
-        path = f"/api/v2/{document}.json"
-        with self._session.get(path, api=api) as reply:
-            if reply.status != 200:
-                raise reply.error(f"{self._root}{path}: HTTP {reply.status}", status_reason(reply.status))
-            return Answer(reply.json_object(MAX_BYTES), reply.date, headers=reply.headers)
-
-    def close(self) -> None:
-        """Cut the running call and close the connection."""
-        if self._session is not None:
-            self._session.close()
 
 
 class StatusService:
@@ -216,9 +166,9 @@ class StatusService:
         proxies: Mapping[str, str] | None = None,
     ) -> None:
         self.config = page
-        self._proxies = proxies
+        self._proxies = proxies or {}
         self._instruments = instruments
-        self._client = StatusClient(page.url, page.timeout, proxies)
+        self._session: Session | None = None
         self._now = now
         self._refresh: asyncio.Task[None] | None = None
         self.tried = False
@@ -251,7 +201,8 @@ class StatusService:
         """Stop reading."""
         if self._refresh is not None:
             self._refresh.cancel()
-        self._client.close()
+        if self._session is not None:
+            self._session.close()
 
     async def _read(self) -> None:
         self.tried, self._tried_at = True, self._now()
@@ -283,10 +234,21 @@ class StatusService:
         api = f"status_{document}"
         self._instruments.count(own.UPSTREAM_CALLS, ("", api))
         try:
-            return self._client.get(document).body
+            return self._fetched(f"/api/v2/{document}.json", api)
         except UpstreamError as error:
             self._instruments.count(own.UPSTREAM_FAILURES, ("", api, error.reason))
             raise
+
+    def _fetched(self, path: str, api: str) -> Mapping[str, object]:
+        # Loaded at the first read: it takes longer than all the rest of a start.
+        from openai_exporter.client.session import Network, Session
+
+        if self._session is None:
+            self._session = Session(self.config.url, self.config.timeout, Network(self._proxies))
+        with self._session.get(path, api=api) as reply:
+            if reply.status != 200:
+                raise reply.error(f"{self.config.url}{path}: HTTP {reply.status}", status_reason(reply.status))
+            return reply.json_object(MAX_BYTES)
 
     def _warn(self, error: UpstreamError) -> None:
         fields = {"status_page": self.config.name, "reason": error.reason}

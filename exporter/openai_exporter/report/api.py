@@ -17,7 +17,7 @@ from openai_exporter.report.data import budget, forecast, totals
 from openai_exporter.report.report import Book, format_date, iso, make_forecast, read_costs, read_usage
 from openai_exporter.report.source import Source
 from openai_exporter.usage.dataset import BudgetState
-from openai_exporter.usage.window import DAY, day_start, month_start, next_month_start, previous_month_start
+from openai_exporter.usage.ledger import DAY, day_start, month_start, next_month_start, previous_month_start
 
 log = logging.getLogger(__name__)
 

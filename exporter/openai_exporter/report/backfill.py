@@ -19,9 +19,9 @@ from openai_exporter.files import write_atomically
 from openai_exporter.prices.table import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
 from openai_exporter.report.source import COST_DAYS, USAGE_DAYS, Source
-from openai_exporter.usage import budgets, costs, counters, ledger, rows, service, window
+from openai_exporter.usage import costs, counters, ledger, rows, service
 
-_WIDTHS = {"1h": window.HOUR, "1d": window.DAY}
+_WIDTHS = {"1h": ledger.HOUR, "1d": ledger.DAY}
 _PAGES = {"1h": 168, "1d": USAGE_DAYS}
 
 
@@ -51,7 +51,7 @@ class Step:
     """One query of one dataset."""
 
     dataset: str
-    part: window.Range
+    part: ledger.Range
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Backfill:
         self.request = request
         self.journal = Journal(output)
         self.resumed = self.journal.begin(_identity(source, request), now, resume=resume)
-        self.end = min(request.end, window.hour_start(self.journal.as_of))
+        self.end = min(request.end, ledger.hour_start(self.journal.as_of))
         self.steps = plan(source.organization, request, self.end)
         self._source = source
 
@@ -137,7 +137,7 @@ class Backfill:
             CostGauges(by, limit, families, grid, self.journal.as_of).write(slots())
         else:
             limits = service.budgets_of(self._source.config, organization)
-            dataset = counters.CounterDataset(name, organization, self._source.context, budgets.pinned(limits))
+            dataset = counters.CounterDataset(name, organization, self._source.context, costs.pinned(limits))
             # One more sample where the live series begin: increases go up to there, not only to the step before.
             grid = Grid(request.start, self.end, request.step, int(live_from))
             Counters(dataset, families, grid, live_from).write(slots)
@@ -148,23 +148,23 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
 
     A counter begins with its month, so each dataset is read from the start of the month on.
     """
-    month = window.month_start(request.start)
-    fine = min(end, max(month, window.day_start(end - request.fine_days * window.DAY)))
+    month = ledger.month_start(request.start)
+    fine = min(end, max(month, ledger.day_start(end - request.fine_days * ledger.DAY)))
     steps: list[Step] = []
     for name in organization.usage:
         if name in rows.OPERATIONS:
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(window.previous_month_start(month), window.day_start(end) + window.DAY, "1d", COST_DAYS)
+        days = _ranges(ledger.previous_month_start(month), ledger.day_start(end) + ledger.DAY, "1d", COST_DAYS)
         steps += [Step(costs.NAME, part) for part in days]
     return tuple(steps)
 
 
-def _ranges(start: int, end: int, width: str, limit: int) -> Iterator[window.Range]:
+def _ranges(start: int, end: int, width: str, limit: int) -> Iterator[ledger.Range]:
     size = _WIDTHS[width] * limit
     for begin in range(start, end, size):
-        yield window.Range(begin, min(end, begin + size), width, limit)
+        yield ledger.Range(begin, min(end, begin + size), width, limit)
 
 
 def _identity(source: Source, request: Request) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from openai_exporter.exposition import clean
 from openai_exporter.report.report import COUNTS, Forecast, Part, Period, Report, Totals, format_date, iso
 from openai_exporter.report.source import COST_DAYS, Source
 from openai_exporter.usage.dataset import BudgetState
+from openai_exporter.usage.ledger import DAY, Range, month_start, next_month_start
 from openai_exporter.usage.rows import CostRow
-from openai_exporter.usage.window import DAY, Range, month_start, next_month_start
 
 Cell = str | int | float | Decimal | None
 _RATIOS = ("output_per_input", "cached_share", "tokens_per_request")

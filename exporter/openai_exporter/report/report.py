@@ -13,8 +13,8 @@ from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import COST_DAYS, FIRST, USAGE_DAYS, Source, TakeUsage
-from openai_exporter.usage import dataset, drift, ledger, refresh, rows, service
-from openai_exporter.usage.window import DAY, Range, day_start, month_start, next_month_start, previous_month_start
+from openai_exporter.usage import costs, dataset, ledger, refresh, rows, service
+from openai_exporter.usage.ledger import DAY, Range, day_start, month_start, next_month_start, previous_month_start
 
 COUNTS = (
     "requests", "input_tokens", "input_cached_tokens", "output_tokens",
@@ -161,7 +161,7 @@ class Book:
         return ((id, totals) for (day, id), totals in self.cells.items() if start <= day < end)
 
     def _group(self, id: str) -> str:
-        return drift.model_of(id, self.models) or id if self.by == "model" else id
+        return costs.model_of(id, self.models) or id if self.by == "model" else id
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,7 @@ def _read_budgets(source: Source) -> tuple[dataset.BudgetState, ...]:
     config, organization = source.config, source.organization
     if not service.budgets_of(config, organization):
         return ()
-    datasets = refresh.Datasets.of(config, organization, source.context)
+    datasets = refresh.Datasets(config, organization, source.context)
     for spent in (*datasets.priced, *([datasets.costs] if datasets.costs else [])):
         source.retry(lambda spent=spent: spent.read(source.calls, seen=True))  # type: ignore[misc]
     return datasets.budgets()

@@ -14,9 +14,8 @@ from openai_exporter.exposition import LabelWriter, number
 from openai_exporter.metrics import CATALOGUE, Kind, Metric, usage as metrics
 from openai_exporter.usage.costs import largest
 from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable
-from openai_exporter.usage.ledger import OTHER, Labels, Rows, accumulate
+from openai_exporter.usage.ledger import OTHER, Labels, Rows, accumulate, day_start, month_start, next_month_start
 from openai_exporter.usage.rows import Column
-from openai_exporter.usage.window import day_start, month_start, next_month_start
 
 Line = list[Any]
 """Start of the bucket, labels, and the values of usage or USD."""

@@ -16,10 +16,11 @@ from openai_exporter.config.sections import Organization
 from openai_exporter.errors import ExporterError, StartError, UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import price_table
-from openai_exporter.usage import costs, dataset, estimate, ledger, rows
+from openai_exporter.usage import costs, dataset, ledger, rows
+from openai_exporter.usage.dataset import ApiClock
+from openai_exporter.usage.ledger import DAY, Range
 from openai_exporter.usage.names import Directory, NamesDataset
 from openai_exporter.usage.pages import Add, Decode, Query, T, read
-from openai_exporter.usage.window import DAY, ApiClock, Range
 
 Restart = Callable[[], object]
 """Called at the start of each attempt, to forget the rows of the one before."""
@@ -117,7 +118,7 @@ class Source:
             UpstreamError: it failed for good; CallsSpentError: no call is left.
         """
         operation = rows.OPERATIONS[name]
-        decoder = rows.RowDecoder(operation, group_by, estimate.Estimator(operation.pricing, self.context.prices))
+        decoder = rows.RowDecoder(operation, group_by, rows.Estimator(operation.pricing, self.context.prices))
 
         def add(start: int, bucket: Iterator[tuple[ledger.Labels, ledger.Values]]) -> None:
             for labels, values in bucket:

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Billed costs of the month before and of this one: one read covers both. Gauges, for credits make them fall."""
+"""Billed costs of two months, the estimate beside the bill by model, and budgets beside what was spent."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.config.sections import Organization
-from openai_exporter.exposition import Family, family
+from openai_exporter.config.sections import GROUPABLE, PRICED, Budget, Organization
+from openai_exporter.exposition import Family, Sample, family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage.dataset import Context, Dataset
-from openai_exporter.usage.ledger import OTHER, Labels
-from openai_exporter.usage.pages import Query, read, read_in_time
-from openai_exporter.usage.rows import CostRow, decoded
-from openai_exporter.usage.window import DAY, Range, day_start, month_start, previous_month_start
+from openai_exporter.prices import PICO
+from openai_exporter.usage.counters import CounterDataset
+from openai_exporter.usage.dataset import BudgetState, Context, Dataset
+from openai_exporter.usage.ledger import DAY, OTHER, Labels, Range, Row, day_start, month_start, previous_month_start
+from openai_exporter.usage.limits import undated
+from openai_exporter.usage.pages import Add, Decode, Query, T, read, read_in_time
+from openai_exporter.usage.rows import OPERATIONS, CostRow, Estimator, Operation, RowDecoder, decoded
 
 NAME = "costs"
 PATH = "/organization/costs"
@@ -136,12 +139,225 @@ class CostsDataset(Dataset):
             return previous_month_start(bill.now) == start
 
         query = Query(PATH, self.name, Range(start, None, "1d", _MOST_DAYS), self._group_by)
-        read(
-            calls,
-            self._context,
-            query,
-            lambda result, start: decoded(result, self._group_by),
-            bill.add,
-            planned,
-        )
+        read(calls, self._context, query, lambda result, start: decoded(result, self._group_by), bill.add, planned)
         return bill
+
+
+# Estimated beside billed cost by model, of days whose bill is complete: how good the estimate is, and where not.
+# Both sides are read for the same days: a bill arrives a day or two later than usage, so that the estimate of
+# today against the bill of today would always differ.
+
+IMAGES = ", images"
+"""How line items for whole images end: they are of a model, but no price list has a price for them."""
+WINDOWS = ("day", "month")
+_PRICED_BY = ("model", "batch", "service_tier")
+_MOST_DRIFT_DAYS = 31
+
+
+def model_of(line_item: str, models: Collection[str]) -> str | None:
+    """The model of a line item: `gpt-5.4-2026-03-05, cached input` is for `gpt-5.4-2026-03-05`. None without one.
+
+    What line items say is documented nowhere; what does not begin with a model that usage has is for none.
+
+    Args:
+        models: names that usage has. An alias on the bill is for the one snapshot of it, if there is only one.
+    """
+    name, _, what = line_item.partition(", ")
+    if not what:
+        return None
+    if name in models:
+        return name
+    snapshots = [model for model in models if undated(model) == name]
+    return snapshots[0] if len(snapshots) == 1 else None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """USD by model and by line item, each for the newest day and for its month up to it.
+
+    Attributes:
+        day: start of that day.
+        unpriced: by model, how much was used that has no price, whatever its unit.
+    """
+
+    day: int
+    estimated: tuple[Sums, Sums] = field(default_factory=lambda: ({}, {}))
+    unpriced: tuple[Sums, Sums] = field(default_factory=lambda: ({}, {}))
+    billed: tuple[Sums, Sums] = field(default_factory=lambda: ({}, {}))
+
+    def add(self, sums: tuple[Sums, Sums], start: int, labels: Labels, usd: Decimal) -> None:
+        """Add an amount of the day that begins at `start`."""
+        if month_start(self.day) <= start <= self.day:
+            for window in sums if day_start(start) == self.day else sums[1:]:
+                window[labels] = window.get(labels, _ZERO) + usd
+
+    def estimates(self, window: int, models: Iterable[Labels]) -> Sums:
+        """The estimates of models, without those of which nothing has a price."""
+        sums, unpriced = self.estimated[window], self.unpriced[window]
+        return {labels: sums.get(labels, _ZERO) for labels in models if sums.get(labels) or not unpriced.get(labels)}
+
+    def split(self, window: int) -> tuple[Sums, Sums]:
+        """What is billed of each model with an estimate, and of the line items of none."""
+        models = [model for (model,) in self.estimated[1]]
+        matched: Sums = dict.fromkeys(self.estimated[window], _ZERO)
+        rest: Sums = {}
+        for (item,), usd in self.billed[window].items():
+            model = None if item.endswith(IMAGES) else model_of(item, models)
+            sums, name = (rest, item) if model is None else (matched, model)
+            sums[name,] = sums.get((name,), _ZERO) + usd
+        return matched, rest
+
+
+class DriftDataset(Dataset):
+    """The comparison of one organization.
+
+    Attributes:
+        data: as last read; None before.
+    """
+
+    name = "cost_drift"
+    data: Comparison | None = None
+
+    def __init__(self, organization: Organization, context: Context) -> None:
+        assert organization.cost_drift is not None
+        self.interval = organization.cost_drift.refresh_interval
+        self._settle = organization.cost_drift.settle
+        self._operations = tuple(OPERATIONS[name] for name in organization.usage if name in PRICED)
+        self.shape = (self._settle, self._operations)
+        self._limit = organization.series_limit
+        self._context = context
+
+    def read(self, calls: Calls, *, seen: bool) -> bool:
+        """Read usage and bill of the month up to the newest day whose bill is complete."""
+        comparison = Comparison(day_start(self._context.clock.now() - self._settle) - DAY)
+        for operation in self._operations:
+            self._read_usage(calls, operation, comparison)
+
+        def add(start: int, rows: Iterable[CostRow]) -> None:
+            for row in rows:
+                if row.usd is not None:
+                    comparison.add(comparison.billed, start, row.labels, row.usd)
+
+        by = ("line_item",)
+        self._read(calls, PATH, comparison.day, by, lambda result, start: decoded(result, by), add)
+        self.data = comparison
+        return True
+
+    def families(self) -> Iterator[Family]:
+        """Both sides by model, what is billed besides, and which day it is."""
+        if self.data is None:
+            return
+        sides = (metrics.DRIFT_ESTIMATED, metrics.DRIFT_BILLED, metrics.DRIFT_UNMATCHED)
+        samples: list[list[Sample]] = [[], [], []]
+        for place, window in enumerate(WINDOWS):
+            matched, rest = self.data.split(place)
+            shown = self.data.estimates(place, matched), largest(matched, self._limit), largest(rest, self._limit)
+            for side, sums in zip(samples, shown, strict=True):
+                side += [((window, *labels), float(usd)) for labels, usd in sums.items()]
+        yield from map(Family, sides, samples)
+        yield family(metrics.DRIFT_DAY, self.data.day)
+
+    def _read_usage(self, calls: Calls, operation: Operation, comparison: Comparison) -> None:
+        decoder = RowDecoder(operation, ("model",), Estimator(operation.pricing, self._context.prices))
+        place = operation.place(metrics.ESTIMATED_COST)
+
+        def add(start: int, rows: Iterable[Row]) -> None:
+            for labels, values in rows:
+                comparison.add(comparison.estimated, start, labels, Decimal(values[place]) / PICO)
+                comparison.add(comparison.unpriced, start, labels, Decimal(values[-1]))
+
+        group_by = tuple(name for name in _PRICED_BY if name in GROUPABLE[operation.name])
+        self._read(calls, operation.path, comparison.day, group_by, decoder.decode, add)
+
+    def _read(self, calls: Calls, path: str, day: int, by: tuple[str, ...], decode: Decode[T], add: Add[T]) -> None:
+        span = Range(month_start(day), day + DAY, "1d", _MOST_DRIFT_DAYS)
+        read(calls, self._context, Query(path, self.name, span, by), decode, add)
+
+
+# Budgets of the configuration beside what was spent: billed where the bill can tell, estimated elsewhere.
+
+BILLED = "billed"
+ESTIMATED = "estimated"
+_SCOPES = {"project": "project_id", "key": "api_key_id", "user": "user_id", "model": "model"}
+
+Spent = Mapping[str, Decimal | None]
+"""USD by the values of a dimension; None where nothing of what was used has a price."""
+
+
+def pinned(budgets: Iterable[Budget]) -> frozenset[str]:
+    """Ids whose usage must keep its labels, whatever the series limit."""
+    ids = (getattr(budget.scope, name) for budget in budgets for name in _SCOPES)
+    return frozenset(id for id in ids if id is not None)
+
+
+def budget_states(
+    budgets: Iterable[Budget],
+    organization: Organization,
+    bill: Bill | None,
+    counters: Sequence[CounterDataset],
+    title: Callable[[str, str], str] = lambda scope, id: "",
+) -> Iterator[BudgetState]:
+    """Each budget, or each of its parts, with what was spent of it.
+
+    Args:
+        counters: the usage endpoints that are priced.
+        title: the name of what a scope and an id mean, empty where it is not known.
+    """
+    for budget in budgets:
+        scope, own_id = _scope(budget)
+        dimension = _SCOPES.get(scope)
+        # Costs tell spend of the organization and, where grouped so, of projects; nothing finer.
+        costs = organization.costs
+        billed = costs is not None and (dimension is None or dimension in costs.group_by)
+        spent = partial(_billed, bill, dimension) if billed else partial(_estimated, counters, dimension)
+        # Whoever spent in this month has a budget today, also before the first request of the day.
+        ids = [own_id] if budget.each is None else sorted(spent("month") or {})
+        usd = spent(budget.period)
+        for id in ids:
+            if id or dimension is None:
+                yield BudgetState(
+                    budget.name, scope, id, budget.period, BILLED if billed else ESTIMATED,
+                    Decimal(str(budget.limit_usd)), budget.warn_ratio,
+                    None if usd is None else usd.get(id, Decimal(0)), title(scope, id),
+                )  # fmt: skip
+
+
+def budget_families(states: Iterable[BudgetState]) -> Iterator[Family]:
+    """Limits, warning shares, and what was spent and is left as far as it is known."""
+    rows = [((state.name, state.scope, state.id, state.period), state) for state in states]
+    known = [((*labels, state.basis), state, state.spent_usd) for labels, state in rows if state.spent_usd is not None]
+    yield Family(metrics.BUDGET_LIMIT, [(labels, float(state.limit_usd)) for labels, state in rows])
+    yield Family(metrics.BUDGET_SPENT, [(labels, float(usd)) for labels, _, usd in known])
+    yield Family(metrics.BUDGET_REMAINING, [(labels, float(state.limit_usd - usd)) for labels, state, usd in known])
+    yield Family(metrics.BUDGET_RATIO, [(labels, float(usd / state.limit_usd)) for labels, state, usd in known])
+    yield Family(metrics.BUDGET_WARN_RATIO, [(labels, state.warn_ratio) for labels, state in rows])
+
+
+def _scope(budget: Budget) -> tuple[str, str]:
+    if budget.each is not None:
+        return next(name for name, dimension in _SCOPES.items() if dimension == budget.each), ""
+    scopes = ((name, getattr(budget.scope, name)) for name in _SCOPES)
+    return next(((name, id) for name, id in scopes if id is not None), ("organization", ""))
+
+
+def _billed(bill: Bill | None, dimension: str | None, period: str) -> Spent | None:
+    if bill is None:
+        return None
+    if dimension is None:
+        return {"": total(bill.month if period == "month" else bill.today)}
+    return bill.by(dimension, period=period)
+
+
+def _estimated(counters: Sequence[CounterDataset], dimension: str | None, period: str) -> Spent | None:
+    """The sum over all endpoints that are grouped so; None while any of them is unknown."""
+    spent: dict[str, Decimal | None] = {}
+    for dataset in counters:
+        if dimension is not None and dimension not in dataset.group_by:
+            continue
+        estimates = dataset.estimated(dimension, period)
+        if estimates is None:
+            return None
+        for id, usd in estimates.items():
+            before = spent.get(id)
+            spent[id] = before if usd is None else usd if before is None else before + usd
+    return spent

@@ -12,28 +12,16 @@ from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family, Sample
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
+from openai_exporter.usage import ledger
 from openai_exporter.usage.dataset import Context, Dataset
-from openai_exporter.usage.estimate import Estimator
-from openai_exporter.usage.ledger import (
-    Labels,
-    Ledger,
-    PersistedUsage,
-    Reading,
-    Rows,
-    SeriesLimit,
-    Values,
-    VanishedError,
-    accumulate,
-)
 from openai_exporter.usage.pages import Add, Query, read, read_in_time
-from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES, Column, Operation, RowDecoder, decode_bytes
-from openai_exporter.usage.window import DAY, Range, day_start, previous_month_start
+from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES, Column, Estimator, Operation, RowDecoder, decode_bytes
 
 log = logging.getLogger(__name__)
 
-UNSETTLED = 2 * DAY
+UNSETTLED = 2 * ledger.DAY
 """Usage that is older does not change any more, as far as it matters for the size of series."""
-UNSETTLED_MONTH = 3 * DAY
+UNSETTLED_MONTH = 3 * ledger.DAY
 """How long after a month's end it is read again with each audit; afterwards once a day."""
 
 
@@ -54,8 +42,8 @@ class CounterDataset(Dataset):
         self.interval = organization.refresh_interval
         self.operation: Operation = OPERATIONS[name]
         self.group_by: tuple[str, ...] = organization.usage[name].group_by
-        self.limit = SeriesLimit(organization.series_limit, _weight(self.operation), pinned)
-        self.ledger = Ledger(len(self.operation.columns), self.limit)
+        self.limit = ledger.SeriesLimit(organization.series_limit, _weight(self.operation), pinned)
+        self.ledger = ledger.Ledger(len(self.operation.columns), self.limit)
         self.previous = PreviousMonth(self.operation)
         self.shape = (self.limit.limit, self.group_by)
         self._columns = tuple(column.name for column in self.operation.columns)
@@ -76,7 +64,7 @@ class CounterDataset(Dataset):
             self._decoder = None  # with all labels that it has seen
         try:
             self.ledger.commit(reading, seen=seen, preferred=preferred)
-        except VanishedError as error:
+        except ledger.VanishedError as error:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
         if reading.start == reading.month:
             self._audit_at = clock.now() + audit_interval
@@ -128,9 +116,9 @@ class CounterDataset(Dataset):
         usage = self.ledger.reported() if period == "month" else self.ledger.today()
         cost = self.operation.place(metrics.ESTIMATED_COST)
         place = self.group_by.index(dimension) if dimension else None
-        sums: Rows = {}
+        sums: ledger.Rows = {}
         for labels, values in usage.items():
-            accumulate(sums, ("" if place is None else labels[place],), (values[cost], values[-1]))
+            ledger.accumulate(sums, ("" if place is None else labels[place],), (values[cost], values[-1]))
         return {
             key: None if unpriced and not pico else Decimal(pico) / PICO for (key,), (pico, unpriced) in sums.items()
         }
@@ -143,15 +131,15 @@ class CounterDataset(Dataset):
             for index, name in enumerate(self._columns)
         }
 
-    def persisted(self) -> PersistedUsage:
+    def persisted(self) -> ledger.PersistedUsage:
         """What is to survive a restart."""
-        ledger = self.ledger
-        return PersistedUsage(
-            self.name, self.group_by, self._columns, ledger.month, tuple(ledger.corrections),
-            ledger.totals, ledger.reported(), frozenset(ledger.fresh), self.previous.closing,
+        own = self.ledger
+        return ledger.PersistedUsage(
+            self.name, self.group_by, self._columns, own.month, tuple(own.corrections),
+            own.totals, own.reported(), frozenset(own.fresh), self.previous.closing,
         )  # fmt: skip
 
-    def restore(self, persisted: PersistedUsage) -> None:
+    def restore(self, persisted: ledger.PersistedUsage) -> None:
         """Continue from what was persisted, if it has the same shape."""
         closing = persisted.closing
         if closing is not None and len(closing) == len(self.operation.sources):
@@ -159,14 +147,14 @@ class CounterDataset(Dataset):
         if (persisted.group_by, persisted.columns) == (self.group_by, self._columns):
             self.ledger.restore(persisted)
 
-    def _closing(self, month: int) -> Values | None:
+    def _closing(self, month: int) -> ledger.Values | None:
         """What the counters have of the month that ends when `month` begins; None if that is not the one they count."""
-        if self.ledger.month != previous_month_start(month):
+        if self.ledger.month != ledger.previous_month_start(month):
             return None
         sums = self.sums()
         return tuple(sums[column.name] for column in self.operation.sources)
 
-    def _preferred(self, calls: Calls, reading: Reading) -> frozenset[Labels] | None:
+    def _preferred(self, calls: Calls, reading: ledger.Reading) -> frozenset[ledger.Labels] | None:
         """The largest series of the month before, when there may be too many and they are not known yet.
 
         Its last days are left out: usage that comes late must not change which series these are.
@@ -174,20 +162,20 @@ class CounterDataset(Dataset):
         known = reading.month == self.ledger.month and self.limit.preferred is not None
         if known or not self.limit.tight(reading.parts(), self.ledger.in_use()):
             return None
-        days = Range(previous_month_start(reading.month), reading.month - UNSETTLED, "1d", 31)
-        sums: Rows = {}
+        days = ledger.Range(ledger.previous_month_start(reading.month), reading.month - UNSETTLED, "1d", 31)
+        sums: ledger.Rows = {}
 
-        def add(start: int, day: Iterable[tuple[Labels, Values]]) -> None:
+        def add(start: int, day: Iterable[ledger.Row]) -> None:
             for labels, values in day:
                 if days.start <= start < reading.month - UNSETTLED:
-                    accumulate(sums, labels, values)
+                    ledger.accumulate(sums, labels, values)
 
         self._read_buckets(calls, days, add)
         return self.limit.largest(sums)
 
     def _read_previous(self, calls: Calls) -> None:
         """Read the month before in days, without any grouping: only its sums are needed."""
-        days: list[Values] = []
+        days: list[ledger.Values] = []
         previous = self.previous
         query = Query(self.operation.path, self.name, previous.days)
         read(calls, self._context, query, previous.decode, lambda start, day: previous.add(days, start, day))
@@ -202,7 +190,7 @@ class CounterDataset(Dataset):
             )  # fmt: skip
         self._negative = decoder.negative
 
-    def _read_month(self, calls: Calls, *, audit: bool) -> Reading:
+    def _read_month(self, calls: Calls, *, audit: bool) -> ledger.Reading:
         """A complete reading, planned with the time that the first answer's Date shows."""
         settle, clock = self._organization.settle, self._context.clock
         self._decoding().begin()
@@ -223,8 +211,8 @@ class CounterDataset(Dataset):
     def _read_buckets(
         self,
         calls: Calls,
-        span: Range,
-        add: Add[tuple[Labels, Values]],
+        span: ledger.Range,
+        add: Add[ledger.Row],
         planned: Callable[[], bool] = lambda: True,
     ) -> None:
         query = Query(self.operation.path, self.name, span, self.group_by)
@@ -237,16 +225,14 @@ class CounterDataset(Dataset):
         return self._decoder
 
 
-def _priced(cost: int, series: Sequence[tuple[Labels, Values]]) -> bool:
+def _priced(cost: int, series: Sequence[ledger.Row]) -> bool:
     """Whether any price is known for what was used: an estimate of 0 would say that it is free."""
     return any(values[cost] for _, values in series) or not any(values[-1] for _, values in series)
 
 
-def _weight(operation: Operation) -> Callable[[Values], int]:
+def _weight(operation: Operation) -> Callable[[ledger.Values], int]:
     """How large a series is: its tokens, or what the endpoint counts instead."""
-    names = [column.name for column in operation.columns]
-    tokens = [names.index(name) for name in ("input_tokens", "output_tokens") if name in names]
-    places = tuple(tokens or [len(operation.sources) - 1])
+    places = operation.tokens or (len(operation.sources) - 1,)
     return lambda values: sum(values[place] for place in places)
 
 
@@ -267,14 +253,14 @@ class PreviousMonth:
 
     def __init__(self, operation: Operation) -> None:
         self.month = 0
-        self.closing: Values | None = None
-        self.sums: Values | None = None
+        self.closing: ledger.Values | None = None
+        self.sums: ledger.Values | None = None
         self.decode = RowDecoder(operation, (), lambda result, start: ()).decode
         self._operation = operation.name
         self._columns = operation.sources
         self._read_at: float | None = None
 
-    def begin(self, month: int, closing: Values | None) -> None:
+    def begin(self, month: int, closing: ledger.Values | None) -> None:
         """A month begins, or is the first to be read."""
         self.month, self.closing, self.sums, self._read_at = month, closing, None, None
 
@@ -283,21 +269,21 @@ class PreviousMonth:
         if self._read_at is None:
             return True
         if now - self.month > UNSETTLED_MONTH:
-            interval = max(interval, DAY)
+            interval = max(interval, ledger.DAY)
         return not 0 <= now - self._read_at < interval
 
     @property
-    def days(self) -> Range:
+    def days(self) -> ledger.Range:
         """What is to be read: one page."""
-        return Range(previous_month_start(self.month), self.month, "1d", 31)
+        return ledger.Range(ledger.previous_month_start(self.month), self.month, "1d", 31)
 
-    def add(self, days: list[Values], start: int, rows: Iterable[tuple[Labels, Values]]) -> None:
+    def add(self, days: list[ledger.Values], start: int, rows: Iterable[ledger.Row]) -> None:
         """Add a day of a reading to `days`, unless it is of another month."""
         values = [(0,) * len(self._columns), *(values for _, values in rows)]
         if self.days.start <= start < self.month:
             days += values
 
-    def finish(self, days: Sequence[Values], now: float) -> None:
+    def finish(self, days: Sequence[ledger.Values], now: float) -> None:
         """Take over a complete reading; an answer without a single day of that month says nothing."""
         self._read_at = now
         if days:
@@ -326,18 +312,18 @@ class SeriesTable:
         pause: called for each row.
     """
 
-    rows: Sequence[tuple[Labels, Values]]
+    rows: Sequence[ledger.Row]
     group_by: tuple[str, ...]
     operation: str
     pause: Callable[[], None]
-    _known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Labels]] = field(default_factory=dict)
+    _known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[ledger.Labels]] = field(default_factory=dict)
 
     def samples(self, index: int, column: Column) -> list[Sample]:
         """The samples of one column; rows that differ only in what the metric has no label for are summed."""
         labels = self._labels(column.metric.labels, column.more)
         figures = [values[index] for _, values in self.rows]
         if not set(self.group_by) <= set(column.metric.labels):
-            summed: dict[Labels, int] = {}
+            summed: dict[ledger.Labels, int] = {}
             for series, figure in zip(labels, figures, strict=True):
                 summed[series] = summed.get(series, 0) + figure
             labels, figures = list(summed), list(summed.values())
@@ -345,7 +331,7 @@ class SeriesTable:
             return list(zip(labels, figures, strict=True))
         return [(series, figure / column.unit) for series, figure in zip(labels, figures, strict=True)]
 
-    def _labels(self, names: tuple[str, ...], more: tuple[str, ...]) -> list[Labels]:
+    def _labels(self, names: tuple[str, ...], more: tuple[str, ...]) -> list[ledger.Labels]:
         """All labels of a metric, row by row; what is not grouped by is empty."""
         if (names, more) in self._known:
             return self._known[names, more]
@@ -385,8 +371,8 @@ class VectorStoresDataset(Dataset):
                 by_project = days.setdefault(start, {})
                 by_project[project] = by_project.get(project, 0) + size
 
-        start = day_start(self._context.clock.now()) - (self._days - 1) * DAY
-        span = Range(start, None, "1d", 31)
+        start = ledger.day_start(self._context.clock.now()) - (self._days - 1) * ledger.DAY
+        span = ledger.Range(start, None, "1d", 31)
         query = Query(f"/organization/usage/{self.name}", self.name, span, self._group_by)
         read(calls, self._context, query, decode_bytes, add)
         self.data = max(days.items(), default=None, key=lambda item: item[0])

@@ -14,7 +14,31 @@ from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
 from openai_exporter.usage.rows import MalformedError
-from openai_exporter.usage.window import ApiClock
+
+_RESOLUTION = 1.5
+"""Differences below this are the header's one-second resolution and the way of the answer."""
+
+
+class ApiClock:
+    """The API's clock, learned from header Date: months and days of usage are those of the API, not of this machine.
+
+    Attributes:
+        offset: seconds that the API's clock is ahead of ours; None before the first answer.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.offset: float | None = None
+
+    def now(self) -> float:
+        """The API's time in Unix seconds, as far as it is known."""
+        offset = self.offset or 0.0
+        return self._now() + (offset if abs(offset) > _RESOLUTION else 0.0)
+
+    def observe(self, date: float | None) -> None:
+        """Take note of the Date of an answer that has just arrived."""
+        if date is not None:
+            self.offset = date + 0.5 - self._now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +102,11 @@ class PagedDataset(Dataset):
 
     Attributes:
         portion: seconds after which a reading lets the others pass.
+        monotonic: seconds of a clock that never goes back.
     """
 
     portion: ClassVar[float] = 10.0
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
     _rest: Iterator[None] | None = None
 
     @abstractmethod
@@ -99,10 +125,6 @@ class PagedDataset(Dataset):
         except MalformedError as error:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
         return True
-
-    def monotonic(self) -> float:
-        """Seconds of a clock that never goes back."""
-        return time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,98 @@ series; what may still change is replaced as a whole by each reading, and the di
 upwards the counter, downwards the corrections. So at any time, for each field, counter - corrections is
 what the API says. Usage of the month before that arrives after that month's end is not added to the new
 month, whose counters begin at 0; the costs of the month before are still read.
+All times are those of the API's clock, in Unix seconds; days and months are those of UTC.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from operator import add, sub
 
-from openai_exporter.usage import window
+HOUR = 3600
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One query of time buckets.
+
+    Attributes:
+        start: start of the first bucket.
+        end: end of the last bucket; None reads up to now.
+        width: `1m`, `1h` or `1d`.
+        limit: buckets per page, the most that the API gives (official description of `limit`).
+    """
+
+    start: int
+    end: int | None
+    width: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one refresh of usage reads.
+
+    Attributes:
+        month: start of the month that the figures belong to.
+        start: everything known from here on is replaced.
+        closes: buckets that begin before this hour are final and are kept as one sum.
+        hours: the running hours, read first.
+        days: whole days before them; None when there are none to read.
+    """
+
+    month: int
+    start: int
+    closes: int
+    hours: Range
+    days: Range | None
+
+
+def hour_start(now: float) -> int:
+    """The start of the hour that `now` is in."""
+    return int(now // HOUR) * HOUR
+
+
+def day_start(now: float) -> int:
+    """The start of the UTC day that `now` is in."""
+    return int(now // DAY) * DAY
+
+
+def month_start(now: float) -> int:
+    """The start of the UTC month that `now` is in."""
+    first = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return int(first.timestamp())
+
+
+def next_month_start(now: float) -> int:
+    """The start of the UTC month after the one that `now` is in."""
+    return month_start(month_start(now) + 31 * DAY)
+
+
+def previous_month_start(now: float) -> int:
+    """The start of the UTC month before the one that `now` is in."""
+    return month_start(month_start(now) - 1)
+
+
+def whole_month(now: float, settle: float) -> Plan:
+    """Read the month so far: days whose figures are final by the day, the rest by the hour."""
+    month = month_start(now)
+    closes = max(month, hour_start(now - settle))
+    first = max(month, day_start(closes))
+    days = Range(month, first, "1d", 31) if first > month else None
+    return Plan(month, month, closes, Range(first, None, "1h", 168), days)
+
+
+def since(closed_until: int, now: float, settle: float) -> Plan:
+    """Read the hours that were not final at the last reading, however long ago that was."""
+    closes = max(closed_until, hour_start(now - settle))
+    return Plan(month_start(now), closed_until, closes, Range(closed_until, None, "1h", 168), None)
+
 
 Labels = tuple[str, ...]
 Values = tuple[int, ...]
+Row = tuple[Labels, Values]
 Rows = dict[Labels, Values]
 
 OTHER = "other"
@@ -129,24 +211,24 @@ class Reading:
         settled, open: rows that are final and rows that may change; each is (before today, today).
     """
 
-    def __init__(self, plan: window.Plan, now: float) -> None:
+    def __init__(self, plan: Plan, now: float) -> None:
         self.month = plan.month
         self.start = plan.start
         self.closes = plan.closes
-        self.today = window.day_start(now)
+        self.today = day_start(now)
         self.buckets = 0
         self.newest: int | None = None
         self.first: dict[Labels, int] = {}
         self.settled: tuple[Rows, Rows] = ({}, {})
         self.open: tuple[Rows, Rows] = ({}, {})
-        self._end = window.next_month_start(plan.month)
+        self._end = next_month_start(plan.month)
 
-    def add(self, start: int, rows: Iterable[tuple[Labels, Values]]) -> None:
+    def add(self, start: int, rows: Iterable[Row]) -> None:
         """Add a bucket. What lies outside the plan is left out."""
         self.buckets += 1
         inside = self.start <= start < self._end
         sums = (self.settled if start < self.closes else self.open)[start >= self.today]
-        day, first = window.day_start(start), self.first
+        day, first = day_start(start), self.first
         for labels, values in rows:
             if inside and any(values):
                 accumulate(sums, labels, values)
@@ -214,14 +296,14 @@ class Ledger:
         self._open: tuple[Rows, Rows] = ({}, {})
         self.fresh: set[Labels] = set()
 
-    def plan(self, now: float, settle: float, *, audit: bool) -> window.Plan:
+    def plan(self, now: float, settle: float, *, audit: bool) -> Plan:
         """What to read next; `audit` asks for the whole month."""
         now = self._not_back(now)
-        if audit or not self.complete or window.month_start(now) != self.month or now < self._closed_until:
-            return window.whole_month(now, settle)
-        return window.since(self._closed_until, now, settle)
+        if audit or not self.complete or month_start(now) != self.month or now < self._closed_until:
+            return whole_month(now, settle)
+        return since(self._closed_until, now, settle)
 
-    def begin(self, plan: window.Plan, now: float) -> Reading:
+    def begin(self, plan: Plan, now: float) -> Reading:
         """An empty reading for a plan."""
         return Reading(plan, self._not_back(now))
 
@@ -255,7 +337,7 @@ class Ledger:
         if rolled and not first:
             self.fresh = set(self.totals)
 
-    def counters(self) -> Iterator[tuple[Labels, Values]]:
+    def counters(self) -> Iterator[Row]:
         """Each series with what is to be exposed: 0 once for one that is new, then its counter."""
         for labels, values in self.totals.items():
             yield labels, self._zero if labels in self.fresh else values
@@ -278,7 +360,7 @@ class Ledger:
 
     def _not_back(self, now: float) -> float:
         """The servers' clocks differ a little; do not go back to a month that has just ended."""
-        return float(self.month) if 0 < self.month - now <= window.DAY else now
+        return float(self.month) if 0 < self.month - now <= DAY else now
 
     def in_use(self) -> list[Labels]:
         """Series that have counted anything."""

@@ -11,9 +11,8 @@ from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import pages
 from openai_exporter.usage.dataset import Context, Dataset, PagedDataset
-from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.usage.ledger import Range, Row
 from openai_exporter.usage.rows import OPERATIONS, MalformedError, Operation, RowDecoder
-from openai_exporter.usage.window import Range
 
 API = "limits"
 PEAK_API = "peak_minute"
@@ -21,10 +20,7 @@ _CENTS = 100
 _MINUTE = 60
 _MOST_MINUTES = 1440
 _GROUP_BY = ("project_id", "model")
-_RATE_LIMITS = (
-    (metrics.PROJECT_RPM, "max_requests_per_1_minute"),
-    (metrics.PROJECT_TPM, "max_tokens_per_1_minute"),
-)
+_RATE_LIMITS = ((metrics.PROJECT_RPM, "max_requests_per_1_minute"), (metrics.PROJECT_TPM, "max_tokens_per_1_minute"))
 _METRICS = (
     metrics.SPEND_LIMIT,
     metrics.SPEND_LIMIT_ENFORCING,
@@ -75,13 +71,9 @@ class LimitsDataset(PagedDataset):
         """Read the limits of the organization and of each project."""
         limits = {metric.name: Family(metric) for metric in _METRICS}
         yield from _spend(calls, "/organization", ("organization", ""), limits)
-        for project_id in self._projects() or list(_listed(calls)):
-            try:
-                yield from _of_project(calls, project_id, limits)
-            except UpstreamError as error:
-                # A project may be archived while the limits are read.
-                if error.status != 404:
-                    raise
+        listed = pages.everything(calls, "/organization/projects", API)
+        for project_id in self._projects() or [item["id"] for page in listed for item in page]:
+            yield from pages.unless_gone(_of_project(calls, project_id, limits))
         self.data = limits
 
 
@@ -96,12 +88,6 @@ def _of_project(calls: Calls, project_id: str, limits: Limits) -> Iterator[None]
                 if value is not None:
                     limits[metric.name].add(value, project_id, model)
         yield
-
-
-def _listed(calls: Calls) -> Iterator[str]:
-    for page in pages.everything(calls, "/organization/projects", API):
-        for item in page:
-            yield item["id"]
 
 
 def _spend(calls: Calls, base: str, scope: tuple[str, str], limits: Limits) -> Iterator[None]:
@@ -187,11 +173,8 @@ class PeakDataset(Dataset):
         self.interval = organization.peak_minute.refresh_interval
         self.data: dict[_Key, _Counts] = {}
         self._window = organization.peak_minute.window
-        self._operations = tuple(
-            OPERATIONS[name]
-            for name in organization.usage
-            if name in OPERATIONS and OPERATIONS[name].pricing in ("tokens", "input")
-        )
+        counted = [OPERATIONS[name] for name in organization.usage if name in OPERATIONS]
+        self._operations = tuple(operation for operation in counted if operation.tokens)
         self.shape = (self._window, self._operations)
         self._context = context
         self._limited = limited
@@ -212,12 +195,9 @@ class PeakDataset(Dataset):
         yield Family(metrics.PEAK_TPM, [(key, tokens) for key, (_, tokens) in self.data.items()])
 
     def _read(self, calls: Calls, operation: Operation, span: Range, minutes: dict[int, dict[_Key, _Counts]]) -> None:
-        names = [column.name for column in operation.sources]
-        places = [names.index(name) for name in ("input_tokens", "output_tokens") if name in names]
-        requests = names.index("requests")
-        limited = self._limited()
+        places, requests, limited = operation.tokens, operation.place(metrics.REQUESTS), self._limited()
 
-        def add(start: int, rows: Iterable[tuple[Labels, Values]]) -> None:
+        def add(start: int, rows: Iterable[Row]) -> None:
             sums = minutes.setdefault(start, {})
             for (project, model), values in rows:
                 key = (project, limited_as(model, limited.get(project, ())))

@@ -2,18 +2,17 @@
 """Names of the ids that usage has, and when keys were used and expire: info metrics that are joined by id."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.config.sections import Organization
-from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.dataset import Context, PagedDataset
-from openai_exporter.usage.pages import Item, everything, inner, number, text
-from openai_exporter.usage.window import month_start
+from openai_exporter.usage.ledger import month_start
+from openai_exporter.usage.pages import Item, everything, inner, number, text, unless_gone
 
 Emails = Literal["off", "hashed", "plain"]
 API = "names"
@@ -110,8 +109,7 @@ def _key(item: Item, kind: str, project_id: str, owner_type: str, owner_id: str)
     created, used, expires = (
         number(item, name, "Unix seconds") for name in ("created_at", "last_used_at", "expires_at")
     )
-    name = text(item, "name")
-    return Key(item["id"], name, kind, project_id, owner_type, owner_id, created, used, expires)
+    return Key(item["id"], text(item, "name"), kind, project_id, owner_type, owner_id, created, used, expires)
 
 
 def user(item: Item, emails: Emails) -> User:
@@ -168,10 +166,7 @@ class NamesDataset(PagedDataset):
         directory, listed = self.data
         projects, keys, users = directory.projects.values(), directory.keys.values(), directory.users.values()
         yield Family(metrics.PROJECT_INFO, [((p.id, p.name, p.status), 1) for p in projects])
-        yield Family(
-            metrics.API_KEY_INFO,
-            [((k.id, k.name, k.project_id, k.owner_type, k.owner_id), 1) for k in keys],
-        )
+        yield Family(metrics.API_KEY_INFO, [((k.id, k.name, k.project_id, k.owner_type, k.owner_id), 1) for k in keys])
         yield Family(metrics.USER_INFO, [((u.id, u.name, u.role), 1) for u in users])
         for metric, field_name in (
             (metrics.API_KEY_CREATED, "created_at"),
@@ -184,31 +179,30 @@ class NamesDataset(PagedDataset):
     def pages(self, calls: Calls) -> Iterator[None]:
         """Read all lists."""
         new = Directory()
-        for page in everything(calls, "/organization/projects", API, [("include_archived", "true")]):
-            new.projects |= {item["id"]: project(item) for item in page}
-            yield
-        for page in everything(calls, "/organization/users", API):
-            new.users |= {item["id"]: user(item, self._emails) for item in page}
-            yield
-        for page in everything(calls, "/organization/admin_api_keys", API):
-            new.keys |= {item["id"]: admin_key(item) for item in page}
-            yield
-        for each in list(new.projects.values()):
-            if each.status == "active":
-                yield from _of_project(calls, each.id, new)
+        all_projects = [("include_archived", "true")]
+        yield from _listed(calls, "/organization/projects", new.projects, project, all_projects)
+        yield from _listed(calls, "/organization/users", new.users, lambda item: user(item, self._emails))
+        yield from _listed(calls, "/organization/admin_api_keys", new.keys, admin_key)
+        for id in [project.id for project in new.projects.values() if project.status == "active"]:
+            yield from unless_gone(_of_project(calls, id, new))
         month = month_start(self._context.clock.now())
         self.data = self.directory.followed_by(new, month), frozenset(new.keys)
 
 
 def _of_project(calls: Calls, project_id: str, new: Directory) -> Iterator[None]:
-    try:
-        for page in everything(calls, f"/organization/projects/{project_id}/api_keys", API):
-            new.keys |= {item["id"]: project_key(item, project_id) for item in page}
-            yield
-        for page in everything(calls, f"/organization/projects/{project_id}/service_accounts", API):
-            new.users |= {item["id"]: service_account(item) for item in page}
-            yield
-    except UpstreamError as error:
-        # A project may be archived while the lists are read.
-        if error.status != 404:
-            raise
+    base = f"/organization/projects/{project_id}"
+    yield from _listed(calls, f"{base}/api_keys", new.keys, lambda item: project_key(item, project_id))
+    yield from _listed(calls, f"{base}/service_accounts", new.users, service_account)
+
+
+def _listed(
+    calls: Calls,
+    path: str,
+    records: dict[str, _Record],
+    decode: Callable[[Item], _Record],
+    params: Sequence[tuple[str, str]] = (),
+) -> Iterator[None]:
+    """Add the records of a list, a page at a time."""
+    for page in everything(calls, path, API, params):
+        records.update((item["id"], decode(item)) for item in page)
+        yield

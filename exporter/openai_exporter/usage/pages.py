@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of time buckets and lists of the admin API, followed to their end and decoded as they arrive."""
 
-import codecs
 import contextlib
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import count
-from typing import Any, NoReturn, TypeVar
+from itertools import chain
+from typing import Any, TypeVar
+
+import ijson
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.client.reply import Reply
 from openai_exporter.errors import UpstreamError
 from openai_exporter.usage.dataset import Context
+from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.rows import MOST, MalformedError, abbreviated
-from openai_exporter.usage.window import Range
 
 MOST_PAGES = 100
 MOST_ROWS = 4_000_000
@@ -82,16 +80,14 @@ def read(
             if number == 0:
                 context.clock.observe(reply.date)
                 if not planned():
-                    break
-            cursor = _page(query, reply, decode, add, context.pause)
+                    raise OutdatedQueryError
+            cursor = _page(reply, decode, add, context.pause)
             if cursor in seen:
-                raise _error("the API gives the same page cursor again and again", query, reply, "page_loop")
+                raise reply.error("the API gives the same page cursor again and again", "page_loop")
         if not cursor:
             return
         seen.add(cursor)
-    else:
-        raise UpstreamError(f"more than {MOST_PAGES} pages", api=query.api, reason="page_loop")
-    raise OutdatedQueryError
+    raise UpstreamError(f"more than {MOST_PAGES} pages", api=query.api, reason="page_loop")
 
 
 def read_in_time(once: Callable[[], T], api: str) -> T:
@@ -106,7 +102,7 @@ def read_in_time(once: Callable[[], T], api: str) -> T:
     raise UpstreamError("the API's clock (header Date) jumps", api=api, reason="malformed")
 
 
-def _page(query: Query, reply: Reply, decode: Decode[T], add: Add[T], pause: Callable[[], None]) -> str:
+def _page(reply: Reply, decode: Decode[T], add: Add[T], pause: Callable[[], None]) -> str:
     """Decode one page; the cursor of the next, empty on the last."""
     text = JsonText(reply.chunks())
     tail: dict[str, Any] = {}
@@ -114,8 +110,8 @@ def _page(query: Query, reply: Reply, decode: Decode[T], add: Add[T], pause: Cal
         for name in text.members("answer"):
             if name == "data":
                 tail[name] = True
-                for index in text.elements("data"):
-                    _bucket(text, f"data[{index}]", decode, add, pause)
+                for index, head in enumerate(text.elements("data")):
+                    _bucket(text, head, f"data[{index}]", decode, add, pause)
             else:
                 tail[name] = text.value()
         text.end()
@@ -123,23 +119,26 @@ def _page(query: Query, reply: Reply, decode: Decode[T], add: Add[T], pause: Cal
     except MalformedError as error:
         kind = reply.headers.get("content-type", "none")
         hint = "" if "json" in kind else f" (content type {kind})"
-        raise _error(f"{error}{hint}", query, reply, "malformed") from None
+        raise reply.error(f"{error}{hint}", "malformed") from None
     except TooLargeError as error:
-        raise _error(str(error), query, reply, "too_large") from None
+        raise reply.error(str(error), "too_large") from None
 
 
-def _bucket(text: "JsonText", place: str, decode: Decode[T], add: Add[T], pause: Callable[[], None]) -> None:
+def _bucket(
+    text: "JsonText", head: "Head", place: str, decode: Decode[T], add: Add[T], pause: Callable[[], None]
+) -> None:
     start: Any = None
     early: list[Any] | None = None
-    for name in text.members(place):
-        if name == "results" and type(start) is int:
-            add(start, _rows(text.values(f"{place}.results"), place, decode, start, pause))
-        elif name == "results":
-            early = list(text.values(f"{place}.results"))
-        elif name == "start_time":
-            start = text.value()
+    for name in text.members(place, head):
+        if name != "results":
+            value = text.value()
+            start = value if name == "start_time" else start
+            continue
+        results = map(text.value, text.elements(f"{place}.results"))
+        if type(start) is int:
+            add(start, _rows(results, place, decode, start, pause))
         else:
-            text.value()
+            early = list(results)
     if type(start) is not int:
         raise MalformedError(f"{place}.start_time: expected a whole number, got {start!r}")
     if early is not None:
@@ -171,148 +170,107 @@ def _next(tail: dict[str, Any]) -> str:
     return cursor
 
 
-def _error(message: str, query: Query, reply: Reply, reason: str) -> UpstreamError:
-    request_id = reply.headers.get("x-request-id")
-    return UpstreamError(message, api=query.api, reason=reason, status=reply.status, request_id=request_id)
+# JSON read while it arrives, so that a page of any size needs little memory and no long pause.
 
-
-# JSON read while it arrives, value by value, so that a page of any size needs little memory and no long pause.
-# Decoding a page of many megabytes at once would hold the interpreter lock for a noticeable time.
-
-_BLANKS = " \t\n\r"
-_BLANK = re.compile(f"[{_BLANKS}]*")
 _MOST_OF_A_VALUE = 1 << 20
 _ALLOWANCE = 8 << 20
 _PER_VALUE = 8 << 10
+# In C, whatever the environment: the one in Python does not see that a text ends too early.
+_IJSON = ijson.get_backend("yajl2_c")
+_KINDS = {"start_map": "an object", "start_array": "an array"}
+# A whole number of more than 4300 digits is a SystemError of ijson 3.6, and its event must not be read: it crashes.
+_FAULTS = (ijson.JSONError, ArithmeticError, ValueError, SystemError)
+
+Head = tuple[str, Any]
+"""How a value begins: an event of ijson, and the value itself unless it is an object or an array."""
 
 
-class TooLargeError(ValueError):
+class TooLargeError(Exception):
     """The answer is larger than what it holds can explain."""
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedError(f"{name} is not JSON")
-
-
-# Money stays decimal from the first byte on.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=Decimal)
-
-
 class JsonText:
-    """A place in a JSON text that arrives in pieces of UTF-8."""
+    """A JSON text that arrives in pieces, taken value by value; whole numbers are int, others Decimal.
+
+    Its methods raise MalformedError for what is not JSON, or not what is expected, and TooLargeError for a value of
+    more than 1 MiB or a text that is much larger than its values.
+    """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
-        self._at = 0
-        self._size = 0
+        self._next: Callable[[], Head] = chain.from_iterable(self._portions(pieces)).__next__
         self._values = 0
+        self._unfinished = 0
 
-    def value(self) -> Any:
-        """The next value, whole.
-
-        Raises:
-            MalformedError: it is not JSON, or the text ends within it.
-            TooLargeError: it is larger than 1 MiB, or the text is much larger than its values.
-        """
-        self._peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if self._more():
-                    continue
-                raise self._broken() from None
-            except (RecursionError, ArithmeticError, ValueError) as error:
-                raise MalformedError(f"the answer cannot be decoded: {error}") from None
-            if end < len(self._text) or not self._more():
-                break
-        self._at = end
+    def value(self, head: Head | None = None) -> Any:
+        """The next value, or the one that begins with `head`, whole."""
+        try:
+            value = self._whole(*(head or self._next()))
+        except RecursionError as error:
+            raise MalformedError(f"the answer cannot be decoded: {error}") from None
         self._values += 1
+        self._unfinished = 0
         return value
 
-    def members(self, place: str) -> Iterator[str]:
+    def members(self, place: str, head: Head | None = None) -> Iterator[str]:
         """The names of an object's members; take each value before the next name."""
-        for _ in self._items("{}", "an object", place):
-            name = self.value()
-            if not isinstance(name, str) or not self._skip(":"):
-                raise self._broken()
-            yield name
+        self._expect("start_map", place, head or self._next())
+        while (member := self._next())[0] != "end_map":
+            yield member[1]
 
-    def elements(self, place: str) -> Iterator[int]:
-        """The numbers of an array's elements; take each element before the next number."""
-        return self._items("[]", "an array", place)
-
-    def values(self, place: str) -> Iterator[Any]:
-        """The elements of an array, each as a whole."""
-        return (self.value() for _ in self._items("[]", "an array", place))
+    def elements(self, place: str) -> Iterator[Head]:
+        """The heads of an array's elements; take each element before the next head."""
+        self._expect("start_array", place, self._next())
+        while (head := self._next())[0] != "end_array":
+            yield head
 
     def end(self) -> None:
         """Read to the end, which must follow now."""
-        if self._peek():
-            raise MalformedError("the answer goes on after its end")
+        with contextlib.suppress(StopIteration):
+            self._next()
 
-    def _items(self, brackets: str, kind: str, place: str) -> Iterator[int]:
-        """The numbers of what stands between two brackets; take each item before the next number."""
-        if not self._skip(brackets[0]):
-            raise self._unexpected(kind, place)
-        if self._skip(brackets[1]):
-            return
-        for index in count():
-            yield index
-            if self._text.startswith(",", self._at):  # as mostly
-                self._at += 1
-            elif self._skip(brackets[1]):
-                return
-            elif not self._skip(","):
-                raise self._broken()
+    def _whole(self, event: str, value: Any) -> Any:
+        take = self._next
+        if event == "start_map":
+            value = {}
+            while (member := take())[0] != "end_map":
+                head = take()
+                value[member[1]] = self._whole(*head) if head[0] in _KINDS else head[1]
+        elif event == "start_array":
+            value = []
+            while (head := take())[0] != "end_array":
+                value.append(self._whole(*head))
+        return value
 
-    def _unexpected(self, kind: str, place: str) -> MalformedError:
-        if text := self._text[self._at : self._at + 20]:
-            return MalformedError(f"{place}: expected {kind}, got {text!r}")
-        end = "ends there" if self._values else "is empty"
-        return MalformedError(f"{place}: expected {kind}, the answer {end}")
+    def _expect(self, event: str, place: str, head: Head) -> None:
+        if head[0] != event:
+            raise MalformedError(
+                f"{place}: expected {_KINDS[event]}, got {_KINDS.get(head[0]) or abbreviated(head[1])}"
+            )
 
-    def _skip(self, character: str) -> bool:
-        if self._peek() != character:
-            return False
-        self._at += 1
-        return True
+    def _portions(self, pieces: Iterator[bytes]) -> Iterator[list[Head]]:
+        """The events of each piece; those of a piece that is not JSON are never looked at."""
+        events = ijson.sendable_list()
+        parser = _IJSON.basic_parse_coro(events)
+        size = 0
+        for piece in pieces:
+            if self._unfinished > _MOST_OF_A_VALUE or size > _ALLOWANCE + _PER_VALUE * self._values:
+                raise TooLargeError("the answer is far larger than the figures that it holds")
+            size += len(piece)
+            self._unfinished += len(piece)
+            _parse(parser.send, piece)
+            yield events
+            events.clear()
+        _parse(parser.close)
+        yield events
 
-    def _peek(self) -> str:
-        """The next character that is not blank; empty at the end."""
-        if self._at < len(self._text) and (next_one := self._text[self._at]) not in _BLANKS:
-            return next_one
-        while True:
-            blank = _BLANK.match(self._text, self._at)
-            self._at = blank.end() if blank else self._at
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
-                return ""
 
-    def _more(self) -> bool:
-        """Take the next piece; False when there is none."""
-        rest = self._text[self._at :]
-        if len(rest) > _MOST_OF_A_VALUE or self._size > _ALLOWANCE + _PER_VALUE * self._values:
-            raise TooLargeError("the answer is far larger than the figures that it holds")
-        piece = next(self._pieces, b"")
-        self._size += len(piece)
-        try:
-            text = self._decoder.decode(piece, final=not piece)
-        except UnicodeDecodeError:
-            raise MalformedError("the answer is not UTF-8") from None
-        if not piece:
-            return False
-        self._text, self._at = rest + text, 0
-        return True
-
-    def _broken(self) -> MalformedError:
-        rest = self._text[self._at : self._at + 20]
-        if not rest:
-            return MalformedError("the answer ends within its JSON")
-        return MalformedError(f"the answer is not JSON: unexpected {rest!r} after {self._values} values")
+def _parse(step: Callable[..., None], *piece: bytes) -> None:
+    try:
+        step(*piece)
+    except _FAULTS as error:
+        # Without the picture of an arrow at the end of ijson's message.
+        message = " ".join(str(error).partition("(right here)")[0].split())
+        raise MalformedError(f"the answer is not JSON: {message}") from None
 
 
 # Lists of the admin endpoints: all pages, each item an object with an id. What is not as described is MalformedError.
@@ -342,6 +300,15 @@ def everything(calls: Calls, path: str, api: str, params: Sequence[tuple[str, st
             raise UpstreamError(f"{path}: the list comes back to {after!r}", api=api, reason="page_loop")
         seen.add(after)
     raise UpstreamError(f"{path}: more than {_MOST_LIST_PAGES} pages", api=api, reason="page_loop")
+
+
+def unless_gone(pages: Iterator[None]) -> Iterator[None]:
+    """Read pages of a project, unless it is gone: one may be archived while the lists are read."""
+    try:
+        yield from pages
+    except UpstreamError as error:
+        if error.status != 404:
+            raise
 
 
 def _listed(data: object) -> list[Item]:

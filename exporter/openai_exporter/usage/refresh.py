@@ -9,31 +9,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
-from openai_exporter.config.sections import Budget, Organization
+from openai_exporter.config.sections import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
 from openai_exporter.prices import PICO, PriceTable, price_table
 from openai_exporter.prices.table import SOURCE, version
-from openai_exporter.usage import budgets
-from openai_exporter.usage.costs import CostsDataset, total
+from openai_exporter.usage.costs import CostsDataset, DriftDataset, budget_families, budget_states, pinned, total
 from openai_exporter.usage.counters import CounterDataset, VectorStoresDataset
-from openai_exporter.usage.dataset import BudgetState, Context, Dataset, DatasetState, UsageSummary, unread
-from openai_exporter.usage.drift import DriftDataset
+from openai_exporter.usage.dataset import ApiClock, BudgetState, Context, Dataset, DatasetState, UsageSummary, unread
 from openai_exporter.usage.limits import LimitsDataset, PeakDataset
 from openai_exporter.usage.names import Directory, NamesDataset
 from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES
-from openai_exporter.usage.service import budgets_of
+from openai_exporter.usage.service import UsageService, budgets_of
 from openai_exporter.usage.storage import REASONS, Storage
-from openai_exporter.usage.window import ApiClock
-
-if TYPE_CHECKING:
-    from openai_exporter.usage.service import UsageService
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +48,14 @@ class Reader:
         summary: for the landing page, as of the last refresh.
     """
 
-    def __init__(self, service: "UsageService", since: float) -> None:
+    def __init__(self, service: UsageService, since: float) -> None:
         self._config, self._instruments = service.config, service.instruments
         self._organization = organization = service.organization
         self._calls = _calls(service)
         self._clock = ApiClock(service.now)
-        self._pause = GilYield(service.sleep)
+        self._pause = gil_yield(service.sleep)
         context = Context(self._clock, functools.cache(self._load_prices), self._pause)
-        self._datasets = Datasets.of(self._config, organization, context)
+        self._datasets = Datasets(self._config, organization, context)
         self._schedule = Schedule(organization.name, self._datasets.all, self._calls, service.now, since)
         self._storage = self._storage_in(service.storage) if service.storage else None
         self._page = EncodedPage(in_order(self._schedule.families()))
@@ -125,7 +118,7 @@ class Reader:
     def _families(self, spending: tuple[BudgetState, ...]) -> Iterator[Family]:
         for dataset in self._datasets.all:
             yield from dataset.families()
-        yield from budgets.families(spending)
+        yield from budget_families(spending)
         yield from self._schedule.families()
         yield family(metrics.CALLS, self._calls.last_hour)
         yield family(metrics.CALLS_LIMIT, self._organization.calls_per_hour)
@@ -159,7 +152,7 @@ class Reader:
             self._instruments.set(own.STORAGE_SUCCESSFUL, int(written), (self._organization.name,))
 
 
-def _calls(service: "UsageService") -> Calls:
+def _calls(service: UsageService) -> Calls:
     organization = service.organization
     client = service.client() if service.client else OrganizationClient(
         organization.base_url,
@@ -274,48 +267,36 @@ class Schedule:
         return DatasetState(before.name, before.since, before.started, up=True, last_success=self.now())
 
 
-@dataclass(frozen=True, slots=True)
 class Datasets:
     """The datasets of one organization.
 
     Attributes:
-        configured: its budgets.
         counters: usage endpoints that are counted.
         first: what is read first: usage and costs.
         second: what needs many calls, and what is read seldom: names, limits, peak minute, cost drift.
     """
 
-    organization: Organization
-    configured: tuple[Budget, ...]
-    counters: tuple[CounterDataset, ...]
-    costs: CostsDataset | None
-    names: NamesDataset | None
-    first: tuple[Dataset, ...]
-    second: tuple[Dataset, ...]
-
-    @classmethod
-    def of(cls, config: Config, organization: Organization, context: Context) -> "Datasets":
-        """Fresh datasets for a configuration."""
-        configured = budgets_of(config, organization)
-        pinned = budgets.pinned(configured)
-        counters = tuple(
-            CounterDataset(name, organization, context, pinned) for name in organization.usage if name in OPERATIONS
-        )
-        costs = CostsDataset(organization, context) if organization.costs is not None else None
-        names = NamesDataset(organization, context) if organization.names else None
-        first: list[Dataset] = [*counters]
+    def __init__(self, config: Config, organization: Organization, context: Context) -> None:
+        self._organization = organization
+        self._budgets = budgets_of(config, organization)
+        ids = pinned(self._budgets)
+        names = organization.usage
+        self.counters = tuple(CounterDataset(name, organization, context, ids) for name in names if name in OPERATIONS)
+        self.costs = CostsDataset(organization, context) if organization.costs is not None else None
+        self.names = NamesDataset(organization, context) if organization.names else None
+        limits = LimitsDataset(organization, lambda: self.names.active_projects if self.names else None)
+        self.first: list[Dataset] = [*self.counters]
+        self.second: list[Dataset] = [self.names] if self.names else []
         if VECTOR_STORES in organization.usage:
-            first.append(VectorStoresDataset(organization, context))
-        first += [costs] if costs else []
-        second: list[Dataset] = [names] if names else []
-        limits = LimitsDataset(organization, lambda: names.active_projects if names else None)
+            self.first.append(VectorStoresDataset(organization, context))
+        if self.costs:
+            self.first.append(self.costs)
         if organization.limits:
-            second.append(limits)
+            self.second.append(limits)
         if organization.peak_minute is not None:
-            second.append(PeakDataset(organization, context, lambda: limits.models))
-        if organization.cost_drift is not None and costs is not None:
-            second.append(DriftDataset(organization, context))
-        return cls(organization, configured, counters, costs, names, tuple(first), tuple(second))
+            self.second.append(PeakDataset(organization, context, lambda: limits.models))
+        if organization.cost_drift is not None and self.costs:
+            self.second.append(DriftDataset(organization, context))
 
     @property
     def all(self) -> tuple[Dataset, ...]:
@@ -331,7 +312,7 @@ class Datasets:
         """The budgets, with what was spent."""
         bill = self.costs.data if self.costs else None
         names = self.names.directory if self.names else Directory()
-        return tuple(budgets.states(self.configured, self.organization, bill, self.priced, names.title))
+        return tuple(budget_states(self._budgets, self._organization, bill, self.priced, names.title))
 
     def summary(
         self, states: tuple[DatasetState, ...], spending: tuple[BudgetState, ...], waiting: float
@@ -344,7 +325,7 @@ class Datasets:
             if dataset.ledger.complete:
                 sums.update(dataset.sums())
         return UsageSummary(
-            self.organization.name,
+            self._organization.name,
             month_to_date_usd=total(bill.month) if bill else None,
             today_usd=total(bill.today) if bill else None,
             yesterday_usd=total(bill.yesterday) if bill else None,
@@ -359,23 +340,18 @@ class Datasets:
         )
 
 
-class GilYield:
-    """Lets other threads run: rests half a millisecond after each two of work, when called often enough.
+def gil_yield(sleep: Callable[[float], None]) -> Callable[[], None]:
+    """What lets other threads run: rests half a millisecond after each two of work, when called often enough.
 
     A rest is needed, and not only a hint: a thread that gives the interpreter up and asks for it again at
     once mostly gets it back before the waiting thread has woken up.
     """
+    rested = 0.0
 
-    def __init__(
-        self, sleep: Callable[[float], None] = time.sleep, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._sleep = sleep
-        self._monotonic = monotonic
-        self._rested = 0.0
+    def pause() -> None:
+        nonlocal rested
+        if time.monotonic() - rested > _WORK:
+            sleep(_REST)
+            rested = time.monotonic()
 
-    def __call__(self) -> None:
-        """Rest when it is time to."""
-        now = self._monotonic()
-        if now - self._rested > _WORK:
-            self._sleep(_REST)
-            self._rested = self._monotonic()
+    return pause

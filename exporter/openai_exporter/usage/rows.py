@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The usage endpoints as a table, and one result of a usage or costs bucket decoded strictly."""
+"""The usage endpoints as a table; a result of a bucket decoded strictly, and its estimated cost."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import mul
 from typing import Any
 
 from openai_exporter.metrics import Metric, usage
-from openai_exporter.prices import PICO
-from openai_exporter.usage.ledger import Labels, Values
+from openai_exporter.prices import PICO, PriceTable, Situation
+from openai_exporter.prices.listed import Rates
+from openai_exporter.prices.table import TOKEN_KINDS
+from openai_exporter.usage.ledger import Labels, Row, Values, day_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ class Operation:
         """The columns that the API gives."""
         return tuple(column for column in self.columns if column.source)
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The places of tokens among the columns; none where it counts something else."""
+        kinds = (usage.INPUT_TOKENS, usage.OUTPUT_TOKENS)
+        return tuple(place for place, column in enumerate(self.columns) if column.metric in kinds)
+
     def place(self, metric: Metric) -> int:
         """The place of a metric among the columns."""
         return [column.metric for column in self.columns].index(metric)
@@ -84,10 +93,10 @@ _TOKENS = (
 _ONLY_INPUT = (_REQUESTS, _INPUT, _COST, _UNPRICED)
 
 
-def _by_count(name: str, counted: Column, unpriced: Metric) -> Operation:
+def _by_count(name: str, figure: str, metric: Metric, source: str, unpriced: Metric) -> Operation:
     """An endpoint that is priced by one figure: its field names the price."""
-    columns = (_REQUESTS, counted, _COST, Column(f"unpriced_{counted.name}", unpriced))
-    return Operation(name, columns, counted.source)
+    counted = Column(figure, metric, source, required=True)
+    return Operation(name, (_REQUESTS, counted, _COST, Column(f"unpriced_{figure}", unpriced)), source)
 
 
 def _tool(name: str) -> Column:
@@ -102,21 +111,12 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("embeddings", _ONLY_INPUT, "input"),
         Operation("moderations", _ONLY_INPUT, "input"),
         # No list has a price per image: prices of the configuration may.
-        _by_count("images", Column("images", usage.IMAGES, "images", required=True), usage.UNPRICED_IMAGES),
+        _by_count("images", "images", usage.IMAGES, "images", usage.UNPRICED_IMAGES),
+        _by_count("audio_speeches", "characters", usage.CHARACTERS, "characters", usage.UNPRICED_CHARACTERS),
         _by_count(
-            "audio_speeches",
-            Column("characters", usage.CHARACTERS, "characters", required=True),
-            usage.UNPRICED_CHARACTERS,
+            "audio_transcriptions", "audio_seconds", usage.AUDIO_SECONDS, "seconds", usage.UNPRICED_AUDIO_SECONDS
         ),
-        _by_count(
-            "audio_transcriptions",
-            Column("audio_seconds", usage.AUDIO_SECONDS, "seconds", required=True),
-            usage.UNPRICED_AUDIO_SECONDS,
-        ),
-        Operation(
-            "code_interpreter_sessions",
-            (Column("sessions", usage.SESSIONS, "num_sessions", required=True),),
-        ),
+        Operation("code_interpreter_sessions", (Column("sessions", usage.SESSIONS, "num_sessions", required=True),)),
         Operation("file_search_calls", (_tool("file_search"),)),
         # num_model_requests of web searches are requests that completions count already.
         Operation("web_search_calls", (_tool("web_search"),)),
@@ -164,7 +164,7 @@ class RowDecoder:
         """Forget the negative results of the reading before."""
         self.negative, self.example = 0, ""
 
-    def decode(self, result: Any, start: int) -> tuple[Labels, Values]:
+    def decode(self, result: Any, start: int) -> Row:
         """Labels and values of one result.
 
         Raises:
@@ -288,12 +288,123 @@ def decoded(result: Any, group_by: tuple[str, ...]) -> CostRow:
     if not isinstance(money, Mapping):
         raise MalformedError(f"amount: expected an object, got {abbreviated(money)}")
     currency = label(money, "currency").lower() or CURRENCY
-    usd = amount(money.get("value", 0), "amount.value")
-    quantity = result.get("quantity")
-    return CostRow(
-        labels,
-        usd if currency == CURRENCY else None,
-        currency,
-        None if quantity is None else amount(quantity, "quantity"),
-        label(result, "quantity_unit"),
+    value = amount(money.get("value", 0), "amount.value")
+    quantity = None if result.get("quantity") is None else amount(result["quantity"], "quantity")
+    usd = value if currency == CURRENCY else None
+    return CostRow(labels, usd, currency, quantity, label(result, "quantity_unit"))
+
+
+# A row sums many requests. Prices that depend on the length of one request (long context) are therefore
+# chosen by the average request of the row, never by the sum.
+
+_INPUTS = TOKEN_KINDS.index("output")
+_MOST_KNOWN = 20_000
+
+_CACHED, _WRITTEN = TOKEN_KINDS.index("cached_input"), TOKEN_KINDS.index("cache_write")
+_OTHER_KINDS = (
+    "input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens",
+    "input_cached_audio_tokens", "input_cached_image_tokens",
+)  # fmt: skip
+"""Fields of a result that are 0 or absent where all is text."""
+
+
+class Estimator:
+    """The computed columns of a row: its list price in pico-dollars, and what of it has no price.
+
+    Args:
+        pricing: as `Operation.pricing`.
+        table: the price table; asked for at the first row.
+    """
+
+    def __init__(self, pricing: str, table: Callable[[], PriceTable]) -> None:
+        self._pricing = pricing
+        self._kinds = TOKEN_KINDS if pricing == "tokens" else (pricing,)
+        self._table = table
+        self._known: dict[tuple[Any, Any, Any, int], tuple[int, Rates]] = {}
+
+    def __call__(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
+        """Price a result of a bucket that begins at `start`."""
+        if self._pricing == "tokens":
+            return self._tokens(result, start)
+        if not self._pricing:
+            return ()
+        count = whole(result, "input_tokens" if self._pricing == "input" else self._pricing)
+        rates = self._rates(result, start)
+        return (count * rates[0], 0) if rates else (0, count)
+
+    def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
+        if any(map(result.get, _OTHER_KINDS)):
+            return self._split(result, start)
+        # All of it is text, as most is: the same sums as below, without what is 0.
+        get = result.get
+        tokens, output = result["input_tokens"], result["output_tokens"]
+        cached, written = get("input_cached_tokens") or 0, get("input_cache_write_tokens") or 0
+        uncached = tokens - cached - written
+        if uncached < 0 or cached < 0 or output < 0:
+            return self._split(result, start)
+        rates = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
+        if not rates:
+            return 0, tokens + output
+        cost = uncached * rates[0] + output * rates[_INPUTS]
+        if cached or written:
+            cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
+        return cost, 0
+
+    def _split(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
+        counts = split(result)
+        average = sum(counts[:_INPUTS]) // max(1, result["num_model_requests"])
+        rates = self._rates(result, start, average)
+        return (sum(map(mul, counts, rates)), 0) if rates else (0, sum(counts))
+
+    def _rates(self, result: Mapping[str, Any], start: int, average: int = 0) -> Rates:
+        """The rates of a row; those of requests of usual length are kept at hand."""
+        get = result.get
+        key = (get("model"), get("batch"), get("service_tier"), start)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # one of them is no text: label() says which
+            known = None
+        if known is None:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            model = label(result, "model")
+            limit, rates = self._table().long_context(model), self._looked_up(result, start, 0)
+            known = self._known[key] = (limit, rates)
+        return known[1] if average <= known[0] else self._looked_up(result, start, average)
+
+    def _looked_up(self, result: Mapping[str, Any], start: int, average: int) -> Rates:
+        situation = Situation(result.get("batch") is True, label(result, "service_tier"), day_start(start), average)
+        return self._table().rates(label(result, "model"), self._kinds, situation)
+
+
+def split(result: Mapping[str, Any]) -> tuple[int, ...]:
+    """Tokens by kind, in the order of `TOKEN_KINDS`; each token is in one kind only.
+
+    input_tokens includes cached and cache-write tokens of every modality; input_audio_tokens and
+    input_image_tokens are uncached only (official OpenAPI description). What is left over is text.
+
+    Args:
+        result: of which the columns of its operation are decoded, and so known to be whole numbers.
+
+    Raises:
+        MalformedError: one of the other fields is no whole number.
+    """
+    # Absent and null are 0; the check of each field that is a column is made once, when the row is decoded.
+    get = result.get
+    cached_audio = whole(result, "input_cached_audio_tokens")
+    cached_image = whole(result, "input_cached_image_tokens")
+    cached, written = get("input_cached_tokens") or 0, get("input_cache_write_tokens") or 0
+    audio, image = get("input_audio_tokens") or 0, get("input_image_tokens") or 0
+    output_audio, output_image = get("output_audio_tokens") or 0, get("output_image_tokens") or 0
+    return (
+        max(0, result["input_tokens"] - cached - written - audio - image),
+        max(0, cached - cached_audio - cached_image),
+        written,
+        audio,
+        cached_audio,
+        image,
+        cached_image,
+        max(0, result["output_tokens"] - output_audio - output_image),
+        output_audio,
+        output_image,
     )

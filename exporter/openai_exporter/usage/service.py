@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 def dataset_names(settings: Organization) -> tuple[str, ...]:
     """The names of all datasets, in the order in which they are read."""
-    return (
-        *settings.usage,
-        *(["costs"] if settings.costs is not None else []),
-        *(["names"] if settings.names else []),
-        *(["limits"] if settings.limits else []),
-        *(["peak_minute"] if settings.peak_minute is not None else []),
-        *(["cost_drift"] if settings.cost_drift is not None and settings.costs is not None else []),
-    )
+    optional = {
+        "costs": settings.costs,
+        "names": settings.names,
+        "limits": settings.limits,
+        "peak_minute": settings.peak_minute,
+        "cost_drift": settings.cost_drift and settings.costs,
+    }
+    return (*settings.usage, *(name for name, setting in optional.items() if setting))
 
 
 def budgets_of(config: Config, organization: Organization) -> tuple[Budget, ...]:

@@ -12,7 +12,7 @@ from openai_exporter.config.sections import PerMillion, Price, named
 from openai_exporter.model import Endpoint, Provider, Tokens
 from openai_exporter.prices import PICO, PriceTable, Situation, call_cost, request_cost
 from openai_exporter.prices.table import TOKEN_KINDS, version
-from openai_exporter.usage.estimate import Estimator
+from openai_exporter.usage.rows import Estimator
 
 DAY = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
 

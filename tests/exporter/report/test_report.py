@@ -26,8 +26,8 @@ from openai_exporter.report.report import (
     read_usage,
 )
 from openai_exporter.report.source import Restart, Source, TakeCosts, TakeUsage
+from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.rows import OPERATIONS, CostRow
-from openai_exporter.usage.window import Range
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import ADMIN_KEY, bill, done, october, run, spent, total, unix, usage
 from tests.exporter.usage.serving import answering

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Costs: exact sums over two months, whatever form the amounts have."""
+"""Exact costs over two months, the estimate beside the bill, and whose spend a budget counts."""
 
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openai_exporter.usage.costs import Bill, Sums, largest, total
+from openai_exporter.config import Config
+from openai_exporter.config.load import parse_config
+from openai_exporter.metrics import Metric, usage as metrics
+from openai_exporter.usage.costs import Bill, Sums, budget_states, largest, model_of, pinned, total
+from openai_exporter.usage.counters import CounterDataset
+from openai_exporter.usage.dataset import BudgetState
+from openai_exporter.usage.ledger import DAY, day_start
 from openai_exporter.usage.rows import MalformedError, decoded
-from openai_exporter.usage.window import DAY, day_start
+from openai_exporter.usage.service import budgets_of
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.conftest import Make
+from tests.exporter.usage.scraping import Now, Scrape, of, one, scrape, service, up
+from tests.exporter.usage.serving import answering
 
 NOW = datetime.fromisoformat("2026-11-21T09:30:00+00:00").timestamp()
 TODAY = day_start(NOW)
@@ -103,3 +114,252 @@ def test_the_largest_keep_their_labels() -> None:
 def test_sums_by_one_dimension() -> None:
     made = bill((TODAY, [cost("1", "p", "x"), cost("2", "p", "y"), cost("4", "q", "x")]))
     assert {"p": Decimal(3), "q": Decimal(4)} == made.by("project_id", period="day")
+
+
+# Estimated beside billed cost: the same days, the same models, and nothing of the bill left out.
+
+PRICED = ("completions", "decisions", "embeddings", "moderations", "audio_speeches", "audio_transcriptions")
+MORE = "  usage:\n" + "".join(f"    {name}: {{group_by: [model]}}\n" for name in PRICED)
+FINE_TUNED = "ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"
+DRIFT_DAY = int(datetime.fromisoformat("2026-11-18T00:00:00+00:00").timestamp())
+
+
+def by_model(found: Scrape, metric: Metric, window: str) -> dict[str, float]:
+    return {
+        named["model"]: usd for labels, usd in of(found, metric).items() if (named := dict(labels))["window"] == window
+    }
+
+
+async def test_the_estimate_of_settled_days_equals_the_bill_of_every_listed_model(make: Make) -> None:
+    found = scrape(await make(more=MORE).page())
+    assert one(found, metrics.DRIFT_DAY) == DRIFT_DAY
+    for window in ("day", "month"):
+        estimated = by_model(found, metrics.DRIFT_ESTIMATED, window)
+        billed = by_model(found, metrics.DRIFT_BILLED, window)
+        assert len(billed) > 10
+        # What has no price has no estimate: 0 would say that it is free.
+        assert billed.pop(FINE_TUNED) > 0
+        assert estimated.keys() == billed.keys()
+        assert billed == pytest.approx(estimated, abs=1e-9)
+
+
+async def test_what_is_billed_is_matched_or_named(make: Make, simulator: SimulatorControl) -> None:
+    found = scrape(await make(more=MORE).page())
+    shown = sum(by_model(found, metrics.DRIFT_BILLED, "month").values())
+    rest = {
+        dict(labels)["line_item"]: usd
+        for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()
+        if ("window", "month") in labels
+    }
+    assert "web search tool calls" in rest
+    month = float(simulator.state()["books"]["billed_cost_usd"]["arrived"]["month_to_date"])
+    assert 0 < shown + sum(rest.values()) < month
+    simulator.clock(now="2026-12-03T00:30:00Z")
+    again = scrape(await make(more=MORE).page())
+    whole = simulator.state()["books"]["billed_cost_usd"]["arrived"]["previous_month"]
+    total = sum(
+        usd
+        for metric in (metrics.DRIFT_BILLED, metrics.DRIFT_UNMATCHED)
+        for labels, usd in of(again, metric).items()
+        if ("window", "month") in labels
+    )
+    assert total == pytest.approx(float(whole))
+
+
+async def test_it_is_read_every_six_hours_and_keeps_its_figures_when_that_fails(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make(more=MORE)
+    before = scrape(await usage.page())
+    simulator.fault("status", path="/v1/organization/costs", status=500)
+    now.advance(3600)
+    await usage.page()
+    assert up(scrape(await usage.page()))["cost_drift"] == 1
+    now.advance(5 * 3600)
+    after = scrape(await usage.page())
+    assert up(after)["cost_drift"] == 0
+    assert of(before, metrics.DRIFT_BILLED) == of(after, metrics.DRIFT_BILLED)
+
+
+async def test_it_can_be_turned_off_and_needs_costs(make: Make) -> None:
+    for more in ("  cost_drift: null\n", "  costs: null\n"):
+        found = scrape(await make(more=more).page())
+        assert "cost_drift" not in up(found)
+        assert not of(found, metrics.DRIFT_DAY)
+
+
+async def test_credits_and_other_currencies_are_not_costs_of_a_model() -> None:
+    def bucket(*results: object) -> object:
+        return {"data": [{"start_time": DRIFT_DAY, "end_time": DRIFT_DAY + DAY, "results": list(results)}]}
+
+    def cost(value: object, line_item: object, currency: str = "usd") -> object:
+        return {"amount": {"value": value, "currency": currency}, "line_item": line_item}
+
+    usage_row = {
+        "model": "gpt-6-luna", "num_model_requests": 1, "input_tokens": 1_000, "output_tokens": 0,
+    }  # fmt: skip
+    documents = {
+        "/usage/completions": bucket(usage_row),
+        "/usage/embeddings": bucket(),
+        "/costs": bucket(
+            cost("0.25", "gpt-6-luna, input"),
+            cost("-0.05", "gpt-6-luna, input"),
+            cost("-7", "credit"),
+            cost("9", "gpt-6-luna, output", "eur"),
+            cost("1", None),
+            cost("2", "gpt-6-luna, images"),
+        ),
+    }
+    with answering(documents) as url:
+        usage = service(url, Now(), more="  names: false\n  limits: false\n")
+        found = scrape(await usage.page())
+        await usage.close()
+    assert by_model(found, metrics.DRIFT_BILLED, "day") == pytest.approx({"gpt-6-luna": 0.20})
+    assert by_model(found, metrics.DRIFT_ESTIMATED, "day") == pytest.approx({"gpt-6-luna": 0.0001})
+    rest = {dict(labels).get("line_item", ""): usd for labels, usd in of(found, metrics.DRIFT_UNMATCHED).items()}
+    assert rest == {"credit": -7.0, "": 1.0, "gpt-6-luna, images": 2.0}
+
+
+MODELS = (
+    "gpt-5.4-2026-03-05",
+    "gpt-5-mini-2025-08-07",
+    "gpt-5-mini-2026-01-01",
+    "gpt-6-luna",
+    "ft:x:acme::1",
+)
+
+
+@pytest.mark.parametrize(
+    ("line_item", "model"),
+    [
+        ("gpt-5.4-2026-03-05, cached input", "gpt-5.4-2026-03-05"),
+        ("gpt-6-luna, input_tokens", "gpt-6-luna"),
+        ("gpt-6-luna, output, priority", "gpt-6-luna"),
+        ("ft:x:acme::1, output", "ft:x:acme::1"),
+        ("gpt-5.4, input", "gpt-5.4-2026-03-05"),
+        ("gpt-5-mini, input", None),
+        ("gpt-6-luna", None),
+        ("gpt-6-luna, images", "gpt-6-luna"),
+        ("web search tool calls", None),
+        ("", None),
+    ],
+)
+def test_a_line_item_is_for_the_model_that_it_begins_with(line_item: str, model: str | None) -> None:
+    assert model_of(line_item, MODELS) == model
+
+
+# Budgets: whose spend counts, and where it is taken from.
+
+
+class Endpoint(CounterDataset):
+    """A usage endpoint with given estimates."""
+
+    def __init__(self, group_by: tuple[str, ...], **periods: dict[str, dict[str, str]] | None) -> None:
+        self.group_by = group_by
+        self._periods = periods
+
+    def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal | None] | None:
+        found = self._periods.get(period)
+        if found is None:
+            return None
+        return {key: Decimal(usd) if usd else None for key, usd in found[dimension or ""].items()}
+
+
+ENDPOINTS = (
+    Endpoint(
+        ("project_id", "api_key_id", "model"),
+        month={"": {"": "10"}, "api_key_id": {"k1": "6", "k2": "4"}, "model": {"m1": "10"}},
+        day={"": {"": "2"}, "api_key_id": {"k1": "2"}, "model": {"m1": "2"}},
+    ),
+    Endpoint(
+        ("model",),
+        month={"": {"": "1"}, "model": {"m1": "0.5", "m2": "0.5"}},
+        day={"": {"": "1"}, "model": {}},
+    ),
+)
+
+
+def two_projects() -> Bill:
+    return bill((TODAY, [cost("3", "p1")]), (TODAY - DAY, [cost("4", "p1"), cost("5", "p2")]))
+
+
+def config(budgets: str, costs: str = "{}") -> Config:
+    text = (
+        "organizations:\n- name: acme\n  admin_key_env: KEY\n"
+        f"  costs: {costs}\nbudgets:\n- {{name: b, limit_usd: 20, {budgets}}}\n"
+    )
+    return parse_config(text, "test", {"KEY": "sk-admin-1"}, Path())
+
+
+def found(budgets: str, costs: str = "{}", *, with_bill: bool = True) -> list[BudgetState]:
+    made = config(budgets, costs)
+    acme = made.organizations[0]
+    return list(budget_states(budgets_of(made, acme), acme, two_projects() if with_bill else None, ENDPOINTS))
+
+
+CASES = [
+    # budget, basis, scope, id, spent
+    ("period: month", "billed", [("organization", "", "12")]),
+    ("period: day", "billed", [("organization", "", "3")]),
+    ("scope: {project: p1}", "billed", [("project", "p1", "7")]),
+    ("scope: {project: p1}, period: day", "billed", [("project", "p1", "3")]),
+    ("scope: {project: p2}, period: day", "billed", [("project", "p2", "0")]),
+    ("scope: {project: p9}", "billed", [("project", "p9", "0")]),
+    ("each: project_id", "billed", [("project", "p1", "7"), ("project", "p2", "5")]),
+    ("each: project_id, period: day", "billed", [("project", "p1", "3"), ("project", "p2", "0")]),
+    ("scope: {key: k2}", "estimated", [("key", "k2", "4")]),
+    ("scope: {key: k2}, period: day", "estimated", [("key", "k2", "0")]),
+    ("each: api_key_id", "estimated", [("key", "k1", "6"), ("key", "k2", "4")]),
+    ("each: model, period: day", "estimated", [("model", "m1", "2"), ("model", "m2", "0")]),
+    ("each: model", "estimated", [("model", "m1", "10.5"), ("model", "m2", "0.5")]),
+]
+
+
+@pytest.mark.parametrize(("budget", "basis", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_spent_is_billed_where_the_bill_can_tell_and_estimated_elsewhere(
+    budget: str, basis: str, expected: list[tuple[str, str, str]]
+) -> None:
+    rows = [(each.scope, each.id, each.spent_usd) for each in found(budget)]
+    assert [(scope, id, Decimal(usd)) for scope, id, usd in expected] == rows
+    assert {basis} == {each.basis for each in found(budget)}
+
+
+def test_without_costs_everything_is_estimated() -> None:
+    (only,) = found("period: month", "null")
+    assert ("estimated", Decimal(11)) == (only.basis, only.spent_usd)
+
+
+def test_costs_that_are_not_grouped_by_project_cannot_tell_a_project() -> None:
+    (only,) = found("scope: {key: k1}", "{group_by: [line_item]}")
+    assert "estimated" == only.basis
+
+
+def test_what_is_not_known_yet_has_a_limit_but_nothing_spent() -> None:
+    (only,) = found("period: month", with_bill=False)
+    assert (Decimal(20), None, None) == (only.limit_usd, only.spent_usd, only.ratio)
+
+
+def test_spend_of_what_has_no_price_is_unknown_and_not_zero() -> None:
+    endpoints = (
+        Endpoint(("model",), month={"": {"": "3"}, "model": {"listed": "3", "ft:mine": ""}}),
+        Endpoint(("model",), month={"": {"": ""}, "model": {"brush": "", "listed": ""}}),
+    )
+    made = config("each: model")
+    acme = made.organizations[0]
+    rows = {each.id: each.spent_usd for each in budget_states(made.budgets, acme, None, endpoints)}
+    assert rows == {"brush": None, "ft:mine": None, "listed": Decimal(3)}
+    whole = config("period: month", "null")
+    (only,) = budget_states(whole.budgets, whole.organizations[0], None, endpoints)
+    assert only.spent_usd == Decimal(3)
+    (only,) = budget_states(whole.budgets, whole.organizations[0], None, endpoints[1:])
+    assert only.spent_usd is None
+
+
+def test_the_ratio_is_of_the_limit() -> None:
+    (only,) = found("period: month, warn_ratio: 0.5")
+    assert (0.6, 0.5) == (only.ratio, only.warn_ratio)
+
+
+def test_ids_of_budgets_are_pinned() -> None:
+    made = config("scope: {key: k2}")
+    assert {"k2"} == pinned(made.budgets)

@@ -23,12 +23,10 @@ class Slow(PagedDataset):
 
     def __init__(self, pages: int, last: Callable[[], None] = lambda: None) -> None:
         self.seconds = 0.0
+        self.monotonic = lambda: self.seconds
         self.done: list[int] = []
         self._pages = pages
         self._last = last
-
-    def monotonic(self) -> float:
-        return self.seconds
 
     def pages(self, calls: Calls) -> Iterator[None]:
         for number in range(self._pages):

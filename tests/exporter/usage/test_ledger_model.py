@@ -6,8 +6,22 @@ from collections.abc import Callable
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from openai_exporter.usage.ledger import Labels, Ledger, PersistedUsage, Reading, Rows, SeriesLimit, Values, accumulate
-from openai_exporter.usage.window import DAY, HOUR, Plan, day_start, hour_start, month_start
+from openai_exporter.usage.ledger import (
+    DAY,
+    HOUR,
+    Labels,
+    Ledger,
+    PersistedUsage,
+    Plan,
+    Reading,
+    Rows,
+    SeriesLimit,
+    Values,
+    accumulate,
+    day_start,
+    hour_start,
+    month_start,
+)
 
 WIDTH = 2
 SETTLE = 6 * HOUR

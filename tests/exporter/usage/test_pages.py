@@ -15,10 +15,10 @@ from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Instruments
 from openai_exporter.prices import PriceTable
-from openai_exporter.usage.dataset import Context
+from openai_exporter.usage.dataset import ApiClock, Context
+from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.pages import JsonText, OutdatedQueryError, Query, TooLargeError, read, read_in_time
 from openai_exporter.usage.rows import MalformedError
-from openai_exporter.usage.window import ApiClock, Range
 from tests.exporter.usage.serving import answering
 
 PATH = "/organization/usage/images"
@@ -83,12 +83,12 @@ def test_the_last_page_may_leave_out_the_cursor() -> None:
 
 CASES: list[tuple[str, Any, str]] = [
     ("no-data", {"object": "page"}, "data: is missing"),
-    ("data-null", {"data": None}, "data: expected an array, got 'null"),
-    ("bucket", page("x"), 'data[0]: expected an object, got \'"x"'),
+    ("data-null", {"data": None}, "data: expected an array, got None"),
+    ("bucket", page("x"), "data[0]: expected an object, got 'x'"),
     ("start-missing", page({"results": []}), "data[0].start_time: expected a whole number, got None"),
     ("start-text", page(bucket("1")), "data[0].start_time: expected a whole number, got '1'"),
     ("start-fraction", page(bucket(1.5)), "data[0].start_time: expected a whole number, got Decimal('1.5')"),
-    ("results", page({"start_time": 1, "results": 5}), "data[0].results: expected an array, got '5"),
+    ("results", page({"start_time": 1, "results": 5}), "data[0].results: expected an array, got 5"),
     ("field", page(bucket(1, "a", "bad")), "data[0].results[1].images: expected a whole number, got 'bad'"),
     ("more", page(more="yes"), "has_more: expected true or false, got 'yes'"),
     ("cursor", page(more=True), "next_page: expected a cursor since has_more is true, got None"),
@@ -163,7 +163,7 @@ def walked(text: JsonText) -> dict[str, Any]:
     """An object of arrays, read element by element."""
     found: dict[str, Any] = {}
     for name in text.members("top"):
-        found[name] = [text.value() for _ in text.elements(name)]
+        found[name] = [text.value(head) for head in text.elements(name)]
     text.end()
     return found
 
@@ -198,18 +198,33 @@ def test_a_document_that_ends_too_early_is_malformed(document: dict[str, Any], c
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "top: expected an object, the answer is empty"),
-        ("   ", "top: expected an object, the answer is empty"),
-        ('{"a": ', "a: expected an array, the answer ends there"),
-        ("[]", "top: expected an object, got '[]'"),
-        ("<html>", "top: expected an object, got '<html>'"),
-        ('{"a": 1}', "a: expected an array, got '1}'"),
-        ('{"a": []} x', "the answer goes on after its end"),
-        ('{"a": [NaN]}', "the answer cannot be decoded: NaN is not JSON"),
-        ('{"a": [1 2]}', "the answer is not JSON: unexpected '2]}' after 2 values"),
-        ('{"a" []}', "the answer is not JSON: unexpected '[]}' after 1 values"),
-        ("{1: []}", "the answer is not JSON: unexpected ': []}' after 1 values"),
+        ("", "the answer is not JSON: parse error: premature EOF"),
+        ("   ", "the answer is not JSON: parse error: premature EOF"),
+        ('{"a": ', "the answer is not JSON: parse error: premature EOF"),
+        ("[]", "top: expected an object, got an array"),
+        ("<html>", "the answer is not JSON: lexical error: invalid char in json text. <html>"),
+        ('{"a": 1}', "a: expected an array, got 1"),
+        ('{"a": {}}', "a: expected an array, got an object"),
+        ('{"a": []} x', 'the answer is not JSON: parse error: trailing garbage {"a": []} x'),
+        ('{"a": []}{}', 'the answer is not JSON: parse error: trailing garbage {"a": []}{}'),
+        ('{"a": [NaN]}', 'the answer is not JSON: lexical error: invalid char in json text. {"a": [NaN]}'),
+        ('{"a": [-Infinity]}', "the answer is not JSON: lexical error: malformed number"),
+        ('{"a": [01]}', "the answer is not JSON: parse error: after array element"),
+        ('{"a": [1] /* no */}', "the answer is not JSON: lexical error: probable comment"),
+        (
+            '{"a": [1 2]}',
+            "the answer is not JSON: parse error: after array element, I expect ',' or ']' {",
+        ),
+        ('{"a" []}', "the answer is not JSON: parse error: object key and value must be separated by a colon"),
+        ("{1: []}", "the answer is not JSON: parse error: invalid object key (must be a string) {1: []}"),
+        ('\ufeff{"a": []}', "the answer is not JSON: lexical error: invalid char in json text."),
         ('{"a": [' + "[" * 100_000, "the answer cannot be decoded: maximum recursion depth exceeded"),
+        (
+            '{"a": [' + "[" * 9_000 + "]" * 9_000 + "]}",
+            "the answer cannot be decoded: maximum recursion depth exceeded",
+        ),
+        ('{"a": [' + "9" * 5_000 + "]}", "the answer is not JSON: "),
+        ('{"a": [1e' + "9" * 30 + "]}", "the answer is not JSON: "),
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -220,7 +235,7 @@ def test_what_is_not_json_is_named(text: str, message: str) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_malformed() -> None:
-    with pytest.raises(MalformedError, match="not UTF-8"):
+    with pytest.raises(MalformedError, match="invalid bytes in UTF8"):
         walked(JsonText(iter([b'{"a": ["\xff"]}'])))
 
 

@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of usage buckets are decoded strictly where it matters and leniently where the API may grow."""
+"""Results are decoded strictly where it matters, leniently where the API may grow; estimates are exact."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from genai_prices import Usage, calc_price
+from hypothesis import given, strategies as st
 
-from openai_exporter.usage.rows import OPERATIONS, MalformedError, RowDecoder
+from openai_exporter.config.load import load_config
+from openai_exporter.exposition import Instruments
+from openai_exporter.metrics import own, usage as metrics
+from openai_exporter.prices import PICO, PriceTable
+from openai_exporter.usage.rows import OPERATIONS, Estimator, MalformedError, RowDecoder, split
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.usage.conftest import Make
+from tests.exporter.usage.scraping import ADMIN_KEY, ALL, Now, document, of, one, scrape
 
 GROUP_BY = ("project_id", "model", "batch")
 GOOD: dict[str, Any] = {
@@ -74,3 +86,239 @@ def test_a_wrong_type_is_refused_by_name(change: dict[str, Any], message: str) -
 def test_a_result_that_is_no_object_is_refused(result: object) -> None:
     with pytest.raises(MalformedError, match="expected an object"):
         decoder().decode(result, 0)
+
+
+# Estimated costs are list prices, exactly, whatever the grouping of the requests.
+
+FINE_TUNED = "ft:gpt-5.4-nano-2026-03-17:acme:triage:Bq7"
+DAY = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
+
+
+def estimated(result: dict[str, Any], pricing: str = "tokens", day: int = DAY) -> tuple[Decimal, int]:
+    cost, *unpriced = Estimator(pricing, PriceTable)(result, day)
+    return Decimal(cost) / PICO, sum(unpriced)
+
+
+def listed(model: str, usage: dict[str, int], day: int = DAY, context: dict[str, str] | None = None) -> Decimal:
+    """What the package itself says of one request."""
+    moment = datetime.fromtimestamp(day, UTC)
+    found = calc_price(
+        Usage(**usage), model, provider_id="openai", genai_request_timestamp=moment, price_context=context
+    )
+    return found.total_price
+
+
+def result(model: str, **fields: Any) -> dict[str, Any]:
+    return {"model": model, "num_model_requests": 1, "input_tokens": 0, "output_tokens": 0, **fields}
+
+
+def test_text_costs_its_list_price() -> None:
+    row = result("gpt-6-luna", input_tokens=12_345, output_tokens=678)
+    assert (listed("gpt-6-luna", {"input_tokens": 12_345, "output_tokens": 678}), 0) == estimated(row)
+
+
+def test_cached_and_cache_write_tokens_have_their_own_price_and_are_not_counted_twice() -> None:
+    row = result(
+        "gpt-6-luna",
+        input_tokens=5000,
+        input_cached_tokens=1800,
+        input_cache_write_tokens=200,
+        output_tokens=10,
+    )
+    usage = {"input_tokens": 5000, "cache_read_tokens": 1800, "cache_write_tokens": 200, "output_tokens": 10}
+    assert (listed("gpt-6-luna", usage), 0) == estimated(row)
+
+
+def test_audio_is_split_from_text() -> None:
+    row = result(
+        "gpt-audio-2025-08-28",
+        input_tokens=1000,
+        input_cached_tokens=300,
+        input_audio_tokens=500,
+        input_cached_audio_tokens=100,
+        output_tokens=90,
+        output_audio_tokens=60,
+    )
+    usage = {
+        "input_tokens": 1000, "cache_read_tokens": 300, "input_audio_tokens": 600,
+        "cache_audio_read_tokens": 100, "output_tokens": 90, "output_audio_tokens": 60,
+    }  # fmt: skip
+    assert (listed("gpt-audio-2025-08-28", usage), 0) == estimated(row)
+
+
+@pytest.mark.parametrize(
+    ("fields", "context"),
+    [
+        ({"batch": True}, {"processing": "batch"}),
+        ({"batch": True, "service_tier": "default"}, {"processing": "batch"}),
+        ({"service_tier": "priority"}, {"service_tier": "priority"}),
+        ({"service_tier": "flex"}, {"service_tier": "flex"}),
+    ],
+    ids=["batch", "batch-and-tier", "priority", "flex"],
+)
+def test_batch_and_service_tiers_have_their_own_prices(fields: dict[str, Any], context: dict[str, str]) -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 500}
+    standard = listed("gpt-6-sol", usage)
+    special = listed("gpt-6-sol", usage, context=context)
+    assert standard != special
+    assert (special, 0) == estimated(result("gpt-6-sol", **usage, **fields))
+
+
+def test_many_short_requests_are_not_priced_as_one_long_one() -> None:
+    row = result("gpt-6-sol", input_tokens=5_000_000, output_tokens=1000, num_model_requests=1000)
+    one = listed("gpt-6-sol", {"input_tokens": 5000, "output_tokens": 1})
+    assert (one * 1000, 0) == estimated(row)
+
+
+def test_requests_that_are_long_on_average_have_the_long_context_price() -> None:
+    usage = {"input_tokens": 300_000, "output_tokens": 100}
+    row = result("gpt-6-sol", input_tokens=600_000, output_tokens=200, num_model_requests=2)
+    assert (listed("gpt-6-sol", usage) * 2, 0) == estimated(row)
+    assert listed("gpt-6-sol", usage) > 300 * listed("gpt-6-sol", {"input_tokens": 1000})
+
+
+def test_tokens_of_a_model_without_a_price_are_counted_and_not_costed() -> None:
+    row = result("ft:unheard-of", input_tokens=100, output_tokens=20)
+    assert (Decimal(0), 120) == estimated(row)
+
+
+@pytest.mark.parametrize(
+    ("pricing", "row"),
+    [
+        ("characters", {"model": "unheard-of", "characters": 70}),
+        ("seconds", {"model": "unheard-of", "seconds": 70}),
+        # Its tokens have prices; whole images have none.
+        ("images", {"model": "gpt-image-2", "images": 70}),
+    ],
+)
+def test_sound_speech_and_images_without_a_price_are_counted_too(pricing: str, row: dict[str, Any]) -> None:
+    assert (Decimal(0), 70) == estimated(row, pricing)
+
+
+def test_without_a_model_nothing_can_be_priced() -> None:
+    row = result("", input_tokens=100, output_tokens=20) | {"model": None}
+    assert (Decimal(0), 120) == estimated(row)
+
+
+def test_moderation_is_free_and_not_unpriced() -> None:
+    row = {"model": "omni-moderation-latest", "input_tokens": 500, "num_model_requests": 5}
+    assert (Decimal(0), 0) == estimated(row, "input")
+
+
+def test_embeddings_transcriptions_and_speech_are_priced_by_what_they_count() -> None:
+    embedding = {"model": "text-embedding-3-small", "input_tokens": 1_000_000}
+    assert (Decimal("0.02"), 0) == estimated(embedding, "input")
+    assert (Decimal("0.36"), 0) == estimated({"model": "whisper-1", "seconds": 3600}, "seconds")
+    assert (Decimal("15"), 0) == estimated({"model": "tts-1", "characters": 1_000_000}, "characters")
+
+
+def test_the_price_of_the_day_counts() -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 500}
+    row = result("gpt-6-sol", **usage, service_tier="priority")
+    early = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
+    context = {"service_tier": "priority"}
+    assert (listed("gpt-6-sol", usage, early, context), 0) == estimated(row, day=early)
+    assert estimated(row, day=early) != estimated(row)
+
+
+counts_ = st.integers(0, 10**9)
+
+
+@given(first=st.tuples(counts_, counts_), second=st.tuples(counts_, counts_))
+def test_the_price_of_a_sum_is_the_sum_of_the_prices(first: tuple[int, int], second: tuple[int, int]) -> None:
+    """So that days and hours of the same usage cost the same."""
+    many = {"num_model_requests": 10**9}
+    costs = [
+        estimated(result("gpt-4o-mini-2024-07-18", input_tokens=i, output_tokens=o) | many)[0]
+        for i, o in (first, second, (first[0] + second[0], first[1] + second[1]))
+    ]
+    assert costs[0] + costs[1] == costs[2]
+
+
+tokens_ = st.integers(0, 1000)
+
+
+@given(st.tuples(*[tokens_] * 10))
+def test_every_token_is_in_exactly_one_kind(kinds: tuple[int, ...]) -> None:
+    text, cached, written, audio, cached_audio, image, cached_image, output, out_audio, out_image = kinds
+    row = {
+        "input_tokens": text + cached + written + audio + cached_audio + image + cached_image,
+        "input_cached_tokens": cached + cached_audio + cached_image,
+        "input_cache_write_tokens": written,
+        "input_audio_tokens": audio,
+        "input_cached_audio_tokens": cached_audio,
+        "input_image_tokens": image,
+        "input_cached_image_tokens": cached_image,
+        "output_tokens": output + out_audio + out_image,
+        "output_audio_tokens": out_audio,
+        "output_image_tokens": out_image,
+    }
+    assert kinds == split(row)
+
+
+# Prices of the configuration on the page.
+
+
+async def test_images_are_estimated_once_they_have_a_price(make: Make, simulator: SimulatorControl) -> None:
+    """Without one there is no estimate, for 0 would say that they are free."""
+    more = "  usage: {images: {group_by: [model, size]}}\n"
+    books = simulator.state()["books"]["arrived"]["images"]
+    listed = scrape(await make(more=more).page())
+    assert not of(listed, metrics.ESTIMATED_COST)
+    unpriced = {dict(labels)["model"]: count for labels, count in of(listed, metrics.UNPRICED_IMAGES).items()}
+    assert sum(unpriced.values()) == sum(row["images"] for row in books) > 0
+    assert unpriced.keys() == {row["model"] for row in books}
+    priced = scrape(await make(more=more, tail='prices: [{model: "*", usd_per_image: 0.04}]').page())
+    assert sum(of(priced, metrics.ESTIMATED_COST).values()) == pytest.approx(sum(unpriced.values()) * 0.04)
+    assert sum(of(priced, metrics.UNPRICED_IMAGES).values()) == 0
+
+
+PRICES = f"""
+- model: "{FINE_TUNED}"
+  usd_per_million: {{input: 0.4, cached_input: 0.04, output: 2.5}}
+"""
+
+
+async def test_a_price_file_prices_what_the_list_does_not(simulator: SimulatorControl, now: Now, make: Make) -> None:
+    simulator.clock(now="2026-11-25T00:00:00Z")
+    instruments = Instruments(process=False)
+    listed = scrape(await make().page())
+    priced = make(tail=f"prices:{PRICES}", instruments=instruments)
+    found = scrape(await priced.page())
+    unpriced = of(listed, metrics.UNPRICED_TOKENS)
+    assert {dict(labels)["model"] for labels, tokens in unpriced.items() if tokens} == {FINE_TUNED}
+    assert sum(of(found, metrics.UNPRICED_TOKENS).values()) == 0
+    rows = simulator.state()["books"]["arrived"]["completions"]
+    expected = sum(
+        each["input_uncached_tokens"] * 0.4 + each["input_cached_tokens"] * 0.04 + each["output_tokens"] * 2.5
+        for each in rows
+        if each["model"] == FINE_TUNED
+    )
+    estimated = of(found, metrics.ESTIMATED_COST)
+    of_model = sum(usd for labels, usd in estimated.items() if ("model", FINE_TUNED) in labels)
+    assert expected > 0
+    assert of_model == pytest.approx(expected / 1e6, rel=1e-9)
+    shown, _ = instruments.render("")
+    assert f'{own.PRICE_TABLE_INFO.name}{{source="configuration",version="sha256:' in shown.decode()
+    assert 'source="genai-prices"' in shown.decode()
+
+
+async def test_a_reload_with_other_prices_prices_the_whole_month_anew(
+    simulator: SimulatorControl, now: Now, make: Make, tmp_path: Path
+) -> None:
+    instruments = Instruments(process=False)
+    before = make(instruments=instruments)
+    await before.page()
+    path = tmp_path / "exporter.yml"
+    (tmp_path / "prices.yml").write_text(f"prices:{PRICES}")
+    path.write_text(document(simulator.api_url, ALL, "price_file: prices.yml"))
+    config = load_config(path, {"KEY": ADMIN_KEY})
+    after = before.replaced_by(config, config.organizations[0])
+    now.advance(60)
+    found = scrape(await after.page())
+    left = sum(
+        one(found, metrics.CORRECTIONS, operation=name, field="unpriced_tokens")
+        for name in ("completions", "decisions", "embeddings", "moderations")
+    )
+    assert sum(of(found, metrics.UNPRICED_TOKENS).values()) - left == 0
+    await after.close()
