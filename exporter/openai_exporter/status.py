@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openai_exporter.client.reply import status_reason
+from openai_exporter.client.exchange import status_reason
 from openai_exporter.config.organization import StatusPage
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, Instruments, family
@@ -18,7 +18,6 @@ from openai_exporter.model import Answer
 
 if TYPE_CHECKING:
     from openai_exporter.client.session import Session
-
 
 # What a status page says, as closed lists of states; tolerant of everything that pages leave out or invent.
 

@@ -11,9 +11,9 @@ from time import monotonic
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from openai_exporter.client import network, trace as t
+from openai_exporter.client import exchange as t, network
 from openai_exporter.client.connection import Connection, Reply, keep_stamping
-from openai_exporter.client.opening import Route, open_connection
+from openai_exporter.client.network import Route, open_connection
 from openai_exporter.model import Chunk
 
 DEFAULT_CAP = 1024 * 1024

@@ -11,9 +11,9 @@ import httpx2
 import openai
 
 from openai_exporter import __version__
+from openai_exporter.client.exchange import ApiCall, Exchange, Sent
 from openai_exporter.client.network import set_default_headers
 from openai_exporter.client.pool import Pool, Terms
-from openai_exporter.client.trace import ApiCall, Exchange, Sent
 from openai_exporter.config import Secret
 from openai_exporter.config.probing import Target
 from openai_exporter.model import Provider

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from openai_exporter.client.reply import ApiError, error_object, status_outcome
-from openai_exporter.client.trace import Exchange, FailureKind, Step
+from openai_exporter.client.exchange import ApiError, Exchange, FailureKind, Step, error_object, status_outcome
 from openai_exporter.config.base import compiled
 from openai_exporter.config.probing import Expect
 from openai_exporter.model import StreamTiming

@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from operator import mul
 from typing import Any
 
-from openai_exporter.prices import PriceTable, Situation
-from openai_exporter.prices.listed import Rates
-from openai_exporter.prices.table import TOKEN_KINDS
+from openai_exporter.prices import TOKEN_KINDS, PriceTable, Rates, Situation
 from openai_exporter.usage.rows import label, whole
 from openai_exporter.usage.window import day_start
 

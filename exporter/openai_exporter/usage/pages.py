@@ -11,8 +11,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, NoReturn, TypeVar
 
-from openai_exporter.client.organization import Calls
-from openai_exporter.client.reply import Reply
+from openai_exporter.client.organization import Calls, Reply
 from openai_exporter.errors import UpstreamError
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.rows import MOST, MalformedError, abbreviated

@@ -18,8 +18,7 @@ from openai_exporter.config.organization import Budget, Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
-from openai_exporter.prices import PICO, PriceTable, price_table
-from openai_exporter.prices.table import SOURCE, version
+from openai_exporter.prices import PICO, SOURCE, PriceTable, price_table, version
 from openai_exporter.usage import budgets
 from openai_exporter.usage.costs import CostsDataset, total
 from openai_exporter.usage.counters import CounterDataset, VectorStoresDataset

@@ -1,22 +1,199 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What probes keep across a restart, in one small file: the day's spend, and waits that the API asked for."""
+"""What is remembered of probes: recent results, waits and spend, and the file that keeps them over a restart."""
 
 import asyncio
 import json
 import logging
+import random
+import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal, DecimalException
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from openai_exporter.config.probing import Module
 from openai_exporter.files import write_atomically
-from openai_exporter.model import ProbeKey
-from openai_exporter.probe.judge import OUTCOMES
+from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
+from openai_exporter.probe.judge import OUTCOMES, BackOff
 
 log = logging.getLogger(__name__)
+
+# How long a probe leaves the API alone after an answer: rate limits, used-up quotas, limits nearly reached. Pure.
+# Failures of the provider cause no wait: an outage that is not probed is an outage that is not measured. Our own
+# mistakes cause none either; they cost nothing and must show as soon as they are mended.
+
+LIMIT_BASE, LIMIT_CAP = 5.0, 300.0
+RETRY_AFTER_CAP = 3600.0
+"""Longest wait that a server can ask for; a nonsensical header must not silence a probe for days."""
+QUOTA_BASE, QUOTA_CAP = 60.0, 3600.0
+NEAR_ZERO = 0.02
+"""Share of a limit below which it counts as nearly reached."""
+NEAR_ZERO_CAP = 60.0
+
+Draw = Callable[[float, float], float]
+
+
+def wait_after(result: ProbeResult, strikes: int, draw: Draw = random.uniform) -> float:
+    """Seconds to wait after a result, 0 for none; `strikes` counts the waits in a row before this one.
+
+    `draw(low, high)` yields a random number between the two (full jitter).
+    """
+    kind = OUTCOMES[result.outcome].backoff
+    if kind is BackOff.QUOTA:
+        return draw(0.0, min(QUOTA_BASE * 2.0 ** min(strikes, 16), QUOTA_CAP))
+    if kind is BackOff.LIMIT:
+        if result.retry_after:
+            return min(result.retry_after, RETRY_AFTER_CAP)
+        return draw(0.0, min(LIMIT_BASE * 2.0 ** min(strikes, 16), LIMIT_CAP))
+    return max(map(_until_relief, result.rate_limits), default=0.0)
+
+
+def is_limited(result: ProbeResult) -> bool:
+    """Whether the API refused the probe for a limit, so that the next wait is longer."""
+    return OUTCOMES[result.outcome].backoff in (BackOff.QUOTA, BackOff.LIMIT)
+
+
+def _until_relief(limit: RateLimit) -> float:
+    """Without a limit to compare with, as Azure often answers, only 0 is near zero; without a reset, a short wait."""
+    if limit.remaining is None or (limit.remaining > 0 and limit.remaining >= NEAR_ZERO * (limit.limit or 0)):
+        return 0.0
+    unknown = 0.0 if limit.remaining else LIMIT_BASE
+    return min(unknown if limit.reset_seconds is None else limit.reset_seconds, NEAR_ZERO_CAP)
+
+
+OUTDATED, OUTDATED_INTERVALS = 300.0, 3
+"""Age in seconds, and in intervals of a module, from which on a probe that is not made has no result to repeat.
+
+Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
+"""
+
+
+@dataclass(slots=True)
+class ProbeState:
+    """State of one probe key; all times are monotonic seconds.
+
+    Attributes:
+        last: the newest result and when it was finished.
+        started: when the newest probe started, which `min_interval` counts from.
+        until: when the API may be called again.
+        strikes: waits in a row.
+        running: the probe in flight, which ends by `running_until`.
+    """
+
+    last: ProbeResult | None = None
+    finished: float = 0.0
+    started: float = float("-inf")
+    until: float = 0.0
+    strikes: int = 0
+    running: asyncio.Task[ProbeResult] | None = None
+    running_until: float = 0.0
+
+    def settle(self, result: ProbeResult, now: float, draw: Draw) -> None:
+        """Take in a fresh result."""
+        self.last, self.finished = result, now
+        wait = wait_after(result, self.strikes, draw)
+        self.strikes = self.strikes + 1 if wait > 0 or is_limited(result) else 0
+        self.until = now + wait
+
+    def backoff(self, now: float) -> float:
+        """Seconds for which the API will still not be called."""
+        return max(self.until - now, 0.0)
+
+    def from_cache(self, module: Module, now: float) -> ProbeAnswer | None:
+        """The last result, when the API is not to be called now; None when it is."""
+        if self.last is None:
+            return None
+        if self.backoff(now) > 0:
+            return self.cached("backoff", now)
+        # A result of before an idle hour is no answer, even while a run that cannot be joined has just begun.
+        fresh = now - self.finished < module.min_interval + module.timeout
+        if fresh and now - self.started < module.min_interval:
+            return self.cached("min_interval", now)
+        return None
+
+    def cached(self, reason: str, now: float, *, cost_limited: bool = False) -> ProbeAnswer | None:
+        """The last result with its age; None without any."""
+        if self.last is None:
+            return None
+        age = max(now - self.finished, 0.0)
+        return ProbeAnswer(self.last, age, True, self.backoff(now), cost_limited, reason)
+
+
+# Recent probe results, for people; failures are kept longer than successes.
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes that the recent results may take, and again the failures kept longer, whatever their number."""
+
+_BARE = 2048
+"""Bytes of a result without its texts."""
+
+_CARD = 256
+"""Bytes of one listed model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One result, the number it is found by, and about how many bytes it takes."""
+
+    id: int
+    answer: ProbeAnswer
+    weight: int
+
+
+def weight(result: ProbeResult) -> int:
+    """About how many bytes a result takes."""
+    texts = (result.message, result.request, result.reply, *result.log)
+    return _BARE + sum(map(sys.getsizeof, texts)) + _CARD * len(result.models)
+
+
+class History:
+    """Keeps the last `limit` results, and as many failures that have left them; fewer where they are very large."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._recent: deque[Entry] = deque()
+        self._failures: deque[Entry] = deque()
+        self._next = 1
+
+    def add(self, answer: ProbeAnswer) -> Entry:
+        """Keep a result."""
+        entry = Entry(self._next, answer, weight(answer.result))
+        self._next += 1
+        self._recent.append(entry)
+        self.resize(self._limit)
+        return entry
+
+    def recent(self) -> tuple[Entry, ...]:
+        """What is kept, newest first."""
+        return (*reversed(self._recent), *reversed(self._failures))
+
+    def get(self, number: int) -> Entry | None:
+        """The entry of that number, None when it is gone."""
+        return next((entry for entry in self.recent() if entry.id == number), None)
+
+    def resize(self, limit: int) -> None:
+        """Keep this number of results from now on."""
+        self._limit = limit
+        for gone in self._surplus(self._recent):
+            if not gone.answer.result.success:
+                self._failures.append(gone)
+        self._surplus(self._failures)
+
+    def _surplus(self, entries: deque[Entry]) -> list[Entry]:
+        """Take out the oldest entries that are too many, or too large together; of the large ones the newest stays."""
+        size, gone = sum(map(attrgetter("weight"), entries)), []
+        while len(entries) > self._limit or (size > MAX_BYTES and len(entries) > 1):
+            gone.append(entries.popleft())
+            size -= gone[-1].weight
+        return gone
+
+
+# What probes keep across a restart, in one small file: the day's spend, and waits that the API asked for.
 
 DAY = 86_400
 FILE = "probe-state.json"
