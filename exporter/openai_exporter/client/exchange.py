@@ -10,7 +10,6 @@ from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from openai_exporter.config.secret import MASK
 from openai_exporter.model import Chunk, Phases, TlsPeer
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request; `headers` as sent, so mask them (see `shown_headers`) before they are shown."""
+    """A request; `headers` as sent, so mask them (see `SECRET_HEADERS`) before they are shown."""
 
     method: str
     url: str
@@ -188,11 +187,6 @@ class Trace:
             processing=spent.get(Step.PROCESSING, 0.0),
             transfer=max(ended - left, 0.0),
         )
-
-
-def shown_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Headers with the values of credentials replaced by a mask."""
-    return tuple((name, MASK if name.lower() in SECRET_HEADERS else value) for name, value in headers)
 
 
 Files = Mapping[str, tuple[str, bytes, str]]

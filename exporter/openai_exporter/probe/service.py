@@ -407,8 +407,9 @@ class Prober:
 
     def _frame(self, key: ProbeKey, timeout: float) -> Frame:
         target, module = self._probes[key]
-        # The models that are probed on the target, each once.
-        models = dict.fromkeys(other.model for other in self._probes if other.target == key.target and other.model)
+        expected: dict[str, None] = {}
+        if module.endpoint is Endpoint.MODELS:  # the models that are probed on the target, each once
+            expected = dict.fromkeys(k.model for k in self._probes if k.target == key.target and k.model)
         return Frame(
             key=key,
             setting=Setting(module, target.provider, key.model, self._prices),
@@ -416,5 +417,5 @@ class Prober:
             timeout=timeout,
             masker=self._shared.masker,
             client_request_id=uuid.uuid4().hex,
-            expected_models=tuple(models) if module.endpoint is Endpoint.MODELS else (),
+            expected_models=tuple(expected),
         )

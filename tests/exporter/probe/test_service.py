@@ -70,7 +70,7 @@ async def test_each_piece_of_computing_has_one_turn(failure: Failure | None, out
 def test_an_exception_is_told_in_one_line() -> None:
     with pytest.raises(KeyError) as raised:
         vars()["x"]
-    assert located(raised.value).startswith("KeyError: 'x' at test_run.py:")
+    assert located(raised.value).startswith("KeyError: 'x' at test_service.py:")
     assert located(ValueError("y")) == "ValueError: y"
 
 
