@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from openai_exporter.client.exchange import ApiCall, ApiError, Exchange, Files, error_object
@@ -54,16 +54,13 @@ def _read_chat(document: Mapping[str, Any]) -> Reading:
     """What a plain answer says; raises ReplyError when it is not what the endpoint documents."""
     choice = r.first_of(document, "choices", "the answer has no choices")
     message = r.child(choice, "message", dict)
-    content = message.get("content")
-    if content is not None and not isinstance(content, str):
-        raise ReplyError("wrong_shape", f"field content is {r.kind(content)}, not a string")
+    content = r.checked(message.get("content"), "field content", str, NoneType)
     tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(choice, "finish_reason")
     text = content or r.text_of(message, "refusal")
     reasoned = message.get("reasoning_content") or message.get("reasoning")
-    produced = text or message.get("tool_calls") or _used(reasoned, tokens)
+    produced = text or message.get("tool_calls") or reasoned or (tokens is not None and tokens.output > 0)
     return Reading(
         text=text,
-        filtered=finish == "content_filter",
         tokens=tokens,
         served_model=r.text_of(document, "model"),
         service_tier=r.text_of(document, "service_tier"),
@@ -91,10 +88,10 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
         if chunk.get("usage") and (tokens := r.usage_of(chunk, "prompt", "completion")):
             break
     if problem is None and stream.error is None and whole:
-        problem = _chat_problem(stream.done or bool(finish), bool(times), finish, _used(reasoned, tokens))
+        used = reasoned or (tokens is not None and tokens.output > 0)
+        problem = _chat_problem(stream.done or bool(finish), bool(times), finish, used)
     return Reading(
         text="".join(texts),
-        filtered=finish == "content_filter",
         tokens=tokens,
         served_model=_newest(stream, "model"),
         service_tier=_newest(stream, "service_tier"),
@@ -109,16 +106,10 @@ def _deltas(stream: Stream) -> Iterator[tuple[float, str, Mapping[str, Any]]]:
     """Of each choice in each chunk when it came, its finish reason and its delta."""
     for at, _, chunk in stream.events:
         # Servers send chunks of their own kind between (usage alone, pings): without choices they say nothing here.
-        choices = chunk.get("choices")
-        if not isinstance(choices, list | None):
-            raise ReplyError("wrong_shape", f"field choices is {r.kind(choices)}, not an array")
-        for choice in choices or ():
-            if not isinstance(choice, dict):
-                raise ReplyError("wrong_shape", f"a choice is {r.kind(choice)}, not an object")
-            delta, finish = choice.get("delta"), choice.get("finish_reason")
-            if not isinstance(delta, dict | None):
-                raise ReplyError("wrong_shape", f"field delta is {r.kind(delta)}, not an object")
-            yield at, finish if isinstance(finish, str) else "", delta or {}
+        for choice in r.checked(chunk.get("choices"), "field choices", list, NoneType) or ():
+            r.checked(choice, "a choice", dict)
+            delta = r.checked(choice.get("delta"), "field delta", dict, NoneType)
+            yield at, r.text_of(choice, "finish_reason"), delta or {}
 
 
 def _visible(delta: Mapping[str, Any]) -> str:
@@ -126,9 +117,7 @@ def _visible(delta: Mapping[str, Any]) -> str:
     content = delta.get("content")
     if isinstance(content, list):
         content = "".join(r.text_of(part, "text") for part in content if isinstance(part, dict))
-    text = content or delta.get("refusal") or ""
-    if not isinstance(text, str):
-        raise ReplyError("wrong_shape", f"field content is {r.kind(text)}, not a string")
+    text: str = r.checked(content or delta.get("refusal") or "", "field content", str)
     return text
 
 
@@ -139,13 +128,8 @@ def _newest(stream: Stream, name: str) -> str:
     return ""
 
 
-def _used(reasoned: object, tokens: Tokens | None) -> bool:
-    """Whether the model did something, though no text shows it."""
-    return bool(reasoned) or (tokens is not None and tokens.output > 0)
-
-
 def _chat_problem(ended: bool, visible: bool, finish: str, used: bool) -> tuple[str, str] | None:
-    """What is wrong with a stream whose bytes ended in order."""
+    """What is wrong with a stream whose bytes ended in order; `used`: the model did something, if not visibly."""
     if not (ended or visible):
         return ("wrong_shape", "the stream's events are no chat completion")
     if not ended:
@@ -199,7 +183,6 @@ def _read_response(document: Mapping[str, Any]) -> Reading:
         problem = ("empty", "the response has no text")
     return Reading(
         text=text,
-        filtered=finish == "content_filter",
         tokens=tokens,
         served_model=r.text_of(document, "model"),
         service_tier=r.text_of(document, "service_tier"),
@@ -210,17 +193,12 @@ def _read_response(document: Mapping[str, Any]) -> Reading:
 
 def _texts(output: list[Any]) -> Iterator[str]:
     for item in output:
-        if not isinstance(item, dict):
-            raise ReplyError("wrong_shape", f"an output item is {r.kind(item)}, not an object")
-        if item.get("type") != "message":
+        if r.checked(item, "an output item", dict).get("type") != "message":
             continue
         for part in r.child(item, "content", list):
-            if not isinstance(part, dict):
-                raise ReplyError("wrong_shape", f"a content part is {r.kind(part)}, not an object")
+            r.checked(part, "a content part", dict)
             value = part.get("text") if part.get("type") == "output_text" else part.get("refusal")
-            if value is not None and not isinstance(value, str):
-                raise ReplyError("wrong_shape", f"a part's text is {r.kind(value)}, not a string")
-            yield value or ""
+            yield r.checked(value, "a part's text", str, NoneType) or ""
 
 
 def _read_response_stream(stream: Stream, whole: bool) -> Reading:
@@ -231,7 +209,7 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
     try:
         for at, kind, event in stream.events:
             if kind in VISIBLE:
-                if delta := _response_delta(event):
+                if delta := r.child(event, "delta", str):
                     times.append(at)
                     texts.append(delta)
             elif kind in TERMINAL:
@@ -256,14 +234,7 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
     )
 
 
-def _response_delta(event: Mapping[str, Any]) -> str:
-    delta = event.get("delta")
-    if not isinstance(delta, str):
-        raise ReplyError("wrong_shape", f"field delta is {r.kind(delta)}, not a string")
-    return delta
-
-
-# How each endpoint is probed: one table, and the six small endpoints whole.
+# The table of all endpoints is at the end.
 
 Document = Mapping[str, Any]
 
@@ -361,20 +332,17 @@ def _length(vector: object) -> int:
         if size % _FLOAT32:
             raise ReplyError("wrong_shape", "the vector's base64 holds no whole number of floats")
         return size // _FLOAT32
-    if not isinstance(vector, list):
-        raise ReplyError("wrong_shape", f"the vector is {r.kind(vector)}, not an array")
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in vector):
+    elements: list[object] = r.checked(vector, "the vector", list)
+    if not {int, float}.issuperset(map(type, elements)):
         raise ReplyError("wrong_shape", "the vector holds something that is no number")
-    return len(vector)
+    return len(elements)
 
 
 # Moderations, free of charge and without usage.
 
 
 def _read_moderations(document: Document) -> Reading:
-    flagged = r.first_of(document, "results", "the answer has no results").get("flagged")
-    if not isinstance(flagged, bool):
-        raise ReplyError("wrong_shape", f"field flagged is {r.kind(flagged)}, not a boolean")
+    flagged = r.child(r.first_of(document, "results", "the answer has no results"), "flagged", bool)
     return Reading(text="flagged" if flagged else "not flagged", served_model=r.text_of(document, "model"))
 
 
@@ -390,9 +358,7 @@ def _read_models(document: Document) -> Reading:
         raise ReplyError("empty", "the list has no models")
     cards: dict[str, ModelCard] = {}
     for entry in data[:MAX_MODELS]:
-        if not isinstance(entry, dict):
-            raise ReplyError("wrong_shape", f"a model is {r.kind(entry)}, not an object")
-        card = _card(entry)
+        card = _card(r.checked(entry, "a model", dict))
         # Label values are bounded: two names that are the same up to there would be one series twice.
         cards.setdefault(card.id[: MAX_LABEL - 1], card)
     return Reading(text="\n".join(cards), models=tuple(cards.values()))
@@ -506,10 +472,7 @@ def tone(seconds: float = 1.0) -> bytes:
 
 def _read_transcriptions(document: Document) -> Reading:
     """A tone has no words, so an empty text is a fine answer."""
-    text = document.get("text")
-    if not isinstance(text, str):
-        raise ReplyError("wrong_shape", f"field text is {r.kind(text)}, not a string")
-    return Reading(text=text, tokens=r.usage_of(document, "input", "output"))
+    return Reading(text=r.child(document, "text", str), tokens=r.usage_of(document, "input", "output"))
 
 
 METHODS: Mapping[Endpoint, Method] = MappingProxyType(

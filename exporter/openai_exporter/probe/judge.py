@@ -202,7 +202,7 @@ def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verd
         return _stated_error(reading, exchange)
     if reading.problem is not None:
         return Verdict(*reading.problem, reading)
-    if reading.filtered:
+    if reading.finish == "content_filter":
         return Verdict("content_filtered", OUTCOMES["content_filtered"].meaning, reading)
     if expect.vector_length is not None and reading.vector_length != expect.vector_length:
         message = f"the vector has {reading.vector_length} elements, expected {expect.vector_length}"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 from openai_exporter.client.exchange import ApiError, Exchange, error_object, retry_after
@@ -35,13 +36,11 @@ class Reading:
 
     Attributes:
         text: visible text, None when the endpoint has none.
-        filtered: the provider's content filter cut in.
         error: the error object of an answer whose status is a success.
         problem: (outcome, message) when the answer is not what the endpoint documents.
     """
 
     text: str | None = None
-    filtered: bool = False
     tokens: Tokens | None = None
     served_model: str = ""
     service_tier: str = ""
@@ -93,9 +92,8 @@ def load_object(body: bytes) -> Mapping[str, Any]:
     document = load_json(body)
     if document in (None, {}, []):
         raise ReplyError("empty", "the answer is an empty JSON value")
-    if not isinstance(document, dict):
-        raise ReplyError("wrong_shape", f"the answer is {kind(document)}, not an object")
-    return document
+    answer: Mapping[str, Any] = checked(document, "the answer", dict)
+    return answer
 
 
 def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
@@ -104,9 +102,17 @@ def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
     Raises:
         ReplyError: `wrong_shape`.
     """
-    value = parent.get(name)
+    return checked(parent.get(name), f"field {name}", expected)
+
+
+def checked(value: Any, what: str, *expected: type) -> Any:
+    """A value that must have one of these JSON types; the first names them in the message.
+
+    Raises:
+        ReplyError: `wrong_shape`.
+    """
     if not isinstance(value, expected):
-        raise ReplyError("wrong_shape", f"field {name} is {kind(value)}, not {_NAMES[expected]}")
+        raise ReplyError("wrong_shape", f"{what} is {kind(value)}, not {_NAMES[expected[0]]}")
     return value
 
 
@@ -119,9 +125,7 @@ def first_of(document: Mapping[str, Any], name: str, nothing: str) -> Mapping[st
     items = child(document, name, list)
     if not items:
         raise ReplyError("empty", nothing)
-    if not isinstance(items[0], dict):
-        raise ReplyError("wrong_shape", f"{name}[0] is {kind(items[0])}, not an object")
-    first: Mapping[str, Any] = items[0]
+    first: Mapping[str, Any] = checked(items[0], f"{name}[0]", dict)
     return first
 
 
@@ -159,14 +163,13 @@ def usage_of(document: Mapping[str, Any], sent: str, made: str) -> Tokens | None
 
 def kind(value: object) -> str:
     """The JSON name of a value's type."""
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    return "absent" if value is None else _NAMES.get(type(value), "unknown")
+    return _NAMES.get(type(value), "unknown")
 
 
-_NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
+_NAMES: dict[type, str] = {
+    bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object",
+    NoneType: "absent",
+}  # fmt: skip
 
 # Headers, in the spellings of OpenAI, Azure and compatible servers.
 
@@ -309,8 +312,7 @@ def _decode(events: Iterable[Event], stream: Stream) -> None:
             document = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise malformed(error) from None
-        if not isinstance(document, dict):
-            raise ReplyError("wrong_shape", f"an event is {kind(document)}, not an object")
+        checked(document, "an event", dict)
         named = document.get("type")
         named = named if isinstance(named, str) and named else event.name
         if document.get("error") or document.get("object") == "error":

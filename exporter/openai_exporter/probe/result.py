@@ -299,11 +299,6 @@ def _network(result: ProbeResult) -> float | None:
     return max(result.phases.processing - result.server_processing, 0.0)
 
 
-def _served(result: ProbeResult) -> Values:
-    served = result.served_model
-    return [((result.key.model, served, result.service_tier), 1)] if served else None
-
-
 def _listed(result: ProbeResult) -> Values:
     if not result.models:
         return None
@@ -360,7 +355,7 @@ _RESULT: Table[ProbeResult] = (
     (m.RATE_LIMIT_LIMIT, lambda r: [((x.limit_type,), x.limit) for x in r.rate_limits]),
     (m.RATE_LIMIT_REMAINING, lambda r: [((x.limit_type,), x.remaining) for x in r.rate_limits]),
     (m.RATE_LIMIT_RESET, lambda r: [((x.limit_type,), x.reset_seconds) for x in r.rate_limits]),
-    (m.PROBE_MODEL_INFO, _served),
+    (m.PROBE_MODEL_INFO, lambda r: [((r.key.model, r.served_model, r.service_tier), 1)] if r.served_model else None),
     (m.MODEL_LISTED, _listed),
     (m.MODEL_INFO, lambda r: [((card.id, card.owned_by), 1) for card in r.models]),
     (m.MODEL_CREATED, lambda r: [((card.id,), card.created) for card in r.models]),
