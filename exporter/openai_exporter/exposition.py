@@ -146,7 +146,9 @@ def encode(families: Iterable[Family], *, openmetrics: bool = False, pause: Call
     for name, group in together.items():
         metric = group[0].metric
         pieces.append(_head(metric, openmetrics))
-        write = writers.setdefault(metric.labels, LabelWriter(metric.labels)).write
+        if metric.labels not in writers:
+            writers[metric.labels] = LabelWriter(metric.labels)
+        write = writers[metric.labels].write
         for entry in group:
             if entry.lines:
                 pieces.append(entry.lines)
@@ -268,11 +270,6 @@ def _weight(written: str) -> float:
 def wants_openmetrics(accept: str) -> bool:
     """Whether an Accept header prefers OpenMetrics."""
     return negotiate(accept).openmetrics
-
-
-def content_type(openmetrics: bool) -> str:
-    """The Content-Type that goes with `encode`."""
-    return OPENMETRICS if openmetrics else TEXT
 
 
 _Instrument = TypeVar("_Instrument", Counter, Gauge, Histogram)

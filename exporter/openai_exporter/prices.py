@@ -233,7 +233,7 @@ class PriceTable:
         own = _by_kind(price)
         if listed is not None:
             return tuple(own.get(kind, rate) for kind, rate in zip(kinds, listed, strict=True))
-        rates = [next((own[name] for name in _instead(kind) if name in own), None) for kind in kinds]
+        rates = [next((own[name] for name in (kind, *_UNLISTED.get(kind, ())) if name in own), None) for kind in kinds]
         return None if None in rates else tuple(rate for rate in rates if rate is not None)
 
 
@@ -297,7 +297,3 @@ def _by_kind(price: Price) -> dict[str, int]:
     prices = [(kind, usd, _MILLION) for kind, usd in per_million.model_dump().items()]
     prices += [("seconds", price.usd_per_minute, _MINUTE), ("images", price.usd_per_image, 1)]
     return {kind: round(Decimal(str(usd)) * PICO / units) for kind, usd, units in prices if usd is not None}
-
-
-def _instead(kind: str) -> tuple[str, ...]:
-    return (kind, *_UNLISTED.get(kind, ()))
