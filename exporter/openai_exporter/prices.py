@@ -52,19 +52,9 @@ _UNITS: Mapping[str, tuple[str, ...]] = {
     "cached_input": ("input_tokens", "cache_read_tokens"),
     "cache_write": ("input_tokens", "cache_write_tokens"),
     "audio_input": ("input_tokens", "input_audio_tokens"),
-    "cached_audio_input": (
-        "input_tokens",
-        "cache_read_tokens",
-        "input_audio_tokens",
-        "cache_audio_read_tokens",
-    ),
+    "cached_audio_input": ("input_tokens", "cache_read_tokens", "input_audio_tokens", "cache_audio_read_tokens"),
     "image_input": ("input_tokens", "input_image_tokens"),
-    "cached_image_input": (
-        "input_tokens",
-        "cache_read_tokens",
-        "input_image_tokens",
-        "cache_image_read_tokens",
-    ),
+    "cached_image_input": ("input_tokens", "cache_read_tokens", "input_image_tokens", "cache_image_read_tokens"),
     "output": ("output_tokens",),
     "audio_output": ("output_tokens", "output_audio_tokens"),
     "image_output": ("output_tokens", "output_image_tokens"),
@@ -249,13 +239,7 @@ def version(prices: tuple[Price, ...]) -> str:
 
 
 def request_cost(
-    table: PriceTable,
-    tokens: Tokens,
-    models: Sequence[str],
-    tier: str,
-    at: float,
-    *,
-    only_input: bool = False,
+    table: PriceTable, tokens: Tokens, models: Sequence[str], tier: str, at: float, *, only_input: bool = False
 ) -> Decimal | None:
     """USD of one request at Unix time `at`; the first of `models` that has a price counts. None without any.
 

@@ -120,10 +120,7 @@ class OrganizationClient:
         """
         with self.open(path, params, api=api) as reply:
             return Answer(
-                reply.json_object(MOST_BYTES),
-                reply.date,
-                reply.headers.get("x-request-id", ""),
-                reply.headers,
+                reply.json_object(MOST_BYTES), reply.date, reply.headers.get("x-request-id", ""), reply.headers
             )
 
     @contextlib.contextmanager

@@ -485,10 +485,7 @@ METHODS: Mapping[Endpoint, Method] = MappingProxyType(
         Endpoint.IMAGES: Method("/images/generations", _read_images, _images_body),
         Endpoint.SPEECH: Method("/audio/speech", None, _speech_body, accept="application/octet-stream"),
         Endpoint.TRANSCRIPTIONS: Method(
-            "/audio/transcriptions",
-            _read_transcriptions,
-            lambda _: {"response_format": "json"},
-            files=_recording,
+            "/audio/transcriptions", _read_transcriptions, lambda _: {"response_format": "json"}, files=_recording
         ),
     }
 )

@@ -265,10 +265,7 @@ class StateStore:
     """
 
     def __init__(
-        self,
-        folder: Path | None,
-        now: Callable[[], float],
-        failed: Callable[[str], None] = lambda reason: None,
+        self, folder: Path | None, now: Callable[[], float], failed: Callable[[str], None] = lambda reason: None
     ) -> None:
         self.spend = Spend(now)
         self.waits: dict[ProbeKey, Wait] = {}
