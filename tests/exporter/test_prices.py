@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prices of the configuration go before the list; a probe and a usage row of the same request cost the same."""
+"""List prices and those of the configuration, which go before; a probe and a usage row of one request cost the same."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

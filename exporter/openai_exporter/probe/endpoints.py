@@ -22,6 +22,72 @@ from openai_exporter.model import Endpoint, ModelCard, Provider, Tokens
 from openai_exporter.probe import reading as r
 from openai_exporter.probe.reading import Reading, ReplyError, Setting, Stream, read_stream, stream_timing
 
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How one endpoint is probed.
+
+    Attributes:
+        path: below the target's base URL.
+        read: what the JSON object of an answer says; raises ReplyError when it is not what the endpoint documents.
+            None where the answer is sound.
+        body: what the request says besides the model; None for a GET.
+        read_stream: as `read`, for the events of a stream, and whether their bytes ended in order.
+        files: what the request brings along; raises OSError.
+        accept: header Accept, where it is not that of JSON.
+    """
+
+    path: str
+    read: Callable[[Document], Reading] | None
+    body: Callable[[Setting], dict[str, Any]] | None = None
+    read_stream: Callable[[Stream, bool], Reading] | None = None
+    files: Callable[[Setting], Files] | None = None
+    accept: str | None = None
+
+
+def build_call(setting: Setting) -> ApiCall:
+    """The call of a probe.
+
+    Raises:
+        OSError: a configured file cannot be read.
+    """
+    method = METHODS[setting.module.endpoint]
+    if method.body is None:
+        return ApiCall("GET", method.path)
+    body = {"model": setting.model, **method.body(setting)} | setting.module.request.extra
+    files = method.files(setting) if method.files else {}
+    return ApiCall("POST", method.path, body, files, {"Accept": method.accept} if method.accept else {})
+
+
+def read_reply(exchange: Exchange, setting: Setting) -> Reading:
+    """What a success status' answer says, also of one that broke off; what cannot be read is the reading's problem."""
+    method = METHODS[setting.module.endpoint]
+    try:
+        if method.read is None:
+            return _read_sound(exchange, setting)
+        read_events = method.read_stream if setting.module.stream else None
+        if read_events is not None and not _came_as_json(exchange):
+            return read_events(read_stream(exchange), exchange.failure is None)
+        document = r.load_object(exchange.body)
+        stated = error_object(document)
+        if stated is not None:
+            return Reading(error=stated)
+        if read_events is not None:
+            raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+        return method.read(document)
+    except ReplyError as error:
+        return Reading(problem=(error.outcome, str(error)))
+
+
+def _came_as_json(exchange: Exchange) -> bool:
+    """Whether plain JSON, or nothing, came in place of a stream."""
+    if exchange.failure is not None or "event-stream" in (exchange.header("content-type") or ""):
+        return False
+    return exchange.body.lstrip()[:1] in (b"{", b"[", b"")
+
+
 # Endpoint `chat`: POST /chat/completions, plain or streamed.
 
 _NEWER, _OLDER = "max_completion_tokens", "max_tokens"
@@ -50,7 +116,7 @@ def _chat_body(setting: Setting) -> dict[str, Any]:
     return fields
 
 
-def _read_chat(document: Mapping[str, Any]) -> Reading:
+def _read_chat(document: Document) -> Reading:
     """What a plain answer says; raises ReplyError when it is not what the endpoint documents."""
     choice = r.first_of(document, "choices", "the answer has no choices")
     message = r.child(choice, "message", dict)
@@ -102,7 +168,7 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
     )
 
 
-def _deltas(stream: Stream) -> Iterator[tuple[float, str, Mapping[str, Any]]]:
+def _deltas(stream: Stream) -> Iterator[tuple[float, str, Document]]:
     """Of each choice in each chunk when it came, its finish reason and its delta."""
     for at, _, chunk in stream.events:
         # Servers send chunks of their own kind between (usage alone, pings): without choices they say nothing here.
@@ -112,7 +178,7 @@ def _deltas(stream: Stream) -> Iterator[tuple[float, str, Mapping[str, Any]]]:
             yield at, r.text_of(choice, "finish_reason"), delta or {}
 
 
-def _visible(delta: Mapping[str, Any]) -> str:
+def _visible(delta: Document) -> str:
     """The text that a user would see of a delta; some servers send it as a list of parts."""
     content = delta.get("content")
     if isinstance(content, list):
@@ -165,7 +231,7 @@ def _response_body(setting: Setting) -> dict[str, Any]:
     return fields
 
 
-def _read_response(document: Mapping[str, Any]) -> Reading:
+def _read_response(document: Document) -> Reading:
     """What a complete response object says, of a plain answer or of a stream's last event; raises ReplyError."""
     error = error_object(document)
     status = r.text_of(document, "status")
@@ -234,74 +300,6 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
     )
 
 
-# The table of all endpoints is at the end.
-
-Document = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """How one endpoint is probed.
-
-    Attributes:
-        path: below the target's base URL.
-        read: what the JSON object of an answer says; raises ReplyError when it is not what the endpoint documents.
-            None where the answer is sound.
-        body: what the request says besides the model; None for a GET.
-        read_stream: as `read`, for the events of a stream, and whether their bytes ended in order.
-        files: what the request brings along; raises OSError.
-        accept: header Accept, where it is not that of JSON.
-    """
-
-    path: str
-    read: Callable[[Document], Reading] | None
-    body: Callable[[Setting], dict[str, Any]] | None = None
-    read_stream: Callable[[Stream, bool], Reading] | None = None
-    files: Callable[[Setting], Files] | None = None
-    accept: str | None = None
-
-
-def build_call(setting: Setting) -> ApiCall:
-    """The call of a probe.
-
-    Raises:
-        OSError: a configured file cannot be read.
-    """
-    method = METHODS[setting.module.endpoint]
-    if method.body is None:
-        return ApiCall("GET", method.path)
-    body = {"model": setting.model, **method.body(setting)} | setting.module.request.extra
-    files = method.files(setting) if method.files else {}
-    return ApiCall("POST", method.path, body, files, {"Accept": method.accept} if method.accept else {})
-
-
-def read_reply(exchange: Exchange, setting: Setting) -> Reading:
-    """What a success status' answer says, also of one that broke off; what cannot be read is the reading's problem."""
-    method = METHODS[setting.module.endpoint]
-    try:
-        if method.read is None:
-            return _read_sound(exchange, setting)
-        read_events = method.read_stream if setting.module.stream else None
-        if read_events is not None and not _came_as_json(exchange):
-            return read_events(read_stream(exchange), exchange.failure is None)
-        document = r.load_object(exchange.body)
-        stated = error_object(document)
-        if stated is not None:
-            return Reading(error=stated)
-        if read_events is not None:
-            raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
-        return method.read(document)
-    except ReplyError as error:
-        return Reading(problem=(error.outcome, str(error)))
-
-
-def _came_as_json(exchange: Exchange) -> bool:
-    """Whether plain JSON, or nothing, came in place of a stream."""
-    if exchange.failure is not None or "event-stream" in (exchange.header("content-type") or ""):
-        return False
-    return exchange.body.lstrip()[:1] in (b"{", b"[", b"")
-
-
 # Embeddings.
 
 _FLOAT32 = 4
@@ -364,7 +362,7 @@ def _read_models(document: Document) -> Reading:
     return Reading(text="\n".join(cards), models=tuple(cards.values()))
 
 
-def _card(entry: Mapping[str, Any]) -> ModelCard:
+def _card(entry: Document) -> ModelCard:
     name = r.child(entry, "id", str)
     if not name:
         raise ReplyError("wrong_shape", "a model has an empty id")
@@ -374,7 +372,7 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
     return ModelCard(name, r.text_of(entry, "owned_by"), created, _shutdown(entry))
 
 
-def _shutdown(entry: Mapping[str, Any]) -> float | None:
+def _shutdown(entry: Document) -> float | None:
     day = entry.get("shutdown_date")
     if isinstance(day, str):
         try:

@@ -125,7 +125,7 @@ def _result(
         outcome=outcome,
         success=fact.success,
         valid=fact.valid,
-        good=fact.valid and fact.success,
+        good=fact.good,
         duration=duration,
         timeout=frame.timeout,
         streamed=module.stream,

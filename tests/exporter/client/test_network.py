@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which proxy an address goes through, and what a proxy's URL may say."""
+"""Connections over TLS, through proxies, to names with several addresses, and to names that hang."""
 
 import asyncio
 import contextlib
@@ -104,8 +104,6 @@ def test_the_proxy_is_chosen_by_scheme_then_for_all() -> None:
     assert proxy_for("https", "internal", 443, proxies) is None
     assert proxy_for("http", "api.openai.com", 80, {"https": "http://secure:1"}) is None
 
-
-# Connections over TLS, through proxies, to names with several addresses, and to names that hang.
 
 # TLS and proxies over real sockets, with certificates made for the run.
 

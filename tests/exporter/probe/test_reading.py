@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rate-limit headers in every spelling that was seen, and in none."""
+"""Rate-limit headers in every spelling that was seen, and event streams cut anywhere."""
 
 import math
 
@@ -132,8 +132,6 @@ def test_a_duration_is_the_sum_of_its_parts(hours: int, minutes: int, millisecon
     text = f"{hours}h{minutes}m{milliseconds / 1000}s"
     assert parse_seconds(text) == pytest.approx(hours * 3600 + minutes * 60 + milliseconds / 1000)
 
-
-# Timing of a stream from the arrival of its events.
 
 # Event streams, cut anywhere: the same events, each stamped with the arrival that completed it.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log lines of a probe, and its record in the process' log."""
+"""What is made of a probe: log lines, its record in the process' log, its metrics, and its text for people."""
 
 import asyncio
 import contextlib
@@ -101,8 +101,6 @@ def test_a_success_is_recorded_for_those_who_want_details(caplog: pytest.LogCapt
     record(result())
     assert ["probe succeeded"] == [each.getMessage() for each in caplog.records]
 
-
-# What `/probe` exposes.
 
 # The names that are blackbox_exporter's mean what they mean there: both probe one TLS server, side by side.
 
