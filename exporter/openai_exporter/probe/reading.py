@@ -72,13 +72,8 @@ def load_json(data: bytes | str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise malformed(error) from None
-
-
-def malformed(error: ValueError | RecursionError) -> ReplyError:
-    """What `json.loads` raised, as an outcome."""
-    reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-    return ReplyError("malformed", f"the answer is not valid JSON: {reason}")
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise ReplyError("malformed", f"the answer is not valid JSON: {reason}") from None
 
 
 def load_object(body: bytes) -> Mapping[str, Any]:
@@ -308,11 +303,7 @@ def _decode(events: Iterable[Event], stream: Stream) -> None:
             return
         if not data:  # some servers send empty events as heartbeats
             continue
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise malformed(error) from None
-        checked(document, "an event", dict)
+        document: Mapping[str, Any] = checked(load_json(data), "an event", dict)
         named = document.get("type")
         named = named if isinstance(named, str) and named else event.name
         if document.get("error") or document.get("object") == "error":

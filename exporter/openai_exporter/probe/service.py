@@ -31,17 +31,7 @@ from openai_exporter.probe.endpoints import MAX_BODY, build_call
 from openai_exporter.probe.judge import Verdict, judge
 from openai_exporter.probe.reading import Setting
 from openai_exporter.probe.result import Frame, Totals, build_result, record, unsent_result
-from openai_exporter.probe.state import (
-    OUTDATED,
-    OUTDATED_INTERVALS,
-    RETRY_AFTER_CAP,
-    Draw,
-    History,
-    ProbeState,
-    StateStore,
-    Wait,
-    is_limited,
-)
+from openai_exporter.probe.state import Draw, History, ProbeState, StateStore, Wait, is_limited
 
 if TYPE_CHECKING:
     from openai_exporter.client.sdk import TargetClient
@@ -223,6 +213,13 @@ MAX_IN_FLIGHT = 1000
 """Probes that wait for their answer at the same time; more wait for their turn, outside of what is measured."""
 
 
+OUTDATED, OUTDATED_INTERVALS = 300.0, 3
+"""Age in seconds, and in intervals of a module, from which on a probe that is not made has no result to repeat.
+
+Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
+"""
+
+
 class Prober:
     """The probes of one configuration.
 
@@ -273,9 +270,9 @@ class Prober:
         shared.totals.prepare(self._probes)
 
     def _resume(self, wait: Wait) -> None:
-        """Wait on as before a restart; no longer than any wait may be, should the clock have been moved."""
+        """Wait on as before a restart."""
         shared = self._shared
-        left = min(wait.until - shared.now(), RETRY_AFTER_CAP)
+        left = wait.until - shared.now()
         if left > 0:
             result = self._unprobed(wait.key, wait.outcome, wait.message)
             result = replace(result, started_at=wait.at, status_code=wait.status_code, message=wait.message)

@@ -66,13 +66,6 @@ def _until_relief(limit: RateLimit) -> float:
     return min(unknown if limit.reset_seconds is None else limit.reset_seconds, NEAR_ZERO_CAP)
 
 
-OUTDATED, OUTDATED_INTERVALS = 300.0, 3
-"""Age in seconds, and in intervals of a module, from which on a probe that is not made has no result to repeat.
-
-Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
-"""
-
-
 @dataclass(slots=True)
 class ProbeState:
     """State of one probe key; all times are monotonic seconds.
@@ -361,7 +354,7 @@ class StateStore:
         spend = {str(module): Decimal(text) for module, text in document["spend"].items()}
         if not all(usd.is_finite() and usd >= 0 for usd in spend.values()):
             raise ValueError("an amount of money is none")
-        waits = [_wait(entry) for entry in document["waits"]]
+        waits = [_wait(entry, self._now()) for entry in document["waits"]]
         self.spend.restore(int(document["day"]), spend)
         self.waits = {wait.key: wait for wait in waits}
 
@@ -375,9 +368,11 @@ class StateStore:
             log.error("%s: cannot be set aside: %s", path, failure.strerror)
 
 
-def _wait(entry: Any) -> Wait:
+def _wait(entry: Any, now: float) -> Wait:
+    """A wait as it was written; no longer than any may be, should the clock have been moved."""
     key = ProbeKey(*(str(entry["key"][name]) for name in ("target", "module", "model")))
-    until, at, strikes = float(entry["until"]), float(entry["at"]), int(entry["strikes"])
+    until = min(float(entry["until"]), now + RETRY_AFTER_CAP)
+    at, strikes = float(entry["at"]), int(entry["strikes"])
     if entry["outcome"] not in OUTCOMES:
         raise ValueError("an outcome is unknown")
     return Wait(key, until, at, strikes, entry["outcome"], int(entry["status_code"]), str(entry["message"]))
