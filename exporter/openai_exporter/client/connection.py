@@ -71,13 +71,9 @@ class Connection(asyncio.Protocol):
         return bool(poll.poll(0))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self.use(cast(asyncio.Transport, transport))
-
-    def use(self, transport: asyncio.Transport) -> None:
-        """Write to this transport from now on; TLS lays one over the other."""
-        self.transport = transport
-        self._layers.append(transport)
+        """Write to this transport from now on; called by the loop, and again when TLS lays one over it."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._layers.append(self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop, with what the kernel had stamped when it came."""

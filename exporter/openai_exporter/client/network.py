@@ -349,7 +349,7 @@ async def _start_tls(connection: Connection, context: ssl.SSLContext | None, hos
         raise StepError(FailureKind.TLS, f"the TLS handshake failed: {said}") from error
     if transport is None:
         raise StepError(FailureKind.TLS, "the TLS handshake failed: the connection was closed")
-    connection.use(transport)
+    connection.connection_made(transport)
 
 
 async def resolve(host: str, port: int, trace: Trace) -> Sequence[Address]:
