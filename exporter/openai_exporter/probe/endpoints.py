@@ -68,8 +68,11 @@ def read_reply(exchange: Exchange, setting: Setting) -> Reading:
         if method.read is None:
             return _read_sound(exchange, setting)
         read_events = method.read_stream if setting.module.stream else None
-        if read_events is not None and not _came_as_json(exchange):
-            return read_events(read_stream(exchange), exchange.failure is None)
+        if read_events is not None:
+            # Plain JSON, or nothing, may have come in place of a stream.
+            declared = "event-stream" in (exchange.header("content-type") or "")
+            if declared or exchange.failure is not None or exchange.body.lstrip()[:1] not in (b"{", b"[", b""):
+                return read_events(read_stream(exchange), exchange.failure is None)
         document = r.load_object(exchange.body)
         stated = error_object(document)
         if stated is not None:
@@ -79,13 +82,6 @@ def read_reply(exchange: Exchange, setting: Setting) -> Reading:
         return method.read(document)
     except ReplyError as error:
         return Reading(problem=(error.outcome, str(error)))
-
-
-def _came_as_json(exchange: Exchange) -> bool:
-    """Whether plain JSON, or nothing, came in place of a stream."""
-    if exchange.failure is not None or "event-stream" in (exchange.header("content-type") or ""):
-        return False
-    return exchange.body.lstrip()[:1] in (b"{", b"[", b"")
 
 
 # Endpoint `chat`: POST /chat/completions, plain or streamed.

@@ -7,8 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from operator import attrgetter
+from operator import attrgetter, sub
 from types import NoneType
 from typing import Any
 
@@ -362,7 +361,7 @@ def stream_timing(first_event: float | None, token_times: Sequence[float], token
     arrivals = len(set(token_times))
     if arrivals == 1:
         return StreamTiming(first_event, first, arrivals=1)
-    gaps = [later - earlier for earlier, later in pairwise(token_times)]
+    gaps = list(map(sub, token_times[1:], token_times))
     count = tokens.output - tokens.reasoning if tokens is not None else len(token_times)
     rate = (count - 1) / (last - first) if count > 1 else None
     return StreamTiming(first_event, first, (last - first) / len(gaps), max(gaps), rate, arrivals)

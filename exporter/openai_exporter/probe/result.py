@@ -220,7 +220,10 @@ def _masked_card(card: ModelCard, masker: Masker) -> ModelCard:
 
 def _http_text(start: str, headers: Iterable[tuple[str, str]], body: bytes, masker: Masker) -> str:
     """A request or reply as text for people; of a body that is no text, its size and kind."""
-    kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+    kind = ""
+    for name, value in headers:
+        if name.lower() == "content-type":
+            kind = kind or value
     text = body[:65_536].decode("utf-8", "replace")
     if body and kind and not _TEXTUAL.search(kind):
         text = f"<{len(body)} bytes of {kind}>"
