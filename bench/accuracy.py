@@ -32,8 +32,8 @@ from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeResult
-from openai_exporter.probe.history import History
 from openai_exporter.probe.service import Prober
+from openai_exporter.probe.state import History
 from openai_simulator.testing import SimulatorControl, running_simulator
 
 STREAMS = 100

@@ -14,9 +14,9 @@ from bench import processes
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments, encode
-from openai_exporter.probe.families import families
-from openai_exporter.probe.history import History
+from openai_exporter.probe.result import families
 from openai_exporter.probe.service import Prober
+from openai_exporter.probe.state import History
 from openai_simulator.testing import SimulatorControl, running_simulator
 
 MODEL = "gpt-6-luna"

@@ -17,7 +17,7 @@ import click
 
 from openai_exporter.cli.check import schema_text
 from openai_exporter.cli.main import COMMANDS
-from openai_exporter.client.reply import STATUSES
+from openai_exporter.client.exchange import STATUSES
 from openai_exporter.config.schema import Node, config_shape, schema_document
 from openai_exporter.metrics import CATALOGUE, LABELS, Metric, Page
 from openai_exporter.probe.judge import CODES, OUTCOMES, BackOff, OutcomeFact

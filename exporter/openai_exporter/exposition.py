@@ -146,7 +146,9 @@ def encode(families: Iterable[Family], *, openmetrics: bool = False, pause: Call
     for name, group in together.items():
         metric = group[0].metric
         pieces.append(_head(metric, openmetrics))
-        write = writers.setdefault(metric.labels, LabelWriter(metric.labels)).write
+        if metric.labels not in writers:
+            writers[metric.labels] = LabelWriter(metric.labels)
+        write = writers[metric.labels].write
         for entry in group:
             if entry.lines:
                 pieces.append(entry.lines)
@@ -264,14 +266,10 @@ def _weight(written: str) -> float:
     return min(weight, 1.0) if weight >= 0 else 0.0
 
 
+@lru_cache(64)  # each Prometheus sends the same header with every scrape
 def wants_openmetrics(accept: str) -> bool:
     """Whether an Accept header prefers OpenMetrics."""
     return negotiate(accept).openmetrics
-
-
-def content_type(openmetrics: bool) -> str:
-    """The Content-Type that goes with `encode`."""
-    return OPENMETRICS if openmetrics else TEXT
 
 
 _Instrument = TypeVar("_Instrument", Counter, Gauge, Histogram)
@@ -284,7 +282,7 @@ _NO_ESCAPES = str.maketrans(dict.fromkeys('"\\'))
 
 
 class Instruments:
-    """The long-lived metrics of `/metrics`, each made at its first use. Safe to use from several threads.
+    """The long-lived metrics of `/metrics`, each series made at its first use. Safe to use from several threads.
 
     Args:
         process: also export `process_*` and `python_*`.
@@ -293,7 +291,7 @@ class Instruments:
     def __init__(self, *, process: bool = True) -> None:
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = prometheus.CollectorRegistry(auto_describe=False)
-        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._made: dict[tuple[str, tuple[str, ...]], Counter | Gauge | Histogram] = {}
         self._lock = threading.Lock()
         if process:
             prometheus.ProcessCollector(registry=self._registry)
@@ -320,6 +318,7 @@ class Instruments:
 
     def forget(self, metric: Metric, labels: tuple[str, ...]) -> None:
         """Take a labelled series off the page, when what it is about is gone; nothing happens when there is none."""
+        self._made.pop((metric.name, labels), None)
         with contextlib.suppress(KeyError):
             self._of(_CLASSES[metric.kind], metric, ()).remove(*map(clean, labels))
 
@@ -330,13 +329,16 @@ class Instruments:
         return generate(self._registry), chosen.content_type
 
     def _of(self, kind: type[_Instrument], metric: Metric, labels: tuple[str, ...]) -> _Instrument:
-        with self._lock:
-            instrument = self._made.get(metric.name)
-            if instrument is None:
-                instrument = self._made[metric.name] = self._make(metric)
+        instrument = self._made.get((metric.name, labels))
+        if instrument is None:
+            with self._lock:
+                instrument = self._made.get((metric.name, ())) or self._make(metric)
+                self._made[metric.name, ()] = instrument
+                if labels:
+                    instrument = self._made[metric.name, labels] = instrument.labels(*map(clean, labels))
         if not isinstance(instrument, kind):
             raise TypeError(f"{metric.name} is a {metric.kind}")
-        return instrument.labels(*map(clean, labels)) if labels else instrument
+        return instrument
 
     def _make(self, metric: Metric) -> Any:
         buckets = {"buckets": metric.buckets} if metric.kind is Kind.HISTOGRAM else {}

@@ -3,7 +3,7 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,23 +36,24 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigError([Problem(str(path), _unreadable(error))]) from None
 
 
-def write_atomically(path: Path, content: str | Iterable[str], *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | None = None) -> None:
     """Replace a file in one step: a reader, or a machine that stops, finds the old text or the new one.
 
     Args:
         content: the text, or its pieces as they are made.
-        mode: permissions of the file.
+        mode: permissions of the file; None for those of a new file, which the umask restricts.
 
     Raises:
         OSError: it cannot be written; the old file stays, and nothing lies beside it.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.writelines([content] if isinstance(content, str) else content)
             stream.flush()
-            os.fchmod(stream.fileno(), mode)
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openai_exporter.client.reply import status_reason
+from openai_exporter.client.exchange import status_reason
 from openai_exporter.config.sections import StatusPage
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, Instruments, Sample, family

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading within a bound, and writing that leaves the old file or the new one, never half of either."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,17 @@ def test_a_file_is_replaced_with_its_permissions(tmp_path: Path, content: str | 
 
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new\n", 0o600)
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)], ids=["usual", "private"])
+def test_without_permissions_a_file_has_those_of_a_new_one(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "a", "new\n")
+    finally:
+        os.umask(before)
+
+    assert mode == (tmp_path / "a").stat().st_mode & 0o777
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:

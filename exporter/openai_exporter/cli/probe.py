@@ -73,7 +73,7 @@ def probe(
     if as_json:
         click.echo(masker(_json(answer.result)))
     elif debug:
-        from openai_exporter.probe.history import explain
+        from openai_exporter.probe.result import explain
 
         click.echo(masker(explain(answer, config.modules[key.module])), nl=False)
     else:
@@ -104,8 +104,8 @@ def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:
 
 
 async def _probe(config: Config, key: ProbeKey, timeout: float | None) -> ProbeAnswer:
-    from openai_exporter.probe.history import History
     from openai_exporter.probe.service import Prober
+    from openai_exporter.probe.state import History
 
     instruments, proxies = Instruments(process=False), urllib.request.getproxies()
     prober = Prober(config, instruments=instruments, history=History(1), proxies=proxies)

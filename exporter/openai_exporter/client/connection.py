@@ -10,13 +10,16 @@ import struct
 import sys
 from collections.abc import Sequence
 from functools import cache
+from operator import methodcaller
 from time import monotonic, time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from openai_exporter.client.network import Peer
-from openai_exporter.client.trace import FailureKind, StepError
+from openai_exporter.client.exchange import FailureKind, StepError
+
+if TYPE_CHECKING:
+    from openai_exporter.client.network import Peer
 
 SO_TIMESTAMPNS = 35 if sys.platform == "linux" else None
 """Linux' asm-generic/socket.h; Python's socket module does not name it."""
@@ -58,7 +61,7 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent on it: it is open, and the request before was sent to its end."""
         if self._closed or self._reply is not None or self.transport.is_closing():
             return False
-        return sum([layer.get_write_buffer_size() for layer in self._layers]) == 0
+        return not any(map(methodcaller("get_write_buffer_size"), self._layers))
 
     @property
     def disturbed(self) -> bool:
@@ -68,13 +71,9 @@ class Connection(asyncio.Protocol):
         return bool(poll.poll(0))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self.use(cast(asyncio.Transport, transport))
-
-    def use(self, transport: asyncio.Transport) -> None:
-        """Write to this transport from now on; TLS lays one over the other."""
-        self.transport = transport
-        self._layers.append(transport)
+        """Write to this transport from now on; called by the loop, and again when TLS lays one over it."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._layers.append(self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop, with what the kernel had stamped when it came."""

@@ -2,13 +2,14 @@
 """The organization API: authenticated GET requests, counted, and held back while the API asks to wait."""
 
 import contextlib
+import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
-from openai_exporter.client.reply import ApiError, Params, Reply, error_object, retry_after, status_reason
+from openai_exporter.client.exchange import ApiError, error_object, http_date, retry_after, status_reason
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import CredentialError, PermissionDeniedError, UpstreamError
 from openai_exporter.exposition import Instruments
@@ -16,11 +17,17 @@ from openai_exporter.metrics import own
 from openai_exporter.model import Answer
 
 if TYPE_CHECKING:
+    import requests
+
     from openai_exporter.client.session import Network
+
+Params = Sequence[tuple[str, str]]
+"""Query parameters of a call to an organization or status API."""
 
 MOST_BYTES = 16 << 20
 """Bound on an answer that is read whole."""
 _MOST_ERROR_BYTES = 64 << 10
+_CHUNK = 65_536
 _ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
 _SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]+(?:\.[a-z_]+)*)*)")
 
@@ -28,6 +35,65 @@ _FIRST_WAIT = 15.0
 _LONGEST_WAIT = 600.0
 _HOUR = 3600.0
 _SHARE_OF_LISTS = 0.8
+
+
+class Reply:
+    """An answer of an organization or status API whose body is still to be read.
+
+    Attributes:
+        status: HTTP status.
+        headers: as received, names in lower case.
+        date: Unix seconds of header Date, None when absent or unreadable.
+    """
+
+    def __init__(self, response: "requests.Response", api: str) -> None:
+        self.status = response.status_code
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.date = http_date(self.headers.get("date", ""))
+        self._response = response
+        self._api = api
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it arrives, content-encoding undone; cut by the deadline of the call."""
+        raw = self._response.raw
+        while data := raw.read1(_CHUNK, decode_content=True):
+            yield data
+
+    def body(self, most: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            UpstreamError: it is larger than `most` bytes.
+        """
+        pieces, size = [], 0
+        for piece in self.chunks():
+            size += len(piece)
+            if size > most:
+                raise self.error(f"the answer is larger than {most >> 20} MiB", "too_large")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def json_object(self, most: int) -> Mapping[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            UpstreamError: it is larger than `most` bytes, not JSON, or not an object.
+        """
+        body = self.body(most)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("content-type", "no content type")
+            raise self.error(f"the answer is not JSON ({kind}, {len(body)} bytes)", "malformed") from None
+        if not isinstance(document, dict):
+            message = f"the answer is a JSON {type(document).__name__}, expected an object"
+            raise self.error(message, "malformed")
+        return document
+
+    def error(self, message: str, reason: str, kind: type[UpstreamError] = UpstreamError, **more: Any) -> UpstreamError:
+        """The failure of a call that was answered with this; `more` of what the exception carries."""
+        request_id = self.headers.get("x-request-id")
+        return kind(message, api=self._api, reason=reason, status=self.status, request_id=request_id, **more)
 
 
 class OrganizationClient:
@@ -54,10 +120,7 @@ class OrganizationClient:
         """
         with self.open(path, params, api=api) as reply:
             return Answer(
-                reply.json_object(MOST_BYTES),
-                reply.date,
-                reply.headers.get("x-request-id", ""),
-                reply.headers,
+                reply.json_object(MOST_BYTES), reply.date, reply.headers.get("x-request-id", ""), reply.headers
             )
 
     @contextlib.contextmanager

@@ -11,9 +11,10 @@ from time import monotonic
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from openai_exporter.client import network, trace as t
+from openai_exporter.client import exchange as t, network
 from openai_exporter.client.connection import Connection, Reply, keep_stamping
-from openai_exporter.client.opening import Route, open_connection
+from openai_exporter.client.network import Route, open_connection
+from openai_exporter.config.secret import MASK
 from openai_exporter.model import Chunk
 
 DEFAULT_CAP = 1024 * 1024
@@ -236,8 +237,9 @@ def _record(request: t.Sent, trace: t.Trace, reply: Reply, ended: float, failure
             body, arrivals = _decoded(body, arrivals, coding, reply.cap)
         except t.StepError as error:
             failure = failure or t.Failure(error.kind, t.Step.TRANSFER, str(error))
+    shown = [(name, MASK if name.lower() in t.SECRET_HEADERS else value) for name, value in request.headers]
     return t.Exchange(
-        request=t.Sent(request.method, request.url, t.shown_headers(request.headers), request.body),
+        request=t.Sent(request.method, request.url, tuple(shown), request.body),
         duration=ended - trace.began,
         phases=trace.phases(reply.first_at, ended),
         reused=trace.reused,

@@ -2,7 +2,6 @@
 """One OpenAI SDK client per target, over our wire; imports openai (0.3 s, 17 MiB), so import it late."""
 
 import logging
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +10,9 @@ import httpx2
 import openai
 
 from openai_exporter import __version__
+from openai_exporter.client.exchange import ApiCall, Exchange, Sent
 from openai_exporter.client.network import set_default_headers
 from openai_exporter.client.pool import Pool, Terms
-from openai_exporter.client.trace import ApiCall, Exchange, Sent
 from openai_exporter.config import Secret
 from openai_exporter.config.sections import Target
 from openai_exporter.model import Provider
@@ -87,7 +86,12 @@ class TargetClient:
         slot = Slot(terms)
         token = SLOT.set(slot)
         try:
-            await _send(self._client, call, self._headers(key.reveal() if key else "", call))
+            options: Any = {"headers": self._headers(key.reveal() if key else "", call)}
+            if call.method == "GET":
+                await self._client.get(call.path, cast_to=httpx2.Response, options=options)
+            else:
+                body, files = dict(call.body or {}), call.files or None
+                await self._client.post(call.path, body=body, files=files, cast_to=httpx2.Response, options=options)
         except openai.APIStatusError:
             pass  # an answer like any other; the judge decides what it means
         except Exception:
@@ -109,20 +113,6 @@ class TargetClient:
         if call.files:
             headers["Content-Type"] = "multipart/form-data"
         return headers
-
-
-async def _send(client: openai.AsyncOpenAI, call: ApiCall, headers: Mapping[str, Any]) -> None:
-    options: Any = {"headers": headers}
-    if call.method == "GET":
-        await client.get(call.path, cast_to=httpx2.Response, options=options)
-        return
-    await client.post(
-        call.path,
-        body=dict(call.body or {}),
-        files=call.files or None,
-        cast_to=httpx2.Response,
-        options=options,
-    )
 
 
 def _client(target: Target, transport: WireTransport) -> openai.AsyncOpenAI:

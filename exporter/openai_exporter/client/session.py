@@ -23,7 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from openai_exporter import __version__
 from openai_exporter.client import network
-from openai_exporter.client.reply import Params, Reply
+from openai_exporter.client.organization import Params, Reply
 from openai_exporter.errors import UpstreamError
 
 USER_AGENT = f"openai-exporter/{__version__}"

@@ -88,10 +88,10 @@ class Credential:
             CredentialError: unreadable or empty, or it holds what cannot go into a header.
         """
         if self.path is not None:
-            return self._checked(self._file(self.path))
+            return self._checked(Secret(self._file(self.path)))
         if self.value is None:
             raise CredentialError(self.place, "is not set or empty; set it to the key, or remove this entry")
-        return self._checked(self.value.reveal())
+        return self._checked(self.value)
 
     def _file(self, path: Path) -> str:
         try:
@@ -112,7 +112,8 @@ class Credential:
             raise CredentialError(self.place, f"is larger than {_LONGEST} bytes; put nothing but the key there")
         return text.strip()
 
-    def _checked(self, text: str) -> Secret:
+    def _checked(self, secret: Secret) -> Secret:
+        text = secret.reveal()
         if not text:
             raise CredentialError(self.place, "is empty; put the key there")
         if _ASSIGNMENT.match(text) or text[0] in "\"'":
@@ -121,7 +122,7 @@ class Credential:
             raise CredentialError(
                 self.place, "holds more than one key, or characters that no key has; put nothing but the key there"
             )
-        return Secret(text)
+        return secret
 
 
 def credential(
@@ -329,28 +330,25 @@ class Masker:
         text = self._slice(text, limit)
         if not text.isprintable():
             text = _CONTROLS.sub(" ", text)
-        return _cut(self.mask(text).strip(), limit)
+        text = self.mask(text).strip()
+        return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
     def message(self, text: str) -> str:
-        """One line for people."""
-        return self.label(" ".join(self._slice(text, MAX_MESSAGE).split()), MAX_MESSAGE)
+        """One line for people; of a text with more words than it can hold, the rest need not be split."""
+        return self.label(" ".join(text.split(None, MAX_MESSAGE)), MAX_MESSAGE)
 
     def body(self, text: str, limit: int = MAX_BODY) -> str:
         """A body or head as text of several lines."""
         text = self._slice(text, limit).replace("\r\n", "\n")
         if not text.replace("\n", "").isprintable():
             text = _CONTROLS_IN_BODY.sub(".", text)
-        return _cut(self.mask(text), limit)
+        text = self.mask(text)
+        return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
     def _slice(self, text: str, limit: int) -> str:
         """Enough of the text for `limit` characters, ending where no secret can have been cut in half."""
         enough = 8 * limit + 4 * self._longest
         return text if len(text) <= enough else text[: enough - self._longest]
-
-
-def _cut(text: str, limit: int) -> str:
-    """At most `limit` characters, the last an ellipsis when some were cut."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _spellings(secret: str) -> Iterable[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from openai_exporter.client.reply import ApiError, error_object, status_outcome
-from openai_exporter.client.trace import Exchange, FailureKind, Step
+from openai_exporter.client.exchange import ApiError, Exchange, FailureKind, Step, error_object, status_outcome
 from openai_exporter.config.base import compiled
 from openai_exporter.config.sections import Expect
 from openai_exporter.model import StreamTiming
@@ -203,7 +202,7 @@ def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verd
         return _stated_error(reading, exchange)
     if reading.problem is not None:
         return Verdict(*reading.problem, reading)
-    if reading.filtered:
+    if reading.finish == "content_filter":
         return Verdict("content_filtered", OUTCOMES["content_filtered"].meaning, reading)
     if expect.vector_length is not None and reading.vector_length != expect.vector_length:
         message = f"the vector has {reading.vector_length} elements, expected {expect.vector_length}"

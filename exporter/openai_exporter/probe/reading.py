@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an endpoint reads out of an answer: JSON of a foreign server, and rate-limit headers, without trusting them."""
+"""What every endpoint reads an answer with: JSON of a foreign server, event streams and headers, none trusted."""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter, sub
+from types import NoneType
 from typing import Any
 
-from openai_exporter.client.reply import ApiError, retry_after
+from openai_exporter.client.exchange import ApiError, Exchange, error_object, retry_after
 from openai_exporter.config.sections import Module, Price
-from openai_exporter.model import ModelCard, Provider, RateLimit, StreamTiming, Tokens
+from openai_exporter.model import Chunk, ModelCard, Provider, RateLimit, StreamTiming, Tokens
 
 MAX_COUNT = 2**53
 
@@ -31,13 +34,11 @@ class Reading:
 
     Attributes:
         text: visible text, None when the endpoint has none.
-        filtered: the provider's content filter cut in.
         error: the error object of an answer whose status is a success.
         problem: (outcome, message) when the answer is not what the endpoint documents.
     """
 
     text: str | None = None
-    filtered: bool = False
     tokens: Tokens | None = None
     served_model: str = ""
     service_tier: str = ""
@@ -69,13 +70,8 @@ def load_json(data: bytes | str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise malformed(error) from None
-
-
-def malformed(error: ValueError | RecursionError) -> ReplyError:
-    """What `json.loads` raised, as an outcome."""
-    reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-    return ReplyError("malformed", f"the answer is not valid JSON: {reason}")
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise ReplyError("malformed", f"the answer is not valid JSON: {reason}") from None
 
 
 def load_object(body: bytes) -> Mapping[str, Any]:
@@ -89,9 +85,8 @@ def load_object(body: bytes) -> Mapping[str, Any]:
     document = load_json(body)
     if document in (None, {}, []):
         raise ReplyError("empty", "the answer is an empty JSON value")
-    if not isinstance(document, dict):
-        raise ReplyError("wrong_shape", f"the answer is {kind(document)}, not an object")
-    return document
+    answer: Mapping[str, Any] = checked(document, "the answer", dict)
+    return answer
 
 
 def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
@@ -100,9 +95,17 @@ def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
     Raises:
         ReplyError: `wrong_shape`.
     """
-    value = parent.get(name)
+    return checked(parent.get(name), f"field {name}", expected)
+
+
+def checked(value: Any, what: str, *expected: type) -> Any:
+    """A value that must have one of these JSON types; the first names them in the message.
+
+    Raises:
+        ReplyError: `wrong_shape`.
+    """
     if not isinstance(value, expected):
-        raise ReplyError("wrong_shape", f"field {name} is {kind(value)}, not {_NAMES[expected]}")
+        raise ReplyError("wrong_shape", f"{what} is {kind(value)}, not {_NAMES[expected[0]]}")
     return value
 
 
@@ -115,9 +118,7 @@ def first_of(document: Mapping[str, Any], name: str, nothing: str) -> Mapping[st
     items = child(document, name, list)
     if not items:
         raise ReplyError("empty", nothing)
-    if not isinstance(items[0], dict):
-        raise ReplyError("wrong_shape", f"{name}[0] is {kind(items[0])}, not an object")
-    first: Mapping[str, Any] = items[0]
+    first: Mapping[str, Any] = checked(items[0], f"{name}[0]", dict)
     return first
 
 
@@ -155,14 +156,13 @@ def usage_of(document: Mapping[str, Any], sent: str, made: str) -> Tokens | None
 
 def kind(value: object) -> str:
     """The JSON name of a value's type."""
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    return "absent" if value is None else _NAMES.get(type(value), "unknown")
+    return _NAMES.get(type(value), "unknown")
 
 
-_NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
+_NAMES: dict[type, str] = {
+    bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object",
+    NoneType: "absent",
+}  # fmt: skip
 
 # Headers, in the spellings of OpenAI, Azure and compatible servers.
 
@@ -232,3 +232,135 @@ def parse_seconds(text: str | None) -> float | None:
     if len(text) > 64 or not _DURATION.fullmatch(text):
         return None
     return min(math.fsum([float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text)]), _MOST)
+
+
+# A recorded event stream: its events, each with the time its last byte arrived, and the timing of its tokens.
+
+DONE = "[DONE]"
+MAX_EVENTS = 20_000
+"""Events that are read of one stream; a probe's answer has some dozens."""
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event.
+
+    Attributes:
+        at: seconds since the start of the request.
+        data: its data lines, joined by newlines.
+        name: field `event`, empty without one.
+    """
+
+    at: float
+    data: str
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Stream:
+    """What came of a stream, up to its end, its first error or the first event that cannot be read.
+
+    Attributes:
+        first_event: when the first event of any kind came, None without one.
+        events: of each when it came, what it calls itself (member `type`, else its name), and its JSON object.
+        done: whether the end is marked.
+        error: the error that an event states.
+        problem: (outcome, message) of the event that cannot be read.
+    """
+
+    first_event: float | None = None
+    events: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
+    done: bool = False
+    error: ApiError | None = None
+    problem: tuple[str, str] | None = None
+
+
+def read_stream(exchange: Exchange) -> Stream:
+    """Decode the events of an answer, whole or broken off.
+
+    Raises:
+        ReplyError: the answer is whole and holds no event.
+    """
+    events = parse_events(exchange.body, exchange.chunks)
+    if not events and exchange.failure is None:
+        raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+    stream = Stream(first_event=events[0].at if events else None)
+    try:
+        _decode(events, stream)
+    except ReplyError as error:
+        stream.problem = (error.outcome, str(error))
+    return stream
+
+
+def _decode(events: Iterable[Event], stream: Stream) -> None:
+    for event in events:
+        data = event.data.strip()
+        if data == DONE:
+            stream.done = True
+            return
+        if not data:  # some servers send empty events as heartbeats
+            continue
+        document: Mapping[str, Any] = checked(load_json(data), "an event", dict)
+        named = document.get("type")
+        named = named if isinstance(named, str) and named else event.name
+        if document.get("error") or document.get("object") == "error":
+            stream.error = error_object(document)
+        if stream.error is None and "error" in (named, event.name):
+            # OpenAI's description has code and message flat; some servers nest them as elsewhere.
+            stream.error = ApiError.read({**document, "type": None})
+        if stream.error is not None:
+            return
+        stream.events.append((event.at, named, document))
+
+
+def parse_events(body: bytes, chunks: Sequence[Chunk]) -> list[Event]:
+    """The complete events of a stream.
+
+    Lines end with LF, CR or CRLF; an event ends with an empty line, as the HTML standard has it. An event whose
+    terminator is complete at byte n arrived with the first chunk that reaches n. One pass over
+    the bytes, at most `MAX_EVENTS` events.
+    """
+    events: list[Event] = []
+    data: list[str] = []
+    name = ""
+    start = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+    for end in _LINE_END.finditer(body, start):
+        line, start = body[start : end.start()], end.end()
+        if line:
+            label, _, value = line.decode("utf-8", "replace").partition(":")
+            value = value.removeprefix(" ")
+            if label == "data":
+                data.append(value)
+            elif label == "event":
+                name = value
+            continue
+        if data:
+            at = chunks[min(bisect_left(chunks, start, key=attrgetter("size")), len(chunks) - 1)].at if chunks else 0.0
+            events.append(Event(at, "\n".join(data), name))
+            if len(events) == MAX_EVENTS:
+                break
+        data, name = [], ""
+    return events
+
+
+def stream_timing(first_event: float | None, token_times: Sequence[float], tokens: Tokens | None) -> StreamTiming:
+    """Timing of a stream; times in seconds since the start of the request, in order.
+
+    Tokens per second are the visible output tokens after the first, as the usage object counts them, by the time
+    from the first to the last visible one; without usage, each event counts as one token.
+
+    Gaps are those between events that carry visible text, as vLLM's serving benchmark takes inter-token latency. Events
+    that came together have none between them that could be measured: they pull the mean down, as it is to be,
+    and when there was only one arrival there is no gap at all, rather than one of zero.
+    """
+    if not token_times:
+        return StreamTiming(first_event=first_event)
+    first, last = token_times[0], token_times[-1]
+    arrivals = len(set(token_times))
+    if arrivals == 1:
+        return StreamTiming(first_event, first, arrivals=1)
+    gaps = list(map(sub, token_times[1:], token_times))
+    count = tokens.output - tokens.reasoning if tokens is not None else len(token_times)
+    rate = (count - 1) / (last - first) if count > 1 else None
+    return StreamTiming(first_event, first, (last - first) / len(gaps), max(gaps), rate, arrivals)

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a probe's result and its log together; masks and bounds everything that a server or a request brought in."""
+"""A probe's result: its masked texts and log, its metrics, and its explanation for people."""
 
+import ipaddress
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import Any
+from functools import cache, lru_cache
+from itertools import repeat
+from typing import Any, TypeVar
 
-from openai_exporter.client.trace import Exchange
-from openai_exporter.config.secret import Masker
-from openai_exporter.model import Endpoint, ModelCard, ProbeKey, ProbeResult, TlsPeer
+import yaml
+
+from openai_exporter.client.exchange import Exchange
+from openai_exporter.config.secret import Masker, named_secrets
+from openai_exporter.config.sections import Module, Target
+from openai_exporter.exposition import Family, Instruments, encode, fixed
+from openai_exporter.metrics import Metric, own, probe as m
+from openai_exporter.model import Endpoint, ModelCard, ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, TlsPeer
 from openai_exporter.probe.judge import OUTCOMES, Verdict
 from openai_exporter.probe.reading import Headers, Setting, read_headers
 
@@ -86,7 +94,7 @@ def build_result(frame: Frame, exchange: Exchange, verdict: Verdict, cost: Decim
         tls=exchange.tls and _masked_peer(exchange.tls, frame.masker),
         regex_failed=verdict.regex_failed,
         retry_after=headers.retry_after,
-        models=tuple([_masked_card(card, frame.masker) for card in reading.models]),
+        models=tuple(map(_masked_card, reading.models, repeat(frame.masker))),
         request=_http_text(f"{sent.method} {sent.url}", sent.headers, sent.body, frame.masker),
         reply=_http_text(first_line, exchange.headers, exchange.body, frame.masker) if answered else "",
         simulated=headers.simulated,
@@ -123,7 +131,7 @@ def _result(
         streamed=module.stream,
         message=fact.meaning if fact.success else f"{message.rstrip('.')}. {fact.remedy}",
         expected_models=frame.expected_models,
-        log=tuple([log_line(event, frame.masker) for event in log]),
+        log=tuple(map(log_line, log, repeat(frame.masker))),
         **facts,
     )
 
@@ -212,9 +220,265 @@ def _masked_card(card: ModelCard, masker: Masker) -> ModelCard:
 
 def _http_text(start: str, headers: Iterable[tuple[str, str]], body: bytes, masker: Masker) -> str:
     """A request or reply as text for people; of a body that is no text, its size and kind."""
-    kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+    kind = ""
+    for name, value in headers:
+        if name.lower() == "content-type":
+            kind = kind or value
     text = body[:65_536].decode("utf-8", "replace")
     if body and kind and not _TEXTUAL.search(kind):
         text = f"<{len(body)} bytes of {kind}>"
     head, text = map(masker.body, ("\n".join([start, *map(": ".join, headers)]), text))
     return f"{head}\n\n{text}".rstrip()
+
+
+# What `/probe` exposes of an answer, and what `/metrics` adds up over probes.
+
+PHASES = ("resolve", "connect", "tls", "processing", "transfer")
+DIRECTIONS = ("input", "output", "cached", "reasoning")
+
+Values = float | Sequence[tuple[tuple[str, ...], float | None]] | None
+"""The value of a metric without labels, or label values and value of each sample; None for what is unknown."""
+Record = TypeVar("Record")
+Table = tuple[tuple[Metric, Callable[[Record], Values]], ...]
+
+
+def families(answer: ProbeAnswer) -> list[Family]:
+    """The families of one answer; those without samples are omitted when they are encoded."""
+    result = answer.result
+    return [
+        *_read(_BLACKBOX, result),
+        *_read(_TLS, result.tls),
+        _outcome(result.outcome),
+        *_read(_ANSWER, answer),
+        *_read(_STREAM, result.stream),
+        *_read(_RESULT, result),
+    ]
+
+
+def _read(table: Table[Record], record: Record | None) -> list[Family]:
+    """What a record says of the metrics of a table; nothing without the record."""
+    exposed: list[Family] = []
+    if record is None:
+        return exposed
+    for metric, values_of in table:
+        values, entry = values_of(record), Family(metric)
+        if values is None or isinstance(values, int | float):
+            values = [((), values)]
+        for labels, value in values:
+            if value is not None:
+                entry.samples.append((labels, value))
+        exposed.append(entry)
+    return exposed
+
+
+@cache  # of the outcomes
+def _outcome(outcome: str) -> Family:
+    return fixed(m.OUTCOME, [((name,), int(name == outcome)) for name in OUTCOMES])
+
+
+@lru_cache(1024)  # probes connect to the same few addresses again and again
+def _ip(address: str) -> tuple[int | None, int | None]:
+    """Version and hash of the IP in `ip:port`; nothing without a connection."""
+    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return None, None
+    return ip.version, fnv1a(ip.packed)
+
+
+def fnv1a(data: bytes) -> int:
+    """The 32-bit FNV-1a hash, which blackbox_exporter makes of an address."""
+    hashed = 0x811C9DC5
+    for byte in data:
+        hashed = (hashed ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return hashed
+
+
+def _network(result: ProbeResult) -> float | None:
+    """The API's clock has whole milliseconds, so a fast answer may seem to precede its own processing."""
+    if result.server_processing is None or not result.status_code:
+        return None
+    return max(result.phases.processing - result.server_processing, 0.0)
+
+
+def _listed(result: ProbeResult) -> Values:
+    if not result.models:
+        return None
+    names = {card.id for card in result.models}
+    return [((model,), model in names) for model in result.expected_models]
+
+
+# blackbox_exporter's names and meanings, so that its rules and dashboards work.
+_BLACKBOX: Table[ProbeResult] = (
+    (m.SUCCESS, lambda r: r.success),
+    (m.DURATION, lambda r: r.duration),
+    (m.TIMEOUT, lambda r: r.timeout),
+    (m.DNS_LOOKUP, lambda r: r.phases.resolve),
+    (m.IP_PROTOCOL, lambda r: _ip(r.address)[0]),
+    (m.IP_ADDR_HASH, lambda r: _ip(r.address)[1]),
+    (m.HTTP_STATUS, lambda r: r.status_code),
+    (m.HTTP_DURATION, lambda r: [((phase,), getattr(r.phases, phase)) for phase in PHASES]),
+    (m.HTTP_CONTENT_LENGTH, lambda r: r.content_length),
+    (m.HTTP_BODY_LENGTH, lambda r: r.body_length),
+    (m.HTTP_REDIRECTS, lambda r: 0),
+    (m.HTTP_SSL, lambda r: r.status_code != 0 and r.tls is not None),
+    (m.HTTP_VERSION, lambda r: r.http_version),
+    (m.FAILED_DUE_TO_REGEX, lambda r: r.regex_failed),
+)
+_TLS: Table[TlsPeer] = (
+    (m.SSL_EARLIEST_EXPIRY, lambda p: p.earliest_expiry),
+    (m.SSL_CHAIN_EXPIRY, lambda p: p.chain_expiry),
+    (m.SSL_CHAIN_INFO, lambda p: [((p.fingerprint, p.subject, p.issuer, p.alternatives, p.serial), 1)]),
+    (m.TLS_VERSION, lambda p: [((p.version,), 1)]),
+    (m.TLS_CIPHER, lambda p: [((p.cipher,), 1)]),
+)
+
+_ANSWER: Table[ProbeAnswer] = (
+    (m.AVAILABILITY_VALID, lambda a: None if a.cached else a.result.valid),
+    (m.AVAILABILITY_GOOD, lambda a: None if a.cached else a.result.good),
+    (m.CACHED_AGE, lambda a: a.age),
+    (m.BACKOFF, lambda a: a.backoff),
+    (m.COST_LIMITED, lambda a: a.cost_limited),
+)
+_STREAM: Table[StreamTiming] = (
+    (m.TIME_TO_FIRST_EVENT, lambda s: s.first_event),
+    (m.TIME_TO_FIRST_TOKEN, lambda s: s.first_token),
+    (m.INTER_TOKEN_MEAN, lambda s: s.gaps_mean),
+    (m.INTER_TOKEN_MAX, lambda s: s.gaps_max),
+    (m.TOKEN_ARRIVALS, lambda s: s.arrivals),
+    (m.OUTPUT_TOKENS_PER_SECOND, lambda s: s.tokens_per_second),
+)
+_RESULT: Table[ProbeResult] = (
+    (m.CONNECTION_REUSED, lambda r: r.reused if r.status_code else None),
+    (m.TOKENS, lambda r: [((name,), getattr(r.tokens, name)) for name in DIRECTIONS if r.tokens]),
+    (m.COST, lambda r: None if r.cost_usd is None else float(r.cost_usd)),
+    (m.SERVER_PROCESSING, lambda r: r.server_processing),
+    (m.NETWORK, _network),
+    (m.RATE_LIMIT_LIMIT, lambda r: [((x.limit_type,), x.limit) for x in r.rate_limits]),
+    (m.RATE_LIMIT_REMAINING, lambda r: [((x.limit_type,), x.remaining) for x in r.rate_limits]),
+    (m.RATE_LIMIT_RESET, lambda r: [((x.limit_type,), x.reset_seconds) for x in r.rate_limits]),
+    (m.PROBE_MODEL_INFO, lambda r: [((r.key.model, r.served_model, r.service_tier), 1)] if r.served_model else None),
+    (m.MODEL_LISTED, _listed),
+    (m.MODEL_INFO, lambda r: [((card.id, card.owned_by), 1) for card in r.models]),
+    (m.MODEL_CREATED, lambda r: [((card.id,), card.created) for card in r.models]),
+    (m.MODEL_SHUTDOWN, lambda r: [((card.id,), card.shutdown_timestamp) for card in r.models]),
+)
+
+# What `/metrics` adds up over fresh results.
+
+USUAL_ERRORS = (
+    ("auth", "401"),
+    ("quota_exhausted", "429"),
+    ("rate_limited_requests", "429"),
+    ("rate_limited_tokens", "429"),
+    ("server_error", "500"),
+    ("overloaded", "503"),
+    ("connect", "0"),
+    ("reset", "0"),
+    ("timeout_headers", "0"),
+    ("timeout_total", "200"),
+)
+"""Failures whose series exist from the start, at 0, so that `increase()` sees the first one."""
+
+_HUNG = frozenset({"timeout_connect", "timeout_headers", "timeout_first_token"})
+"""Outcomes of probes whose answer, or first token, took at least as long as they were given."""
+
+
+class Totals:
+    """Counts into the instruments of one process."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._in_flight = 0
+        instruments.set(own.PROBES_IN_FLIGHT, 0)
+
+    def prepare(self, probes: Mapping[ProbeKey, tuple[Target, Module]]) -> None:
+        """Let the series of all configured probes exist, at 0."""
+        count = self._instruments.count
+        for key, (_, module) in probes.items():
+            labels = (key.target, key.module, str(module.endpoint), key.model)
+            for metric in (m.API_REQUESTS, m.PROBE_UNPRICED):
+                count(metric, labels, 0.0)
+            for direction in DIRECTIONS:
+                count(m.API_TOKENS, (*labels, direction), 0.0)
+            for error in USUAL_ERRORS:
+                count(m.API_ERRORS, (*labels, *error), 0.0)
+            for outcome in ("no_credentials", "exporter_busy"):
+                count(m.PROBE_NOT_SENT, (*labels, outcome), 0.0)
+            for metric in (m.PROBE_COST_TOTAL, m.PROBES_CACHED):
+                count(metric, (key.target, key.module, key.model), 0.0)
+
+    def in_flight(self, change: int) -> None:
+        """A probe started (+1) or ended (-1)."""
+        self._in_flight += change
+        self._instruments.set(own.PROBES_IN_FLIGHT, self._in_flight)
+
+    def cached(self, key: ProbeKey) -> None:
+        """A scrape was answered without calling the API for it."""
+        self._instruments.count(m.PROBES_CACHED, (key.target, key.module, key.model))
+
+    def count(self, result: ProbeResult) -> None:
+        """Add a fresh result."""
+        count, key = self._instruments.count, result.key
+        labels = (key.target, key.module, str(result.endpoint), key.model)
+        if not result.called:
+            count(m.PROBE_NOT_SENT, (*labels, result.outcome))
+            return
+        count(m.API_REQUESTS, labels)
+        if not result.success:
+            count(m.API_ERRORS, (*labels, result.outcome, str(result.status_code)))
+        self._observe(result, labels)
+        if result.tokens is not None:
+            for direction in DIRECTIONS:
+                count(m.API_TOKENS, (*labels, direction), getattr(result.tokens, direction))
+        if result.cost_usd is not None:
+            count(m.PROBE_COST_TOTAL, (key.target, key.module, key.model), float(result.cost_usd))
+        if result.unpriced:
+            count(m.PROBE_UNPRICED, labels)
+
+    def _observe(self, result: ProbeResult, labels: tuple[str, ...]) -> None:
+        exemplar = {"request_id": result.request_id} if result.request_id else None
+        hung = result.outcome in _HUNG
+        if result.status_code or hung:
+            status = str(result.status_code)
+            self._instruments.observe(m.API_LATENCY, result.duration, (*labels, status), exemplar)
+        if not result.streamed:
+            return
+        first = result.stream.first_token if result.stream else None
+        if first is None and hung:
+            first = result.duration  # else an API that hangs would look fast: only its good times would count
+        if first is not None:
+            self._instruments.observe(m.API_TTFT, first, labels, exemplar)
+
+
+# One probe as text for people: its log, its metrics, its module, what was sent and received; all masked.
+
+
+def explain(answer: ProbeAnswer, module: Module) -> str:
+    """The text of `debug=true` and of a page of the history."""
+    result = answer.result
+    fact = OUTCOMES[result.outcome]
+    sections = [
+        ("Outcome", f"{result.outcome}: {fact.meaning}\n{result.message}\n{_freshness(answer)}"),
+        ("Logs for the probe", "\n".join(result.log)),
+        ("Metrics that would have been returned", encode(families(answer)).decode()),
+        ("Module configuration", _module(module)),
+        ("Request", result.request or "none was sent"),
+        ("Reply", result.reply or "none came"),
+    ]
+    return "\n\n".join(f"{title}:\n{text.rstrip()}" for title, text in sections) + "\n"
+
+
+def _freshness(answer: ProbeAnswer) -> str:
+    if not answer.cached:
+        return "Fresh: the API was called for this answer."
+    return (
+        f"From the cache ({answer.reason or 'history'}), {answer.age:.1f} s old; "
+        f"the API is left alone for {answer.backoff:.1f} s more."
+    )
+
+
+def _module(module: Module) -> str:
+    text: str = yaml.safe_dump(module.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    return Masker(named_secrets(module.request.extra)).mask(text)

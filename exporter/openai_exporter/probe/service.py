@@ -2,139 +2,148 @@
 """Answers scrapes: a new probe, one that is in flight, or the last result while the API is not to be called."""
 
 import asyncio
+import contextlib
 import random
 import time
+import traceback
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING
 
-from openai_exporter.client.network import ProxyError, parse_proxy
-from openai_exporter.client.pool import DEFAULT_CAP, Terms, Turns
-from openai_exporter.config import Config
+from openai_exporter.client.exchange import ApiCall, Exchange, FailureKind, Step, WireError
+from openai_exporter.client.network import ProxyError, client_context, parse_proxy
+from openai_exporter.client.pool import DEFAULT_CAP, Pool, Terms, Turns
+from openai_exporter.config import Config, Secret
 from openai_exporter.config.secret import Masker
 from openai_exporter.config.sections import Module, Target
 from openai_exporter.errors import CredentialError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
-from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult, RateLimit
-from openai_exporter.probe.endpoints import MAX_BODY
-from openai_exporter.probe.families import Totals
-from openai_exporter.probe.history import History
-from openai_exporter.probe.judge import OUTCOMES, BackOff
+from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult, Provider
+from openai_exporter.prices import PriceTable, call_cost, request_cost
+from openai_exporter.probe.endpoints import MAX_BODY, build_call
+from openai_exporter.probe.judge import Verdict, judge
 from openai_exporter.probe.reading import Setting
-from openai_exporter.probe.result import Frame, record, unsent_result
-from openai_exporter.probe.run import Clients, located, run_probe
-from openai_exporter.probe.store import StateStore, Wait
+from openai_exporter.probe.result import Frame, Totals, build_result, record, unsent_result
+from openai_exporter.probe.state import Draw, History, ProbeState, StateStore, Wait, is_limited
 
-# How long a probe leaves the API alone after an answer: rate limits, used-up quotas, limits nearly reached. Pure.
-# Failures of the provider cause no wait: an outage that is not probed is an outage that is not measured. Our own
-# mistakes cause none either; they cost nothing and must show as soon as they are mended.
+if TYPE_CHECKING:
+    from openai_exporter.client.sdk import TargetClient
 
-LIMIT_BASE, LIMIT_CAP = 5.0, 300.0
-RETRY_AFTER_CAP = 3600.0
-"""Longest wait that a server can ask for; a nonsensical header must not silence a probe for days."""
-QUOTA_BASE, QUOTA_CAP = 60.0, 3600.0
-NEAR_ZERO = 0.02
-"""Share of a limit below which it counts as nearly reached."""
-NEAR_ZERO_CAP = 60.0
-
-Draw = Callable[[float, float], float]
+Send = Callable[[ApiCall, Terms, Secret | None], Awaitable[Exchange]]
+"""Makes one call, as `client.sdk.TargetClient` does; raises WireError."""
 
 
-def wait_after(result: ProbeResult, strikes: int, draw: Draw = random.uniform) -> float:
-    """Seconds to wait after a result, 0 for none; `strikes` counts the waits in a row before this one.
-
-    `draw(low, high)` yields a random number between the two (full jitter).
-    """
-    kind = OUTCOMES[result.outcome].backoff
-    if kind is BackOff.QUOTA:
-        return draw(0.0, min(QUOTA_BASE * 2.0 ** min(strikes, 16), QUOTA_CAP))
-    if kind is BackOff.LIMIT:
-        if result.retry_after:
-            return min(result.retry_after, RETRY_AFTER_CAP)
-        return draw(0.0, min(LIMIT_BASE * 2.0 ** min(strikes, 16), LIMIT_CAP))
-    return max(map(_until_relief, result.rate_limits), default=0.0)
-
-
-def is_limited(result: ProbeResult) -> bool:
-    """Whether the API refused the probe for a limit, so that the next wait is longer."""
-    return OUTCOMES[result.outcome].backoff in (BackOff.QUOTA, BackOff.LIMIT)
-
-
-def _until_relief(limit: RateLimit) -> float:
-    """Without a limit to compare with, as Azure often answers, only 0 is near zero; without a reset, a short wait."""
-    if limit.remaining is None or (limit.remaining > 0 and limit.remaining >= NEAR_ZERO * (limit.limit or 0)):
-        return 0.0
-    unknown = 0.0 if limit.remaining else LIMIT_BASE
-    return min(unknown if limit.reset_seconds is None else limit.reset_seconds, NEAR_ZERO_CAP)
+async def run_probe(
+    frame: Frame, send: Send, terms: Terms, key: Secret | None, turn: Callable[[], Awaitable[None]]
+) -> ProbeResult:
+    """Make one probe; `turn` is awaited before each piece of computing."""
+    setting = frame.setting
+    try:
+        await turn()
+        try:
+            call = build_call(setting)
+        except OSError as error:
+            return unsent_result(frame, "bad_request", f"audio_file cannot be read: {error.strerror}")
+        if setting.provider is Provider.OPENAI:
+            call = replace(call, headers={**call.headers, "X-Client-Request-Id": frame.client_request_id})
+        try:
+            exchange = await send(call, terms, key)
+        except WireError as error:
+            exchange = error.exchange
+        # What the deadline cut has been waiting for its turn already, to be cut.
+        if exchange.failure is None or exchange.failure.kind is not FailureKind.TIMEOUT:
+            await turn()
+        verdict = judge(exchange, setting)
+        return build_result(frame, exchange, verdict, _cost(exchange, verdict, setting, frame.started_at))
+    except Exception as error:
+        return unsent_result(frame, "internal", f"the exporter failed: {located(error)}")
 
 
-# What is remembered of one probe between scrapes: its last result, its wait, the run in flight.
-
-OUTDATED, OUTDATED_INTERVALS = 300.0, 3
-"""Age in seconds, and in intervals of a module, from which on a probe that is not made has no result to repeat.
-
-Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
-"""
-
-
-@dataclass(slots=True)
-class ProbeState:
-    """State of one probe key; all times are monotonic seconds.
-
-    Attributes:
-        last: the newest result and when it was finished.
-        started: when the newest probe started, which `min_interval` counts from.
-        until: when the API may be called again.
-        strikes: waits in a row.
-        running: the probe in flight, which ends by `running_until`.
-    """
-
-    last: ProbeResult | None = None
-    finished: float = 0.0
-    started: float = float("-inf")
-    until: float = 0.0
-    strikes: int = 0
-    running: asyncio.Task[ProbeResult] | None = None
-    running_until: float = 0.0
-
-    def settle(self, result: ProbeResult, now: float, draw: Draw) -> None:
-        """Take in a fresh result."""
-        self.last, self.finished = result, now
-        wait = wait_after(result, self.strikes, draw)
-        self.strikes = self.strikes + 1 if wait > 0 or is_limited(result) else 0
-        self.until = now + wait
-
-    def backoff(self, now: float) -> float:
-        """Seconds for which the API will still not be called."""
-        return max(self.until - now, 0.0)
-
-    def from_cache(self, module: Module, now: float) -> ProbeAnswer | None:
-        """The last result, when the API is not to be called now; None when it is."""
-        if self.last is None:
-            return None
-        if self.backoff(now) > 0:
-            return self.cached("backoff", now)
-        # A result of before an idle hour is no answer, even while a run that cannot be joined has just begun.
-        fresh = now - self.finished < module.min_interval + module.timeout
-        if fresh and now - self.started < module.min_interval:
-            return self.cached("min_interval", now)
+def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
+    """The list price of a probe; None when nothing was spent or it cannot be known."""
+    module, reading = setting.module, verdict.reading
+    # Sound is priced by seconds and characters, whatever tokens its answer counts.
+    if reading.tokens is not None and module.endpoint not in (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS):
+        models = list(filter(None, (reading.served_model, setting.model)))
+        if setting.provider is Provider.AZURE:
+            models = models[:1]  # the name asked for is a deployment's, which says nothing about the model
+        only_input = module.endpoint in (Endpoint.EMBEDDINGS, Endpoint.MODERATIONS)
+        table = PriceTable(setting.prices, setting.provider)
+        cost = request_cost(table, reading.tokens, models, reading.service_tier, at, only_input=only_input)
+        if cost is not None:
+            return cost
+    if not _may_be_billed(exchange):
         return None
+    if module.price_per_call_usd is not None:
+        return Decimal(str(module.price_per_call_usd))
+    return call_cost(setting.prices, module.endpoint, setting.model, module.request.prompt, at)
 
-    def cached(self, reason: str, now: float, *, cost_limited: bool = False) -> ProbeAnswer | None:
-        """The last result with its age; None without any."""
-        if self.last is None:
-            return None
-        age = max(now - self.finished, 0.0)
-        return ProbeAnswer(self.last, age, True, self.backoff(now), cost_limited, reason)
 
-    def joinable(self, deadline: float) -> asyncio.Task[ProbeResult] | None:
-        """The run in flight, if it ends within `deadline`."""
-        running = self.running
-        return running if running and not running.done() and self.running_until <= deadline else None
+def _may_be_billed(exchange: Exchange) -> bool:
+    """Whether the API may have worked for the call: it said so, or was still at it when the deadline came."""
+    if exchange.status == 0 and exchange.failure is not None:
+        return exchange.failure.step in (Step.PROCESSING, Step.TRANSFER)
+    return 200 <= exchange.status < 300
+
+
+def located(error: Exception) -> str:
+    """An exception and the line it came from, in place of a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+class Clients:
+    """One client and pool per target."""
+
+    def __init__(self, proxies: Mapping[str, str], turns: Turns | None = None) -> None:
+        self._proxies = proxies
+        self._turns = turns or Turns()
+        self._clients: dict[str, TargetClient] = {}
+        self._context = cache(client_context)  # a megabyte and 20 ms each: all targets share one
+
+    async def get(self, target: Target) -> "TargetClient":
+        """The client of a target, made at its first use, its certificates loaded."""
+        client = self._clients.get(target.name)
+        if client is None:
+            sdk = await asyncio.to_thread(_sdk)
+            pool = Pool(target.base_url, proxies=self._proxies, context=self._context, turns=self._turns)
+            client = self._clients.setdefault(target.name, sdk.TargetClient(target, pool))
+        with contextlib.suppress(ProxyError):  # the exchange itself reports it
+            await client.pool.prepare()
+        return client
+
+    def hand_over(self, config: Config) -> "Clients":
+        """Clients for another configuration; those of unchanged targets move there with their connections."""
+        other = Clients(self._proxies, self._turns)
+        for target in config.targets:
+            client = self._clients.get(target.name)
+            if client is not None and client.target == target:
+                other._clients[target.name] = self._clients.pop(target.name)
+        return other
+
+    async def aclose(self) -> None:
+        """Close what was not handed over."""
+        for client in self._clients.values():
+            client.pool.close()
+        self._clients.clear()
+
+
+@cache
+def _sdk() -> ModuleType:
+    """Module `client.sdk`, imported late together with the price table."""
+    from openai_exporter.client import sdk
+    from openai_exporter.prices import list_prices
+
+    list_prices()  # also keeps the collector from walking what was imported while a probe is timed
+    return sdk
 
 
 # What outlives a reload of the configuration: counters, history, spend, keys seen, places among those in flight.
@@ -200,121 +209,15 @@ def proxy_secrets(proxies: Mapping[str, str]) -> Iterable[str]:
             yield url.rsplit("@", 1)[0].rsplit(":", 1)[-1]
 
 
-# Which probes a configuration has, and a helpful refusal for every other one.
-
-_LISTED = 20
-
-
-class Directory:
-    """The probes of one configuration.
-
-    Attributes:
-        parts: target and module of every probe, in the configuration's order.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._targets = {target.name: target for target in config.targets}
-        self._modules = config.modules
-        self.parts: dict[ProbeKey, tuple[Target, Module]] = {}
-        for probe in config.probes:
-            parts = self._targets[probe.target], self._modules[probe.module]
-            self.parts |= {ProbeKey(probe.target, probe.module, model): parts for model in probe.models or ("",)}
-
-    def models_of(self, target: str) -> tuple[str, ...]:
-        """The models that are probed on a target, each once."""
-        return tuple(dict.fromkeys(key.model for key in self.parts if key.target == target and key.model))
-
-    def refusal(self, key: ProbeKey) -> str | None:
-        """None for a known probe, else one line: what is unknown, and what is allowed."""
-        if key in self.parts:
-            return None
-        if key.target not in self._targets:
-            return _unknown("target", key.target, self._targets)
-        if key.module not in self._modules:
-            return _unknown("module", key.module, self._modules)
-        here = [known for known in self.parts if known.target == key.target]
-        models = [known.model for known in here if known.module == key.module]
-        if not models:
-            where = f"module {_quoted(key.module)} is not configured for target {key.target}"
-            return f"{where}; configured: {_list(dict.fromkeys(known.module for known in here))}"
-        if models == [""]:
-            return f"module {key.module} takes no model; leave parameter model out"
-        return _unknown("model", key.model, models, f" for module {key.module} on target {key.target}")
-
-
-def _unknown(kind: str, name: str, allowed: Iterable[str], where: str = "") -> str:
-    problem = f"unknown {kind} {_quoted(name)}" if name else f"parameter {kind} is missing"
-    return f"{problem}{where}; configured: {_list(allowed)}"
-
-
-def _quoted(name: str) -> str:
-    return repr(name if len(name) <= 64 else name[:63] + "…")
-
-
-def _list(allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (", ".join(names[:_LISTED]) + more) or "none"
-
-
-# One fresh probe within its deadline: key, client, request; our own waits never become the API's latency.
-
-
-class Measurer:
-    """Makes the probes of one configuration."""
-
-    def __init__(self, config: Config, directory: Directory, shared: Shared, clients: Clients) -> None:
-        self._prices = config.all_prices
-        self._credentials = {target.name: config.target_credential(target.name) for target in config.targets}
-        self._directory = directory
-        self._shared = shared
-        self._clients = clients
-
-    async def measure(self, key: ProbeKey, deadline: float) -> ProbeResult:
-        """Make one probe that ends by `deadline` (monotonic seconds); failures become outcomes."""
-        target, module = self._directory.parts[key]
-        shared, credential = self._shared, self._credentials[target.name]
-        timeout = max(deadline - shared.monotonic(), 0.0)
-        async with shared.slot(deadline) as free:
-            client = await self._clients.get(target)
-            try:
-                secret = None if credential is None else credential.read()
-            except CredentialError as error:
-                return self.unprobed(key, "no_credentials", str(error))
-            if secret is not None:
-                shared.masker.learn(secret.reveal())
-            frame = self._frame(key, timeout)
-            left = deadline - shared.monotonic()
-            if not free or left <= 0:
-                message = "the deadline passed before the exporter came to it"
-                return unsent_result(frame, "exporter_busy", message)
-            # The loop's own clock times the exchange, whatever clock was injected for ages and waits.
-            ends = asyncio.get_running_loop().time() + left
-            terms = Terms(ends, module.connection == "fresh", MAX_BODY.get(module.endpoint, DEFAULT_CAP))
-            return await run_probe(frame, client.call, terms, secret, shared.turns.turn)
-
-    def unprobed(self, key: ProbeKey, outcome: str, message: str) -> ProbeResult:
-        """The result of a probe that is not made."""
-        return unsent_result(self._frame(key, self._directory.parts[key][1].timeout), outcome, message)
-
-    def _frame(self, key: ProbeKey, timeout: float) -> Frame:
-        target, module = self._directory.parts[key]
-        listed = module.endpoint is Endpoint.MODELS
-        return Frame(
-            key=key,
-            setting=Setting(module, target.provider, key.model, self._prices),
-            started_at=self._shared.now(),
-            timeout=timeout,
-            masker=self._shared.masker,
-            client_request_id=uuid.uuid4().hex,
-            expected_models=self._directory.models_of(target.name) if listed else (),
-        )
-
-
-# Answers scrapes.
-
 MAX_IN_FLIGHT = 1000
 """Probes that wait for their answer at the same time; more wait for their turn, outside of what is measured."""
+
+
+OUTDATED, OUTDATED_INTERVALS = 300.0, 3
+"""Age in seconds, and in intervals of a module, from which on a probe that is not made has no result to repeat.
+
+Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
+"""
 
 
 class Prober:
@@ -345,27 +248,33 @@ class Prober:
         shared = Shared(instruments, history, now, monotonic, draw, proxies, max_in_flight, storage)
         self._begin(config, shared, Clients(proxies, shared.turns))
         for wait in shared.store.waits.values():
-            if self.knows(wait.key) is None:
+            if self.knows(wait.key):
                 self._resume(wait)
 
     def _begin(self, config: Config, shared: Shared, clients: Clients) -> None:
         self._config = config
         self._shared = shared
         self._clients = clients
-        self._directory = Directory(config)
-        self._measurer = Measurer(config, self._directory, shared, clients)
+        targets = {target.name: target for target in config.targets}
+        self._probes: dict[ProbeKey, tuple[Target, Module]] = {
+            ProbeKey(probe.target, probe.module, model): (targets[probe.target], config.modules[probe.module])
+            for probe in config.probes
+            for model in probe.models or ("",)
+        }
+        self._prices = config.all_prices
+        self._credentials = {target.name: config.target_credential(target.name) for target in config.targets}
         self._states: dict[ProbeKey, ProbeState] = {}
         self._tasks: set[asyncio.Task[ProbeResult]] = set()
         self._replaced = False
         shared.masker.follow(config)
-        shared.totals.prepare(self._directory.parts)
+        shared.totals.prepare(self._probes)
 
     def _resume(self, wait: Wait) -> None:
-        """Wait on as before a restart; no longer than any wait may be, should the clock have been moved."""
+        """Wait on as before a restart."""
         shared = self._shared
-        left = min(wait.until - shared.now(), RETRY_AFTER_CAP)
+        left = wait.until - shared.now()
         if left > 0:
-            result = self._measurer.unprobed(wait.key, wait.outcome, wait.message)
+            result = self._unprobed(wait.key, wait.outcome, wait.message)
             result = replace(result, started_at=wait.at, status_code=wait.status_code, message=wait.message)
             now, age = shared.monotonic(), max(shared.now() - wait.at, 0.0)
             state = ProbeState(result, finished=now - age, until=now + left, strikes=wait.strikes)
@@ -374,11 +283,11 @@ class Prober:
     @property
     def keys(self) -> tuple[ProbeKey, ...]:
         """Every configured probe."""
-        return tuple(self._directory.parts)
+        return tuple(self._probes)
 
-    def knows(self, key: ProbeKey) -> str | None:
-        """None for a configured probe, else one line naming what is unknown and what is allowed."""
-        return None if key in self._directory.parts else self._directory.refusal(key)
+    def knows(self, key: ProbeKey) -> bool:
+        """Whether a probe is configured."""
+        return key in self._probes
 
     async def warm(self) -> None:
         """Import what the first probe needs, and load certificates; else the first probe does it, untimed too."""
@@ -391,13 +300,13 @@ class Prober:
         Raises:
             ValueError: the key is not configured.
         """
-        if key not in self._directory.parts:
-            raise ValueError(self._directory.refusal(key))
-        module = self._directory.parts[key][1]
+        if key not in self._probes:
+            raise ValueError(f"not configured: {key}")
+        module = self._probes[key][1]
         state, now = self._states.setdefault(key, ProbeState()), self._shared.monotonic()
         deadline = now + (module.timeout if limit is None else max(min(limit, module.timeout), 0.0))
-        running = state.joinable(deadline)
-        if running is not None:
+        running = state.running
+        if running and not running.done() and state.running_until <= deadline:
             result = await asyncio.shield(running)
             self._shared.totals.cached(key)
             backoff = state.backoff(self._shared.monotonic())
@@ -422,7 +331,7 @@ class Prober:
         other = Prober.__new__(Prober)
         other._begin(config, self._shared, self._clients.hand_over(config))
         for key, state in self._states.items():
-            if other.knows(key) is None and other._directory.parts[key] == self._directory.parts[key]:
+            if other._probes.get(key) == self._probes[key]:
                 other._states[key] = state
         self._replaced = True
         return other
@@ -444,16 +353,16 @@ class Prober:
         if answer is not None and answer.age <= max(OUTDATED, OUTDATED_INTERVALS * module.min_interval):
             return answer
         message = f"the daily cost limit of module {key.module} is reached"
-        result = self._measurer.unprobed(key, "cost_limited", message)
+        result = self._unprobed(key, "cost_limited", message)
         age = answer.age if answer else 0.0
         return ProbeAnswer(result, age, cached=True, cost_limited=True, reason="cost_limit")
 
     async def _fresh(self, key: ProbeKey, state: ProbeState, deadline: float) -> ProbeResult:
         shared = self._shared
         try:
-            result = await self._measurer.measure(key, deadline)
+            result = await self._measure(key, deadline)
         except Exception as error:  # such as a certificate bundle that cannot be loaded
-            result = self._measurer.unprobed(key, "internal", f"the exporter failed: {located(error)}")
+            result = self._unprobed(key, "internal", f"the exporter failed: {located(error)}")
         now = shared.monotonic()
         state.settle(result, now, shared.draw)
         backoff, wait = state.backoff(now), None
@@ -465,3 +374,45 @@ class Prober:
         shared.history.add(ProbeAnswer(result, backoff=backoff))
         record(result)
         return result
+
+    async def _measure(self, key: ProbeKey, deadline: float) -> ProbeResult:
+        """Make one probe that ends by `deadline` (monotonic seconds); failures become outcomes."""
+        target, module = self._probes[key]
+        shared, credential = self._shared, self._credentials[target.name]
+        timeout = max(deadline - shared.monotonic(), 0.0)
+        async with shared.slot(deadline) as free:
+            client = await self._clients.get(target)
+            try:
+                secret = None if credential is None else credential.read()
+            except CredentialError as error:
+                return self._unprobed(key, "no_credentials", str(error))
+            if secret is not None:
+                shared.masker.learn(secret.reveal())
+            frame = self._frame(key, timeout)
+            left = deadline - shared.monotonic()
+            if not free or left <= 0:
+                message = "the deadline passed before the exporter came to it"
+                return unsent_result(frame, "exporter_busy", message)
+            # The loop's own clock times the exchange, whatever clock was injected for ages and waits.
+            ends = asyncio.get_running_loop().time() + left
+            terms = Terms(ends, module.connection == "fresh", MAX_BODY.get(module.endpoint, DEFAULT_CAP))
+            return await run_probe(frame, client.call, terms, secret, shared.turns.turn)
+
+    def _unprobed(self, key: ProbeKey, outcome: str, message: str) -> ProbeResult:
+        """The result of a probe that is not made."""
+        return unsent_result(self._frame(key, self._probes[key][1].timeout), outcome, message)
+
+    def _frame(self, key: ProbeKey, timeout: float) -> Frame:
+        target, module = self._probes[key]
+        expected: dict[str, None] = {}
+        if module.endpoint is Endpoint.MODELS:  # the models that are probed on the target, each once
+            expected = dict.fromkeys(k.model for k in self._probes if k.target == key.target and k.model)
+        return Frame(
+            key=key,
+            setting=Setting(module, target.provider, key.model, self._prices),
+            started_at=self._shared.now(),
+            timeout=timeout,
+            masker=self._shared.masker,
+            client_request_id=uuid.uuid4().hex,
+            expected_models=tuple(expected),
+        )

@@ -16,7 +16,7 @@ from typing import IO, Any
 from openai_exporter.config.sections import Organization
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
-from openai_exporter.prices.table import version
+from openai_exporter.prices import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
 from openai_exporter.report.source import COST_DAYS, USAGE_DAYS, Source
 from openai_exporter.usage import costs, counters, ledger, rows, service

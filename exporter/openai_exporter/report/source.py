@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Self
 
-from openai_exporter.client.organization import Calls, OrganizationClient
-from openai_exporter.client.reply import Params, Reply
+from openai_exporter.client.organization import Calls, OrganizationClient, Params, Reply
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
 from openai_exporter.config.sections import Organization

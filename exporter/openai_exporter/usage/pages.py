@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import ijson
 
-from openai_exporter.client.organization import Calls
-from openai_exporter.client.reply import Reply
+from openai_exporter.client.organization import Calls, Reply
 from openai_exporter.errors import UpstreamError
 from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.ledger import Range

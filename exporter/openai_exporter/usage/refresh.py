@@ -17,8 +17,7 @@ from openai_exporter.config.sections import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
-from openai_exporter.prices import PICO, PriceTable, price_table
-from openai_exporter.prices.table import SOURCE, version
+from openai_exporter.prices import PICO, SOURCE, PriceTable, price_table, version
 from openai_exporter.usage.costs import CostsDataset, DriftDataset, budget_families, budget_states, pinned, total
 from openai_exporter.usage.counters import CounterDataset, VectorStoresDataset
 from openai_exporter.usage.dataset import ApiClock, BudgetState, Context, Dataset, DatasetState, UsageSummary, unread

@@ -9,9 +9,7 @@ from operator import mul
 from typing import Any
 
 from openai_exporter.metrics import Metric, usage
-from openai_exporter.prices import PICO, PriceTable, Situation
-from openai_exporter.prices.listed import Rates
-from openai_exporter.prices.table import TOKEN_KINDS
+from openai_exporter.prices import PICO, TOKEN_KINDS, PriceTable, Rates, Situation
 from openai_exporter.usage.ledger import Labels, Row, Values, day_start
 
 

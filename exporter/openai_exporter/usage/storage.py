@@ -63,11 +63,6 @@ class FileLock:
             self._held = None
 
     @property
-    def mode(self) -> int:
-        """The permissions with which the process made it."""
-        return 0o644 if self._held is None else os.fstat(self._held).st_mode & 0o666
-
-    @property
     def holder(self) -> str:
         """Who wrote itself into the file, `process 42 on host`; empty when that cannot be told."""
         try:
@@ -145,7 +140,7 @@ class Storage:
             for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
             lines = self._paused(_encoded(usage, self.source))
-            files.write_atomically(self.path, lines, mode=self._lock.mode)
+            files.write_atomically(self.path, lines)
         except OSError as error:
             self._complain(
                 WRITE,

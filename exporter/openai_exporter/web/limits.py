@@ -9,6 +9,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from itertools import chain
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -103,8 +104,9 @@ class Limits:
         if scope["method"] not in ALLOWED_METHODS:
             allowed = ", ".join(ALLOWED_METHODS)
             return self._refused("method", f"method not allowed; allowed: {allowed}", 405, Allow=allowed)
-        head = len(scope["raw_path"]) + len(scope["query_string"])
-        head += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        headers = scope["headers"]
+        head = len(scope["raw_path"]) + len(scope["query_string"]) + 4 * len(headers)
+        head += sum(map(len, chain.from_iterable(headers)))
         if head > MAX_HEAD_BYTES:
             message = f"request line and headers are above {MAX_HEAD_BYTES} bytes"
             return self._refused("head_size", message, 431)

@@ -18,8 +18,8 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeAnswer, ProbeKey
-from openai_exporter.probe.history import History
 from openai_exporter.probe.service import Prober
+from openai_exporter.probe.state import History
 from openai_exporter.status import StatusService
 from openai_exporter.usage.service import UsageService
 

@@ -27,8 +27,7 @@ from openai_exporter.errors import ExporterError
 from openai_exporter.exposition import OPENMETRICS, TEXT, EncodedPage, encode, wants_openmetrics
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeKey
-from openai_exporter.probe.families import families
-from openai_exporter.probe.history import explain
+from openai_exporter.probe.result import explain, families
 from openai_exporter.web.limits import INTERNAL_ERROR, text
 from openai_exporter.web.live import Live, Settings, format_address, probe_keys
 
@@ -117,7 +116,7 @@ async def probe(request: Request) -> Response:
         return text(str(error), 400)
     key: ProbeKey | Refusal
     key = ProbeKey(query.get("target", ""), query.get("module", ""), query.get("model", ""))
-    if services.prober.knows(key) is not None:  # one that is named in full is not searched for
+    if not services.prober.knows(key):  # one that is named in full is not searched for
         key = find_probe(services.config, query)
     if isinstance(key, Refusal):
         return refused(live, key)

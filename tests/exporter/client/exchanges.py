@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from openai_exporter.client.exchange import Exchange, Sent, WireError
 from openai_exporter.client.network import ProxyError
 from openai_exporter.client.pool import Pool, Terms
-from openai_exporter.client.trace import Exchange, Sent, WireError
 
 _OPEN: list[Pool] = []
 

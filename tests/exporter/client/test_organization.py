@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.client.organization import MOST_BYTES, Calls, OrganizationClient
-from openai_exporter.client.reply import Params, Reply
+from openai_exporter.client.organization import MOST_BYTES, Calls, OrganizationClient, Params, Reply
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import PermissionDeniedError, UpstreamError
 from openai_exporter.exposition import Instruments

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from openai_exporter.client.connection import Connection, Reply
+from openai_exporter.client.exchange import Exchange, Failure, FailureKind, Sent, Step, WireError
 from openai_exporter.client.pool import Pool, Terms, Turns
-from openai_exporter.client.trace import Exchange, Failure, FailureKind, Sent, Step, WireError
 from tests.exporter.attempts import at_best
 from tests.exporter.client.conftest import Certificates
 from tests.exporter.client.exchanges import broken, exchange, new_pool, until

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from openai_exporter.client.exchange import ApiCall, Exchange, WireError
 from openai_exporter.client.pool import Pool, Terms
 from openai_exporter.client.sdk import TargetClient
-from openai_exporter.client.trace import ApiCall, Exchange, WireError
 from openai_exporter.config import Secret
 from openai_exporter.config.sections import Target
 from openai_exporter.model import Provider

@@ -23,7 +23,6 @@ from openai_exporter.exposition import (
     Instruments,
     LabelWriter,
     clean,
-    content_type,
     encode,
     escape,
     family,
@@ -160,10 +159,6 @@ def test_any_header_gets_one_of_the_known_answers(accept: str) -> None:
         *(f"{OPENMETRICS}; escaping={name}" for name in ("allow-utf-8", "underscores", "values")),
     }
     assert negotiate(accept).content_type in known
-
-
-def test_the_content_type_goes_with_the_format() -> None:
-    assert (content_type(False), content_type(True)) == (TEXT, OPENMETRICS)
 
 
 # A page is encoded once per format and served often.

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from openai_exporter.client.trace import Exchange, Failure, FailureKind, Sent, Step
+from openai_exporter.client.exchange import Exchange, Failure, FailureKind, Sent, Step
 from openai_exporter.config.sections import Module
 from openai_exporter.model import Chunk, Endpoint, Provider
 from openai_exporter.probe.reading import Setting

@@ -12,8 +12,8 @@ from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeKey
-from openai_exporter.probe.history import History
 from openai_exporter.probe.service import Prober
+from openai_exporter.probe.state import History
 
 KEY = "sk-proj-Zk3vQ9xT7bLm2Rw8"
 MODELS = {

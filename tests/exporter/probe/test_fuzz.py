@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from openai_exporter.config.secret import MAX_LABEL, Masker
 from openai_exporter.exposition import encode
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey
-from openai_exporter.probe.families import families
 from openai_exporter.probe.judge import OUTCOMES, judge
-from openai_exporter.probe.result import Frame, build_result
+from openai_exporter.probe.result import Frame, build_result, families
 from tests.exporter.client.rawserver import Turn, raw_server
 from tests.exporter.probe.exchanges import event, exchange, setting, streamed, timeout
 from tests.exporter.probe.probers import configuration, key_of, prober_for

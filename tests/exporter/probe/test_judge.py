@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.client.reply import STATUSES, ApiError
-from openai_exporter.client.trace import Exchange, Failure, FailureKind, Step
+from openai_exporter.client.exchange import STATUSES, ApiError, Exchange, Failure, FailureKind, Step
 from openai_exporter.metrics.probe import OUTCOME
 from openai_exporter.model import Endpoint, Provider, StreamTiming, Tokens
-from openai_exporter.probe.families import USUAL_ERRORS
 from openai_exporter.probe.judge import (
     CODES,
     OUTCOMES,
@@ -24,6 +22,7 @@ from openai_exporter.probe.judge import (
     judge,
 )
 from openai_exporter.probe.reading import Setting
+from openai_exporter.probe.result import USUAL_ERRORS
 from tests.exporter.probe.exchanges import event, exchange, setting, streamed, timeout
 
 # Error answers as OpenAI, Azure, gateways and compatible servers really send them, and what they mean.

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rate-limit headers in every spelling that was seen, and in none."""
+"""Rate-limit headers in every spelling that was seen, and event streams cut anywhere."""
 
 import math
 
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.model import RateLimit
-from openai_exporter.probe.reading import Headers, parse_count, parse_seconds, read_headers
+from openai_exporter.model import Chunk, RateLimit, StreamTiming, Tokens
+from openai_exporter.probe.reading import (
+    MAX_EVENTS,
+    Event,
+    Headers,
+    parse_count,
+    parse_events,
+    parse_seconds,
+    read_headers,
+    stream_timing,
+)
+
+# Rate-limit headers in every spelling that was seen, and in none.
 
 HEADER = st.text(st.characters(max_codepoint=255), max_size=60)
 
@@ -120,3 +131,130 @@ def test_no_header_value_upsets_a_parser_or_yields_a_number_that_is_none(text: s
 def test_a_duration_is_the_sum_of_its_parts(hours: int, minutes: int, milliseconds: int) -> None:
     text = f"{hours}h{minutes}m{milliseconds / 1000}s"
     assert parse_seconds(text) == pytest.approx(hours * 3600 + minutes * 60 + milliseconds / 1000)
+
+
+# Event streams, cut anywhere: the same events, each stamped with the arrival that completed it.
+
+TEXT = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20)
+NAMES = st.sampled_from(["", "message", "response.created"])
+NEWLINES = st.sampled_from(["\n", "\r\n", "\r"])
+
+
+def chunks_of(body: bytes, cuts: list[int]) -> list[Chunk]:
+    """Arrivals at 1, 2, 3 ... seconds, ending where the cuts are."""
+    ends = sorted({min(cut, len(body)) for cut in cuts if cut > 0} | {len(body)})
+    return [Chunk(float(number), end) for number, end in enumerate(ends, 1)]
+
+
+def written(events: list[tuple[str, list[str]]], newline: str) -> tuple[bytes, list[int]]:
+    """A stream, and the byte at which each event with data is complete."""
+    body, ends = b"", []
+    for name, data in events:
+        lines = ([f"event: {name}"] if name else []) + [f"data: {line}" for line in data]
+        body += (newline.join(lines) + newline * 2).encode() if lines else newline.encode()
+        if data:
+            ends.append(len(body))
+    return body, ends
+
+
+def test_fields_comments_and_unknown_lines() -> None:
+    body = b": ping\n\nevent: a\nid: 7\nretry: 5\ndata: 1\ndata:2\ndata\n\ndata: [DONE]\n\nevent: lonely\n\n"
+    events = parse_events(body, [Chunk(0.5, len(body))])
+    assert [Event(0.5, "1\n2\n", "a"), Event(0.5, "[DONE]")] == events
+
+
+def test_an_event_without_its_empty_line_is_left_out() -> None:
+    events = parse_events(b"data: 1\n\ndata: 2\n", [Chunk(1.0, 17)])
+    assert ["1"] == [event.data for event in events]
+
+
+def test_bytes_that_are_no_text_do_no_harm() -> None:
+    events = parse_events(b"\xef\xbb\xbfdata: \xff\xfe\n\n", [Chunk(1.0, 14)])
+    assert ["\ufffd\ufffd"] == [event.data for event in events]
+
+
+@given(
+    st.lists(st.tuples(NAMES, st.lists(TEXT, max_size=3)), max_size=8),
+    NEWLINES,
+    st.lists(st.integers(0, 400)),
+)
+def test_events_and_stamps_do_not_depend_on_where_the_stream_was_cut(
+    events: list[tuple[str, list[str]]], newline: str, cuts: list[int]
+) -> None:
+    body, ends = written(events, newline)
+    chunks = chunks_of(body, cuts)
+    found = parse_events(body, chunks)
+    expected = [("\n".join(data), name) for name, data in events if data]
+    assert expected == [(event.data, event.name) for event in found]
+    for event, end in zip(found, ends, strict=True):
+        assert event.at == next(chunk.at for chunk in chunks if chunk.size >= end)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
+def test_any_bytes_are_read_without_an_exception(body: bytes, cuts: list[int]) -> None:
+    events = parse_events(body, chunks_of(body, cuts))
+    assert sorted(event.at for event in events) == [event.at for event in events]
+
+
+@pytest.mark.parametrize("line", [b"\r", b"\n", b":\r\n", b"data\r"], ids=repr)
+def test_a_large_body_of_short_lines_is_read_in_one_pass(line: bytes) -> None:
+    size = 200_000
+
+    found = parse_events(line * (size // len(line)), [Chunk(0.1, size)])
+
+    assert len(found) <= MAX_EVENTS
+
+
+def test_a_stream_without_end_is_read_up_to_a_bound() -> None:
+    body = b"data: x\n\n" * (MAX_EVENTS + 5)
+
+    found = parse_events(body, [Chunk(0.1, len(body))])
+
+    assert len(found) == MAX_EVENTS
+
+
+# Timing of a stream from the arrival of its events.
+
+
+def test_without_a_visible_token_there_is_only_the_first_event() -> None:
+    assert StreamTiming(first_event=0.2) == stream_timing(0.2, [], Tokens(output=5, reasoning=5))
+
+
+def test_one_token_has_no_gaps() -> None:
+    assert StreamTiming(0.2, 0.5, arrivals=1) == stream_timing(0.2, [0.5], None)
+
+
+def test_gaps_and_rate() -> None:
+    found = stream_timing(0.2, [0.5, 0.6, 0.9], Tokens(output=41, reasoning=20))
+    assert (0.2, 0.5) == (found.first_event, found.first_token)
+    assert found.gaps_mean == pytest.approx(0.2)
+    assert found.gaps_max == pytest.approx(0.3)
+    assert found.tokens_per_second == pytest.approx(20 / 0.4)
+
+
+def test_without_usage_each_event_counts_as_a_token() -> None:
+    assert stream_timing(0.0, [1.0, 2.0, 3.0], None).tokens_per_second == pytest.approx(1.0)
+
+
+def test_tokens_that_arrived_at_once_have_no_gaps_and_no_rate() -> None:
+    found = stream_timing(0.0, [1.0, 1.0, 1.0], Tokens(output=3))
+    assert StreamTiming(0.0, 1.0, arrivals=1) == found
+
+
+def test_tokens_that_came_together_share_the_gap_before_them() -> None:
+    found = stream_timing(0.0, [1.0, 1.0, 1.5, 1.5, 1.5], Tokens(output=5))
+    assert found.gaps_mean == pytest.approx(0.5 / 4)
+    assert found.gaps_max == pytest.approx(0.5)
+    assert found.arrivals == 2
+    assert found.tokens_per_second == pytest.approx(4 / 0.5)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1).map(sorted), st.integers(0, 100))
+def test_the_longest_gap_is_no_shorter_than_the_mean_and_no_longer_than_all(times: list[float], output: int) -> None:
+    found = stream_timing(times[0], times, Tokens(output=output))
+    assert found.arrivals == len(set(times))
+    if found.gaps_mean is None or found.gaps_max is None:
+        assert found == StreamTiming(times[0], times[0], arrivals=1)
+        return
+    assert 0 <= found.gaps_mean <= found.gaps_max + 1e-9 <= times[-1] - times[0] + 2e-9
+    assert found.tokens_per_second is None or found.tokens_per_second > 0

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from openai_exporter.exposition import Instruments, encode
 from openai_exporter.model import Endpoint
-from openai_exporter.probe.families import families
-from openai_exporter.probe.history import History, explain
+from openai_exporter.probe.result import explain, families
+from openai_exporter.probe.state import History
 from tests.exporter.client.rawserver import Turn, chunk, raw_server
 from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
 

@@ -2,94 +2,143 @@
 """Caching, sharing, waiting, spending, reloading: against a running simulator, with a clock in hand."""
 
 import asyncio
+import gc
 import logging
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
 
-from openai_exporter.config.load import parse_config
+from openai_exporter.client.connection import Reply
+from openai_exporter.client.exchange import ApiCall, Exchange, Failure, FailureKind, Step, WireError
+from openai_exporter.client.pool import Terms
+from openai_exporter.config import Secret
+from openai_exporter.config.secret import Masker
 from openai_exporter.exposition import Instruments
-from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
-from openai_exporter.probe.history import History
-from openai_exporter.probe.judge import OUTCOMES, BackOff
-from openai_exporter.probe.service import LIMIT_BASE, QUOTA_CAP, RETRY_AFTER_CAP, Directory, proxy_secrets, wait_after
+from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult
+from openai_exporter.probe.result import Frame
+from openai_exporter.probe.service import Clients, located, proxy_secrets, run_probe
+from openai_exporter.probe.state import History
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client.rawserver import Turn, answer, raw_server
+from tests.exporter.probe.exchanges import exchange, setting, timeout
 from tests.exporter.probe.probers import KEY, MODULES, configuration, key_of, prober_for
-from tests.exporter.probe.results import result
 
-# When a probe leaves the API alone, and for how long.
+# One probe and the turns that it takes, so that many that end at once hold up nothing else.
 
-
-def longest(low: float, high: float) -> float:
-    return high
+RESET = Failure(FailureKind.RESET, Step.TRANSFER, "reset")
 
 
-@pytest.mark.parametrize(("strikes", "expected"), [(0, 5.0), (1, 10.0), (2, 20.0), (5, 160.0), (6, 300.0), (99, 300.0)])
-def test_a_rate_limit_waits_twice_as_long_each_time_up_to_its_cap(strikes: int, expected: float) -> None:
-    assert expected == wait_after(result(outcome="rate_limited"), strikes, longest)
+@dataclass(frozen=True)
+class Caller:
+    """Ends every call with one exchange."""
 
+    found: Exchange
 
-@pytest.mark.parametrize(("strikes", "expected"), [(0, 60.0), (1, 120.0), (6, 3600.0), (99, 3600.0)])
-def test_a_used_up_quota_waits_longer(strikes: int, expected: float) -> None:
-    assert expected == wait_after(result(outcome="quota_exhausted", retry_after=1.0), strikes, longest)
-
-
-def test_what_the_api_asks_for_goes_first_but_not_over_the_cap() -> None:
-    assert wait_after(result(outcome="rate_limited_tokens", retry_after=7.0), 3, longest) == 7.0
-    assert wait_after(result(outcome="slow_down", retry_after=86_400.0), 0, longest) == RETRY_AFTER_CAP
-
-
-@pytest.mark.parametrize("outcome", [name for name, fact in OUTCOMES.items() if fact.backoff is BackOff.NONE])
-def test_other_outcomes_cause_no_wait(outcome: str) -> None:
-    assert wait_after(result(outcome=outcome, retry_after=30.0), 3, longest) == 0.0
+    async def call(self, call: ApiCall, terms: Terms, key: Secret | None) -> Exchange:
+        if self.found.failure is not None:
+            raise WireError(self.found)
+        return self.found
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"),
+    ("failure", "outcome", "turns"),
     [
-        (RateLimit("requests", 100, 1, 12.0), 12.0),
-        (RateLimit("requests", 100, 0, 3600.0), 60.0),
-        (RateLimit("tokens", 100_000, 1_999, 12.0), 12.0),
-        (RateLimit("tokens", 100_000, 2_000, 12.0), 0.0),
-        (RateLimit("requests", 100, 0, None), 5.0),
-        (RateLimit("requests", 100, 1, None), 0.0),
-        (RateLimit("requests", 100, 0, 0.0), 0.0),
-        (RateLimit("requests", None, 0, 12.0), 12.0),
-        (RateLimit("requests", None, 0, 86_400.0), 60.0),
-        (RateLimit("requests", None, 0, None), 5.0),
-        (RateLimit("requests", None, 1, 12.0), 0.0),
-        (RateLimit("requests", 0, 0, 12.0), 12.0),
-        (RateLimit("requests", 100, None, 12.0), 0.0),
+        pytest.param(None, "success", 2, id="an answer is judged in a turn of its own"),
+        pytest.param(RESET, "reset", 2, id="so is a broken one"),
+        pytest.param(timeout(), "timeout_total", 1, id="one that was cut had its turn for that"),
     ],
 )
-def test_a_limit_that_is_nearly_reached_is_left_to_others(limit: RateLimit, expected: float) -> None:
-    assert expected == wait_after(result(rate_limits=(limit,)), 0, longest)
+async def test_each_piece_of_computing_has_one_turn(failure: Failure | None, outcome: str, turns: int) -> None:
+    taken = 0
+
+    async def turn() -> None:
+        nonlocal taken
+        taken += 1
+
+    frame = Frame(ProbeKey("api", "models", ""), setting(Endpoint.MODELS), 0.0, 5.0, Masker())
+    caller = Caller(exchange({"object": "list", "data": [{"id": "m", "object": "model"}]}, failure=failure))
+    result = await run_probe(frame, caller.call, Terms(5.0), None, turn)
+    assert (outcome, turns) == (result.outcome, taken)
 
 
-@given(
-    st.sampled_from(sorted(OUTCOMES)),
-    st.integers(0, 10_000),
-    st.none() | st.floats(0, 1e9),
-    st.floats(0, 1),
+def test_an_exception_is_told_in_one_line() -> None:
+    with pytest.raises(KeyError) as raised:
+        vars()["x"]
+    assert located(raised.value).startswith("KeyError: 'x' at test_service.py:")
+    assert located(ValueError("y")) == "ValueError: y"
+
+
+# Clients are made once per target and move with a reload.
+
+URL = "http://127.0.0.1:1/v1"
+
+
+async def test_a_target_has_one_client_that_moves_to_the_next_configuration() -> None:
+    config = configuration(URL)
+    clients = Clients({})
+    first = await clients.get(config.targets[0])
+    assert first is await clients.get(config.targets[0])
+    moved = clients.hand_over(configuration(URL))
+    assert first is await moved.get(config.targets[0])
+    changed = moved.hand_over(configuration(URL, organization="org-1"))
+    assert first is not await changed.get(configuration(URL, organization="org-1").targets[0])
+    await moved.aclose()
+    assert first is not await moved.get(config.targets[0]), "what was closed is not used again"
+
+
+async def test_a_proxy_that_cannot_be_used_does_not_stop_a_client_from_being_made() -> None:
+    clients = Clients({"all": "socks5://127.0.0.1:1"})
+    assert (await clients.get(configuration(URL).targets[0])).pool.host == "127.0.0.1"
+
+
+# What a probe leaves behind: its answer goes with it, without help of the garbage collector, which rarely runs.
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _alive() -> list[str]:
+    return [type(each).__name__ for each in gc.get_objects() if isinstance(each, Exchange | Reply)]
+
+
+@pytest.mark.parametrize("module", ["chat", "chat_stream", "responses_stream", "speech", "models"])
+async def test_the_answer_is_freed_at_once(simulator: SimulatorControl, no_collector: None, module: str) -> None:
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        answer = await prober.probe(key_of(module))
+        assert answer.result.success
+        assert _alive() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("status", {"status": 500}),
+        ("hang", {}),
+        ("reset", {}),
+        ("truncate", {}),
+        ("malformed_json", {}),
+    ],
 )
-def test_no_wait_is_negative_or_over_the_longest_cap(
-    outcome: str, strikes: int, retry_after: float | None, share: float
+async def test_so_is_that_of_a_failure(
+    simulator: SimulatorControl, no_collector: None, kind: str, parameters: dict[str, int]
 ) -> None:
-    def draw(low: float, high: float) -> float:
-        return low + share * (high - low)
-
-    more: dict[str, Any] = {"outcome": outcome, "retry_after": retry_after}
-    assert 0.0 <= wait_after(result(**more), strikes, draw) <= QUOTA_CAP
-
-
-def test_a_retry_after_of_zero_is_no_promise() -> None:
-    assert wait_after(result(outcome="rate_limited", retry_after=0.0), 2, longest) == LIMIT_BASE * 4
+    simulator.fault(kind, "/v1/chat/completions", **parameters)
+    modules = {"chat": {**MODULES["chat"], "timeout": "1s"}}
+    async with prober_for(configuration(simulator.api_url, modules)) as prober:
+        answer = await prober.probe(key_of("chat"))
+        assert not answer.result.success
+        assert _alive() == []
 
 
 # Caching, sharing, waiting, spending, reloading: against a running simulator, with a clock in hand.
@@ -123,9 +172,9 @@ async def test_a_fresh_answer_has_no_age_and_is_kept_in_the_history(simulator: S
 
 async def test_an_unknown_probe_is_refused() -> None:
     async with prober_for(configuration("http://127.0.0.1:1")) as prober:
-        assert "unknown model 'x'" in str(prober.knows(ProbeKey("api", "chat", "x")))
-        assert prober.knows(CHAT) is None
-        with pytest.raises(ValueError, match="unknown target 'x'"):
+        assert not prober.knows(ProbeKey("api", "chat", "x"))
+        assert prober.knows(CHAT)
+        with pytest.raises(ValueError, match="target='x'"):
             await prober.probe(ProbeKey("x", "chat", "x"))
 
 
@@ -411,8 +460,8 @@ async def test_a_probe_that_finds_no_place_in_time_is_not_the_apis_failure(
 async def test_the_scrapes_limit_and_the_modules_timeout_both_bind(simulator: SimulatorControl) -> None:
     async with prober_for(configuration(simulator.api_url, modules(timeout="2s"))) as prober:
         found = [(await prober.probe(CHAT, limit)).result.timeout for limit in (None, 1.0, 9.0)]
-    for timeout, bound in zip(found, (2.0, 1.0, 2.0), strict=True):
-        assert bound - 0.9 < timeout <= bound
+    for allowed, bound in zip(found, (2.0, 1.0, 2.0), strict=True):
+        assert bound - 0.9 < allowed <= bound
 
 
 async def test_the_first_probe_warms_up_by_itself_and_is_not_slower_for_it(
@@ -479,7 +528,7 @@ async def test_an_internal_failure_is_an_outcome_with_a_log_and_no_traceback(
     def fail(*_: object) -> None:
         raise RuntimeError(f"boom {KEY}")
 
-    monkeypatch.setattr("openai_exporter.probe.run.judge", fail)
+    monkeypatch.setattr("openai_exporter.probe.service.judge", fail)
     async with prober_for(configuration(simulator.api_url)) as prober:
         found = await prober.probe(CHAT)
     assert ("internal", False, False) == (found.result.outcome, found.result.success, found.result.valid)
@@ -661,47 +710,3 @@ async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(
 def test_passwords_of_proxies_are_known_as_they_are_written_and_as_they_are_sent() -> None:
     proxies = {"https": "http://user:battery%2Fstaple@proxy:1", "no": "x", "all": "socks5://x"}
     assert list(proxy_secrets(proxies)) == ["dXNlcjpiYXR0ZXJ5L3N0YXBsZQ==", "battery%2Fstaple"]
-
-
-# Unknown names are refused in one line that says what is allowed.
-
-CONFIG = """
-targets:
-  - {name: one, api_key_env: KEY}
-  - {name: two, api_key_env: KEY}
-modules:
-  chat: {endpoint: chat}
-  models: {endpoint: models}
-  spare: {endpoint: chat}
-probes:
-  - {target: one, module: chat, models: [a, b]}
-  - {target: one, module: models}
-  - {target: two, module: chat, models: [c]}
-"""
-DIRECTORY = Directory(parse_config(CONFIG, "test", {"KEY": "sk-test-0123456789"}, Path()))
-
-
-@pytest.mark.parametrize(
-    ("key", "refusal"),
-    [
-        (("one", "chat", "a"), None),
-        (("one", "models", ""), None),
-        (("", "chat", "a"), "parameter target is missing; configured: one, two"),
-        (("x", "chat", "a"), "unknown target 'x'; configured: one, two"),
-        (("one", "", "a"), "parameter module is missing; configured: chat, models, spare"),
-        (("one", "x", "a"), "unknown module 'x'; configured: chat, models, spare"),
-        (("one", "spare", "a"), "module 'spare' is not configured for target one; configured: chat, models"),
-        (("one", "models", "a"), "module models takes no model; leave parameter model out"),
-        (("one", "chat", ""), "parameter model is missing for module chat on target one; configured: a, b"),
-        (("two", "chat", "a"), "unknown model 'a' for module chat on target two; configured: c"),
-        (("x" * 500, "chat", "a"), f"unknown target '{'x' * 63}…'; configured: one, two"),
-        (("a\nb", "chat", "a"), "unknown target 'a\\nb'; configured: one, two"),
-    ],
-)
-def test_refusals(key: tuple[str, str, str], refusal: str | None) -> None:
-    assert refusal == DIRECTORY.refusal(ProbeKey(*key))
-
-
-def test_the_models_of_a_target_are_those_that_are_probed_there() -> None:
-    assert DIRECTORY.models_of("one") == ("a", "b")
-    assert len(DIRECTORY.parts) == 4

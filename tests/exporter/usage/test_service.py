@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.client.organization import OrganizationClient
-from openai_exporter.client.reply import Params, Reply
+from openai_exporter.client.organization import OrganizationClient, Params, Reply
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments

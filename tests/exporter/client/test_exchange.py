@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.client.reply import (
+from openai_exporter.client.exchange import (
     LONGEST_WAIT,
     ApiError,
     error_object,
@@ -157,7 +157,7 @@ def test_every_status_has_a_documented_reason_and_outcome() -> None:
 
 def test_reading_answers_loads_no_client() -> None:
     code = (
-        "import sys, openai_exporter.client.reply;"
+        "import sys, openai_exporter.client.exchange;"
         "print([name for name in ('requests', 'urllib3', 'httpx2', 'openai', 'asyncio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of one HTTP exchange: what was sent, what came back, its stamps, and how it failed."""
+"""The record of one HTTP exchange, and what the status, headers and error object of its answer mean."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from openai_exporter.config.secret import MASK
 from openai_exporter.model import Chunk, Phases, TlsPeer
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request; `headers` as sent, so mask them (see `shown_headers`) before they are shown."""
+    """A request; `headers` as sent, so mask them (see `SECRET_HEADERS`) before they are shown."""
 
     method: str
     url: str
@@ -187,11 +189,6 @@ class Trace:
         )
 
 
-def shown_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Headers with the values of credentials replaced by a mask."""
-    return tuple((name, MASK if name.lower() in SECRET_HEADERS else value) for name, value in headers)
-
-
 Files = Mapping[str, tuple[str, bytes, str]]
 """Form fields that are files: (name, content, media type)."""
 
@@ -211,3 +208,107 @@ class ApiCall:
     body: Mapping[str, object] | None = None
     files: Files = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# What every reader of an API's answer shares: dates, waits, error objects, what a status means.
+
+LONGEST_WAIT = 86_400.0
+"""Seconds; an API that asks for more is taken to ask for this."""
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+
+STATUSES: Mapping[int, tuple[str, str]] = {
+    401: ("auth", "auth"),
+    402: ("bad_request", "quota_exhausted"),
+    403: ("permission", "permission"),
+    404: ("not_found", "not_found"),
+    407: ("proxy", "proxy"),
+    408: ("timeout", "timeout_total"),
+    409: ("server_error", "server_error"),
+    429: ("rate_limited", "rate_limited"),
+    501: ("bad_request", "bad_request"),  # a server started without what was asked for, such as embeddings
+    503: ("server_error", "overloaded"),
+    529: ("server_error", "overloaded"),
+}
+"""HTTP status to the value of label `reason` and to the outcome of a probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """The error object of an answer or of a stream's event; empty strings for what is absent."""
+
+    code: str = ""
+    type: str = ""
+    message: str = ""
+    param: str = ""
+
+    @classmethod
+    def read(cls, members: Mapping[str, object]) -> "ApiError":
+        """The error object with these members."""
+        return cls(*(_word(members.get(name)) for name in ("code", "type", "message", "param")))
+
+
+def error_object(document: object) -> ApiError | None:
+    """The error object of a decoded answer: OpenAI's `error`, a bare string, or vLLM's flat form; None without."""
+    if not isinstance(document, dict):
+        return None
+    error = document.get("error")
+    if error is None and document.get("object") == "error":
+        error = document
+    if isinstance(error, str) and error:
+        return ApiError(message=error)
+    return ApiError.read(error) if isinstance(error, dict) and error else None
+
+
+def status_reason(status: int) -> str:
+    """The value of label `reason` for an answer whose status is not the expected one."""
+    return _status_meaning(status)[0]
+
+
+def status_outcome(status: int) -> str:
+    """The outcome of a probe for an answer whose status is not the expected one."""
+    return _status_meaning(status)[1]
+
+
+def http_date(text: str) -> float | None:
+    """Unix seconds of an HTTP date; None for a text that is not one. A date without time zone is in UTC."""
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the API asks to wait; None when it does not say.
+
+    Args:
+        headers: of the answer, by lower-case name.
+        now: Unix seconds; counts for an HTTP date when the answer has no date of its own.
+    """
+    milliseconds, text = headers.get("retry-after-ms", "").strip(), headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        seconds = float(milliseconds) / 1000.0
+    elif _NUMBER.fullmatch(text):
+        seconds = float(text)
+    else:
+        until = http_date(text) if text else None
+        if until is None:
+            return None
+        sent = http_date(headers.get("date", ""))
+        seconds = until - (now if sent is None else sent)
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _status_meaning(status: int) -> tuple[str, str]:
+    if status in STATUSES:
+        return STATUSES[status]
+    by_class = {3: "redirect", 4: "bad_request"}.get(status // 100, "malformed")
+    word = "server_error" if status >= 500 else by_class
+    return word, word
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None or isinstance(value, dict | list) else str(value)
