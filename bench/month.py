@@ -135,16 +135,7 @@ def _levels() -> Iterator[Family]:
 
 
 def _rest() -> Iterator[Family]:
-    datasets = (
-        "completions",
-        "embeddings",
-        "moderations",
-        "images",
-        "costs",
-        "names",
-        "limits",
-        "cost_drift",
-    )
+    datasets = ("completions", "embeddings", "moderations", "images", "costs", "names", "limits", "cost_drift")
     of_datasets = _each([ACME], "dataset", datasets)
     for name in ("up", "refresh_calls", "refresh_duration_seconds"):
         yield Family(f"openai_usage_{name}", of_datasets)

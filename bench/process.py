@@ -102,12 +102,7 @@ def blackbox(simulator: SimulatorControl, model: str, folder: Path) -> float | N
         return None
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Reply with the word: pong"}]})
     headers = {"Authorization": "Bearer sk-bench", "Content-Type": "application/json"}
-    http_module = {
-        "method": "POST",
-        "body": body,
-        "headers": headers,
-        "fail_if_body_not_matches_regexp": ["pong"],
-    }
+    http_module = {"method": "POST", "body": body, "headers": headers, "fail_if_body_not_matches_regexp": ["pong"]}
     config = folder / "blackbox.yml"
     config.write_text(yaml.safe_dump({"modules": {"chat": {"prober": "http", "http": http_module}}}))
     port = processes.free_port()

@@ -62,10 +62,7 @@ def _check(port: int) -> None:
             _health(new, "close")
         waits["new connection"].append(time.perf_counter() - began)
         due = max(due + CHECK_EVERY, time.perf_counter())
-    json.dump(
-        [{"name": name, "seconds": each} for name, each in (*waits.items(), ("own lateness", late))],
-        sys.stdout,
-    )
+    json.dump([{"name": name, "seconds": each} for name, each in (*waits.items(), ("own lateness", late))], sys.stdout)
 
 
 def _health(sock: socket.socket, connection: str) -> float:
@@ -99,9 +96,7 @@ def _scrape(port: int, requests: Sequence[tuple[float, str, float]]) -> list[flo
             while waiting and waiting[-1][1][0] <= now:
                 number, (_, path, timeout) = waiting.pop()
                 selector.register(
-                    _sent(port, path, timeout),
-                    selectors.EVENT_READ,
-                    (number, time.perf_counter(), bytearray()),
+                    _sent(port, path, timeout), selectors.EVENT_READ, (number, time.perf_counter(), bytearray())
                 )
             pause = max(waiting[-1][1][0] - now, 0.0) if waiting else None
             for key, _ in selector.select(pause):

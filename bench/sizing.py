@@ -70,10 +70,7 @@ def row(*cells: str) -> None:
 
 def probing() -> None:
     """Ten models, each probed with a streamed chat completion, as a scrape every 60 s would."""
-    with (
-        running_simulator(latency_scale=0) as simulator,
-        exporter(simulator, probes(simulator)) as (pid, port),
-    ):
+    with running_simulator(latency_scale=0) as simulator, exporter(simulator, probes(simulator)) as (pid, port):
         paths = [path for path in targets(port) if path.startswith("/probe")]
         assert len(paths) == MODELS, paths
         for path in paths * 3:
@@ -128,11 +125,7 @@ def probes(simulator: SimulatorControl) -> dict[str, Any]:
 
 def organization(simulator: SimulatorControl, size: Size) -> dict[str, Any]:
     """A configuration that reads one organization, every interval divided by SCALE."""
-    entry: dict[str, Any] = {
-        "name": "bench",
-        "base_url": simulator.api_url,
-        "admin_key_env": "OPENAI_ADMIN_KEY",
-    }
+    entry: dict[str, Any] = {"name": "bench", "base_url": simulator.api_url, "admin_key_env": "OPENAI_ADMIN_KEY"}
     entry |= {key: f"{seconds // SCALE}s" for key, seconds in DEFAULTS.items()}
     entry["costs"] = {"refresh_interval": f"{COSTS_INTERVAL // SCALE}s"}
     if size.by_user:
@@ -226,9 +219,7 @@ def stored(port: int, seconds: float = 75) -> str:
         document = {
             "global": {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "10s"},
             "rule_files": [str(path) for path in _hurried(Path(folder))],
-            "scrape_configs": [
-                {"job_name": "openai", "http_sd_configs": [{"url": f"http://127.0.0.1:{port}/sd"}]},
-            ],
+            "scrape_configs": [{"job_name": "openai", "http_sd_configs": [{"url": f"http://127.0.0.1:{port}/sd"}]}],
         }
         config.write_text(yaml.safe_dump(document))
         argv = [program, f"--config.file={config}", f"--storage.tsdb.path={folder}/tsdb"]

@@ -125,10 +125,7 @@ def _figures(port: int, pid: int, every: float) -> Figures:
 
 def scrape(port: int, headers: dict[str, str] | None = None) -> tuple[float, bytes]:
     """(seconds, body) of one scrape as Prometheus makes it, over a new connection."""
-    accept = {
-        "Accept": "application/openmetrics-text;version=1.0.0",
-        "X-Prometheus-Scrape-Timeout-Seconds": "600",
-    }
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0", "X-Prometheus-Scrape-Timeout-Seconds": "600"}
     start = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.request("GET", "/usage?organization=bench", headers={**accept, **(headers or {})})
@@ -240,19 +237,8 @@ def serve(count: int, ready: Connection) -> None:
 
 def bucket(count: int, start: int, width: int, turn: int) -> bytes:
     """One bucket with results as large as the API's."""
-    zeros = (
-        "input_audio",
-        "input_cached_audio",
-        "output_audio",
-        "input_image",
-        "input_cached_image",
-        "output_image",
-    )
-    rest = {f"{name}_tokens": 0 for name in zeros} | {
-        "user_id": None,
-        "batch": False,
-        "service_tier": "default",
-    }
+    zeros = ("input_audio", "input_cached_audio", "output_audio", "input_image", "input_cached_image", "output_image")
+    rest = {f"{name}_tokens": 0 for name in zeros} | {"user_id": None, "batch": False, "service_tier": "default"}
     tail = json.dumps(rest, separators=(",", ":"))[1:]
     rows = []
     for number in range(count):

@@ -92,12 +92,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _no_keys_of_the_developer() -> Iterator[None]:
     """No test sees, or spends, a key that happens to be set where the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in (
-            "OPENAI_API_KEY",
-            "OPENAI_ADMIN_KEY",
-            "OPENAI_BASE_URL",
-            "OPENAI_ORG_ID",
-            "OPENAI_PROJECT_ID",
-        ):
+        for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
             patch.delenv(name, raising=False)
         yield

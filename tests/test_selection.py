@@ -50,16 +50,7 @@ def by_nothing(times: int = 0) -> None:
 
 
 @pytest.mark.parametrize(
-    "function",
-    [
-        directly,
-        by_a_helper,
-        in_a_function_within,
-        by_the_simulator,
-        by_a_module,
-        by_a_package,
-        by_a_class,
-    ],
+    "function", [directly, by_a_helper, in_a_function_within, by_the_simulator, by_a_module, by_a_package, by_a_class]
 )
 def test_a_program_is_found_however_far_away(function: Callable[[], object]) -> None:
     assert selection.reaches_starter(function)

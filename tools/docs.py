@@ -142,12 +142,7 @@ def _key(name: str, value: Node, required: bool) -> tuple[str, str, str, str]:
     kind = "a mapping" if node.get("type") == "object" else config_shape().words(node)
     default = value.get("default")
     shown = "required" if required else "" if default is None else f"`{json.dumps(default)}`"
-    return (
-        f"`{name}`",
-        kind + (" or null" if null else ""),
-        shown.replace('"', ""),
-        value.get("description", ""),
-    )
+    return (f"`{name}`", kind + (" or null" if null else ""), shown.replace('"', ""), value.get("description", ""))
 
 
 def metrics() -> str:
@@ -236,10 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in found:
         if not options.check:
             (options.root / path).write_text(files(options.root)[path], encoding="utf-8")
-        print(
-            f"docs: {path}: {'is stale; run `make generate`' if options.check else 'written'}",
-            file=sys.stderr,
-        )
+        print(f"docs: {path}: {'is stale; run `make generate`' if options.check else 'written'}", file=sys.stderr)
     return 1 if found and options.check else 0
 
 

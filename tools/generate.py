@@ -173,16 +173,7 @@ def user_rules(root: Path) -> Product:
     return Product((path,), {path: built.text})
 
 
-PRODUCERS: tuple[Producer, ...] = (
-    rules,
-    alertmanager,
-    mail,
-    dashboards,
-    kubernetes,
-    alerts,
-    reference,
-    user_rules,
-)
+PRODUCERS: tuple[Producer, ...] = (rules, alertmanager, mail, dashboards, kubernetes, alerts, reference, user_rules)
 
 
 def _ordered(document: dict[str, Any]) -> dict[str, Any]:

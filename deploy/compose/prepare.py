@@ -253,12 +253,7 @@ def share(shard: int, shards: int) -> list[dict[str, Any]]:
         "__param_organization",
         "__param_page",
     ]
-    hashed = {
-        "source_labels": told_apart,
-        "modulus": shards,
-        "target_label": "__tmp_hash",
-        "action": "hashmod",
-    }
+    hashed = {"source_labels": told_apart, "modulus": shards, "target_label": "__tmp_hash", "action": "hashmod"}
     return [hashed, {"source_labels": ["__tmp_hash"], "regex": str(shard), "action": "keep"}]
 
 

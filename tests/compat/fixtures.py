@@ -76,10 +76,7 @@ def litellm(upstream: str) -> dict[str, Any]:
 
 
 def _deployment(name: str, model: str, **more: Any) -> dict[str, Any]:
-    return {
-        "model_name": name,
-        "litellm_params": {"model": f"openai/{model}", "api_key": "sk-upstream", **more},
-    }
+    return {"model_name": name, "litellm_params": {"model": f"openai/{model}", "api_key": "sk-upstream", **more}}
 
 
 FIRST_EVENT = 0.2

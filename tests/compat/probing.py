@@ -101,11 +101,7 @@ def outcome(samples: Mapping[str, float]) -> str:
 
 def judged(samples: Mapping[str, float]) -> tuple[float, str, float]:
     """HTTP status, outcome, and whether it counts in the availability SLI."""
-    return (
-        samples["probe_http_status_code"],
-        outcome(samples),
-        samples["openai_probe_availability_valid"],
-    )
+    return (samples["probe_http_status_code"], outcome(samples), samples["openai_probe_availability_valid"])
 
 
 def headers_of(document: Mapping[str, Any]) -> dict[str, str]:

@@ -77,10 +77,7 @@ def test_what_the_api_says_in_headers_survives_it(module: str, gateway: Bench) -
     limits = {each["limit_type"]: (each["limit"], each["remaining"]) for each in document["rate_limits"]}
     assert status == 0
     assert {
-        kind: (
-            float(headers[f"x-ratelimit-limit-{kind}"]),
-            float(headers[f"x-ratelimit-remaining-{kind}"]),
-        )
+        kind: (float(headers[f"x-ratelimit-limit-{kind}"]), float(headers[f"x-ratelimit-remaining-{kind}"]))
         for kind in ("requests", "tokens")
     } == limits
     assert float(headers["llm_provider-openai-processing-ms"]) / 1000 == document["server_processing"]
@@ -118,11 +115,7 @@ def test_a_model_that_the_api_behind_it_does_not_know_is_named(gateway: Bench) -
     ids=lambda value: "-".join(map(str, value.values()))[:40] if isinstance(value, dict) else None,
 )  # fmt: skip
 def test_a_fault_of_the_api_behind_it_is_told_by_what_is_left_of_it(
-    module: str,
-    given: dict[str, Any],
-    expected: tuple[int, str, int],
-    gateway: Bench,
-    fault: Callable[..., str],
+    module: str, given: dict[str, Any], expected: tuple[int, str, int], gateway: Bench, fault: Callable[..., str]
 ) -> None:
     """It replaces every `error.code` by the status and most types by its own; the message survives."""
     fault(**given)

@@ -93,9 +93,7 @@ def test_an_endpoint_that_is_switched_off_is_no_outage(tmp_path_factory: pytest.
     assert (501, "bad_request", 0) == judged(samples)
 
 
-def test_the_model_that_answered_is_told_when_another_was_asked_for(
-    bench_of: Callable[[str], Bench],
-) -> None:
+def test_the_model_that_answered_is_told_when_another_was_asked_for(bench_of: Callable[[str], Bench]) -> None:
     samples = bench_of("llama_cpp").scrape("chat", "no-such-model")
 
     info = [name for name in samples if name.startswith("openai_probe_model_info{")]

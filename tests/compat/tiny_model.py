@@ -80,11 +80,7 @@ def _weights(tokens: list[tuple[str, float, str]]) -> dict[str, Any]:
     made[:, 0] = [0.0 if kind == "normal" else _NEVER for _, _, kind in tokens]
     ones = numpy.ones(WIDTH, dtype=numpy.float32)
     block = {name: matrix(WIDTH, WIDTH) for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
-    block |= {
-        "ffn_gate": matrix(INNER, WIDTH),
-        "ffn_up": matrix(INNER, WIDTH),
-        "ffn_down": matrix(WIDTH, INNER),
-    }
+    block |= {"ffn_gate": matrix(INNER, WIDTH), "ffn_up": matrix(INNER, WIDTH), "ffn_down": matrix(WIDTH, INNER)}
     block |= {"attn_norm": ones, "ffn_norm": ones}
     named = {f"blk.0.{name}.weight": values for name, values in block.items()}
     return {"token_embd.weight": given, "output_norm.weight": ones, "output.weight": made} | named

@@ -61,14 +61,7 @@ def take(grafana: str, page: Page, view: View, out: Path) -> None:
     waits = ["--virtual-time-budget=60000", "--run-all-compositor-stages-before-draw"]
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *waits]
     with tempfile.TemporaryDirectory() as profile:
-        argv = [
-            CHROMIUM,
-            *flags,
-            f"--user-data-dir={profile}",
-            f"--window-size={size}",
-            f"--screenshot={out}",
-            url,
-        ]
+        argv = [CHROMIUM, *flags, f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={out}", url]
         subprocess.run(argv, check=True, capture_output=True, timeout=120)
     if PNGQUANT is not None:
         subprocess.run([PNGQUANT, "--force", "--output", str(out), "250", str(out)], check=True)

@@ -44,10 +44,7 @@ QUIET = {
         "Output per input",
         "Cached share of input",
     ),
-    "so few that each has its own colour, and there are no others": (
-        "Tokens by model B",
-        "Tokens by project B",
-    ),
+    "so few that each has its own colour, and there are no others": ("Tokens by model B", "Tokens by project B"),
     "no probed model retires": ("Next retirement", "Models in use that retire", "Days to the shutdown"),
     "the simulated organization does not use it, or the configuration does not read it": (
         "Images",
@@ -129,9 +126,7 @@ def test_with_many_keys_every_query_is_answered_and_no_chart_drowns(many_keys: C
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
-def test_without_an_organization_the_pages_of_probes_have_data_and_the_others_are_empty(
-    probes_only: Chain,
-) -> None:
+def test_without_an_organization_the_pages_of_probes_have_data_and_the_others_are_empty(probes_only: Chain) -> None:
     _wait(probes_only, "min(probe_success) == 1")
     asked = _ask(probes_only)
 

@@ -19,12 +19,7 @@ from tests.mixin.lint.parser import parse
 ADDED = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped", "ALERTS"})
 """What Prometheus adds to each target and alert."""
 PROCESS = frozenset(
-    {
-        "process_cpu_seconds_total",
-        "process_resident_memory_bytes",
-        "process_start_time_seconds",
-        "process_open_fds",
-    }
+    {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds", "process_open_fds"}
 )
 """What the Prometheus client library tells of the process."""
 NOT_SHOWN = {

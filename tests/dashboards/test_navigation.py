@@ -49,12 +49,7 @@ def test_links_lead_to_pages_that_exist_and_set_variables_that_these_have(page: 
 def test_the_head_of_a_page_leads_to_all_others_and_keeps_time_and_variables(page: Page) -> None:
     (menu,) = page.json["links"]
 
-    assert ("dashboards", True, True, True) == (
-        menu["type"],
-        menu["asDropdown"],
-        menu["keepTime"],
-        menu["includeVars"],
-    )
+    assert ("dashboards", True, True, True) == (menu["type"], menu["asDropdown"], menu["keepTime"], menu["includeVars"])
     assert all(set(menu["tags"]) <= set(other.json["tags"]) for other in pages())
 
 

@@ -167,10 +167,7 @@ def test_the_mounted_configuration_loads_and_finds_its_keys_in_the_mounted_secre
     assert text.count(f"{folder}/") == 2
     config = parse_config(text.replace(folder, str(tmp_path)), "exporter.yml", {}, tmp_path)
     files = [each.api_key_file for each in config.targets] + [each.admin_key_file for each in config.organizations]
-    assert [str(file) for file in files] == [
-        str(tmp_path / "openai_api_key"),
-        str(tmp_path / "openai_admin_key"),
-    ]
+    assert [str(file) for file in files] == [str(tmp_path / "openai_api_key"), str(tmp_path / "openai_admin_key")]
 
 
 @overlays
@@ -292,10 +289,7 @@ def test_one_replica_with_a_volume_can_be_chosen(tmp_path: Path) -> None:
         pytest.skip("kubectl is not installed: nothing builds the overlays (pip install --group deploy)")
     base, component = (Path("/").joinpath(FOLDER, each) for each in ("overlays/operator", "components/persistent"))
     up = "../" * (len(tmp_path.resolve().parts) - 1)
-    document = {
-        "resources": [up + str(base).lstrip("/")],
-        "components": [up + str(component).lstrip("/")],
-    }
+    document = {"resources": [up + str(base).lstrip("/")], "components": [up + str(component).lstrip("/")]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
     resources = build(tmp_path)
     deployment = named(resources, "Deployment")["spec"]

@@ -14,10 +14,7 @@ from openai_simulator.testing import running_simulator
 from tests.deploy.kubernetes import written
 from tests.stack.programs import KEYS, PROMETHEUS, Exporter, Prometheus, prometheus_on, running_exporter, wait_for
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")]
 PROBES = sum(max(1, len(each.get("models", ()))) for each in (default_document(KEYS) or {})["probes"])
 """Of the built-in configuration, which the pods run with."""
 
@@ -39,12 +36,7 @@ def scrape_configs(service: str, pods: list[str]) -> list[dict[str, Any]]:
     """What the operator makes of our ScrapeConfig and ServiceMonitor, for that Service and those pods."""
     config, (endpoint,) = resource("ScrapeConfig"), resource("ServiceMonitor")["endpoints"]
     # The labels that the operator gives every target of a ServiceMonitor, before our relabelings.
-    labels = {
-        "job": "openai-exporter",
-        "namespace": "monitoring",
-        "service": "openai-exporter",
-        "endpoint": "http",
-    }
+    labels = {"job": "openai-exporter", "namespace": "monitoring", "service": "openai-exporter", "endpoint": "http"}
     return [
         {
             "job_name": config["jobName"],
@@ -101,7 +93,7 @@ def test_the_label_endpoint_is_ours(prometheus: Prometheus) -> None:
     query = "openai_api_requests_total > 0"
     found = wait_for(lambda: prometheus.query(query), 180, "counters of probes")
     assert {each["metric"]["endpoint"] for each in found} <= {
-        *("chat", "responses", "embeddings", "moderations", "models"),
+        *("chat", "responses", "embeddings", "moderations", "models")
     }
     assert prometheus.query('{exported_endpoint!=""}') == []
     assert {each["metric"]["instance"] for each in found} == {"exporter-0"}, "the other pod stands by"

@@ -14,12 +14,7 @@ DOCUMENTS = sorted(
     ]
 )
 ALL = sorted(
-    {
-        *DOCUMENTS,
-        ROOT / "CHANGELOG.md",
-        *(ROOT / "alerting").rglob("*.md"),
-        *(ROOT / "prometheus").rglob("*.md"),
-    }
+    {*DOCUMENTS, ROOT / "CHANGELOG.md", *(ROOT / "alerting").rglob("*.md"), *(ROOT / "prometheus").rglob("*.md")}
 )
 """With those whose names are held to the code elsewhere, or that speak of the past."""
 

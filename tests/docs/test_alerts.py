@@ -22,10 +22,7 @@ def test_alerts_of_one_name_share_a_line() -> None:
         return {"alert": "OpenAIx", "labels": labels, "annotations": {"summary": "Much | more."}, **more}
 
     groups = [
-        {
-            "name": "a",
-            "rules": [rule("warning", **{"for": "5m"}), {"record": "a:b:c", "expr": "1"}, rule("critical")],
-        }
+        {"name": "a", "rules": [rule("warning", **{"for": "5m"}), {"record": "a:b:c", "expr": "1"}, rule("critical")]}
     ]
     text = alerts.catalogue(groups)
     assert "\n## Cost\n" in text

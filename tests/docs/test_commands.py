@@ -36,8 +36,7 @@ def simulator() -> Iterator[SimulatorControl]:
 
 
 @pytest.mark.parametrize(
-    ("path", "block"),
-    [pytest.param(*each, id=f"{place(each[0])}-{number}") for number, each in enumerate(BLOCKS)],
+    ("path", "block"), [pytest.param(*each, id=f"{place(each[0])}-{number}") for number, each in enumerate(BLOCKS)]
 )
 def test_a_block_of_commands_is_run_or_says_why_not(path: Path, block: Commands) -> None:
     if block.mark.startswith("tested-by: "):

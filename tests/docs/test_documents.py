@@ -25,18 +25,7 @@ NOT_METRICS = {"openai_exporter", "openai_api_key", "openai_admin_key", "probe_c
 FOREIGN_FLAGS = {"--storage.tsdb.retention.time", "--enable-feature"}
 """Prometheus' own, where the text speaks of it."""
 TARGET_LABELS = {
-    *(
-        "job",
-        "instance",
-        "le",
-        "target",
-        "module",
-        "model",
-        "endpoint",
-        "provider",
-        "organization",
-        "status_page",
-    ),
+    *("job", "instance", "le", "target", "module", "model", "endpoint", "provider", "organization", "status_page")
 }
 SERIES = {name: metric for name, metric in CATALOGUE.items() if metric.kind is not Kind.HISTOGRAM} | {
     f"{name}{suffix}": metric

@@ -193,11 +193,7 @@ THOUSAND = Tokens(1_000, 1_000, cached=500)
 
 
 def request(
-    tokens: Tokens,
-    *models: str,
-    own: tuple[Price, ...] = (),
-    provider: Provider = Provider.OPENAI,
-    tier: str = "",
+    tokens: Tokens, *models: str, own: tuple[Price, ...] = (), provider: Provider = Provider.OPENAI, tier: str = ""
 ) -> Decimal | None:
     """USD of a request for the first of these models that has a price."""
     return request_cost(PriceTable(own, provider), tokens, models, tier, NOW)
@@ -259,11 +255,7 @@ def test_images_and_speech_have_prices_by_the_call() -> None:
     own = (Price(model="brush", usd_per_image=0.04), per_million("voice", characters=15.0))
     assert call_cost(own, Endpoint.IMAGES, "brush", "x", NOW) == Decimal("0.04")
     assert call_cost(own, Endpoint.SPEECH, "voice", "x" * 100, NOW) == Decimal("0.0015")
-    for endpoint, model in (
-        (Endpoint.IMAGES, "other"),
-        (Endpoint.IMAGES, "voice"),
-        (Endpoint.CHAT, "brush"),
-    ):
+    for endpoint, model in ((Endpoint.IMAGES, "other"), (Endpoint.IMAGES, "voice"), (Endpoint.CHAT, "brush")):
         assert call_cost(own, endpoint, model, "x", NOW) is None
 
 

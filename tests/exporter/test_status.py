@@ -63,21 +63,9 @@ def test_absent_keys_are_empty(document: dict[str, Any]) -> None:
 
 def test_incidents_that_are_over_do_not_count() -> None:
     listed = [
-        {
-            "id": "1",
-            "name": "Slow",
-            "status": "investigating",
-            "impact": "minor",
-            "shortlink": "https://s.example/1",
-        },
+        {"id": "1", "name": "Slow", "status": "investigating", "impact": "minor", "shortlink": "https://s.example/1"},
         {"id": "2", "name": "Down", "status": "resolved", "impact": "critical"},
-        {
-            "id": "3",
-            "name": "Odd",
-            "status": "new_word",
-            "impact": "enormous",
-            "shortlink": "javascript:alert(1)",
-        },
+        {"id": "3", "name": "Odd", "status": "new_word", "impact": "enormous", "shortlink": "javascript:alert(1)"},
     ]
     expected = (
         Incident("Slow", "minor", "investigating", "https://s.example/1"),

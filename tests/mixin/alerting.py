@@ -24,10 +24,7 @@ CHANNELS: dict[str, dict[str, Any]] = {
     },
     "pagerduty": {"routing_key_file": "/run/secrets/pagerduty_key"},
     "opsgenie": {"api_key_file": "/run/secrets/opsgenie_key"},
-    "webhook": {
-        "url": "http://receiver.example.org/alerts",
-        "bearer_token_file": "/run/secrets/webhook_token",
-    },
+    "webhook": {"url": "http://receiver.example.org/alerts", "bearer_token_file": "/run/secrets/webhook_token"},
     "sms": {"url": "http://sms.example.org/send"},
 }
 """Every channel that Alertmanager 0.25 knows."""

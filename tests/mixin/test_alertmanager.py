@@ -46,11 +46,7 @@ def test_pages_reach_every_channel_and_warnings_wake_nobody() -> None:
     document = configured()
 
     assert set(receiver(document, "page")) - {"name"} == {KINDS[name] for name in CHANNELS}
-    assert set(receiver(document, "notify")) - {"name"} == {
-        "slack_configs",
-        "webhook_configs",
-        "email_configs",
-    }
+    assert set(receiver(document, "notify")) - {"name"} == {"slack_configs", "webhook_configs", "email_configs"}
     assert set(receiver(document, "cost")) - {"name"} == {"email_configs", "webhook_configs"}
     assert set(receiver(document, "info")) == {"name"}
     assert len(receiver(document, "page")["webhook_configs"]) == 2
@@ -107,10 +103,7 @@ REFUSED = {
         {"teams": {"webhook_url_file": "/x"}},
         "teams.webhook_url_file: needs Alertmanager 0.28; set alertmanager.version to what you run (it is 0.25)",
     ),
-    "a setting that is too new": (
-        {"webhook": {"url_file": "/x"}},
-        "webhook.url_file: needs Alertmanager 0.26",
-    ),
+    "a setting that is too new": ({"webhook": {"url_file": "/x"}}, "webhook.url_file: needs Alertmanager 0.26"),
 }
 
 

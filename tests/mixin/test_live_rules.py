@@ -11,10 +11,7 @@ from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import mixin
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, running_exporter, running_prometheus, wait_for
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")]
 TARGETS = 8
 PATIENCE = 180.0
 """Seconds; a loaded machine is slow, and no test here measures time."""

@@ -89,8 +89,7 @@ def test_two_models_make_one_notification_and_its_end_is_told(awake: Desk) -> No
 def test_a_webhook_gets_its_token_and_sms_gets_pages_only(awake: Desk) -> None:
     awake.alertmanager.post([alert("OpenAIQuotaExhausted", target="openai"), alert("OpenAIProbeInvalid", **PROBE)])
     awake.alertmanager.wait(
-        lambda: awake.http.alerts("/webhook", "firing") >= {"OpenAIQuotaExhausted", "OpenAIProbeInvalid"},
-        "both",
+        lambda: awake.http.alerts("/webhook", "firing") >= {"OpenAIQuotaExhausted", "OpenAIProbeInvalid"}, "both"
     )
     awake.alertmanager.wait(lambda: "OpenAIQuotaExhausted" in awake.http.alerts("/sms", "firing"), "the page")
 

@@ -26,11 +26,7 @@ TABLE = [
     Row("SomethingElse", "severity=none", "nobody"),
     # Pages.
     Row("OpenAITargetDown", f"severity=critical category=availability {PLATFORM} target=openai", "page"),
-    Row(
-        "OpenAIAvailabilityBudgetBurn",
-        f"severity=critical category=availability {PLATFORM} slo=availability",
-        "page",
-    ),
+    Row("OpenAIAvailabilityBudgetBurn", f"severity=critical category=availability {PLATFORM} slo=availability", "page"),
     Row("OpenAILatencyBudgetBurn", f"severity=critical category=latency {PLATFORM} slo=latency", "page"),
     Row("OpenAICredentialsRejected", f"severity=critical category=availability {PLATFORM}", "page"),
     Row("OpenAIQuotaExhausted", f"severity=critical category=availability {PLATFORM}", "page"),
@@ -40,9 +36,7 @@ TABLE = [
     Row("OpenAIModelRetiring", f"severity=critical category=models {RESEARCH} threshold=7d", "page-research"),
     Row("OpenAIModelRetiring", f"severity=warning category=models {PLATFORM} threshold=30d", "notify"),
     Row(
-        "OpenAIHighErrorRate",
-        f"severity=critical category=availability {PLATFORM} threshold_metric=error_rate",
-        "page",
+        "OpenAIHighErrorRate", f"severity=critical category=availability {PLATFORM} threshold_metric=error_rate", "page"
     ),
     Row("OpenAIKeyExpiring", f"severity=critical category=keys {SECURITY} threshold=2d", "page"),
     Row("OpenAIExporterDown", f"severity=critical category=exporter {PLATFORM}", "page"),

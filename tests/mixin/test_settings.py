@@ -54,10 +54,7 @@ REFUSED = {
         burn("long: '5m', short: '1h'"),
         "the short window must be shorter than the long one",
     ),
-    "a window beyond the period": (
-        burn("long: '60d', short: '5d'"),
-        "the long window exceeds the period 30d",
-    ),
+    "a window beyond the period": (burn("long: '60d', short: '5d'"), "the long window exceeds the period 30d"),
     "a period beyond the retention": (
         "{ retention: '15d' }",
         "the period 30d exceeds the retention 15d; keep data longer or shorten the period",

@@ -92,10 +92,7 @@ def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
         if file.is_file() and "__pycache__" not in file.parts:
             assert f"openai_exporter/{file.relative_to(package).as_posix()}" in names
     assert "openai_exporter/py.typed" in names
-    assert {name.partition("/")[0] for name in names} == {
-        "openai_exporter",
-        f"openai_exporter-{__version__}.dist-info",
-    }
+    assert {name.partition("/")[0] for name in names} == {"openai_exporter", f"openai_exporter-{__version__}.dist-info"}
 
 
 def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -> None:

@@ -16,10 +16,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.skipif(not PROMTOOLS, reason="promt
 
 
 def failures(
-    folder: Path,
-    chosen: list[Case],
-    files: Files | None = None,
-    promtool: str = PROMTOOLS[0] if PROMTOOLS else "",
+    folder: Path, chosen: list[Case], files: Files | None = None, promtool: str = PROMTOOLS[0] if PROMTOOLS else ""
 ) -> dict[str, str]:
     """What promtool says of each file of cases that does not hold."""
     written = promtool_files(folder, chosen, files)

@@ -24,13 +24,7 @@ THURSDAY = WEDNESDAY + PER_DAY
 HIGH = ("OpenAICostAnomaly", "OpenAITokenUsageAnomaly", "OpenAILatencyAnomaly")
 LOW = "OpenAITokenUsageDrop"
 LABELS = {
-    "usage": {
-        "job": "openai",
-        "instance": "a",
-        "organization": "acme",
-        "operation": "completions",
-        "model": "m",
-    },
+    "usage": {"job": "openai", "instance": "a", "organization": "acme", "operation": "completions", "model": "m"},
     "data": {"job": "openai", "instance": "a", "organization": "acme", "dataset": "completions"},
     "chat": {"job": "openai", "target": "openai", "provider": "openai", "module": "chat", "model": "m"},
 }
@@ -90,13 +84,7 @@ def test_ordinary_weeks_are_no_anomaly_and_a_break_is_one(tmp_path: Path) -> Non
         fired(LOW, "14d9h", "14d", expected=False),
         fired(LOW, "14d13h", "4h", expected=True),
     ]
-    data = {
-        "name": "two weeks",
-        "rules": [*HIGH, LOW],
-        "interval": "30m",
-        "series": series,
-        "values": values,
-    }
+    data = {"name": "two weeks", "rules": [*HIGH, LOW], "interval": "30m", "series": series, "values": values}
 
     found = failures(tmp_path, [Case("seasons", LABELS, data)])
 

@@ -83,13 +83,7 @@ def test_only_the_last_requests_are_kept_but_all_are_counted() -> None:
     journal = Journal(kept=3)
     for number in range(5):
         journal.record(entry(number), "POST")
-    assert [journal.find(f"req_{number}") is not None for number in range(5)] == [
-        False,
-        False,
-        True,
-        True,
-        True,
-    ]
+    assert [journal.find(f"req_{number}") is not None for number in range(5)] == [False, False, True, True, True]
     assert [found.request_id for found in journal.since(3)] == ["req_3", "req_4"]
     assert journal.summary() == [{"method": "POST", "path": CHAT, "status": 200, "count": 5}]
 

@@ -59,9 +59,7 @@ def finished(simulator: SimulatorControl, since: float) -> dict[str, Any]:
     raise AssertionError("no request ended in 3 s")
 
 
-def test_a_hang_says_nothing_until_the_client_leaves(
-    simulator: SimulatorControl,
-) -> None:
+def test_a_hang_says_nothing_until_the_client_leaves(simulator: SimulatorControl) -> None:
     simulator.fault("hang", CHAT)
     before = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -224,10 +222,7 @@ def test_an_outage_takes_in_everything(api: httpx2.Client, simulator: SimulatorC
 
 
 def test_organization_and_status_page_are_struck_as_well(api: httpx2.Client, simulator: SimulatorControl) -> None:
-    for path, key in (
-        ("/v1/organization/projects", "sk-admin-test"),
-        ("/status/api/v2/components.json", "sk-test"),
-    ):
+    for path, key in (("/v1/organization/projects", "sk-admin-test"), ("/status/api/v2/components.json", "sk-test")):
         headers = {"authorization": f"Bearer {key}"}
         good = api.get(path, headers=headers)
         assert good.status_code == 200

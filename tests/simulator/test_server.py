@@ -142,10 +142,7 @@ def test_a_signal_ends_it_at_once_even_with_hanging_connections(number: signal.S
         url = line.split()[2]
         SimulatorControl(url).fault("hang", "/v1/models")
         host, _, port = url.removeprefix("http://").partition(":")
-        with (
-            socket.create_connection((host, int(port)), timeout=5) as idle,
-            httpx2.Client(trust_env=False) as api,
-        ):
+        with socket.create_connection((host, int(port)), timeout=5) as idle, httpx2.Client(trust_env=False) as api:
             api.get(url)
             idle.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-x\r\n\r\n")
             before = time.monotonic()

@@ -171,9 +171,7 @@ def test_an_outage_of_ten_minutes_keeps_the_figures_and_loses_nothing(
             simulator.clock(advance=60)
             assert exposed_usage(exporter.samples("/usage")) == before
         wait_for(
-            lambda: exporter.samples("/usage")['openai_usage_up{dataset="completions"}'] == 0,
-            180,
-            "the outage is told",
+            lambda: exporter.samples("/usage")['openai_usage_up{dataset="completions"}'] == 0, 180, "the outage is told"
         )
         simulator.clear()
 

@@ -185,9 +185,7 @@ def test_the_lock_file_fits_what_the_package_asks_for() -> None:
 
 def _locked(path: Path) -> dict[str, Version]:
     entries = re.findall(
-        r"^([a-z0-9.-]+)==([^ ;\\]+)([^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}[ \\]*\n)+)",
-        path.read_text(),
-        re.M,
+        r"^([a-z0-9.-]+)==([^ ;\\]+)([^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}[ \\]*\n)+)", path.read_text(), re.M
     )
     names = re.findall(r"^([a-z0-9.-]+)[=<>~]", path.read_text(), re.M)
     assert sorted(names) == sorted(name for name, _, _ in entries), "an entry has no version or no hash"

@@ -314,9 +314,7 @@ def test_promtool_accepts_what_prometheus_reads(place: Any, running: set[str]) -
         assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_beside_thanos_each_prometheus_takes_its_share_writes_it_on_and_leaves_rules_to_it(
-    place: Any,
-) -> None:
+def test_beside_thanos_each_prometheus_takes_its_share_writes_it_on_and_leaves_rules_to_it(place: Any) -> None:
     written(place, running=frozenset({"thanos-receive"}))
     files = [place.settings / "prometheus" / name for name in ("prometheus.yml", "prometheus-1.yml")]
     shards = [yaml.safe_load(path.read_text()) for path in files]

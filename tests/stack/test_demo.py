@@ -34,12 +34,7 @@ class Demo:
         argv += ["--history-days", str(history_days)]
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            env=environment(**env),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            argv, cwd=folder, env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -91,11 +86,7 @@ def left_over(folder: Path) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_the_demo_gets_every_probe_to_succeed_and_leaves_no_process(folder: Path, number: signal.Signals) -> None:
     with running_demo(folder) as demo:
-        wait_for(
-            lambda: demo.said("probe_success=8/8"),
-            DEADLINE,
-            lambda: f"all probes succeed; it said {demo.lines}",
-        )
+        wait_for(lambda: demo.said("probe_success=8/8"), DEADLINE, lambda: f"all probes succeed; it said {demo.lines}")
 
         status = demo.end(number)
 
@@ -154,12 +145,7 @@ def test_the_readme_s_make_demo_runs(folder: Path) -> None:
     # What `make setup` makes is there, and not made anew because a file is younger.
     argv = [demo[0], "-o", ".venv/.ready", *demo[1:]]
     found = subprocess.run(
-        argv,
-        cwd=ROOT,
-        env=environment(DEMO_FLAGS=flags),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
+        argv, cwd=ROOT, env=environment(DEMO_FLAGS=flags), capture_output=True, text=True, timeout=DEADLINE
     )
 
     assert found.returncode == 0, found.stdout + found.stderr

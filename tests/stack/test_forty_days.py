@@ -21,10 +21,7 @@ from tests.stack.programs import Exporter, running_exporter, wait_for
 from tests.stack.test_books import money, same_money
 from tests.stack.tsdb import MISSING, Recording, make_blocks, prometheus_of
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed")]
 
 START, END, MONTH, NEXT = (
     unix(text) for text in ("2026-10-12T10:20:00Z", "2026-11-21T10:20:00Z", "2026-10-01", "2026-11-01")

@@ -19,10 +19,7 @@ from tests.stack.programs import Prometheus, running_exporter
 from tests.stack.test_books import document
 from tests.stack.tsdb import MISSING, PROMTOOL, Recording, make_blocks, prometheus_of
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed")]
 
 FIRST = unix("2026-11-12")
 NOW, JOINT = unix("2026-11-19T09:20:00Z"), unix("2026-11-19T09:00:00Z")

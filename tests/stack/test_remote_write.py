@@ -52,10 +52,7 @@ def _section(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_nothing_that_rules_or_dashboards_read_is_left_behind(path: Path) -> None:
-    places = [
-        *(ROOT / "prometheus" / "rules").glob("*.yml"),
-        *(ROOT / "dashboards" / "generated").glob("*.json"),
-    ]
+    places = [*(ROOT / "prometheus" / "rules").glob("*.yml"), *(ROOT / "dashboards" / "generated").glob("*.json")]
     read = {name for place in places for name in re.findall(r"\b[a-z][a-z0-9]*_[a-z0-9_]+", place.read_text())}
     (remote,) = _section(path)["remote_write"]
     dropped = [each["regex"] for each in remote["write_relabel_configs"] if each["action"] == "drop"]
@@ -82,11 +79,7 @@ def _receiving_prometheus(folder: Path) -> Iterator[tuple[str, str]]:
 def _victoria_metrics(folder: Path) -> Iterator[tuple[str, str]]:
     folder.mkdir()
     url = f"http://127.0.0.1:{free_port()}"
-    argv = [
-        str(VICTORIA),
-        f"-httpListenAddr={url.removeprefix('http://')}",
-        f"-storageDataPath={folder / 'data'}",
-    ]
+    argv = [str(VICTORIA), f"-httpListenAddr={url.removeprefix('http://')}", f"-storageDataPath={folder / 'data'}"]
     with running_program([*argv, "-search.latencyOffset=0s"], folder / "log", f"{url}/health"):
         yield url, f"{url}/api/v1/write"
 
@@ -131,11 +124,7 @@ def test_every_target_arrives_once_and_is_queried_as_a_whole(exporter: Exporter,
             document = _shard(exporter, shard, write_to)
             running.enter_context(_prometheus(tmp_path / f"shard-{shard}", document))
         listed, stored = exporter.targets(), Prometheus(url)
-        wait_for(
-            lambda: stored.value("count(max_over_time(up[1m]) == 1)") == len(listed),
-            180,
-            "every target arrives",
-        )
+        wait_for(lambda: stored.value("count(max_over_time(up[1m]) == 1)") == len(listed), 180, "every target arrives")
         wait_for(lambda: stored.value("sum(openai_usage_requests_total)"), 180, "usage arrives")
         shards = {each["metric"]["shard"] for each in stored.query("max_over_time(up[1m])")}
         status, names = get(f"{url}/api/v1/label/__name__/values")

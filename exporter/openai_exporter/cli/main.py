@@ -60,9 +60,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(
-    __version__,
-    prog_name="openai-exporter",
-    message=f"%(prog)s %(version)s (Python {platform.python_version()})",
+    __version__, prog_name="openai-exporter", message=f"%(prog)s %(version)s (Python {platform.python_version()})"
 )
 def main() -> None:
     """Prometheus exporter for the OpenAI API: probes, usage, costs, limits.

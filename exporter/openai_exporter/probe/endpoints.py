@@ -433,13 +433,7 @@ def _read_sound(exchange: Exchange, setting: Setting) -> Reading:
 
 _RATE = 16_000
 _PITCH = 440.0
-_TYPES = {
-    ".mp3": "audio/mpeg",
-    ".wav": "audio/wav",
-    ".ogg": "audio/ogg",
-    ".flac": "audio/flac",
-    ".m4a": "audio/mp4",
-}
+_TYPES = {".mp3": "audio/mpeg", ".wav": "audio/wav", ".ogg": "audio/ogg", ".flac": "audio/flac", ".m4a": "audio/mp4"}
 
 
 def _recording(setting: Setting) -> Files:

@@ -209,11 +209,7 @@ class CounterDataset(Dataset):
         return reading
 
     def _read_buckets(
-        self,
-        calls: Calls,
-        span: ledger.Range,
-        add: Add[ledger.Row],
-        planned: Callable[[], bool] = lambda: True,
+        self, calls: Calls, span: ledger.Range, add: Add[ledger.Row], planned: Callable[[], bool] = lambda: True
     ) -> None:
         query = Query(self.operation.path, self.name, span, self.group_by)
         read(calls, self._context, query, self._decoding().decode, add, planned)

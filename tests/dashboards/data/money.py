@@ -81,10 +81,7 @@ def _days(everything: Rate, timeline: Timeline) -> Iterator[Series]:
 
 
 def _budgets(
-    organization: Organization,
-    months: dict[Item, list[float | None]],
-    totals: Sequence[float],
-    timeline: Timeline,
+    organization: Organization, months: dict[Item, list[float | None]], totals: Sequence[float], timeline: Timeline
 ) -> Iterator[Series]:
     scopes = [("everything", "organization", "", list(totals), 9000.0)]
     for project, limit in zip(list(organization.projects)[:3], (900.0, 4200.0, 6500.0), strict=True):

@@ -110,18 +110,8 @@ _EMBEDDING = Model("text-embedding-3-small", (0.02, 0.02, 0.0))
 _MODERATION = Model("omni-moderation-latest", (0.0, 0.0, 0.0))
 _TUNED = Model("ft:gpt-5.4-mini:acme", None)
 
-_PROJECTS = {
-    "proj_search": "Search",
-    "proj_support": "Support bot",
-    "proj_research": "Research",
-    "proj_tools": "Tools",
-}
-_USERS = {
-    "user-ada": "Ada Byron",
-    "user-lin": "Lin Chen",
-    "user-noor": "Noor Haddad",
-    "user-sam": "Sam Ortiz",
-}
+_PROJECTS = {"proj_search": "Search", "proj_support": "Support bot", "proj_research": "Research", "proj_tools": "Tools"}
+_USERS = {"user-ada": "Ada Byron", "user-lin": "Lin Chen", "user-noor": "Noor Haddad", "user-sam": "Sam Ortiz"}
 _SEARCH = Key("key_search_prod", "search-production", "proj_search", "service_account", "user-svc-search")
 _STAGING = Key("key_search_stage", "search-staging", "proj_search", "user", "user-lin", 0.2, 24)
 _SUPPORT = Key("key_support_prod", "support-production", "proj_support", "service_account", "user-svc-support")

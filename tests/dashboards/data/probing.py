@@ -162,14 +162,7 @@ def _histogram(
 def _models(timeline: Timeline) -> Iterator[Series]:
     target = PROBES[0].name.labels
     shutdown = {"gpt-5-nano": 20, "o4-mini": 6, "gpt-4.1-mini": 54, "gpt-5.4-nano": 131}
-    names = (
-        "gpt-6-luna",
-        "gpt-6-astra",
-        "gpt-5.4-mini",
-        "text-embedding-3-small",
-        "omni-moderation-latest",
-        *shutdown,
-    )
+    names = ("gpt-6-luna", "gpt-6-astra", "gpt-5.4-mini", "text-embedding-3-small", "omni-moderation-latest", *shutdown)
     for model in names:
         created = timeline.constant(timeline.end - 300 * DAY)
         yield series(probe.MODEL_INFO.name, timeline.constant(1.0), target, model=model, owned_by="openai")

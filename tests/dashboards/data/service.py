@@ -10,16 +10,7 @@ from tests.dashboards.data.probes import OWN, PROBES
 from tests.dashboards.data.series import Series, series
 from tests.dashboards.data.timeline import DAY, Timeline
 
-_COMPONENTS = (
-    "Chat Completions",
-    "Responses",
-    "Embeddings",
-    "Moderations",
-    "Files",
-    "Batch",
-    "Images",
-    "ChatGPT",
-)
+_COMPONENTS = ("Chat Completions", "Responses", "Embeddings", "Moderations", "Files", "Batch", "Images", "ChatGPT")
 _PAGE = {**OWN, "status_page": "openai"}
 
 
@@ -62,12 +53,7 @@ def _exporter(timeline: Timeline, outage: float) -> Iterator[Series]:
     yield series(own.CONFIG_RELOAD_SUCCESSFUL.name, timeline.constant(1.0), OWN)
     yield series(own.CONFIG_RELOAD_TIMESTAMP.name, timeline.constant(timeline.end - 3 * DAY), OWN)
     yield series(own.PROBES_IN_FLIGHT.name, timeline.gauge(lambda t: float(t // 60 % 11 == 0)), OWN)
-    for organization, api in (
-        ("acme", "completions"),
-        ("acme", "embeddings"),
-        ("acme", "costs"),
-        ("", "status_page"),
-    ):
+    for organization, api in (("acme", "completions"), ("acme", "embeddings"), ("acme", "costs"), ("", "status_page")):
         names = {"organization": organization, "api": api}
         yield series(own.UPSTREAM_CALLS.name, timeline.count([1.2] * timeline.length), OWN, **names)
         for reason in ("timeout", "server_error"):

@@ -50,12 +50,7 @@ def _of_stream(stream: Stream, timeline: Timeline) -> Iterator[Series]:
 
 
 def _of_key(key: Key, timeline: Timeline) -> Iterator[Series]:
-    info = {
-        "api_key": key.name,
-        "project_id": key.project,
-        "owner_type": key.owner_type,
-        "owner_id": key.owner,
-    }
+    info = {"api_key": key.name, "project_id": key.project, "owner_type": key.owner_type, "owner_id": key.owner}
     yield series(usage.API_KEY_INFO.name, timeline.constant(1.0), TARGET, api_key_id=key.id, **info)
     stamp = {"api_key_id": key.id, "kind": "project"}
     created = timeline.constant(timeline.end - 400 * DAY)

@@ -50,9 +50,7 @@ organizations:
     (tmp_path / "exporter.yml").write_text(text)
     found = cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
     notes = [line for line in found.out.splitlines() if "note:" in line]
-    assert notes == [
-        "  note: organization acme does not group completions by model: its cost is not estimated",
-    ]
+    assert notes == ["  note: organization acme does not group completions by model: its cost is not estimated"]
 
 
 def test_check_says_what_a_good_file_does(file: Path) -> None:

@@ -31,14 +31,7 @@ def _line(record: logging.LogRecord, *, as_json: bool = False) -> str:
 
 
 def test_a_logfmt_line_has_time_level_component_message_and_fields() -> None:
-    fields = {
-        "address": "[::]:9985",
-        "count": 3,
-        "seconds": 0.25,
-        "ok": True,
-        "none": None,
-        "text": 'a "b" = c\n',
-    }
+    fields = {"address": "[::]:9985", "count": 3, "seconds": 0.25, "ok": True, "none": None, "text": 'a "b" = c\n'}
     expected = (
         'ts=2026-11-21T06:30:00.500Z level=warn component=web.server msg="it listens" address=[::]:9985 '
         'count=3 seconds=0.25 ok=true none="" text="a \\"b\\" = c\\n"'
@@ -85,11 +78,7 @@ def test_any_text_is_one_line_that_can_be_read_back(message: str, value: str) ->
 
 @pytest.fixture
 def _restored() -> Iterator[None]:
-    root, ours, uvicorn = (
-        logging.getLogger(),
-        logging.getLogger("openai_exporter"),
-        logging.getLogger("uvicorn"),
-    )
+    root, ours, uvicorn = (logging.getLogger(), logging.getLogger("openai_exporter"), logging.getLogger("uvicorn"))
     before = root.handlers, root.level, ours.level, uvicorn.level, logging.raiseExceptions
     yield
     root.handlers, logging.raiseExceptions = before[0], before[4]

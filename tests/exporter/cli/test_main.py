@@ -64,11 +64,7 @@ def answer(line: str) -> list[str]:
     """What bash is offered for the last word of a line."""
     program = Path(sys.executable).with_name("openai-exporter")
     assert program.is_file(), "the package is not installed beside this interpreter"
-    asked = {
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(line.count(" ")),
-        "_OPENAI_EXPORTER_COMPLETE": "bash_complete",
-    }
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_OPENAI_EXPORTER_COMPLETE": "bash_complete"}
     found = subprocess.run([program], env=os.environ | asked, capture_output=True, text=True, timeout=60, check=True)
     return [each.partition(",")[2] for each in found.stdout.split()]
 

@@ -42,10 +42,7 @@ def test_build_writes_once_and_says_so(bundle: Path) -> None:
     first, second = run("build"), run("build")
 
     assert (first.exit_code, first.stdout) == (0, "prometheus/rules/user-thresholds.yml: written, 1 rule\n")
-    assert (second.exit_code, second.stdout) == (
-        0,
-        "prometheus/rules/user-thresholds.yml: up to date, 1 rule\n",
-    )
+    assert (second.exit_code, second.stdout) == (0, "prometheus/rules/user-thresholds.yml: up to date, 1 rule\n")
     assert yaml.safe_load(output.read_text())["groups"][0]["name"] == "openai-user-p95-latency"
 
 

@@ -34,15 +34,7 @@ def stamp(seconds: float) -> Ancillary:
         ([(socket.SOL_SOCKET, SO_TIMESTAMPNS or 0, b"short")], 0.0),
         ([(socket.IPPROTO_TCP, SO_TIMESTAMPNS or 0, stamp(999.0)[0][2])], 0.0),
     ],
-    ids=[
-        "late",
-        "at once",
-        "from the future",
-        "the clock was set",
-        "without",
-        "too short",
-        "of another level",
-    ],
+    ids=["late", "at once", "from the future", "the clock was set", "without", "too short", "of another level"],
 )
 def test_the_lag_is_what_the_stamp_says_if_it_can_be_believed(ancillary: Ancillary, expected: float) -> None:
     assert lag(ancillary, 1000.0) == pytest.approx(expected, abs=1e-6)

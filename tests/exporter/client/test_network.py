@@ -249,10 +249,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def test_https_goes_through_a_tunnel_with_the_proxys_credentials(certificates: Certificates) -> None:
-    async with (
-        raw_server(hello, certificates.server()) as server,
-        connect_proxy({"localhost": server.port}) as proxy,
-    ):
+    async with raw_server(hello, certificates.server()) as server, connect_proxy({"localhost": server.port}) as proxy:
         url = f"https://localhost:{server.port}/v1"
         proxies = {"https": f"http://user:secret@127.0.0.1:{proxy.port}"}
         pool = new_pool(url, context=certificates.trusting, proxies=proxies)
@@ -328,9 +325,7 @@ async def test_a_proxy_whose_name_does_not_resolve_is_the_proxys_failure() -> No
     assert (FailureKind.PROXY, Step.RESOLVE) == (found.failure.kind, found.failure.step)
 
 
-async def test_a_proxy_whose_certificate_is_not_trusted_is_the_proxys_failure(
-    certificates: Certificates,
-) -> None:
+async def test_a_proxy_whose_certificate_is_not_trusted_is_the_proxys_failure(certificates: Certificates) -> None:
     async with tls_proxy(certificates, 1) as port:
         url = "https://api.example.org/v1"
         found = await broken(new_pool(url, proxies={"https": f"https://localhost:{port}"}), url)
@@ -362,10 +357,7 @@ async def test_silence_on_the_way_to_the_proxy_is_its_failure_and_beyond_it_is_n
 
 
 async def test_a_proxy_over_tls_carries_tls_inside(certificates: Certificates) -> None:
-    async with (
-        raw_server(hello, certificates.server()) as server,
-        tls_proxy(certificates, server.port) as port,
-    ):
+    async with raw_server(hello, certificates.server()) as server, tls_proxy(certificates, server.port) as port:
         url = f"https://localhost:{server.port}/v1"
         proxies = {"https": f"https://localhost:{port}"}
         found = await exchange(new_pool(url, context=certificates.trusting, proxies=proxies), url)
@@ -450,9 +442,7 @@ async def test_giving_up_leaves_no_socket_behind() -> None:
             await connect_any([(socket.AF_INET, silent), (socket.AF_INET, silent)])
 
 
-async def test_a_connection_that_ends_as_it_opens_is_a_connect_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_connection_that_ends_as_it_opens_is_a_connect_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(sock: StampedSocket) -> None:
         raise OSError(errno.ENOTCONN, "not connected")
 

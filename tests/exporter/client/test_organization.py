@@ -134,10 +134,7 @@ def test_an_hour_has_a_budget_of_calls_of_which_lists_leave_a_fifth() -> None:
     for _ in range(2):
         with calls.open("/x", api="costs"):
             pass
-    with (
-        pytest.raises(UpstreamError, match="all 10 API calls of an hour are made"),
-        calls.open("/x", api="costs"),
-    ):
+    with pytest.raises(UpstreamError, match="all 10 API calls of an hour are made"), calls.open("/x", api="costs"):
         pass
     assert (calls.made, calls.last_hour) == (10, 10)
     assert calls.wait == 3600 + 60 - seconds

@@ -185,11 +185,7 @@ async def test_a_connection_with_more_on_it_than_the_answer_is_not_used_again(fi
 
 @pytest.mark.parametrize(
     "late",
-    [
-        pytest.param(LATE, id="a 408"),
-        pytest.param(b"data: 2\n\n", id="bytes"),
-        pytest.param(STREAM, id="an answer"),
-    ],
+    [pytest.param(LATE, id="a 408"), pytest.param(b"data: 2\n\n", id="bytes"), pytest.param(STREAM, id="an answer")],
 )
 async def test_what_comes_behind_a_finished_stream_ends_its_connection(late: bytes) -> None:
     finished = asyncio.Event()
@@ -240,9 +236,7 @@ async def test_a_warm_connection_that_breaks_at_once_is_replaced_once_without_a_
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_a_warm_connection_that_breaks_while_the_api_works_is_a_failure_and_not_sent_again(
-    how: str,
-) -> None:
+async def test_a_warm_connection_that_breaks_while_the_api_works_is_a_failure_and_not_sent_again(how: str) -> None:
     works = 0.2
 
     async def reply(turn: Turn) -> None:
@@ -487,8 +481,7 @@ async def test_the_total_deadline_cuts_whatever_is_going_on(reply: Answer, step:
             return await broken(new_pool(server.url), server.url, seconds=0.2)
 
     found = await at_best(
-        attempt,
-        lambda tried: 0.19 <= tried.duration < 0.3 and tried.status == status and _step(tried) is step,
+        attempt, lambda tried: 0.19 <= tried.duration < 0.3 and tried.status == status and _step(tried) is step
     )
     assert found.failure is not None
     assert (FailureKind.TIMEOUT, step, status) == (found.failure.kind, found.failure.step, found.status)

@@ -133,10 +133,7 @@ async def test_an_unknown_name_is_named() -> None:
     made = client("http://openai.invalid/v1", 5)
     with pytest.raises(UpstreamError) as found:
         await get(made)
-    assert ("dns", "the name of openai.invalid could not be resolved") == (
-        found.value.reason,
-        str(found.value),
-    )
+    assert ("dns", "the name of openai.invalid could not be resolved") == (found.value.reason, str(found.value))
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(certificates: Certificates) -> None:

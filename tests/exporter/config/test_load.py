@@ -92,11 +92,7 @@ def parse(text: str) -> Config:
 
 def test_a_target_has_defaults_for_all_but_name_and_key() -> None:
     target = parse("targets: [{name: a, api_key_env: OPENAI_API_KEY}]").targets[0]
-    assert (
-        target.provider,
-        target.base_url,
-        target.no_key,
-    ) == (Provider.OPENAI, "https://api.openai.com/v1", False)
+    assert (target.provider, target.base_url, target.no_key) == (Provider.OPENAI, "https://api.openai.com/v1", False)
 
 
 def test_a_trailing_slash_of_a_url_does_not_matter() -> None:
@@ -217,10 +213,7 @@ def test_the_prices_of_the_file_come_after_those_of_the_configuration(tmp_path: 
         ("- model: a\n", "{file}: is no price file; start with `prices:` and a list, such as"),
         ("models: {}\n", "{file}:1: models: unknown key 'models'; a price file has only: prices"),
         ("prices: {a: 1}\n", "{file}:1: prices: must be a list, not a mapping"),
-        (
-            "prices:\n- {model: a, list_price_ratio: -1}\n",
-            "{file}:2: prices[0].list_price_ratio: -1: must be",
-        ),
+        ("prices:\n- {model: a, list_price_ratio: -1}\n", "{file}:2: prices[0].list_price_ratio: -1: must be"),
         ("prices:\n- {model: a, modle: b}\n", "{file}:2: prices[0].modle: unknown key 'modle'; did you mean"),
         ("prices: [\n", "{file}:"),
         (
@@ -332,13 +325,7 @@ prices:
 )
 def test_nothing_is_told_that_only_follows_from_another_mistake(text: str) -> None:
     for line in messages(text):
-        for words in (
-            "unknown target",
-            "unknown module",
-            "unknown organization",
-            "needs spend",
-            "never applies",
-        ):
+        for words in ("unknown target", "unknown module", "unknown organization", "needs spend", "never applies"):
             assert words not in line
 
 

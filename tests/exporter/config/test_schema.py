@@ -21,12 +21,7 @@ BAD = sorted(TESTDATA.glob("bad-*.yml"))
 ENV = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_ADMIN_KEY": "sk-admin-0123456789"}
 OUT_OF_REACH = {
     # What needs two keys, two sections or the machine is out of a schema's reach.
-    *(
-        "bad-budget-no-organization",
-        "bad-budget-not-grouped",
-        "bad-budget-part-not-grouped",
-        "bad-budget-organization",
-    ),
+    *("bad-budget-no-organization", "bad-budget-not-grouped", "bad-budget-part-not-grouped", "bad-budget-organization"),
     *("bad-budget-scope-each", "bad-budget-scope-not-grouped", "bad-budget-scope-two"),
     *("bad-credential-file-missing", "bad-credential-variable-unset", "bad-credential-no-key-openai"),
     *("bad-cost-limit-of-compatible", "bad-cost-limit-of-sound"),
@@ -52,10 +47,10 @@ validator = Draft202012Validator(schema_document())
 def test_the_schema_is_a_valid_schema_with_a_head() -> None:
     document = schema_document()
     Draft202012Validator.check_schema(document)
-    assert (
-        document["$schema"],
-        document["title"],
-    ) == ("https://json-schema.org/draft/2020-12/schema", "openai-exporter configuration")
+    assert (document["$schema"], document["title"]) == (
+        "https://json-schema.org/draft/2020-12/schema",
+        "openai-exporter configuration",
+    )
     assert document["$id"].startswith("urn:")
 
 
@@ -148,14 +143,8 @@ def test_loader_and_schema_agree_on_credentials(tmp_path: Path, more: dict[str, 
         (("modules", "x", "timeout"), "a duration such as 15s, 500ms or 1h30m"),
         (("modules", "x", "request", "prompt"), "text of 1 to 20000 characters"),
         (("modules", "x", "stream"), "true or false"),
-        (
-            ("organizations", 0, "costs", "group_by"),
-            "a list of project_id, line_item, api_key_id, user_id, api_source",
-        ),
-        (
-            ("organizations", 0, "usage", "embeddings", "group_by"),
-            "a list of project_id, user_id, api_key_id, model",
-        ),
+        (("organizations", 0, "costs", "group_by"), "a list of project_id, line_item, api_key_id, user_id, api_source"),
+        (("organizations", 0, "usage", "embeddings", "group_by"), "a list of project_id, user_id, api_key_id, model"),
         (("targets", 0, "provider"), "one of openai, azure, compatible"),
         (("nothing", 0, "here"), "text"),
     ],

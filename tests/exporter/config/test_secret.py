@@ -95,12 +95,7 @@ def test_a_key_file_of_somebody_else_is_told_with_the_user_that_may_not_read_it(
 
 @pytest.mark.parametrize(
     ("content", "key"),
-    [
-        (b"sk-a", "sk-a"),
-        (b"\xef\xbb\xbfsk-a\r\n\r\n", "sk-a"),
-        (b"  sk-a  \n", "sk-a"),
-        (b"dGVzdA==", "dGVzdA=="),
-    ],
+    [(b"sk-a", "sk-a"), (b"\xef\xbb\xbfsk-a\r\n\r\n", "sk-a"), (b"  sk-a  \n", "sk-a"), (b"dGVzdA==", "dGVzdA==")],
 )
 def test_white_space_around_a_key_does_not_matter(tmp_path: Path, content: bytes, key: str) -> None:
     (tmp_path / "key").write_bytes(content)
@@ -112,18 +107,9 @@ def test_white_space_around_a_key_does_not_matter(tmp_path: Path, content: bytes
     [
         (b"", "is empty; put the key there"),
         (b" \n", "is empty; put the key there"),
-        (
-            b"sk-a\nsk-b\n",
-            "holds more than one key, or characters that no key has; put nothing but the key there",
-        ),
-        (
-            b"sk-a\x00",
-            "holds more than one key, or characters that no key has; put nothing but the key there",
-        ),
-        (
-            "sk-ä".encode(),
-            "holds more than one key, or characters that no key has; put nothing but the key there",
-        ),
+        (b"sk-a\nsk-b\n", "holds more than one key, or characters that no key has; put nothing but the key there"),
+        (b"sk-a\x00", "holds more than one key, or characters that no key has; put nothing but the key there"),
+        ("sk-ä".encode(), "holds more than one key, or characters that no key has; put nothing but the key there"),
         (b"sk-\xff", "is not a text file; put the bare key there"),
         (b'"sk-a"', "holds a quote or NAME=; put nothing but the key there"),
         (b"OPENAI_API_KEY=sk-a", "holds a quote or NAME=; put nothing but the key there"),
@@ -201,10 +187,7 @@ def test_every_spelling_of_a_configured_key_is_masked(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (
-            "Incorrect API key provided: sk-proj-********************Rw8x.",
-            "Incorrect API key provided: <secret>",
-        ),
+        ("Incorrect API key provided: sk-proj-********************Rw8x.", "Incorrect API key provided: <secret>"),
         ("key sk-abcdefghij", "key <secret>"),
         ("Authorization: Bearer abcdefgh\nX: 1", "Authorization: Bearer <secret>\nX: 1"),
         ("HTTP_AUTHORIZATION=Bearer abcdefgh", "HTTP_AUTHORIZATION=Bearer <secret>"),
@@ -217,14 +200,8 @@ def test_every_spelling_of_a_configured_key_is_masked(text: str) -> None:
         ("authorization=basic dTpw, then ask again.", "authorization=basic <secret>, then ask again."),
         ("wrong x-api-key: 0123 (of 2 known).", "wrong x-api-key: <secret> (of 2 known)."),
         ("Authorization: Bearer\nX: 1", "Authorization: <secret>\nX: 1"),
-        (
-            'Proxy-Authorization: Digest username="u", response="0a1b"\nX: 1',
-            "Proxy-Authorization: <secret>\nX: 1",
-        ),
-        (
-            '{"message": "Authorization: Bearer abc is bad"}',
-            '{"message": "Authorization: Bearer <secret> is bad"}',
-        ),
+        ('Proxy-Authorization: Digest username="u", response="0a1b"\nX: 1', "Proxy-Authorization: <secret>\nX: 1"),
+        ('{"message": "Authorization: Bearer abc is bad"}', '{"message": "Authorization: Bearer <secret> is bad"}'),
         ("set-cookie: __cf_bm=abc; path=/", "set-cookie: <secret>"),
         ("Bearer abcdefgh01234567", "Bearer <secret>"),
         ("http://user:password@proxy:1/", "http://<secret>@proxy:1/"),

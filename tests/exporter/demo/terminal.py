@@ -27,14 +27,7 @@ class Terminal:
         self._main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         self.process = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=env,
-            stdin=side,
-            stdout=side,
-            stderr=side,
-            start_new_session=True,
-            preexec_fn=_control_it,
+            argv, cwd=cwd, env=env, stdin=side, stdout=side, stderr=side, start_new_session=True, preexec_fn=_control_it
         )
         os.close(side)
         self._seen = ""

@@ -74,8 +74,7 @@ def test_rules_that_need_each_other_are_refused_by_name() -> None:
 
 
 @pytest.mark.skipif(
-    RECORDED_PROMETHEUS is None or RECORDED_PROMTOOL is None,
-    reason="prometheus and promtool are not installed",
+    RECORDED_PROMETHEUS is None or RECORDED_PROMTOOL is None, reason="prometheus and promtool are not installed"
 )
 def test_each_level_is_evaluated_on_what_the_one_before_recorded(tmp_path: Path) -> None:
     lines = [f'x{{of="{of}"}} {value} {START + 300 * n}' for of, value in (("a", 8), ("b", 4)) for n in range(3)]

@@ -54,12 +54,7 @@ def parse(data: object) -> Page:
 def test_a_notification_of_alertmanager_is_a_page_with_its_alerts() -> None:
     found = parse(NOTIFICATION)
 
-    assert (found.channel, found.status, found.severity, found.receiver) == (
-        "webhook",
-        "firing",
-        "critical",
-        "page",
-    )
+    assert (found.channel, found.status, found.severity, found.receiver) == ("webhook", "firing", "critical", "page")
     assert (found.title, found.text) == ("OpenAITargetDown", "Every probe of a target fails.")
     assert found.alerts[0].labels["target"] == "openai"
     assert found.alerts[0].ends_at == ""
@@ -339,10 +334,7 @@ def test_a_file_that_fails_later_loses_no_page(tmp_path: Path, caplog: pytest.Lo
 
 def printed(page: Page, *, colours: bool = False) -> str:
     out = io.StringIO()
-    show(
-        page,
-        Console(file=out, force_terminal=colours, color_system="standard" if colours else None, width=200),
-    )
+    show(page, Console(file=out, force_terminal=colours, color_system="standard" if colours else None, width=200))
     return out.getvalue()
 
 
@@ -352,13 +344,7 @@ ALERT = Alert(
     annotations={"description": "No probe has succeeded.", "runbook_url": "https://r.example.org/x"},
 )
 PAGE = Page(
-    status="firing",
-    severity="critical",
-    title="OpenAITargetDown",
-    text="",
-    receiver="page",
-    alerts=(ALERT,),
-    id=1,
+    status="firing", severity="critical", title="OpenAITargetDown", text="", receiver="page", alerts=(ALERT,), id=1
 )
 
 

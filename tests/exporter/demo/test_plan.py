@@ -78,10 +78,7 @@ def test_what_an_earlier_demo_left_is_gone(tmp_path: Path) -> None:
 def test_a_second_demo_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     with held(tmp_path):
         (tmp_path / "exporter.yml").touch()
-        with (
-            pytest.raises(StartError, match="already; end it, or choose another"),
-            held(tmp_path),
-        ):
+        with pytest.raises(StartError, match="already; end it, or choose another"), held(tmp_path):
             pass
         assert (tmp_path / "exporter.yml").exists()
 
@@ -97,10 +94,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with (
-        pytest.raises(StartError, match="cannot be written: Not a directory"),
-        held(tmp_path / "file" / "data"),
-    ):
+    with pytest.raises(StartError, match="cannot be written: Not a directory"), held(tmp_path / "file" / "data"):
         pass
 
 

@@ -111,14 +111,7 @@ def watched(simulator: str | None, schedule: Schedule, states: list[State]) -> s
     out = io.StringIO()
     seen = iter(states)
     last = states[-1]
-    watch = Watch(
-        lambda: next(seen, last),
-        lambda: None,
-        simulator,
-        schedule,
-        Console(file=out, width=200),
-        Clock(),
-    )
+    watch = Watch(lambda: next(seen, last), lambda: None, simulator, schedule, Console(file=out, width=200), Clock())
     watch.run(NeverWaiting())
     return out.getvalue()
 

@@ -121,10 +121,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         (PROMETHEUS_2, OPENMETRICS),
         (PROMETHEUS_3, f"{OPENMETRICS}; escaping=allow-utf-8"),
         ("application/openmetrics-text", OPENMETRICS),
-        (
-            "application/openmetrics-text; version=1.0.0; escaping=underscores",
-            f"{OPENMETRICS}; escaping=underscores",
-        ),
+        ("application/openmetrics-text; version=1.0.0; escaping=underscores", f"{OPENMETRICS}; escaping=underscores"),
         ("application/openmetrics-text;version=1.0.0;escaping=values", f"{OPENMETRICS}; escaping=values"),
         ("application/openmetrics-text;version=1.0.0;escaping=dots", OPENMETRICS),
         ("Application/OpenMetrics-Text ; Q=0.9 , text/plain ; q=0.1", OPENMETRICS),
@@ -332,12 +329,7 @@ def test_no_created_series_are_exposed() -> None:
 
 def test_the_process_describes_itself_when_asked() -> None:
     page = text(Instruments())
-    for name in (
-        "process_resident_memory_bytes",
-        "process_open_fds",
-        "python_info",
-        "python_gc_collections_total",
-    ):
+    for name in ("process_resident_memory_bytes", "process_open_fds", "python_info", "python_gc_collections_total"):
         assert f"\n{name}" in page
     assert text(Instruments(process=False)) == ""
 

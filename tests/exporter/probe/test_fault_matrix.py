@@ -40,10 +40,7 @@ def answering(status: str, body: str = "", more: str = "") -> Way:
         async def reply(turn: Turn) -> None:
             await turn.send(answer(body, status, more=more))
 
-        async with (
-            raw_server(reply) as server,
-            prober_for(configuration(server.url)) as prober,
-        ):
+        async with raw_server(reply) as server, prober_for(configuration(server.url)) as prober:
             yield prober, CHAT
 
     return way
@@ -192,14 +189,7 @@ class Row:
 
 
 def row(
-    module: str,
-    kind: str,
-    outcome: str,
-    expected: tuple[bool, bool],
-    status: int,
-    log: str = "",
-    /,
-    **faults: Any,
+    module: str, kind: str, outcome: str, expected: tuple[bool, bool], status: int, log: str = "", /, **faults: Any
 ) -> Row:
     return Row(module, kind, outcome, expected, status, log, faults)
 

@@ -91,11 +91,7 @@ STREAMED: dict[Endpoint, list[Any]] = {
         "[DONE]",
     ],
     Endpoint.RESPONSES: [
-        {
-            "type": "response.created",
-            "sequence_number": 0,
-            "response": {**_RESPONSE, "status": "in_progress"},
-        },
+        {"type": "response.created", "sequence_number": 0, "response": {**_RESPONSE, "status": "in_progress"}},
         {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": _MESSAGE},
         {"type": "response.output_text.delta", "sequence_number": 2, "item_id": "msg_1", "delta": "po"},
         {"type": "response.output_text.delta", "sequence_number": 3, "item_id": "msg_1", "delta": "ng"},
@@ -175,9 +171,7 @@ WORDS = st.sampled_from([
 ]) | st.text(max_size=8)  # fmt: skip
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | WORDS
 JSON = st.recursive(
-    LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),
-    max_leaves=30,
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6), max_leaves=30
 )
 OBJECTS = st.dictionaries(NAMES, JSON, max_size=8)
 
@@ -250,17 +244,7 @@ HEADER_NAMES = st.sampled_from([
     "Location", "Connection", "Transfer-Encoding", "Date", "Age",
 ])  # fmt: skip
 HEADER_VALUES = st.sampled_from(
-    [
-        "application/json",
-        "text/event-stream",
-        "text/html; charset=x",
-        "gzip",
-        "chunked",
-        "close",
-        "5",
-        "-1",
-        "None",
-    ]
+    ["application/json", "text/event-stream", "text/html; charset=x", "gzip", "chunked", "close", "5", "-1", "None"]
 ) | st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=300)
 BODIES = (
     OBJECTS.map(lambda document: json.dumps(document).encode())

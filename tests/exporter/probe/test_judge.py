@@ -292,21 +292,10 @@ def response(text: str = "pong", **more: Any) -> dict[str, Any]:
     part = {"type": "output_text", "text": text, "annotations": []}
     item = {"type": "message", "content": [part]}
     usage = {"input_tokens": 9, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}}
-    return {
-        "object": "response",
-        "status": "completed",
-        "model": "m-2026",
-        "output": [item],
-        "usage": usage,
-        **more,
-    }
+    return {"object": "response", "status": "completed", "model": "m-2026", "output": [item], "usage": usage, **more}
 
 
-EMBEDDING = {
-    "data": [{"embedding": [0.1, 0.2]}],
-    "model": "e",
-    "usage": {"prompt_tokens": 2, "total_tokens": 2},
-}
+EMBEDDING = {"data": [{"embedding": [0.1, 0.2]}], "model": "e", "usage": {"prompt_tokens": 2, "total_tokens": 2}}
 PACKED = base64.b64encode(struct.pack("<3f", 1, 2, 3)).decode()
 INCOMPLETE = {"status": "incomplete", "output": [{"type": "reasoning", "summary": []}]}
 PLAIN: list[tuple[str, Endpoint, Any, str]] = [
@@ -380,19 +369,14 @@ PLAIN: list[tuple[str, Endpoint, Any, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "document", "outcome"),
-    [pytest.param(*case[1:], id=f"{case[1]}: {case[0]}") for case in PLAIN],
+    ("endpoint", "document", "outcome"), [pytest.param(*case[1:], id=f"{case[1]}: {case[0]}") for case in PLAIN]
 )
 def test_plain_answers(endpoint: Endpoint, document: Any, outcome: str) -> None:
     assert outcome == verdict(exchange(document), setting(endpoint)).outcome
 
 
 def delta(**fields: Any) -> dict[str, Any]:
-    return {
-        "model": "m-2026",
-        "choices": [{"index": 0, "delta": fields, "finish_reason": None}],
-        "usage": None,
-    }
+    return {"model": "m-2026", "choices": [{"index": 0, "delta": fields, "finish_reason": None}], "usage": None}
 
 
 FINISH = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -455,14 +439,7 @@ def test_streams(endpoint: Endpoint, events: list[Any], outcome: str) -> None:
 
 
 def test_a_streams_times_are_those_of_its_visible_tokens() -> None:
-    events = [
-        delta(role="assistant"),
-        delta(reasoning="hm"),
-        delta(content="po"),
-        delta(content="ng"),
-        FINISH,
-        LAST,
-    ]
+    events = [delta(role="assistant"), delta(reasoning="hm"), delta(content="po"), delta(content="ng"), FINISH, LAST]
     found = verdict(streamed([event(each) for each in events]), setting(Endpoint.CHAT, stream=True)).reading
     assert found.stream is not None
     assert found.stream.first_event == pytest.approx(0.1)
@@ -536,16 +513,8 @@ def test_the_length_of_a_vector_is_checked(length: int, outcome: str) -> None:
 @pytest.mark.parametrize(
     ("param", "code", "remedy"),
     [
-        (
-            "max_tokens",
-            "unsupported_parameter",
-            "To mend it, give the module request.extra.max_completion_tokens",
-        ),
-        (
-            "max_completion_tokens",
-            "unknown_parameter",
-            "To mend it, give the module request.extra.max_tokens",
-        ),
+        ("max_tokens", "unsupported_parameter", "To mend it, give the module request.extra.max_completion_tokens"),
+        ("max_completion_tokens", "unknown_parameter", "To mend it, give the module request.extra.max_tokens"),
         ("reasoning_effort", "unsupported_parameter", "a module without request.reasoning_effort"),
         ("reasoning.effort", "unsupported_parameter", "a module without request.reasoning_effort"),
         ("max_tokens", "integer_above_max_value", ""),
@@ -629,11 +598,7 @@ def test_what_makes_a_probe_wait_is_no_event_of_the_sli() -> None:
 
 
 def test_every_name_that_is_used_elsewhere_is_in_the_table() -> None:
-    used = {
-        *CODES.values(),
-        *(outcome for _, outcome in STATUSES.values()),
-        *(name for name, _ in USUAL_ERRORS),
-    }
+    used = {*CODES.values(), *(outcome for _, outcome in STATUSES.values()), *(name for name, _ in USUAL_ERRORS)}
     used |= {str(kind) for kind in FailureKind} - {"timeout", "request"}
     assert used <= set(OUTCOMES)
     assert ("outcome",) == OUTCOME.labels

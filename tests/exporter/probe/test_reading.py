@@ -173,11 +173,7 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
     assert ["\ufffd\ufffd"] == [event.data for event in events]
 
 
-@given(
-    st.lists(st.tuples(NAMES, st.lists(TEXT, max_size=3)), max_size=8),
-    NEWLINES,
-    st.lists(st.integers(0, 400)),
-)
+@given(st.lists(st.tuples(NAMES, st.lists(TEXT, max_size=3)), max_size=8), NEWLINES, st.lists(st.integers(0, 400)))
 def test_events_and_stamps_do_not_depend_on_where_the_stream_was_cut(
     events: list[tuple[str, list[str]]], newline: str, cuts: list[int]
 ) -> None:

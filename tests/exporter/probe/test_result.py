@@ -259,9 +259,7 @@ FULL = result(
     ),
 )
 MODELS = result(
-    endpoint=Endpoint.MODELS,
-    models=(ModelCard("a", "openai", 5.0, 7.0), ModelCard("b")),
-    expected_models=("a", "gone"),
+    endpoint=Endpoint.MODELS, models=(ModelCard("a", "openai", 5.0, 7.0), ModelCard("b")), expected_models=("a", "gone")
 )
 
 
@@ -316,11 +314,7 @@ def test_a_full_result_is_exposed_whole() -> None:
     (network,) = [line for line in found if line.startswith("openai_probe_network_seconds")]
     assert float(network.split()[1]) == pytest.approx(0.05)
     (info,) = [line for line in found if line.startswith("openai_probe_model_info")]
-    for label in (
-        'requested_model="gpt-6-luna"',
-        'served_model="gpt-6-luna-2026-09-01"',
-        'service_tier="default"',
-    ):
+    for label in ('requested_model="gpt-6-luna"', 'served_model="gpt-6-luna-2026-09-01"', 'service_tier="default"'):
         assert label in info
 
 
@@ -386,10 +380,7 @@ def test_a_list_that_did_not_come_says_nothing_about_models() -> None:
 MODULE = Module.model_validate(
     {
         "endpoint": "chat",
-        "request": {
-            "prompt": "hi",
-            "extra": {"user": "sk-proj-0123456789abcdef", "access_token": "hunter-22"},
-        },
+        "request": {"prompt": "hi", "extra": {"user": "sk-proj-0123456789abcdef", "access_token": "hunter-22"}},
     }
 )
 

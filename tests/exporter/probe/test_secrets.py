@@ -29,12 +29,7 @@ PLACES = ("message", "code", "type", "content", "model", "id", "service_tier", "
 
 
 def spellings(key: str) -> list[str]:
-    return [
-        key,
-        json.dumps(key)[1:-1],
-        quote(key, safe=""),
-        base64.b64encode(key.encode()).decode().rstrip("="),
-    ]
+    return [key, json.dumps(key)[1:-1], quote(key, safe=""), base64.b64encode(key.encode()).decode().rstrip("=")]
 
 
 def body_with(echo: str, places: list[str], endpoint: str) -> bytes:
@@ -117,10 +112,7 @@ async def _everything(
             assert key.encode() in sent, "the key went where it belongs"
             pieces = [repr(found), repr(again), repr(history.recent()), repr(prober), repr(vars(prober))]
     pieces += [explain(each, config.modules[module]) for each in (found, again)]
-    pieces += [
-        encode(families(found)).decode(),
-        instruments.render("application/openmetrics-text")[0].decode(),
-    ]
+    pieces += [encode(families(found)).decode(), instruments.render("application/openmetrics-text")[0].decode()]
     pieces += [found.result.request, found.result.reply, "\n".join(found.result.log)]
     assert found.result.outcome != "internal"
     return "\n".join(pieces)

@@ -122,13 +122,7 @@ async def test_the_answer_is_freed_at_once(simulator: SimulatorControl, no_colle
 
 @pytest.mark.parametrize(
     ("kind", "parameters"),
-    [
-        ("status", {"status": 500}),
-        ("hang", {}),
-        ("reset", {}),
-        ("truncate", {}),
-        ("malformed_json", {}),
-    ],
+    [("status", {"status": 500}), ("hang", {}), ("reset", {}), ("truncate", {}), ("malformed_json", {})],
 )
 async def test_so_is_that_of_a_failure(
     simulator: SimulatorControl, no_collector: None, kind: str, parameters: dict[str, int]
@@ -201,9 +195,7 @@ async def test_scrapes_at_the_same_time_share_the_probe_in_flight(simulator: Sim
     assert {"shared"} == {each.reason for each in found if each.cached}
 
 
-async def test_a_scrape_with_less_time_does_not_wait_for_a_probe_that_has_more(
-    simulator: SimulatorControl,
-) -> None:
+async def test_a_scrape_with_less_time_does_not_wait_for_a_probe_that_has_more(simulator: SimulatorControl) -> None:
     simulator.fault("hang")
     async with prober_for(configuration(simulator.api_url)) as prober:
         await prober.warm()
@@ -317,9 +309,7 @@ async def test_a_probe_that_never_ran_says_that_the_cost_limit_stops_it(simulato
     assert (True, True) == (other.cached, other.cost_limited)
 
 
-async def test_behind_the_cost_limit_an_old_result_does_not_pass_for_the_present(
-    simulator: SimulatorControl,
-) -> None:
+async def test_behind_the_cost_limit_an_old_result_does_not_pass_for_the_present(simulator: SimulatorControl) -> None:
     clock = Clock()
     config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
     async with prober_for(config, monotonic=clock, now=Clock(20_000 * 86_400.0)) as prober:
@@ -445,9 +435,7 @@ async def test_a_bound_on_probes_in_flight_makes_others_wait_unmeasured(simulato
     assert longest < 0.4
 
 
-async def test_a_probe_that_finds_no_place_in_time_is_not_the_apis_failure(
-    simulator: SimulatorControl,
-) -> None:
+async def test_a_probe_that_finds_no_place_in_time_is_not_the_apis_failure(simulator: SimulatorControl) -> None:
     simulator.fault("hang", path="/v1/models")
     async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
         hanging = asyncio.create_task(prober.probe(key_of("models"), 5))
@@ -464,9 +452,7 @@ async def test_the_scrapes_limit_and_the_modules_timeout_both_bind(simulator: Si
         assert bound - 0.9 < allowed <= bound
 
 
-async def test_the_first_probe_warms_up_by_itself_and_is_not_slower_for_it(
-    simulator: SimulatorControl,
-) -> None:
+async def test_the_first_probe_warms_up_by_itself_and_is_not_slower_for_it(simulator: SimulatorControl) -> None:
     async def attempt() -> ProbeResult:
         async with prober_for(configuration(simulator.api_url)) as prober:
             return (await prober.probe(CHAT)).result
@@ -695,9 +681,7 @@ async def test_a_result_of_before_an_idle_hour_is_not_served_while_a_new_probe_r
     assert [one.reason, two.reason] == ["", "shared"]
 
 
-async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(
-    simulator: SimulatorControl,
-) -> None:
+async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(simulator: SimulatorControl) -> None:
     speech = {"endpoint": "speech", "daily_cost_limit_usd": 0.01, "price_per_call_usd": 0.006}
     key = ProbeKey("api", "speech", "gpt-4o-mini-tts")
     config = configuration(simulator.api_url, {"speech": speech})

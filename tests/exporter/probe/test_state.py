@@ -74,12 +74,7 @@ def test_the_newest_result_is_kept_however_large(monkeypatch: pytest.MonkeyPatch
 def test_what_a_result_weighs_grows_with_all_that_a_server_can_make_long() -> None:
     bare = weight(result())
     card = ModelCard("m", "openai", 0, None)
-    for more in (
-        {"reply": "x" * 1000},
-        {"request": "x" * 1000},
-        {"log": ("x" * 1000,)},
-        {"models": (card,) * 4},
-    ):
+    for more in ({"reply": "x" * 1000}, {"request": "x" * 1000}, {"log": ("x" * 1000,)}, {"models": (card,) * 4}):
         assert weight(replace(result(), **more)) >= bare + 1000
 
 
@@ -178,12 +173,7 @@ def test_a_limit_that_is_nearly_reached_is_left_to_others(limit: RateLimit, expe
     assert expected == wait_after(result(rate_limits=(limit,)), 0, longest)
 
 
-@given(
-    st.sampled_from(sorted(OUTCOMES)),
-    st.integers(0, 10_000),
-    st.none() | st.floats(0, 1e9),
-    st.floats(0, 1),
-)
+@given(st.sampled_from(sorted(OUTCOMES)), st.integers(0, 10_000), st.none() | st.floats(0, 1e9), st.floats(0, 1))
 def test_no_wait_is_negative_or_over_the_longest_cap(
     outcome: str, strikes: int, retry_after: float | None, share: float
 ) -> None:

@@ -88,13 +88,7 @@ def test_counters_fall_only_in_the_first_second_of_a_month(history: Samples) -> 
     ],
 )
 def test_totals_equal_the_books(
-    simulator: SimulatorControl,
-    history: Samples,
-    metric: str,
-    field: str,
-    start: str,
-    end: str,
-    shown_at: str,
+    simulator: SimulatorControl, history: Samples, metric: str, field: str, start: str, end: str, shown_at: str
 ) -> None:
     expected = total(usage(simulator, unix(start), unix(end)), field)
 
@@ -292,10 +286,7 @@ def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
 
 @pytest.mark.parametrize(
     ("sign", "message"),
-    [
-        (signal.SIGKILL, ""),
-        (signal.SIGINT, "history.om.parts: run the same command again to go on"),
-    ],
+    [(signal.SIGKILL, ""), (signal.SIGINT, "history.om.parts: run the same command again to go on")],
 )
 def test_a_killed_import_goes_on_to_the_same_file(
     simulator: SimulatorControl, imported: Path, tmp_path: Path, sign: signal.Signals, message: str
@@ -384,10 +375,7 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("--from", "2026-11-10", "--to", "2026-11-09"),
-            "--from: 2026-11-10 is after --to 2026-11-09; swap them",
-        ),
+        (("--from", "2026-11-10", "--to", "2026-11-09"), "--from: 2026-11-10 is after --to 2026-11-09; swap them"),
         (("--from", "2026-12-01"), "--from: 2026-12-01 is in the future; today is 2026-11-19 (UTC)"),
         (("--from", "soon"), "--from: 'soon' is not a date such as 2026-11-21"),
         (
@@ -395,10 +383,7 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
             "--live-from: 'noon' is not a time such as 2026-11-21T09:30:00Z",
         ),
         (("--from", "2026-11-10", "--live-from", "2026-12-01"), "--live-from: 2026-12-01 is in the future"),
-        (
-            ("--from", "2026-11-18", "-o", "/nonexistent/x.om"),
-            "/nonexistent/x.om: cannot be written: No such file",
-        ),
+        (("--from", "2026-11-18", "-o", "/nonexistent/x.om"), "/nonexistent/x.om: cannot be written: No such file"),
         (("--from", "2026-11-18", "-o", "/tmp"), "/tmp: cannot be written: Is a directory"),
         (("--from", "2026-11-18", "--organization", "x"), "unknown organization 'x'"),
     ],

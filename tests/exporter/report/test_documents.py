@@ -42,10 +42,7 @@ def test_any_name_is_one_cell(name: str) -> None:
     [("0", "2", "new"), ("-1", "2", "\N{EN DASH}"), ("0", "0", "\N{EN DASH}"), ("1", "2", r"+100.0 %")],
 )
 def test_only_what_was_not_there_before_is_new(before: str, now: str, expected: str) -> None:
-    cells = {
-        ("2026-09-05", "proj_1"): Totals(Decimal(before)),
-        ("2026-10-05", "proj_1"): Totals(Decimal(now)),
-    }
+    cells = {("2026-09-05", "proj_1"): Totals(Decimal(before)), ("2026-10-05", "proj_1"): Totals(Decimal(now))}
     [row] = [
         line
         for line in documents.render_markdown(october(cells)).splitlines()

@@ -12,10 +12,7 @@ from tests.exporter.report.commands import NOW, bill, done, run, spent, total, u
 from tests.stack.programs import Prometheus
 from tests.stack.tsdb import MISSING, PROMTOOL, prometheus_of
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed"),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(MISSING, reason="prometheus and promtool are not installed")]
 FROM = "2026-08-22"
 CONFIG = """
 organizations:

@@ -148,17 +148,7 @@ def test_a_csv_file_opens_in_excel_with_its_names_and_a_pipe_gets_plain_text(
     assert done(run(simulator, *command)) == written.decode("utf-8-sig").replace("\r\n", "\n")
 
 
-FOCUS_UNITS = {
-    "Tokens",
-    "1000 Tokens",
-    "Characters",
-    "Images",
-    "Seconds",
-    "Minutes",
-    "Hours",
-    "GiB-Hours",
-    "Units",
-}
+FOCUS_UNITS = {"Tokens", "1000 Tokens", "Characters", "Images", "Seconds", "Minutes", "Hours", "GiB-Hours", "Units"}
 """FOCUS's unit format: plural, capitals, a hyphen in between."""
 
 
@@ -210,11 +200,7 @@ def test_budgets_are_in_it(simulator: SimulatorControl, tmp_path: Path) -> None:
 
     [budget] = found["budgets"]
     spent_so_far = spent(bill(simulator, unix("2026-11-01"), unix("2026-11-20")))[""]
-    assert ("all", "billed", spent_so_far) == (
-        budget["budget"],
-        budget["basis"],
-        Decimal(budget["spent_usd"]),
-    )
+    assert ("all", "billed", spent_so_far) == (budget["budget"], budget["basis"], Decimal(budget["spent_usd"]))
     assert 10_000 - spent_so_far == Decimal(budget["remaining_usd"])
 
 
@@ -268,10 +254,7 @@ def test_a_period_without_usage_is_told_as_such(form: str) -> None:
     [
         (("--period", "fortnight"), "'fortnight' is not one of"),
         (("--period", "2026-12-01..2026-12-02"), "is in the future; today is 2026-11-19"),
-        (
-            ("--organization", "umbrella"),
-            "unknown organization 'umbrella'; give --organization with one of: default",
-        ),
+        (("--organization", "umbrella"), "unknown organization 'umbrella'; give --organization with one of: default"),
         (("-o", "/nonexistent/report.csv"), "/nonexistent/report.csv: cannot be written: No such file"),
     ],
 )
@@ -410,21 +393,13 @@ NOW = unix("2026-11-21T09:40:00Z")
 def test_a_period_and_what_it_is_compared_with(text: str, expected: tuple[str, ...]) -> None:
     found = parse_period(text, NOW)
 
-    assert expected == (
-        found.first,
-        found.last,
-        format_date(found.before_start),
-        format_date(found.before_end - 1),
-    )
+    assert expected == (found.first, found.last, format_date(found.before_start), format_date(found.before_end - 1))
 
 
 def test_a_long_month_so_far_is_compared_with_a_short_month_at_most() -> None:
     found = parse_period("month", unix("2026-03-30T12:00:00Z"))
 
-    assert ("2026-02-01", "2026-02-28") == (
-        format_date(found.before_start),
-        format_date(found.before_end - 1),
-    )
+    assert ("2026-02-01", "2026-02-28") == (format_date(found.before_start), format_date(found.before_end - 1))
 
 
 @pytest.mark.parametrize(

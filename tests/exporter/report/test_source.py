@@ -21,8 +21,7 @@ def config(folder: Path, *names: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("names", "requested", "expected"),
-    [(("acme",), None, "acme"), (("acme", "umbrella"), "umbrella", "umbrella")],
+    ("names", "requested", "expected"), [(("acme",), None, "acme"), (("acme", "umbrella"), "umbrella", "umbrella")]
 )
 def test_the_only_one_needs_no_name(
     tmp_path: Path, names: tuple[str, ...], requested: str | None, expected: str
@@ -33,11 +32,7 @@ def test_the_only_one_needs_no_name(
 @pytest.mark.parametrize(
     ("names", "requested", "message"),
     [
-        (
-            ("acme", "umbrella"),
-            None,
-            "several organizations are configured; give --organization with one of: acme",
-        ),
+        (("acme", "umbrella"), None, "several organizations are configured; give --organization with one of: acme"),
         (("acme",), "umbrella", "unknown organization 'umbrella'; give --organization with one of: acme"),
         ((), None, "no organization is configured; set OPENAI_ADMIN_KEY"),
     ],

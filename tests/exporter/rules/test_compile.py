@@ -30,14 +30,7 @@ def one(entry: dict[str, Any], **settings: Any) -> dict[str, Any]:
     return compiled(entry, **settings)[0]
 
 
-LIMITS = {
-    "ratio": "50%",
-    "per minute": "1/min",
-    "per second": 20,
-    "per hour": "2M",
-    "USD": 25,
-    "seconds": "5s",
-}
+LIMITS = {"ratio": "50%", "per minute": "1/min", "per second": 20, "per hour": "2M", "USD": 25, "seconds": "5s"}
 OPERATORS = [
     (name, operator) for name, measure in MEASURES.items() for operator in (">", ">=", "<", "<=")
     if operator in measure.operators
@@ -109,12 +102,7 @@ def test_there_is_one_group_per_metric_and_none_for_what_is_not_enabled() -> Non
 def test_cost_goes_to_finops_and_carries_the_category_that_routes_know() -> None:
     labels = one({"metric": "cost_per_day", "threshold": "25 USD"})["labels"]
 
-    assert labels == {
-        "severity": "warning",
-        "team": "finops",
-        "category": "cost",
-        "threshold_metric": "cost_per_day",
-    }
+    assert labels == {"severity": "warning", "team": "finops", "category": "cost", "threshold_metric": "cost_per_day"}
 
 
 def test_a_threshold_that_names_something_gets_an_alert_for_matching_nothing() -> None:
@@ -207,12 +195,7 @@ def amounts(kind: str) -> tuple[Any, Any, Any]:
     }[kind]
 
 
-FIRES = {
-    ">": (False, False, True),
-    ">=": (False, True, True),
-    "<": (True, False, False),
-    "<=": (True, True, False),
-}
+FIRES = {">": (False, False, True), ">=": (False, True, True), "<": (True, False, False), "<=": (True, True, False)}
 COUNTERS = ("requests_per_hour", "tokens_per_hour", "cost_per_hour", "probe_cost_per_day")
 """Extrapolated increases are not exact, so that these have no edge."""
 RESULTS = {
@@ -336,11 +319,7 @@ def test_descriptions_name_the_probe_and_the_value(
 ) -> None:
     rule = one(entry)
     inputs = [series(name, values, more="".join(more)) for name, values, *more in found]
-    test = {
-        "interval": "1m",
-        "input_series": inputs,
-        "alert_rule_test": [firing(rule, "15m", description=description)],
-    }
+    test = {"interval": "1m", "input_series": inputs, "alert_rule_test": [firing(rule, "15m", description=description)]}
 
     rules = as_yaml({"groups": [{"name": "g", "rules": [rule]}]})
     assert passes(tmp_path, rules, [test]) == ""
@@ -357,10 +336,7 @@ def test_descriptions_name_the_probe_and_the_value(
             [("probe_success", "1x10 0x20"), ("openai_probe_availability_good", "1x10 0 stale")],
         ),
         # The duration of an answer from the cache is not measured again.
-        (
-            {"for": "0s"},
-            [("probe_duration_seconds", "1x10 20x20"), ("openai_probe_availability_good", "1x10 1 stale")],
-        ),
+        ({"for": "0s"}, [("probe_duration_seconds", "1x10 20x20"), ("openai_probe_availability_good", "1x10 1 stale")]),
         # Another job's probes are none of ours.
         (
             {"for": "0s", "settings": {"selector": 'job="other"'}},

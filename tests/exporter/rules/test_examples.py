@@ -34,11 +34,7 @@ def test_a_single_value_lasts() -> None:
     [
         ("error_rate", {"value": "5%"}, "'5%': must be one of ok, fail, none, such as [ok x5, fail x3]"),
         ("headroom", {"value": "fail"}, "'fail': must be a share such as 5% or 0.05; or one of none"),
-        (
-            "p95_latency",
-            {"values": ["1s x9999", "1s x9999"]},
-            "stands for more than 10000 probes; make it shorter",
-        ),
+        ("p95_latency", {"values": ["1s x9999", "1s x9999"]}, "stands for more than 10000 probes; make it shorter"),
         ("p95_latency", {}, "needs value (one that lasts) or values (one per probe), not both"),
     ],
 )
@@ -91,11 +87,7 @@ def _decoded(text: str) -> list[float | None]:
 def test_an_example_that_does_not_hold_is_found_among_those_that_do() -> None:
     right, wrong = {"value": "6s", "fires": True}, {"value": "4s", "fires": True}
     file = parse_thresholds(
-        document(
-            {"examples": [right]},
-            {"examples": [right, wrong, right]},
-            {"examples": [wrong | {"fires": False}]},
-        ),
+        document({"examples": [right]}, {"examples": [right, wrong, right]}, {"examples": [wrong | {"fires": False}]}),
         "t.yml",
     )
 

@@ -50,9 +50,7 @@ def test_thresholds_and_raw_files_go_into_one_file_with_its_origin(thresholds: P
 
 
 @pytest.mark.parametrize(
-    "promtool",
-    [None, pytest.param(PROMTOOL, marks=[needs_promtool, pytest.mark.stack])],
-    ids=["alone", "promtool"],
+    "promtool", [None, pytest.param(PROMTOOL, marks=[needs_promtool, pytest.mark.stack])], ids=["alone", "promtool"]
 )
 def test_a_broken_raw_file_is_told_with_its_line_and_harms_no_other(
     thresholds: Path, raw: Path, promtool: str | None
@@ -313,23 +311,11 @@ def test_each_mistake_is_told_with_its_line(old: str, new: str, expected: str | 
         ("groups: {}", "r.yml:1: groups: must be a list of groups"),
         ("groups: [3]", "r.yml:1: groups[0]: must be a mapping with name and rules"),
         ("groups: [{name: a, rules: 3}]", "r.yml:1: groups[0].rules: must be a list of rules"),
-        (
-            "groups: [{name: a, rules: [3]}]",
-            "r.yml:1: groups[0].rules[0]: must be a mapping with record or alert",
-        ),
-        (
-            "groups: [{name: a, rules: [{alert: A}]}]",
-            "r.yml:1: groups[0].rules[0].expr: must be a PromQL expression",
-        ),
-        (
-            "groups: [{name: a}, {name: a}]",
-            "r.yml:1: groups[1].name: 'a': the file has this group twice; rename one",
-        ),
+        ("groups: [{name: a, rules: [3]}]", "r.yml:1: groups[0].rules[0]: must be a mapping with record or alert"),
+        ("groups: [{name: a, rules: [{alert: A}]}]", "r.yml:1: groups[0].rules[0].expr: must be a PromQL expression"),
+        ("groups: [{name: a}, {name: a}]", "r.yml:1: groups[1].name: 'a': the file has this group twice; rename one"),
         ("groups: [\n", "r.yml:2: has a bracket"),
-        (
-            "groups: [{name: a, rules: [{alert: A, expr: up, labels: [x]}]}]",
-            "labels: must be a mapping of names",
-        ),
+        ("groups: [{name: a, rules: [{alert: A, expr: up, labels: [x]}]}]", "labels: must be a mapping of names"),
         ("groups: [{name: a, rules: [{alert: '', expr: up}]}]", "alert: must be text, the name of the alert"),
     ],
 )
@@ -340,8 +326,7 @@ def test_what_is_no_rule_file_is_refused(text: str, said: str, tmp_path: Path) -
 def test_what_promtool_vouches_for_need_not_be_known_here(tmp_path: Path) -> None:
     path = tmp_path / "r.yml"
     path.write_text(
-        "groups: [{name: a, query_offset: 1m, rules: [{record: 'a:b:c', expr: 'limitk(1, up)'}]}]",
-        encoding="utf-8",
+        "groups: [{name: a, query_offset: 1m, rules: [{record: 'a:b:c', expr: 'limitk(1, up)'}]}]", encoding="utf-8"
     )
 
     with pytest.raises(ConfigError):

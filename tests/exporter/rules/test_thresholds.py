@@ -67,11 +67,7 @@ METRICS = (
             "t.yml:5: thresholds[0].operator: '': must be one of >, >=, <, <=; "
             "YAML reads a bare > as the start of a text, write it in quotes: '>'",
         ),
-        (
-            "operator: '>'",
-            "operator: >=",
-            "t.yml:5: has a bare >= or similar sign; write it in quotes: operator: '>='",
-        ),
+        ("operator: '>'", "operator: >=", "t.yml:5: has a bare >= or similar sign; write it in quotes: operator: '>='"),
         (
             "operator: '>'",
             "operator: above",
@@ -186,20 +182,14 @@ def test_a_mistake_is_told_with_place_value_and_what_is_allowed(old: str, new: s
     [
         ({"metric": "error_rate", "threshold": "100%"}, "error_rate > 100% is never true"),
         ({"metric": "error_rate", "threshold": "0%", "operator": ">="}, "error_rate >= 0% is always true"),
-        (
-            {"metric": "throughput", "threshold": "0/min", "operator": "<"},
-            "throughput < 0 per minute is never true",
-        ),
+        ({"metric": "throughput", "threshold": "0/min", "operator": "<"}, "throughput < 0 per minute is never true"),
         ({"metric": "p95_latency", "threshold": "0s", "operator": ">="}, "p95_latency >= 0s is always true"),
         ({"metric": "headroom", "threshold": "100%", "operator": "<="}, "headroom <= 100% is always true"),
         ({"metric": "error_rate", "threshold": "5%", "operator": "<"}, "metric error_rate takes > or >="),
         ({"metric": "headroom", "threshold": "5%"}, "metric headroom takes < or <="),
         ({"metric": "cost_per_day", "threshold": 5, "operator": "<"}, "metric cost_per_day takes > or >="),
         ({"metric": "cost_per_day", "threshold": 5, "window": "1h"}, "is not for metric cost_per_day"),
-        (
-            {"metric": "cost_per_day", "threshold": 5, "model": "x"},
-            "not known by model; allowed: organization",
-        ),
+        ({"metric": "cost_per_day", "threshold": 5, "model": "x"}, "not known by model; allowed: organization"),
         ({"metric": "headroom", "threshold": "5%", "operator": "<", "min_events": 3}, "counts no probes"),
         ({"min_events": 9}, "'5m': must be at least 9m, 9 probes"),
         ({"window": "16d"}, "must be at most 15d"),
@@ -279,8 +269,7 @@ def test_a_scope_becomes_a_matcher(patterns: list[str], expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["", "two words", "gpt-6.*", "gpt-6.+", "a|b", "(a)", "^a", "a$", "a\\b", "[ab]", "é", "a\n", "x" * 201],
+    "value", ["", "two words", "gpt-6.*", "gpt-6.+", "a|b", "(a)", "^a", "a$", "a\\b", "[ab]", "é", "a\n", "x" * 201]
 )
 def test_a_regular_expression_is_no_pattern(value: str) -> None:
     with pytest.raises(ValueError, match="must be a name or a pattern with"):

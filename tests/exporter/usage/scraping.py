@@ -60,11 +60,7 @@ def service(
     """A service of one organization `acme`; `more` is YAML of the organization, `tail` of the top level."""
     config = configured(api_url, more=more, tail=tail, key=key)
     return UsageService(
-        config,
-        config.organizations[0],
-        instruments=instruments or Instruments(process=False),
-        storage=storage,
-        now=now,
+        config, config.organizations[0], instruments=instruments or Instruments(process=False), storage=storage, now=now
     )
 
 

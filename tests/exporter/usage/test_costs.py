@@ -79,11 +79,7 @@ def test_days_fall_into_today_yesterday_this_month_and_the_month_before() -> Non
 def test_yesterday_may_lie_in_the_month_before() -> None:
     made = Bill(datetime.fromisoformat("2026-12-01T00:10:00+00:00").timestamp(), ())
     made.add(day_start(made.now) - DAY, [decoded(cost("5"), ())])
-    assert (Decimal(5), Decimal(5), Decimal(0)) == (
-        total(made.yesterday),
-        made.previous_month,
-        total(made.month),
-    )
+    assert (Decimal(5), Decimal(5), Decimal(0)) == (total(made.yesterday), made.previous_month, total(made.month))
 
 
 def test_what_the_month_before_had_shows_zero_until_it_costs_something() -> None:
@@ -220,13 +216,7 @@ async def test_credits_and_other_currencies_are_not_costs_of_a_model() -> None:
     assert rest == {"credit": -7.0, "": 1.0, "gpt-6-luna, images": 2.0}
 
 
-MODELS = (
-    "gpt-5.4-2026-03-05",
-    "gpt-5-mini-2025-08-07",
-    "gpt-5-mini-2026-01-01",
-    "gpt-6-luna",
-    "ft:x:acme::1",
-)
+MODELS = ("gpt-5.4-2026-03-05", "gpt-5-mini-2025-08-07", "gpt-5-mini-2026-01-01", "gpt-6-luna", "ft:x:acme::1")
 
 
 @pytest.mark.parametrize(
@@ -271,11 +261,7 @@ ENDPOINTS = (
         month={"": {"": "10"}, "api_key_id": {"k1": "6", "k2": "4"}, "model": {"m1": "10"}},
         day={"": {"": "2"}, "api_key_id": {"k1": "2"}, "model": {"m1": "2"}},
     ),
-    Endpoint(
-        ("model",),
-        month={"": {"": "1"}, "model": {"m1": "0.5", "m2": "0.5"}},
-        day={"": {"": "1"}, "model": {}},
-    ),
+    Endpoint(("model",), month={"": {"": "1"}, "model": {"m1": "0.5", "m2": "0.5"}}, day={"": {"": "1"}, "model": {}}),
 )
 
 

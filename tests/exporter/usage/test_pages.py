@@ -92,11 +92,7 @@ CASES: list[tuple[str, Any, str]] = [
     ("field", page(bucket(1, "a", "bad")), "data[0].results[1].images: expected a whole number, got 'bad'"),
     ("more", page(more="yes"), "has_more: expected true or false, got 'yes'"),
     ("cursor", page(more=True), "next_page: expected a cursor since has_more is true, got None"),
-    (
-        "cursor-number",
-        page(more=True, cursor=7),
-        "next_page: expected a cursor since has_more is true, got 7",
-    ),
+    ("cursor-number", page(more=True, cursor=7), "next_page: expected a cursor since has_more is true, got 7"),
 ]
 
 
@@ -211,10 +207,7 @@ def test_a_document_that_ends_too_early_is_malformed(document: dict[str, Any], c
         ('{"a": [-Infinity]}', "the answer is not JSON: lexical error: malformed number"),
         ('{"a": [01]}', "the answer is not JSON: parse error: after array element"),
         ('{"a": [1] /* no */}', "the answer is not JSON: lexical error: probable comment"),
-        (
-            '{"a": [1 2]}',
-            "the answer is not JSON: parse error: after array element, I expect ',' or ']' {",
-        ),
+        ('{"a": [1 2]}', "the answer is not JSON: parse error: after array element, I expect ',' or ']' {"),
         ('{"a" []}', "the answer is not JSON: parse error: object key and value must be separated by a colon"),
         ("{1: []}", "the answer is not JSON: parse error: invalid object key (must be a string) {1: []}"),
         ('\ufeff{"a": []}', "the answer is not JSON: lexical error: invalid char in json text."),

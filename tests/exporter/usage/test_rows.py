@@ -67,10 +67,7 @@ def test_equal_labels_are_one_object() -> None:
         ({"input_tokens": 10**16}, f"input_tokens: expected a whole number of at most 1e+15, got {10**16}"),
         ({"input_tokens": {"a": 1}}, "input_tokens: expected a whole number of at most 1e+15, got {'a': 1}"),
         ({"output_tokens": None}, "output_tokens: is missing"),
-        (
-            {"input_cached_tokens": []},
-            "input_cached_tokens: expected a whole number of at most 1e+15, got []",
-        ),
+        ({"input_cached_tokens": []}, "input_cached_tokens: expected a whole number of at most 1e+15, got []"),
         ({"project_id": 7}, "project_id: expected a string or null, got 7"),
         ({"model": ["m"]}, "model: expected a string or null, got ['m']"),
     ],
@@ -119,11 +116,7 @@ def test_text_costs_its_list_price() -> None:
 
 def test_cached_and_cache_write_tokens_have_their_own_price_and_are_not_counted_twice() -> None:
     row = result(
-        "gpt-6-luna",
-        input_tokens=5000,
-        input_cached_tokens=1800,
-        input_cache_write_tokens=200,
-        output_tokens=10,
+        "gpt-6-luna", input_tokens=5000, input_cached_tokens=1800, input_cache_write_tokens=200, output_tokens=10
     )
     usage = {"input_tokens": 5000, "cache_read_tokens": 1800, "cache_write_tokens": 200, "output_tokens": 10}
     assert (listed("gpt-6-luna", usage), 0) == estimated(row)

@@ -381,11 +381,7 @@ async def test_a_mistake_of_ours_is_logged_and_counted_and_breaks_no_scrape(
 ) -> None:
     config = parse_config(document("http://127.0.0.1:1/v1", MORE), "test", {"KEY": ADMIN_KEY}, Path())
     usage = UsageService(
-        config,
-        config.organizations[0],
-        instruments=Instruments(process=False),
-        now=now,
-        client=BrokenClient,
+        config, config.organizations[0], instruments=Instruments(process=False), now=now, client=BrokenClient
     )
     found = scrape(await usage.page())
     await usage.close()

@@ -91,9 +91,7 @@ def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "{}", "null\n", "[]\n", '{"format": "something else"}\n', "\x00\x01", '{"end": 0}\n'],
-    ids=repr,
+    "text", ["", "{}", "null\n", "[]\n", '{"format": "something else"}\n', "\x00\x01", '{"end": 0}\n'], ids=repr
 )
 def test_another_file_is_set_aside(tmp_path: Path, text: str) -> None:
     file = storage(tmp_path)

@@ -187,15 +187,7 @@ def test_seconds(value: float | None, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (60, "1 min"),
-        (125, "2 min 5 s"),
-        (3600, "1 h"),
-        (3601, "1 h"),
-        (97_500, "1 d 3 h"),
-    ],
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (125, "2 min 5 s"), (3600, "1 h"), (3601, "1 h"), (97_500, "1 d 3 h")],
 )
 def test_span(value: float, expected: str) -> None:
     assert expected == html.span(value)

@@ -67,14 +67,8 @@ def test_a_probe_that_fails_is_still_200(exporter: Exporter, simulator: Simulato
     [
         ("/probe", "parameter target is missing; configured: sim"),
         ("/probe?target=x", "unknown target 'x'; configured: sim"),
-        (
-            "/probe?target=sim",
-            "parameter module is missing; configured of target sim: models, chat, chat_stream, slow",
-        ),
-        (
-            "/probe?target=sim&module=x",
-            "unknown module 'x'; configured of target sim: models, chat, chat_stream, slow",
-        ),
+        ("/probe?target=sim", "parameter module is missing; configured of target sim: models, chat, chat_stream, slow"),
+        ("/probe?target=sim&module=x", "unknown module 'x'; configured of target sim: models, chat, chat_stream, slow"),
         (
             "/probe?target=sim&module=chat_stream",
             "parameter model is missing; configured of module chat_stream on target sim: gpt-6-luna, gpt-5.4-mini",
@@ -83,10 +77,7 @@ def test_a_probe_that_fails_is_still_200(exporter: Exporter, simulator: Simulato
             "/probe?target=sim&module=chat&model=x",
             "unknown model 'x'; configured of module chat on target sim: gpt-6-luna",
         ),
-        (
-            "/probe?target=http%3A%2F%2Fexample.org%2F",
-            "unknown target 'http://example.org/'; configured: sim",
-        ),
+        ("/probe?target=http%3A%2F%2Fexample.org%2F", "unknown target 'http://example.org/'; configured: sim"),
         ("/usage?organization=x", "unknown organization 'x'; configured: acme"),
         ("/status?page=x", "unknown page 'x'; configured: page"),
     ],
@@ -113,13 +104,7 @@ def test_an_unreadable_scrape_timeout_is_refused(exporter: Exporter, path: str, 
 
 @pytest.mark.parametrize(
     ("module", "header", "expected"),
-    [
-        ("chat", "10", 5.0),
-        ("chat", "3", 2.5),
-        ("chat", "0.4", 5.0),
-        ("slow", "30", 25.0),
-        ("slow", "2.25", 1.75),
-    ],
+    [("chat", "10", 5.0), ("chat", "3", 2.5), ("chat", "0.4", 5.0), ("slow", "30", 25.0), ("slow", "2.25", 1.75)],
     ids=["the module caps", "less the offset", "nothing is left: the module decides", "slow", "fractions"],
 )
 def test_the_deadline_follows_the_scrape_timeout(exporter: Exporter, module: str, header: str, expected: float) -> None:
@@ -247,12 +232,7 @@ def test_an_unexpected_error_is_one_line_without_a_traceback(
 
 _REST = ("",) * (len(usage.REQUESTS.labels) - 2)
 LONG = EncodedPage(
-    [
-        Family(
-            usage.REQUESTS,
-            [(("completions", f"proj_{number}", *_REST), number) for number in range(40_000)],
-        )
-    ]
+    [Family(usage.REQUESTS, [(("completions", f"proj_{number}", *_REST), number) for number in range(40_000)])]
 )
 
 
@@ -295,10 +275,7 @@ def test_head_names_its_length_and_sends_nothing(port: int) -> None:
 
 
 def test_clients_that_do_not_read_on_hold_up_nobody(port: int) -> None:
-    with (
-        socket.create_connection(("127.0.0.1", port)) as one,
-        socket.create_connection(("127.0.0.1", port)) as other,
-    ):
+    with socket.create_connection(("127.0.0.1", port)) as one, socket.create_connection(("127.0.0.1", port)) as other:
         for each in (one, other):
             each.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
             assert each.recv(100).startswith(b"HTTP/1.1 200")
@@ -449,10 +426,7 @@ def test_an_interval_that_is_none_is_refused(exporter: Exporter, asked: str) -> 
 
 def test_an_external_url_replaces_the_address(tmp_path: Path, simulator: SimulatorControl) -> None:
     with running(
-        tmp_path,
-        document(simulator.api_url),
-        external_url="https://mon.example.org/openai",
-        route_prefix="/openai",
+        tmp_path, document(simulator.api_url), external_url="https://mon.example.org/openai", route_prefix="/openai"
     ) as exporter:
         found = exporter.get("/openai/sd").json()
         assert {"mon.example.org"} == {each["targets"][0] for each in found}

@@ -98,10 +98,7 @@ async def test_one_scrape_too_many_is_refused_and_counted(tmp_path: Path, hangin
         writer = await _hold(exporter.port, SLOW)
         await asyncio.to_thread(poll, lambda: exporter.server.limits.waiting == 1)
         reply = await asyncio.to_thread(exporter.get, "/probe?target=sim&module=models")
-        assert (reply.status, reply.text) == (
-            503,
-            "1 scrapes are being answered already; raise --web.max-requests\n",
-        )
+        assert (reply.status, reply.text) == (503, "1 scrapes are being answered already; raise --web.max-requests\n")
         own = (await asyncio.to_thread(exporter.get, "/metrics")).text
         assert 'openai_exporter_requests_refused_total{reason="concurrency"} 1.0' in own.splitlines()
         hanging.clear()
@@ -367,10 +364,7 @@ def test_a_taken_port_closes_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("address", "reason"),
-    [
-        ("192.0.2.1:0", "address of this machine"),
-        ("no-such-host.invalid:0", "the host name is not known here"),
-    ],
+    [("192.0.2.1:0", "address of this machine"), ("no-such-host.invalid:0", "the host name is not known here")],
 )
 def test_an_address_of_another_machine_is_told(address: str, reason: str) -> None:
     with pytest.raises(StartError, match=f"cannot listen on {address}: .*{reason}"):

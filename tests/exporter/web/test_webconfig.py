@@ -69,16 +69,10 @@ NEWER = {
 }
 
 BAD = {
-    "unknown key": (
-        "tls: {}",
-        ["web.yml:1: tls: unknown key; allowed: tls_server_config, http_server_config,"],
-    ),
+    "unknown key": ("tls: {}", ["web.yml:1: tls: unknown key; allowed: tls_server_config, http_server_config,"]),
     "not a mapping": ("- a", ["web.yml:1: must be a mapping; start with `tls_server_config:`"]),
     "unknown key without a value": ("tls:", ["web.yml:1: tls: unknown key; allowed: tls_server_config,"]),
-    "key file left out": (
-        "tls_server_config: {cert_file: c}",
-        ["tls_server_config: key_file is missing; give it"],
-    ),
+    "key file left out": ("tls_server_config: {cert_file: c}", ["tls_server_config: key_file is missing; give it"]),
     "certificate left out": (
         "tls_server_config: {key: k}",
         ["tls_server_config: cert_file is missing; give it, or the PEM itself as cert"],
@@ -95,10 +89,7 @@ BAD = {
         "http_server_config: {headers: {X-Frame-Options: maybe}}",
         ["header X-Frame-Options has a value that it does not take"],
     ),
-    "password in the clear": (
-        "basic_auth_users: {alice: hunter2}",
-        ["user 'alice': not a bcrypt hash; make one"],
-    ),
+    "password in the clear": ("basic_auth_users: {alice: hunter2}", ["user 'alice': not a bcrypt hash; make one"]),
     "weak cipher": (
         "tls_server_config: {cert_file: c, key_file: k, cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]}",
         ["unknown or weak cipher suite 'TLS_RSA_WITH_RC4_128_SHA'; allowed: TLS_ECDHE_"],
@@ -131,10 +122,7 @@ BAD = {
         "tls_server_config: {cert_file: c, key_file: k, min_version: SSL3}",
         ["tls_server_config.min_version: must be 'TLS10', 'TLS11', 'TLS12' or 'TLS13'"],
     ),
-    "a limit that lets nothing through": (
-        "rate_limit: {interval: 1s}",
-        ["rate_limit: burst must be at least 1"],
-    ),
+    "a limit that lets nothing through": ("rate_limit: {interval: 1s}", ["rate_limit: burst must be at least 1"]),
     "all at once": (
         "tls_server_config: {cert_file: c}\nrate_limit: {interval: -1s}\nextra: 1",
         ["tls_server_config: key_file", "web.yml:2: rate_limit.interval", "web.yml:3: extra"],
@@ -360,10 +348,7 @@ def test_a_client_without_a_certificate_of_the_authority_is_refused(certificates
 
 LETS_IN: dict[str, tuple[set[str | None], str]] = {
     "NoClientCert": ({None, "stranger", "alice"}, ""),
-    "RequestClientCert": (
-        {None, "stranger", "alice"},
-        "lets every client in; none is asked for a certificate",
-    ),
+    "RequestClientCert": ({None, "stranger", "alice"}, "lets every client in; none is asked for a certificate"),
     "VerifyClientCertIfGiven": ({None, "alice"}, ""),
     "RequireAndVerifyClientCert": ({"alice"}, ""),
 }
@@ -373,11 +358,7 @@ LETS_IN: dict[str, tuple[set[str | None], str]] = {
 @pytest.mark.parametrize("kind", LETS_IN)
 @pytest.mark.parametrize("authority", ["a file", "the system's"])
 def test_each_client_auth_type_lets_in_whom_it_says(
-    certificates: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-    authority: str,
+    certificates: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, kind: str, authority: str
 ) -> None:
     welcome, said = LETS_IN[kind]
     config = _tls(client_auth_type=kind)
@@ -432,8 +413,7 @@ def test_every_path_but_health_asks_for_user_and_password(guarded: Exporter, pat
 
 
 @pytest.mark.parametrize(
-    "header",
-    ["Basic", "Basic !", "Basic YWxpY2U=", "Bearer x", "Basic " + base64.b64encode(b"\xff:x").decode()],
+    "header", ["Basic", "Basic !", "Basic YWxpY2U=", "Bearer x", "Basic " + base64.b64encode(b"\xff:x").decode()]
 )
 def test_a_malformed_authorization_is_none(guarded: Exporter, header: str) -> None:
     assert guarded.get("/metrics", Authorization=header).status == 401

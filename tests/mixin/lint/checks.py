@@ -17,45 +17,10 @@ ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 # Neither behind a feature flag in Prometheus 2.42 nor removed in 3.
 FUNCTIONS = frozenset(
     {
-        *(
-            "abs",
-            "absent",
-            "changes",
-            "clamp",
-            "clamp_max",
-            "clamp_min",
-            "delta",
-            "increase",
-            "rate",
-            "round",
-            "sqrt",
-        ),
-        *(
-            "avg_over_time",
-            "count_over_time",
-            "last_over_time",
-            "max_over_time",
-            "min_over_time",
-            "sum_over_time",
-        ),
-        *(
-            "absent_over_time",
-            "quantile_over_time",
-            "stddev_over_time",
-            "histogram_quantile",
-            "label_replace",
-        ),
-        *(
-            "day_of_month",
-            "day_of_week",
-            "days_in_month",
-            "hour",
-            "minute",
-            "scalar",
-            "time",
-            "timestamp",
-            "vector",
-        ),
+        *("abs", "absent", "changes", "clamp", "clamp_max", "clamp_min", "delta", "increase", "rate", "round", "sqrt"),
+        *("avg_over_time", "count_over_time", "last_over_time", "max_over_time", "min_over_time", "sum_over_time"),
+        *("absent_over_time", "quantile_over_time", "stddev_over_time", "histogram_quantile", "label_replace"),
+        *("day_of_month", "day_of_week", "days_in_month", "hour", "minute", "scalar", "time", "timestamp", "vector"),
     }
 )
 GROWTH = re.compile(r":growth\d+[smh]$")

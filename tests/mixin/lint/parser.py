@@ -8,29 +8,9 @@ from typing import NoReturn
 from .nodes import Aggregate, Binary, Call, Matcher, Matching, Node, Number, Selector
 
 AGGREGATIONS = frozenset(
-    [
-        "sum",
-        "avg",
-        "min",
-        "max",
-        "count",
-        "group",
-        "stddev",
-        "stdvar",
-        "topk",
-        "bottomk",
-        "quantile",
-        "count_values",
-    ]
+    ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values"]
 )
-_PRECEDENCE = (
-    ("or",),
-    ("and", "unless"),
-    ("==", "!=", ">", "<", ">=", "<="),
-    ("+", "-"),
-    ("*", "/", "%"),
-    ("^",),
-)
+_PRECEDENCE = (("or",), ("and", "unless"), ("==", "!=", ">", "<", ">=", "<="), ("+", "-"), ("*", "/", "%"), ("^",))
 _TOKEN = re.compile(
     r"""\s*(?:\#[^\n]*\n\s*)*(?:
       (?P<duration>\d+(?:ms|[smhdwy])(?:\d+(?:ms|[smhdwy]))*)

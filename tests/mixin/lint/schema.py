@@ -25,7 +25,7 @@ FOREIGN: Mapping[str, frozenset[str]] = {
 """Metrics that rules read though the exporter does not define them."""
 
 GAUGE_LIKE: Mapping[str, str] = {
-    "openai_usage_estimated_cost_usd_total": "a month-to-date sum by design, compared with the bill of the month",
+    "openai_usage_estimated_cost_usd_total": "a month-to-date sum by design, compared with the bill of the month"
 }
 """Counters that may be read without rate or increase, and why."""
 

@@ -79,10 +79,7 @@ FAULTS = {
         "compares with nothing, so it fires whenever the series exist",
     ),
     "no for": ({key: value for key, value in GOOD.items() if key != "for"}, "has no `for`"),
-    "absent with a short for": (
-        alert("absent(up)", **{"for": "1m"}),
-        "uses absent() with a `for` below two scrapes",
-    ),
+    "absent with a short for": (alert("absent(up)", **{"for": "1m"}), "uses absent() with a `for` below two scrapes"),
     "no runbook": (noted(runbook_url=""), "annotation runbook_url is missing"),
     "a summary that changes": (
         noted(summary="{{ $labels.dataset }} is old."),
@@ -94,10 +91,7 @@ FAULTS = {
         "label age changes with the value, so the alert never settles",
     ),
     "a ratio as a bare number": (
-        alert(
-            "probe:x:sum / (probe:x:sum > 0) > 1",
-            annotations=GOOD["annotations"] | {"description": "{{ $value }}"},
-        ),
+        alert("probe:x:sum / (probe:x:sum > 0) > 1", annotations=GOOD["annotations"] | {"description": "{{ $value }}"}),
         "description shows a ratio without humanize",
     ),
     "rate of a gauge": (alert("rate(openai_usage_up[5m]) > 0"), "rate(openai_usage_up): is no counter"),
@@ -122,10 +116,7 @@ FAULTS = {
         alert('openai_usage_up{dataset=~"costs"} == 0'),
         "openai_usage_up: dataset=~ needs no regex",
     ),
-    "an anchor": (
-        alert('openai_usage_up{dataset=~"^co.*"} == 0'),
-        "openai_usage_up: regexes are anchored already",
-    ),
+    "an anchor": (alert('openai_usage_up{dataset=~"^co.*"} == 0'), "openai_usage_up: regexes are anchored already"),
     "a mean of ratios": (
         alert("avg by (job) (probe:x:sum / (probe:x:sum > 0)) > 1"),
         "a sum or mean of ratios; sum both parts, then divide",
@@ -142,10 +133,7 @@ FAULTS = {
         {"record": "openai_x", "expr": "openai_usage_up"},
         "a recorded series is named level:metric:operations",
     ),
-    "an alert with a foreign name": (
-        GOOD | {"alert": "TooSlow"},
-        "an alert is named OpenAI and words in CamelCase",
-    ),
+    "an alert with a foreign name": (GOOD | {"alert": "TooSlow"}, "an alert is named OpenAI and words in CamelCase"),
     "no PromQL": (alert("sum by ("), "expected name, found 'the end' after 'sum by ('"),
 }
 
@@ -176,9 +164,6 @@ def test_a_group_that_is_evaluated_too_rarely_is_found() -> None:
 
 
 def test_growth_may_be_taken_every_five_minutes_and_takes_differences_itself() -> None:
-    growth = {
-        "record": "probe:x:growth5m",
-        "expr": "openai_api_errors_total - openai_api_errors_total offset 5m",
-    }
+    growth = {"record": "probe:x:growth5m", "expr": "openai_api_errors_total - openai_api_errors_total offset 5m"}
 
     assert found(growth, interval="5m") == []

@@ -29,8 +29,7 @@ PARSED = {
     "a unless ignoring (x) b": Binary("unless", Selector("a"), Selector("b"), Matching(False, ("x",))),
     "-a": Binary("*", Number(-1), Selector("a")),
     'label_replace(a, "x", "$1", "y", "(.*)")': Call(
-        "label_replace",
-        (Selector("a"), Number(text="x"), Number(text="$1"), Number(text="y"), Number(text="(.*)")),
+        "label_replace", (Selector("a"), Number(text="x"), Number(text="$1"), Number(text="y"), Number(text="(.*)"))
     ),
     "rate(m[$__rate_interval])": Call("rate", (Selector("m", (), 0.0),)),
 }

@@ -76,11 +76,7 @@ def test_the_text_usage_and_status_are_those_of_the_request(api: httpx2.Client) 
     message = reply["output"][-1]
     usage = reply["usage"]
     assert message["content"][0]["text"] == "pong"
-    assert (reply["status"], message["status"], reply["incomplete_details"]) == (
-        "completed",
-        "completed",
-        None,
-    )
+    assert (reply["status"], message["status"], reply["incomplete_details"]) == ("completed", "completed", None)
     assert (reply["model"], reply["service_tier"]) == ("gpt-5.4-mini-2026-03-17", "priority")
     assert (usage["output_tokens"], usage["output_tokens_details"]["reasoning_tokens"]) == (1, 0)
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]

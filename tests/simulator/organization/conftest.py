@@ -73,12 +73,7 @@ class Sandbox:
         self.clock = SimClock(now, speed=0)
         self.faults = Faults()
         self.organization = Organization(
-            clock=self.clock,
-            seed=seed,
-            faults=self.faults,
-            size=sized(**size),
-            amounts="string",
-            late_seconds=late,
+            clock=self.clock, seed=seed, faults=self.faults, size=sized(**size), amounts="string", late_seconds=late
         )
 
 

@@ -49,10 +49,10 @@ def test_a_spend_limit_is_set_read_and_deleted(client: httpx2.Client, facts: Fac
         assert made.json()["enforcement"]["status"] == "inactive"
         gone = client.delete(f"{base}/spend_limit")
         facts.assert_conforms(f"{kind}_spend_limit_deleted", gone.json())
-        assert [
-            client.get(f"{base}/spend_limit").status_code,
-            client.delete(f"{base}/spend_limit").status_code,
-        ] == [404, 404]
+        assert [client.get(f"{base}/spend_limit").status_code, client.delete(f"{base}/spend_limit").status_code] == [
+            404,
+            404,
+        ]
 
 
 def test_a_limit_below_the_months_spend_is_enforcing(client: httpx2.Client, projects: list[str]) -> None:

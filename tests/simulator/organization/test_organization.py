@@ -165,10 +165,7 @@ def test_a_wrong_stop_is_refused(still: SimulatorControl, body: Any) -> None:
 def test_a_truth_without_a_time_is_refused(still: SimulatorControl, what: str) -> None:
     url = f"{still.base_url}/_simulator/organization/{what}?start=1"
     reply = httpx2.get(url, trust_env=False)
-    assert (
-        reply.status_code,
-        reply.json()["error"]["message"],
-    ) == (400, "end: expected unix seconds, got ''")
+    assert (reply.status_code, reply.json()["error"]["message"]) == (400, "end: expected unix seconds, got ''")
 
 
 def test_models_in_use_are_models_that_are_served() -> None:

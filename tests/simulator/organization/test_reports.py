@@ -162,14 +162,7 @@ def test_a_project_key_may_not_read(still: SimulatorControl) -> None:
 
 
 def test_decimals_are_written_plainly() -> None:
-    texts = {
-        "0": "0",
-        "1.500": "1.5",
-        "-2.00": "-2",
-        "1E-12": "0.000000000001",
-        "1E+3": "1000",
-        "100": "100",
-    }
+    texts = {"0": "0", "1.500": "1.5", "-2.00": "-2", "1E-12": "0.000000000001", "1E+3": "1000", "100": "100"}
     assert {number: plain(Decimal(number)) for number in texts} == texts
 
 
@@ -296,9 +289,7 @@ def test_the_running_day_grows_and_ends_at_the_truth(get: Get, still: SimulatorC
 
 def still_truth(still: SimulatorControl, start: int, end: int, operation: str) -> list[dict[str, Any]]:
     reply = httpx2.get(
-        f"{still.base_url}/_simulator/organization/usage",
-        params={"start": start, "end": end},
-        trust_env=False,
+        f"{still.base_url}/_simulator/organization/usage", params={"start": start, "end": end}, trust_env=False
     )
     return [row for row in reply.json()["data"] if row["operation"] == operation]
 
@@ -394,12 +385,7 @@ def test_calls_that_were_really_made_are_counted(get: Get, still: SimulatorContr
     minute = {"start_time": at - at % 60, "end_time": at - at % 60 + 60}
     truth = still_truth(still, at - at % 60, at - at % 60 + 60, "embeddings")
     shown = rows(
-        get(
-            "/usage/embeddings",
-            **minute,
-            bucket_width="1m",
-            group_by=["project_id", "api_key_id", "user_id", "model"],
-        )
+        get("/usage/embeddings", **minute, bucket_width="1m", group_by=["project_id", "api_key_id", "user_id", "model"])
     )
     figures = ("api_key_id", "model", "input_tokens", "num_model_requests")
     assert sorted([row[f] for f in figures] for row in truth) == sorted([row[f] for f in figures] for row in shown)
@@ -489,11 +475,7 @@ BUCKETS = [
     (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}", MIDNIGHT - 86400, 1),
     (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT + 1}", MIDNIGHT - 86400, 2),
     (f"start_time={MIDNIGHT}&end_time={MIDNIGHT + 900 * 86400}&limit=31", MIDNIGHT, 1),
-    (
-        f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}&bucket_width=1h&limit=168",
-        MIDNIGHT - 86400,
-        24,
-    ),
+    (f"start_time={MIDNIGHT - 86400}&end_time={MIDNIGHT}&bucket_width=1h&limit=168", MIDNIGHT - 86400, 24),
 ]
 
 

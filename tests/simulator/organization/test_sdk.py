@@ -92,8 +92,7 @@ def test_limits_are_read(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "error"),
-    [("sk-proj-0123456789", openai.PermissionDeniedError), ("sk-invalid", openai.AuthenticationError)],
+    ("key", "error"), [("sk-proj-0123456789", openai.PermissionDeniedError), ("sk-invalid", openai.AuthenticationError)]
 )
 def test_wrong_keys_raise(still: SimulatorControl, key: str, error: type[openai.OpenAIError]) -> None:
     with (
