@@ -91,10 +91,10 @@ def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
         models = [key.model for key in _matching(config, query) if key.model]
         if models and {"target", "module"} <= query.keys():
             query["model"] = models[0]
-    key = routes.find_probe(config, query)
-    if isinstance(key, routes.Refusal):
-        raise click.UsageError(key.message.replace("parameter ", "--"))
-    return key
+    try:
+        return routes.find_probe(config, query)
+    except routes.BadRequestError as error:
+        raise click.UsageError(str(error).replace("parameter ", "--")) from None
 
 
 def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from openai_exporter.report import api
 from openai_exporter.web.live import Live
-from openai_exporter.web.routes import Refusal, find_name
+from openai_exporter.web.routes import BadRequestError, find_name
 
 _DEFAULT_DAYS = "30"
 _SECONDS = 9.5
@@ -24,14 +24,12 @@ async def answer(request: Request) -> Response:
     allowed = _PARAMETERS[document_name]
     try:
         days = _days(query.get("days", _DEFAULT_DAYS)) if "days" in allowed else 0
-    except ValueError as error:
-        return _refused(str(error))
-    unknown = sorted(set(query) - set(allowed))
-    if unknown:
-        return _refused(f"unknown parameter {unknown[0][:80]!r}; allowed: {', '.join(allowed)}")
-    name = find_name("organization", query, live.services.usages)
-    if isinstance(name, Refusal):
-        return _refused(name.message)
+        unknown = sorted(set(query) - set(allowed))
+        if unknown:
+            raise BadRequestError(f"unknown parameter {unknown[0][:80]!r}; allowed: {', '.join(allowed)}")
+        name = find_name("organization", query, live.services.usages)
+    except BadRequestError as error:
+        return JSONResponse({"error": str(error)}, 400)
     reading = await _overview(request, name).reading(_SECONDS)
     if document_name == "daily":
         document = api.daily(reading, name, days)
@@ -60,9 +58,5 @@ def _overview(request: Request, name: str) -> api.Overview:
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= api.DAYS):
-        raise ValueError(f"parameter days: expected a whole number from 1 to {api.DAYS}, got {text[:40]!r}")
+        raise BadRequestError(f"parameter days: expected a whole number from 1 to {api.DAYS}, got {text[:40]!r}")
     return int(text)
-
-
-def _refused(message: str) -> Response:
-    return JSONResponse({"error": message}, 400)

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -62,7 +61,7 @@ def build_app(live: Live) -> Starlette:
             return RedirectResponse(f"{prefix}/", 302)
 
         routes = [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, routes=routes)]
-    handlers = {HTTPException: _http_error, Exception: _internal_error}
+    handlers = {HTTPException: _http_error, BadRequestError: _bad_request, Exception: _internal_error}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
     app.state.live = live
     app.state.overviews = {}  # of the JSON API
@@ -110,16 +109,10 @@ async def probe(request: Request) -> Response:
     if request.method == "HEAD":  # asks for headers; a call that is paid for is no way to make some
         return text("", 200)
     services, query = live.services, request.query_params
-    try:
-        limit = time_left(request, live.settings.timeout_offset)
-    except ValueError as error:
-        return text(str(error), 400)
-    key: ProbeKey | Refusal
+    limit = time_left(request, live.settings.timeout_offset)
     key = ProbeKey(query.get("target", ""), query.get("module", ""), query.get("model", ""))
     if not services.prober.knows(key):  # one that is named in full is not searched for
         key = find_probe(services.config, query)
-    if isinstance(key, Refusal):
-        return refused(live, key)
     answer = await services.prober.probe(key, limit)
     live.board.record(answer)
     if query.get("debug", "").lower() in ("true", "1"):
@@ -139,7 +132,7 @@ def time_left(request: Request, offset: float) -> float | None:
     the module's own timeout then decides.
 
     Raises:
-        ValueError: the header is not a number of seconds; the message says so.
+        BadRequestError: the header is not a number of seconds; the message says so.
     """
     announced = request.headers.get(TIMEOUT_HEADER)
     if announced is None:
@@ -150,7 +143,7 @@ def time_left(request: Request, offset: float) -> float | None:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         message = f"{announced[:40]!r} is not a number of seconds above zero, such as 10"
-        raise ValueError(f"header {TIMEOUT_HEADER}: {message}")
+        raise BadRequestError(f"header {TIMEOUT_HEADER}: {message}")
     if seconds <= offset:
         return None
     now = time.monotonic()
@@ -162,43 +155,42 @@ def time_left(request: Request, offset: float) -> float | None:
 _LISTED = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is answered 400.
+class BadRequestError(ValueError):
+    """Why a request is answered 400: one line that names what is allowed.
 
     Attributes:
-        kind: `target`, `module`, `model`, `organization` or `page`: the parameter's name.
-        message: one line that names what is allowed.
-        missing: the parameter was left out, rather than unknown.
+        unknown: the parameter whose value is unknown, such as `target` or `organization`; else empty.
     """
 
-    kind: str
-    message: str
-    missing: bool = False
+    def __init__(self, message: str, unknown: str = "") -> None:
+        super().__init__(message)
+        self.unknown = unknown
 
 
-def find_probe(config: Config, query: Mapping[str, str]) -> ProbeKey | Refusal:
+def find_probe(config: Config, query: Mapping[str, str]) -> ProbeKey:
     """The probe that the parameters target, module and model name.
 
     The model may be left out where the module has only one, or needs none.
+
+    Raises:
+        BadRequestError: there is no such probe.
     """
     keys = probe_keys(config)
     if not keys:
-        return Refusal("target", "no probes are configured; add some under `probes:`", missing=True)
+        raise BadRequestError("no probes are configured; add some under `probes:`")
     target = find_name("target", query, [key.target for key in keys])
-    if isinstance(target, Refusal):
-        return target
     keys = [key for key in keys if key.target == target]
     module = find_name("module", query, [key.module for key in keys], f" of target {target}")
-    if isinstance(module, Refusal):
-        return module
     models = [key.model for key in keys if key.module == module]
-    model = find_name("model", query, models, f" of module {module} on target {target}")
-    return model if isinstance(model, Refusal) else ProbeKey(target, module, model)
+    return ProbeKey(target, module, find_name("model", query, models, f" of module {module} on target {target}"))
 
 
-def find_name(kind: str, query: Mapping[str, str], allowed: Iterable[str], where: str = "") -> str | Refusal:
-    """The allowed name that a parameter gives; all but target and module may be left out when there is only one."""
+def find_name(kind: str, query: Mapping[str, str], allowed: Iterable[str], where: str = "") -> str:
+    """The allowed name that a parameter gives; all but target and module may be left out when there is only one.
+
+    Raises:
+        BadRequestError: it is missing or unknown.
+    """
     names = list(dict.fromkeys(allowed))
     name = query.get(kind, "")
     if name in names:
@@ -209,16 +201,17 @@ def find_name(kind: str, query: Mapping[str, str], allowed: Iterable[str], where
     if len(names) > _LISTED:
         listed += f" and {len(names) - _LISTED} more"
     if not name:
-        return Refusal(kind, f"parameter {kind} is missing; configured{where}: {listed}", missing=True)
+        raise BadRequestError(f"parameter {kind} is missing; configured{where}: {listed}")
     quoted = repr(name if len(name) <= 80 else f"{name[:77]}...")
-    return Refusal(kind, f"unknown {kind} {quoted}; configured{where}: {listed}")
+    raise BadRequestError(f"unknown {kind} {quoted}; configured{where}: {listed}", kind)
 
 
-def refused(live: Live, refusal: Refusal) -> Response:
+async def _bad_request(request: Request, error: Exception) -> Response:
     """400 with the reason, counted when a name is unknown."""
-    if not refusal.missing:
-        live.instruments.count(own.UNKNOWN_NAMES, (refusal.kind,))
-    return text(refusal.message, 400)
+    assert isinstance(error, BadRequestError)
+    if error.unknown:
+        request.app.state.live.instruments.count(own.UNKNOWN_NAMES, (error.unknown,))
+    return text(str(error), 400)
 
 
 # GET /usage, /status and /metrics: pages that are encoded once and served often.
@@ -248,14 +241,8 @@ async def metrics(request: Request) -> Response:
 
 
 async def _page(request: Request, kind: str, services: Mapping[str, _Pages]) -> Response:
-    live: Live = request.app.state.live
-    try:
-        limit = time_left(request, live.settings.timeout_offset)
-    except ValueError as error:
-        return text(str(error), 400)
+    limit = time_left(request, request.app.state.live.settings.timeout_offset)
     name = find_name(kind, request.query_params, services)
-    if isinstance(name, Refusal):
-        return refused(live, name)
     return await exposition(request, await services[name].page(limit or UNANNOUNCED))
 
 
