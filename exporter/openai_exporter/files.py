@@ -36,24 +36,21 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigError([Problem(str(path), _unreadable(error))]) from None
 
 
-def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | None = None) -> None:
+def write_atomically(path: Path, content: str | Iterable[str]) -> None:
     """Replace a file in one step: a reader, or a machine that stops, finds the old text or the new one.
 
     Args:
         content: the text, or its pieces as they are made.
-        mode: permissions of the file; None for those of a new file, which the umask restricts.
 
     Raises:
         OSError: it cannot be written; the old file stays, and nothing lies beside it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.writelines([content] if isinstance(content, str) else content)
             stream.flush()
-            if mode is not None:
-                os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:

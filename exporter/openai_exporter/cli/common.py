@@ -68,11 +68,14 @@ class StructuredFormatter(logging.Formatter):
     def __init__(self, mask: Mask, *, as_json: bool) -> None:
         super().__init__()
         self._mask = mask
-        self._write = _json if as_json else _logfmt
+        self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its newline."""
-        return self._write({name: self._masked(value) for name, value in _fields(record)})
+        fields = {name: self._masked(value) for name, value in _fields(record)}
+        if self._as_json:
+            return json.dumps(fields, ensure_ascii=False, default=str)
+        return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
 
     def _masked(self, value: object) -> object:
         if value is None or isinstance(value, bool | int | float):
@@ -111,14 +114,6 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
         error = record.exc_info[1]
         yield "error", f"{type(error).__name__}: {error}"
         yield "traceback", "".join(traceback.format_exception(error)).strip()
-
-
-def _json(fields: dict[str, object]) -> str:
-    return json.dumps(fields, ensure_ascii=False, default=str)
-
-
-def _logfmt(fields: dict[str, object]) -> str:
-    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
 
 
 def _value(value: object) -> str:

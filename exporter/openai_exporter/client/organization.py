@@ -7,7 +7,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from openai_exporter.client.exchange import ApiError, error_object, http_date, retry_after, status_reason
 from openai_exporter.config.secret import Credential, Secret
@@ -177,16 +177,6 @@ def _with_advice(text: str, message: str, key: Secret, credential: Credential) -
     return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"
 
 
-class Client(Protocol):
-    """What `Calls` needs of `OrganizationClient`."""
-
-    def get(self, path: str, params: Params = (), *, api: str) -> Answer: ...
-
-    def open(self, path: str, params: Params = (), *, api: str) -> contextlib.AbstractContextManager[Reply]: ...
-
-    def close(self) -> None: ...
-
-
 class Calls:
     """Counts calls and failures, and shares one back-off among all that an organization reads.
 
@@ -200,7 +190,7 @@ class Calls:
 
     def __init__(
         self,
-        client: Client,
+        client: OrganizationClient,
         organization: str,
         instruments: Instruments,
         now: Callable[[], float] = time.time,

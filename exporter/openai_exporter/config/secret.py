@@ -220,7 +220,7 @@ def shown(value: object) -> str:
         return str(value).lower()
     if not isinstance(value, str):
         return cut(mask(str(value)))
-    return f"'{cut(mask(_printable(value[:_READ])))}'"
+    return f"'{cut(mask(printable(value[:_READ])))}'"
 
 
 def mask(text: str) -> str:
@@ -233,7 +233,8 @@ def cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text with control characters shown as escapes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 

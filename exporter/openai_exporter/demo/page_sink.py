@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from openai_exporter.config.secret import printable
 from openai_exporter.errors import StartError
 from openai_exporter.files import template_environment, write_atomically
 
@@ -321,25 +322,20 @@ def _headline(page: Page) -> Text:
     resolved = page.status == RESOLVED
     word = RESOLVED if resolved else page.severity or page.status or page.channel
     style = _RESOLVED_STYLE if resolved else STYLES.get(page.severity, "bold")
-    text = Text.assemble((clock, "dim"), "  ", (f" {_safe(word).upper()} ", style), "  ", (_safe(page.title), "bold"))
-    return text.append(f"  {page.channel}" + (f" to {_safe(page.receiver)}" if page.receiver else ""), style="dim")
+    text = Text.assemble(
+        (clock, "dim"), "  ", (f" {printable(word).upper()} ", style), "  ", (printable(page.title), "bold")
+    )
+    return text.append(f"  {page.channel}" + (f" to {printable(page.receiver)}" if page.receiver else ""), style="dim")
 
 
 def _alert(alert: Alert) -> Iterator[Text]:
     texts = alert.annotations
     mark = Text("✓ ", style="green") if alert.status == RESOLVED else Text("● ", style="red")
-    yield mark.append(_safe(texts.get("description") or texts.get("summary") or _labels(alert)), style="default")
+    labels = " ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()))
+    yield mark.append(printable(texts.get("description") or texts.get("summary") or labels), style="default")
     for name in _LINKS:
         if texts.get(name):
-            yield Text(f"  {name.removesuffix('_url')} {_safe(texts[name])}", style="dim")
-
-
-def _labels(alert: Alert) -> str:
-    return " ".join(f"{name}={value}" for name, value in sorted(alert.labels.items()))
-
-
-def _safe(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+            yield Text(f"  {name.removesuffix('_url')} {printable(texts[name])}", style="dim")
 
 
 Address = tuple[str, int]

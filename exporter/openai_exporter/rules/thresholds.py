@@ -80,17 +80,13 @@ def matcher(label: str, patterns: Sequence[str]) -> str:
         return f'{label}="{_quoted(patterns[0])}"'
     if len(patterns) == 1 and patterns[0] == "*":
         return f'{label}!=""'
-    regexes = [".*".join(map(_escaped, text.split("*"))) for text in patterns]
+    regexes = [_SPECIAL.sub(r"\\\g<0>", text).replace(r"\*", ".*") for text in patterns]
     return f'{label}=~"{_quoted("|".join(regexes))}"'
 
 
 def an_instance(text: str) -> str:
     """A name that a pattern matches, for examples."""
     return text.replace("*", "x")
-
-
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda match: f"\\{match[0]}", text)
 
 
 def _quoted(text: str) -> str:

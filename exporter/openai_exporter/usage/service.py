@@ -21,7 +21,7 @@ from openai_exporter.metrics import own
 from openai_exporter.usage.dataset import UsageSummary, unread
 
 if TYPE_CHECKING:
-    from openai_exporter.client.organization import Client
+    from openai_exporter.client.organization import OrganizationClient
     from openai_exporter.usage.refresh import Reader
 
 
@@ -64,7 +64,7 @@ class UsageService:
     storage: Path | None = None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
-    client: "Callable[[], Client] | None" = None
+    client: "Callable[[], OrganizationClient] | None" = None
     proxies: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -46,7 +47,7 @@ class Bench:
         self.seconds = 1000.0
         self.client = Client()
         self.instruments = Instruments(process=False)
-        self.calls = Calls(self.client, "acme", self.instruments, lambda: self.seconds)
+        self.calls = Calls(cast("OrganizationClient", self.client), "acme", self.instruments, lambda: self.seconds)
 
     def fail(self, reason: str, retry_after: float | None = None) -> None:
         self.client.error = UpstreamError("x", api="costs", reason=reason, retry_after=retry_after)
@@ -124,7 +125,7 @@ class Paged(Client):
 
 def test_an_hour_has_a_budget_of_calls_of_which_lists_leave_a_fifth() -> None:
     seconds = 0.0
-    calls = Calls(Paged(), "acme", Instruments(process=False), lambda: seconds, per_hour=10)
+    calls = Calls(cast("OrganizationClient", Paged()), "acme", Instruments(process=False), lambda: seconds, per_hour=10)
     for _ in range(8):
         seconds += 60
         calls.get("/x", api="names")
@@ -144,7 +145,9 @@ def test_an_hour_has_a_budget_of_calls_of_which_lists_leave_a_fifth() -> None:
 
 def test_a_clock_that_goes_back_frees_the_budget_rather_than_blocking_it() -> None:
     seconds = 1_000_000.0
-    calls = Calls(Client(), "acme", Instruments(process=False), lambda: seconds, per_hour=60)
+    calls = Calls(
+        cast("OrganizationClient", Client()), "acme", Instruments(process=False), lambda: seconds, per_hour=60
+    )
     calls.get("/x", api="names")
     seconds = 0.0
     assert calls.last_hour == 0

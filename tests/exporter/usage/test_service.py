@@ -5,9 +5,10 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -381,7 +382,11 @@ async def test_a_mistake_of_ours_is_logged_and_counted_and_breaks_no_scrape(
 ) -> None:
     config = parse_config(document("http://127.0.0.1:1/v1", MORE), "test", {"KEY": ADMIN_KEY}, Path())
     usage = UsageService(
-        config, config.organizations[0], instruments=Instruments(process=False), now=now, client=BrokenClient
+        config,
+        config.organizations[0],
+        instruments=Instruments(process=False),
+        now=now,
+        client=cast("Callable[[], OrganizationClient]", BrokenClient),
     )
     found = scrape(await usage.page())
     await usage.close()
