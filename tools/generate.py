@@ -163,7 +163,7 @@ def reference(root: Path) -> Product:
 def user_rules(root: Path) -> Product:
     """The rules of alerting/thresholds.yml and alerting/rules.d/."""
     from openai_exporter.errors import ExporterError
-    from openai_exporter.rules import build
+    from openai_exporter.rules.rule_file import build
 
     path = "prometheus/rules/user-thresholds.yml"
     try:

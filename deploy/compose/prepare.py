@@ -29,7 +29,7 @@ from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.load import default_document, parse_config
 from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
-from openai_exporter.rules import build
+from openai_exporter.rules.rule_file import build
 from openai_exporter.web.routes import DEFAULT_SCRAPE_TIMEOUT
 
 GRAFANA = "http://localhost:3000"

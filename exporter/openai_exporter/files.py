@@ -57,7 +57,11 @@ def write_atomically(path: Path, content: str | Iterable[str]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync(path.parent)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # keeps the new name across a loss of power too
+    finally:
+        os.close(directory)
 
 
 def template_environment(package: str) -> "Environment":
@@ -72,15 +76,6 @@ def template_environment(package: str) -> "Environment":
         lstrip_blocks=True,
         auto_reload=False,
     )
-
-
-def _sync(directory: Path) -> None:
-    """Keep the new name across a loss of power too."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unreadable(error: OSError | ValueError) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from openai_exporter.rules import build, find_promtool
+from openai_exporter.rules.rule_file import build, find_promtool
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.conftest import Note
 from tests.mixin.alerting import configured, written

@@ -14,9 +14,9 @@ from rich.console import Console
 from openai_exporter.cli.common import exit_on_error, print_problems
 from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.files import write_atomically
-from openai_exporter.rules import Built, build as build_rules, failures, find_promtool, is_stale, load_thresholds, write
-from openai_exporter.rules.rule_file import MISSING
-from openai_exporter.rules.thresholds import place_of
+from openai_exporter.rules.examples import failures
+from openai_exporter.rules.rule_file import MISSING, Built, build as build_rules, find_promtool, is_stale, write
+from openai_exporter.rules.thresholds import load_thresholds, place_of
 
 THRESHOLDS = Path("alerting/thresholds.yml")
 RULES_DIR = Path("alerting/rules.d")

@@ -30,8 +30,9 @@ from openai_exporter.demo.processes import (
 )
 from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.files import write_atomically
-from openai_exporter.rules import ThresholdFile, build_from, load_thresholds
 from openai_exporter.rules.measures import MEASURES
+from openai_exporter.rules.rule_file import build_from
+from openai_exporter.rules.thresholds import ThresholdFile, load_thresholds
 
 EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT = 9985, 9090, 9093, 3000
 SIMULATOR_PORT, PAGES_PORT = 8085, 8086

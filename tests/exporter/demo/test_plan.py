@@ -19,7 +19,7 @@ from openai_exporter.demo.plan import (
     rule_file,
 )
 from openai_exporter.errors import StartError
-from openai_exporter.rules import load_thresholds
+from openai_exporter.rules.thresholds import load_thresholds
 
 # Configuration files of the demo.
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from openai_exporter.rules import find_promtool
+from openai_exporter.rules.rule_file import find_promtool
 
 PROMTOOL = os.environ.get("PROMTOOL_BINARY", "").partition(os.pathsep)[0] or find_promtool() or ""
 needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")

@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, strategies as st
 
 from openai_exporter.metrics import CATALOGUE
-from openai_exporter.rules import failures, parse_thresholds
 from openai_exporter.rules.compile import groups
+from openai_exporter.rules.examples import failures
 from openai_exporter.rules.measures import MEASURES
 from openai_exporter.rules.promql import check
 from openai_exporter.rules.rule_file import as_yaml
-from openai_exporter.rules.thresholds import DEFAULT_SELECTOR
+from openai_exporter.rules.thresholds import DEFAULT_SELECTOR, parse_thresholds
 from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool, passes, refused
 

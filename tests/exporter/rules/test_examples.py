@@ -4,10 +4,9 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.rules import failures, parse_thresholds
-from openai_exporter.rules.examples import encoded
+from openai_exporter.rules.examples import encoded, failures
 from openai_exporter.rules.measures import MEASURES
-from openai_exporter.rules.thresholds import Example, problem_of, steps
+from openai_exporter.rules.thresholds import Example, parse_thresholds, problem_of, steps
 from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool
 

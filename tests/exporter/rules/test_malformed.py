@@ -14,9 +14,9 @@ from hypothesis import given, settings, strategies as st
 
 from openai_exporter.cli.rules import rules
 from openai_exporter.errors import ConfigError
-from openai_exporter.rules import parse_thresholds
 from openai_exporter.rules.compile import groups
 from openai_exporter.rules.rule_file import as_yaml, load_raw
+from openai_exporter.rules.thresholds import parse_thresholds
 
 FULL: dict[str, Any] = {
     "name": "high latency",

@@ -8,8 +8,7 @@ import yaml
 from hypothesis import given, strategies as st
 
 from openai_exporter.errors import ConfigError, StartError
-from openai_exporter.rules import build, is_stale, write
-from openai_exporter.rules.rule_file import load_raw
+from openai_exporter.rules.rule_file import build, is_stale, load_raw, write
 from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import PROMTOOL, needs_promtool
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.rules import build, failures, is_stale, load_thresholds
+from openai_exporter.rules.examples import failures
+from openai_exporter.rules.rule_file import build, is_stale
+from openai_exporter.rules.thresholds import load_thresholds
 
 from .prometheus import PROMTOOL, needs_promtool
 

@@ -10,9 +10,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.errors import ConfigError
-from openai_exporter.rules import load_thresholds, parse_thresholds
 from openai_exporter.rules.promql import check
-from openai_exporter.rules.thresholds import DEFAULT_SELECTOR, an_instance, matcher, pattern
+from openai_exporter.rules.thresholds import (
+    DEFAULT_SELECTOR,
+    an_instance,
+    load_thresholds,
+    matcher,
+    parse_thresholds,
+    pattern,
+)
 from tests.exporter.rules.documents import document
 
 TEXT = """

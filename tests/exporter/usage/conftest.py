@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.usage import UsageService
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.usage.scraping import ALL, Now, service
 

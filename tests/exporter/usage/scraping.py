@@ -11,8 +11,8 @@ from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import Metric, own, usage as metrics
-from openai_exporter.usage import UsageService
 from openai_exporter.usage.rows import OPERATIONS
+from openai_exporter.usage.service import UsageService
 
 ADMIN_KEY = "sk-admin-0123456789abcdef"
 ALL = """

@@ -5,7 +5,7 @@ import asyncio
 
 from openai_exporter.config.sections import PRICED
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage import UsageService
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl
 from tests.conftest import Note
 from tests.exporter.usage.conftest import START, Make

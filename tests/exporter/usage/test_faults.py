@@ -11,7 +11,7 @@ import pytest
 from openai_exporter.config import Config
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage import UsageService
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, asked, configured, of, scrape, service, up
 

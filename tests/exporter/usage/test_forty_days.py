@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage import UsageService
 from openai_exporter.usage.ledger import month_start
 from openai_exporter.usage.rows import OPERATIONS
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.usage.scraping import Now, Scrape, counters, net, of, scrape, service
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_exporter.usage import UsageService
+from openai_exporter.usage.service import UsageService
 
 from .scraping import Now, service
 from .serving import answering

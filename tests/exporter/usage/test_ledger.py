@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage import UsageService
 from openai_exporter.usage.ledger import (
     DAY,
     HOUR,
@@ -26,6 +25,7 @@ from openai_exporter.usage.ledger import (
     since,
     whole_month,
 )
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.usage.scraping import Now, Scrape, counters, of, one, scrape, service
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage import UsageService, names
+from openai_exporter.usage import names
 from openai_exporter.usage.names import Directory, Emails, Key, Project, User, named
 from openai_exporter.usage.rows import MalformedError
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, of, scrape, service, up
 

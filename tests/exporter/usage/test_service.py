@@ -18,7 +18,7 @@ from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.model import Answer
-from openai_exporter.usage import UsageService
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, asked, counters, document, of, scrape, service, up
 

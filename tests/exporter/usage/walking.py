@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scrapes of a service while the simulator's clock goes on, beside what its books say."""
 
-from openai_exporter.usage import UsageService
 from openai_exporter.usage.rows import OPERATIONS
+from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.scraping import Now, Scrape, books, net, scrape
 
