@@ -8,11 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from openai_exporter.config.base import DURATION_SCHEMA, WORDS, FieldError, format_duration, nearest, unknown_key
+from openai_exporter.config import base, root, sections
 from openai_exporter.config.document import Document, Place
-from openai_exporter.config.root import Config
 from openai_exporter.config.secret import looks_like_key, names_a_secret, shown
-from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import Problem
 
 Node = dict[str, Any]
@@ -31,12 +29,12 @@ def schema_document() -> Node:
 
 @functools.cache
 def _schema() -> Node:
-    schema: Node = _tidy(Config.model_json_schema())
+    schema: Node = _tidy(root.Config.model_json_schema())
     usage = schema["$defs"]["Organization"]["properties"]["usage"]
     each = schema["$defs"].pop("Usage")
     del usage["propertyNames"]
     usage["additionalProperties"] = False
-    usage["properties"] = {name: _grouped_by(each, dimensions) for name, dimensions in GROUPABLE.items()}
+    usage["properties"] = {name: _grouped_by(each, dimensions) for name, dimensions in sections.GROUPABLE.items()}
     return schema
 
 
@@ -48,7 +46,7 @@ def _tidy(node: Any) -> Any:
         return node
     tidied = {key: _tidy(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
     if _is_duration(node) and isinstance(node.get("default"), float):
-        tidied["default"] = format_duration(node["default"])
+        tidied["default"] = base.format_duration(node["default"])
     return tidied
 
 
@@ -66,7 +64,7 @@ def config_shape() -> "Shape":
 
 
 def _is_duration(node: Node) -> bool:
-    return bool(node.get("anyOf", [None])[-1] == DURATION_SCHEMA["anyOf"][-1])
+    return bool(node.get("anyOf", [None])[-1] == base.DURATION_SCHEMA["anyOf"][-1])
 
 
 class Shape:
@@ -101,7 +99,7 @@ class Shape:
     def words(self, node: Node) -> str:
         """What a value must be, as a noun: `a whole number from 1 to 10000`."""
         if _is_duration(node):
-            return WORDS[DURATION_SCHEMA["anyOf"][-1]["pattern"]]
+            return base.WORDS[base.DURATION_SCHEMA["anyOf"][-1]["pattern"]]
         if "enum" in node:
             return f"one of {', '.join(node['enum'])}"
         kind = node.get("type")
@@ -142,7 +140,7 @@ class Shape:
         if detail["type"] == "missing":
             return path, f"is missing; must be {self._words_at(path)}"
         own = detail.get("ctx", {}).get("error")
-        if isinstance(own, FieldError):
+        if isinstance(own, base.FieldError):
             path = (*path, *own.path)
         where, value = path, _value_at(document.data, path)
         if value is _ABSENT and path and isinstance(path[-1], int):
@@ -176,7 +174,7 @@ class Shape:
 
     def _remedy(self, node: Node, value: Any, written: str) -> str:
         if "enum" in node and isinstance(value, str):
-            hint = nearest(value, node["enum"]).rstrip()
+            hint = base.nearest(value, node["enum"]).rstrip()
             return f"; {hint}" if hint else ""
         if isinstance(value, str) and looks_like_key(value):
             return "; a key never stands in this file"
@@ -202,7 +200,7 @@ class Shape:
         if secret and names_a_secret(key):
             return f"unknown key {shown(key)}; a key never stands in this file: use {' or '.join(secret)}"
         section = next((name for name in allowed if key in self._keys_of(self.node_at((*path[:-1], name)))), None)
-        return unknown_key(key, allowed, f"it belongs under {section}; " if section else "")
+        return base.unknown_key(key, allowed, f"it belongs under {section}; " if section else "")
 
     def _keys_of(self, node: Node) -> list[str]:
         """The keys that a mapping may have; empty when any may stand there."""
@@ -212,7 +210,7 @@ class Shape:
 
 def _text(node: Node) -> str:
     if "pattern" in node:
-        return WORDS[node["pattern"]]
+        return base.WORDS[node["pattern"]]
     if "maxLength" not in node:
         return "text"
     low, high = node.get("minLength"), node["maxLength"]

@@ -13,9 +13,7 @@ from typing import Any
 
 import yaml
 
-from openai_exporter.config.base import parse_duration
-from openai_exporter.config.load import CHAT_MODELS, EMBEDDING_MODEL, MODERATION_MODEL, builtin_modules
-from openai_exporter.config.sections import GROUPABLE
+from openai_exporter.config import base, load, sections
 from openai_exporter.demo.history import Past
 from openai_exporter.demo.processes import (
     ALERTMANAGER,
@@ -186,7 +184,7 @@ class Planner:
         )
 
     def _thresholds(self) -> Path:
-        interval = parse_duration(SCRAPE_INTERVAL)
+        interval = base.parse_duration(SCRAPE_INTERVAL)
         text, notes = rule_file(self._bundle / "alerting", interval, self._programs.get(PROMTOOL))
         self._notes += notes
         return write(self._data / "rules" / "thresholds.yml", text)
@@ -244,17 +242,17 @@ def exporter_document(simulator: str) -> dict[str, Any]:
     root = f"{simulator}/v1"
     probes = (
         ("models", ()),
-        ("chat", CHAT_MODELS[:1]),
-        ("chat_stream", CHAT_MODELS),
-        ("responses", CHAT_MODELS[:1]),
-        ("responses_stream", CHAT_MODELS[:1]),
-        ("embeddings", (EMBEDDING_MODEL,)),
-        ("moderations", (MODERATION_MODEL,)),
+        ("chat", load.CHAT_MODELS[:1]),
+        ("chat_stream", load.CHAT_MODELS),
+        ("responses", load.CHAT_MODELS[:1]),
+        ("responses_stream", load.CHAT_MODELS[:1]),
+        ("embeddings", (load.EMBEDDING_MODEL,)),
+        ("moderations", (load.MODERATION_MODEL,)),
     )
     budget = {"organization": "acme", "period": "month"}
     return {
         "targets": [{"name": "openai", "base_url": root, "api_key_env": "OPENAI_API_KEY"}],
-        "modules": builtin_modules(),
+        "modules": load.builtin_modules(),
         "probes": [
             {"target": "openai", "module": module} | ({"models": list(models)} if models else {})
             for module, models in probes
@@ -269,7 +267,7 @@ def exporter_document(simulator: str) -> dict[str, Any]:
                 "costs": {"refresh_interval": "1m", "group_by": ["project_id", "line_item", "api_key_id"]},
                 "usage": {
                     operation: {"group_by": [label for label in labels if label not in _TOO_FINE]}
-                    for operation, labels in GROUPABLE.items()
+                    for operation, labels in sections.GROUPABLE.items()
                 },
             }
         ],

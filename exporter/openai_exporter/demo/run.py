@@ -15,10 +15,8 @@ from urllib.parse import urlsplit
 import requests
 from rich.console import Console
 
-from openai_exporter.demo import watch
-from openai_exporter.demo.history import fill
+from openai_exporter.demo import history, processes, watch
 from openai_exporter.demo.plan import Plan, Planner, held
-from openai_exporter.demo.processes import ALERTMANAGER, GRAFANA, PROMETHEUS, PROMTOOL, Ports, Supervisor
 from openai_exporter.errors import StartError
 
 INTERVAL = 5.0
@@ -98,11 +96,11 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
         StartError: the folder is taken, or a service did not start; everything that had started is stopped again.
     """
     data = settings.data.resolve()
-    installed = (PROMETHEUS, PROMTOOL, ALERTMANAGER, GRAFANA)
+    installed = (processes.PROMETHEUS, processes.PROMTOOL, processes.ALERTMANAGER, processes.GRAFANA)
     programs = {program: path for program in installed if (path := program.find())}
     with held(data), _stopping() as stop:
         planner = Planner(data, programs, settings.bundle.resolve(), settings.seed, settings.history_days)
-        supervisor = Supervisor(data / "logs")
+        supervisor = processes.Supervisor(data / "logs")
         try:
             plan = planner.plan(real=settings.real, config=settings.config)
             plan = _start(plan, planner.ports, supervisor, stop, console)
@@ -115,7 +113,9 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
             console.print(f"stopped; logs are in {data / 'logs'}", soft_wrap=True, markup=False)
 
 
-def _start(plan: Plan, ports: Ports, supervisor: Supervisor, stop: threading.Event, console: Console) -> Plan:
+def _start(
+    plan: Plan, ports: processes.Ports, supervisor: processes.Supervisor, stop: threading.Event, console: Console
+) -> Plan:
     """Start the services one after the other, until `stop`; returns the plan with more notes."""
     for service in plan.services:
         if stop.is_set():
@@ -129,7 +129,7 @@ def _start(plan: Plan, ports: Ports, supervisor: Supervisor, stop: threading.Eve
 
 
 def _watch(
-    plan: Plan, supervisor: Supervisor, stop: threading.Event, schedule: watch.Schedule, console: Console
+    plan: Plan, supervisor: processes.Supervisor, stop: threading.Event, schedule: watch.Schedule, console: Console
 ) -> None:
     watch.overview(plan, console)
     scraper = Scraper(plan.exporter)
@@ -160,7 +160,7 @@ def _with_past(plan: Plan, stop: threading.Event, console: Console) -> Plan:
     def report(text: str) -> None:
         console.print(f"filling in the past: {text} …", style="dim", soft_wrap=True)
 
-    problem = fill(plan.past, report, stop.is_set)
+    problem = history.fill(plan.past, report, stop.is_set)
     if not problem:
         console.print(f"the past is there, in {time.monotonic() - began:.0f} s", style="dim")
     return replace(plan, notes=(*plan.notes, *([problem] if problem else [])))

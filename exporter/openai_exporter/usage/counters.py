@@ -12,9 +12,7 @@ from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family, Sample
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
-from openai_exporter.usage import ledger
-from openai_exporter.usage.dataset import Context, Dataset
-from openai_exporter.usage.pages import Add, Query, read, read_in_time
+from openai_exporter.usage import dataset, ledger, pages
 from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES, Column, Estimator, Operation, RowDecoder, decode_bytes
 
 log = logging.getLogger(__name__)
@@ -25,7 +23,7 @@ UNSETTLED_MONTH = 3 * ledger.DAY
 """How long after a month's end it is read again with each audit; afterwards once a day."""
 
 
-class CounterDataset(Dataset):
+class CounterDataset(dataset.Dataset):
     """Usage of one endpoint.
 
     Attributes:
@@ -36,7 +34,7 @@ class CounterDataset(Dataset):
     """
 
     def __init__(
-        self, name: str, organization: Organization, context: Context, pinned: frozenset[str] = frozenset()
+        self, name: str, organization: Organization, context: dataset.Context, pinned: frozenset[str] = frozenset()
     ) -> None:
         self.name = name
         self.interval = organization.refresh_interval
@@ -57,7 +55,7 @@ class CounterDataset(Dataset):
         """Read the hours that may have changed; the whole month, and the one before, when an audit is due."""
         clock, audit_interval = self._context.clock, self._organization.audit_interval
         audit = not 0 <= self._audit_at - clock.now() <= audit_interval
-        reading = read_in_time(lambda: self._read_month(calls, audit=audit), self.name)
+        reading = pages.read_in_time(lambda: self._read_month(calls, audit=audit), self.name)
         self._count_negative(self._decoding())
         closing, preferred = self._closing(reading.month), self._preferred(calls, reading)
         if reading.month != self.ledger.month:
@@ -74,7 +72,7 @@ class CounterDataset(Dataset):
             self._read_previous(calls)
         return True
 
-    def adopt(self, other: Dataset) -> bool:
+    def adopt(self, other: dataset.Dataset) -> bool:
         """Take over a ledger whose series have the same labels."""
         if not isinstance(other, CounterDataset):
             return False
@@ -177,8 +175,8 @@ class CounterDataset(Dataset):
         """Read the month before in days, without any grouping: only its sums are needed."""
         days: list[ledger.Values] = []
         previous = self.previous
-        query = Query(self.operation.path, self.name, previous.days)
-        read(calls, self._context, query, previous.decode, lambda start, day: previous.add(days, start, day))
+        query = pages.Query(self.operation.path, self.name, previous.days)
+        pages.read(calls, self._context, query, previous.decode, lambda start, day: previous.add(days, start, day))
         previous.finish(days, self._context.clock.now())
 
     def _count_negative(self, decoder: RowDecoder) -> None:
@@ -209,10 +207,10 @@ class CounterDataset(Dataset):
         return reading
 
     def _read_buckets(
-        self, calls: Calls, span: ledger.Range, add: Add[ledger.Row], planned: Callable[[], bool] = lambda: True
+        self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] = lambda: True
     ) -> None:
-        query = Query(self.operation.path, self.name, span, self.group_by)
-        read(calls, self._context, query, self._decoding().decode, add, planned)
+        query = pages.Query(self.operation.path, self.name, span, self.group_by)
+        pages.read(calls, self._context, query, self._decoding().decode, add, planned)
 
     def _decoding(self) -> RowDecoder:
         if self._decoder is None:
@@ -341,7 +339,7 @@ class SeriesTable:
         return spread
 
 
-class VectorStoresDataset(Dataset):
+class VectorStoresDataset(dataset.Dataset):
     """Bytes in vector stores, by project where grouped so: the newest day that has figures; nothing is summed.
 
     Attributes:
@@ -352,7 +350,7 @@ class VectorStoresDataset(Dataset):
     data: tuple[int, dict[str, int]] | None = None
     _days = 7
 
-    def __init__(self, organization: Organization, context: Context) -> None:
+    def __init__(self, organization: Organization, context: dataset.Context) -> None:
         self.interval = organization.refresh_interval
         grouped = "project_id" in organization.usage["vector_stores"].group_by
         self.shape = self._group_by = ("project_id",) if grouped else ()
@@ -369,8 +367,8 @@ class VectorStoresDataset(Dataset):
 
         start = ledger.day_start(self._context.clock.now()) - (self._days - 1) * ledger.DAY
         span = ledger.Range(start, None, "1d", 31)
-        query = Query(f"/organization/usage/{self.name}", self.name, span, self._group_by)
-        read(calls, self._context, query, decode_bytes, add)
+        query = pages.Query(f"/organization/usage/{self.name}", self.name, span, self._group_by)
+        pages.read(calls, self._context, query, decode_bytes, add)
         self.data = max(days.items(), default=None, key=lambda item: item[0])
         return True
 

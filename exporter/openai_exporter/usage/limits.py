@@ -9,9 +9,7 @@ from openai_exporter.config.sections import Organization
 from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage import pages
-from openai_exporter.usage.dataset import Context, Dataset, PagedDataset
-from openai_exporter.usage.ledger import Range, Row
+from openai_exporter.usage import dataset, ledger, pages
 from openai_exporter.usage.rows import OPERATIONS, MalformedError, Operation, RowDecoder
 
 API = "limits"
@@ -37,7 +35,7 @@ _Key = tuple[str, str]
 _Counts = tuple[int, int]
 
 
-class LimitsDataset(PagedDataset):
+class LimitsDataset(dataset.PagedDataset):
     """Spend limits, spend alerts and project rate limits.
 
     Args:
@@ -154,7 +152,7 @@ def _candidates(model: str) -> Iterator[str]:
     yield undated(base)
 
 
-class PeakDataset(Dataset):
+class PeakDataset(dataset.Dataset):
     """Most requests and tokens in one minute, by project and model, beside the rate limits.
 
     Rate limits are for an alias and all its snapshots together, so usage is summed by the limit's model first.
@@ -168,7 +166,7 @@ class PeakDataset(Dataset):
 
     name = PEAK_API
 
-    def __init__(self, organization: Organization, context: Context, limited: Limited) -> None:
+    def __init__(self, organization: Organization, context: dataset.Context, limited: Limited) -> None:
         assert organization.peak_minute is not None
         self.interval = organization.peak_minute.refresh_interval
         self.data: dict[_Key, _Counts] = {}
@@ -182,7 +180,7 @@ class PeakDataset(Dataset):
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read the window of all token endpoints."""
         now = self._context.clock.now()
-        span = Range(int((now - self._window) // _MINUTE) * _MINUTE, None, "1m", _MOST_MINUTES)
+        span = ledger.Range(int((now - self._window) // _MINUTE) * _MINUTE, None, "1m", _MOST_MINUTES)
         minutes: dict[int, dict[_Key, _Counts]] = {}
         for operation in self._operations:
             self._read(calls, operation, span, minutes)
@@ -194,10 +192,12 @@ class PeakDataset(Dataset):
         yield Family(metrics.PEAK_RPM, [(key, requests) for key, (requests, _) in self.data.items()])
         yield Family(metrics.PEAK_TPM, [(key, tokens) for key, (_, tokens) in self.data.items()])
 
-    def _read(self, calls: Calls, operation: Operation, span: Range, minutes: dict[int, dict[_Key, _Counts]]) -> None:
+    def _read(
+        self, calls: Calls, operation: Operation, span: ledger.Range, minutes: dict[int, dict[_Key, _Counts]]
+    ) -> None:
         places, requests, limited = operation.tokens, operation.place(metrics.REQUESTS), self._limited()
 
-        def add(start: int, rows: Iterable[Row]) -> None:
+        def add(start: int, rows: Iterable[ledger.Row]) -> None:
             sums = minutes.setdefault(start, {})
             for (project, model), values in rows:
                 key = (project, limited_as(model, limited.get(project, ())))

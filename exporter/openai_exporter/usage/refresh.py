@@ -18,14 +18,11 @@ from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
 from openai_exporter.prices import PICO, SOURCE, PriceTable, price_table, version
-from openai_exporter.usage.costs import CostsDataset, DriftDataset, budget_families, budget_states, pinned, total
-from openai_exporter.usage.counters import CounterDataset, VectorStoresDataset
+from openai_exporter.usage import costs, counters, rows, storage
 from openai_exporter.usage.dataset import ApiClock, BudgetState, Context, Dataset, DatasetState, UsageSummary, unread
 from openai_exporter.usage.limits import LimitsDataset, PeakDataset
 from openai_exporter.usage.names import Directory, NamesDataset
-from openai_exporter.usage.rows import OPERATIONS, VECTOR_STORES
 from openai_exporter.usage.service import UsageService, budgets_of
-from openai_exporter.usage.storage import REASONS, Storage
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +114,7 @@ class Reader:
     def _families(self, spending: tuple[BudgetState, ...]) -> Iterator[Family]:
         for dataset in self._datasets.all:
             yield from dataset.families()
-        yield from budget_families(spending)
+        yield from costs.budget_families(spending)
         yield from self._schedule.families()
         yield family(metrics.CALLS, self._calls.last_hour)
         yield family(metrics.CALLS_LIMIT, self._organization.calls_per_hour)
@@ -129,11 +126,11 @@ class Reader:
             self._instruments.set(own.PRICE_TABLE_INFO, 1, source)
         return table
 
-    def _storage_in(self, folder: Path) -> Storage:
+    def _storage_in(self, folder: Path) -> storage.Storage:
         name = self._organization.name
-        for reason in REASONS:
+        for reason in storage.REASONS:
             self._instruments.prepare(own.STORAGE_FAILURES, (name, reason))
-        return Storage(
+        return storage.Storage(
             folder, name, self._pause, self._organization.base_url,
             lambda reason: self._instruments.count(own.STORAGE_FAILURES, (name, reason)),
         )  # fmt: skip
@@ -278,16 +275,18 @@ class Datasets:
     def __init__(self, config: Config, organization: Organization, context: Context) -> None:
         self._organization = organization
         self._budgets = budgets_of(config, organization)
-        ids = pinned(self._budgets)
+        ids = costs.pinned(self._budgets)
         names = organization.usage
-        self.counters = tuple(CounterDataset(name, organization, context, ids) for name in names if name in OPERATIONS)
-        self.costs = CostsDataset(organization, context) if organization.costs is not None else None
+        self.counters = tuple(
+            counters.CounterDataset(name, organization, context, ids) for name in names if name in rows.OPERATIONS
+        )
+        self.costs = costs.CostsDataset(organization, context) if organization.costs is not None else None
         self.names = NamesDataset(organization, context) if organization.names else None
         limits = LimitsDataset(organization, lambda: self.names.active_projects if self.names else None)
         self.first: list[Dataset] = [*self.counters]
         self.second: list[Dataset] = [self.names] if self.names else []
-        if VECTOR_STORES in organization.usage:
-            self.first.append(VectorStoresDataset(organization, context))
+        if rows.VECTOR_STORES in organization.usage:
+            self.first.append(counters.VectorStoresDataset(organization, context))
         if self.costs:
             self.first.append(self.costs)
         if organization.limits:
@@ -295,7 +294,7 @@ class Datasets:
         if organization.peak_minute is not None:
             self.second.append(PeakDataset(organization, context, lambda: limits.models))
         if organization.cost_drift is not None and self.costs:
-            self.second.append(DriftDataset(organization, context))
+            self.second.append(costs.DriftDataset(organization, context))
 
     @property
     def all(self) -> tuple[Dataset, ...]:
@@ -303,7 +302,7 @@ class Datasets:
         return (*self.first, *self.second)
 
     @property
-    def priced(self) -> tuple[CounterDataset, ...]:
+    def priced(self) -> tuple[counters.CounterDataset, ...]:
         """The usage endpoints that are priced."""
         return tuple(dataset for dataset in self.counters if dataset.operation.pricing)
 
@@ -311,7 +310,7 @@ class Datasets:
         """The budgets, with what was spent."""
         bill = self.costs.data if self.costs else None
         names = self.names.directory if self.names else Directory()
-        return tuple(budget_states(self._budgets, self._organization, bill, self.priced, names.title))
+        return tuple(costs.budget_states(self._budgets, self._organization, bill, self.priced, names.title))
 
     def summary(
         self, states: tuple[DatasetState, ...], spending: tuple[BudgetState, ...], waiting: float
@@ -325,9 +324,9 @@ class Datasets:
                 sums.update(dataset.sums())
         return UsageSummary(
             self._organization.name,
-            month_to_date_usd=total(bill.month) if bill else None,
-            today_usd=total(bill.today) if bill else None,
-            yesterday_usd=total(bill.yesterday) if bill else None,
+            month_to_date_usd=costs.total(bill.month) if bill else None,
+            today_usd=costs.total(bill.today) if bill else None,
+            yesterday_usd=costs.total(bill.yesterday) if bill else None,
             previous_month_usd=bill.previous_month if bill else None,
             estimated_usd=Decimal(sums["estimated_cost_usd"]) / PICO if "estimated_cost_usd" in sums else None,
             requests=sums.get("requests"),

@@ -15,10 +15,8 @@ import uvicorn
 
 from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ExporterError, StartError
-from openai_exporter.web.limits import Limits, protocol_factory
+from openai_exporter.web import limits, routes, webconfig
 from openai_exporter.web.live import Live, Settings, format_address, read_config
-from openai_exporter.web.routes import HEALTH, SCRAPED, build_app
-from openai_exporter.web.webconfig import WebFile
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ def run(settings: Settings, masker: Masker | None = None) -> None:
     """
     listening = listen(settings.listen)
     try:
-        web = WebFile(settings.web_config_file)
+        web = webconfig.WebFile(settings.web_config_file)
         config = read_config(settings)
         _raise_file_limit(settings.max_requests)
         # The loop is not closed with asyncio.run: that would wait for worker threads, which may hang in a
@@ -65,22 +63,22 @@ class ExporterServer(uvicorn.Server):
     Signals are handled here: SIGTERM and SIGINT end it with status 0, SIGHUP reloads.
     """
 
-    def __init__(self, live: Live, web: WebFile) -> None:
+    def __init__(self, live: Live, web: webconfig.WebFile) -> None:
         settings = live.settings
-        self.limits = Limits(
-            build_app(live),
+        self.limits = limits.Limits(
+            routes.build_app(live),
             web,
             live.instruments,
             max_requests=settings.max_requests,
-            scraped=[f"{settings.route_prefix}{path}" for path in SCRAPED],
-            health=[f"{settings.route_prefix}{path}" for path in HEALTH],
+            scraped=[f"{settings.route_prefix}{path}" for path in routes.SCRAPED],
+            health=[f"{settings.route_prefix}{path}" for path in routes.HEALTH],
         )
         self.live = live
         self._web = web
         self._background: set[asyncio.Task[object]] = set()
         config = uvicorn.Config(
             self.limits,
-            http=protocol_factory(web),
+            http=limits.protocol_factory(web),
             ws="none",
             loop="asyncio",
             lifespan="on",
