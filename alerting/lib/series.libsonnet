@@ -56,7 +56,7 @@
   // minutes and that of buckets every five. Read over ranges, with sum_over_time.
   latencyGrowth: 'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m',
   firstTokenGrowth: 'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m',
-  // Label direction: input, cached (a part of it), output. An import writes these three as well (metrics/recorded.py).
+  // Label direction: input, cached (a part of it), output. An import writes these three as well (metrics/usage.py).
   tokensGrowth: 'key_user_model:openai_usage_tokens:growth10m',
   requestsGrowth: 'key_user_model:openai_usage_requests:growth10m',
   costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth10m',

@@ -36,11 +36,12 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigError([Problem(str(path), _unreadable(error))]) from None
 
 
-def write_atomically(path: Path, content: str | Iterable[str]) -> None:
+def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | None = None) -> None:
     """Replace a file in one step: a reader, or a machine that stops, finds the old text or the new one.
 
     Args:
         content: the text, or its pieces as they are made.
+        mode: permissions for a file of others' use; None for those that the umask leaves.
 
     Raises:
         OSError: it cannot be written; the old file stays, and nothing lies beside it.
@@ -51,6 +52,8 @@ def write_atomically(path: Path, content: str | Iterable[str]) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.writelines([content] if isinstance(content, str) else content)
             stream.flush()
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:

@@ -87,12 +87,13 @@ def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
         names = set(archive.namelist())
     for path in part_files(ROOT, tuple(PARTS)):
         assert f"openai_exporter/_bundle/{path.as_posix()}" in names
-    package = ROOT / "exporter/openai_exporter"
-    for file in package.rglob("*"):
+    packages = {"openai_exporter", "openai_simulator"}
+    source = ROOT / "exporter"
+    for file in (file for package in packages for file in (source / package).rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
-            assert f"openai_exporter/{file.relative_to(package).as_posix()}" in names
-    assert "openai_exporter/py.typed" in names
-    assert {name.partition("/")[0] for name in names} == {"openai_exporter", f"openai_exporter-{__version__}.dist-info"}
+            assert file.relative_to(source).as_posix() in names
+    assert {f"{package}/py.typed" for package in packages} <= names
+    assert {name.partition("/")[0] for name in names} == {*packages, f"openai_exporter-{__version__}.dist-info"}
 
 
 def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -> None:

@@ -222,11 +222,11 @@ STATUSES: Mapping[int, tuple[str, str]] = {
     402: ("bad_request", "quota_exhausted"),
     403: ("permission", "permission"),
     404: ("not_found", "not_found"),
-    407: ("proxy", "proxy"),
+    407: ("bad_request", "proxy"),
     408: ("timeout", "timeout_total"),
-    409: ("server_error", "server_error"),
+    409: ("bad_request", "server_error"),
     429: ("rate_limited", "rate_limited"),
-    501: ("bad_request", "bad_request"),  # a server started without what was asked for, such as embeddings
+    501: ("server_error", "bad_request"),  # a server started without what was asked for, such as embeddings
     503: ("server_error", "overloaded"),
     529: ("server_error", "overloaded"),
 }

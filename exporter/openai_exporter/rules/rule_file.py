@@ -341,7 +341,7 @@ def write(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
+        write_atomically(path, text, mode=0o644)  # Prometheus reads it as another user
     except OSError as error:
         text = f"{path}: cannot be written: {error.strerror or error}; name another --output"
         raise StartError(text) from None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -420,12 +421,15 @@ _HEADERS = {
 }
 
 
-_templates = template_environment("openai_exporter.web")
-_templates.globals.update(version=__version__)
-_templates.filters.update(seconds=seconds, span=span, clock=clock, dollars=dollars, count=count, percent=percent)
+@cache
+def _templates() -> Any:
+    made = template_environment("openai_exporter.web")
+    made.globals.update(version=__version__)
+    made.filters.update(seconds=seconds, span=span, clock=clock, dollars=dollars, count=count, percent=percent)
+    return made
 
 
 def render(name: str, prefix: str, view: Mapping[str, object]) -> Response:
     """The template `name` filled with `view`; links start with `prefix`."""
-    body = _templates.get_template(name).render(prefix=prefix, **view)
+    body = _templates().get_template(name).render(prefix=prefix, **view)
     return Response(body, 200, _HEADERS, "text/html")

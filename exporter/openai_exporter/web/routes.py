@@ -117,6 +117,8 @@ async def probe(request: Request) -> Response:
     live.board.record(answer)
     if query.get("debug", "").lower() in ("true", "1"):
         return text(live.masker(explain(answer, services.config.modules[key.module])))
+    if answer.result.models:  # thousands of series: encoded in a thread
+        return await exposition(request, EncodedPage(families(answer)))
     openmetrics = wants_openmetrics(request.headers.get("accept", ""))
     body = encode(families(answer), openmetrics=openmetrics)
     return exposed(request, body, OPENMETRICS if openmetrics else TEXT)
