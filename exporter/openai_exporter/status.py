@@ -133,8 +133,6 @@ def families(
     return [*families, Family(usage.STATUS_COMPONENT, states), Family(usage.STATUS_INCIDENT, impacts)]
 
 
-# One status page: read when due, shared by all scrapes, last good reading kept.
-
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 2 << 20

@@ -259,7 +259,7 @@ _UNKNOWN_HERE = ("unsupported_parameter", "unknown_parameter")
 _CUT = frozenset({"length", "max_output_tokens", "incomplete"})
 
 
-# From an error answer - status, error object, content type - or a broken exchange to an outcome. Pure.
+# From an error answer - status, error object, content type - or a broken exchange to an outcome.
 
 CODES: Mapping[str, str] = {
     "invalid_api_key": "auth",

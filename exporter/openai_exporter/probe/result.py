@@ -231,7 +231,7 @@ def _http_text(start: str, headers: Iterable[tuple[str, str]], body: bytes, mask
     return f"{head}\n\n{text}".rstrip()
 
 
-# What `/probe` exposes of an answer, and what `/metrics` adds up over probes.
+# What `/probe` exposes of an answer.
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 DIRECTIONS = ("input", "output", "cached", "reasoning")

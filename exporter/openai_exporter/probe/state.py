@@ -23,7 +23,7 @@ from openai_exporter.probe.judge import OUTCOMES, BackOff
 
 log = logging.getLogger(__name__)
 
-# How long a probe leaves the API alone after an answer: rate limits, used-up quotas, limits nearly reached. Pure.
+# How long a probe leaves the API alone after an answer: rate limits, used-up quotas, limits nearly reached.
 # Failures of the provider cause no wait: an outage that is not probed is an outage that is not measured. Our own
 # mistakes cause none either; they cost nothing and must show as soon as they are mended.
 

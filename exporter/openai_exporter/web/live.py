@@ -119,8 +119,6 @@ def probe_keys(config: Config) -> list[ProbeKey]:
     return [ProbeKey(probe.target, probe.module, model) for probe in config.probes for model in probe.models or ("",)]
 
 
-# The active configuration and its services; a reload replaces both at once or not at all.
-
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 0.4

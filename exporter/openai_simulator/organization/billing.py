@@ -15,7 +15,7 @@ from openai_simulator.organization.operations import OPERATIONS
 from openai_simulator.organization.seed import DAY, FOUNDED, generator
 from openai_simulator.organization.usage import Filter, Selection, UsageRecords, View
 
-# List prices per unit, from the genai-prices package, for one model, tier and day. Knows no line items.
+# List prices per unit, from the genai-prices package, for one model, tier and day.
 # Long-context rates are left out on purpose: every simulated request is far below their threshold, and a sum
 # of many requests must not be priced like one long request.
 
