@@ -60,11 +60,12 @@ def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | No
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # keeps the new name across a loss of power too
-    finally:
-        os.close(directory)
+    with contextlib.suppress(OSError):  # keeps the new name across a loss of power, where the system can
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def template_environment(package: str) -> "Environment":

@@ -153,10 +153,10 @@ _READ = 4096
 # Half masked keys, as OpenAI's own error messages repeat them.
 _HALF = re.compile(r"\bsk-[A-Za-z0-9_*.\-]{6,}")
 _HEADER = re.compile(
-    r"(?i)(?P<name>(?<![a-z0-9])(?:(?:proxy-)?authorization|(?P<bare>(?:x-)?api-key)|set-cookie|cookie)['\"]?\s*[:=]\s*)"
+    r"(?i)(?P<name>(?<![a-z0-9])(?:(?:proxy-)?authorization|(?P<bare>(?:x-)?api-key)|(?:set-)?(?P<cookie>cookie))['\"]?\s*[:=]\s*)"
     r"(?:\"(?:[^\"\\\r\n]|\\.)*\"|'[^'\r\n]*'"
     r"|(?P<scheme>(?:bearer|basic|token|apikey)[^\S\r\n]+|(?(bare)|(?!)))(?P<token>[^\s\"']+)"
-    r"|(?=[^\r\n]{6})[^\r\n]+)"
+    r"|(?(cookie)|(?=[^\r\n]{6}))[^\r\n]+)"
 )
 _AFTER_TOKEN = ".,;:!?)]}"
 """What follows a token in a sentence."""

@@ -37,7 +37,6 @@ DIMENSIONS: dict[By, str] = {
     "user": "user_id",
     "line_item": "line_item",
 }
-_PRICED_BY = ("model", "batch", "service_tier")
 NOT_ATTRIBUTED = ""
 """The group of what the API attributes to none."""
 _MOVERS = 5
@@ -361,7 +360,7 @@ def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
     """
     for name in source.organization.usage:
         if name in rows.OPERATIONS:
-            requested = dict.fromkeys((DIMENSIONS[book.by], *_PRICED_BY))
+            requested = dict.fromkeys((DIMENSIONS[book.by], *costs.PRICED_BY))
             group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
             cells: Cells = {}
             take = _usage_taker(book, cells, name, group_by)

@@ -51,10 +51,10 @@ _PLUS = re.compile(rf"{_LITERAL.pattern}|\+")
 _OPERATOR = re.compile(r"[-+*/%^<>=(\[{]|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])\d[\d.]*(?:e[-+]?\d+)?", re.IGNORECASE)
 _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
-_WITH_DURATION = re.compile(rf"\[[^\]]*\]|\boffset\s*[-+]?\s*{_DURATION}", re.IGNORECASE)
+_WITH_DURATION = re.compile(rf"\[[^\]]*\]|\boffset\s*(?:[-+]\s*)?{_DURATION}", re.IGNORECASE)
 _NEWER_SYNTAX = (
     (
-        rf"(?:\[|\[[^\]]*:|\boffset(?=[-+\s])\s*[-+]?)\s*(?!{_DURATION}\b)[\d.]",
+        rf"(?:\[|\[[^\]]*:|\boffset\s*[-+]|\boffset(?=\s))\s*(?!{_DURATION}\b)[\d.]",
         "a range or offset without its unit",
         "3",
     ),

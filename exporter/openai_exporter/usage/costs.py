@@ -150,7 +150,7 @@ class CostsDataset(Dataset):
 IMAGES = ", images"
 """How line items for whole images end: they are of a model, but no price list has a price for them."""
 WINDOWS = ("day", "month")
-_PRICED_BY = ("model", "batch", "service_tier")
+PRICED_BY = ("model", "batch", "service_tier")
 _MOST_DRIFT_DAYS = 31
 
 
@@ -266,7 +266,7 @@ class DriftDataset(Dataset):
                 comparison.add(comparison.estimated, start, labels, Decimal(values[place]) / PICO)
                 comparison.add(comparison.unpriced, start, labels, Decimal(values[-1]))
 
-        group_by = tuple(name for name in _PRICED_BY if name in GROUPABLE[operation.name])
+        group_by = tuple(name for name in PRICED_BY if name in GROUPABLE[operation.name])
         self._read(calls, operation.path, comparison.day, group_by, decoder.decode, add)
 
     def _read(self, calls: Calls, path: str, day: int, by: tuple[str, ...], decode: Decode[T], add: Add[T]) -> None:

@@ -137,7 +137,7 @@ def _bucket(
         if type(start) is int:
             add(start, _rows(results, place, decode, start, pause))
         else:
-            early = list(results)
+            early = [*(early or ()), *results]
     if type(start) is not int:
         raise MalformedError(f"{place}.start_time: expected a whole number, got {start!r}")
     if early is not None:
@@ -268,7 +268,8 @@ def _parse(step: Callable[..., None], *piece: bytes) -> None:
         step(*piece)
     except _FAULTS as error:
         # Without the picture of an arrow at the end of ijson's message.
-        message = " ".join(str(error).partition("(right here)")[0].split())
+        text = "a number has too many digits" if isinstance(error, SystemError) else str(error)
+        message = " ".join(text.partition("(right here)")[0].split())
         raise MalformedError(f"the answer is not JSON: {message}") from None
 
 

@@ -203,6 +203,7 @@ def test_every_spelling_of_a_configured_key_is_masked(text: str) -> None:
         ('Proxy-Authorization: Digest username="u", response="0a1b"\nX: 1', "Proxy-Authorization: <secret>\nX: 1"),
         ('{"message": "Authorization: Bearer abc is bad"}', '{"message": "Authorization: Bearer <secret> is bad"}'),
         ("set-cookie: __cf_bm=abc; path=/", "set-cookie: <secret>"),
+        ("Cookie: a=b", "Cookie: <secret>"),
         ("Bearer abcdefgh01234567", "Bearer <secret>"),
         ("http://user:password@proxy:1/", "http://<secret>@proxy:1/"),
         ("an answer about cookies and basic things", "an answer about cookies and basic things"),
