@@ -14,7 +14,7 @@ from .prometheus import needs_promtool, refused
 
 GOOD = [
     "up", "up == 0", "1 == bool 1", "-1 ^ 2", "2 ^ -1 ^ 3", "a * -b", "sum(a) by (b)", "sum by (b,) (a)", "sum by () (a)",
-    "rate(a[5m])", "rate(a[5m:1m])", "max_over_time((a + b)[5m:1m] offset 5m)", "rate(a[5m] offset -5m @ 100)", "a offset" + 19_000 * " " + "5m",
+    "rate(a[5m])", "rate(a[5m:1m])", "max_over_time((a + b)[5m:1m] offset 5m)", "rate(a[5m] offset -5m @ 100)",
     "a @ end() offset 1m", "{a=\"b\"}", "a{}", "a{b=\"c\",}", "a{b='c\"d'}", r'a{b=~"c\\d"}', "{__name__=\"x\"}",
     "a and on(b) c", "a / on(b) group_left(c,d) e", "a / ignoring(b) group_right() e", "a > bool b", "vector(1)",
     "scalar(a) + 1", "clamp(a, 1, 2)", "round(a)", "round(a, 5)", 'label_join(a, "x", ",")',
