@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import gc
 import random
 import time
 import traceback
@@ -142,7 +143,9 @@ def _sdk() -> ModuleType:
     from openai_exporter.client import sdk
     from openai_exporter.prices import list_prices
 
-    list_prices()  # also keeps the collector from walking what was imported while a probe is timed
+    list_prices()
+    # What was imported lives as long as the process: keep the collector from walking it while a probe is timed.
+    gc.freeze()
     return sdk
 
 

@@ -18,11 +18,11 @@ from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.files import write_atomically
 from openai_exporter.prices import version
 from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
-from openai_exporter.report.source import COST_DAYS, USAGE_DAYS, Source
+from openai_exporter.report.source import Source
 from openai_exporter.usage import costs, counters, ledger, rows, service
 
 _WIDTHS = {"1h": ledger.HOUR, "1d": ledger.DAY}
-_PAGES = {"1h": 168, "1d": USAGE_DAYS}
+_PAGES = {"1h": 168, "1d": costs.USAGE_DAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
             steps += [Step(name, part) for part in _ranges(month, fine, "1d", _PAGES["1d"])]
             steps += [Step(name, part) for part in _ranges(fine, end, "1h", _PAGES["1h"])]
     if organization.costs is not None:
-        days = _ranges(ledger.previous_month_start(month), ledger.day_start(end) + ledger.DAY, "1d", COST_DAYS)
+        days = _ranges(ledger.previous_month_start(month), ledger.day_start(end) + ledger.DAY, "1d", costs.COST_DAYS)
         steps += [Step(costs.NAME, part) for part in days]
     return tuple(steps)
 

@@ -17,7 +17,8 @@ from typing import Any
 from openai_exporter.errors import StartError
 from openai_exporter.exposition import clean
 from openai_exporter.report.report import COUNTS, Forecast, Part, Period, Report, Totals, format_date, iso
-from openai_exporter.report.source import COST_DAYS, Source
+from openai_exporter.report.source import Source
+from openai_exporter.usage.costs import COST_DAYS
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.ledger import DAY, Range, month_start, next_month_start
 from openai_exporter.usage.rows import CostRow

@@ -12,7 +12,7 @@ from typing import Literal
 from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
-from openai_exporter.report.source import COST_DAYS, FIRST, USAGE_DAYS, Source, TakeUsage
+from openai_exporter.report.source import FIRST, Source, TakeUsage
 from openai_exporter.usage import costs, dataset, ledger, refresh, rows, service
 from openai_exporter.usage.ledger import DAY, Range, day_start, month_start, next_month_start, previous_month_start
 
@@ -364,7 +364,7 @@ def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
             group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
             cells: Cells = {}
             take = _usage_taker(book, cells, name, group_by)
-            source.usage(name, group_by, Range(start, end, "1d", USAGE_DAYS), cells.clear, take)
+            source.usage(name, group_by, Range(start, end, "1d", costs.USAGE_DAYS), cells.clear, take)
             book.merge(cells)
 
 
@@ -409,7 +409,7 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
             cells.setdefault((day_start(start), row.labels[0]), Totals()).add(Totals(row.usd))
 
     try:
-        source.costs((dimension,), Range(start, end, "1d", COST_DAYS), restart, take)
+        source.costs((dimension,), Range(start, end, "1d", costs.COST_DAYS), restart, take)
     except UpstreamError as error:
         if error.status != 400 or book.by not in ("key", "user"):
             raise

@@ -29,9 +29,6 @@ FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 """No API key is older; an earlier date is a typo."""
 TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
 """Reasons of failures that a retry may overcome."""
-USAGE_DAYS = 31
-COST_DAYS = 180
-"""Days that one page of usage or costs has at most."""
 _ATTEMPTS = 6
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 300.0

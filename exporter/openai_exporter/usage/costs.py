@@ -20,7 +20,8 @@ from openai_exporter.usage.rows import OPERATIONS, CostRow, Estimator, Operation
 
 NAME = "costs"
 PATH = "/organization/costs"
-_MOST_DAYS = 180
+COST_DAYS = 180
+"""Days that one page of costs has at most."""
 _ZERO = Decimal(0)
 
 Sums = dict[Labels, Decimal]
@@ -138,7 +139,7 @@ class CostsDataset(Dataset):
             bill.now = clock.now()
             return previous_month_start(bill.now) == start
 
-        query = Query(PATH, self.name, Range(start, None, "1d", _MOST_DAYS), self._group_by)
+        query = Query(PATH, self.name, Range(start, None, "1d", COST_DAYS), self._group_by)
         read(calls, self._context, query, lambda result, start: decoded(result, self._group_by), bill.add, planned)
         return bill
 
@@ -151,7 +152,8 @@ IMAGES = ", images"
 """How line items for whole images end: they are of a model, but no price list has a price for them."""
 WINDOWS = ("day", "month")
 PRICED_BY = ("model", "batch", "service_tier")
-_MOST_DRIFT_DAYS = 31
+USAGE_DAYS = 31
+"""Days that one page of usage has at most."""
 
 
 def model_of(line_item: str, models: Collection[str]) -> str | None:
@@ -270,7 +272,7 @@ class DriftDataset(Dataset):
         self._read(calls, operation.path, comparison.day, group_by, decoder.decode, add)
 
     def _read(self, calls: Calls, path: str, day: int, by: tuple[str, ...], decode: Decode[T], add: Add[T]) -> None:
-        span = Range(month_start(day), day + DAY, "1d", _MOST_DRIFT_DAYS)
+        span = Range(month_start(day), day + DAY, "1d", USAGE_DAYS)
         read(calls, self._context, Query(path, self.name, span, by), decode, add)
 
 

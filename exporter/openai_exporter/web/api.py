@@ -7,11 +7,9 @@ from starlette.responses import JSONResponse, Response
 
 from openai_exporter.report import api
 from openai_exporter.web.live import Live
-from openai_exporter.web.routes import BadRequestError, find_name
+from openai_exporter.web.routes import UNANNOUNCED, BadRequestError, find_name
 
 _DEFAULT_DAYS = "30"
-_SECONDS = 9.5
-"""How long a request waits for a reading."""
 _PARAMETERS = {"daily": ("organization", "days"), "monthly": ("organization",), "dashboard": ("organization",)}
 
 
@@ -30,7 +28,7 @@ async def answer(request: Request) -> Response:
         name = find_name("organization", query, live.services.usages)
     except BadRequestError as error:
         return JSONResponse({"error": str(error)}, 400)
-    reading = await _overview(request, name).reading(_SECONDS)
+    reading = await _overview(request, name).reading(UNANNOUNCED)
     if document_name == "daily":
         document = api.daily(reading, name, days)
     elif document_name == "monthly":
