@@ -122,7 +122,9 @@ class Source:
 
         self._read(Query(operation.path, name, part, group_by), restart, decoder.decode, add)
 
-    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
+    def costs(
+        self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts, *, quantities: bool = False
+    ) -> None:
         """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
         def add(start: int, bucket: Iterator[rows.CostRow]) -> None:
@@ -130,7 +132,7 @@ class Source:
                 take(start, row)
 
         query = Query(costs.PATH, costs.NAME, part, group_by)
-        self._read(query, restart, lambda result, start: rows.decoded(result, group_by), add)
+        self._read(query, restart, lambda result, start: rows.decoded(result, group_by, quantities=quantities), add)
 
     def directory(self, notes: list[str]) -> Directory:
         """Names of projects, keys and users; none, and a note, where they are to be read and cannot be."""
