@@ -86,6 +86,8 @@ def read(
             cursor = _page(reply, buckets, number)
             if cursor in seen:
                 raise reply.error("the API gives the same page cursor again and again", "page_loop")
+            if buckets.repeated:
+                raise reply.error(f"page {number}: {buckets.repeated}", "malformed")
         if not cursor:
             return
         seen.add(cursor)
@@ -128,11 +130,16 @@ def _page(reply: Reply, buckets: "Buckets[T]", number: int) -> str:
 
 @dataclass
 class Buckets(Generic[T]):
-    """The buckets of one query, each taken once: one that comes again would count twice."""
+    """The buckets of one query, each taken once: one that comes again would count twice.
+
+    Attributes:
+        repeated: the first one that came again; empty when there was none.
+    """
 
     decode: Decode[T]
     add: Add[T]
     pause: Callable[[], None]
+    repeated: str = ""
     _seen: set[int] = field(default_factory=set)
 
     def take(self, text: "JsonText", head: "Head", place: str) -> None:
@@ -159,7 +166,10 @@ class Buckets(Generic[T]):
         if type(start) is not int or not 0 <= start <= LATEST:
             raise MalformedError(f"{place}.start_time: expected Unix seconds, got {abbreviated(start)}")
         if start in self._seen:
-            raise MalformedError(f"{place}.start_time: the bucket {start} was there before")
+            self.repeated = self.repeated or f"{place}.start_time: the bucket {start} was there before"
+            for _ in results:
+                pass  # the cursor behind them says whether the API goes round in circles
+            return
         self._seen.add(start)
         self.add(start, self._rows(results, place, start))
 
