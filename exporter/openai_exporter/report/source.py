@@ -100,8 +100,9 @@ class Source:
         Raises:
             UpstreamError: the key is refused, or the API does not answer.
         """
+        query = Query(costs.PATH, costs.NAME, Range(FIRST, FIRST + DAY, "1d", 1))
         try:
-            self.costs((), Range(FIRST, FIRST + DAY, "1d", 1), lambda: None, lambda start, row: None)
+            self._read(query, lambda: None, lambda result, start: None, lambda start, rows: None)
         except UpstreamError as error:
             if error.reason not in ("bad_request", "not_found"):
                 raise

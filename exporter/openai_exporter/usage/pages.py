@@ -24,7 +24,7 @@ T = TypeVar("T")
 Decode = Callable[[Any, int], T]
 """From a result and the start of its bucket to a row; raises MalformedError."""
 Add = Callable[[int, Iterator[T]], None]
-"""Takes the start of a bucket and its rows, all of them, as they arrive."""
+"""Takes the start of a bucket and its rows as they arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +165,15 @@ class Buckets(Generic[T]):
     def _add(self, start: Any, results: Iterator[Any], place: str) -> None:
         if type(start) is not int or not 0 <= start <= LATEST:
             raise MalformedError(f"{place}.start_time: expected Unix seconds, got {abbreviated(start)}")
-        if start in self._seen:
+        rows = self._rows(results, place, start)
+        if start not in self._seen:
+            self._seen.add(start)
+            self.add(start, rows)
+        else:
+            # Not yet an error: the cursor behind it says whether the API goes round in circles.
             self.repeated = self.repeated or f"{place}.start_time: the bucket {start} was there before"
-            for _ in results:
-                pass  # the cursor behind them says whether the API goes round in circles
-            return
-        self._seen.add(start)
-        self.add(start, self._rows(results, place, start))
+        for _ in rows:
+            pass  # what is left of them stands before the next bucket
 
     def _rows(self, results: Iterator[Any], place: str, start: int) -> Iterator[T]:
         for index, result in enumerate(results):
