@@ -43,7 +43,7 @@ STORAGE_SUCCESSFUL = _gauge(
 )
 STORAGE_FAILURES = _counter(
     "openai_exporter_storage_failures_total",
-    "Failures of --storage.path, by reason; locked: another exporter keeps its counters there, newer: a later version wrote them.",
+    "Failures of --storage.path, by reason; locked: another exporter writes there, newer: a later version did.",
     "organization",
     "reason",
 )

@@ -78,7 +78,7 @@ def test_a_start_that_cannot_be_is_a_record_among_json_records(tmp_path: Path) -
 STATE = {
     "in the state folder": ([], {"XDG_STATE_HOME": "/state"}, "/state/openai-exporter"),
     "at home": ([], {"HOME": "/home/jo"}, "/home/jo/.local/state/openai-exporter"),
-    "a relative state folder is none": ([], {"XDG_STATE_HOME": "state", "HOME": "/r"}, "/r/.local/state/openai-exporter"),
+    "a relative folder is none": ([], {"XDG_STATE_HOME": "state", "HOME": "/r"}, "/r/.local/state/openai-exporter"),
     "by the variable": ([], {"OPENAI_EXPORTER_STORAGE_PATH": "/var/lib/x", "XDG_STATE_HOME": "/state"}, "/var/lib/x"),
     "off by the variable": ([], {"OPENAI_EXPORTER_STORAGE_PATH": "", "XDG_STATE_HOME": "/state"}, ""),
     "off by the flag": (["--storage.path="], {"XDG_STATE_HOME": "/state"}, ""),

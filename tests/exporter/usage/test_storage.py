@@ -2,7 +2,6 @@
 """Kept counters are the ones that were written, or none."""
 
 import logging
-import os
 import resource
 import signal
 import stat
