@@ -21,6 +21,7 @@ from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
 from openai_exporter.config.secret import printable
 from openai_exporter.errors import StartError
+from openai_exporter.files import private
 from openai_exporter.metrics import CATALOGUE
 from openai_exporter.report import data, documents, report as reports
 from openai_exporter.report.backfill import Backfill, Request
@@ -80,7 +81,9 @@ def report(
             return
         try:
             # Excel takes a file without the mark for an old 8-bit encoding, and spoils names.
-            output.write_text(text, encoding="utf-8-sig" if form == "csv" else "utf-8", newline="")
+            encoding = "utf-8-sig" if form == "csv" else "utf-8"
+            with open(output, "w", encoding=encoding, newline="", opener=private) as file:
+                file.write(text)
         except OSError as error:
             problem = f"{output}: cannot be written: {error.strerror}; choose another --output"
             raise StartError(problem) from None
