@@ -11,7 +11,6 @@ from hypothesis import given, strategies as st
 from openai_exporter.report import data
 from tests.exporter.report.commands import one_project
 
-
 _ASCII = ("=1+1", "+1", "-1", "@sum", "\t=1", "  =1", "\r=1")
 _WIDE = ("\uff1d1", "\uff0b1", "\uff0d1", "\uff20sum", "\ufe661", "\u207a1", "\u22121")
 _AFTER_SPACE = ("\xa0=1", "\u3000\uff1d1", "\u200b=1", "\ufeff=1", "\u202e=1")
