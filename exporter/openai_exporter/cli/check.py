@@ -11,6 +11,7 @@ import click
 from openai_exporter.cli.common import exit_on_error
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
+from openai_exporter.config.secret import printable
 from openai_exporter.config.sections import DEFAULT_PROMPT, PRICED
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Metric, Page
@@ -38,7 +39,7 @@ def check(file: Path, web_config_file: Path | None) -> None:
         WebFile(web_config_file)
     click.echo(f"{file}: can be used")
     for line in _summary(config):
-        click.echo(f"  {line}")
+        click.echo(f"  {printable(line)}")
 
 
 def _summary(config: Config) -> Iterator[str]:
