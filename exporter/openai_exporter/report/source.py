@@ -109,7 +109,7 @@ class Source:
         return self.context.clock.now()
 
     def usage(self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage) -> None:
-        """Read usage of one endpoint, row by row.
+        """Read usage of one endpoint, row by row; a bucket may have several rows of the same labels.
 
         Raises:
             UpstreamError: it failed for good; CallsSpentError: no call is left.
@@ -121,7 +121,8 @@ class Source:
             for labels, values in bucket:
                 take(start, labels, values)
 
-        self._read(Query(operation.path, name, part, group_by), restart, decoder.decode, add)
+        query = Query(operation.path, name, part, operation.read_by(group_by))
+        self._read(query, restart, decoder.decode, add)
 
     def costs(
         self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts, *, quantities: bool = False

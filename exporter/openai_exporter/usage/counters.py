@@ -209,7 +209,7 @@ class CounterDataset(dataset.Dataset):
     def _read_buckets(
         self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] = lambda: True
     ) -> None:
-        query = pages.Query(self.operation.path, self.name, span, self.group_by)
+        query = pages.Query(self.operation.path, self.name, span, self.operation.read_by(self.group_by))
         pages.read(calls, self._context, query, self._decoding().decode, add, planned)
 
     def _decoding(self) -> RowDecoder:

@@ -5,12 +5,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from operator import mul
 from typing import Any
 
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.metrics import Metric, usage
-from openai_exporter.prices import PICO, TOKEN_KINDS, PriceTable, Rates, Situation
+from openai_exporter.prices import PICO, TOKEN_KINDS, PriceTable, Rates, Situation, priced
 from openai_exporter.usage.ledger import Labels, Row, Values, day_start
+
+PRICED_BY = ("model", "batch", "service_tier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,15 @@ class Operation:
     def path(self) -> str:
         """The path below the API's root."""
         return f"/organization/usage/{self.name}"
+
+    @property
+    def priced_by(self) -> tuple[str, ...]:
+        """The dimensions that its price depends on: it is always read by them, whatever is shown."""
+        return tuple(name for name in PRICED_BY if name in GROUPABLE[self.name]) if self.pricing else ()
+
+    def read_by(self, shown: tuple[str, ...]) -> tuple[str, ...]:
+        """The dimensions to ask the API for, so that rows have the labels shown and one price each."""
+        return tuple(dict.fromkeys((*shown, *self.priced_by)))
 
     @property
     def sources(self) -> tuple[Column, ...]:
@@ -349,7 +360,7 @@ class Estimator:
             return ()
         count = whole(result, "input_tokens" if self._pricing == "input" else self._pricing)
         rates = self._rates(result, start)
-        return (count * rates[0], 0) if rates else (0, count)
+        return priced((count,), rates) if rates else (0, count)
 
     def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         if any(map(result.get, _OTHER_KINDS)):
@@ -361,19 +372,22 @@ class Estimator:
         uncached = tokens - cached - written
         if uncached < 0 or cached < 0 or output < 0:
             return self._split(result, start)
-        rates = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
+        rates: Any = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
         if not rates:
             return 0, tokens + output
-        cost = uncached * rates[0] + output * rates[_INPUTS]
-        if cached or written:
-            cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
+        try:
+            cost = uncached * rates[0] + output * rates[_INPUTS]
+            if cached or written:
+                cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
+        except TypeError:  # one of the kinds has no price
+            return self._split(result, start)
         return cost, 0
 
     def _split(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         counts = split(result)
         average = sum(counts[:_INPUTS]) // max(1, result["num_model_requests"])
         rates = self._rates(result, start, average)
-        return (sum(map(mul, counts, rates)), 0) if rates else (0, sum(counts))
+        return priced(counts, rates) if rates else (0, sum(counts))
 
     def _rates(self, result: Mapping[str, Any], start: int, average: int = 0) -> Rates:
         """The rates of a row; those of requests of usual length are kept at hand."""
