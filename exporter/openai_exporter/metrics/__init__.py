@@ -30,6 +30,7 @@ LABELS: dict[str, str] = {
     "component_id": "Id of a component on the status page.",
     "context_level": "Search context of web searches: `low`, `medium` or `high`.",
     "currency": "Currency as the API writes it, in lower case.",
+    "list": "A list of names or limits, the last part of its path: `projects`, `users`, `rate_limits` and others.",
     "dataset": "What a refresh reads: a usage operation, `costs`, `names`, `limits`, `peak_minute` or `cost_drift`.",
     "direction": "`input`, `output`, `cached` (a part of input) or `reasoning` (a part of output).",
     "endpoint": "What a module probes, such as `chat` or `embeddings`.",
