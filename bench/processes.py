@@ -65,7 +65,16 @@ def running(argv: list[str], env: Mapping[str, str] | None = None) -> Iterator[s
 
 def exporter_argv(port: int, *flags: str) -> list[str]:
     """The command that serves the exporter on a local port."""
-    return [sys.executable, "-m", "openai_exporter", "serve", "--web.listen-address", f"127.0.0.1:{port}", *flags]
+    return [
+        sys.executable,
+        "-m",
+        "openai_exporter",
+        "serve",
+        "--storage.path=",
+        "--web.listen-address",
+        f"127.0.0.1:{port}",
+        *flags,
+    ]
 
 
 def blackbox_binary() -> str | None:

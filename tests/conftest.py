@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SECTIONS] = {}
+    os.environ["OPENAI_EXPORTER_STORAGE_PATH"] = ""  # a test that keeps state names a folder of its own
     quick = config.getoption("--quick")
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if quick else "full"))
     if quick:

@@ -26,7 +26,7 @@ MAX_LABEL_VALUE = 256
 _DIGEST = 12
 _UNKNOWN = "\ufffd"
 _SHOWN = {**{code: 0x2400 + code for code in range(0x20)}, 0x7F: 0x2421}
-_DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_DIRECTIONS = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
 def clean(value: str) -> str:

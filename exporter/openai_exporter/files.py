@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 """Bound on a file that people write."""
+PRIVATE = 0o600
+"""Mode of state and reports: what an organization uses and pays concerns nobody else on the machine."""
+_HEAD = 300
+_VERSION = re.compile(rb'"version": ?(\d{1,9})')
 
 
 def read_text(path: Path, what: str) -> str:
@@ -36,18 +41,23 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigError([Problem(str(path), _unreadable(error))]) from None
 
 
+def private(path: str, flags: int) -> int:
+    """An opener for files that only their owner may read."""
+    return os.open(path, flags, PRIVATE)
+
+
 def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | None = None) -> None:
     """Replace a file in one step: a reader, or a machine that stops, finds the old text or the new one.
 
     Args:
         content: the text, or its pieces as they are made.
-        mode: permissions for a file of others' use; None for those that the umask leaves.
+        mode: permissions; None for those that the umask leaves.
 
     Raises:
         OSError: it cannot be written; the old file stays, and nothing lies beside it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.writelines([content] if isinstance(content, str) else content)
@@ -66,6 +76,28 @@ def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | No
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def newer_version(path: Path, known: int) -> str:
+    """Why a state file must be left untouched, with the fix; empty unless a later program wrote it.
+
+    Args:
+        known: the newest version of the format that this program can read.
+
+    Raises:
+        OSError: the file exists and cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            found = _VERSION.search(stream.read(_HEAD))
+    except FileNotFoundError:
+        return ""
+    if found is None or int(found[1]) <= known:
+        return ""
+    return (
+        f"a newer openai-exporter wrote it (format {int(found[1])}; this one knows {known}); it is left untouched, and "
+        "this exporter runs without it; run the newer version, or give this one another --storage.path"
+    )
 
 
 def template_environment(package: str) -> "Environment":

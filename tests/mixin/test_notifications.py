@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running Alertmanager: what people read by mail, Slack and webhook."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email.message import Message
@@ -69,6 +70,20 @@ def test_a_page_comes_by_slack_with_colour_text_and_links(awake: Desk) -> None:
 def slack(found: Desk, name: str) -> list[dict[str, Any]]:
     bodies = found.http.received.get("/slack", [])
     return [part for body in bodies for part in body["attachments"] if name in part["title"]]
+
+
+@pytest.mark.parametrize("link", ["!channel", "<!channel>", " <!channel>|x", "https://g.example.org/<!channel>"])
+def test_no_text_of_a_label_or_link_calls_people_in_slack_or_turns_its_direction(awake: Desk, link: str) -> None:
+    target, hostile = f"{len(link)}-of-it", "<!channel>\u202e\x1b[2J\r\nx"
+    evil = alert("OpenAITargetDown", target=f"{hostile}{target}", provider="openai")
+    awake.alertmanager.post([evil], summary=hostile, description=hostile, dashboard_url=link)
+    awake.alertmanager.wait(lambda: slack(awake, target), "a message to Slack")
+    message = slack(awake, target)[0]
+
+    assert message["title"] == message["fallback"]
+    assert message["title"].count("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}!channel") == 2
+    assert not {*"<>\u202e\x1b\r\n"} & {*message["title"]}
+    assert not re.search(r"<[\s<]*[!@#]|<!channel", message["text"])
 
 
 def test_two_models_make_one_notification_and_its_end_is_told(awake: Desk) -> None:

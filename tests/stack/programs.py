@@ -142,7 +142,16 @@ def running_exporter(
 ) -> Iterator[Exporter]:
     """Run the exporter, with a configuration document or without any."""
     address = f"127.0.0.1:{free_port()}"
-    argv = [sys.executable, "-m", "openai_exporter", "serve", "--web.listen-address", address, *flags]
+    argv = [
+        sys.executable,
+        "-m",
+        "openai_exporter",
+        "serve",
+        "--storage.path=",
+        "--web.listen-address",
+        address,
+        *flags,
+    ]
     if document is not None:
         config = folder / f"exporter-{address.rpartition(':')[2]}.yml"
         config.write_text(yaml.safe_dump(dict(document)))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What commands share: options, and standard error with structured logs or one line per problem."""
 
-import json
 import logging
 import sys
 import traceback
@@ -14,6 +13,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from openai_exporter.config import mask_keys
+from openai_exporter.config.secret import json_text, printable
 from openai_exporter.errors import ConfigError, ExporterError
 
 FAILED = 1
@@ -53,7 +53,7 @@ def problems_of(error: ExporterError) -> list[str]:
 def print_problems(error: ExporterError) -> None:
     """Print each problem on its own line."""
     for problem in problems_of(error):
-        click.echo(mask_keys(f"openai-exporter: {problem}"), err=True)
+        click.echo(printable(mask_keys(f"openai-exporter: {problem}")), err=True)
 
 
 class StructuredFormatter(logging.Formatter):
@@ -74,7 +74,7 @@ class StructuredFormatter(logging.Formatter):
         """The line, without its newline."""
         fields = {name: self._masked(value) for name, value in _fields(record)}
         if self._as_json:
-            return json.dumps(fields, ensure_ascii=False, default=str)
+            return json_text(fields)
         return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
 
     def _masked(self, value: object) -> object:
@@ -124,4 +124,4 @@ def _value(value: object) -> str:
     text = "" if value is None else str(value)
     if text and text.isprintable() and not any(character in text for character in ' "=\\'):
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return json_text(text)

@@ -19,7 +19,9 @@ from rich.text import Text
 from openai_exporter.cli.common import config_file_option, exit_on_error
 from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
+from openai_exporter.config.secret import printable
 from openai_exporter.errors import StartError
+from openai_exporter.files import private
 from openai_exporter.metrics import CATALOGUE
 from openai_exporter.report import data, documents, report as reports
 from openai_exporter.report.backfill import Backfill, Request
@@ -72,14 +74,16 @@ def report(
     """
     with exit_on_error():
         reports.parse_period(span, reports.ANY_TIME)  # a typo is reported before anything is read
-        with _source(config_file, organization, lambda text: click.echo(text, err=True)) as source:
+        with _source(config_file, organization, lambda text: click.echo(printable(text), err=True)) as source:
             text = _rendered(source, span, by, form)
         if output is None:
             click.echo(text, nl=False)
             return
         try:
             # Excel takes a file without the mark for an old 8-bit encoding, and spoils names.
-            output.write_text(text, encoding="utf-8-sig" if form == "csv" else "utf-8", newline="")
+            encoding = "utf-8-sig" if form == "csv" else "utf-8"
+            with open(output, "w", encoding=encoding, newline="", opener=private) as file:
+                file.write(text)
         except OSError as error:
             problem = f"{output}: cannot be written: {error.strerror}; choose another --output"
             raise StartError(problem) from None
@@ -181,7 +185,7 @@ def backfill(
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):
         reports.parse_days(first, last or first, names, reports.ANY_TIME)  # a typo is reported before anything is read
-        with _source(config_file, organization, lambda text: console.print(Text(text)), max_calls) as source:
+        with _source(config_file, organization, lambda text: console.print(Text(printable(text))), max_calls) as source:
             now = source.learn_time()
             start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
             began = None if live_from is None else reports.parse_time(live_from, "--live-from", now)

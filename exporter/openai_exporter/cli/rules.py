@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from openai_exporter.cli.common import exit_on_error, print_problems
+from openai_exporter.config.secret import printable
 from openai_exporter.errors import ConfigError, StartError
 from openai_exporter.files import write_atomically
 from openai_exporter.rules.examples import failures
@@ -89,7 +90,7 @@ def check(thresholds: Path, rules_dir: Path) -> None:
     enabled = sum(threshold.enabled for threshold in built.file.thresholds)
     click.echo(f"{thresholds}: {_counted(len(built.file.thresholds), 'threshold')}, {enabled} enabled")
     for name in built.raw:
-        click.echo(f"{rules_dir / name}: can be used")
+        click.echo(printable(f"{rules_dir / name}: can be used"))
     click.echo(f"promtool accepts {_counted(built.rules, 'rule')}" if promtool else f"note: {MISSING}")
     _print_left_out(built)
     if built.left_out:
@@ -134,7 +135,7 @@ def _print_left_out(built: Built) -> None:
         files = _counted(len({problem.place.partition(".yml")[0] for problem in built.left_out}), "file")
         click.echo(f"openai-exporter: {files} of raw rules left out", err=True)
     for note in built.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(printable(f"note: {note}"), err=True)
 
 
 def _counted(number: int, noun: str) -> str:

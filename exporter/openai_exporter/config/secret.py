@@ -238,6 +238,13 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def json_text(document: object, indent: int | None = None) -> str:
+    """JSON that a terminal can show: letters as they are, what is not printable as escapes."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
+    shown = (char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return text if text.isprintable() else "".join(shown)
+
+
 # Masks the keys that are known, in whatever a server or a request holds, before anything shows it.
 
 MAX_LABEL = 128
@@ -253,8 +260,10 @@ _LONG, _START = 20, 12
 _READ_EVERY = 5.0
 """Seconds between two readings of the key files that are followed."""
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROLS_IN_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Control characters, line separators, marks and overrides of the direction of text, and halves of pairs.
+_BROKEN = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROLS = re.compile(rf"[\x00-\x1f{_BROKEN}]")
+_CONTROLS_IN_BODY = re.compile(rf"[\x00-\x08\x0b-\x1f{_BROKEN}]")
 
 
 class Masker:

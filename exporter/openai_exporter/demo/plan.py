@@ -128,7 +128,7 @@ class Planner:
         return url
 
     def _exporter(self, url: str, simulator: str | None, config: Path | None) -> None:
-        argv = [*_OURS, "serve", "--web.listen-address", _address(url)]
+        argv = [*_OURS, "serve", "--storage.path=", "--web.listen-address", _address(url)]
         env: dict[str, str] = {}
         if simulator is not None:
             config = write(self._data / "exporter.yml", exporter_document(simulator))

@@ -38,12 +38,12 @@ UPSTREAM_FAILURES = _counter(
 )
 STORAGE_SUCCESSFUL = _gauge(
     "openai_exporter_storage_last_write_successful",
-    "Whether counters could be kept in --storage.path after the last refresh; absent without that flag.",
+    "Whether counters could be kept in --storage.path after the last refresh; absent when it is empty.",
     "organization",
 )
 STORAGE_FAILURES = _counter(
     "openai_exporter_storage_failures_total",
-    "Failures of --storage.path, by reason; locked: another exporter keeps its counters there.",
+    "Failures of --storage.path, by reason; locked: another exporter writes there, newer: a later version did.",
     "organization",
     "reason",
 )

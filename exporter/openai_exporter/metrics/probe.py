@@ -125,6 +125,11 @@ CACHED_AGE = _gauge(
     "openai_probe_cached_age_seconds",
     "Time since the API answered, or was last called, when the answer is from the cache; 0 for a fresh result.",
 )
+LAST_RESULT = _gauge(
+    "openai_probe_last_result_timestamp_seconds",
+    "Unix time at which this result was made, repeated by answers from the cache: each value is one result; "
+    "absent when nothing was probed.",
+)
 BACKOFF = _gauge("openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0.")
 COST_LIMITED = _gauge(
     "openai_probe_cost_limited", "Whether the module's daily cost limit stops this probe until midnight UTC."

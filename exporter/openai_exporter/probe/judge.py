@@ -35,6 +35,7 @@ class OutcomeFact:
     Attributes:
         meaning, remedy: a sentence each, for people.
         valid: counts in the availability SLI; it counts as good only when `success`.
+        made: whether there was a probe, so that the result says when the last one was.
     """
 
     name: str
@@ -43,6 +44,7 @@ class OutcomeFact:
     valid: bool
     success: bool = False
     backoff: BackOff = BackOff.NONE
+    made: bool = True
 
     @property
     def good(self) -> bool:
@@ -60,8 +62,8 @@ def _provider(name: str, meaning: str, remedy: str = _PROVIDER) -> OutcomeFact:
     return OutcomeFact(name, meaning, remedy, valid=True)
 
 
-def _ours(name: str, meaning: str, remedy: str) -> OutcomeFact:
-    return OutcomeFact(name, meaning, remedy, valid=False)
+def _ours(name: str, meaning: str, remedy: str, *, made: bool = True) -> OutcomeFact:
+    return OutcomeFact(name, meaning, remedy, valid=False, made=made)
 
 
 def _limit(name: str, meaning: str, remedy: str = _LIMIT) -> OutcomeFact:
@@ -136,7 +138,7 @@ _TABLE = (
     _provider("timeout_first_token", "A stream began, but no visible token came within the deadline."),
     _provider("timeout_total", "The answer was not complete within the deadline."),
     # The exporter itself.
-    _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise the limit."),
+    _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise it.", made=False),
     _ours("exporter_busy", "Not probed: too many probes were in flight.", "Scrape less often."),
     _ours("internal", "The exporter failed.", "Report it with the log."),
 )

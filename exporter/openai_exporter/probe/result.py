@@ -332,6 +332,7 @@ _ANSWER: Table[ProbeAnswer] = (
     (m.AVAILABILITY_VALID, lambda a: None if a.cached else a.result.valid),
     (m.AVAILABILITY_GOOD, lambda a: None if a.cached else a.result.good),
     (m.CACHED_AGE, lambda a: a.age),
+    (m.LAST_RESULT, lambda a: a.result.started_at + a.result.duration if OUTCOMES[a.result.outcome].made else None),
     (m.BACKOFF, lambda a: a.backoff),
     (m.COST_LIMITED, lambda a: a.cost_limited),
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.sections import Module
-from openai_exporter.files import write_atomically
+from openai_exporter.files import PRIVATE, newer_version, write_atomically
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.judge import OUTCOMES, BackOff
 
@@ -254,7 +254,7 @@ class StateStore:
     Args:
         folder: where the file is, None to keep nothing.
         now: Unix seconds.
-        failed: called with `read`, `damaged` or `write`.
+        failed: called with `read`, `damaged`, `write` or `newer`.
     """
 
     def __init__(
@@ -315,30 +315,38 @@ class StateStore:
     def _replace(self, text: str) -> None:
         assert self._path is not None
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path, text)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if newer := newer_version(self._path, VERSION):
+                self._complain("newer", newer)
+                return
+            write_atomically(self._path, text, mode=PRIVATE)
         except OSError as error:
-            self._complain(error)
+            self._unwritable(error)
         else:
             self._complaint = ""
 
-    def _complain(self, error: OSError) -> None:
-        message = error.strerror or str(error)
+    def _unwritable(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        self._complain("write", f"cannot be written: {reason}; a restart would begin daily cost limits and waits anew")
+
+    def _complain(self, reason: str, message: str) -> None:
         if message != self._complaint:
-            text = "%s: cannot be written: %s; a restart would begin daily cost limits and waits anew"
-            log.error(text, self._path, message)
+            log.error("%s: %s", self._path, message)
         self._complaint = message
-        self._failed("write")
+        self._failed(reason)
 
     def _load(self, path: Path) -> None:
         """A folder that cannot be written in is reported now, rather than when there is something to lose."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as error:
-            self._complain(error)
+            self._unwritable(error)
         try:
+            if newer := newer_version(path, VERSION):
+                self._complain("newer", newer)
+                return
             self._restore(json.loads(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):
             return

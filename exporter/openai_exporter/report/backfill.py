@@ -211,7 +211,7 @@ class Journal:
                 return True
             if self.output.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             self.as_of = now
             write_atomically(self._plan, json.dumps({"as_of": now, "request": identity}))
         return False

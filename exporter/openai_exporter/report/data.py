@@ -8,12 +8,13 @@ is billed, and ListUnitPrice and ContractedUnitPrice are left out.
 """
 
 import csv
-import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from io import StringIO
 from typing import Any
 
+from openai_exporter.config.secret import json_text
 from openai_exporter.errors import StartError
 from openai_exporter.exposition import clean
 from openai_exporter.report.report import COUNTS, Forecast, Part, Period, Report, Totals, format_date, iso
@@ -25,7 +26,7 @@ from openai_exporter.usage.rows import CostRow
 
 Cell = str | int | float | Decimal | None
 _RATIOS = ("output_per_input", "cached_share", "tokens_per_request")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = frozenset("=+-@\N{MINUS SIGN}")
 
 
 def render_json(report: Report) -> str:
@@ -47,7 +48,7 @@ def render_json(report: Report) -> str:
         "budgets": [budget(state) for state in report.budgets],
         "notes": list(report.notes),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document, indent=2) + "\n"
 
 
 def totals(group: Totals) -> dict[str, Any]:
@@ -100,15 +101,15 @@ def table(head: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
 
 
 def cell(value: Cell) -> str:
-    """Numbers as they are; text such that no spreadsheet takes it for a formula."""
+    """Numbers as they are; text such that no spreadsheet takes it for a formula, in full-width characters neither."""
     if value is None:
         return ""
     if isinstance(value, Decimal):
         return plain(value)
     if not isinstance(value, str):
         return repr(value)
-    text = f"'{value}" if value.lstrip(" ").startswith(_FORMULA) or value.startswith(_FORMULA) else value
-    return clean(text)
+    seen = (char for char in unicodedata.normalize("NFKC", value) if char.isprintable() and not char.isspace())
+    return clean(f"'{value}" if next(seen, "") in _FORMULA else value)
 
 
 def plain(number: Decimal) -> str:
@@ -193,7 +194,8 @@ def render_focus(source: Source, period: Period, now: float) -> str:
             charges.append((start, row))
 
     end = period.end if period.end <= now else None
-    source.costs(_FOCUS_GROUP_BY, Range(period.start, end, "1d", COST_DAYS), charges.clear, take)
+    days = Range(period.start, end, "1d", COST_DAYS)
+    source.costs(_FOCUS_GROUP_BY, days, charges.clear, take, quantities=True)
     names = {project.id: project.name for project in source.directory([]).projects.values()}
     return table(FOCUS_HEAD, [_charge(source.organization.name, day, row, names) for day, row in charges])
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_exporter import __version__
+from openai_exporter.config.secret import printable
 from openai_exporter.exposition import clean
 from openai_exporter.files import template_environment
 from openai_exporter.report.report import HOW, Part, Report, Totals, format_date, iso
@@ -46,7 +47,7 @@ class View:
 
 
 def view(report: Report) -> View:
-    """The view of a report."""
+    """The view of a report; names are foreign, and no format of it holds their control characters."""
     first, last = report.period.first, report.period.last
     title = f"Usage and costs of {report.organization}, {first if first == last else f'{first} to {last}'} (UTC)"
     now = apportioned([part.now.cost for part in report.parts])
@@ -57,7 +58,7 @@ def view(report: Report) -> View:
     if report.forecast:
         how.append(f"Forecast: {HOW}")
     filled = tuple(table for table in tables if table.rows)
-    return View(title, tuple(_lead(report)), filled, (*report.notes, *how))
+    return View(printable(title), tuple(_lead(report)), filled, (*map(printable, report.notes), *how))
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
@@ -153,7 +154,7 @@ def _parts(report: Report, amounts: Amounts) -> TextTable:
     def row(part: Part, now: Decimal, before: Decimal) -> tuple[str, ...]:
         whole = total.now.cost
         share = percent(float(part.now.cost / whole) if whole > 0 else None)
-        columns = (part.name, dollars(now), share, dollars(before), change(part), *_usage(part.now, billed))
+        columns = (clean(part.name), dollars(now), share, dollars(before), change(part), *_usage(part.now, billed))
         return columns[: len(head)]
 
     rows = tuple(row(part, *amounts[part.id]) for part in report.parts)
@@ -177,7 +178,7 @@ def _movers(report: Report, amounts: Amounts) -> TextTable:
         now, before = amounts[part.id]
         difference = dollars(now - before)
         signed = difference if difference.startswith("-") else f"+{difference}"
-        rows.append((part.name, signed, dollars(before), dollars(now)))
+        rows.append((clean(part.name), signed, dollars(before), dollars(now)))
     return TextTable("Top movers", (TITLES[report.by], "Difference", "Before", "Now"), tuple(rows))
 
 
@@ -185,7 +186,7 @@ def _budgets(report: Report) -> TextTable:
     ranked = sorted(report.budgets, key=lambda state: -(state.ratio if state.ratio is not None else -1))
     rows = tuple(
         (
-            f"{state.name} ({state.whose}, {state.period}, {state.basis})",
+            clean(f"{state.name} ({state.whose}, {state.period}, {state.basis})"),
             dollars(state.spent_usd),
             dollars(state.limit_usd),
             dollars(None if state.spent_usd is None else state.limit_usd - state.spent_usd),
@@ -234,8 +235,8 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _escaped(value: str) -> str:
-    """Names are foreign: they must make neither markup nor a new row."""
-    return _MARKUP.sub(r"\\\1", clean(value))
+    """Names are foreign: they must make no markup."""
+    return _MARKUP.sub(r"\\\1", value)
 
 
 # The HTML file needs nothing else: charts are drawn in it, no script runs, and it prints well.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from openai_exporter.exposition import LabelWriter, number
+from openai_exporter.files import private
 from openai_exporter.metrics import CATALOGUE, Kind, Metric, usage as metrics
 from openai_exporter.usage.costs import largest
 from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable
@@ -95,7 +96,7 @@ class Families:
         for file in self._files.values():
             file.close()
         new = self._folder / "output.new"  # in this folder, so that the next run removes what a killed one left
-        with new.open("wb") as out:
+        with open(new, "wb", opener=private) as out:
             for name, metric in _METRICS.items():
                 if name in self._files:
                     out.write(_head(metric).encode())

@@ -43,7 +43,7 @@ class FileLock:
         """
         if self._held is not None:
             return True
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -82,7 +82,7 @@ log = logging.getLogger(__name__)
 FORMAT = "openai-exporter usage counters"
 VERSION = 1
 
-READ, DAMAGED, LOCKED, WRITE = REASONS = ("read", "damaged", "locked", "write")
+READ, DAMAGED, LOCKED, WRITE, NEWER = REASONS = ("read", "damaged", "locked", "write", "newer")
 """Why figures were not read or not kept."""
 
 
@@ -118,6 +118,8 @@ class Storage:
     def load(self) -> dict[str, PersistedUsage]:
         """Persisted figures by operation; nothing when there are none, or none that can be used."""
         try:
+            if self._is_newer():
+                return {}
             with self.path.open(encoding="utf-8") as lines:
                 return {usage.operation: usage for usage in _decoded(lines, self.source)}
         except FileNotFoundError:
@@ -133,14 +135,16 @@ class Storage:
     def save(self, usage: Iterable[PersistedUsage]) -> bool:
         """Replace the file; False when that failed, which is said once in the log."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.acquire():
                 self._complain(LOCKED, self._occupied())
+                return False
+            if self._is_newer():
                 return False
             for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
             lines = self._paused(_encoded(usage, self.source))
-            files.write_atomically(self.path, lines)
+            files.write_atomically(self.path, lines, mode=files.PRIVATE)
         except OSError as error:
             self._complain(
                 WRITE,
@@ -156,6 +160,13 @@ class Storage:
     def release(self) -> None:
         """Let another one write the file."""
         self._lock.release()
+
+    def _is_newer(self) -> bool:
+        """Whether the file is of a later program, which also one that has just ended may have written."""
+        reason = files.newer_version(self.path, VERSION)
+        if reason:
+            self._complain(NEWER, reason)
+        return bool(reason)
 
     def _paused(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:

@@ -73,7 +73,9 @@ def test_any_text_is_one_line_that_can_be_read_back(message: str, value: str) ->
     assert found
     text = found[1]
     assert value == (json.loads(text) if text.startswith('"') else text)
-    assert value == json.loads(_line(record, as_json=True))["value"]
+    as_json = _line(record, as_json=True)
+    assert value == json.loads(as_json)["value"]
+    assert (line + as_json).isprintable()
 
 
 @pytest.fixture

@@ -75,6 +75,27 @@ def test_a_start_that_cannot_be_is_a_record_among_json_records(tmp_path: Path) -
             "name an existing file") == (records[-1]["level"], records[-1]["msg"])  # fmt: skip
 
 
+STATE = {
+    "in the state folder": ([], {"XDG_STATE_HOME": "/state"}, "/state/openai-exporter"),
+    "at home": ([], {"HOME": "/home/jo"}, "/home/jo/.local/state/openai-exporter"),
+    "a relative folder is none": ([], {"XDG_STATE_HOME": "state", "HOME": "/r"}, "/r/.local/state/openai-exporter"),
+    "by the variable": ([], {"OPENAI_EXPORTER_STORAGE_PATH": "/var/lib/x", "XDG_STATE_HOME": "/state"}, "/var/lib/x"),
+    "off by the variable": ([], {"OPENAI_EXPORTER_STORAGE_PATH": "", "XDG_STATE_HOME": "/state"}, ""),
+    "off by the flag": (["--storage.path="], {"XDG_STATE_HOME": "/state"}, ""),
+    "by the flag": (["--storage.path=/mine"], {"OPENAI_EXPORTER_STORAGE_PATH": "/var/lib/x"}, "/mine"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("flags", "env", "folder"), STATE.values(), ids=list(STATE))
+def test_where_state_is_kept_is_said_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], env: dict[str, str], folder: str
+) -> None:
+    monkeypatch.delenv("OPENAI_EXPORTER_STORAGE_PATH")
+    found = cli("serve", f"--config.file={tmp_path}/gone.yml", *flags, env=env)
+    said = f"state is kept in {folder}; --storage.path= keeps none" if folder else "no state is kept over a restart"
+    assert said in found.err
+
+
 def test_serving_loads_no_heavy_library_before_it_listens() -> None:
     """What takes long to import is left for after the start."""
     code = (

@@ -333,6 +333,17 @@ def test_what_is_unknown_is_absent() -> None:
     assert "probe_success 0" in found
 
 
+def test_an_answer_says_when_its_result_was_made_fresh_or_cached() -> None:
+    fresh, cached = (lines(ProbeAnswer(FULL, age=age, cached=age > 0)) for age in (0.0, 7.5))
+    (made,) = [line for line in fresh if line.startswith("openai_probe_last_result_timestamp_seconds")]
+    assert made in cached
+    assert FULL.started_at + FULL.duration == pytest.approx(float(made.split()[1]))
+
+
+def test_what_was_not_probed_has_no_time_of_a_result() -> None:
+    assert not any("last_result" in line for line in lines(ProbeAnswer(result("cost_limited"), cached=True)))
+
+
 def test_a_cached_answer_is_no_event_of_the_sli() -> None:
     found = lines(ProbeAnswer(FULL, age=7.5, cached=True, backoff=3.0, cost_limited=True, reason="backoff"))
     assert not any("availability" in line for line in found)

@@ -371,6 +371,27 @@ async def test_what_a_restart_cannot_read_is_set_aside_and_told(simulator: Simul
     assert names == ["probe-state.json", "probe-state.json.damaged-"]
 
 
+async def test_state_of_a_newer_version_is_left_untouched_and_told_once(
+    simulator: SimulatorControl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = '{\n "format": "openai-exporter probes",\n "version": 99,\n "days": []\n}'
+    (tmp_path / "probe-state.json").write_text(newer)
+    config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
+    async with prober_for(config, storage=tmp_path) as prober:
+        assert (await prober.probe(CHAT)).result.success
+    assert newer == (tmp_path / "probe-state.json").read_text()
+    assert ["probe-state.json"] == [path.name for path in tmp_path.iterdir()]
+    (told,) = [each.getMessage() for each in caplog.records if "probe-state" in each.getMessage()]
+    assert "a newer openai-exporter wrote it (format 99; this one knows 1); it is left untouched" in told
+
+
+async def test_the_state_of_probes_is_for_its_owner_only(simulator: SimulatorControl, tmp_path: Path) -> None:
+    config = configuration(simulator.api_url, modules(daily_cost_limit_usd=0.000001))
+    async with prober_for(config, storage=tmp_path / "state") as prober:
+        await prober.probe(CHAT)
+    assert 0o600 == (tmp_path / "state" / "probe-state.json").stat().st_mode & 0o777
+
+
 async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stops_nothing(
     simulator: SimulatorControl, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

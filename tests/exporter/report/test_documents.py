@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rounding that loses no cent, and names that are no markup."""
 
+import re
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.report import documents
+from openai_exporter.report import data, documents
 from openai_exporter.report.report import Totals
 from tests.exporter.report.commands import october, one_project
 
@@ -26,6 +27,24 @@ def test_figures_are_shown_as_people_write_them() -> None:
     assert "$0.00" == documents.dollars(Decimal("-0.001"))
     assert "\N{EN DASH}" == documents.dollars(None)
     assert "12.3 %" == documents.percent(0.1234)
+
+
+RENDERERS = {
+    "table": documents.render_terminal,
+    "markdown": documents.render_markdown,
+    "html": documents.render_html,
+    "json": data.render_json,
+    "csv": data.render_csv,
+}
+
+
+@pytest.mark.parametrize("form", RENDERERS)
+@given(name=st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Lu"]), max_size=20))
+def test_no_name_writes_control_characters_or_turns_text(form: str, name: str) -> None:
+    made = RENDERERS[form](one_project(f"\x1b]0;x\x07\x9b2J\N{RIGHT-TO-LEFT OVERRIDE}\N{RIGHT-TO-LEFT MARK}{name}"))
+
+    assert not re.findall(r"[^\n\r\x20-\x7e\xa0-\U0010ffff]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", made)
+    assert "\r" not in made.replace("\r\n", "")
 
 
 @given(st.text(max_size=40))

@@ -143,6 +143,7 @@ def test_a_csv_file_opens_in_excel_with_its_names_and_a_pipe_gets_plain_text(
     done(run(simulator, *command, "-o", str(output)))
     written = output.read_bytes()
 
+    assert 0o600 == output.stat().st_mode & 0o777
     assert written.startswith("\N{BYTE ORDER MARK}row,organization,".encode())
     assert any(len(name) != len(name.encode()) for name in written.decode().split(","))
     assert done(run(simulator, *command)) == written.decode("utf-8-sig").replace("\r\n", "\n")

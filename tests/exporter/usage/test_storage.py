@@ -2,9 +2,9 @@
 """Kept counters are the ones that were written, or none."""
 
 import logging
-import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from openai_exporter.usage.ledger import PersistedUsage, Rows
-from openai_exporter.usage.storage import Storage
+from openai_exporter.usage.storage import VERSION, Storage
 
 labels_ = st.tuples(st.text(max_size=10), st.text(max_size=10))
 values_ = st.tuples(st.integers(0, 10**20), st.integers(0, 10**20))
@@ -100,13 +100,48 @@ def test_another_file_is_set_aside(tmp_path: Path, text: str) -> None:
     assert 1 == len(list(tmp_path.glob("*.damaged-*")))
 
 
-def test_a_newer_version_is_set_aside_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = storage(tmp_path)
-    file.save([])
-    newer = '{"format":"openai-exporter usage counters","version":2}\n'
-    file.path.write_text(newer + '{"end": 0}\n')
+def newer_file(path: Path) -> str:
+    """State as a version after this one may write it: only its head is known."""
+    text = f'{{"format":"openai-exporter usage counters","version":{VERSION + 1},"source":""}}\n["unknown",{{}}]\n'
+    path.write_text(text)
+    return text
+
+
+def test_a_newer_version_is_left_untouched_and_the_exporter_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, failures = storage(tmp_path), list[str]()
+    file.failed = failures.append
+    text = newer_file(file.path)
+
     assert {} == file.load()
-    assert "version 2, this program writes 1" in caplog.text
+    assert not file.save([EXAMPLE])
+    assert not file.save([EXAMPLE])
+
+    assert text == file.path.read_text()
+    assert [file.path] == list(tmp_path.glob("*.jsonl*"))
+    assert {"newer"} == set(failures)
+    assert 1 == len(caplog.records)
+    assert f"a newer openai-exporter wrote it (format {VERSION + 1}; this one knows {VERSION})" in caplog.text
+    assert "run the newer version, or give this one another --storage.path" in caplog.text
+
+
+def test_a_newer_version_that_kept_its_counters_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with another_exporter(tmp_path) as newer:
+        file = storage(tmp_path)
+        assert not file.save([EXAMPLE])
+        text = newer_file(file.path)
+        newer.kill()
+        newer.wait()
+    assert not file.save([EXAMPLE])
+    assert text == file.path.read_text()
+
+
+def test_state_is_for_its_owner_only(tmp_path: Path) -> None:
+    file = storage(tmp_path / "state")
+    file.save([EXAMPLE])
+    assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
+    assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
 
 
 def test_a_failed_write_leaves_the_old_file_and_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,14 +241,3 @@ def test_what_a_killed_exporter_left_half_written_is_removed(tmp_path: Path) -> 
     assert file.save([EXAMPLE])
     assert {"completions": EXAMPLE} == file.load()
     assert {"acme.usage.jsonl", "acme.usage.lock"} == {each.name for each in tmp_path.iterdir()}
-
-
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)], ids=["usual", "private"])
-def test_the_file_has_the_permissions_that_the_process_asks_for(tmp_path: Path, umask: int, mode: int) -> None:
-    before = os.umask(umask)
-    try:
-        file = storage(tmp_path)
-        assert file.save([EXAMPLE])
-    finally:
-        os.umask(before)
-    assert mode == file.path.stat().st_mode & 0o777

@@ -219,7 +219,7 @@ def child(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Chi
 
 def run_cli(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start the command line; its environment holds no key but those of `env`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_") or "STORAGE" in name}
     return subprocess.Popen(
         [sys.executable, "-m", "openai_exporter", *arguments],
         env={**kept, **(env or {})},
