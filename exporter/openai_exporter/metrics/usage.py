@@ -67,7 +67,9 @@ VECTOR_STORE_BYTES = _gauge(
 ESTIMATED_COST = _usage(
     "estimated_cost_usd", "List price of what was used, an estimate (price table: openai_exporter_price_table_info),"
 )
-UNPRICED_TOKENS = _usage("unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,")
+UNPRICED_TOKENS = _usage(
+    "unpriced_tokens", "Tokens whose model, service tier or modality has no price, missing from the estimated cost,"
+)
 UNPRICED_IMAGES = _usage(
     "unpriced_images", "Images of models without a price per image, missing from the estimated cost,"
 )
