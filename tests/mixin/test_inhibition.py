@@ -53,7 +53,7 @@ INHIBITED = {
             alert("OpenAITokenUsageAnomaly", "warning", organization="acme", anomaly="tokens"),
         ],
         [
-            alert("OpenAICostAnomaly", "critical", organization="other", anomaly="cost"),
+            alert("OpenAITokenUsageAnomaly", "warning", organization="other", anomaly="tokens"),
             alert("OpenAITokenUsageDrop", "warning", organization="acme", anomaly="tokens"),
         ],
     ),
