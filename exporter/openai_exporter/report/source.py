@@ -100,8 +100,9 @@ class Source:
         Raises:
             UpstreamError: the key is refused, or the API does not answer.
         """
+        query = Query(costs.PATH, costs.NAME, Range(FIRST, FIRST + DAY, "1d", 1))
         try:
-            self.costs((), Range(FIRST, FIRST + DAY, "1d", 1), lambda: None, lambda start, row: None)
+            self._read(query, lambda: None, lambda result, start: None, lambda start, rows: None)
         except UpstreamError as error:
             if error.reason not in ("bad_request", "not_found"):
                 raise
@@ -123,7 +124,9 @@ class Source:
         query = Query(operation.path, name, part, operation.read_by(group_by))
         self._read(query, restart, decoder.decode, add)
 
-    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
+    def costs(
+        self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts, *, quantities: bool = False
+    ) -> None:
         """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
         def add(start: int, bucket: Iterator[rows.CostRow]) -> None:
@@ -131,7 +134,7 @@ class Source:
                 take(start, row)
 
         query = Query(costs.PATH, costs.NAME, part, group_by)
-        self._read(query, restart, lambda result, start: rows.decoded(result, group_by), add)
+        self._read(query, restart, lambda result, start: rows.decoded(result, group_by, quantities=quantities), add)
 
     def directory(self, notes: list[str]) -> Directory:
         """Names of projects, keys and users; none, and a note, where they are to be read and cannot be."""

@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.config.sections import Organization
@@ -172,7 +173,7 @@ class PeakDataset(dataset.Dataset):
         self.data: dict[_Key, _Counts] = {}
         self._window = organization.peak_minute.window
         counted = [OPERATIONS[name] for name in organization.usage if name in OPERATIONS]
-        self._operations = tuple(operation for operation in counted if operation.tokens)
+        self._operations = tuple(_peaking(operation) for operation in counted if operation.tokens)
         self.shape = (self._window, self._operations)
         self._context = context
         self._limited = limited
@@ -207,6 +208,12 @@ class PeakDataset(dataset.Dataset):
         decoder = RowDecoder(operation, _GROUP_BY, lambda result, start: ())
         query = pages.Query(operation.path, self.name, span, _GROUP_BY)
         pages.read(calls, self._context, query, decoder.decode, add)
+
+
+def _peaking(operation: Operation) -> Operation:
+    """An endpoint with the columns that a peak is made of."""
+    metric = {metrics.REQUESTS, metrics.INPUT_TOKENS, metrics.OUTPUT_TOKENS}
+    return replace(operation, columns=tuple(column for column in operation.columns if column.metric in metric))
 
 
 def _peaks(minutes: Mapping[int, Mapping[_Key, _Counts]]) -> dict[_Key, _Counts]:

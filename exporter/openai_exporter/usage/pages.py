@@ -3,9 +3,9 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import ijson
 
@@ -17,12 +17,14 @@ from openai_exporter.usage.rows import MOST, MalformedError, abbreviated
 
 MOST_PAGES = 100
 MOST_ROWS = 4_000_000
+LATEST = 10**11
+"""Beyond this a start is no Unix seconds, but such as milliseconds."""
 _TRIES = 3
 T = TypeVar("T")
 Decode = Callable[[Any, int], T]
 """From a result and the start of its bucket to a row; raises MalformedError."""
 Add = Callable[[int, Iterator[T]], None]
-"""Takes the start of a bucket and its rows, all of them, as they arrive."""
+"""Takes the start of a bucket and its rows as they arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,19 @@ def read(
         OutdatedQueryError: `planned` said no.
     """
     cursor, seen = "", set[str]()
-    for number in range(MOST_PAGES):
+    buckets = Buckets(decode, add, context.pause)
+    for number in range(1, MOST_PAGES + 1):
         params = [*query.params, ("page", cursor)] if cursor else query.params
         with calls.open(query.path, params, api=query.api) as reply:
-            if number == 0:
+            if number == 1:
                 context.clock.observe(reply.date)
                 if not planned():
                     raise OutdatedQueryError
-            cursor = _page(reply, decode, add, context.pause)
+            cursor = _page(reply, buckets, number)
             if cursor in seen:
                 raise reply.error("the API gives the same page cursor again and again", "page_loop")
+            if buckets.repeated:
+                raise reply.error(f"page {number}: {buckets.repeated}", "malformed")
         if not cursor:
             return
         seen.add(cursor)
@@ -101,16 +106,16 @@ def read_in_time(once: Callable[[], T], api: str) -> T:
     raise UpstreamError("the API's clock (header Date) jumps", api=api, reason="malformed")
 
 
-def _page(reply: Reply, decode: Decode[T], add: Add[T], pause: Callable[[], None]) -> str:
+def _page(reply: Reply, buckets: "Buckets[T]", number: int) -> str:
     """Decode one page; the cursor of the next, empty on the last."""
     text = JsonText(reply.chunks())
     tail: dict[str, Any] = {}
     try:
-        for name in text.members("answer"):
+        for name in _once(text.members("answer"), "answer"):
             if name == "data":
                 tail[name] = True
                 for index, head in enumerate(text.elements("data")):
-                    _bucket(text, head, f"data[{index}]", decode, add, pause)
+                    buckets.take(text, head, f"data[{index}]")
             else:
                 tail[name] = text.value()
         text.end()
@@ -118,54 +123,92 @@ def _page(reply: Reply, decode: Decode[T], add: Add[T], pause: Callable[[], None
     except MalformedError as error:
         kind = reply.headers.get("content-type", "none")
         hint = "" if "json" in kind else f" (content type {kind})"
-        raise reply.error(f"{error}{hint}", "malformed") from None
+        raise reply.error(f"page {number}: {error}{hint}", "malformed") from None
     except TooLargeError as error:
-        raise reply.error(str(error), "too_large") from None
+        raise reply.error(f"page {number}: {error}", "too_large") from None
 
 
-def _bucket(
-    text: "JsonText", head: "Head", place: str, decode: Decode[T], add: Add[T], pause: Callable[[], None]
-) -> None:
-    start: Any = None
-    early: list[Any] | None = None
-    for name in text.members(place, head):
-        if name != "results":
-            value = text.value()
-            start = value if name == "start_time" else start
-            continue
-        results = map(text.value, text.elements(f"{place}.results"))
-        if type(start) is int:
-            add(start, _rows(results, place, decode, start, pause))
+@dataclass
+class Buckets(Generic[T]):
+    """The buckets of one query, each taken once: one that comes again would count twice.
+
+    Attributes:
+        repeated: the first one that came again; empty when there was none.
+    """
+
+    decode: Decode[T]
+    add: Add[T]
+    pause: Callable[[], None]
+    repeated: str = ""
+    _seen: set[int] = field(default_factory=set)
+
+    def take(self, text: "JsonText", head: "Head", place: str) -> None:
+        """Decode one bucket and add its rows."""
+        start: Any = None
+        early: list[Any] | None = None
+        names = set[str]()
+        for name in _once(text.members(place, head), place, names):
+            if name != "results":
+                value = text.value()
+                start = value if name == "start_time" else start
+                continue
+            results = map(text.value, text.elements(f"{place}.results"))
+            if "start_time" in names:
+                self._add(start, results, place)
+            else:
+                early = list(results)
+        if "results" not in names:
+            raise MalformedError(f"{place}.results: is missing")
+        if early is not None:
+            self._add(start, iter(early), place)
+
+    def _add(self, start: Any, results: Iterator[Any], place: str) -> None:
+        if type(start) is not int or not 0 <= start <= LATEST:
+            raise MalformedError(f"{place}.start_time: expected Unix seconds, got {abbreviated(start)}")
+        rows = self._rows(results, place, start)
+        if start not in self._seen:
+            self._seen.add(start)
+            self.add(start, rows)
         else:
-            early = [*(early or ()), *results]
-    if type(start) is not int:
-        raise MalformedError(f"{place}.start_time: expected a whole number, got {start!r}")
-    if early is not None:
-        add(start, _rows(iter(early), place, decode, start, pause))
+            # Not yet an error: the cursor behind it says whether the API goes round in circles.
+            self.repeated = self.repeated or f"{place}.start_time: the bucket {start} was there before"
+        for _ in rows:
+            pass  # what is left of them stands before the next bucket
+
+    def _rows(self, results: Iterator[Any], place: str, start: int) -> Iterator[T]:
+        for index, result in enumerate(results):
+            if index > MOST_ROWS:
+                raise TooLargeError(f"{place} has more than {MOST_ROWS} results")
+            self.pause()
+            try:
+                row = self.decode(result, start)
+            except MalformedError as error:
+                raise MalformedError(f"bucket {start}: {place}.results[{index}].{error}") from None
+            yield row
 
 
-def _rows(results: Iterator[Any], place: str, decode: Decode[T], start: int, pause: Callable[[], None]) -> Iterator[T]:
-    for index, result in enumerate(results):
-        if index > MOST_ROWS:
-            raise TooLargeError(f"{place} has more than {MOST_ROWS} results")
-        pause()
-        try:
-            row = decode(result, start)
-        except MalformedError as error:
-            raise MalformedError(f"{place}.results[{index}].{error}") from None
-        yield row
+def _once(names: Iterator[str], place: str, seen: set[str] | None = None) -> Iterator[str]:
+    """The names of members, noted in `seen`; one that comes again would replace or repeat what was read."""
+    seen = set() if seen is None else seen
+    for name in names:
+        if name in seen:
+            raise MalformedError(f"{place}.{name}: is there twice")
+        seen.add(name)
+        yield name
 
 
 def _next(tail: dict[str, Any]) -> str:
+    """The cursor of the next page; one without `has_more` says that there is one."""
     if "data" not in tail:
         raise MalformedError("data: is missing")
-    more, cursor = tail.get("has_more", False), tail.get("next_page")
+    cursor = tail.get("next_page")
+    more = tail["has_more"] if tail.get("has_more") is not None else bool(cursor)
     if not isinstance(more, bool):
-        raise MalformedError(f"has_more: expected true or false, got {more!r}")
+        raise MalformedError(f"has_more: expected true or false, got {abbreviated(more)}")
     if not more:
         return ""
     if not isinstance(cursor, str) or not cursor:
-        raise MalformedError(f"next_page: expected a cursor since has_more is true, got {cursor!r}")
+        raise MalformedError(f"next_page: expected a cursor since has_more is true, got {abbreviated(cursor)}")
     return cursor
 
 

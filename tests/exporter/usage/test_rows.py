@@ -61,7 +61,12 @@ def test_equal_labels_are_one_object() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"input_tokens": "100"}, "input_tokens: expected a whole number of at most 1e+15, got '100'"),
+        ({"input_tokens": "1,000"}, "input_tokens: expected a whole number of at most 1e+15, got '1,000'"),
+        ({"input_tokens": "0x10"}, "input_tokens: expected a whole number of at most 1e+15, got '0x10'"),
+        ({"input_tokens": ""}, "input_tokens: expected a whole number of at most 1e+15, got ''"),
+        ({"input_tokens": "1e16"}, "input_tokens: expected a whole number of at most 1e+15, got '1e16'"),
+        ({"input_tokens": Decimal("1e400")}, "input_tokens: expected a whole number of at most 1e+15, got 1E+400"),
+        ({"input_tokens": Decimal("1000.5")}, "input_tokens: expected a whole number of at most 1e+15, got 1000.5"),
         ({"input_tokens": 1.5}, "input_tokens: expected a whole number of at most 1e+15, got 1.5"),
         ({"input_tokens": True}, "input_tokens: expected a whole number of at most 1e+15, got True"),
         ({"input_tokens": 10**16}, f"input_tokens: expected a whole number of at most 1e+15, got {10**16}"),
@@ -77,6 +82,20 @@ def test_a_wrong_type_is_refused_by_name(change: dict[str, Any], message: str) -
     with pytest.raises(MalformedError) as found:
         decoder().decode(GOOD | change, 0)
     assert message == str(found.value)
+
+
+@pytest.mark.parametrize(
+    "written", ["1000", " 1000 ", "1000.0", "1e3", 1000.0, Decimal("1000.0"), Decimal("1E+3"), Decimal("1000.000")]
+)
+def test_a_count_is_the_same_however_it_is_written(written: object) -> None:
+    rows = RowDecoder(OPERATIONS["completions"], GROUP_BY, Estimator("tokens", PriceTable))
+    changed = dict.fromkeys(("input_tokens", "num_model_requests", "input_audio_tokens"), 1000)
+    assert rows.decode(GOOD | changed, 0) == rows.decode(GOOD | dict.fromkeys(changed, written), 0)
+
+
+def test_a_field_that_is_no_column_cannot_fail_a_row() -> None:
+    odd = {"input_text_tokens": "many", "user_id": [7], "object": None, "input_uncached_tokens": -1.5}
+    assert decoder().decode(GOOD, 0) == decoder().decode(GOOD | odd, 0)
 
 
 @pytest.mark.parametrize("result", [None, "x", 3, []], ids=repr)
