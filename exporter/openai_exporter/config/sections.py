@@ -95,7 +95,8 @@ class Request(Section):
     quality: Literal["low", "medium", "high", "auto"] = Field("low", description="Images only.")
     extra: Annotated[base.JsonObject, AfterValidator(_of_no_other_key)] = Field(
         default_factory=dict,
-        description="More fields of the request body, sent as they are; not model and stream.",
+        description="More fields of the request body, sent as they are, not model and stream. Null leaves out a field "
+        "that the probe sends itself, such as stream_options.",
         json_schema_extra={"propertyNames": {"not": {"enum": list(_SET_ELSEWHERE)}}},
     )
 
