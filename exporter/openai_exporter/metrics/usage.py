@@ -233,7 +233,7 @@ CALLS_LIMIT = _gauge(
 )
 CLOCK_OFFSET = _gauge(
     "openai_usage_clock_offset_seconds",
-    "The API's clock (header Date) less ours; windows and month boundaries follow the API's clock.",
+    "The API's clock (header Date) less ours; windows and months follow the API's clock once several responses agree.",
 )
 
 # The provider's public status page (`/status`).
