@@ -19,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from openai_exporter.errors import is_exhausted
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.web.webconfig import RateLimit, WebConfig, WebFile
@@ -154,8 +155,11 @@ class Limits:
         try:
             denial = None if scope["path"] in self._health else await self._denial(scope, config)
             await (denial or self._app)(scope, receive, with_headers)
-        except Exception:
-            log.exception("request failed", extra={"fields": {"path": scope["path"]}})
+        except Exception as error:
+            if is_exhausted(error):
+                log.error("request failed: %s", error, extra={"fields": {"path": scope["path"]}})
+            else:
+                log.exception("request failed", extra={"fields": {"path": scope["path"]}})
             if not started:
                 await text(INTERNAL_ERROR, 500)(scope, receive, send)
             elif not finished:
