@@ -67,9 +67,8 @@ def probe(
     common.configure("error", "logfmt", masker)
     with common.exit_on_error():
         config = live.read_config(live.Settings(env=dict(os.environ), config_file=config_file))
-    masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
-    answer = asyncio.run(_probe(config, key, timeout))
+    answer = asyncio.run(_probe(config, key, timeout, masker))
     if as_json:
         click.echo(masker(_json(answer.result)))
     elif debug:
@@ -103,15 +102,19 @@ def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:
     return [key for key in keys if all(getattr(key, name) == query[name] for name in query)] or keys
 
 
-async def _probe(config: Config, key: ProbeKey, timeout: float | None) -> ProbeAnswer:
+async def _probe(config: Config, key: ProbeKey, timeout: float | None, masker: Masker) -> ProbeAnswer:
     from openai_exporter.probe.service import Prober
     from openai_exporter.probe.state import History
 
     instruments, proxies = Instruments(process=False), urllib.request.getproxies()
-    prober = Prober(config, instruments=instruments, history=History(1), proxies=proxies)
+    if timeout is not None:
+        module = config.modules[key.module]
+        module = module.model_copy(update={"timeout": min(timeout, module.timeout)})
+        config = config.model_copy(update={"modules": {**config.modules, key.module: module}})
+    prober = Prober(config, instruments=instruments, history=History(1), proxies=proxies, masker=masker)
     try:
         await prober.warm()
-        return await prober.probe(key, timeout)
+        return await prober.probe(key)
     finally:
         await prober.close()
 
