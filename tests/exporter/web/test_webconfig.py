@@ -474,6 +474,7 @@ def test_a_rate_limit_refuses_what_is_above_it(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"cert_file": "gone.pem"}, "tls_server_config.cert_file: gone.pem cannot be read: No such file"),
+        ({"cert_file": "pipe"}, "tls_server_config.cert_file: pipe cannot be read: not a regular file"),
         ({"key_file": "alice.key"}, "server.pem and alice.key are not a PEM certificate and its key: "),
         ({"cert_file": "web.yml"}, "web.yml and server.key are not a PEM certificate and its key: "),
         (
@@ -481,9 +482,10 @@ def test_a_rate_limit_refuses_what_is_above_it(tmp_path: Path) -> None:
             "tls_server_config.client_ca_file: web.yml holds no PEM certificate: ",
         ),
     ],
-    ids=["missing", "another key", "no certificate", "no authority"],
+    ids=["missing", "pipe", "another key", "no certificate", "no authority"],
 )
 def test_files_that_cannot_be_used_are_told_at_start(certificates: Path, change: dict[str, str], expected: str) -> None:
+    os.mkfifo(certificates / "pipe")
     with pytest.raises(ConfigError) as caught:
         WebFile(_web(certificates, _tls(**change)))
     assert expected in str(caught.value)
