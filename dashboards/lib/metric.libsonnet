@@ -20,6 +20,7 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
       'network_seconds',
       'cost_usd',
       'cached_age_seconds',
+      'last_result_timestamp_seconds',
       'backoff_seconds',
       'cost_limited',
       'model_info',

@@ -170,6 +170,7 @@ class ProbeResult:
         address: `ip:port` that was connected to, the proxy's when there is one; empty without a connection.
         tls: what the server showed, None without TLS.
         cost_usd: list price; None when nothing was spent or the model has no price.
+        listed: of models that are probed, whether `models` has them; without those for which it cannot be said.
         message: one sentence a person can act on.
         log: `key=value` lines of what happened, in order, secrets masked.
         request, reply: what was sent and received, secrets masked, cut to a bound.
@@ -210,7 +211,7 @@ class ProbeResult:
     regex_failed: bool = False
     retry_after: float | None = None
     models: tuple[ModelCard, ...] = ()
-    expected_models: tuple[str, ...] = ()
+    listed: tuple[tuple[str, bool], ...] = ()
     log: tuple[str, ...] = ()
     request: str = ""
     reply: str = ""

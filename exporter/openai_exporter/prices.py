@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from operator import mul
 from typing import Any
 
 from openai_exporter.config import Config
@@ -22,8 +21,10 @@ log = logging.getLogger(__name__)
 PICO = 10**12
 """Estimated cost is kept in whole pico-dollars: a list price per million tokens of up to six decimals is exact."""
 
-Rates = tuple[int, ...] | None
-"""Pico-dollars per unit of each kind asked for; None when the model has no price."""
+Rates = tuple[int | None, ...] | None
+"""Pico-dollars per unit of each kind asked for, None for a kind without a price; None when no kind has one."""
+_STANDARD = ("", "default", "standard")
+"""The service tiers of the base price. Another one has a price only where the list names it for that day."""
 _SAMPLE = 1000
 _NEVER = 1 << 62
 _MOST_KNOWN = 20_000
@@ -63,6 +64,23 @@ _UNITS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "input": ("input_mtok",),
+    "cached_input": ("cache_read_mtok", "input_mtok"),
+    "cache_write": ("cache_write_mtok", "input_mtok"),
+    "audio_input": ("input_audio_mtok",),
+    "cached_audio_input": ("cache_audio_read_mtok", "input_audio_mtok"),
+    "image_input": ("input_image_mtok", "input_mtok"),
+    "cached_image_input": ("cache_image_read_mtok", "input_image_mtok", "cache_read_mtok", "input_mtok"),
+    "output": ("output_mtok",),
+    "audio_output": ("output_audio_mtok",),
+    "image_output": ("output_image_mtok", "output_mtok"),
+    "characters": ("input_mchars",),
+    "seconds": ("audio_hours", "input_audio_hours"),
+}
+"""A kind has a price if the list has one of these. Images without a price are charged as text; sound is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Model:
     """Where a model's price changes.
@@ -100,7 +118,7 @@ class ListPrices:
         return known.bounds[0] if known and known.bounds else _NEVER
 
     def rates(self, model: str, kinds: tuple[str, ...], situation: Situation) -> Rates:
-        """Pico-dollars per unit of each kind; None when the model has no price."""
+        """Pico-dollars per unit of each kind; None when the list has no price for it in this situation."""
         known = self._model(model)
         if known is None or not _UNITS.keys() >= set(kinds):
             return None
@@ -130,7 +148,15 @@ class ListPrices:
 
     def _calculated(self, model: str, kinds: tuple[str, ...], situation: Situation) -> Rates:
         try:
-            return tuple(self._rate(model, kind, situation) for kind in kinds)
+            price = self._calculate(model, {"input_tokens": _SAMPLE}, situation)
+            if not _covers(price, situation):
+                return None
+            listed = vars(price.model_price)  # what has no price at all is listed as free
+            known = [not listed or any(listed.get(key) is not None for key in _KEYS[kind]) for kind in kinds]
+            rates = [
+                self._rate(model, kind, situation) if has else None for kind, has in zip(kinds, known, strict=True)
+            ]
+            return tuple(rates) if any(known) else None
         except (LookupError, ValueError) as error:
             log.warning("model %s: its list price cannot be used: %s", model, error)
             return None
@@ -144,14 +170,32 @@ class ListPrices:
         return round(price * PICO / size)
 
     def _calculate(self, model: str, usage: dict[str, int], situation: Situation) -> Any:
-        context = {"service_tier": situation.service_tier} if situation.service_tier else None
         return self._prices.calc_price(
             self._prices.Usage(**usage),
             model,
             provider_id=self._provider,
-            genai_request_timestamp=datetime.fromtimestamp(situation.day, UTC) if situation.day else None,
-            price_context={"processing": "batch"} if situation.batch else context,
+            genai_request_timestamp=_moment(situation),
+            price_context=_context(situation),
         )
+
+
+def _moment(situation: Situation) -> datetime:
+    return datetime.fromtimestamp(situation.day, UTC) if situation.day else datetime.now(UTC)
+
+
+def _context(situation: Situation) -> dict[str, str]:
+    """What the list must know besides the model; nothing for the base price."""
+    context = {"processing": "batch"} if situation.batch else {}
+    return context if situation.service_tier in _STANDARD else {**context, "service_tier": situation.service_tier}
+
+
+def _covers(price: Any, situation: Situation) -> bool:
+    """Whether the list has a price for just this; the package answers with the base price where it has none."""
+    context, moment = _context(situation), _moment(situation)
+    variants = price.model.price_variants or () if price.model in price.provider.models else ()
+    return not context or any(
+        each.when == context and (each.constraint is None or each.constraint.active(moment)) for each in variants
+    )
 
 
 @functools.cache
@@ -179,14 +223,12 @@ _MINUTE = 60
 _UNLISTED: Mapping[str, tuple[str, ...]] = {
     "cached_input": ("input",),
     "cache_write": ("input",),
-    "audio_input": ("input",),
-    "cached_audio_input": ("cached_input", "audio_input", "input"),
+    "cached_audio_input": ("audio_input",),
     "image_input": ("input",),
     "cached_image_input": ("cached_input", "image_input", "input"),
-    "audio_output": ("output",),
     "image_output": ("output",),
 }
-"""For models on no list: a kind without a price costs as much as the first of these that has one."""
+"""Where no list has a price: a kind without one costs as much as the first of these that has one. Sound has its own."""
 
 
 class PriceTable:
@@ -212,19 +254,21 @@ class PriceTable:
         return self._listed.long_context(model) if self._listed else 0
 
     def rates(self, model: str, kinds: tuple[str, ...], situation: Situation) -> Rates:
-        """Pico-dollars per unit of each kind; None when the model has no price."""
+        """Pico-dollars per unit of each kind, None for one without a price; None when none has one."""
         listed = self._listed.rates(model, kinds, situation) if self._listed else None
         price = _matching(self._prices, model, situation)
         if price is None:
             return listed
         if price.list_price_ratio is not None:
             ratio = Decimal(str(price.list_price_ratio))
-            return None if listed is None else tuple(round(rate * ratio) for rate in listed)
+            return None if listed is None else tuple(None if rate is None else round(rate * ratio) for rate in listed)
         own = _by_kind(price)
-        if listed is not None:
-            return tuple(own.get(kind, rate) for kind, rate in zip(kinds, listed, strict=True))
-        rates = [next((own[name] for name in (kind, *_UNLISTED.get(kind, ())) if name in own), None) for kind in kinds]
-        return None if None in rates else tuple(rate for rate in rates if rate is not None)
+        known = own if listed is None else {**dict(zip(kinds, listed, strict=True)), **own}
+        rates = [known.get(kind) for kind in kinds]
+        for place, kind in enumerate(kinds):
+            if rates[place] is None:
+                rates[place] = next((own[name] for name in _UNLISTED.get(kind, ()) if name in own), None)
+        return tuple(rates) if any(rate is not None for rate in rates) else None
 
 
 def price_table(config: Config) -> PriceTable:
@@ -241,7 +285,7 @@ def version(prices: tuple[Price, ...]) -> str:
 def request_cost(
     table: PriceTable, tokens: Tokens, models: Sequence[str], tier: str, at: float, *, only_input: bool = False
 ) -> Decimal | None:
-    """USD of one request at Unix time `at`; the first of `models` that has a price counts. None without any.
+    """USD of one request at Unix time `at`; the first of `models` that has a price counts. None unless all has one.
 
     Args:
         only_input: whether the endpoint is priced by its input alone, as embeddings are.
@@ -255,8 +299,20 @@ def request_cost(
     for model in models:
         rates = table.rates(model, tuple(counts), situation)
         if rates is not None:
-            return Decimal(sum(map(mul, counts.values(), rates))) / PICO
+            cost, unpriced = priced(tuple(counts.values()), rates)
+            return None if unpriced else Decimal(cost) / PICO
     return None
+
+
+def priced(counts: Sequence[int], rates: Sequence[int | None]) -> tuple[int, int]:
+    """Pico-dollars of what has a price, and how much has none."""
+    cost = unpriced = 0
+    for count, rate in zip(counts, rates, strict=True):
+        if rate is None:
+            unpriced += count
+        else:
+            cost += count * rate
+    return cost, unpriced
 
 
 def call_cost(prices: Sequence[Price], endpoint: Endpoint, model: str, prompt: str, at: float) -> Decimal | None:

@@ -17,6 +17,7 @@ from openai_exporter.prices import (
     Situation,
     call_cost,
     list_prices,
+    priced,
     request_cost,
     version,
 )
@@ -110,14 +111,85 @@ def test_a_ratio_is_of_the_list_price_of_each_kind() -> None:
     assert found == (Decimal("0.85") * cost((), row("gpt-6-luna", batch=True, **MILLION))[0], 0)
 
 
-def test_a_model_on_no_list_is_priced_whole() -> None:
-    split = {"input_cached_tokens": 100_000, "input_audio_tokens": 200_000, "output_audio_tokens": 300_000}
-    assert cost((price("mine"),), row("mine", **MILLION, **split)) == (Decimal(10), 0)
+CACHED = {"input_cached_tokens": 100_000, "input_cache_write_tokens": 50_000}
+IMAGES = {"input_image_tokens": 200_000, "input_cached_image_tokens": 10_000, "output_image_tokens": 300_000}
+AUDIO = {"input_audio_tokens": 200_000, "input_cached_audio_tokens": 10_000, "output_audio_tokens": 300_000}
+KNOWN: dict[str, tuple[dict[str, float], dict[str, int], str, int]] = {
+    "cached tokens and images cost as input and output": ({"input": 2, "output": 8}, CACHED | IMAGES, "10", 0),
+    "sound never costs as text": ({"input": 2, "output": 8}, AUDIO | {"input_cached_tokens": 10_000}, "7.18", 510_000),
+    "sound has its price": (
+        {"input": 2, "output": 8, "audio_input": 20, "audio_output": 80}, AUDIO | {"input_cached_tokens": 10_000},
+        "35.38", 0,
+    ),
+    "output without a price": ({"input": 2}, {}, "2", 1_000_000),
+    "input without a price": ({"output": 8}, CACHED, "8", 1_000_000),
+    "only cached input has a price": ({"cached_input": 1}, CACHED, "0.1", 1_900_000),
+}  # fmt: skip
 
 
-def test_a_model_on_no_list_is_unpriced_when_its_price_lacks_a_direction() -> None:
-    only_input = price("mine", usd_per_million=PerMillion(input=2.0))
-    assert cost((only_input,), row("mine", **MILLION)) == (Decimal(0), 2_000_000)
+@pytest.mark.parametrize(("usd", "split", "expected", "unpriced"), KNOWN.values(), ids=list(KNOWN))
+def test_of_a_model_on_no_list_each_kind_is_priced_for_itself(
+    usd: dict[str, float], split: dict[str, int], expected: str, unpriced: int
+) -> None:
+    own = price("mine", usd_per_million=PerMillion(**usd))
+    assert cost((own,), row("mine", **MILLION, **split)) == (Decimal(expected), unpriced)
+
+
+UNPRICED = {
+    "a tier that no list has": ("gpt-6-sol", {"service_tier": "ultrafast"}),
+    "scale, which is paid by the day": ("gpt-6-sol", {"service_tier": "scale"}),
+    "a tier that this model does not have": ("gpt-4o-audio-preview", {"service_tier": "priority"}),
+    "batch of a model that has none": ("gpt-4o-audio-preview", {"batch": True}),
+    "batch in a tier": ("gpt-6-sol", {"batch": True, "service_tier": "ultrafast"}),
+    "a model like one on the list": ("gpt-5.4-ultra", {}),
+    "a snapshot to come": ("gpt-5.4-2027-01-01", {}),
+    "no model": (None, {}),
+}
+
+
+@pytest.mark.parametrize(("model", "fields"), UNPRICED.values(), ids=list(UNPRICED))
+def test_what_the_list_has_no_price_for_is_unpriced_and_never_standard(model: Any, fields: dict[str, Any]) -> None:
+    assert cost((), row(model, **MILLION, **fields)) == (Decimal(0), 2_000_000)
+    tier = fields.get("service_tier", "")
+    if not fields.get("batch"):
+        assert request(Tokens(1000, 1000), str(model), tier=tier) is None
+
+
+def test_a_tier_has_no_price_before_the_day_from_which_the_list_has_one() -> None:
+    early = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
+    for situation in (Situation(day=early, service_tier="flex"), Situation(day=early, batch=True)):
+        assert list_prices().rates("gpt-6-sol", KINDS, situation) is None
+
+
+@pytest.mark.parametrize("tier", ["", "default", "standard"])
+def test_the_standard_tier_has_the_base_price_also_where_the_list_has_no_tiers(tier: str) -> None:
+    usage = row("gpt-4o-audio-preview", service_tier=tier, **MILLION)
+    assert cost((), usage) == (Decimal("12.5"), 0)
+
+
+def test_sound_without_a_price_is_unpriced_and_its_text_is_not() -> None:
+    usage = row("gpt-4o-audio-preview", **MILLION, input_audio_tokens=600_000, output_audio_tokens=900_000)
+    assert cost((), usage) == (Decimal("2"), 1_500_000)
+
+
+@pytest.mark.parametrize(
+    ("pricing", "usage"),
+    [
+        ("characters", {"model": "gpt-4o-mini-tts", "characters": 70}),
+        ("characters", {"model": "whisper-1", "characters": 70}),
+        ("seconds", {"model": "gpt-4o-transcribe", "seconds": 70}),
+        ("input", {"model": "whisper-1", "input_tokens": 70}),
+    ],
+)
+def test_a_unit_without_a_price_is_unpriced_though_the_model_has_others(pricing: str, usage: dict[str, Any]) -> None:
+    assert cost((), usage, pricing) == (Decimal(0), 70)
+
+
+def test_a_price_of_the_configuration_counts_in_a_tier_that_no_list_has() -> None:
+    own = price("gpt-6-sol", service_tier="ultrafast", usd_per_million=PerMillion(input=6.0, output=30.0))
+    assert cost((own,), row("gpt-6-sol", service_tier="ultrafast", **MILLION, **CACHED)) == (Decimal(36), 0)
+    half = price("gpt-6-sol", list_price_ratio=0.5)
+    assert cost((half,), row("gpt-6-sol", service_tier="ultrafast", **MILLION)) == (Decimal(0), 2_000_000)
 
 
 def test_a_ratio_prices_no_model_that_is_on_no_list() -> None:
@@ -314,6 +386,6 @@ def test_kinds_that_only_usage_tells_have_the_price_of_the_same_table(own: tuple
     for model in ("gpt-6-sol", "gpt-audio-2025-08-28", "mine"):
         usage = row(model, **kinds) | {"batch": batch, "num_model_requests": 1}
         rates = PriceTable(own).rates(model, TOKEN_KINDS, Situation(batch, "", DAY, 90_900))
-        expected = None if rates is None else sum(map(int.__mul__, counts, rates))
+        expected = priced(counts, rates or [None] * len(counts))
         usd, unpriced = cost(own, usage)
-        assert (None if unpriced else usd * PICO) == expected
+        assert (int(usd * PICO), unpriced) == expected

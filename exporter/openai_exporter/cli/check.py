@@ -12,7 +12,7 @@ from openai_exporter.cli.common import exit_on_error
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.secret import printable
-from openai_exporter.config.sections import DEFAULT_PROMPT, PRICED
+from openai_exporter.config.sections import DEFAULT_PROMPT
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint
@@ -74,11 +74,6 @@ def _notes(config: Config) -> Iterator[str]:
         free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
         if not (free or module.min_interval or module.daily_cost_limit_usd):
             yield f"module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"
-    for organization in config.organizations:
-        for name, usage in organization.usage.items():
-            if name in PRICED and "model" not in usage.group_by:
-                # Without its model the list price of usage is unknown.
-                yield f"organization {organization.name} does not group {name} by model: its cost is not estimated"
     targets = {probe.target for probe in config.probes}
     for target in config.targets:
         if target.name not in targets:

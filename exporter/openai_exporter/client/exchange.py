@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of one HTTP exchange, and what the status, headers and error object of its answer mean."""
+"""The record of one HTTP exchange, and what the status, headers and error of its answer say."""
 
+import json
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from openai_exporter.model import Chunk, Phases, TlsPeer
@@ -215,7 +218,16 @@ class ApiCall:
 LONGEST_WAIT = 86_400.0
 """Seconds; an API that asks for more is taken to ask for this."""
 
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+_NUMBER = re.compile(r"[0-9]{1,24}(?:\.[0-9]{0,18})?")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_PART = r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ms|us|µs|μs|ns|h|m|s)"
+_DURATION = re.compile(rf"(?:{_PART})+")
+_LEAST_EPOCH = 1e9
+"""A number from here on is a time (of 2001 and later), below a span of time."""
+LONGEST_RESET = 366 * 86_400.0
+"""Seconds; no limit runs for longer, so what says so has another clock."""
+_LATEST = 3600.0
+"""Seconds; a time that is over for longer is not that of a limit in force."""
 
 STATUSES: Mapping[int, tuple[str, str]] = {
     401: ("auth", "auth"),
@@ -225,7 +237,11 @@ STATUSES: Mapping[int, tuple[str, str]] = {
     407: ("bad_request", "proxy"),
     408: ("timeout", "timeout_total"),
     409: ("bad_request", "server_error"),
+    410: ("not_found", "not_found"),
+    424: ("server_error", "server_error"),  # the generation failed behind the API
     429: ("rate_limited", "rate_limited"),
+    498: ("server_error", "overloaded"),  # no capacity in a flexible tier
+    499: ("server_error", "server_error"),  # a gateway whose own call was cancelled
     501: ("server_error", "bad_request"),  # a server started without what was asked for, such as embeddings
     503: ("server_error", "overloaded"),
     529: ("server_error", "overloaded"),
@@ -242,22 +258,88 @@ class ApiError:
     message: str = ""
     param: str = ""
 
-    @classmethod
-    def read(cls, members: Mapping[str, object]) -> "ApiError":
-        """The error object with these members."""
-        return cls(*(_word(members.get(name)) for name in ("code", "type", "message", "param")))
+
+# The error of an answer, by shape. The first name that a document has counts.
+
+_CODES = ("code", "error_code", "errorCode", "errorcode", "Code", "status_code", "statusCode")
+_TYPES = ("type", "error_type", "reason", "status", "__type")
+_TEXTS = (
+    "title", "error", "message", "msg", "Message", "detail", "error_message", "error_msg", "status_msg", "faultstring",
+    "raw",
+)  # fmt: skip
+_HOLDERS = ("error", "errors", "Error", "message", "detail", "fault", "base_resp", "metadata", "Response", "response")
+_EVENT_FIELDS = re.compile(rb"\s*(?:(?:event|id|retry)?:[^\n]*\n)*data:([^\n]*)")
+_TITLE = re.compile(rb"(?is)<title[^>]*>(.*?)</title>")
+_HTML = re.compile(rb"(?i)\s*<(?:!doctype html|html)")
+_LONGEST_TEXT = 300
 
 
-def error_object(document: object) -> ApiError | None:
-    """The error object of a decoded answer: OpenAI's `error`, a bare string, or vLLM's flat form; None without."""
-    if not isinstance(document, dict):
-        return None
-    error = document.get("error")
-    if error is None and document.get("object") == "error":
-        error = document
-    if isinstance(error, str) and error:
-        return ApiError(message=error)
-    return ApiError.read(error) if isinstance(error, dict) and error else None
+def error_object(document: object, *, refused: bool = False) -> ApiError | None:
+    """The error that a decoded answer states; None without.
+
+    Args:
+        refused: the status says that there is one, so whatever holds words is it; else only what is called an error.
+    """
+    if isinstance(document, list) and not refused:
+        return next(filter(None, map(error_object, document)), None)
+    if not refused:
+        if not isinstance(document, dict):
+            return None
+        error = document.get("error")
+        named = "error" in (document.get("object"), document.get("type")) or document.get("success") is False
+        stated = any(error) if isinstance(error, list) else error and isinstance(error, str | dict)
+        if not (named or stated or error is True):
+            return None
+        return _read_error(document) or ApiError()
+    return _read_error(document)
+
+
+def refusal(body: bytes) -> tuple[ApiError, bool]:
+    """The error of a refusal's body, in whatever form, and whether the body calls it an error as OpenAI's does."""
+    match = _EVENT_FIELDS.match(body)  # a refusal in the form of the stream that was asked for
+    try:
+        document = json.loads(match[1] if match else body)
+    except (ValueError, RecursionError):
+        if _HTML.match(body):
+            title = _TITLE.search(body[:65_536])
+            body = title[1] if title else b""
+        words = " ".join(body[:4096].decode("utf-8", "replace").split())
+        return ApiError(message=words[:_LONGEST_TEXT]), False
+    stated = error_object(document)
+    return stated or error_object(document, refused=True) or ApiError(), stated is not None
+
+
+def _read_error(value: object, depth: int = 5) -> ApiError | None:
+    """What a part of a document says of an error: of itself, then of the first part in it that says something."""
+    if isinstance(value, list):
+        errors = list(filter(None, (_read_error(each, depth - 1) for each in value[:3]))) if depth else []
+        return replace(errors[0], message="; ".join(_distinct(each.message for each in errors))) if errors else None
+    if not isinstance(value, dict):
+        text = _word(value).strip()
+        return None if not text or isinstance(value, bool) else ApiError(message=text)
+    held = [value[name] for name in _HOLDERS if isinstance(value.get(name), dict | list)] if depth else []
+    inner = next(filter(None, (_read_error(each, depth - 1) for each in held)), None) or ApiError()
+    texts = [each for name in _TEXTS if isinstance(each := value.get(name), str)]
+    if isinstance(loc := value.get("loc"), list):  # FastAPI: where in the request
+        texts.insert(0, ".".join(map(str, loc)))
+    error = ApiError(
+        code=inner.code or next(filter(None, (_word(value.get(name)) for name in _CODES)), ""),
+        type=inner.type or next(_kinds(value), ""),
+        message=": ".join(_distinct([*texts, inner.message])),
+        param=inner.param or _word(value.get("param")),
+    )
+    return error if error != ApiError() else None
+
+
+def _distinct(texts: Iterable[str]) -> Iterable[str]:
+    return dict.fromkeys(filter(None, map(str.strip, texts)))
+
+
+def _kinds(members: Mapping[str, object]) -> Iterator[str]:
+    for name in _TYPES:
+        text = members.get(name)
+        if isinstance(text, str) and text != "error" and not text.isdecimal():
+            yield text
 
 
 def status_reason(status: int) -> str:
@@ -284,20 +366,55 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     Args:
         headers: of the answer, by lower-case name.
-        now: Unix seconds; counts for an HTTP date when the answer has no date of its own.
+        now: Unix seconds; counts for a time when the answer has no date of its own.
     """
-    milliseconds, text = headers.get("retry-after-ms", "").strip(), headers.get("retry-after", "").strip()
+    milliseconds, text = headers.get("retry-after-ms", "").strip(), headers.get("retry-after", "")
     if _NUMBER.fullmatch(milliseconds):
-        seconds = float(milliseconds) / 1000.0
-    elif _NUMBER.fullmatch(text):
-        seconds = float(text)
+        seconds: float | None = float(milliseconds) / 1000.0
     else:
-        until = http_date(text) if text else None
+        seconds = seconds_until(text, now, headers)
+    return None if seconds is None else min(seconds, LONGEST_WAIT)
+
+
+def seconds_until(text: str, now: float, headers: Mapping[str, str] = MappingProxyType({})) -> float | None:
+    """Seconds of a wait in any clock: a number of them, a Go duration (`6m0s`, `12ms`), Unix seconds or smaller units,
+    an HTTP date or an ISO time. None for anything else, and for a time that is long over.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if _NUMBER.fullmatch(text):
+        seconds = float(text)
+        if seconds < _LEAST_EPOCH:
+            return seconds
+        while seconds >= 1000 * _LEAST_EPOCH:  # milliseconds, microseconds, nanoseconds
+            seconds /= 1000
+        until: float | None = seconds
+    elif len(text) <= 64 and _DURATION.fullmatch(text):
+        return math.fsum([float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text)])
+    else:
+        until = unix_time(text)
         if until is None:
-            return None
-        sent = http_date(headers.get("date", ""))
-        seconds = until - (now if sent is None else sent)
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+            until = http_date(text)
+    if until is None:
+        return None
+    sent = http_date(headers.get("date", ""))
+    left = until - (now if sent is None else sent)
+    return max(left, 0.0) if left >= -_LATEST else None
+
+
+def unix_time(value: object) -> float | None:
+    """Unix seconds of an ISO date or date-time, in UTC without a zone, or of a number of them; None for no time."""
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            moment = datetime.fromisoformat(text)
+            value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            value = float(text) if _NUMBER.fullmatch(text) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _LEAST_EPOCH <= value < 1e15:
+        return None
+    return value / 1000 if value >= 1000 * _LEAST_EPOCH else float(value)
 
 
 def _status_meaning(status: int) -> tuple[str, str]:
@@ -311,4 +428,4 @@ def _status_meaning(status: int) -> tuple[str, str]:
 def _word(value: object) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None or isinstance(value, dict | list) else str(value)
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""

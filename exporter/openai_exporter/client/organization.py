@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from openai_exporter.client.exchange import ApiError, error_object, http_date, retry_after, status_reason
+from openai_exporter.client.exchange import http_date, refusal, retry_after, status_reason
 from openai_exporter.config.secret import Credential, Secret
 from openai_exporter.errors import CredentialError, PermissionDeniedError, UpstreamError
 from openai_exporter.exposition import Instruments
@@ -159,9 +159,9 @@ class OrganizationClient:
 
 
 def _error_of(reply: Reply) -> tuple[str, str | None]:
-    """`error.message` and `error.code` of an error body, cut short; empty and None where absent."""
+    """Words and code of an error body, cut short; empty and None where absent."""
     try:
-        error = error_object(reply.json_object(_MOST_ERROR_BYTES)) or ApiError()
+        error, _ = refusal(reply.body(_MOST_ERROR_BYTES))
     except UpstreamError:
         return "", None
     return error.message[:300], error.code[:100] or None

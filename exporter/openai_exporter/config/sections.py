@@ -95,7 +95,8 @@ class Request(Section):
     quality: Literal["low", "medium", "high", "auto"] = Field("low", description="Images only.")
     extra: Annotated[base.JsonObject, AfterValidator(_of_no_other_key)] = Field(
         default_factory=dict,
-        description="More fields of the request body, sent as they are; not model and stream.",
+        description="More fields of the request body, sent as they are, not model and stream. Null leaves out a field "
+        "that the probe sends itself, such as stream_options.",
         json_schema_extra={"propertyNames": {"not": {"enum": list(_SET_ELSEWHERE)}}},
     )
 
@@ -346,7 +347,10 @@ Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class PerMillion(Section):
-    """USD per million tokens, or characters, of each kind. What is left out is as on the list."""
+    """USD per million tokens, or characters, of each kind.
+
+    What is left out is as on the list. What is on no list costs as input or output; audio then has no price.
+    """
 
     input: Usd | None = Field(None, description="Uncached text input tokens.")
     cached_input: Usd | None = Field(None, description="Input tokens read from the cache.")
@@ -370,9 +374,7 @@ class Price(Section):
     since: Day | None = Field(None, description="Only usage from this UTC day on, such as 2026-11-01; default is all.")
     usd_per_million: PerMillion | None = Field(None, description="USD per million tokens or characters, by kind.")
     usd_per_minute: Usd | None = Field(None, description="USD per minute of audio transcribed.")
-    usd_per_image: Usd | None = Field(
-        None, description="USD per image, of usage endpoint images grouped by model; no list has one."
-    )
+    usd_per_image: Usd | None = Field(None, description="USD per image, of usage endpoint images; no list has one.")
     list_price_ratio: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
         None, description="What you pay of the list price: 0.85 is a discount of 15 %."
     )

@@ -125,6 +125,11 @@ CACHED_AGE = _gauge(
     "openai_probe_cached_age_seconds",
     "Time since the API answered, or was last called, when the answer is from the cache; 0 for a fresh result.",
 )
+LAST_RESULT = _gauge(
+    "openai_probe_last_result_timestamp_seconds",
+    "Unix time at which this result was made, repeated by answers from the cache: each value is one result; "
+    "absent when nothing was probed.",
+)
 BACKOFF = _gauge("openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0.")
 COST_LIMITED = _gauge(
     "openai_probe_cost_limited", "Whether the module's daily cost limit stops this probe until midnight UTC."
@@ -149,14 +154,15 @@ PROBE_MODEL_INFO = _gauge(
 )
 MODEL_LISTED = _gauge(
     "openai_probe_model_listed",
-    "Whether GET /models lists the model that is configured for probing; module models only.",
+    "Whether GET /models lists the model that is configured for probing; module models only; absent where the list may "
+    "mean it by another name.",
     "listed_model",
 )
 MODEL_INFO = _gauge("openai_model_info", "A model that GET /models lists.", "model", "owned_by")
 MODEL_CREATED = _gauge("openai_model_created_timestamp_seconds", "Field created of GET /models.", "model")
 MODEL_SHUTDOWN = _gauge(
     "openai_model_shutdown_timestamp_seconds",
-    "Midnight UTC at the start of the day in field shutdown_date of GET /models; absent without a date.",
+    "Field shutdown_date of GET /models, a day as its midnight UTC; absent without a date.",
     "model",
 )
 

@@ -67,7 +67,9 @@ VECTOR_STORE_BYTES = _gauge(
 ESTIMATED_COST = _usage(
     "estimated_cost_usd", "List price of what was used, an estimate (price table: openai_exporter_price_table_info),"
 )
-UNPRICED_TOKENS = _usage("unpriced_tokens", "Tokens of models without a price, missing from the estimated cost,")
+UNPRICED_TOKENS = _usage(
+    "unpriced_tokens", "Tokens whose model, service tier or modality has no price, missing from the estimated cost,"
+)
 UNPRICED_IMAGES = _usage(
     "unpriced_images", "Images of models without a price per image, missing from the estimated cost,"
 )
@@ -210,6 +212,12 @@ NEGATIVE_ROWS = _gauge(
     "openai_usage_negative_rows",
     "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
     "operation",
+)
+SKIPPED_ENTRIES = _gauge(
+    "openai_usage_skipped_entries",
+    "Entries of lists of names and limits, and dates in them, that the last read skipped as invalid; see the log.",
+    "dataset",
+    "list",
 )
 SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
 SERIES_DROPPED = _gauge(

@@ -8,16 +8,16 @@ import math
 import re
 import struct
 import wave
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from openai_exporter.client.exchange import ApiCall, ApiError, Exchange, Files, error_object
+from openai_exporter.client.exchange import ApiCall, ApiError, Exchange, Files, error_object, refusal, unix_time
 from openai_exporter.config.secret import MAX_LABEL
+from openai_exporter.config.sections import named
 from openai_exporter.files import read_bytes
 from openai_exporter.model import Endpoint, ModelCard, Provider, Tokens
 from openai_exporter.probe import reading as r
@@ -57,7 +57,8 @@ def build_call(setting: Setting) -> ApiCall:
     method = METHODS[setting.module.endpoint]
     if method.body is None:
         return ApiCall("GET", method.path)
-    body = {"model": setting.model, **method.body(setting)} | setting.module.request.extra
+    fields = {"model": setting.model, **method.body(setting)} | setting.module.request.extra
+    body = {name: value for name, value in fields.items() if value is not None}
     files = method.files(setting) if method.files else {}
     return ApiCall("POST", method.path, body, files, {"Accept": method.accept} if method.accept else {})
 
@@ -69,20 +70,47 @@ def read_reply(exchange: Exchange, setting: Setting) -> Reading:
         if method.read is None:
             return _read_sound(exchange, setting)
         read_events = method.read_stream if setting.module.stream else None
-        if read_events is not None:
-            # Plain JSON, or nothing, may have come in place of a stream.
-            declared = "event-stream" in (exchange.header("content-type") or "")
-            if declared or exchange.failure is not None or exchange.body.lstrip()[:1] not in (b"{", b"[", b""):
-                return read_events(read_stream(exchange), exchange.failure is None)
-        document = r.load_object(exchange.body)
+        # Plain JSON, or nothing, may have come in place of a stream.
+        other = exchange.failure is None and exchange.body.lstrip()[:1] in (b"{", b"[", b"")
+        if read_events is not None and not other:
+            return read_events(read_stream(exchange), exchange.failure is None)
+        document = r.load_answer(exchange.body)
         stated = error_object(document)
         if stated is not None:
             return Reading(error=stated)
-        if read_events is not None:
-            raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
-        return method.read(document)
+        try:
+            if read_events is not None:
+                raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+            if setting.module.endpoint is Endpoint.MODELS and isinstance(document, list):
+                document = {"data": document}
+            return method.read(r.checked(document, "the answer", dict))
+        except ReplyError as error:
+            # What is not the documented answer may be an error in a form of its own, and says so itself.
+            words = error_object(document, refused=True) if isinstance(document, dict) else None
+            words = words if words is not None and words.message else None
+            return Reading(error=words, problem=(error.outcome, str(error)))
     except ReplyError as error:
         return Reading(problem=(error.outcome, str(error)))
+
+
+FINISHED = frozenset(
+    {
+        *("", "stop", "length", "tool_calls", "function_call"),  # OpenAI
+        *("completed", "incomplete", "max_output_tokens"),  # and its Responses API
+        *("end", "eos", "eos_token", "complete", "endoftext"),  # servers of open models
+        *("end_turn", "stop_sequence", "max_tokens", "tool_use", "tool_call", "pause_turn", "token_limit"),  # gateways
+        *("model_length", "max_length", "model_context_window_exceeded"),
+    }
+)
+"""Reasons, in lower case, with which an answer ends well in the documents of some server; any other is a failure."""
+FILTERED = frozenset(
+    {
+        *("content_filter", "content_filtered", "sensitive", "safety", "refusal", "guardrail_intervened"),
+        *("recitation", "blocklist", "prohibited_content", "spii", "image_safety", "model_armor", "error_toxic"),
+    }
+)
+"""Reasons with which a provider withholds an answer."""
+CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "max_length", "incomplete"})
 
 
 # Endpoint `chat`: POST /chat/completions, plain or streamed.
@@ -115,44 +143,55 @@ def _chat_body(setting: Setting) -> dict[str, Any]:
 
 def _read_chat(document: Document) -> Reading:
     """What a plain answer says; raises ReplyError when it is not what the endpoint documents."""
-    choice = r.first_of(document, "choices", "the answer has no choices")
-    message = r.child(choice, "message", dict)
-    content = r.checked(message.get("content"), "field content", str, NoneType)
-    tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(choice, "finish_reason")
-    text = content or r.text_of(message, "refusal")
-    reasoned = message.get("reasoning_content") or message.get("reasoning")
-    produced = text or message.get("tool_calls") or reasoned or (tokens is not None and tokens.output > 0)
+    first = r.first_of(document, "choices", "the answer has no choices")
+    for choice in document["choices"]:
+        if isinstance(choice, dict) and choice.get("error"):
+            return Reading(error=error_object({"error": choice["error"]}))
+    message = r.child(first, "message", dict)
+    text = _visible(message)
+    tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(first, "finish_reason")
+    produced = text or _worked(message) or (tokens is not None and tokens.output > 0)
     return Reading(
         text=text,
         tokens=tokens,
         served_model=r.text_of(document, "model"),
         service_tier=r.text_of(document, "service_tier"),
         finish=finish,
-        problem=("empty", "the answer has no text") if not produced and finish in ("stop", "") else None,
+        problem=None if produced or finish.lower() in CUT else ("empty", "the answer has no text"),
     )
+
+
+def _worked(message: Document) -> bool:
+    """Whether a message, or a part of it, holds work of the model that nobody sees as text."""
+    parts = message.get("content")
+    if isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") in _UNSEEN for part in parts):
+        return True
+    return any(map(message.get, ("reasoning_content", "reasoning", "tool_calls", "function_call")))
 
 
 def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
     """What a streamed answer says; `whole` when its bytes ended in order."""
     times: list[float] = []
     texts: list[str] = []
-    finish, reasoned, problem = "", False, stream.problem
+    finish, worked, problem = "", False, stream.problem
     try:
         for at, finish_reason, delta in _deltas(stream):
-            finish = finish_reason or finish
-            reasoned = reasoned or bool(delta.get("reasoning_content") or delta.get("reasoning"))
+            if not finish or finish_reason.lower() not in FINISHED:
+                finish = finish_reason
             if text := _visible(delta):
                 times.append(at)
                 texts.append(text)
+            else:
+                worked = worked or _worked(delta)
     except ReplyError as error:
         problem = (error.outcome, str(error))
     tokens: Tokens | None = None
     for _, _, chunk in reversed(stream.events):
         if chunk.get("usage") and (tokens := r.usage_of(chunk, "prompt", "completion")):
             break
-    if problem is None and stream.error is None and whole:
-        used = reasoned or (tokens is not None and tokens.output > 0)
-        problem = _chat_problem(stream.done or bool(finish), bool(times), finish, used)
+    if problem is None and stream.error is None and (whole or stream.done):
+        used = worked or (tokens is not None and tokens.output > 0)
+        problem = _chat_problem(stream, bool(times), finish, used)
     return Reading(
         text="".join(texts),
         tokens=tokens,
@@ -162,26 +201,33 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
         stream=stream_timing(stream.first_event, times, tokens),
         error=stream.error,
         problem=problem,
+        ended=stream.done,
     )
 
 
 def _deltas(stream: Stream) -> Iterator[tuple[float, str, Document]]:
-    """Of each choice in each chunk when it came, its finish reason and its delta."""
+    """Of each choice in each chunk when it came, its finish reason and its delta, up to one that failed."""
     for at, _, chunk in stream.events:
         # Servers send chunks of their own kind between (usage alone, pings): without choices they say nothing here.
         for choice in r.checked(chunk.get("choices"), "field choices", list, NoneType) or ():
             r.checked(choice, "a choice", dict)
+            if choice.get("error"):
+                stream.error = stream.error or error_object({"error": choice["error"]})
             delta = r.checked(choice.get("delta"), "field delta", dict, NoneType)
             yield at, r.text_of(choice, "finish_reason"), delta or {}
 
 
-def _visible(delta: Document) -> str:
-    """The text that a user would see of a delta; some servers send it as a list of parts."""
-    content = delta.get("content")
+def _visible(message: Document) -> str:
+    """The text that a user would see of a message or delta; some servers send it as a list of parts."""
+    content = message.get("content")
     if isinstance(content, list):
-        content = "".join(r.text_of(part, "text") for part in content if isinstance(part, dict))
-    text: str = r.checked(content or delta.get("refusal") or "", "field content", str)
+        parts = [part for part in content if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS]
+        content = "".join(r.text_of(part, "text") for part in parts)
+    text: str = r.checked(content or message.get("refusal") or "", "field content", str)
     return text
+
+
+_TEXT_PARTS, _UNSEEN = ("text", "output_text"), ("thinking", "reasoning")
 
 
 def _newest(stream: Stream, name: str) -> str:
@@ -191,13 +237,17 @@ def _newest(stream: Stream, name: str) -> str:
     return ""
 
 
-def _chat_problem(ended: bool, visible: bool, finish: str, used: bool) -> tuple[str, str] | None:
+def _chat_problem(stream: Stream, visible: bool, finish: str, used: bool) -> tuple[str, str] | None:
     """What is wrong with a stream whose bytes ended in order; `used`: the model did something, if not visibly."""
+    ended = stream.done or bool(finish)
     if not (ended or visible):
+        if not any("choices" in chunk for _, _, chunk in stream.events):
+            words = filter(None, (error_object(chunk, refused=True) for _, _, chunk in stream.events))
+            stream.error = next((error for error in words if error.message), None)
         return ("wrong_shape", "the stream's events are no chat completion")
     if not ended:
         return ("truncated", "the stream ended without a finish reason")
-    if not visible and not used and finish in ("stop", ""):
+    if not visible and not used and finish.lower() not in CUT:
         return ("empty", "the stream had no text")
     return None
 
@@ -228,19 +278,24 @@ def _response_body(setting: Setting) -> dict[str, Any]:
     return fields
 
 
-def _read_response(document: Document) -> Reading:
-    """What a complete response object says, of a plain answer or of a stream's last event; raises ReplyError."""
+def _read_response(document: Document, streamed: str = "") -> Reading:
+    """What a complete response object says, of a plain answer or of the last event of a stream with this text.
+
+    Raises:
+        ReplyError: it is not what the endpoint documents.
+    """
     error = error_object(document)
     status = r.text_of(document, "status")
     if error is not None or status == "failed":
         return Reading(error=error or ApiError(message="the response failed"))
-    output = r.child(document, "output", list)
-    text = "".join(_texts(output))
+    output = (document.get("output") or []) if streamed else r.child(document, "output", list)
+    text = streamed or "".join(_texts(output))
     tokens = r.usage_of(document, "input", "output")
-    finish = r.text_of(r.mapping_of(document, "incomplete_details"), "reason") or status
+    final = status in ("completed", "incomplete", "")
+    finish = r.text_of(r.mapping_of(document, "incomplete_details"), "reason") or (status if final else "")
     produced = text or any(isinstance(item, dict) and item.get("type") != "message" for item in output)
     problem = None
-    if status not in ("completed", "incomplete", ""):
+    if not final:
         problem = ("wrong_shape", f"the response's status is {status[:40]!r}, not a final one")
     elif status != "incomplete" and not produced and not (tokens and tokens.output > 0):
         problem = ("empty", "the response has no text")
@@ -276,7 +331,10 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
                     times.append(at)
                     texts.append(delta)
             elif kind in TERMINAL:
-                last = _read_response(r.child(event, "response", dict))
+                # Some servers end a stream with an object that lacks what they streamed, or with none.
+                whole_response = event.get("response") or ({"status": kind.partition(".")[2]} if texts else None)
+                ending = _read_response(r.checked(whole_response, "field response", dict), "".join(texts))
+                last = ending if last is None or last.error is None else last
             elif kind == "response.created":
                 model = r.text_of(r.mapping_of(event, "response"), "model")
             elif not kind:
@@ -287,19 +345,19 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
         last = Reading(error=stream.error)
     if problem is None and whole and last is None:
         problem = ("truncated", "the stream ended without a final event")
-    last = last or Reading()
+    ended, last = last is not None or stream.done, last or Reading(text="".join(texts))
     return replace(
         last,
-        text="".join(texts) or last.text,
         served_model=last.served_model or model,
         stream=stream_timing(stream.first_event, times, last.tokens),
         problem=problem or last.problem,
+        ended=ended,
     )
 
 
 # Embeddings.
 
-_FLOAT32 = 4
+_FLOAT32, _MOST_FLOAT = 4, 1e38
 
 
 def _embeddings_body(setting: Setting) -> dict[str, Any]:
@@ -321,15 +379,19 @@ def _read_embeddings(document: Document) -> Reading:
 def _length(vector: object) -> int:
     if isinstance(vector, str):
         try:
-            size = len(base64.b64decode(vector, validate=True))
+            data = base64.b64decode(vector, validate=True)
         except (binascii.Error, ValueError):
             raise ReplyError("wrong_shape", "the vector is neither an array nor base64") from None
-        if size % _FLOAT32:
+        if len(data) % _FLOAT32:
             raise ReplyError("wrong_shape", "the vector's base64 holds no whole number of floats")
-        return size // _FLOAT32
-    elements: list[object] = r.checked(vector, "the vector", list)
+        vector = list(struct.unpack(f"<{len(data) // _FLOAT32}f", data))
+    elements: list[Any] = r.checked(vector, "the vector", list)
     if not {int, float}.issuperset(map(type, elements)):
         raise ReplyError("wrong_shape", "the vector holds something that is no number")
+    if not all(abs(element) < _MOST_FLOAT for element in elements):
+        raise ReplyError("wrong_shape", "the vector holds a number that is not finite")
+    if elements and not any(elements):
+        raise ReplyError("wrong_shape", "every element of the vector is 0")
     return len(elements)
 
 
@@ -348,37 +410,74 @@ MAX_MODELS = 10_000
 
 
 def _read_models(document: Document) -> Reading:
-    data = r.child(document, "data", list)
+    data = _model_list(document)
     if not data:
         raise ReplyError("empty", "the list has no models")
     cards: dict[str, ModelCard] = {}
     for entry in data[:MAX_MODELS]:
-        card = _card(r.checked(entry, "a model", dict))
-        # Label values are bounded: two names that are the same up to there would be one series twice.
-        cards.setdefault(card.id[: MAX_LABEL - 1], card)
-    return Reading(text="\n".join(cards), models=tuple(cards.values()))
+        card = _card(entry if isinstance(entry, dict) else {"id": entry})
+        if card is not None:
+            # Label values are bounded: two names that are the same up to there would be one series twice.
+            cards.setdefault(card.id[: MAX_LABEL - 1], card)
+    if not cards:
+        raise ReplyError("wrong_shape", "no entry of the list has the name of a model")
+    more = len(data) > MAX_MODELS or bool(document.get("has_more") or document.get("nextPageToken"))
+    return Reading(text="\n".join(cards), models=tuple(cards.values()), more_models=more)
 
 
-def _card(entry: Document) -> ModelCard:
-    name = r.child(entry, "id", str)
-    if not name:
-        raise ReplyError("wrong_shape", "a model has an empty id")
+def _model_list(document: Document, depth: int = 2) -> list[Any]:
+    """The list of models: OpenAI's `data`, or what servers of other makers call it."""
+    for name in ("data", "models", "result", "output"):
+        value = document.get(name)
+        if isinstance(value, dict) and depth:
+            return _model_list(value, depth - 1)
+        if isinstance(value, list):
+            return value
+    data: list[Any] = r.child(document, "data", list)
+    return data
+
+
+def _card(entry: Document) -> ModelCard | None:
+    """A model of the list; None for an entry without a name."""
+    name = next(filter(None, (r.text_of(entry, key) for key in ("id", "name", "model"))), "")
     created = r.count_of(entry, "created")
     if created is None:
         created = r.count_of(entry, "created_at")  # Azure
-    return ModelCard(name, r.text_of(entry, "owned_by"), created, _shutdown(entry))
+    # Azure says the shutdown apart for inference and fine-tuning.
+    shutdown = entry.get("shutdown_date") or r.mapping_of(entry, "deprecation").get("inference")
+    return ModelCard(name, r.text_of(entry, "owned_by"), created, unix_time(shutdown)) if name else None
 
 
-def _shutdown(entry: Document) -> float | None:
-    day = entry.get("shutdown_date")
-    if isinstance(day, str):
-        try:
-            midnight = datetime.combine(date.fromisoformat(day), time.min, UTC)
-        except ValueError:
-            return None
-        return midnight.timestamp()
-    # Azure says it in Unix seconds, and apart for inference and fine-tuning.
-    return r.count_of(r.mapping_of(entry, "deprecation"), "inference")
+def statements(expected: Iterable[str], reading: Reading) -> Iterator[tuple[str, bool]]:
+    """Of each model that a probe names, whether the list has it; of one that it may mean by another name, nothing."""
+    listed = {_spelling(card.id) for card in reading.models}
+    lower = {name.lower() for name in listed}
+    shorter = {form for name in lower for form in _shorter(name)}
+    patterns = [name for name in listed if "*" in name]
+    for model in expected:
+        name = _spelling(model)
+        if name in listed:
+            yield model, True
+            continue
+        alike = name.lower() in lower | shorter or not lower.isdisjoint(_shorter(name.lower()))
+        if not (reading.more_models or alike or any(named(pattern, name) for pattern in patterns)):
+            yield model, False
+
+
+def _spelling(model: str) -> str:
+    """A name without what some servers add: Gemini's prefix, and the tag that Ollama implies."""
+    return model.removeprefix("models/").removesuffix(":latest")
+
+
+_DATED = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
+
+
+def _shorter(name: str) -> Iterator[str]:
+    """What a name may be called for short: without its maker, its tag or its date."""
+    yield name.rpartition("/")[2]
+    yield name.partition(":")[0]
+    yield _DATED.sub("", name)
+    yield _DATED.sub("", name.rpartition("/")[2].partition(":")[0])
 
 
 # Images, costly, so no default configuration uses them.
@@ -391,20 +490,37 @@ def _images_body(setting: Setting) -> dict[str, Any]:
 
 def _read_images(document: Document) -> Reading:
     image = r.first_of(document, "data", "the answer has no image")
-    if not (r.text_of(image, "b64_json") or r.text_of(image, "url")):
-        raise ReplyError("wrong_shape", "the image has neither b64_json nor url")
+    encoded, url = r.text_of(image, "b64_json"), r.text_of(image, "url")
+    if encoded:
+        try:
+            picture = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            raise ReplyError("wrong_shape", "the image is not base64") from None
+        if not any(picture.startswith(mark, start) for start, mark in _PICTURES) or len(picture) < _LEAST_PICTURE:
+            raise ReplyError("wrong_shape", f"{len(picture)} bytes came that are no image")
+    elif not _LINK.match(url):
+        raise ReplyError("wrong_shape", "the image has neither b64_json nor the URL of one")
     return Reading(tokens=r.usage_of(document, "input", "output"))
+
+
+_PICTURES = ((0, b"\x89PNG\r\n\x1a\n"), (0, b"\xff\xd8\xff"), (8, b"WEBP"), (0, b"GIF8"), (4, b"ftypavi"))
+"""Where the marks of image formats stand."""
+_LEAST_PICTURE = 35
+"""Bytes of the smallest image, a GIF of one pixel."""
+_LINK = re.compile(r"https?://[^\s/]|data:image/[^,]+,.", re.IGNORECASE)
 
 
 # Speech, whose answer is sound.
 
-_MAGIC = {
-    "mp3": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa"),
-    "opus": (b"OggS",),
-    "aac": (b"\xff\xf1", b"\xff\xf9", b"\x00\x00\x00"),
-    "flac": (b"fLaC",),
-    "wav": (b"RIFF",),
+_MARKS = {
+    "mp3": re.compile(rb"ID3|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"),
+    "opus": re.compile(rb"OggS"),
+    "aac": re.compile(rb"\xff[\xf0\xf1\xf8\xf9]|ADIF|(?s:....)ftyp"),
+    "flac": re.compile(rb"fLaC"),
+    "wav": re.compile(rb"(?s)(?:RIFF|RF64)....WAVE"),
 }
+_LEAST_SOUND = 128
+"""Bytes; less is at most the head of a file, or some milliseconds."""
 
 
 def _speech_body(setting: Setting) -> dict[str, Any]:
@@ -413,21 +529,25 @@ def _speech_body(setting: Setting) -> dict[str, Any]:
 
 
 def _read_sound(exchange: Exchange, setting: Setting) -> Reading:
-    if not exchange.body:
+    body, request = exchange.body, setting.module.request
+    if not body:
         raise ReplyError("empty", "the answer has no content")
-    request = setting.module.request
-    requested = request.extra.get("response_format", request.audio_format)
-    marks = _MAGIC.get(str(requested))
-    if marks is not None and exchange.body.startswith(marks):
-        return Reading()
-    if (exchange.header("content-type") or "").startswith("application/json"):
-        error = error_object(r.load_object(exchange.body))
-        if error is not None:
+    requested = str(request.extra.get("response_format") or request.audio_format)
+    mark = _MARKS.get(requested)
+    if mark is None and not _TEXTUAL.match(exchange.header("content-type") or ""):
+        mark = _ANYTHING  # pcm has no mark to know it by, but it is not all silence
+    if mark is None or not mark.match(body):
+        error, stated = refusal(body)
+        if stated:
             return Reading(error=error)
-        raise ReplyError("wrong_shape", "sound was asked for, but JSON came")
-    if marks is None:
-        return Reading()  # pcm has no mark to know it by
-    raise ReplyError("wrong_shape", f"the answer is no {requested}")
+        raise ReplyError("wrong_shape", f"{requested} was asked for, but this came: {error.message[: r.MAX_QUOTED]!r}")
+    if len(body) < _LEAST_SOUND:
+        raise ReplyError("empty", f"{len(body)} bytes are no sound")
+    return Reading()
+
+
+_TEXTUAL = re.compile("(?i)text/|application/(?:[a-z.]+\\+)?(?:json|xml)")
+_ANYTHING = re.compile(rb"(?s).*?[^\x00]")
 
 
 # Transcriptions of a file, or of a second of tone made here.

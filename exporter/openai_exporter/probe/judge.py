@@ -3,16 +3,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from openai_exporter.client.exchange import ApiError, Exchange, FailureKind, Step, error_object, status_outcome
+from openai_exporter.client.exchange import ApiError, Exchange, FailureKind, Step, refusal, status_outcome
 from openai_exporter.config.base import compiled
 from openai_exporter.config.sections import Expect
 from openai_exporter.model import StreamTiming
-from openai_exporter.probe.endpoints import read_reply
-from openai_exporter.probe.reading import Reading, ReplyError, Setting, load_json, parse_count
+from openai_exporter.probe.endpoints import CUT, FILTERED, FINISHED, read_reply
+from openai_exporter.probe.reading import MAX_QUOTED, Reading, Setting, parse_count
 
 # The closed taxonomy of outcomes: what each means, what to do, and whether it counts against availability.
 # A *valid* event of the availability SLI is one that says something about the provider. What we caused ourselves
@@ -35,6 +35,7 @@ class OutcomeFact:
     Attributes:
         meaning, remedy: a sentence each, for people.
         valid: counts in the availability SLI; it counts as good only when `success`.
+        made: whether there was a probe, so that the result says when the last one was.
     """
 
     name: str
@@ -43,6 +44,7 @@ class OutcomeFact:
     valid: bool
     success: bool = False
     backoff: BackOff = BackOff.NONE
+    made: bool = True
 
     @property
     def good(self) -> bool:
@@ -60,8 +62,8 @@ def _provider(name: str, meaning: str, remedy: str = _PROVIDER) -> OutcomeFact:
     return OutcomeFact(name, meaning, remedy, valid=True)
 
 
-def _ours(name: str, meaning: str, remedy: str) -> OutcomeFact:
-    return OutcomeFact(name, meaning, remedy, valid=False)
+def _ours(name: str, meaning: str, remedy: str, *, made: bool = True) -> OutcomeFact:
+    return OutcomeFact(name, meaning, remedy, valid=False, made=made)
 
 
 def _limit(name: str, meaning: str, remedy: str = _LIMIT) -> OutcomeFact:
@@ -136,7 +138,7 @@ _TABLE = (
     _provider("timeout_first_token", "A stream began, but no visible token came within the deadline."),
     _provider("timeout_total", "The answer was not complete within the deadline."),
     # The exporter itself.
-    _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise the limit."),
+    _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise it.", made=False),
     _ours("exporter_busy", "Not probed: too many probes were in flight.", "Scrape less often."),
     _ours("internal", "The exporter failed.", "Report it with the log."),
 )
@@ -171,7 +173,10 @@ def judge(exchange: Exchange, setting: Setting) -> Verdict:
     good_status = 200 <= exchange.status < 300
     if exchange.failure is not None:
         streaming = good_status and setting.module.stream
-        return _broken(exchange, read_reply(exchange, setting) if streaming else Reading(), streaming)
+        reading = read_reply(exchange, setting) if streaming else Reading()
+        # A stream that had marked its end is whole, however its connection ended then.
+        if not (reading.ended and exchange.failure.kind in (FailureKind.RESET, FailureKind.TRUNCATED)):
+            return _broken(exchange, reading, streaming)
     if exchange.status not in expect.status:
         if good_status:
             statuses = ", ".join(map(str, expect.status))
@@ -198,12 +203,16 @@ def _broken(exchange: Exchange, reading: Reading, streaming: bool) -> Verdict:
 
 
 def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verdict:
+    finish = reading.finish.lower()
+    if reading.error is None and finish not in FINISHED and finish not in FILTERED:
+        error = ApiError(code=finish, message=f"the answer ended with finish reason {reading.finish[:MAX_QUOTED]!r}")
+        reading = replace(reading, error=error, problem=None)
     if reading.error is not None:
         return _stated_error(reading, exchange)
+    if finish in FILTERED:
+        return Verdict("content_filtered", OUTCOMES["content_filtered"].meaning, reading)
     if reading.problem is not None:
         return Verdict(*reading.problem, reading)
-    if reading.finish == "content_filter":
-        return Verdict("content_filtered", OUTCOMES["content_filtered"].meaning, reading)
     if expect.vector_length is not None and reading.vector_length != expect.vector_length:
         message = f"the vector has {reading.vector_length} elements, expected {expect.vector_length}"
         return Verdict("content_mismatch", message, reading)
@@ -216,6 +225,8 @@ def _stated_error(reading: Reading, exchange: Exchange) -> Verdict:
     error = reading.error
     assert error is not None
     fallback = "server_error" if reading.stream is None else "stream_error"
+    if reading.problem is not None and reading.stream is None:
+        fallback = reading.problem[0]
     outcome = classify_error(error, dict(exchange.headers), fallback=fallback)
     if outcome == "server_error":
         outcome = fallback
@@ -226,9 +237,19 @@ def _refused(outcome: str, exchange: Exchange, error: ApiError) -> str:
     if outcome == "redirect":
         return f"status {exchange.status}, redirects to {exchange.header('location') or 'nowhere'}"
     message = error.message or OUTCOMES[outcome].meaning
-    if error.code in _UNKNOWN_HERE and error.param in _REMEDIES:
-        message = f"{message} To mend it, {_REMEDIES[error.param]}"
+    if outcome == "bad_request" and (advice := _advice(error)):
+        message = f"{message.rstrip('.')}. To fix it, {advice}"
     return f"status {exchange.status}: {message}"
+
+
+def _advice(error: ApiError) -> str:
+    """Which key of a module leaves out what the API refuses, or says it otherwise; empty where none does."""
+    message = error.message[:_SEARCHED]
+    if not (error.code in _UNKNOWN_HERE or _UNWELCOME.search(message)):
+        return ""
+    field = error.param.partition(".")[0]
+    name = field if field in _OPTIONAL else next((each for each in _NAMED if re.search(rf"\b{each}\b", message)), "")
+    return _REMEDIES.get(name, f"leave the field out: give the module request.extra.{name}: null") if name else ""
 
 
 def _mismatch(reading: Reading) -> str:
@@ -236,7 +257,7 @@ def _mismatch(reading: Reading) -> str:
     tokens = reading.tokens
     if reading.text:
         instead = reading.text[:200]
-    elif reading.finish not in _CUT:
+    elif reading.finish.lower() not in CUT:
         instead = "there is no text"
     elif tokens is not None and tokens.output == tokens.reasoning > 0:
         instead = f"all {tokens.output} output tokens went into reasoning"
@@ -251,14 +272,19 @@ _REMEDIES = {
     "max_tokens": "give the module request.extra.max_completion_tokens, which takes its place",
     "max_completion_tokens": "give the module request.extra.max_tokens, which takes its place",
     "reasoning_effort": _NO_EFFORT,
-    "reasoning.effort": _NO_EFFORT,
+    "reasoning": _NO_EFFORT,
 }
-"""By the parameter that the API refuses: which key of a module says otherwise."""
+"""By the field that the API refuses: which key of a module says otherwise."""
+_NAMED = (
+    *("max_tokens", "max_completion_tokens", "reasoning_effort", "stream_options"),
+    *("service_tier", "encoding_format", "response_format", "max_output_tokens"),
+)
+_OPTIONAL = (*_NAMED, "reasoning", "store", "quality", "size", "voice", "n", "dimensions")
+"""Fields that a probe may send and a server may not know; those before are known by their names in a message too."""
 _UNKNOWN_HERE = ("unsupported_parameter", "unknown_parameter")
-
-_CUT = frozenset({"length", "max_output_tokens", "incomplete"})
-
-
+_UNWELCOME = re.compile(
+    r"(?i)unrecogni[sz]ed|unsupported|unknown|unexpected|not (?:be )?(?:permitted|supported|allowed)|extra"
+)
 # From an error answer - status, error object, content type - or a broken exchange to an outcome.
 
 CODES: Mapping[str, str] = {
@@ -284,8 +310,14 @@ CODES: Mapping[str, str] = {
     "engine_overloaded": "overloaded",
     "invalid_prompt": "bad_request",
     "server_error": "server_error",
+    # Other makers' words that say nothing to who does not know them.
+    "1113": "quota_exhausted",  # Zhipu
+    "1008": "quota_exhausted",  # MiniMax
+    "1211": "model_not_found",  # Zhipu
+    "data_inspection_failed": "content_filtered",  # Alibaba
+    "1301": "content_filtered",  # Zhipu
 }
-"""What `error.code` means whatever the status of a refusal is, and in the events of a stream."""
+"""What `error.code` means, whatever the status, and in the events of a stream."""
 
 TYPES: Mapping[str, str] = {
     "insufficient_quota": "quota_exhausted",
@@ -297,15 +329,60 @@ TYPES: Mapping[str, str] = {
 }
 """What `error.type` means when the code is not known."""
 
-_PROVIDER_CODES = frozenset({"slow_down", "overloaded", "server_error"})
-"""What a status of 500 and up may turn out to be by its code."""
-
-_NO_SUCH_MODEL = {
-    400: re.compile(r"(?i)invalid model name|\bmodel\b.*\bdoes not exist"),
-    404: re.compile(r"(?i)\bmodel\b.*\b(does not exist|not found|no longer|deprecated|not have access)"),
+_GAP = r"[\W_]*"
+_KEY = rf"(?:api|access|auth[a-z]*|bearer|iam|proxy server){_GAP}(?:key|token)s?"
+_MONEY = "(?:quota|balance|budget|funds?|credits?|allowance|allocation)"
+_GONE = "(?:exhausted|used up|insufficient|exceeded|depleted|empty|too low|negative|reached|r[ua]n out|not enough)"
+_MODEL = "(?:models?|engine|deployment)"
+_AWAY = (
+    "(?:do(?:es)?(?: not|n't) exist|not exist|not found|no longer (?:available|exists?|supported|offered|served)|"
+    "deprecated|decommissioned|retired|removed|discontinued|shut down|end of (?:its )?life|not have access|"
+    "not available (?:in|for|to|on)|not supported by any|inaccessible|(?:id|identifier|name) is (?:invalid|not valid))"
+)
+_BAD = "(?:invalid|incorrect|wrong|expired|revoked|leaked|malformed|not valid|disabled)"
+_MEANINGS: Mapping[str, tuple[str, ...]] = {
+    "quota_exhausted": (
+        rf"insufficient{_GAP}(?:(?:account|user|prepaid|api){_GAP})?{_MONEY}",
+        rf"(?:not|no){_GAP}(?:enough|remaining){_GAP}{_MONEY}",
+        rf"{_MONEY}{_GAP}{_GONE}",
+        rf"(?<![a-z]){_MONEY}(?![a-z]).{{0,60}}?(?<![a-z]){_GONE}",
+        rf"exceed[a-z]*{_GAP}(?:(?:your|its|the|current|monthly|daily|maximum|included|allocated|free){_GAP})*{_MONEY}",
+        rf"used (?:(?:up|all|of|your|the|available|daily|monthly|free) )*{_MONEY}",
+        rf"(?:out of|over){_GAP}{_MONEY}",
+        rf"arrear|overdue|payment{_GAP}required|spend(?:ing)?{_GAP}limit|recharge|余额|额度不足|欠费",
+    ),
+    "billing_inactive": (
+        "account.{0,30}?(?:suspended|deactivated|not active|inactive|locked|disabled)",
+        rf"inactive{_GAP}subscription|organization{_GAP}(?:has been )?restricted",
+    ),
+    "model_not_found": (
+        rf"(?<![a-z]){_MODEL}(?![a-z]).{{0,160}}?(?<![a-z]){_AWAY}",
+        rf"(?:invalid|unknown|unsupported|no such|unrecognized|not a valid){_GAP}{_MODEL}"
+        rf"(?!{_GAP}(?:output|response|param|input|config))",
+        rf"{_MODEL}{_GAP}(?:not{_GAP}(?:found|exist|supported|open|available)|decommissioned|access{_GAP}denied)",
+        rf"(?:unable to|not|n't).{{0,20}}?access.{{0,20}}?{_MODEL}",
+        r"^model: \S+$",
+    ),
+    "auth": (
+        rf"(?:{_BAD}|missing|unknown|inactive|(?<![a-z])no){_GAP}(?:valid{_GAP})?(?:(?:x|openai|virtual){_GAP})?{_KEY}",
+        rf"{_KEY}(?![a-z])(?:(?!model).){{0,60}}?(?<![a-z])"
+        rf"(?:{_BAD}|missing|not found|required|not provided|does not exist|expected)",
+        rf"authentication{_GAP}(?:error|fail|required)|unauthenticated|auth{_GAP}(?:error|failure)|expired{_GAP}key",
+        rf"^\W*invalid{_GAP}(?:token|credentials)\W*$",
+    ),
+    "region_unsupported": ("(?:country|region|location|territory).{0,40}?not (?:supported|available)",),
+    "overloaded": (
+        rf"overloaded|capacity{_GAP}(?:temporarily{_GAP})?exceeded|queue{_GAP}exceeded|server{_GAP}(?:is{_GAP})?busy",
+        rf"(?:insufficient|out of){_GAP}system{_GAP}resource|high (?:demand|traffic|load)",
+    ),
+    "rate_limited": (rf"rate{_GAP}limit|too{_GAP}many{_GAP}requests|throttl",),
 }
-_QUOTA = re.compile(r"(?i)exceeded your current quota")
-"""What gateways that put the status in place of the code leave of a used-up quota."""
+"""What the words of code, type and message mean, the first match first, when neither code nor type is known."""
+_WORDS = {
+    outcome: re.compile("|".join(patterns), re.IGNORECASE | re.MULTILINE) for outcome, patterns in _MEANINGS.items()
+}
+_RATES = re.compile(r"(?i)per[ _-](?:sec|min|hour|day)|/ ?min\b|\b[RT]P[MDS]\b|throttl|(?:retry|try again) in \d")
+"""A quota with a clock is a rate limit."""
 _SEARCHED = 2000
 """Characters of a message that patterns are searched in; a longer one is no message."""
 _TOKENS = re.compile(r"(?i)\btokens? per\b|\bTPM\b|\bTPD\b|token rate limit")
@@ -314,37 +391,42 @@ _GATEWAY_STATUSES = frozenset({502, 504, *range(520, 531)} - {529})
 
 
 def classify_refusal(exchange: Exchange) -> tuple[str, ApiError]:
-    """The outcome of a whole answer whose status is no success, and its error object."""
+    """The outcome of a whole answer whose status is no success, and what it says of its error."""
     status = exchange.status
-    error = _error_object(exchange)
+    error, stated = refusal(exchange.body)
     if 300 <= status < 400:
-        return "redirect", error or ApiError()
-    if error is None:
-        return _without_object(exchange), ApiError()
-    if status >= 500:
-        by_code = CODES.get(error.code.lower(), "")
-        if by_code in _PROVIDER_CODES:
-            return by_code, error
-        return status_outcome(status), error
+        return "redirect", error
     headers = dict(exchange.headers)
-    outcome = classify_error(error, headers, fallback="") or _by_status(status, error)
-    return _which_limit(error, headers) if outcome == "rate_limited" else outcome, error
+    if looks_like_html(exchange) or (status in _GATEWAY_STATUSES and not stated):
+        return _without_object(exchange), error
+    return classify_error(error, headers, status=status, fallback=status_outcome(status)), error
 
 
-def classify_error(error: ApiError, headers: Mapping[str, str], *, fallback: str) -> str:
-    """The outcome of an error object by its code and type; `fallback` when neither is known."""
-    code, outcome = error.code, CODES.get(error.code.lower())
-    if outcome is None and code.isdecimal() and _QUOTA.search(error.message[:_SEARCHED]):
-        outcome = "quota_exhausted"
-    outcome = outcome or TYPES.get(error.type)
-    if outcome is None and fallback and re.fullmatch("[45][0-9]{2}", code):
-        outcome = _by_status(int(code), error)  # vLLM and several gateways write the status there
-    return _which_limit(error, headers) if outcome == "rate_limited" else outcome or fallback
+def classify_error(error: ApiError, headers: Mapping[str, str], *, fallback: str, status: int = 0) -> str:
+    """The outcome of an error by its code, type and words; `fallback` when they say nothing.
+
+    Args:
+        status: of a refusal; of 500 and more it counts before all but a code and words of the key.
+    """
+    outcome = CODES.get(error.code.lower())
+    if outcome is None and status < 500:
+        outcome = TYPES.get(error.type)
+    outcome = outcome or _by_words(error, status)
+    if outcome is None and not status and re.fullmatch("[45][0-9]{2}", error.code):
+        outcome = status_outcome(int(error.code))  # vLLM and several gateways write the status there
+    outcome = outcome or fallback
+    return _which_limit(error, headers) if outcome == "rate_limited" else outcome
 
 
-def _by_status(status: int, error: ApiError) -> str:
-    missing = status in _NO_SUCH_MODEL and _NO_SUCH_MODEL[status].search(error.message[:_SEARCHED])
-    return "model_not_found" if missing else status_outcome(status)
+def _by_words(error: ApiError, status: int) -> str | None:
+    text = "\n".join((error.code, error.type, error.message))[:_SEARCHED]
+    for outcome, pattern in _WORDS.items():
+        if status >= 500 and outcome != "auth":
+            continue
+        elsewhere = outcome == "model_not_found" and error.param not in ("", "model")
+        if pattern.search(text) and not elsewhere and not (outcome == "quota_exhausted" and _RATES.search(text)):
+            return outcome
+    return None
 
 
 def classify_failure(exchange: Exchange, stream: StreamTiming | None) -> str:
@@ -370,16 +452,6 @@ def looks_like_html(exchange: Exchange) -> bool:
         return True
     start = exchange.body[:64].lstrip().lower()
     return start.startswith((b"<!doctype html", b"<html"))
-
-
-def _error_object(exchange: Exchange) -> ApiError | None:
-    body = exchange.body
-    if body.startswith(b"data:"):  # a refusal in the form of the stream that was asked for
-        body = body.removeprefix(b"data:").partition(b"\n")[0]
-    try:
-        return error_object(load_json(body))
-    except ReplyError:
-        return None
 
 
 def _without_object(exchange: Exchange) -> str:

@@ -2,7 +2,6 @@
 """What every endpoint reads an answer with: JSON of a foreign server, event streams and headers, none trusted."""
 
 import json
-import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from operator import attrgetter, sub
 from types import NoneType
 from typing import Any
 
-from openai_exporter.client.exchange import ApiError, Exchange, error_object, retry_after
+from openai_exporter.client.exchange import LONGEST_RESET, ApiError, Exchange, error_object, retry_after, seconds_until
 from openai_exporter.config.sections import Module, Price
 from openai_exporter.model import Chunk, ModelCard, Provider, RateLimit, StreamTiming, Tokens
 
@@ -34,8 +33,10 @@ class Reading:
 
     Attributes:
         text: visible text, None when the endpoint has none.
-        error: the error object of an answer whose status is a success.
+        error: what an answer says of an error although its status is a success.
         problem: (outcome, message) when the answer is not what the endpoint documents.
+        ended: whether a stream marked its end.
+        more_models: whether the server has models that `models` lacks.
     """
 
     text: str | None = None
@@ -48,6 +49,8 @@ class Reading:
     stream: StreamTiming | None = None
     error: ApiError | None = None
     problem: tuple[str, str] | None = None
+    ended: bool = False
+    more_models: bool = False
 
 
 class ReplyError(Exception):
@@ -74,19 +77,18 @@ def load_json(data: bytes | str) -> Any:
         raise ReplyError("malformed", f"the answer is not valid JSON: {reason}") from None
 
 
-def load_object(body: bytes) -> Mapping[str, Any]:
-    """A body as a JSON object with something in it.
+def load_answer(body: bytes) -> Any:
+    """A body as a JSON value with something in it.
 
     Raises:
-        ReplyError: `empty`, `malformed` or `wrong_shape`.
+        ReplyError: `empty` or `malformed`.
     """
     if not body.strip():
         raise ReplyError("empty", "the answer has no content")
     document = load_json(body)
     if document in (None, {}, []):
         raise ReplyError("empty", "the answer is an empty JSON value")
-    answer: Mapping[str, Any] = checked(document, "the answer", dict)
-    return answer
+    return document
 
 
 def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
@@ -171,9 +173,6 @@ LIMIT_TYPES = {"requests": "requests", "tokens": "tokens", "project_tokens": "pr
 REQUEST_IDS = ("x-request-id", "apim-request-id", "x-ms-client-request-id", "x-litellm-call-id", "cf-ray")
 """Where servers put the id that their support asks for, the best first."""
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-_PART = r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ms|us|µs|μs|ns|h|m|s)"
-_DURATION = re.compile(rf"(?:{_PART})+")
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
 _MOST = 10 * 365 * 86_400.0
 
@@ -206,7 +205,8 @@ def read_headers(pairs: Iterable[tuple[str, str]], now: float) -> Headers:
     for limit_type, end in LIMIT_TYPES.items():
         limit = parse_count(headers.get(f"x-ratelimit-limit-{end}"))
         remaining = parse_count(headers.get(f"x-ratelimit-remaining-{end}"))
-        reset = parse_seconds(headers.get(f"x-ratelimit-reset-{end}"))
+        reset = seconds_until(headers.get(f"x-ratelimit-reset-{end}", ""), now, headers)
+        reset = None if reset is None or reset > LONGEST_RESET else reset
         if (limit, remaining, reset) != (None, None, None):
             limits.append(RateLimit(limit_type, limit, remaining, reset))
     return Headers(
@@ -224,22 +224,14 @@ def parse_count(text: str | None) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
-def parse_seconds(text: str | None) -> float | None:
-    """Seconds of a Go duration (`6m0s`, `12ms`) or, as Azure sends it, of a plain number of seconds."""
-    text = (text or "").strip()
-    if _NUMBER.fullmatch(text):
-        return min(float(text), _MOST)
-    if len(text) > 64 or not _DURATION.fullmatch(text):
-        return None
-    return min(math.fsum([float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text)]), _MOST)
-
-
 # A recorded event stream: its events, each with the time its last byte arrived, and the timing of its tokens.
 
 DONE = "[DONE]"
 MAX_EVENTS = 20_000
 """Events that are read of one stream; a probe's answer has some dozens."""
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+MAX_QUOTED = 200
+"""Characters of an answer that a message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +274,7 @@ def read_stream(exchange: Exchange) -> Stream:
     Raises:
         ReplyError: the answer is whole and holds no event.
     """
-    events = parse_events(exchange.body, exchange.chunks)
+    events = parse_events(exchange.body, exchange.chunks, exchange.failure is None)
     if not events and exchange.failure is None:
         raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
     stream = Stream(first_event=events[0].at if events else None)
@@ -295,29 +287,33 @@ def read_stream(exchange: Exchange) -> Stream:
 
 def _decode(events: Iterable[Event], stream: Stream) -> None:
     for event in events:
-        data = event.data.strip()
+        data, failing = event.data.strip(), event.name == "error"
         if data == DONE:
             stream.done = True
             return
-        if not data:  # some servers send empty events as heartbeats
+        if not data and not failing:  # some servers send empty events as heartbeats
             continue
-        document: Mapping[str, Any] = checked(load_json(data), "an event", dict)
+        try:
+            document = load_json(data)
+        except ReplyError as error:
+            if not failing:
+                raise ReplyError(error.outcome, f"{error}: {data[:MAX_QUOTED]}") from None
+            document = data  # a gateway's plain words
+        plain = isinstance(document, dict) and not failing
+        if not plain or document.get("error") or "error" in (document.get("object"), document.get("type")):
+            stream.error = error_object(document, refused=failing) or (ApiError() if failing else None)
+            if stream.error is not None:
+                return
+        checked(document, "an event", dict)
         named = document.get("type")
-        named = named if isinstance(named, str) and named else event.name
-        if document.get("error") or document.get("object") == "error":
-            stream.error = error_object(document)
-        if stream.error is None and "error" in (named, event.name):
-            # OpenAI's description has code and message flat; some servers nest them as elsewhere.
-            stream.error = ApiError.read({**document, "type": None})
-        if stream.error is not None:
-            return
-        stream.events.append((event.at, named, document))
+        stream.events.append((event.at, named if isinstance(named, str) and named else event.name, document))
 
 
-def parse_events(body: bytes, chunks: Sequence[Chunk]) -> list[Event]:
+def parse_events(body: bytes, chunks: Sequence[Chunk], whole: bool = False) -> list[Event]:
     """The complete events of a stream.
 
-    Lines end with LF, CR or CRLF; an event ends with an empty line, as the HTML standard has it. An event whose
+    Lines end with LF, CR or CRLF; an event ends with an empty line, as the HTML standard has it, and the last one of a
+    `whole` body with that body; `[DONE]` needs no end. A line of bare JSON counts as data. An event whose
     terminator is complete at byte n arrived with the first chunk that reaches n. One pass over
     the bytes, at most `MAX_EVENTS` events.
     """
@@ -325,6 +321,8 @@ def parse_events(body: bytes, chunks: Sequence[Chunk]) -> list[Event]:
     data: list[str] = []
     name = ""
     start = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+    if whole or body.endswith((b"data: [DONE]", b"data:[DONE]", b"data: [DONE]\n")):
+        body += b"\n\n"
     for end in _LINE_END.finditer(body, start):
         line, start = body[start : end.start()], end.end()
         if line:
@@ -332,6 +330,8 @@ def parse_events(body: bytes, chunks: Sequence[Chunk]) -> list[Event]:
             value = value.removeprefix(" ")
             if label == "data":
                 data.append(value)
+            elif line.startswith(b"{"):
+                data.append(line.decode("utf-8", "replace"))
             elif label == "event":
                 name = value
             continue

@@ -19,6 +19,7 @@ from openai_exporter.config.sections import Module, Target
 from openai_exporter.exposition import Family, Instruments, encode, fixed
 from openai_exporter.metrics import Metric, own, probe as m
 from openai_exporter.model import Endpoint, ModelCard, ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, TlsPeer
+from openai_exporter.probe.endpoints import statements
 from openai_exporter.probe.judge import OUTCOMES, Verdict
 from openai_exporter.probe.reading import Headers, Setting, read_headers
 
@@ -95,6 +96,7 @@ def build_result(frame: Frame, exchange: Exchange, verdict: Verdict, cost: Decim
         regex_failed=verdict.regex_failed,
         retry_after=headers.retry_after,
         models=tuple(map(_masked_card, reading.models, repeat(frame.masker))),
+        listed=tuple(statements(frame.expected_models, reading)) if reading.models else (),
         request=_http_text(f"{sent.method} {sent.url}", sent.headers, sent.body, frame.masker),
         reply=_http_text(first_line, exchange.headers, exchange.body, frame.masker) if answered else "",
         simulated=headers.simulated,
@@ -130,7 +132,6 @@ def _result(
         timeout=frame.timeout,
         streamed=module.stream,
         message=fact.meaning if fact.success else f"{message.rstrip('.')}. {fact.remedy}",
-        expected_models=frame.expected_models,
         log=tuple(map(log_line, log, repeat(frame.masker))),
         **facts,
     )
@@ -302,13 +303,6 @@ def _network(result: ProbeResult) -> float | None:
     return max(result.phases.processing - result.server_processing, 0.0)
 
 
-def _listed(result: ProbeResult) -> Values:
-    if not result.models:
-        return None
-    names = {card.id for card in result.models}
-    return [((model,), model in names) for model in result.expected_models]
-
-
 # blackbox_exporter's names and meanings, so that its rules and dashboards work.
 _BLACKBOX: Table[ProbeResult] = (
     (m.SUCCESS, lambda r: r.success),
@@ -338,6 +332,7 @@ _ANSWER: Table[ProbeAnswer] = (
     (m.AVAILABILITY_VALID, lambda a: None if a.cached else a.result.valid),
     (m.AVAILABILITY_GOOD, lambda a: None if a.cached else a.result.good),
     (m.CACHED_AGE, lambda a: a.age),
+    (m.LAST_RESULT, lambda a: a.result.started_at + a.result.duration if OUTCOMES[a.result.outcome].made else None),
     (m.BACKOFF, lambda a: a.backoff),
     (m.COST_LIMITED, lambda a: a.cost_limited),
 )
@@ -359,7 +354,7 @@ _RESULT: Table[ProbeResult] = (
     (m.RATE_LIMIT_REMAINING, lambda r: [((x.limit_type,), x.remaining) for x in r.rate_limits]),
     (m.RATE_LIMIT_RESET, lambda r: [((x.limit_type,), x.reset_seconds) for x in r.rate_limits]),
     (m.PROBE_MODEL_INFO, lambda r: [((r.key.model, r.served_model, r.service_tier), 1)] if r.served_model else None),
-    (m.MODEL_LISTED, _listed),
+    (m.MODEL_LISTED, lambda r: [((model,), listed) for model, listed in r.listed]),
     (m.MODEL_INFO, lambda r: [((card.id, card.owned_by), 1) for card in r.models]),
     (m.MODEL_CREATED, lambda r: [((card.id,), card.created) for card in r.models]),
     (m.MODEL_SHUTDOWN, lambda r: [((card.id,), card.shutdown_timestamp) for card in r.models]),

@@ -194,7 +194,8 @@ def render_focus(source: Source, period: Period, now: float) -> str:
             charges.append((start, row))
 
     end = period.end if period.end <= now else None
-    source.costs(_FOCUS_GROUP_BY, Range(period.start, end, "1d", COST_DAYS), charges.clear, take)
+    days = Range(period.start, end, "1d", COST_DAYS)
+    source.costs(_FOCUS_GROUP_BY, days, charges.clear, take, quantities=True)
     names = {project.id: project.name for project in source.directory([]).projects.values()}
     return table(FOCUS_HEAD, [_charge(source.organization.name, day, row, names) for day, row in charges])
 

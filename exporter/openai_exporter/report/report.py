@@ -360,7 +360,7 @@ def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
     """
     for name in source.organization.usage:
         if name in rows.OPERATIONS:
-            requested = dict.fromkeys((DIMENSIONS[book.by], *costs.PRICED_BY))
+            requested = dict.fromkeys((DIMENSIONS[book.by], "model"))
             group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
             cells: Cells = {}
             take = _usage_taker(book, cells, name, group_by)

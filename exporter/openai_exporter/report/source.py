@@ -80,8 +80,8 @@ class Source:
         self.config = config
         self.organization = organization
         credential = config.organization_credential(organization.name)
-        network = Network(proxies)
-        self._client = _LimitedClient(organization.base_url, credential, organization.timeout, network)
+        self.network = Network(proxies)
+        self._client = _LimitedClient(organization.base_url, credential, organization.timeout, self.network)
         self._client.limit = max_calls
         self.calls = Calls(self._client, organization.name, Instruments(process=False), now)
         self.context = dataset.Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)
@@ -100,15 +100,16 @@ class Source:
         Raises:
             UpstreamError: the key is refused, or the API does not answer.
         """
+        query = Query(costs.PATH, costs.NAME, Range(FIRST, FIRST + DAY, "1d", 1))
         try:
-            self.costs((), Range(FIRST, FIRST + DAY, "1d", 1), lambda: None, lambda start, row: None)
+            self._read(query, lambda: None, lambda result, start: None, lambda start, rows: None)
         except UpstreamError as error:
             if error.reason not in ("bad_request", "not_found"):
                 raise
         return self.context.clock.now()
 
     def usage(self, name: str, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeUsage) -> None:
-        """Read usage of one endpoint, row by row.
+        """Read usage of one endpoint, row by row; a bucket may have several rows of the same labels.
 
         Raises:
             UpstreamError: it failed for good; CallsSpentError: no call is left.
@@ -120,9 +121,12 @@ class Source:
             for labels, values in bucket:
                 take(start, labels, values)
 
-        self._read(Query(operation.path, name, part, group_by), restart, decoder.decode, add)
+        query = Query(operation.path, name, part, operation.read_by(group_by))
+        self._read(query, restart, decoder.decode, add)
 
-    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
+    def costs(
+        self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts, *, quantities: bool = False
+    ) -> None:
         """Read costs, as `usage` does. Rows in another currency than usd have None for their amount."""
 
         def add(start: int, bucket: Iterator[rows.CostRow]) -> None:
@@ -130,7 +134,7 @@ class Source:
                 take(start, row)
 
         query = Query(costs.PATH, costs.NAME, part, group_by)
-        self._read(query, restart, lambda result, start: rows.decoded(result, group_by), add)
+        self._read(query, restart, lambda result, start: rows.decoded(result, group_by, quantities=quantities), add)
 
     def directory(self, notes: list[str]) -> Directory:
         """Names of projects, keys and users; none, and a note, where they are to be read and cannot be."""

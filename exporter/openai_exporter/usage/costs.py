@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.config.sections import GROUPABLE, PRICED, Budget, Organization
+from openai_exporter.config.sections import PRICED, Budget, Organization
 from openai_exporter.exposition import Family, Sample, family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
@@ -151,7 +151,6 @@ class CostsDataset(Dataset):
 IMAGES = ", images"
 """How line items for whole images end: they are of a model, but no price list has a price for them."""
 WINDOWS = ("day", "month")
-PRICED_BY = ("model", "batch", "service_tier")
 USAGE_DAYS = 31
 """Days that one page of usage has at most."""
 
@@ -268,8 +267,7 @@ class DriftDataset(Dataset):
                 comparison.add(comparison.estimated, start, labels, Decimal(values[place]) / PICO)
                 comparison.add(comparison.unpriced, start, labels, Decimal(values[-1]))
 
-        group_by = tuple(name for name in PRICED_BY if name in GROUPABLE[operation.name])
-        self._read(calls, operation.path, comparison.day, group_by, decoder.decode, add)
+        self._read(calls, operation.path, comparison.day, operation.priced_by, decoder.decode, add)
 
     def _read(self, calls: Calls, path: str, day: int, by: tuple[str, ...], decode: Decode[T], add: Add[T]) -> None:
         span = Range(month_start(day), day + DAY, "1d", USAGE_DAYS)

@@ -209,7 +209,7 @@ class CounterDataset(dataset.Dataset):
     def _read_buckets(
         self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] = lambda: True
     ) -> None:
-        query = pages.Query(self.operation.path, self.name, span, self.group_by)
+        query = pages.Query(self.operation.path, self.name, span, self.operation.read_by(self.group_by))
         pages.read(calls, self._context, query, self._decoding().decode, add, planned)
 
     def _decoding(self) -> RowDecoder:
@@ -368,7 +368,7 @@ class VectorStoresDataset(dataset.Dataset):
         start = ledger.day_start(self._context.clock.now()) - (self._days - 1) * ledger.DAY
         span = ledger.Range(start, None, "1d", 31)
         query = pages.Query(f"/organization/usage/{self.name}", self.name, span, self._group_by)
-        pages.read(calls, self._context, query, decode_bytes, add)
+        pages.read(calls, self._context, query, lambda result, start: decode_bytes(result, self._group_by), add)
         self.data = max(days.items(), default=None, key=lambda item: item[0])
         return True
 

@@ -3,14 +3,16 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from operator import mul
 from typing import Any
 
+from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.metrics import Metric, usage
-from openai_exporter.prices import PICO, TOKEN_KINDS, PriceTable, Rates, Situation
+from openai_exporter.prices import PICO, TOKEN_KINDS, PriceTable, Rates, Situation, priced
 from openai_exporter.usage.ledger import Labels, Row, Values, day_start
+
+PRICED_BY = ("model", "batch", "service_tier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,15 @@ class Operation:
     def path(self) -> str:
         """The path below the API's root."""
         return f"/organization/usage/{self.name}"
+
+    @property
+    def priced_by(self) -> tuple[str, ...]:
+        """The dimensions that its price depends on: it is always read by them, whatever is shown."""
+        return tuple(name for name in PRICED_BY if name in GROUPABLE[self.name]) if self.pricing else ()
+
+    def read_by(self, shown: tuple[str, ...]) -> tuple[str, ...]:
+        """The dimensions to ask the API for, so that rows have the labels shown and one price each."""
+        return tuple(dict.fromkeys((*shown, *self.priced_by)))
 
     @property
     def sources(self) -> tuple[Column, ...]:
@@ -133,6 +144,7 @@ MOST = 10**15
 """Figures beyond this are taken for a fault; it keeps sums and costs within what is exact everywhere."""
 
 _WHOLE = {int}
+_USUAL = {int, type(None)}
 
 Cost = Callable[[Mapping[str, Any], int], tuple[int, ...]]
 
@@ -174,8 +186,11 @@ class RowDecoder:
         get = result.get
         labels = tuple([value if type(value := get(name)) is str else label(result, name) for name in self._group_by])
         values: tuple[Any, ...] = tuple(map(get, self._names))
-        if set(map(type, values)) != _WHOLE or min(values) < 0 or max(values) > MOST:
+        types = set(map(type, values))
+        if types != _WHOLE or min(values) < 0 or max(values) > MOST:
             values = tuple([whole(result, name, required) for name, required in self._sources])
+            if not types <= _USUAL:
+                result = {**result, **dict(zip(self._names, values, strict=True))}
             if values and min(values) < 0:
                 self._note(start, labels, values)
         return self._known.setdefault(labels, labels), values + self._cost(result, start)
@@ -188,15 +203,15 @@ class RowDecoder:
             self.example = f"bucket {start} of {named}: {figures}"
 
 
-def decode_bytes(result: Any, start: int) -> tuple[str, int]:
-    """Project and stored bytes of one result of vector stores.
+def decode_bytes(result: Any, group_by: tuple[str, ...]) -> tuple[str, int]:
+    """Project, where grouped so, and stored bytes of one result of vector stores.
 
     Raises:
         MalformedError: names the field.
     """
     if not isinstance(result, dict):
         raise MalformedError(f"expected an object, got {abbreviated(result)}")
-    return label(result, "project_id"), whole(result, "usage_bytes", required=True)
+    return "".join(label(result, name) for name in group_by), whole(result, "usage_bytes", required=True)
 
 
 def label(result: Mapping[str, Any], name: str) -> str:
@@ -212,25 +227,48 @@ def label(result: Mapping[str, Any], name: str) -> str:
 
 
 def whole(result: Mapping[str, Any], name: str, required: bool = False) -> int:
-    """A whole number; null and absent are 0 where the field is optional."""
+    """A whole number, however it is written; null and absent are 0 where the field is optional."""
     value = result.get(name)
+    if value is None and not required:
+        return 0
+    if value is None:
+        raise MalformedError(f"{name}: is missing")
+    return counted(value, name)
+
+
+def counted(value: object, place: str, what: str = f"a whole number of at most {MOST:.0e}") -> int:
+    """A whole number: `1000`, `1000.0` and `"1000"` are the same.
+
+    Raises:
+        MalformedError: not a number, not whole, or beyond 10^15.
+    """
+    if type(value) is not int:
+        exact = _exact(value)
+        value = int(exact) if exact is not None and abs(exact) <= MOST and exact == int(exact) else value
     if type(value) is int and -MOST <= value <= MOST:
         return value
-    if value is not None:
-        raise MalformedError(f"{name}: expected a whole number of at most {MOST:.0e}, got {abbreviated(value)}")
-    if required:
-        raise MalformedError(f"{name}: is missing")
-    return 0
+    raise MalformedError(f"{place}: expected {what}, got {abbreviated(value)}")
 
 
 def abbreviated(value: object) -> str:
     """A value as errors show it."""
-    text = repr(value)
+    text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-_NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{0,40})?([eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{0,40})?([eE][+-]?\d{1,4})?", re.ASCII)
 _MOST = Decimal(10) ** 12
+
+
+def _exact(value: object) -> Decimal | None:
+    """The number that is written, as a number or as text; None where none is."""
+    if isinstance(value, str):
+        value = Decimal(value.strip()) if _NUMBER.fullmatch(value.strip()) else None
+    elif isinstance(value, float):
+        value = Decimal(repr(value))
+    elif type(value) is int:
+        value = Decimal(value)
+    return value if isinstance(value, Decimal) and value.is_finite() else None
 
 
 def amount(value: object, place: str) -> Decimal:
@@ -239,14 +277,9 @@ def amount(value: object, place: str) -> Decimal:
     Raises:
         MalformedError: not a number, or beyond 10^12.
     """
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = Decimal(value.strip())
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = Decimal(value)
-    if isinstance(value, float):
-        value = Decimal(repr(value))
-    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= _MOST:
-        return value
+    exact = _exact(value)
+    if exact is not None and abs(exact) <= _MOST:
+        return exact
     raise MalformedError(f"{place}: expected an amount as a number or a numeric string, got {abbreviated(value)}")
 
 
@@ -271,8 +304,8 @@ class CostRow:
     unit: str = ""
 
 
-def decoded(result: Any, group_by: tuple[str, ...]) -> CostRow:
-    """A result of a bucket.
+def decoded(result: Any, group_by: tuple[str, ...], *, quantities: bool = False) -> CostRow:
+    """A result of a bucket; `quantities` asks for what was billed, too.
 
     Raises:
         MalformedError: names the field.
@@ -281,15 +314,14 @@ def decoded(result: Any, group_by: tuple[str, ...]) -> CostRow:
         raise MalformedError(f"expected an object, got {abbreviated(result)}")
     labels = tuple([label(result, name) for name in group_by])
     money = result.get("amount")
-    if money is None:
-        return CostRow(labels, Decimal(0))
     if not isinstance(money, Mapping):
         raise MalformedError(f"amount: expected an object, got {abbreviated(money)}")
     currency = label(money, "currency").lower() or CURRENCY
-    value = amount(money.get("value", 0), "amount.value")
-    quantity = None if result.get("quantity") is None else amount(result["quantity"], "quantity")
-    usd = value if currency == CURRENCY else None
-    return CostRow(labels, usd, currency, quantity, label(result, "quantity_unit"))
+    value = amount(money.get("value"), "amount.value")
+    row = CostRow(labels, value if currency == CURRENCY else None, currency)
+    if not quantities or result.get("quantity") is None:
+        return row
+    return replace(row, quantity=amount(result["quantity"], "quantity"), unit=label(result, "quantity_unit"))
 
 
 # A row sums many requests. Prices that depend on the length of one request (long context) are therefore
@@ -328,7 +360,7 @@ class Estimator:
             return ()
         count = whole(result, "input_tokens" if self._pricing == "input" else self._pricing)
         rates = self._rates(result, start)
-        return (count * rates[0], 0) if rates else (0, count)
+        return priced((count,), rates) if rates else (0, count)
 
     def _tokens(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         if any(map(result.get, _OTHER_KINDS)):
@@ -340,19 +372,22 @@ class Estimator:
         uncached = tokens - cached - written
         if uncached < 0 or cached < 0 or output < 0:
             return self._split(result, start)
-        rates = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
+        rates: Any = self._rates(result, start, tokens // max(1, result["num_model_requests"]))
         if not rates:
             return 0, tokens + output
-        cost = uncached * rates[0] + output * rates[_INPUTS]
-        if cached or written:
-            cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
+        try:
+            cost = uncached * rates[0] + output * rates[_INPUTS]
+            if cached or written:
+                cost += cached * rates[_CACHED] + written * rates[_WRITTEN]
+        except TypeError:  # one of the kinds has no price
+            return self._split(result, start)
         return cost, 0
 
     def _split(self, result: Mapping[str, Any], start: int) -> tuple[int, ...]:
         counts = split(result)
         average = sum(counts[:_INPUTS]) // max(1, result["num_model_requests"])
         rates = self._rates(result, start, average)
-        return (sum(map(mul, counts, rates)), 0) if rates else (0, sum(counts))
+        return priced(counts, rates) if rates else (0, sum(counts))
 
     def _rates(self, result: Mapping[str, Any], start: int, average: int = 0) -> Rates:
         """The rates of a row; those of requests of usual length are kept at hand."""

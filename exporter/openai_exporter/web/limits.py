@@ -185,7 +185,7 @@ class Limits:
 
     async def _denial(self, scope: Scope, config: WebConfig, task: "asyncio.Task[None]") -> ASGIApp | None:
         """What answers in place of the application; a scrape that passes has a slot."""
-        if not self._bucket.allows(config.rate_limit):
+        if config.rate_limit is not None and not self._bucket.allows(config.rate_limit):
             return self._refused("rate_limit", "too many requests", 429)
         if config.basic_auth_users and not await self._passwords.match(scope, config.basic_auth_users):
             realm = 'Basic realm="openai-exporter"'

@@ -40,19 +40,6 @@ probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {tar
     ]
 
 
-def test_check_notes_whose_cost_nobody_can_estimate(tmp_path: Path) -> None:
-    text = """
-organizations:
-- name: acme
-  admin_key_env: KEY
-  usage: {completions: {group_by: [project_id]}, embeddings: {group_by: [model]}, images: {group_by: []}}
-"""
-    (tmp_path / "exporter.yml").write_text(text)
-    found = cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
-    notes = [line for line in found.out.splitlines() if "note:" in line]
-    assert notes == ["  note: organization acme does not group completions by model: its cost is not estimated"]
-
-
 def test_check_says_what_a_good_file_does(file: Path) -> None:
     found = cli("check", str(file), env=ENV)
     assert (found.status, found.err) == (0, "")

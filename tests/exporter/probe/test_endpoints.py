@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openai_exporter.model import Endpoint, ModelCard, Provider
-from openai_exporter.probe.endpoints import MAX_MODELS, build_call, read_reply
+from openai_exporter.probe.endpoints import MAX_MODELS, build_call, read_reply, statements
 from tests.exporter.probe.exchanges import exchange, setting
 
 # What is asked of each endpoint.
@@ -126,6 +126,11 @@ def test_a_file_of_ones_own_is_sent_instead(tmp_path: Path) -> None:
     assert ("hello.mp3", b"ID3", "audio/mpeg") == call.files["file"]
 
 
+def test_a_field_that_is_null_among_the_extras_is_left_out() -> None:
+    call = build_call(setting(Endpoint.CHAT, stream=True, request={"extra": {"stream_options": None, "stop": None}}))
+    assert {"model", "messages", "stream", "max_completion_tokens"} == set(call.body or {})
+
+
 ABOUT = setting(Endpoint.MODELS, model="")
 
 
@@ -140,14 +145,80 @@ def cards(*entries: dict[str, Any]) -> tuple[ModelCard, ...]:
         ({"shutdown_date": None}, None),
         ({"shutdown_date": "soon"}, None),
         ({"shutdown_date": 5}, None),
+        ({"shutdown_date": "2026-12-11T00:00:00Z"}, 1_796_947_200.0),
+        ({"shutdown_date": "2026-12-11T01:00:00+01:00"}, 1_796_947_200.0),
+        ({"shutdown_date": "2026-12-11T00:00:00"}, 1_796_947_200.0),
+        ({"shutdown_date": 1_796_947_200}, 1_796_947_200.0),
+        ({"shutdown_date": 1_796_947_200.0}, 1_796_947_200.0),
+        ({"shutdown_date": 1_796_947_200_000}, 1_796_947_200.0),
+        ({"shutdown_date": "1796947200"}, 1_796_947_200.0),
+        ({"shutdown_date": 10**400}, None),
+        ({"shutdown_date": float("nan")}, None),
+        ({"shutdown_date": True}, None),
+        ({"shutdown_date": ["2026-12-11"]}, None),
         ({}, None),
         ({"deprecation": {"fine_tune": 1, "inference": 1_796_947_200}}, 1_796_947_200.0),
         ({"deprecation": "never"}, None),
     ],
 )
-def test_the_shutdown_is_midnight_utc_of_its_date(entry: dict[str, Any], expected: float | None) -> None:
+def test_the_shutdown_is_read_as_date_time_or_unix_time(entry: dict[str, Any], expected: float | None) -> None:
     (card,) = cards({"id": "a", **entry})
     assert expected == card.shutdown_timestamp
+
+
+def listed(model: str, *ids: str, **more: object) -> bool | None:
+    """What is said of a model that a probe names; None for nothing."""
+    reading = read_reply(exchange({"data": [{"id": name} for name in ids], **more}), ABOUT)
+    return dict(statements([model], reading)).get(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "ids", "expected"),
+    [
+        ("a", ["b", "a"], True),
+        ("a", ["b"], False),
+        ("llama3.2", ["llama3.2:latest"], True),
+        ("llama3.2:latest", ["llama3.2"], True),
+        ("gemini-2.5-flash", ["models/gemini-2.5-flash"], True),
+        ("models/gemini-2.5-pro", ["gemini-2.5-pro"], True),
+        ("openai/gpt-6-luna", ["openai/*", "gpt-4o"], None),
+        ("anthropic/claude", ["openai/*"], False),
+        ("anything", ["*"], None),
+        ("llama-3.3-70b", ["Llama-3.3-70B"], None),
+        ("gpt-4o", ["openai/gpt-4o"], None),
+        ("openai/gpt-4o", ["gpt-4o"], None),
+        ("openai/gpt-4o", ["azure/gpt-4o"], False),
+        ("meta/llama:free", ["meta/llama"], None),
+        ("qwen3", ["qwen3:4b"], None),
+        ("qwen3:4b", ["qwen3:8b"], False),
+        ("claude-x", ["claude-x-20260101"], None),
+        ("claude-x@20260101", ["claude-x"], None),
+        ("gpt-x-2026-01-01", ["gpt-x-2025-01-01"], False),
+        ("gpt-4", ["gpt-4o", "gpt-40"], False),
+    ],
+)
+def test_a_model_of_another_spelling_is_listed_or_nothing_is_said(
+    model: str, ids: list[str], expected: bool | None
+) -> None:
+    assert expected is listed(model, *ids)
+
+
+def test_a_list_with_more_pages_does_not_say_that_a_model_is_missing() -> None:
+    assert (None, True) == (listed("a", "b", has_more=True), listed("b", "b", has_more=True))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"id": "a"}],
+        {"models": [{"name": "a", "model": "a"}]},
+        {"data": {"models": ["a"]}},
+        {"output": {"models": [{"model": "a"}]}},
+        {"data": [None, {}, {"id": 5}, {"id": "a"}]},
+    ],
+)
+def test_a_list_in_another_wrapping_is_read_and_a_bad_entry_left_out(document: Any) -> None:
+    assert ["a"] == [card.id for card in read_reply(exchange(document), ABOUT).models]
 
 
 def test_azure_names_the_time_of_creation_otherwise() -> None:

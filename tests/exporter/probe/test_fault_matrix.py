@@ -21,7 +21,7 @@ from openai_exporter.probe.service import Prober
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client import rawserver
-from tests.exporter.client.rawserver import Turn, answer, raw_server
+from tests.exporter.client.rawserver import Turn, answer, chunked, raw_server
 from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
 
 # What lies outside the API's own answers: hosts, proxies, certificates and keys that fail, and our own limits.
@@ -344,6 +344,318 @@ OUTSIDE = {
     "no place": Outside(crowded, "exporter_busy", OURS, 0, "before the exporter came to it"),
     "no authorities": Outside(unreadable_authorities, "internal", OURS, 0, "the exporter failed: "),
 }  # fmt: skip
+
+
+# What servers of other makers say, each form once: refusals by their shape and meaning, answers and streams that only
+# look good or only look bad. `{"error": ...}` stands for the form of OpenAI where nothing else is said.
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The raw answer of a server, which closes the connection after it, and what the probe must find."""
+
+    module: str
+    reply: bytes
+    outcome: str
+    expected: tuple[bool, bool]
+    words: str = ""
+
+
+def says(status: int, body: object, outcome: str, expected: tuple[bool, bool], words: str = "") -> Foreign:
+    """A refusal of the chat endpoint."""
+    kind = "application/json" if not isinstance(body, bytes) else "text/plain"
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Foreign("chat", answer(data, f"{status} X", kind), outcome, expected, words)
+
+
+def error(message: str, code: Any = None, type: Any = None, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": type, "code": code, **more}}
+
+
+def gives(module: str, document: object, outcome: str, expected: tuple[bool, bool], words: str = "") -> Foreign:
+    """An answer of status 200."""
+    return Foreign(module, answer(json.dumps(document)), outcome, expected, words)
+
+
+def chat(content: object = "pong", finish: object = "stop", **choice: object) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content}
+    return {"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": finish, **choice}]}
+
+
+def delta(content: str = "", finish: object = None, **choice: object) -> dict[str, Any]:
+    return {"model": "m", "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish, **choice}]}
+
+
+def data(document: object, name: str = "", end: bytes = b"\n\n") -> bytes:
+    text = document if isinstance(document, str) else json.dumps(document)
+    return (f"event: {name}\n" if name else "").encode() + f"data: {text}".encode() + end
+
+
+def streams(
+    outcome: str, expected: tuple[bool, bool], *parts: bytes, words: str = "", module: str = "chat_stream", cut: int = 0
+) -> Foreign:
+    """A chunked stream of these parts; `cut` bytes at its end are missing."""
+    whole = chunked(*parts)
+    return Foreign(module, whole[: len(whole) - cut], outcome, expected, words)
+
+
+PONG, STOP, DONE = data(delta("pong")), data(delta(finish="stop")), data("[DONE]")
+USED = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
+OUTPUT = [{"type": "message", "content": [{"type": "output_text", "text": "pong"}]}]
+SAID = data({"type": "response.output_text.delta", "delta": "pong"})
+LIMITED = [data(error("Rate limit", "rate_limit_exceeded", "requests"), end=b"\n")]
+FLOAT_NAN = b'{"data": [{"embedding": [0.1, NaN]}]}'
+LAST_CHUNK = len(b"0\r\n\r\n")
+
+
+def completed(name: str = "response.completed", **response: object) -> dict[str, Any]:
+    return {"type": name, "response": response} if response else {"type": name}
+
+
+FOREIGN: dict[str, Foreign] = {
+    # Shapes of a refusal.
+    "Gemini: a list of an error": says(400, [error("API key not valid", 400, status="INVALID_ARGUMENT")], "auth", OURS,
+                                       "API key not valid"),
+    "xAI: an error that is text": says(400, {"code": "Client specified an invalid argument",
+                                             "error": "Incorrect API key provided: xa***yz."}, "auth", OURS, "xa***yz"),
+    "Hugging Face: an error that is a list of texts": says(422, {"error": ["`inputs` is bad", "`seed` too"]},
+                                                           "bad_request", OURS, "`inputs` is bad; `seed` too"),
+    "TGI: an error beside its type": says(422, {"error": "too long", "error_type": "validation"}, "bad_request", OURS,
+                                          "too long"),
+    "Spring: an error and a message": says(403, {"status": 403, "error": "Forbidden", "message": "Not from here"},
+                                           "permission", OURS, "Forbidden: Not from here"),
+    "Mistral: a message that is an object": says(
+        422, {"object": "error", "message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"],
+                                                         "msg": "Extra inputs are not permitted"}]}},
+        "bad_request", OURS, "body.stream_options: Extra inputs are not permitted"),
+    "Mistral: a message at the top": says(401, {"message": "Unauthorized", "request_id": "1"}, "auth", OURS,
+                                          "Unauthorized"),
+    "FastAPI: a detail that is text": says(401, {"detail": "Invalid token"}, "auth", OURS, "Invalid token"),
+    "FastAPI: a detail that is a list": says(422, {"detail": [{"loc": ["body", "n"], "msg": "not a number"}]},
+                                             "bad_request", OURS, "body.n: not a number"),
+    "DeepInfra: a detail that is an object": says(404, {"detail": {"error": "Model is not available for you"}},
+                                                  "model_not_found", OURS, "Model is not available"),
+    "NVIDIA: problem details": says(404, {"type": "urn:x", "title": "Not Found", "status": 404,
+        "detail": "No function"},
+                                    "not_found", OURS, "Not Found: No function"),
+    "Cloudflare: a list of errors": says(400, {"success": False, "errors": [{"code": 5007,
+        "message": "No such model x"}]},
+                                         "model_not_found", OURS, "No such model x"),
+    "watsonx: a list of errors": says(403, {"errors": [{"code": "token_quota_reached", "message": "none left"}],
+                                            "trace": "1"}, "quota_exhausted", OURS, "none left"),
+    "a gateway: a message at the top": says(403, {"message": "Forbidden by policy X"}, "permission", OURS, "policy X"),
+    "a gateway: code and message": says(403, {"code": 30001, "message": "Sorry, your account balance is insufficient"},
+                                        "quota_exhausted", OURS, "Sorry, your account balance"),
+    "a gateway: a JSON text": says(401, "Api key is invalid", "auth", OURS, "Api key is invalid"),
+    "a gateway: what another server said": says(
+        429, error("Provider returned error", 429, metadata={"raw": "x is busy, retry in 5 s"}), "rate_limited", OURS,
+        "Provider returned error: x is busy"),
+    "Apigee: a fault": says(401, {"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2"}}},
+                            "auth", OURS, "Invalid ApiKey"),
+    "Tencent: a response with an error": says(400, {"Response": {"Error": {"Code": "AuthFailure", "Message": "no"}}},
+                                              "auth", OURS, "no"),
+    "AWS: a type of its own": says(429, {"__type": "ThrottlingException", "message": "Rate exceeded"}, "rate_limited",
+                                   OURS, "Rate exceeded"),
+    "plain text": says(400, b"Invalid API key\n", "auth", OURS, "Invalid API key"),
+    "plain text of a model": says(404, b"model 'x' not found", "model_not_found", OURS, "model 'x' not found"),
+    "plain text of a failure": says(500, b"upstream is gone", "server_error", BAD, "upstream is gone"),
+    "a page": Foreign("chat", answer("<html><head><title>Sign in</title>", "403 X", "text/html"), "edge_error", BAD,
+                      "Sign in"),
+    "an event in place of a refusal": says(429, b'event: error\ndata: {"error": {"message": "slow"}}\n\n',
+                                           "rate_limited", OURS, "slow"),
+    # Meanings: money that is gone.
+    "Moonshot: a quota by type": says(429, error("the account is empty", None, "exceeded_current_quota_error"),
+                                      "quota_exhausted", OURS, "the account is empty"),
+    "Alibaba: arrears": says(400, error("not in good standing", "Arrearage", "Arrearage"), "quota_exhausted", OURS),
+    "Zhipu: a code": says(429, error("the balance is empty", "1113"), "quota_exhausted", OURS),
+    "Zhipu: a code alone": says(429, error("no", "1113"), "quota_exhausted", OURS),
+    "LiteLLM: a budget": says(400, error("the budget of this key is used up", "400", "budget_exceeded"),
+                              "quota_exhausted", OURS),
+    "LiteLLM: a budget in words": says(401, error("ExceededBudget: over budget", "401", "auth_error"),
+                                       "quota_exhausted", OURS),
+    "Gemini: a quota": says(429, [error("You exceeded your current quota, please check your plan.", 429)],
+                            "quota_exhausted", OURS),
+    "Gemini: a quota with a clock": says(429, [error("You exceeded your current quota. Please retry in 34s.", 429)],
+                                         "rate_limited", OURS),
+    "Google: requests per minute": says(429, [error("Quota exceeded for 'requests per minute'", 429)],
+                                        "rate_limited_requests", OURS),
+    "DeepSeek: payment": says(402, error("Insufficient Balance", "invalid_request_error"), "quota_exhausted", OURS),
+    "a payment that says nothing": says(402, {}, "quota_exhausted", OURS),
+    "OpenRouter: credits": says(403, error("This request requires more credits; insufficient credits", 403),
+                                "quota_exhausted", OURS),
+    "Anthropic: credits": says(400, {"type": "error", "error": {"type": "invalid_request_error",
+                                                                "message": "Your credit balance is too low"}},
+                               "quota_exhausted", OURS, "credit balance"),
+    "Volcengine: overdue": says(403, error("no", "AccountOverdueError", "Forbidden"), "quota_exhausted", OURS),
+    "new-api: a user's quota": says(403, error("用户额度不足", "insufficient_user_quota", "new_api_error"),
+                                    "quota_exhausted", OURS),
+    "Novita: a reason": says(403, {"code": 403, "reason": "NOT_ENOUGH_BALANCE", "message": "no"}, "quota_exhausted",
+        OURS),
+    "xAI: a monthly limit": says(429, {"code": "x",
+        "error": "used all available credits or its monthly spending limit"},
+                                 "quota_exhausted", OURS),
+    "Fireworks: a suspended account": says(412, error("Account x is suspended"), "billing_inactive", OURS),
+    # Meanings: models that are not there.
+    "Groq: a retired model": says(400, error("model old was decommissioned", "model_decommissioned"), "model_not_found",
+                                  OURS),
+    "DeepSeek: an unknown model": says(400, error("Model Not Exist", "invalid_request_error"), "model_not_found", OURS),
+    "OpenRouter: an unknown model": says(400, error("foo/bar is not a valid model ID", 400), "model_not_found", OURS),
+    "Mistral: an unknown model": says(400, {"object": "error", "message": "Invalid model: foo", "type": "invalid_model",
+                                            "code": "1500"}, "model_not_found", OURS),
+    "Cohere: a removed model": says(400, {"message": "model 'command' was removed on September 15"}, "model_not_found",
+                                    OURS),
+    "Bedrock: an unknown model": says(400, error("The provided model identifier is invalid."), "model_not_found", OURS),
+    "Bedrock: a model without access": says(403, error("You don't have access to the model with that ID."),
+                                            "model_not_found", OURS),
+    "Gemini: an unknown model": says(404, [error("models/foo is not found for API version v1main", 404)],
+                                     "model_not_found", OURS),
+    "NVIDIA: a retired model": says(410, {"detail": "The model 'x' has reached its end of life"}, "model_not_found",
+        OURS),
+    "Ollama: an unknown model": says(404, error('model "x" not found, try pulling it first'), "model_not_found", OURS),
+    "Anthropic: an unknown model": says(404, {"type": "error", "error": {"type": "not_found_error",
+        "message": "model: x"}},
+                                        "model_not_found", OURS),
+    "Hugging Face: no provider": says(400, error("The model 'x' is not supported by any provider you have enabled."),
+                                      "model_not_found", OURS),
+    "new-api: no channel": says(503, error("No available channel", "model_not_found"), "model_not_found", OURS),
+    "LiteLLM: a model the key may not use": says(401, error("key not allowed to access model", "401", "auth_error"),
+                                                 "model_not_found", OURS),
+    "Volcengine: an unopened model": says(404, error("no", "ModelNotOpen"), "model_not_found", OURS),
+    "a parameter that a model lacks": says(400, error("The model x: not found in the list", param="voice"),
+                                           "bad_request", OURS),
+    # Meanings: keys, whatever the status.
+    "Gemini: an expired key": says(400, [error("API key expired. Please renew the API key.", 400)], "auth", OURS),
+    "Moonshot: a wrong key": says(403, error("no", None, "invalid_authentication_error"), "auth", OURS),
+    "Alibaba: a wrong key": says(400, {"code": "InvalidApiKey", "message": "no", "request_id": "1"}, "auth", OURS),
+    "LiteLLM: an expired key": says(400, error("Authentication Error - Expired Key", "400", "expired_key"), "auth",
+        OURS),
+    "a wrong key at 404": says(404, error("Unknown API key"), "auth", OURS),
+    "a wrong key at 422": says(422, {"detail": "The api_key is not valid"}, "auth", OURS),
+    "a wrong key at 500": says(500, error("Invalid API key provided"), "auth", OURS),
+    "a wrong key at 200": gives("chat", error("Invalid API key provided"), "auth", OURS, "Invalid API key"),
+    "a country": says(400, [error("User location is not supported for the API use.", 400)], "region_unsupported", OURS),
+    # Meanings: the provider's failures, whatever the status.
+    "TGI: a generation": says(424, {"error": "generation failed", "error_type": "generation"}, "server_error", BAD,
+                              "generation failed"),
+    "Groq: a flexible tier": says(498, error("Flex tier capacity exceeded", "capacity_exceeded"), "overloaded", BAD),
+    "a call that the gateway gave up": says(499, error("client closed"), "server_error", BAD),
+    "Moonshot: an overload": says(429, error("busy", None, "engine_overloaded_error"), "overloaded", BAD),
+    "Volcengine: an overload": says(429, error("no", "ServerOverloaded"), "overloaded", BAD),
+    "a failure that speaks of money": says(500, error("upstream: insufficient balance"), "server_error", BAD),
+    # Answers of status 200 that are none.
+    "a choice with an error": gives("chat", chat("pong", "error", error={"code": 502, "message": "Upstream lost"}),
+                                    "server_error", BAD, "Upstream lost"),
+    "an empty choice with an error": gives("chat", chat("", "error", error={"code": 502, "message": "Upstream lost"}),
+                                           "server_error", BAD, "Upstream lost"),
+    "a choice with a rate limit": gives("chat", chat("", "error", error={"code": 429, "message": "too fast"}),
+                                        "rate_limited", OURS, "too fast"),
+    "a choice with a quota": gives("chat", chat("", "error", error={"message": "insufficient credits"}),
+                                   "quota_exhausted", OURS, "insufficient credits"),
+    "a second choice with an error": gives(
+        "chat", {"choices": [*chat()["choices"], *chat(error="lost")["choices"]]}, "server_error", BAD, "lost"),
+    **{f"an answer that ended with {reason}": gives("chat", chat("pong", reason), outcome, expected, words)
+       for reason, outcome, expected, words in (
+           ("error", "server_error", BAD, "'error'"),
+           ("network_error", "server_error", BAD, "'network_error'"),
+           ("insufficient_system_resource", "overloaded", BAD, "'insufficient_system_resource'"),
+           ("abort", "server_error", BAD, "'abort'"),
+           ("MALFORMED_FUNCTION_CALL", "server_error", BAD, "'MALFORMED_FUNCTION_CALL'"),
+           ("sensitive", "content_filtered", OURS, ""),
+           ("SAFETY", "content_filtered", OURS, ""),
+           ("STOP", "success", GOOD, ""),
+           ("eos", "success", GOOD, ""),
+           ("end_turn", "success", GOOD, ""),
+           (None, "success", GOOD, ""),
+       )},
+    "calls of tools that are none": gives("chat", chat("", "tool_calls"), "empty", BAD),
+    "MiniMax: a balance": gives("chat", {"choices": None, "base_resp": {"status_code": 1008,
+        "status_msg": "no balance"}},
+                                "quota_exhausted", OURS, "no balance"),
+    "an answer that is a message": gives("chat", {"code": 17, "message": "come back later"}, "wrong_shape", BAD,
+                                         "come back later"),
+    "a content in parts": gives("chat", chat([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                                              {"type": "text", "text": "pong"}]), "success", GOOD),
+    "a content in empty parts": gives("chat", chat([{"type": "text", "text": ""}]), "empty", BAD),
+    "a response that ended otherwise": gives(
+        "responses", {"status": "incomplete", "incomplete_details": {"reason": "error"}, "output": OUTPUT},
+        "server_error", BAD, "'error'"),
+    "a vector with a NaN": Foreign("embeddings", answer(FLOAT_NAN), "wrong_shape", BAD, "not finite"),
+    "a vector of zeros": gives("embeddings", {"data": [{"embedding": [0.0] * 1536}]}, "wrong_shape", BAD, "is 0"),
+    "a sound of zeros": Foreign("speech", answer(bytes(4000), kind="audio/wav"), "wrong_shape", BAD),
+    "a sound of a head alone": Foreign("speech", answer(b"RIFF\x24\0\0\0WAVE" + bytes(32), kind="audio/wav"),
+        "empty", BAD),
+    "words in place of a sound": Foreign("speech", answer(b"Something went wrong", kind="text/plain"), "wrong_shape",
+        BAD,
+                                         "Something went wrong"),
+    "an image of zeros": gives("images", {"data": [{"b64_json": "A" * 400}]}, "wrong_shape", BAD, "no image"),
+    "an image of nothing": gives("images", {"data": [{"b64_json": ""}]}, "wrong_shape", BAD),
+    "a list of models without a name": gives("models", {"data": [{"id": ""}, 5]}, "wrong_shape", BAD),
+    "a bare list of models": gives("models", [{"id": "a"}], "success", GOOD),
+    # Streams end as they end.
+    "a stream whose last event has one newline": streams("success", GOOD, PONG, data(delta(finish="stop"), end=b"\n")),
+    "a stream whose last event has no newline": streams("success", GOOD, PONG, data(delta(finish="stop"), end=b"")),
+    "a response whose last event has one newline": streams(
+        "success", GOOD, SAID, data(completed(status="completed", output=OUTPUT), end=b"\n"),
+        module="responses_stream"),
+    "an error as last event": streams("rate_limited_requests", OURS, PONG, *LIMITED, words="Rate limit"),
+    "usage as last event": streams("success", GOOD, PONG, STOP, data(USED, end=b"\n"), words="event=usage"),
+    "a stream cut within its last event": streams("truncated", BAD, PONG, STOP, cut=LAST_CHUNK + 4),
+    "a stream closed after [DONE]": streams("success", GOOD, PONG, STOP, DONE, cut=LAST_CHUNK),
+    "a stream closed within [DONE]'s end": streams("success", GOOD, PONG, STOP, data("[DONE]", end=b""),
+        cut=LAST_CHUNK),
+    "a stream closed before [DONE]": streams("truncated", BAD, PONG, cut=LAST_CHUNK),
+    "a response closed after its end": streams(
+        "success", GOOD, SAID, data(completed(status="completed", output=OUTPUT)), module="responses_stream",
+        cut=LAST_CHUNK),
+    "a choice of a stream with an error": streams(
+        "stream_error", BAD, PONG, data(delta(finish="error", error={"code": 502, "message": "lost"})), DONE,
+        words="lost"),
+    "a stream that ended with error": streams("stream_error", BAD, PONG, data(delta(finish="error")), DONE,
+                                              words="'error'"),
+    "a stream without resources": streams("overloaded", BAD, PONG, data(delta(finish="insufficient_system_resource")),
+                                          DONE),
+    "a reason before a later null": streams("success", GOOD, PONG, STOP, data(delta()), DONE),
+    "a bad reason before a later null": streams("stream_error", BAD, PONG, data(delta(finish="error")),
+        data(delta()), DONE),
+    "a bad reason after a good one": streams("stream_error", BAD, PONG, STOP, data(delta(finish="error")), DONE),
+    "an event of plain words": streams("stream_error", BAD, PONG, data("upstream connect error", "error"),
+                                       words="upstream connect error"),
+    "an event of a JSON text": streams("stream_error", BAD, PONG, data('"lost"', "error"), words="lost"),
+    "an event of flat words": streams("stream_error", BAD, PONG, data({"message": "lost", "code": 7}, "error"),
+                                      words="lost"),
+    "an event of words that nobody calls an error": streams("malformed", BAD, data("upstream connect error"),
+                                                            words="upstream connect error"),
+    "an error without the form of an event": streams("quota_exhausted", OURS, PONG,
+                                                     json.dumps(error("insufficient credits")).encode() + b"\n\n"),
+    "a stream of words alone": streams("stream_error", BAD, data({"message": "no such route"}), words="no such route"),
+    "a plain error that says it is a stream": Foreign(
+        "chat_stream", answer(json.dumps(error("lost")), kind="text/event-stream"), "server_error", BAD, "lost"),
+    "a response that ends with an empty object": streams(
+        "success", GOOD, SAID, data(completed(status="completed", output=[])), module="responses_stream"),
+    "a response that ends with no object": streams("success", GOOD, SAID, data(completed()), module="responses_stream"),
+    "a response of nothing": streams("empty", BAD, data(completed(status="completed", output=[])),
+                                     module="responses_stream"),
+    "a response that failed before it ended": streams(
+        "stream_error", BAD, SAID, data(completed("response.failed", status="failed", error={"message": "lost"})),
+        data(completed(status="completed", output=OUTPUT)), module="responses_stream", words="lost"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+async def test_what_servers_of_other_makers_say_has_its_outcome_and_their_words(name: str) -> None:
+    case = FOREIGN[name]
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(case.reply)
+        turn.close()
+
+    modules = {case.module: {key: value for key, value in MODULES[case.module].items() if key != "expect"}}
+    for expectation in ({}, {"expect": {"text": ".*"}} if case.module.startswith(("chat", "responses")) else {}):
+        changed = {name: {**module, **expectation} for name, module in modules.items()}
+        async with raw_server(reply) as server, prober_for(configuration(f"{server.url}/v1", changed)) as prober:
+            result = (await prober.probe(key_of(case.module, changed), 30.0)).result
+        assert (case.outcome, case.expected) == (result.outcome, (result.success, result.valid))
+        assert case.words in "\n".join((result.message, *result.log))
 
 
 def test_every_outcome_of_the_taxonomy_is_reached() -> None:

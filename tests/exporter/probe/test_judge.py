@@ -197,7 +197,7 @@ CASES: dict[str, tuple[int, bytes, str]] = {
         400, body("Invalid model name passed in model=x. Call `/v1/models` to view available models.", "None", "400"),
         "model_not_found",
     ),
-    "LiteLLM: a budget": (400, body("Budget has been exceeded!", "budget_exceeded", "400"), "bad_request"),
+    "LiteLLM: a budget": (400, body("Budget has been exceeded!", "budget_exceeded", "400"), "quota_exhausted"),
     "llama.cpp: still loading": (
         503, b'{"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}', "overloaded",
     ),
@@ -207,7 +207,8 @@ CASES: dict[str, tuple[int, bytes, str]] = {
     "an error that is a string": (400, b'{"error": "model is required"}', "bad_request"),
     "an error that is a number": (500, b'{"error": 5}', "server_error"),
     "FastAPI's own form": (422, b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "bad_request"),
-    "a failure that claims to be a wrong key": (500, body("...", "server_error", "invalid_api_key"), "server_error"),
+    "a failure that says it is a wrong key": (500, body("...", "server_error", "invalid_api_key"), "auth"),
+    "a failure in words of a quota": (500, body("upstream: insufficient balance"), "server_error"),
     "an unknown status": (599, body("..."), "server_error"),
 }  # fmt: skip
 
@@ -296,7 +297,13 @@ def response(text: str = "pong", **more: Any) -> dict[str, Any]:
 
 
 EMBEDDING = {"data": [{"embedding": [0.1, 0.2]}], "model": "e", "usage": {"prompt_tokens": 2, "total_tokens": 2}}
-PACKED = base64.b64encode(struct.pack("<3f", 1, 2, 3)).decode()
+
+
+def packed(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+PACKED = packed(struct.pack("<3f", 1, 2, 3))
 INCOMPLETE = {"status": "incomplete", "output": [{"type": "reasoning", "summary": []}]}
 PLAIN: list[tuple[str, Endpoint, Any, str]] = [
     ("an answer", Endpoint.CHAT, chat(), "success"),
@@ -343,6 +350,11 @@ PLAIN: list[tuple[str, Endpoint, Any, str]] = [
     ("a vector of strings", Endpoint.EMBEDDINGS, {"data": [{"embedding": ["1"]}]}, "wrong_shape"),
     ("a vector that is no base64", Endpoint.EMBEDDINGS, {"data": [{"embedding": "%%"}]}, "wrong_shape"),
     ("a vector with half a float", Endpoint.EMBEDDINGS, {"data": [{"embedding": "AAAA"}]}, "wrong_shape"),
+    *(("a vector that cannot be one", Endpoint.EMBEDDINGS, {"data": [{"embedding": elements}]}, "wrong_shape")
+      for elements in ([0.1, float("nan")], [float("inf"), 1.0], [10**400], [True], [0.0, 0], [[0.1]], [None])),
+    *(("a packed one that is none", Endpoint.EMBEDDINGS, {"data": [{"embedding": packed(data)}]}, "wrong_shape")
+      for data in (struct.pack("<2f", 1, float("nan")), struct.pack("<f", float("-inf")), bytes(8), bytes(7))),
+    ("a packed vector of nothing", Endpoint.EMBEDDINGS, {"data": [{"embedding": ""}]}, "empty"),
     ("a vector that is missing", Endpoint.EMBEDDINGS, {"data": [{}]}, "wrong_shape"),
     ("an entry that is a string", Endpoint.EMBEDDINGS, {"data": ["x"]}, "wrong_shape"),
     ("an entry that is a string", Endpoint.IMAGES, {"data": ["x"]}, "wrong_shape"),
@@ -355,12 +367,21 @@ PLAIN: list[tuple[str, Endpoint, Any, str]] = [
     ("a judgement in words", Endpoint.MODERATIONS, {"results": [{"flagged": "no"}]}, "wrong_shape"),
     ("a list of models", Endpoint.MODELS, {"data": [{"id": "a", "owned_by": "x", "created": 5}]}, "success"),
     ("no models", Endpoint.MODELS, {"object": "list", "data": []}, "empty"),
-    ("a model without id", Endpoint.MODELS, {"data": [{"name": "a"}]}, "wrong_shape"),
-    ("a model that is a string", Endpoint.MODELS, {"data": ["a"]}, "wrong_shape"),
+    ("models by name", Endpoint.MODELS, {"models": [{"name": "a"}]}, "success"),
+    ("models that are strings", Endpoint.MODELS, {"data": ["a"]}, "success"),
+    ("a bare list of models", Endpoint.MODELS, [{"id": "a"}], "success"),
+    ("one bad entry of a list", Endpoint.MODELS, {"data": [{"id": None}, 5, None, {"id": "a"}]}, "success"),
+    ("bad entries only", Endpoint.MODELS, {"data": [{"id": None}, 5]}, "wrong_shape"),
+    ("a list that is a number", Endpoint.MODELS, {"data": 5}, "wrong_shape"),
     ("a transcript", Endpoint.TRANSCRIPTIONS, {"text": "", "usage": {"type": "duration", "seconds": 1}}, "success"),
     ("a transcript of a list", Endpoint.TRANSCRIPTIONS, {"text": []}, "wrong_shape"),
-    ("an image", Endpoint.IMAGES, {"data": [{"b64_json": "AAAA"}], "usage": {"input_tokens": 1}}, "success"),
+    *(("an image", Endpoint.IMAGES, {"data": [{"b64_json": packed(mark + bytes(40))}]}, "success")
+      for mark in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF....WEBP")),
+    *(("no image", Endpoint.IMAGES, {"data": [{"b64_json": text}]}, "wrong_shape")
+      for text in ("%%", "AAAAA", packed(bytes(80)), packed(b"<html>" + bytes(80)), packed(b"\x89PNG\r\n\x1a\n"))),
     ("an image elsewhere", Endpoint.IMAGES, {"data": [{"url": "https://x"}]}, "success"),
+    *(("an image nowhere", Endpoint.IMAGES, {"data": [{"url": url}]}, "wrong_shape")
+      for url in ("", "none", "https://", "javascript:alert(1)", "data:image/png;base64,")),
     ("no image", Endpoint.IMAGES, {"data": []}, "empty"),
     ("an image without content", Endpoint.IMAGES, {"data": [{"b64_json": None}]}, "wrong_shape"),
     ("JSON in place of sound", Endpoint.SPEECH, {"ok": True}, "wrong_shape"),
@@ -513,8 +534,8 @@ def test_the_length_of_a_vector_is_checked(length: int, outcome: str) -> None:
 @pytest.mark.parametrize(
     ("param", "code", "remedy"),
     [
-        ("max_tokens", "unsupported_parameter", "To mend it, give the module request.extra.max_completion_tokens"),
-        ("max_completion_tokens", "unknown_parameter", "To mend it, give the module request.extra.max_tokens"),
+        ("max_tokens", "unsupported_parameter", "To fix it, give the module request.extra.max_completion_tokens"),
+        ("max_completion_tokens", "unknown_parameter", "To fix it, give the module request.extra.max_tokens"),
         ("reasoning_effort", "unsupported_parameter", "a module without request.reasoning_effort"),
         ("reasoning.effort", "unsupported_parameter", "a module without request.reasoning_effort"),
         ("max_tokens", "integer_above_max_value", ""),
@@ -526,7 +547,7 @@ def test_a_parameter_that_the_model_does_not_take_comes_with_its_remedy(param: s
     found = verdict(exchange({"error": error}, 400), setting(Endpoint.CHAT))
     assert "bad_request" == found.outcome
     assert remedy in found.message
-    assert ("To mend it" in found.message) is bool(remedy)
+    assert ("To fix it" in found.message) is bool(remedy)
 
 
 def test_a_missing_text_says_when_the_bound_was_used_up() -> None:
@@ -546,12 +567,23 @@ REASONED = {"reasoning_tokens": 16}
 @pytest.mark.parametrize(
     ("audio", "body", "outcome"),
     [
-        ("wav", b"RIFF....WAVE", "success"),
-        ("mp3", b"\xff\xf3\xe4", "success"),
-        ("opus", b"OggS", "success"),
-        ("wav", b"ID3", "wrong_shape"),
-        ("pcm", b"\x00\x01", "success"),
+        ("wav", b"RIFF....WAVE" + bytes(200), "success"),
+        ("mp3", b"\xff\xf3\xe4" + bytes(200), "success"),
+        ("mp3", b"ID3" + bytes(200), "success"),
+        ("opus", b"OggS" + bytes(200), "success"),
+        ("aac", b"\xff\xf1" + bytes(200), "success"),
+        ("aac", bytes(4) + b"ftypM4A " + bytes(200), "success"),
+        ("flac", b"fLaC" + bytes(200), "success"),
+        ("pcm", bytes(100) + b"\x01" + bytes(100), "success"),
         ("wav", b"", "empty"),
+        ("wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28), "empty"),
+        ("mp3", b"ID3", "empty"),
+        ("pcm", b"\x00\x01", "empty"),
+        ("wav", b"ID3" + bytes(200), "wrong_shape"),
+        ("wav", b"RIFF....AVI " + bytes(200), "wrong_shape"),
+        ("mp3", b"\xff\xff" + bytes(200), "success"),
+        ("mp3", b"\xff\x00" + bytes(200), "wrong_shape"),
+        *((audio, bytes(300), "wrong_shape") for audio in ("wav", "mp3", "opus", "aac", "flac", "pcm")),
     ],
 )
 def test_sound_is_known_by_its_first_bytes(audio: str, body: bytes, outcome: str) -> None:

@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
+from openai_exporter.client.exchange import seconds_until
 from openai_exporter.model import Chunk, RateLimit, StreamTiming, Tokens
 from openai_exporter.probe.reading import (
     MAX_EVENTS,
@@ -13,7 +14,6 @@ from openai_exporter.probe.reading import (
     Headers,
     parse_count,
     parse_events,
-    parse_seconds,
     read_headers,
     stream_timing,
 )
@@ -44,14 +44,51 @@ HEADER = st.text(st.characters(max_codepoint=255), max_size=60)
     ],
 )
 def test_reset_times_are_go_durations_or_seconds(text: str, expected: float) -> None:
-    assert parse_seconds(text) == pytest.approx(expected)
+    assert seconds_until(text, NOW) == pytest.approx(expected)
+
+
+NOW = 1_795_835_600.0  # 2026-11-28T03:13:20Z
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "None", "-1", "1d", "s", "1s2", "abc", "1 s", "1e3", "nan", "inf", "9" * 400]
+    ("text", "expected"),
+    [
+        ("1795835660", 60.0),
+        ("1795835660.25", 60.25),
+        ("1795835660000", 60.0),
+        ("1795835660000000", 60.0),
+        ("1795835660000000000", 60.0),
+        ("2026-11-28T03:14:20Z", 60.0),
+        ("2026-11-28T04:14:20+01:00", 60.0),
+        ("2026-11-28T03:14:20.5", 60.5),
+        ("Sat, 28 Nov 2026 03:14:20 GMT", 60.0),
+        ("1795835590", 0.0),  # the window has just ended
+        ("1600000000", None),  # years ago: of no limit in force
+        ("1995835660", None),
+        ("1600000000000", None),
+        ("2031-01-01T00:00:00Z", None),
+        ("500000000", None),  # sixteen years are no wait, and no time of these years
+    ],
 )
-def test_what_is_no_duration_counts_as_absent(text: str | None) -> None:
-    assert parse_seconds(text) is None
+def test_reset_times_of_other_clocks_are_seconds_from_now_or_absent(text: str, expected: float | None) -> None:
+    headers = {"x-ratelimit-remaining-tokens": "1", "x-ratelimit-reset-tokens": text}
+    (limit,) = read_headers(headers.items(), NOW).rate_limits
+    assert limit.reset_seconds == pytest.approx(expected)
+
+
+def test_the_servers_own_date_counts_before_our_clock() -> None:
+    headers = {"date": "Sat, 28 Nov 2026 03:14:00 GMT"}
+    assert 20.0 == seconds_until("1795835660", NOW, headers)
+    limits = read_headers({"x-ratelimit-reset-tokens": "1795835660000", **headers}.items(), NOW).rate_limits
+    assert (RateLimit("tokens", None, None, 20.0),) == limits
+    assert 20.0 == read_headers({"retry-after": "1795835660", **headers}.items(), NOW).retry_after
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "None", "-1", "1d", "s", "1s2", "abc", "1 s", "1e3", "nan", "inf", "9" * 400, "2026-13-45"]
+)
+def test_what_is_no_duration_counts_as_absent(text: str) -> None:
+    assert seconds_until(text, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -123,14 +160,14 @@ def test_of_a_repeated_header_the_first_counts() -> None:
 
 @given(HEADER)
 def test_no_header_value_upsets_a_parser_or_yields_a_number_that_is_none(text: str) -> None:
-    for value in (parse_seconds(text), parse_count(text)):
+    for value in (seconds_until(text, NOW), parse_count(text)):
         assert value is None or (value >= 0 and math.isfinite(value))
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59_999))
 def test_a_duration_is_the_sum_of_its_parts(hours: int, minutes: int, milliseconds: int) -> None:
     text = f"{hours}h{minutes}m{milliseconds / 1000}s"
-    assert parse_seconds(text) == pytest.approx(hours * 3600 + minutes * 60 + milliseconds / 1000)
+    assert seconds_until(text, NOW) == pytest.approx(hours * 3600 + minutes * 60 + milliseconds / 1000)
 
 
 # Event streams, cut anywhere: the same events, each stamped with the arrival that completed it.
@@ -163,9 +200,22 @@ def test_fields_comments_and_unknown_lines() -> None:
     assert [Event(0.5, "1\n2\n", "a"), Event(0.5, "[DONE]")] == events
 
 
-def test_an_event_without_its_empty_line_is_left_out() -> None:
-    events = parse_events(b"data: 1\n\ndata: 2\n", [Chunk(1.0, 17)])
-    assert ["1"] == [event.data for event in events]
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r"], ids=repr)
+def test_the_last_event_counts_without_its_empty_line_when_the_bytes_ended_in_order(end: bytes) -> None:
+    body = b"data: 1\n\ndata: 2" + end
+    for whole, expected in ((False, ["1"]), (True, ["1", "2"])):
+        events = parse_events(body, [Chunk(1.0, len(body))], whole)
+        assert expected == [event.data for event in events]
+
+
+def test_the_mark_of_the_end_needs_no_empty_line() -> None:
+    for body in (b"data: 1\n\ndata: [DONE]", b"data: 1\n\ndata:[DONE]"):
+        assert ["1", "[DONE]"] == [event.data for event in parse_events(body, [Chunk(1.0, len(body))])]
+
+
+def test_a_line_of_bare_json_is_data() -> None:
+    body = b'data: 1\n\n{"error": "no"}\n\n'
+    assert ["1", '{"error": "no"}'] == [event.data for event in parse_events(body, [Chunk(1.0, len(body))])]
 
 
 def test_bytes_that_are_no_text_do_no_harm() -> None:

@@ -13,7 +13,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,17 +23,7 @@ from openai_exporter.config.secret import Masker
 from openai_exporter.config.sections import Module
 from openai_exporter.exposition import encode
 from openai_exporter.metrics import CATALOGUE, Page
-from openai_exporter.model import (
-    Endpoint,
-    ModelCard,
-    Phases,
-    ProbeAnswer,
-    ProbeResult,
-    RateLimit,
-    StreamTiming,
-    TlsPeer,
-    Tokens,
-)
+from openai_exporter.model import Endpoint, ModelCard, Phases, ProbeAnswer, RateLimit, StreamTiming, TlsPeer, Tokens
 from openai_exporter.probe.judge import OUTCOMES
 from openai_exporter.probe.result import explain, families, fnv1a, log_line, record
 from tests.exporter.client.rawserver import Turn, answer, raw_server
@@ -259,7 +248,9 @@ FULL = result(
     ),
 )
 MODELS = result(
-    endpoint=Endpoint.MODELS, models=(ModelCard("a", "openai", 5.0, 7.0), ModelCard("b")), expected_models=("a", "gone")
+    endpoint=Endpoint.MODELS,
+    models=(ModelCard("a", "openai", 5.0, 7.0), ModelCard("b")),
+    listed=(("a", True), ("gone", False)),
 )
 
 
@@ -342,6 +333,17 @@ def test_what_is_unknown_is_absent() -> None:
     assert "probe_success 0" in found
 
 
+def test_an_answer_says_when_its_result_was_made_fresh_or_cached() -> None:
+    fresh, cached = (lines(ProbeAnswer(FULL, age=age, cached=age > 0)) for age in (0.0, 7.5))
+    (made,) = [line for line in fresh if line.startswith("openai_probe_last_result_timestamp_seconds")]
+    assert made in cached
+    assert FULL.started_at + FULL.duration == pytest.approx(float(made.split()[1]))
+
+
+def test_what_was_not_probed_has_no_time_of_a_result() -> None:
+    assert not any("last_result" in line for line in lines(ProbeAnswer(result("cost_limited"), cached=True)))
+
+
 def test_a_cached_answer_is_no_event_of_the_sli() -> None:
     found = lines(ProbeAnswer(FULL, age=7.5, cached=True, backoff=3.0, cost_limited=True, reason="backoff"))
     assert not any("availability" in line for line in found)
@@ -368,11 +370,6 @@ def test_models_with_their_dates_and_those_that_are_missed() -> None:
     ):
         assert line in found
     assert 1 == sum(line.startswith("openai_model_shutdown") for line in found)
-
-
-def test_a_list_that_did_not_come_says_nothing_about_models() -> None:
-    failed: ProbeResult = replace(MODELS, models=(), success=False)
-    assert not any("openai_probe_model_listed" in line for line in lines(ProbeAnswer(failed)))
 
 
 # The text of one probe for people.

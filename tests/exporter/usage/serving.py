@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 def answering(documents: dict[str, Any]) -> Iterator[str]:
     """A server of documents by path, or by path with bucket width or cursor; 404 for what is not there.
 
+    A document is what JSON is made of, or a text that is served as it is.
+
     Yields its URL.
     """
 
@@ -25,8 +27,10 @@ def answering(documents: dict[str, Any]) -> Iterator[str]:
             more = [query.get(name, [""])[0] for name in ("page", "after", "bucket_width")]
             names = [f"{path} {each}" for each in more if each]
             found = next((documents[name] for name in (*names, path) if name in documents), None)
-            body = json.dumps(found or {"error": {"message": "Not found."}}).encode()
+            answer = found or {"error": {"message": "Not found."}}
+            body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
             self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

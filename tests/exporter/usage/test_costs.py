@@ -48,6 +48,9 @@ def bill(*days: tuple[int, list[Any]]) -> Bill:
         ("1e-7", "1E-7"),
         (" 2.50 ", "2.50"),
         ("0.123456789012345678901234", "0.123456789012345678901234"),
+        ("0E-6176", "0"),
+        (Decimal("0E-6176"), "0"),
+        ("1.50E+2", "150"),
     ],
     ids=repr,
 )
@@ -59,6 +62,30 @@ def test_amounts_may_be_numbers_or_strings(value: Any, expected: str) -> None:
 def test_what_is_no_amount_is_refused_by_name(value: Any) -> None:
     with pytest.raises(MalformedError, match=r"^amount\.value: expected an amount"):
         bill((TODAY, [cost(value)]))
+
+
+@pytest.mark.parametrize(
+    ("money", "message"),
+    [
+        ({}, "amount: expected an object, got None"),
+        ({"amount": None}, "amount: expected an object, got None"),
+        ({"amount": "1.50"}, "amount: expected an object, got '1.50'"),
+        ({"amount": {"currency": "usd"}}, "amount.value: expected an amount as a number or a numeric string, got None"),
+        ({"amount": {"currency": "eur"}}, "amount.value: expected an amount as a number or a numeric string, got None"),
+    ],
+    ids=["absent", "null", "bare", "valueless", "valueless-euros"],
+)
+def test_a_cost_without_an_amount_is_not_nothing(money: dict[str, Any], message: str) -> None:
+    with pytest.raises(MalformedError) as found:
+        decoded({"line_item": "x"} | money, ())
+    assert message == str(found.value)
+
+
+def test_quantities_are_decoded_only_where_they_are_shown() -> None:
+    row = cost("5") | {"quantity": "many", "quantity_unit": 7, "organization_name": []}
+    assert Decimal(5) == decoded(row, ()).usd
+    with pytest.raises(MalformedError, match="quantity: expected an amount"):
+        decoded(row, (), quantities=True)
 
 
 def test_days_fall_into_today_yesterday_this_month_and_the_month_before() -> None:

@@ -85,14 +85,22 @@ CASES: list[tuple[str, Any, str]] = [
     ("no-data", {"object": "page"}, "data: is missing"),
     ("data-null", {"data": None}, "data: expected an array, got None"),
     ("bucket", page("x"), "data[0]: expected an object, got 'x'"),
-    ("start-missing", page({"results": []}), "data[0].start_time: expected a whole number, got None"),
-    ("start-text", page(bucket("1")), "data[0].start_time: expected a whole number, got '1'"),
-    ("start-fraction", page(bucket(1.5)), "data[0].start_time: expected a whole number, got Decimal('1.5')"),
+    ("start-missing", page({"results": []}), "data[0].start_time: expected Unix seconds, got None"),
+    ("start-text", page(bucket("1")), "data[0].start_time: expected Unix seconds, got '1'"),
+    ("start-fraction", page(bucket(1.5)), "data[0].start_time: expected Unix seconds, got 1.5"),
+    ("start-milliseconds", page(bucket(10**12)), "data[0].start_time: expected Unix seconds, got 1000000000000"),
+    ("start-negative", page(bucket(-1)), "data[0].start_time: expected Unix seconds, got -1"),
     ("results", page({"start_time": 1, "results": 5}), "data[0].results: expected an array, got 5"),
-    ("field", page(bucket(1, "a", "bad")), "data[0].results[1].images: expected a whole number, got 'bad'"),
+    ("results-null", page({"start_time": 1, "results": None}), "data[0].results: expected an array, got None"),
+    ("results-missing", page({"start_time": 1, "result": ["a"]}), "data[0].results: is missing"),
+    ("bucket-empty", page({}), "data[0].results: is missing"),
+    ("bucket-twice", page(bucket(1, "a"), bucket(2), bucket(1, "b")), "data[2].start_time: the bucket 1 was there"),
+    ("field", page(bucket(1, "a", "bad")), "bucket 1: data[0].results[1].images: expected a whole number, got 'bad'"),
     ("more", page(more="yes"), "has_more: expected true or false, got 'yes'"),
     ("cursor", page(more=True), "next_page: expected a cursor since has_more is true, got None"),
+    ("cursor-empty", page(more=True, cursor=""), "next_page: expected a cursor since has_more is true, got ''"),
     ("cursor-number", page(more=True, cursor=7), "next_page: expected a cursor since has_more is true, got 7"),
+    ("cursor-alone", {"data": [], "next_page": 7}, "next_page: expected a cursor since has_more is true, got 7"),
 ]
 
 
@@ -100,7 +108,40 @@ CASES: list[tuple[str, Any, str]] = [
 def test_another_form_is_malformed_and_named(document: Any, message: str) -> None:
     reason, text = failure({"/usage/images": document})
     assert "malformed" == reason
-    assert text.startswith(message)
+    assert text.startswith(f"page 1: {message}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"data": [{"start_time": 1, "results": ["a"], "results": ["b"]}]}',
+        '{"data": [{"start_time": 1, "results": ["a"], "start_time": 2}]}',
+        '{"data": [], "data": [{"start_time": 1, "results": ["a"]}]}',
+    ],
+)
+def test_a_member_that_is_there_twice_is_malformed(text: str) -> None:
+    reason, message = failure({"/usage/images": text})
+    assert "malformed" == reason
+    assert "is there twice" in message
+
+
+@pytest.mark.parametrize("more", [{}, {"has_more": None}], ids=["absent", "null"])
+def test_a_cursor_is_followed_though_nothing_says_that_there_is_more(more: dict[str, Any]) -> None:
+    documents = {
+        "/usage/images": {"data": [bucket(1, "a")], "next_page": "p2", **more},
+        "/usage/images p2": {"data": [bucket(2, "b")], "next_page": None, **more},
+    }
+    assert {1: ["a"], 2: ["b"]} == reading(documents)
+
+
+@pytest.mark.parametrize("again", [bucket(1, "a"), bucket(1, "c"), bucket(1)], ids=["same", "other", "empty"])
+def test_a_bucket_of_an_earlier_page_is_malformed(again: dict[str, Any]) -> None:
+    documents = {
+        "/usage/images": page(bucket(1, "a"), bucket(2, "b"), more=True, cursor="p2"),
+        "/usage/images p2": page(bucket(3), again),
+    }
+    expected = ("malformed", "page 2: data[1].start_time: the bucket 1 was there before")
+    assert expected == failure(documents)
 
 
 def test_a_cursor_that_comes_again_ends_the_reading() -> None:

@@ -61,7 +61,12 @@ def test_equal_labels_are_one_object() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"input_tokens": "100"}, "input_tokens: expected a whole number of at most 1e+15, got '100'"),
+        ({"input_tokens": "1,000"}, "input_tokens: expected a whole number of at most 1e+15, got '1,000'"),
+        ({"input_tokens": "0x10"}, "input_tokens: expected a whole number of at most 1e+15, got '0x10'"),
+        ({"input_tokens": ""}, "input_tokens: expected a whole number of at most 1e+15, got ''"),
+        ({"input_tokens": "1e16"}, "input_tokens: expected a whole number of at most 1e+15, got '1e16'"),
+        ({"input_tokens": Decimal("1e400")}, "input_tokens: expected a whole number of at most 1e+15, got 1E+400"),
+        ({"input_tokens": Decimal("1000.5")}, "input_tokens: expected a whole number of at most 1e+15, got 1000.5"),
         ({"input_tokens": 1.5}, "input_tokens: expected a whole number of at most 1e+15, got 1.5"),
         ({"input_tokens": True}, "input_tokens: expected a whole number of at most 1e+15, got True"),
         ({"input_tokens": 10**16}, f"input_tokens: expected a whole number of at most 1e+15, got {10**16}"),
@@ -77,6 +82,20 @@ def test_a_wrong_type_is_refused_by_name(change: dict[str, Any], message: str) -
     with pytest.raises(MalformedError) as found:
         decoder().decode(GOOD | change, 0)
     assert message == str(found.value)
+
+
+@pytest.mark.parametrize(
+    "written", ["1000", " 1000 ", "1000.0", "1e3", 1000.0, Decimal("1000.0"), Decimal("1E+3"), Decimal("1000.000")]
+)
+def test_a_count_is_the_same_however_it_is_written(written: object) -> None:
+    rows = RowDecoder(OPERATIONS["completions"], GROUP_BY, Estimator("tokens", PriceTable))
+    changed = dict.fromkeys(("input_tokens", "num_model_requests", "input_audio_tokens"), 1000)
+    assert rows.decode(GOOD | changed, 0) == rows.decode(GOOD | dict.fromkeys(changed, written), 0)
+
+
+def test_a_field_that_is_no_column_cannot_fail_a_row() -> None:
+    odd = {"input_text_tokens": "many", "user_id": [7], "object": None, "input_uncached_tokens": -1.5}
+    assert decoder().decode(GOOD, 0) == decoder().decode(GOOD | odd, 0)
 
 
 @pytest.mark.parametrize("result", [None, "x", 3, []], ids=repr)
@@ -157,6 +176,87 @@ def test_batch_and_service_tiers_have_their_own_prices(fields: dict[str, Any], c
     assert (special, 0) == estimated(result("gpt-6-sol", **usage, **fields))
 
 
+# Each case: model, its special price, tokens as the package names them. Long context begins at 272,000 tokens.
+_BATCH, _FLEX, _PRIORITY = {"processing": "batch"}, {"service_tier": "flex"}, {"service_tier": "priority"}
+_LONG = ("gpt-6-luna", "gpt-6-sol", "gpt-6.1-sol", "gpt-6-astra", "gpt-5.6-luna", "gpt-5.4")
+_WRITTEN = ("gpt-6-luna", "gpt-6-sol", "gpt-6.1-sol", "gpt-6-astra", "gpt-5.6-luna")
+_FLEXIBLE = (*_LONG, "gpt-5", "o3")
+_SPECIAL = (*_FLEXIBLE, "gpt-4o", "gpt-4o-mini")
+_AUDIO = ("gpt-audio-2025-08-28", "gpt-realtime")
+_TEXT = {"input_tokens": 123_457, "output_tokens": 6_789}
+_CACHED = _TEXT | {"cache_read_tokens": 23_456}
+_CASES = [
+    *((model, {}, _TEXT) for model in (*_SPECIAL, *_AUDIO)),
+    *((model, _BATCH, _CACHED) for model in _SPECIAL),
+    *((model, _FLEX, _CACHED) for model in _FLEXIBLE),
+    *((model, _PRIORITY, _CACHED) for model in (*_FLEXIBLE, "gpt-4o", "gpt-4o-mini")),
+    *((model, {}, _CACHED) for model in (*_SPECIAL, "gpt-realtime")),
+    *((model, {}, _CACHED | {"cache_write_tokens": 3_210}) for model in _WRITTEN),
+    *((model, {}, _CACHED | {"input_tokens": 300_001}) for model in _LONG),
+    *((model, {}, _TEXT | {"input_audio_tokens": 4_321, "output_audio_tokens": 987}) for model in _AUDIO),
+    ("gpt-realtime", {}, _CACHED | {"input_audio_tokens": 4_321, "cache_audio_read_tokens": 1_234}),
+]  # fmt: skip
+_FIELDS = {
+    "input_tokens": "input_tokens", "output_tokens": "output_tokens", "cache_read_tokens": "input_cached_tokens",
+    "cache_write_tokens": "input_cache_write_tokens", "output_audio_tokens": "output_audio_tokens",
+    "cache_audio_read_tokens": "input_cached_audio_tokens",
+}  # fmt: skip
+
+
+def test_sixty_five_cases_cost_what_the_price_list_says() -> None:
+    assert len(_CASES) == 65
+    assert len({model for model, _, _ in _CASES}) == 12
+    for model, context, usage in _CASES:
+        fields: dict[str, Any] = {field: usage[name] for name, field in _FIELDS.items() if name in usage}
+        # The API counts uncached sound only, the package all of it.
+        fields["input_audio_tokens"] = usage.get("input_audio_tokens", 0) - usage.get("cache_audio_read_tokens", 0)
+        fields |= {"batch": context == _BATCH, "service_tier": context.get("service_tier", "default")}
+        expected = listed(model, usage, context=context)
+        assert (expected, 0) == estimated(result(model, **fields)), (model, context, usage)
+        assert not context or expected != listed(model, usage), "a special price differs"
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "usd"),
+    [
+        # 0.10 in, 0.01 cached, 0.125 written, 0.50 out per million
+        (
+            "gpt-6-luna",
+            {"input_tokens": 1_000_000, "input_cached_tokens": 300_000, "input_cache_write_tokens": 200_000,
+             "output_tokens": 100_000, "num_model_requests": 100},
+            "0.128",  # 0.05 + 0.003 + 0.025 + 0.05
+        ),
+        # 2.00 in, 10.00 out per million, half of it in a batch
+        (
+            "gpt-6-sol",
+            {"input_tokens": 1_000_000, "output_tokens": 500_000, "num_model_requests": 9, "batch": True},
+            "3.5",  # 1 + 2.5
+        ),
+        # 4.25 in, 2.125 cached, 17.00 out per million
+        (
+            "gpt-4o",
+            {"input_tokens": 1000, "input_cached_tokens": 400, "output_tokens": 100, "service_tier": "priority"},
+            "0.0051",  # 0.00255 + 0.00085 + 0.0017
+        ),
+        # 2.50 in and 32.00 for sound, 10.00 out and 64.00 for sound per million
+        (
+            "gpt-audio",
+            {"input_tokens": 1000, "input_audio_tokens": 600, "output_tokens": 200, "output_audio_tokens": 150},
+            "0.0303",  # 0.001 + 0.0192 + 0.0005 + 0.0096
+        ),
+        # Above 272,000 tokens in flex: 2.50 in, 0.25 cached, 11.25 out per million
+        (
+            "gpt-5.4",
+            {"input_tokens": 300_000, "input_cached_tokens": 100_000, "output_tokens": 1000, "service_tier": "flex"},
+            "0.53625",  # 0.5 + 0.025 + 0.01125
+        ),
+    ],
+    ids=["cache", "batch", "priority", "audio", "long"],
+)  # fmt: skip
+def test_five_cases_cost_what_a_person_computes(model: str, fields: dict[str, Any], usd: str) -> None:
+    assert (Decimal(usd), 0) == estimated(result(model, **fields))
+
+
 def test_many_short_requests_are_not_priced_as_one_long_one() -> None:
     row = result("gpt-6-sol", input_tokens=5_000_000, output_tokens=1000, num_model_requests=1000)
     one = listed("gpt-6-sol", {"input_tokens": 5000, "output_tokens": 1})
@@ -208,10 +308,11 @@ def test_embeddings_transcriptions_and_speech_are_priced_by_what_they_count() ->
 def test_the_price_of_the_day_counts() -> None:
     usage = {"input_tokens": 1000, "output_tokens": 500}
     row = result("gpt-6-sol", **usage, service_tier="priority")
-    early = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
-    context = {"service_tier": "priority"}
-    assert (listed("gpt-6-sol", usage, early, context), 0) == estimated(row, day=early)
-    assert estimated(row, day=early) != estimated(row)
+    for day in (datetime(2026, 10, 12, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)):
+        at = int(day.timestamp())
+        assert (listed("gpt-6-sol", usage, at, {"service_tier": "priority"}), 0) == estimated(row, day=at)
+    early = int(datetime(2026, 10, 11, tzinfo=UTC).timestamp())
+    assert (Decimal(0), 1500) == estimated(row, day=early)
 
 
 counts_ = st.integers(0, 10**9)
@@ -250,6 +351,23 @@ def test_every_token_is_in_exactly_one_kind(kinds: tuple[int, ...]) -> None:
 
 
 # Prices of the configuration on the page.
+
+
+@pytest.mark.parametrize("group_by", ["[]", "[project_id]", "[project_id, api_key_id, model]", "[batch, service_tier]"])
+async def test_the_estimate_does_not_depend_on_the_labels_shown(
+    make: Make, simulator: SimulatorControl, group_by: str
+) -> None:
+    rows = simulator.state()["books"]["arrived"]["completions"]
+    assert {True, False} == {row["batch"] for row in rows}, "batch usage costs half"
+
+    async def totals(labels: str) -> dict[str, float]:
+        page = scrape(await make(more=f"  usage: {{completions: {{group_by: {labels}}}}}\n").page())
+        shown = set(labels.strip("[]").split(", ")) - {""}
+        assert shown == {name for key in of(page, metrics.REQUESTS) for name, value in key if value} - {"operation"}
+        return {m.name: sum(of(page, m).values()) for m in (metrics.ESTIMATED_COST, metrics.UNPRICED_TOKENS)}
+
+    finest = await totals("[project_id, api_key_id, user_id, model, batch, service_tier]")
+    assert finest == pytest.approx(await totals(group_by), rel=1e-12)
 
 
 async def test_images_are_estimated_once_they_have_a_price(make: Make, simulator: SimulatorControl) -> None:

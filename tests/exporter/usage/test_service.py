@@ -266,7 +266,7 @@ async def test_damaged_storage_is_no_obstacle(
     usage = service(simulator.api_url, now, more=MORE, storage=tmp_path, instruments=told)
     assert {1.0} == set(up(scrape(await usage.page())).values())
     assert "damaged" in caplog.text
-    assert {"kept": 1, "read": 0, "damaged": 1, "locked": 0, "write": 0} == storage_state(told)
+    assert {"kept": 1, "read": 0, "damaged": 1, "locked": 0, "write": 0, "newer": 0} == storage_state(told)
     await usage.close()
 
 
@@ -279,7 +279,7 @@ async def test_a_storage_folder_that_cannot_be_written_is_no_obstacle(
     usage = service(simulator.api_url, now, more=MORE, storage=folder, instruments=told)
     assert {1.0} == set(up(scrape(await usage.page())).values())
     assert "cannot be written: Not a directory" in caplog.text
-    assert {"kept": 0, "read": 1, "damaged": 0, "locked": 0, "write": 1} == storage_state(told)
+    assert {"kept": 0, "read": 1, "damaged": 0, "locked": 0, "write": 1, "newer": 0} == storage_state(told)
     await usage.close()
 
 
@@ -354,8 +354,8 @@ async def test_of_two_exporters_with_one_folder_the_second_waits_for_the_first(
     first, second = (service(simulator.api_url, now, more=MORE, storage=tmp_path, instruments=each) for each in told)
     pages = [scrape(await first.page()), scrape(await second.page())]
     assert counters(pages[0]) == counters(pages[1])
-    assert {"kept": 1, "read": 0, "damaged": 0, "locked": 0, "write": 0} == storage_state(told[0])
-    assert {"kept": 0, "read": 0, "damaged": 0, "locked": 1, "write": 0} == storage_state(told[1])
+    assert {"kept": 1, "read": 0, "damaged": 0, "locked": 0, "write": 0, "newer": 0} == storage_state(told[0])
+    assert {"kept": 0, "read": 0, "damaged": 0, "locked": 1, "write": 0, "newer": 0} == storage_state(told[1])
     assert f"another exporter (process {os.getpid()} on " in caplog.text
     assert "give each exporter its own --storage.path" in caplog.text
     await first.close()

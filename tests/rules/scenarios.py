@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an on-call person sees of a scenario: which alerts fire, when, and how many notifications follow.
+
+To add a row, add an entry to a file of scenarios/ and run `python -m tests.rules.scenarios`: it plays every scenario
+with promtool through the generated rules, and through Alertmanager's routes, inhibitions and hours as they are
+generated, and writes docs/scenarios.md. test_scenarios.py asserts the entry's own numbers and that the page is current.
+
+    - name: the scenario in words, unique
+      areas: [availability]        # rule files alerts-*.yml; default availability, latency, limits, exporter
+      thresholds: false            # whether the alerts of thresholds.yml count too; default true
+      step: 1m                     # of samples and evaluations
+      probes:                      # default labels: target openai, module chat, endpoint chat, model gpt-6-luna
+        - {story: 'ok 2h, timeout_total 5m, ok 1h', pace: 5m, min_interval: 60m, labels: {model: gpt-5}}
+      series: {'up{job="x"}': 1x100}     # any other series, promtool's notation, one value per step
+      fault: 2h                    # moment that times are counted from; default: the end of the first phase
+      pages: 1                     # notifications that the receiver `page` gets, reminders and resolutions left out
+      tickets: 0                   # those of the receivers `notify` and `cost`
+      first: 5m                    # latest moment of the first page (without page: ticket), counted from the fault
+
+A phase of a story is an outcome (`ok` is success) and how long it lasts; `ok@12s` gives a duration, `gone` is a scrape
+that fails, `none` no scrape at all, and `(...)x3` repeats. Key `shared: true`: another Prometheus asks, this one reads
+cached results. Every scenario starts at 1970-01-01 00:00, a Thursday. Receivers `info` and `nobody` are ignored.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from openai_exporter.probe.judge import OUTCOMES
+from tests.mixin.alerting import matches
+from tests.mixin.bundle import ALERTMANAGER, FRUGAL, PROMTOOL, ROOT, rule_files
+from tests.mixin.lint.parser import seconds
+
+FOLDER = Path(__file__).parent / "scenarios"
+PAGE = ROOT / "docs" / "scenarios.md"
+AREAS = ("availability", "latency", "limits", "exporter")
+LABELS = {
+    "job": "openai", "instance": "e:9985", "target": "openai", "provider": "openai", "module": "chat",
+    "endpoint": "chat", "model": "gpt-6-luna",
+}  # fmt: skip
+_IGNORED = ("info", "nobody", "watchdog")
+_PHASE = re.compile(r"(\w+)(?:@([\d.]+)s)? (\w+)")
+
+Labels = dict[str, str]
+Alert = frozenset[tuple[str, str]]
+Firing = Mapping[Any, Sequence[Labels]]
+"""Seconds -> labels of the alerts that fire then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What one receiver got at once."""
+
+    at: float
+    receiver: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One entry of a file."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.data["name"])
+
+    @property
+    def step(self) -> float:
+        return seconds(str(self.data.get("step", "1m")))
+
+    @cached_property
+    def stories(self) -> list[list[tuple[str, float]]]:
+        """Outcome and duration at each step, by probe."""
+        return [list(self._story(each["story"])) for each in self.data.get("probes", ())]
+
+    @property
+    def fault(self) -> float:
+        """Seconds from the start to what the scenario is about."""
+        if "fault" in self.data:
+            return seconds(str(self.data["fault"]))
+        story = self.data["probes"][0]["story"]
+        first = _PHASE.search(story)
+        assert first, story
+        return seconds(first[3])
+
+    @property
+    def steps(self) -> int:
+        if self.stories:
+            return max(map(len, self.stories))
+        return 1 + max(sum(1 + int(n or 0) for n in re.findall(r"(?:^| )[^ ]+?(?:x(\d+))?(?= |$)", str(v))) - 1
+                       for v in self.data["series"].values())  # fmt: skip
+
+    def _story(self, text: str) -> Iterator[tuple[str, float]]:
+        while match := re.search(r"\(([^()]*)\)x(\d+)", text):
+            text = text.replace(match[0], ", ".join([match[1]] * int(match[2])))
+        for phase in text.split(", "):
+            match = _PHASE.fullmatch(phase.strip())
+            assert match, f"{self.name}: {phase!r}"
+            assert match[1] in ("ok", "gone", "none") or match[1] in OUTCOMES, f"{self.name}: {match[1]!r}"
+            lasts = seconds(match[3])
+            assert lasts % self.step == 0, f"{self.name}: {phase!r} is no number of steps"
+            yield from [("success" if match[1] == "ok" else match[1], float(match[2] or 1))] * int(lasts / self.step)
+
+    def input_series(self) -> dict[str, str]:
+        """Series in promtool's notation."""
+        steps = self.steps
+        own = '{job="openai",instance="e:9985"}'
+        found = {
+            f"up{own}": f"1x{steps}",
+            f"process_start_time_seconds{own}": f"1000x{steps}",
+            f"openai_exporter_config_last_reload_successful{own}": f"1x{steps}",
+        }
+        for probe, story in zip(self.data.get("probes", ()), self.stories, strict=True):
+            found |= self._probe(probe, story)
+        return found | {name: str(values) for name, values in self.data.get("series", {}).items()}
+
+    def _probe(self, probe: Mapping[str, Any], story: Sequence[tuple[str, float]]) -> dict[str, str]:
+        pace, least = (seconds(str(probe.get(key, "0s"))) for key in ("pace", "min_interval"))
+        labels = LABELS | probe.get("labels", {})
+        seen = ["success", *dict.fromkeys(name for name, _ in story if name in OUTCOMES and name != "success")]
+        columns: dict[tuple[str, str], list[str]] = {}
+        result, asked, up = ("", 0.0), -1e9, True
+        for number, now in enumerate(story):
+            at = number * self.step
+            if (pace and at % pace) or now[0] == "none":
+                row: dict[tuple[str, str], str] = {}
+            elif now[0] == "gone":
+                row = {("up", ""): "0"} | ({key: "stale" for key in columns if key[0] != "up"} if up else {})
+                up = False
+            else:
+                up, fresh = True, at - asked >= least - 1e-6
+                if fresh:
+                    result, asked = now, at
+                row = _answer(
+                    result, fresh and not probe.get("shared"), at - asked + 20 * bool(probe.get("shared")), seen
+                )
+            for key in row.keys() - columns.keys():
+                columns[key] = ["_"] * number
+            for key, column in columns.items():
+                column.append(row.get(key, "_"))
+        return {_series(name, labels, more): _short(column) for (name, more), column in columns.items()}
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Groups of the alerts of its areas, and of all that they read; recorded series first."""
+        wanted, groups = set(), []
+        areas = {f"alerts-{area}.yml" for area in self.data.get("areas", AREAS)}
+        if self.data.get("thresholds", True):
+            areas |= {file for file in all_rule_files() if file.startswith("user-")}
+        files = dict(sorted(all_rule_files().items(), key=lambda each: (not each[0].startswith("recording"), each[0])))
+        for file, document in reversed(files.items()):
+            for group in reversed(document["groups"]):
+                kept = []
+                for rule in reversed(group["rules"]):
+                    if file in areas or rule.get("record") in wanted:
+                        kept.append(rule)
+                        wanted |= set(re.findall(r"\w+:[\w:]+", rule["expr"]))
+                if kept:
+                    groups.append({"name": group["name"], "rules": kept[::-1]})
+        return groups[::-1]
+
+    def play(self) -> Firing:
+        """What fires at each step."""
+        return _promtool(self)
+
+
+def all_rule_files() -> dict[str, Any]:
+    """Those of the mixin and those of thresholds.yml, as they are committed."""
+    user = (ROOT / "prometheus" / "rules").glob("user-*.yml")
+    return {**rule_files(), **{path.name: yaml.safe_load(path.read_text()) for path in user}}
+
+
+def _answer(result: tuple[str, float], fresh: bool, age: float, seen: Sequence[str]) -> dict[tuple[str, str], str]:
+    outcome, duration = result
+    fact = OUTCOMES[outcome]
+    row = {
+        ("up", ""): "1",
+        ("probe_success", ""): f"{fact.success:d}",
+        ("probe_duration_seconds", ""): f"{9.5 if 'timeout' in outcome else duration:g}",
+        ("probe_timeout_seconds", ""): "9.5",
+        ("openai_probe_cached_age_seconds", ""): f"{age:g}",
+    }
+    if fresh:
+        row[("openai_probe_availability_valid", "")] = f"{fact.valid:d}"
+        row[("openai_probe_availability_good", "")] = f"{fact.good:d}"
+    return row | {("openai_probe_outcome", each): f"{each == outcome:d}" for each in seen}
+
+
+def _series(name: str, labels: Mapping[str, str], outcome: str) -> str:
+    given = {**labels, **({"outcome": outcome} if outcome else {})}
+    matchers = ",".join(f'{key}="{value}"' for key, value in given.items())
+    return f"{name}{{{matchers}}}"
+
+
+def _short(column: Sequence[str]) -> str:
+    """`1 1 1 _ _` as `1x2 _x2`."""
+    parts: list[tuple[str, int]] = []
+    for value in column:
+        if parts and parts[-1][0] == value:
+            parts[-1] = (value, parts[-1][1] + 1)
+        else:
+            parts.append((value, 1))
+    texts = [
+        f"{v}x{n}" if v == "_" else v if n == 1 else " ".join([v] * n) if v == "stale" else f"{v}x{n - 1}"
+        for v, n in parts
+    ]
+    return " ".join(texts)
+
+
+_FIRING = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'
+
+
+def _promtool(scenario: Scenario) -> Firing:
+    assert PROMTOOL
+    step, found = scenario.step, {}
+    with tempfile.TemporaryDirectory() as folder:
+        groups = scenario.rules()
+        (Path(folder) / "rules.yml").write_text(json.dumps({"groups": groups}))
+        times = [f"{round(number * step)}s" for number in range(scenario.steps)]
+        test = {
+            "rule_files": ["rules.yml"],
+            "evaluation_interval": f"{round(step)}s",
+            "group_eval_order": [group["name"] for group in groups],
+            "tests": [{
+                "interval": f"{round(step)}s",
+                "input_series": [{"series": k, "values": v} for k, v in scenario.input_series().items()],
+                "promql_expr_test": [{"expr": _FIRING, "eval_time": time, "exp_samples": []} for time in times],
+            }],
+        }  # fmt: skip
+        (Path(folder) / "test.yml").write_text(json.dumps(test))
+        command = [PROMTOOL, "test", "rules", f"{folder}/test.yml"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | FRUGAL)
+    output = said.stdout + said.stderr
+    for block in re.split(r"\n\s*expr: ", output)[1:]:
+        assert "got:" in block, block
+        when = re.search(r", time: (\w+)", block)
+        assert when
+        at = sum(seconds(part) for part in re.findall(r"\d+[dhms]", when[1]))
+        samples = re.findall(r"(\{(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*\}) [-+\d.eE]+", block.split("got:")[-1])
+        found[at] = [dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', each)) for each in samples]
+        for each in found[at]:
+            del each["__name__"], each["alertstate"]
+    assert found or said.returncode == 0, output
+    return found
+
+
+# Alertmanager, as far as it decides whether and when something is sent.
+
+
+def notifications(firing: Firing, step: float, end: float, config: Mapping[str, Any]) -> list[Notification]:
+    """What is sent while alerts fire, once per news; reminders and resolutions are not news."""
+    groups: dict[tuple[Any, ...], tuple[float, set[Alert]]] = {}
+    sent = []
+    hours = {each["name"]: each["time_intervals"] for each in config.get("time_intervals", ())}
+    for number in range(int(end / step) + 1):
+        at = number * step
+        alerts = list(firing.get(at, ()))
+        heard = [each for each in alerts if not _inhibited(each, alerts, config["inhibit_rules"])]
+        current: dict[tuple[Any, ...], tuple[Mapping[str, Any], set[Alert], set[str]]] = {}
+        for each in alerts:
+            route = _route(each, config["route"])
+            key = (route["receiver"], *[each.get(label, "") for label in route["group_by"]], str(route.get("matchers")))
+            _, members, names = current.setdefault(key, (route, set(), set()))
+            if each in heard and _open(route, hours, at):
+                members.add(frozenset(each.items()))
+                names.add(each["alertname"])
+        for key in groups.keys() - current.keys():
+            del groups[key]
+        for key, (route, members, names) in current.items():
+            due, known = groups.get(key, (at, set()))
+            if at >= due:
+                if members - known and route["receiver"] not in _IGNORED:
+                    sent.append(Notification(at, route["receiver"], tuple(sorted(names))))
+                groups[key] = (at + seconds(route["group_interval"]), members)
+    return sent
+
+
+def _route(labels: Labels, route: Mapping[str, Any]) -> Mapping[str, Any]:
+    for child in route.get("routes", ()):
+        if matches(child.get("matchers", []), labels):
+            inherited = {key: value for key, value in route.items() if key not in ("routes", "matchers")}
+            return _route(labels, inherited | dict(child))
+    return route
+
+
+def _inhibited(labels: Labels, alerts: Sequence[Labels], rules: Sequence[Mapping[str, Any]]) -> bool:
+    """As Alertmanager does it: an alert that is on both sides of a rule is not muted by another that is."""
+    for rule in rules:
+        if not matches(rule["target_matchers"], labels):
+            continue
+        both = matches(rule["source_matchers"], labels)
+        sources = [
+            each
+            for each in alerts
+            if matches(rule["source_matchers"], each) and not (both and matches(rule["target_matchers"], each))
+        ]
+        equal = rule.get("equal", ())
+        if any(all(each.get(label, "") == labels.get(label, "") for label in equal) for each in sources):
+            return True
+    return False
+
+
+def _open(route: Mapping[str, Any], hours: Mapping[str, Any], at: float) -> bool:
+    """Whether a route sends at that time: office hours are the only hours of the generated file."""
+    names = route.get("active_time_intervals", [])
+    now = datetime.fromtimestamp(at, UTC)
+    days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    for each in [interval for name in names for interval in hours[name]]:
+        first, _, last = each.get("weekdays", ["monday:sunday"])[0].partition(":")
+        in_days = days.index(first) <= now.weekday() <= days.index(last or first)
+        if in_days and any(t["start_time"] <= f"{now:%H:%M}" < t["end_time"] for t in each.get("times", ())):
+            return True
+    return not names
+
+
+# The table.
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A scenario with what came of it."""
+
+    scenario: Scenario
+    firing: Firing
+    sent: Sequence[Notification]
+
+    def to(self, *receivers: str) -> list[Notification]:
+        return [each for each in self.sent if each.receiver in receivers]
+
+    @property
+    def pages(self) -> list[Notification]:
+        return self.to("page")
+
+    @property
+    def tickets(self) -> list[Notification]:
+        return self.to("notify", "cost")
+
+    def row(self) -> str:
+        cells = (
+            self.scenario.name,
+            "; ".join(self._fires()) or "nothing",
+            f"{len(self.pages)}",
+            f"{len(self.tickets)}",
+        )
+        return f"| {' | '.join(cells)} |\n"
+
+    def _fires(self) -> Iterator[str]:
+        times: dict[tuple[str, str], list[float]] = {}
+        for at, alerts in self.firing.items():
+            for each in alerts:
+                if each["severity"] != "info":
+                    times.setdefault((each["alertname"], each["severity"]), []).append(at)
+        for (name, severity), found in sorted(times.items(), key=lambda each: (min(each[1]), each[0])):
+            spans = f"{self._when(min(found))} to {self._when(max(found))}"
+            yield f"{name} ({severity}) {spans}"
+
+    def _when(self, at: float) -> str:
+        after = round(at - self.scenario.fault)
+        sign, after = ("-" if after < 0 else "+"), abs(after)
+        parts = [(after // 86400, "d"), (after % 86400 // 3600, "h"), (after % 3600 // 60, "m"), (after % 60, "s")]
+        return sign + ("".join(f"{n}{unit}" for n, unit in parts if n) or "0m")
+
+
+def scenarios() -> list[tuple[str, Scenario]]:
+    """Title of the file and scenario, in the files' order."""
+    found = []
+    for path in sorted(FOLDER.glob("*.yml")):
+        document = yaml.safe_load(path.read_text())
+        found += [(str(document["title"]), Scenario(each)) for each in document["scenarios"]]
+    return found
+
+
+def played(scenario: Scenario) -> Played:
+    config = yaml.safe_load((ALERTMANAGER / "alertmanager.yml").read_text())
+    firing = scenario.play()
+    return Played(scenario, firing, notifications(firing, scenario.step, scenario.steps * scenario.step, config))
+
+
+HEAD = """\
+<!-- Generated by `python -m tests.rules.scenarios` from tests/rules/scenarios/; do not edit. -->
+# Scenarios
+
+For people who want to know what they are called for: what fires, when, and how many notifications follow. promtool plays each scenario through the generated rules;
+notifications are what the generated Alertmanager configuration then sends, without reminders and resolved messages.
+Times count from the start of the fault. Probes run once a minute unless the scenario says otherwise. Alerts of
+severity info are omitted, because nobody is notified. Inhibited alerts are listed, and count as no notification.
+"""
+
+
+def page(found: Sequence[tuple[str, Played]]) -> str:
+    """The page, a table per file."""
+    text, last = HEAD, ""
+    for title, each in found:
+        if title != last:
+            text += f"\n## {title}\n\n| scenario | fires | pages | tickets |\n|---|---|---|---|\n"
+        text, last = text + each.row(), title
+    return text
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:]
+    results = []
+    for group, entry in scenarios():
+        if chosen and not any(word in entry.name for word in chosen):
+            continue
+        results.append((group, played(entry)))
+        print(results[-1][1].row(), *results[-1][1].sent, sep="\n  ", flush=True)
+    if not chosen:
+        PAGE.write_text(page(results))
