@@ -74,10 +74,18 @@
       projectPeak: { share: 0.9, 'for': '15m' },  // used of a project's limit in its busiest minute
       projectLimit: { share: 0.8, 'for': '10m', keep: '15m' },  // used of a project's limit, mean of 10 minutes
       budget: { half: 0.5, full: 1, memory: '15m', 'for': '5m' },  // shares of a budget; the middle one is its own warn_ratio
-      forecast: { minElapsed: 0.1, 'for': '6h' },  // share of the month that must be over before a forecast alerts
+      forecast: { quietDays: 4, 'for': '6h' },  // days of the month on which only what is beyond the band alerts
       spendLimit: { share: 0.9, 'for': '30m' },
       costDrift: { share: 0.25, minUsd: 50, minElapsed: 0.2, 'for': '12h' },  // estimated against billed, by model, of the month's settled days; the bill lags, which is much of a young month
-      keySpike: { factor: 5, peak: 2, minUsd: 5, 'for': '15m' },  // US dollars per hour, against the mean hour of the last day and the highest of the week before
+      keySpike: {  // US dollars per hour, against the mean and (times peak) the highest hour of the week before
+        factor: 5,
+        peak: 2,
+        minUsd: 5,
+        'for': '15m',
+        // Pages: a share of a monthly budget within an hour, or more than factor times the mean and above minUsd.
+        page: { budgetShare: 0.05, factor: 10, minUsd: 50, 'for': '5m' },
+      },
+      stoppedTokens: 1000,  // tokens in the same hour of every day compared, from which on none at all is an alert
       probeSpendUsd: 5,  // US dollars per target and day, what the probes themselves cost
       refreshFailing: '15m',
       bucketsLate: { hours: 4, 'for': '30m' },
@@ -134,6 +142,7 @@
       latency: 'platform',
       limits: 'platform',
       cost: 'finops',
+      usage: 'platform',  // the people of the applications that use the API
       freshness: 'finops',
       models: 'platform',
       keys: 'security',

@@ -31,7 +31,8 @@
     quietTimes: [],
     groupWait: { page: '10s', notify: '30s' },
     groupInterval: '5m',
-    repeat: { page: '4h', notify: '12h', cost: '24h' },
+    // Alertmanager forgets what it has sent after --data.retention (120h by default), and sends it again.
+    repeat: { page: '4h', notify: '12h', cost: '24h', budget: '31d' },
     // An alert inhibits others only where these labels agree; set the external label that tells environments apart.
     environmentLabels: ['cluster'],
     // Folder of the templates as Alertmanager sees it, relative to its configuration file.

@@ -24,6 +24,18 @@ function(config)
       ['severity="info"'],
       probe + ['alertname', 'slo', 'organization', 'project_id', 'api_key_id', 'budget', 'id', 'dataset'],
     ),
+    // All of a budget is also its share that warns.
+    rule(
+      ['alertname="OpenAIBudgetSpent"', 'threshold="full"'],
+      ['alertname="OpenAIBudgetSpent"', 'threshold!="full"'],
+      environment + ['organization', 'budget', 'id'],
+    ),
+    // One key explains what its organization spends.
+    rule(
+      ['alertname="OpenAIKeySpendSpike"', 'severity="critical"'],
+      ['alertname=~"OpenAICostAnomaly|OpenAITokenUsageAnomaly"'],
+      environment + ['organization'],
+    ),
     // A target that is down, or refuses us, explains what its probes and limits say, and thresholds of the user's own.
     rule(
       ['alertname=~"OpenAITargetDown|OpenAICredentialsRejected|OpenAIQuotaExhausted|OpenAISpendLimitReached"'],
@@ -92,7 +104,7 @@ function(config)
     // Old figures: what they say of spend is no news. Limits that the API enforces stay.
     rule(
       ['alertname="OpenAIUsageDataStale"', 'dataset!~"names|limits|peak_minute|cost_drift"'],
-      ['category="cost"', 'severity!="critical"'],
+      ['category=~"cost|usage"', 'severity!="critical"'],
       environment + ['organization'],
     ),
     rule(

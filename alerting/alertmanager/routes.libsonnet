@@ -14,8 +14,10 @@ function(config)
     active_time_intervals: ['office-hours'],
     repeat_interval: config.repeat.cost,
   } + quiet;
-  // A shutdown that is a week away wakes nobody; a weekend with office hours closed cannot swallow it.
-  local deadline = page { matchers+: ['category="models"'], active_time_intervals: ['office-hours'] };
+  // A budget is spent until its period ends; nobody needs to read that every day.
+  local budget = cost { matchers+: ['alertname=~"OpenAI(|User|Key)BudgetSpent"'], repeat_interval: config.repeat.budget };
+  // A shutdown or an expiry that is days away wakes nobody; a weekend with office hours closed cannot swallow it.
+  local deadline = page { matchers+: ['category=~"models|keys"'], active_time_intervals: ['office-hours'] };
   local info = { matchers: ['severity="info"'] } + quiet;
   local notify = { matchers: ['severity="warning"'] } + quiet;
 
@@ -23,6 +25,7 @@ function(config)
   local levels(team) = [
     deadline { receiver: receivers.name('page', team) },
     page { receiver: receivers.name('page', team) },
+    budget { receiver: receivers.name('cost', team) },
     cost { receiver: receivers.name('cost', team) },
     info { receiver: receivers.name('info', team) },
     notify { receiver: receivers.name('notify', team) },

@@ -4,6 +4,7 @@ local areas = {
   availability: import 'availability.libsonnet',
   latency: import 'latency.libsonnet',
   limits: import 'limits.libsonnet',
+  budgets: import 'budgets.libsonnet',
   spend: import 'spend.libsonnet',
   freshness: import 'freshness.libsonnet',
   models: import 'models.libsonnet',

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What it costs: budgets, spend limits, anomalies, and how far the estimate can be trusted.
+// What it costs: anomalies, spikes of keys, and how far the estimate can be trusted.
 local alert = import '../lib/alert.libsonnet';
-local duration = import '../lib/duration.libsonnet';
 local names = import '../lib/names.libsonnet';
 local series = import '../lib/series.libsonnet';
-local steady = import '../lib/steady.libsonnet';
+local spike = import '../lib/spike.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
@@ -12,101 +11,60 @@ function(config)
   local new(fields) = alert.new(config, { category: 'cost', severity: 'warning', dashboard: 'costs', variables: ['organization'] } + fields);
   local without = text.fill('without (%s)', config.instanceLabels);
 
-  // Budgets of users and keys concern their owners; they warn but do not page.
-  local budgets = [
-    {
-      name: 'OpenAIBudgetSpent',
-      match: 'scope!~"user|key"',
-      steps: [{ at: 'half', severity: 'info' }, { at: 'warn_ratio', severity: 'warning' }, { at: 'full', severity: 'critical' }],
-      summary: 'A budget is spent to a share that asks for attention.',
-    },
-    {
-      name: 'OpenAIUserBudgetSpent',
-      match: 'scope="user"',
-      steps: [{ at: 'warn_ratio', severity: 'info' }, { at: 'full', severity: 'warning' }],
-      summary: 'The budget of a user is spent to a share that asks for attention.',
-    },
-    {
-      name: 'OpenAIKeyBudgetSpent',
-      match: 'scope="key"',
-      steps: [{ at: 'warn_ratio', severity: 'info' }, { at: 'full', severity: 'warning' }],
-      summary: 'The budget of an API key is spent to a share that asks for attention.',
-    },
-  ];
-  local threshold(step) =
-    if step.at == 'warn_ratio'
-    then text.fill('max %s (openai_budget_warn_ratio{%s})', [without, config.selector])
-    else text.number(t.budget[step.at]);
-  local budgetAlert(budget, step) = new({
-    name: budget.name,
-    expr: text.fill('max_over_time(%s{%s}[%s])\n>= %s\n', [
-      series.budgetRatio,
-      budget.match,
-      duration.scaled(config, t.budget.memory),
-      threshold(step),
-    ]),
-    'for': t.budget['for'],
-    severity: step.severity,
-    labels: { threshold: step.at },
-    summary: budget.summary,
-    description: 'Budget {{ $labels.budget }}{{ with $labels.id }} ({{ . }}){{ end }} is spent to {{ $value | humanizePercentage }} in this {{ $labels.period }}.',
-  });
-
   local anomaly(fields, signal, operator, band) = new({
-    expr: text.fill('%s{anomaly="%s"} %s %s\n', [series.anomalyLevel, signal, operator, band]),
+    expr: text.fill('%s{anomaly="%s"} %s %s\n', [series.anomalyLevel, signal, operator, std.rstripChars(band, '\n')]),
     'for': config.anomaly['for'],
     labels: { anomaly: signal },
   } + fields);
+  // Below the floor of the band: nothing at all, where each of the days compared had something at this hour.
+  local stopped = text.fill(|||
+    or
+    %(level)s{anomaly="tokens"} == 0
+    and count without (lookback) (%(days)s) >= %(least)s
+    and min without (lookback) (%(days)s{anomaly="tokens"}) >= %(tokens)s
+  |||, { level: series.anomalyLevel, days: series.anomalyLookback, least: config.anomaly.minDays, tokens: t.stoppedTokens });
   local sameHour = ' the band of this hour on such days.';
-  local month = 'sum by (%(labels)s) (max ' + without + ' (openai_costs_month_to_date_usd{' + config.selector + '}))';
-  local limit = 'max by (%(labels)s) (openai_spend_limit_usd{' + config.selector + ', scope="%(scope)s"} > 0)';
-  local spendLimitNear(scope, labels, who) = new({
-    name: 'OpenAISpendLimitNear',
-    expr: text.fill(month + '\n/ ' + limit + '\n> ' + text.number(t.spendLimit.share) + '\n', { labels: labels, scope: scope }),
-    'for': t.spendLimit['for'],
-    labels: { scope: scope },
-    summary: 'A hard spend limit is close; when it is reached the API refuses requests.',
-    description: who + ' has spent {{ $value | humanizePercentage }} of its hard monthly limit.',
-  });
-  local keySpike = text.fill(|||
-    %(cost)s > %(factor)s * avg_over_time(%(cost)s[1d] offset 1h)
-    and %(cost)s > %(min)s
-    unless %(cost)s <= %(peak)s * max_over_time(%(cost)s[7d] offset 1d)
-    and on (job, organization) %(steady)s
-  |||, {
-    cost: series.keyCost,
-    factor: text.number(t.keySpike.factor),
-    min: text.number(t.keySpike.minUsd),
-    peak: text.number(t.keySpike.peak),
-    steady: steady.usage(config),
+  local costAnomaly = {
+    name: 'OpenAICostAnomaly',
+    summary: 'Spend is unusually high for this hour of the day.',
+    description: 'Organization {{ $labels.organization }} spent an estimated ' + alert.usd('$value') + ' in the last hour, above' + sameHour,
+  };
+  local runaway = t.keySpike.page;
+  local keySpike(severity, hold, condition) = new({
+    name: spike.alert,
+    expr: names.key(config, std.stripChars(spike.new(config, condition), '\n')),
+    'for': hold,
+    severity: severity,
+    summary: 'An API key spends far more than it did in the week before.',
+    description:
+      'Key ' + names.keyWords + ' of project {{ $labels.project_id }} spent an estimated ' + alert.usd('$value')
+      + ' in the last hour' + alert.ask('24 * %f', ['$value'], function(value) ', ' + alert.usd(value) + ' a day at this rate')
+      + alert.ask(
+        series.keyUsual + '{organization=%q, project_id=%q, api_key_id=%q}',
+        ['$labels.organization', '$labels.project_id', '$labels.api_key_id'],
+        function(value) '; its mean hour of the week before: ' + alert.usd(value)
+      ) + '.',
   });
 
-  [budgetAlert(budget, step) for budget in budgets for step in budget.steps] + [
-    new({
-      name: 'OpenAIBudgetForecastExceeded',
-      expr: text.fill(|||
-        %s > 1
-        and %s < 1
-      |||, [series.budgetForecast, series.budgetRatio]),
-      'for': t.forecast['for'],
-      summary: 'At the pace of this month a budget will be exceeded.',
-      description: 'Budget {{ $labels.budget }}{{ with $labels.id }} ({{ . }}){{ end }} will end the month at {{ $value | humanizePercentage }} of its limit.',
-    }),
-    new({
-      name: 'OpenAISpendLimitEnforcing',
-      expr: text.fill('max %s (openai_spend_limit_enforcing{%s}) == 1\n', [without, config.selector]),
-      'for': '2m',
-      severity: 'critical',
-      summary: 'A hard spend limit is reached and the API refuses requests now.',
-      description: 'The spend limit of {{ $labels.scope }} {{ with $labels.project_id }}{{ . }}{{ else }}{{ $labels.organization }}{{ end }} is enforcing.',
-    }),
-    spendLimitNear('organization', 'job, organization', 'Organization {{ $labels.organization }}'),
-    spendLimitNear('project', 'job, organization, project_id', 'Project {{ $labels.project_id }}'),
-    anomaly({
-      name: 'OpenAICostAnomaly',
-      summary: 'Spend is unusually high for this hour of the day.',
-      description: 'Organization {{ $labels.organization }} spent an estimated {{ $value | humanize }} USD in the last hour, above' + sameHour,
-    }, 'cost', '>', series.anomalyUpper),
+  [
+    anomaly(costAnomaly, 'cost', '>', series.anomalyUpper),
+    // Spend that no single key explains.
+    anomaly(costAnomaly { severity: 'critical', 'for': runaway['for'] }, 'cost', '>', text.fill(|||
+      %(upper)s
+      and (
+        %(level)s{anomaly="cost"} > on (job, organization) group_left () %(share)s * min by (job, organization) (openai_budget_limit_usd{%(selector)s, scope="organization", period="month"} > 0)
+        or
+        %(level)s{anomaly="cost"} > %(factor)s * %(baseline)s and %(level)s > %(min)s
+      )
+    |||, {
+      upper: series.anomalyUpper,
+      level: series.anomalyLevel,
+      baseline: series.anomalyBaseline,
+      selector: config.selector,
+      share: text.number(runaway.budgetShare),
+      factor: text.number(runaway.factor),
+      min: text.number(runaway.minUsd),
+    })),
     anomaly({
       name: 'OpenAITokenUsageAnomaly',
       summary: 'Token usage is unusually high for this hour of the day.',
@@ -118,14 +76,11 @@ function(config)
       summary: 'Token usage is unusually low for this hour of the day.',
       description: 'Organization {{ $labels.organization }} used {{ $value | humanize }} tokens in the last hour, below' + sameHour,
       dashboard: 'usage',
-    }, 'tokens', '<', series.anomalyLower),
-    new({
-      name: 'OpenAIKeySpendSpike',
-      expr: names.key(config, std.stripChars(keySpike, '\n')),
-      'for': t.keySpike['for'],
-      summary: 'An API key spends far more than it did the day before.',
-      description: 'Key ' + names.keyWords + text.fill(' of project {{ $labels.project_id }} spent an estimated {{ $value | humanize }} USD in the last hour, more than %s times its mean hour of the last day, and than any hour of the week before.', text.number(t.keySpike.factor)),
-    }),
+      // Traffic that stops is an outage of the application, whatever it saves.
+      category: 'usage',
+    }, 'tokens', '<', series.anomalyLower + '\n' + stopped),
+    keySpike('critical', runaway['for'], spike.ofBudget(config, runaway.budgetShare) + 'or\n' + spike.ofHistory(runaway.factor, runaway.minUsd)),
+    keySpike('warning', t.keySpike['for'], spike.ofHistory(t.keySpike.factor, t.keySpike.minUsd)),
     new({
       name: 'OpenAIUnpricedModel',
       // Images are left out: no list has a price per image.
@@ -169,7 +124,7 @@ function(config)
       }),
       'for': t.costDrift['for'],
       summary: 'Estimated and billed cost of the month disagree.',
-      description: 'For {{ with $labels.model }}{{ . }} in {{ end }}organization {{ $labels.organization }} the estimate differs from the bill by {{ $value | humanizePercentage }}.',
+      description: 'For {{ with $labels.model }}{{ . }} in {{ end }}organization {{ $labels.organization }} the estimate differs from the bill by ' + alert.share('$value') + '.',
     }),
     new({
       name: 'OpenAIProbeSpendHigh',
@@ -178,7 +133,7 @@ function(config)
       |||, [config.selector, text.number(t.probeSpendUsd)]),
       'for': '15m',
       summary: 'The probes themselves cost more than planned.',
-      description: 'The probes of {{ $labels.target }} cost an estimated {{ $value | humanize }} USD in the last day.',
+      description: 'The probes of {{ $labels.target }} cost an estimated ' + alert.usd('$value') + ' in the last day.',
       dashboard: 'exporter',
       variables: ['target'],
     }),

@@ -10,6 +10,14 @@ local severities = ['critical', 'warning', 'info', 'none'];
   // How descriptions name a probe; the model is absent for endpoint models.
   probe: '{{ $labels.module }} on {{ $labels.target }}{{ with $labels.model }} ({{ . }}){{ end }}',
 
+  // --- Values in texts, and how amounts are rounded. `ask` renders the first result of a query, or nothing; its
+  // arguments take the place of printf's verbs in the query.
+  ask(expr, arguments, render):: '{{ with %s | query }}%s{{ end }}' % [std.join(' ', ['printf', '`' + expr + '`'] + arguments), render('. | first | value')],
+  usd(value):: '{{ %s | printf "%%.2f" }} USD' % value,
+  share(value):: '{{ %s | humanizePercentage | reReplaceAll `([0-9]{2,})[.][0-9]+%%` `$1%%` | reReplaceAll `([.][0-9])[0-9]+%%` `$1%%` }}' % value,
+  // The two largest units.
+  duration(value):: '{{ %s | humanizeDuration | reReplaceAll `^(-?[0-9]+[dhm] [0-9]+[hms]).*` `$1` | reReplaceAll ` 0[hms]$` `` }}' % value,
+
   dashboardUrl(config, dashboard, variables)::
     local pairs = ['var-' + name + '={{ $labels.' + name + ' | urlquery }}' for name in variables];
     config.grafanaUrl + '/d/' + config.dashboards[dashboard]

@@ -48,6 +48,9 @@
   tokens: 'organization:openai_usage_tokens:increase1h',
   estimatedCost: 'organization:openai_usage_estimated_cost_usd:increase1h',
   keyCost: 'key:openai_usage_estimated_cost_usd:increase1h',
+  // US dollars in an hour: the mean and the highest of the week before. They stand still while OpenAIKeySpendSpike fires.
+  keyUsual: 'key:openai_usual_cost_usd:avg7d',
+  keyPeak: 'key:openai_usual_cost_usd:max7d',
   operationRequests: 'operation:openai_usage_requests:increase1h',
   modelRequests: 'model:openai_usage_requests:increase1h',
   modelInUse: 'model:openai_model_in_use:group',
@@ -68,6 +71,7 @@
   costDrift: 'organization:openai_estimated_per_billed_cost:ratio',
   monthElapsed: 'global:openai_month_elapsed:ratio',
   monthRemainingDays: 'global:openai_month_remaining_days:difference',
+  costYesterday: 'organization:openai_costs_yesterday_usd:sum',
   costDaily: 'organization:openai_costs_daily_usd:avg7d',
   costRest: 'organization:openai_costs_remaining_usd:projection',
   forecastSpread: 'organization:openai_costs_forecast_spread_usd:projection',
@@ -75,7 +79,12 @@
   forecastUpper: 'organization:openai_costs_forecast_upper_usd:projection',
   forecastLower: 'organization:openai_costs_forecast_lower_usd:projection',
   budgetRatio: 'budget:openai_budget_spent_per_limit:ratio',
+  // Label slot: the day that ended 1 to 7 whole days before its next return; how often that day returns before the month ends.
+  slotReturns: 'global:openai_month_remaining_slots:count',
+  budgetDay: 'budget:openai_budget_spent_per_limit:delta1d',
+  budgetRest: 'budget:openai_budget_remaining_per_limit:projection',
   budgetForecast: 'budget:openai_budget_forecast_per_limit:ratio',
+  budgetForecastLower: 'budget:openai_budget_forecast_lower_per_limit:ratio',
 
   // --- anomalies; label anomaly says which signal
   weekend: 'global:openai_weekend:bool',

@@ -9,7 +9,6 @@ local bandDeviations = 2;
 local minSpread = 0.1;
 
 function(config)
-  local yesterday = text.fill('openai_costs_day_usd{%s, window="yesterday"}', config.selector);
   local sum(metric) = text.fill(|||
     sum by (job, organization) (
       max without (%s) (%s{%s})
@@ -52,8 +51,12 @@ function(config)
         ]),
       },
       {
+        record: series.costYesterday,
+        expr: text.fill('sum by (job, organization) (\n  max without (%s) (openai_costs_day_usd{%s, window="yesterday"})\n)\n', [config.instanceLabels, config.selector]),
+      },
+      {
         record: series.costDaily,
-        expr: text.fill('max by (job, organization) (avg_over_time(%s[7d]))', yesterday),
+        expr: text.fill('avg_over_time(%s[7d])', series.costYesterday),
       },
       {
         // What is still to come: the mean of the last seven whole days times the days that are left.
@@ -64,14 +67,14 @@ function(config)
         // Half the height of the band: what the days varied by, or the least share, whichever is wider.
         record: series.forecastSpread,
         expr: text.fill(|||
-          %(deviations)s * max by (job, organization) (stddev_over_time(%(yesterday)s[14d]))
+          %(deviations)s * stddev_over_time(%(yesterday)s[14d])
           * on () group_left () sqrt(%(days)s)
           > %(minSpread)s * %(rest)s
           or
           %(minSpread)s * %(rest)s
         |||, {
           deviations: bandDeviations,
-          yesterday: yesterday,
+          yesterday: series.costYesterday,
           days: series.monthRemainingDays,
           minSpread: text.number(minSpread),
           rest: series.costRest,

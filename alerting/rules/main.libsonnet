@@ -5,6 +5,7 @@ function(config) {
   'recording-usage.yml':
     (import 'limits.libsonnet')(config)
     + (import 'usage.libsonnet')(config)
+    + (import 'budgets.libsonnet')(config)
     + (import 'costs.libsonnet')(config),
   'recording-growth.yml': (import 'growth.libsonnet')(config),
   'recording-anomalies.yml': (import 'anomaly.libsonnet')(config),

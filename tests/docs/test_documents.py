@@ -22,7 +22,7 @@ documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.rel
 
 NOT_METRICS = {"openai_exporter", "openai_api_key", "openai_admin_key", "probe_cost_per_day"}
 """Words of the same form: the package, files that hold keys, a metric of thresholds.yml."""
-FOREIGN_FLAGS = {"--storage.tsdb.retention.time", "--enable-feature"}
+FOREIGN_FLAGS = {"--data.retention", "--storage.tsdb.retention.time", "--enable-feature"}
 """Prometheus' own, where the text speaks of it."""
 TARGET_LABELS = {
     *("job", "instance", "le", "target", "module", "model", "endpoint", "provider", "organization", "status_page")

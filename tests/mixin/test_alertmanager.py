@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mixin.alerting import CHANNELS, KINDS, configured, matches, written
-from tests.mixin.bundle import AMTOOLS, alert_rules, errors_of, mixin, run, version
+from tests.mixin.bundle import AMTOOLS, ROOT, alert_rules, errors_of, mixin, run, version
 from tests.mixin.lint.parser import seconds
 
 EXAMPLES = CHANNELS | {"teams": {"webhook_url_file": "/run/secrets/teams_url"}}
@@ -140,7 +140,12 @@ def test_repetitions_fit_the_groups_and_what_alertmanager_remembers() -> None:
     interval = seconds(route["group_interval"])
     repeats = [seconds(each["repeat_interval"]) for each in route["routes"][2:] if "repeat_interval" in each]
 
-    assert [each for each in repeats if each % interval or each >= 120 * 3600] == []
+    monthly = seconds(mixin("_config.alertmanager.repeat.budget"))
+
+    assert [each for each in repeats if each % interval or each >= 120 * 3600] == [monthly]
+    assert monthly % interval == 0
+    assert f"--data.retention={24 * 32}h" in (ROOT / "docker-compose.yml").read_text()
+    assert monthly < 32 * 86_400
 
 
 def test_inhibitions_name_alerts_that_exist() -> None:
@@ -166,9 +171,12 @@ def test_no_alert_is_source_and_target_of_one_inhibition() -> None:
 
 
 def test_nothing_mutes_an_outage_but_a_dead_exporter() -> None:
-    """Pages on the API or on money that the API withholds are held back by OpenAIExporterDown alone."""
+    """Pages on the API or on money that the API withholds are held back by OpenAIExporterDown alone.
+
+    A key that spends for its organization pages in its place.
+    """
     pages = [rule for rule in alert_rules() if rule["labels"]["severity"] == "critical"]
-    allowed = {"OpenAITargetDown", "OpenAIExporterDown", "OpenAICredentialsRejected"}
+    allowed = {"OpenAITargetDown", "OpenAIExporterDown", "OpenAICredentialsRejected", "OpenAIKeySpendSpike"}
     muted = {
         (rule["alert"], source)
         for each in mixin("alertmanagerConfig.inhibit_rules")

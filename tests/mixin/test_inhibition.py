@@ -39,15 +39,31 @@ INHIBITED = {
         [alert("OpenAIAlertDeliveryFailing", instance="am"), alert("Watchdog"), {"alertname": "NodeDown"}],
     ),
     "critical mutes warning and info of the same": (
-        alert("OpenAIBudgetSpent", "critical", organization="acme", budget="all", id="p1"),
+        alert("OpenAIKeySpendSpike", "critical", organization="acme", project_id="p1", api_key_id="k1"),
+        [alert("OpenAIKeySpendSpike", "warning", organization="acme", project_id="p1", api_key_id="k1")],
+        [
+            alert("OpenAIKeySpendSpike", "warning", organization="acme", project_id="p1", api_key_id="k2"),
+            alert("OpenAIUserBudgetSpent", "info", organization="acme", budget="all", id="p1"),
+        ],
+    ),
+    "a key that runs away explains what its organization spends": (
+        alert("OpenAIKeySpendSpike", "critical", organization="acme", project_id="p1", api_key_id="k1"),
+        [
+            alert("OpenAICostAnomaly", "critical", organization="acme", anomaly="cost"),
+            alert("OpenAITokenUsageAnomaly", "warning", organization="acme", anomaly="tokens"),
+        ],
+        [
+            alert("OpenAITokenUsageAnomaly", "warning", organization="other", anomaly="tokens"),
+            alert("OpenAITokenUsageDrop", "warning", organization="acme", anomaly="tokens"),
+        ],
+    ),
+    "a budget that is spent mutes what it was told before": (
+        alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all", id="p1") | {"threshold": "full"},
         [
             alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all", id="p1"),
             alert("OpenAIBudgetSpent", "info", organization="acme", budget="all", id="p1"),
         ],
-        [
-            alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all", id="p2"),
-            alert("OpenAIUserBudgetSpent", "info", organization="acme", budget="all", id="p1"),
-        ],
+        [alert("OpenAIBudgetSpent", "warning", organization="acme", budget="all", id="p2")],
     ),
     "warning mutes info of the same": (
         alert("OpenAIModelRetiring", "warning", target="openai", model="gpt-4"),

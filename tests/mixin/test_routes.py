@@ -43,8 +43,10 @@ TABLE = [
     Row("OpenAIAlertDeliveryFailing", f"severity=critical category=exporter {PLATFORM}", "page"),
     # Money that stops the service pages whatever the hour.
     Row("OpenAISpendLimitEnforcing", f"severity=critical category=cost {FINOPS}", "page"),
-    Row("OpenAIBudgetSpent", f"severity=critical category=cost {FINOPS} threshold=full", "page"),
+    Row("OpenAIKeySpendSpike", f"severity=critical category=cost {FINOPS}", "page"),
+    Row("OpenAICostAnomaly", f"severity=critical category=cost {FINOPS} anomaly=cost", "page"),
     # Other money goes by mail in office hours, whether it warns or informs.
+    Row("OpenAIBudgetSpent", f"severity=warning category=cost {FINOPS} threshold=full", "cost"),
     Row("OpenAIBudgetSpent", f"severity=warning category=cost {FINOPS} threshold=warn_ratio", "cost"),
     Row("OpenAIBudgetSpent", f"severity=info category=cost {FINOPS} threshold=half", "cost"),
     Row("OpenAIUserBudgetSpent", f"severity=warning category=cost {FINOPS}", "cost"),
@@ -53,7 +55,8 @@ TABLE = [
     Row("OpenAICostAnomaly", f"severity=warning category=cost {FINOPS} anomaly=cost", "cost"),
     Row("OpenAIKeySpendSpike", f"severity=warning category=cost {FINOPS}", "cost"),
     Row("OpenAISpendLimitNear", f"severity=warning category=cost {FINOPS} scope=project", "cost"),
-    # Tickets.
+    # Tickets. Traffic that stops concerns the applications, at any hour.
+    Row("OpenAITokenUsageDrop", f"severity=warning category=usage {PLATFORM}", "notify"),
     Row("OpenAIAvailabilityBudgetBurn", f"severity=warning category=availability {PLATFORM}", "notify"),
     Row("OpenAIFirstTokenBudgetBurn", f"severity=warning category=latency {PLATFORM}", "notify"),
     Row("OpenAIRateLimited", f"severity=warning category=limits {PLATFORM}", "notify"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -112,6 +113,13 @@ def _step(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return int(seconds)
 
 
+def _prometheus(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username):
+        raise click.BadParameter(f"{value!r} is not a URL such as http://localhost:9090")
+    return value.rstrip("/")
+
+
 def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     labels = {}
     for value in values:
@@ -129,9 +137,14 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option("--to", "last", metavar="DATE", help="Last day (UTC); today when left out.")
 @click.option(
     "--live-from", metavar="TIME",
-    help="When Prometheus began to read the exporter with the bundle's rules, such as 2026-11-21T09:30:00Z: what they "
-    "record of growth is written up to then. Needed wherever that has begun: left out, growth is written to the end, "
-    "and pages count the time since twice.",
+    help="When Prometheus began to read the exporter, such as 2026-11-21T09:30:00Z: the import ends there. Needed "
+    "wherever that has begun: left out, the time since is counted twice.",
+)  # fmt: skip
+@click.option(
+    "--prometheus", default="", callback=_prometheus, metavar="URL",
+    help="With --live-from: asks that Prometheus what each live series began with, so that the import ends with just "
+    "that. Left out, the last hours before (`settle` of the organization) show as one increase where the live series "
+    "begin, and growth counts usage twice that the API showed after --live-from.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
@@ -157,6 +170,7 @@ def backfill(
     first: str,
     last: str | None,
     live_from: str | None,
+    prometheus: str,
     output: Path,
     organization: str | None,
     config_file: Path | None,
@@ -185,12 +199,14 @@ def backfill(
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):
         reports.parse_days(first, last or first, names, reports.ANY_TIME)  # a typo is reported before anything is read
+        if prometheus and live_from is None:
+            raise StartError("--prometheus needs --live-from: when that Prometheus began to read the exporter")
         with _source(config_file, organization, lambda text: console.print(Text(printable(text))), max_calls) as source:
             now = source.learn_time()
             start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
             began = None if live_from is None else reports.parse_time(live_from, "--live-from", now)
             named = {"job": "openai", "organization": source.organization.name} | labels
-            request = Request(start, end, step, fine_days, tuple(sorted(named.items())), began)
+            request = Request(start, end, step, fine_days, tuple(sorted(named.items())), began, prometheus)
             planned = Backfill(source, request, output, now, resume=resume)
             _announce(console, planned, source.organization.name, max_calls)
             _read(console, planned)
@@ -231,8 +247,8 @@ def _announce(console: Console, planned: Backfill, name: str, max_calls: int | N
     # Before the first call: the same command with the option then resumes, and has nothing to read twice.
     if planned.request.live_from is None:
         lines.append(
-            f"Without --live-from growth is written up to {end}: where Prometheus reads the exporter already, "
-            "pages count the time since that began twice; give it, such as --live-from 2026-11-21T09:30:00Z"
+            f"Without --live-from the import goes up to {end}: where Prometheus reads the exporter already, "
+            "the time since that began is counted twice; give it, such as --live-from 2026-11-21T09:30:00Z"
         )
     for line in lines:
         console.print(Text(line), soft_wrap=True)

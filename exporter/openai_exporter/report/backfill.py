@@ -13,16 +13,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
+from openai_exporter.client.session import Session
 from openai_exporter.config.sections import Organization
 from openai_exporter.errors import StartError, UpstreamError
+from openai_exporter.exposition import LabelWriter
 from openai_exporter.files import write_atomically
+from openai_exporter.metrics import Metric, usage as metrics
 from openai_exporter.prices import version
-from openai_exporter.report.series import CostGauges, Counters, Families, Grid, Line, Slot
+from openai_exporter.report.series import MARGIN, CostGauges, Counters, Families, Grid, Joint, Line, Slot
 from openai_exporter.report.source import Source
 from openai_exporter.usage import costs, counters, ledger, rows, service
 
 _WIDTHS = {"1h": ledger.HOUR, "1d": ledger.DAY}
 _PAGES = {"1h": 168, "1d": costs.USAGE_DAYS}
+_TIMEOUT = 60.0
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Request:
         step: seconds between two samples of a series.
         fine_days: days before the end that are read by the hour.
         labels: added to each series.
-        live_from: when the live series began, None after the end: from then on the rules record increases.
+        live_from: when the live series began, None after the end: the import ends there.
+        prometheus: root of a Prometheus that read them then; empty when none is to be asked.
     """
 
     start: int
@@ -44,6 +50,7 @@ class Request:
     fine_days: int
     labels: tuple[tuple[str, str], ...]
     live_from: float | None = None
+    prometheus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ class Backfill:
     def __init__(self, source: Source, request: Request, output: Path, now: float, *, resume: bool) -> None:
         self.request = request
         self.journal = Journal(output)
+        self._joint = joint(request, source)
         self.resumed = self.journal.begin(_identity(source, request), now, resume=resume)
         self.end = min(request.end, ledger.hour_start(self.journal.as_of))
         self.steps = plan(source.organization, request, self.end)
@@ -127,20 +135,66 @@ class Backfill:
 
     def _write_dataset(self, name: str, families: Families) -> None:
         organization, request = self._source.organization, self.request
-        live_from = self.end if request.live_from is None else request.live_from
+        end = self.end if request.live_from is None else min(self.end, int(request.live_from))
         steps = [step for step in self.steps if step.dataset == name]
         slots = functools.partial(_slots, self.journal, steps)
         if name == costs.NAME:
             assert organization.costs is not None
-            grid = Grid(request.start, self.end, request.step)
+            grid = Grid(request.start, end, request.step)
             by, limit = organization.costs.group_by, organization.series_limit
             CostGauges(by, limit, families, grid, self.journal.as_of).write(slots())
         else:
             limits = service.budgets_of(self._source.config, organization)
             dataset = counters.CounterDataset(name, organization, self._source.context, costs.pinned(limits))
-            # One more sample where the live series begin: increases go up to there, not only to the step before.
-            grid = Grid(request.start, self.end, request.step, int(live_from))
-            Counters(dataset, families, grid, live_from).write(slots)
+            # One more sample before the live series begin: what these begin with is an increase over a short time.
+            grid = Grid(request.start, end, request.step, self._joint.time - MARGIN if self._joint else None)
+            Counters(dataset, families, grid, self._joint).write(slots)
+
+
+def joint(request: Request, source: Source) -> Joint | None:
+    """Where live series take over; what was younger than `settle` was not final there.
+
+    Raises:
+        StartError: Prometheus is to be asked and cannot be, or knows none.
+    """
+    if request.live_from is None:
+        return None
+    first = None
+    if request.prometheus:
+        first = functools.partial(_first_values, request, source)
+        if not any(first(metric) for metric in (metrics.SERIES, metrics.REQUESTS)):
+            raise StartError(
+                f"{request.prometheus}: has no usage with the labels {dict(request.labels)} within 5 minutes after "
+                f"--live-from; give the labels of the live series with --label, and the time at which they began"
+            )
+    return Joint(int(request.live_from), ledger.hour_start(request.live_from - source.organization.settle), first)
+
+
+_FIRST = 300
+"""Seconds after the live series began in which each has its first sample; a later one began at 0."""
+
+
+def _first_values(request: Request, source: Source, metric: Metric) -> dict[ledger.Labels, float]:
+    """What the live series of a metric began with, by their labels: a counter is least at first."""
+    names, values = zip(*request.labels, strict=True)
+    selector = f"{metric.name}{LabelWriter(names).write(values).strip()}"
+    at = (request.live_from or 0) + _FIRST
+    params = [("query", f"min_over_time({selector}[{_FIRST + MARGIN}s])"), ("time", str(at))]
+    session = Session(request.prometheus, _TIMEOUT, source.network)
+    try:
+        with session.get("/api/v1/query", params, api="prometheus") as reply:
+            document = reply.json_object(_MOST_BYTES)
+            result = [(each["metric"], float(each["value"][1])) for each in document["data"]["result"]]
+    except (UpstreamError, LookupError, TypeError, ValueError) as error:
+        cause = str(error) if isinstance(error, UpstreamError) else "it does not answer as Prometheus does"
+        raise StartError(f"{request.prometheus}: cannot be asked: {cause}; give the URL of a Prometheus") from None
+    finally:
+        session.close()
+    first: dict[ledger.Labels, float] = {}
+    for labels, value in result:
+        key = tuple(labels.get(name, "") for name in metric.labels)
+        first[key] = max(value, first.get(key, 0))  # of replicas
+    return first
 
 
 def plan(organization: Organization, request: Request, end: int) -> tuple[Step, ...]:
@@ -171,7 +225,7 @@ def _identity(source: Source, request: Request) -> dict[str, Any]:
     """What decides the queries and their results: a journal of another identity is of no use."""
     config, organization = source.config, source.organization
     identity = asdict(request)
-    del identity["live_from"]  # decides only what is written
+    del identity["live_from"], identity["prometheus"]  # decide only what is written
     identity["organization"] = {
         "name": organization.name,
         "base_url": organization.base_url,

@@ -2,6 +2,7 @@
 """Series over time for an import: counters and gauges as `/usage` would have shown them, written as OpenMetrics."""
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,29 @@ class Grid:
         multiples = range(-(-first // self.step) * self.step, last + 1, self.step)
         more = {time for time in (self.also, self.end) if time is not None and first <= time <= last}
         return sorted(more.union(multiples))
+
+
+MARGIN = 60
+"""Seconds before the live series begin in which no counter is written: when they began is known to the minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Where the live series of a counter take over from the imported ones.
+
+    A live counter begins with what the API showed at that time, and rises by what the API shows late. A counter of
+    the import that was above it would look like a reset, and the whole month would count twice. So none rises above
+    what it began with, or, where nobody knows that, above what was final by then; the rest shows as one increase.
+
+    Attributes:
+        time: when the live series began, Unix seconds.
+        final: buckets that ended by then were final.
+        first: the values that the live series of a metric began with, by their labels; None where nobody knows.
+    """
+
+    time: int
+    final: int
+    first: Callable[[Metric], Mapping[Labels, float]] | None = None
 
 
 class Families:
@@ -165,15 +189,19 @@ class Counters:
 
     Args:
         dataset: the live dataset, which is not read: its labels, columns and series limit are those of `/usage`.
-        live_from: Unix seconds; up to then increases are recorded, too.
+        joint: where live series take over; None where there are none.
     """
 
-    def __init__(self, dataset: CounterDataset, families: Families, grid: Grid, live_from: float) -> None:
+    def __init__(self, dataset: CounterDataset, families: Families, grid: Grid, joint: Joint | None) -> None:
         self._columns = dataset.operation.columns
         self._dataset = dataset
         self._families = families
         self._grid = grid
-        self._increases = Increases(families, live_from)
+        self._increases = Increases(families)
+        self._joint = joint
+        self._first = functools.cache(joint.first) if joint and joint.first else None
+        self._began: dict[Key, int] = {}
+        self._ceiling: dict[Key, int] | None = None
         self._totals: dict[Key, int] = {}
         self._series: dict[Labels, tuple[str, ...]] = {}
         self._largest: set[Labels] | None = None
@@ -192,6 +220,10 @@ class Counters:
             self._courses = courses.get(month, {})
             # What was in use shows 0; the rest is forgotten.
             self._totals = {key: 0 for key, total in self._totals.items() if total}
+            if self._ceiling is not None:
+                self._ceiling = {}
+            if self._first and self._joint and month == month_start(self._joint.time):
+                self._ceiling = self._began
             if self._grid.start <= month <= self._grid.end:
                 self._sample(month)
             for start, end, lines in of_month:
@@ -238,6 +270,8 @@ class Counters:
         return {key: course(by_start) for key, by_start in changes.items() if min(by_start.values()) < 0}
 
     def _slot(self, start: int, end: int, lines: Iterable[Line]) -> None:
+        if self._joint and not self._first and self._ceiling is None and end > self._joint.final:
+            self._ceiling = dict(self._totals)
         rises = self._rises(start, lines)
         for key in rises:
             if key not in self._totals:
@@ -260,6 +294,7 @@ class Counters:
                 labels = (self._dataset.name, self._columns[key[0]].name)
                 series = self._families.series(metrics.CORRECTIONS, labels)
                 correction = (key[0] + len(self._columns), series)
+                self._learn(correction, metrics.CORRECTIONS, labels, self._columns[key[0]].unit)
                 rises[correction] = rises.get(correction, 0) + own.taken[1]
         return {key: rise for key, rise in rises.items() if rise}
 
@@ -282,8 +317,14 @@ class Counters:
         for index, column in enumerate(self._columns):
             [(values, _)] = table.samples(index, column)
             series = self._families.series(column.metric, values)
+            self._learn((index, series), column.metric, values, column.unit)
             self._increases.learn((index, series), column, values)
             yield series
+
+    def _learn(self, key: Key, metric: Metric, labels: Labels, unit: int) -> None:
+        """Note what the live series began with, if that is known; one that was not there began at 0."""
+        if self._first:
+            self._began[key] = round(self._first(metric).get(labels, 0) * unit)
 
     def _sample(self, timestamp: int, rises: Mapping[Key, int] | None = None, passed: int = 0, width: int = 1) -> None:
         """Write all counters, `passed` of `width` seconds into a bucket with these rises."""
@@ -293,11 +334,15 @@ class Counters:
         self._increases.write(timestamp)
 
     def _write(self, key: Key, total: int, timestamp: int) -> None:
+        joint, shown = self._joint, total if self._ceiling is None else min(total, self._ceiling.get(key, 0))
+        if joint and self._first:
+            total = self._began.get(key, 0) if timestamp == joint.time else shown
         self._increases.note(key, total)
-        corrects, place = divmod(key[0], len(self._columns))
-        column = self._columns[place]
-        value = total if column.unit == 1 else total / column.unit
-        self._families.write(metrics.CORRECTIONS if corrects else column.metric, key[1], value, timestamp)
+        if joint is None or timestamp <= joint.time - MARGIN:
+            corrects, place = divmod(key[0], len(self._columns))
+            column = self._columns[place]
+            value = shown if column.unit == 1 else shown / column.unit
+            self._families.write(metrics.CORRECTIONS if corrects else column.metric, key[1], value, timestamp)
 
 
 def _months(slots: Iterator[Slot]) -> Iterator[tuple[int, Iterator[Slot]]]:
@@ -316,15 +361,10 @@ _RECORDED_INCREASES: Mapping[str, tuple[Metric, Mapping[str, str]]] = {
 
 
 class Increases:
-    """What counters rose by from sample to sample, summed as the rules of the bundle record it of live counters.
+    """What counters rose by from sample to sample, summed as the rules of the bundle record it of live counters."""
 
-    Args:
-        until: Unix seconds; what comes later is left to the live rules, for it must not be there twice.
-    """
-
-    def __init__(self, families: Families, until: float) -> None:
+    def __init__(self, families: Families) -> None:
         self._families = families
-        self._until = until
         self._recorded: dict[Key, tuple[Metric, str, int]] = {}
         self._last: dict[Key, int] = {}
         self._sums: dict[tuple[Metric, str, int], int] = {}
@@ -351,8 +391,7 @@ class Increases:
         A second early: a range that ends with the sample has it and the next one does not, whichever ends count.
         """
         for (metric, series, unit), total in self._sums.items():
-            if timestamp <= self._until:
-                self._families.write(metric, series, total / unit, timestamp - 1)
+            self._families.write(metric, series, total / unit, timestamp - 1)
         self._sums.clear()
 
 

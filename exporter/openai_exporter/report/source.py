@@ -80,8 +80,8 @@ class Source:
         self.config = config
         self.organization = organization
         credential = config.organization_credential(organization.name)
-        network = Network(proxies)
-        self._client = _LimitedClient(organization.base_url, credential, organization.timeout, network)
+        self.network = Network(proxies)
+        self._client = _LimitedClient(organization.base_url, credential, organization.timeout, self.network)
         self._client.limit = max_calls
         self.calls = Calls(self._client, organization.name, Instruments(process=False), now)
         self.context = dataset.Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)

@@ -124,31 +124,73 @@ def test_growth_adds_up_to_the_counters_over_months(
     assert counted - at(history, metric, unix(FROM)) == pytest.approx(grown, rel=1e-12)
 
 
-def test_growth_ends_where_the_live_series_begin(simulator: SimulatorControl, tmp_path: Path) -> None:
+def test_everything_ends_where_the_live_series_begin(simulator: SimulatorControl, tmp_path: Path) -> None:
     output = tmp_path / "history.om"
     live = ("--live-from", "2026-11-18T14:10:00Z")
     done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *live))
-    last: dict[bool, int] = {}
+    last: dict[str, int] = {}
     for (name, _), found in samples(output).items():
-        last[":growth" in name] = max(last.get(":growth" in name, 0), found[-1][0])
+        kind = "growth" if ":growth" in name else "costs" if "costs" in name else "counter"
+        last[kind] = max(last.get(kind, 0), found[-1][0])
 
-    assert {True: unix("2026-11-18T14:09:59Z"), False: END} == last
+    assert last == {
+        "growth": unix("2026-11-18T14:09:59Z"),
+        "counter": unix("2026-11-18T14:09:00Z"),
+        "costs": unix("2026-11-18T14:10:00Z"),
+    }
 
 
-@pytest.mark.parametrize("live", ["2026-11-18T14:10:00Z", "2026-11-18T14:00:00Z", "2026-11-18T14:29:59Z"])
-def test_growth_adds_up_to_what_the_counters_show_when_the_live_series_begin(
+@pytest.mark.parametrize("live", ["2026-11-18T14:10:00Z", "2026-11-18T14:00:00Z", "2026-11-18T14:30:00Z"])
+def test_growth_adds_up_to_what_was_used_when_the_live_series_begin_and_counters_to_what_was_final(
     simulator: SimulatorControl, tmp_path: Path, live: str
 ) -> None:
-    output = tmp_path / "history.om"
-    more = ("--step", "2h", "--live-from", live)
-    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *more))
+    output, name = tmp_path / "history.om", "openai_usage_requests_total"
+    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--step", "5m"))
+    without = samples(output)
+    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--step", "2h", "--live-from", live))
     found = samples(output)
-    name = "openai_usage_requests_total"
-    counted = at(found, name, unix(live)) - at(found, name, unix("2026-11-18"))
 
     growth = RECORDED["requests"].name
     grown = sum(value for (metric, _), each in found.items() if metric == growth for _, value in each)
-    assert 0 < grown == counted
+    assert 0 < grown == at(without, name, unix(live)) - at(without, name, unix("2026-11-18"))
+    final = unix("2026-11-18T08:00:00Z")  # six hours are `settle`
+    assert at(found, name, final) == at(without, name, final) == at(found, name, unix(live) - 60)
+
+
+def test_no_counter_falls_into_a_month_that_began_less_than_settle_before_the_live_series(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    output, name = tmp_path / "history.om", "openai_usage_requests_total"
+    live = ("--live-from", "2026-11-01T02:30:00Z")
+    done(run(simulator, "backfill", "--from", "2026-10-30", "-o", str(output), *live))
+    found = samples(output)
+    final = at(found, name, unix("2026-10-31T20:00:00Z"))
+    assert final == at(found, name, unix("2026-10-31T23:59:59Z")) > 0
+    assert 0 == at(found, name, unix("2026-11-01")) == at(found, name, unix("2026-11-01T02:29:00Z"))
+
+
+ASKED = {
+    "without a time": (("--prometheus", "http://127.0.0.1:1"), "--prometheus needs --live-from"),
+    "no URL": (("--prometheus", "prometheus"), "'prometheus' is not a URL such as http://localhost:9090"),
+    "nobody there": (
+        ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", "http://127.0.0.1:1"),
+        "http://127.0.0.1:1: cannot be asked: no connection to 127.0.0.1:1",
+    ),
+    "something else": (
+        ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", "SIMULATOR"), "cannot be asked: ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "message"), ASKED.values(), ids=list(ASKED))
+def test_a_prometheus_that_cannot_be_asked_is_told_before_anything_is_read(
+    simulator: SimulatorControl, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    given = [option.replace("SIMULATOR", simulator.base_url) for option in options]
+    failed = run(simulator, "backfill", "--from", "2026-11-18", "-o", str(tmp_path / "history.om"), *given)
+    assert failed.exit_code != 0
+    assert message in failed.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_growth_in_the_last_second_of_a_month_is_there_once(simulator: SimulatorControl, tmp_path: Path) -> None:
@@ -165,7 +207,7 @@ def test_it_asks_for_the_begin_of_the_live_series_which_may_be_told_later(
 ) -> None:
     arguments = ("backfill", "--from", "2026-11-18", "-o", str(tmp_path / "history.om"))
     stopped = run(simulator, *arguments, "--max-calls", "2")
-    assert "where Prometheus reads the exporter already, pages count the time since that began twice" in stopped.stderr
+    assert "where Prometheus reads the exporter already, the time since that began is counted twice" in stopped.stderr
     assert "give it, such as --live-from 2026-11-21T09:30:00Z" in stopped.stderr
 
     resumed = run(simulator, *arguments, "--live-from", "2026-11-18T14:10:00Z")

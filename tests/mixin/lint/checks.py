@@ -17,9 +17,22 @@ ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 # Neither behind a feature flag in Prometheus 2.42 nor removed in 3.
 FUNCTIONS = frozenset(
     {
-        *("abs", "absent", "changes", "clamp", "clamp_max", "clamp_min", "delta", "increase", "rate", "round", "sqrt"),
+        *(
+            "abs",
+            "absent",
+            "changes",
+            "clamp",
+            "clamp_max",
+            "clamp_min",
+            "delta",
+            "floor",
+            "increase",
+            "rate",
+            "round",
+            "sqrt",
+        ),
         *("avg_over_time", "count_over_time", "last_over_time", "max_over_time", "min_over_time", "sum_over_time"),
-        *("absent_over_time", "quantile_over_time", "stddev_over_time", "histogram_quantile", "label_replace"),
+        *("floor", "absent_over_time", "quantile_over_time", "stddev_over_time", "histogram_quantile", "label_replace"),
         *("day_of_month", "day_of_week", "days_in_month", "hour", "minute", "scalar", "time", "timestamp", "vector"),
     }
 )
@@ -49,7 +62,7 @@ class Context:
 
 def labels_exist(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
     """promql/series, promql/vector_matching, promql/impossible, alerts/template."""
-    inference = Inference(context.recorded)
+    inference = Inference(context.recorded, frozenset({"ALERTS"}))
     labels = (inference.labels(tree) or frozenset()) | set(rule.get("labels", {}))
     yield from dict.fromkeys(inference.problems)
     for name, text in rule.get("annotations", {}).items():

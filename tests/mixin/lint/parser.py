@@ -168,6 +168,8 @@ class _Parser:
         reach = None
         if self._take("["):
             reach = self._duration()
+            if self._text.startswith(":"):  # a subquery; its step is no matter here
+                self._at += 1
             self._expect("]")
         offset = self._duration() if self._take("offset") else 0.0
         return Selector(metric, tuple(matchers), reach, offset)

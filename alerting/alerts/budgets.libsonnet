@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Budgets of the configuration and spend limits of the API: what is spent of them, and where the month will end.
+local alert = import '../lib/alert.libsonnet';
+local duration = import '../lib/duration.libsonnet';
+local series = import '../lib/series.libsonnet';
+local text = import '../lib/text.libsonnet';
+
+function(config)
+  local t = config.thresholds;
+  local new(fields) = alert.new(config, { category: 'cost', severity: 'warning', dashboard: 'costs', variables: ['organization'] } + fields);
+  local without = text.fill('without (%s)', config.instanceLabels);
+
+  // Nobody pages for a budget: what must be stopped at once is a spike, whatever the month has cost so far.
+  local budgets = [
+    {
+      name: 'OpenAIBudgetSpent',
+      match: 'scope!~"user|key"',
+      steps: [{ at: 'half', severity: 'info' }, { at: 'warn_ratio', severity: 'warning' }, { at: 'full', severity: 'warning' }],
+      summary: 'Budget usage crossed a threshold.',
+    },
+    {
+      name: 'OpenAIUserBudgetSpent',
+      match: 'scope="user"',
+      steps: [{ at: 'warn_ratio', severity: 'info' }, { at: 'full', severity: 'warning' }],
+      summary: 'Budget usage of a user crossed a threshold.',
+    },
+    {
+      name: 'OpenAIKeyBudgetSpent',
+      match: 'scope="key"',
+      steps: [{ at: 'warn_ratio', severity: 'info' }, { at: 'full', severity: 'warning' }],
+      summary: 'Budget usage of an API key crossed a threshold.',
+    },
+  ];
+  local theBudget = 'Budget {{ $labels.budget }}{{ with $labels.id }} ({{ . }}){{ end }}';
+  local ofLimit(factor, arguments, render) = alert.ask(
+    factor + 'max(openai_budget_limit_usd{job=%q, organization=%q, budget=%q, scope=%q, id=%q, period=%q})',
+    arguments + ['$labels.' + label for label in ['job', 'organization', 'budget', 'scope', 'id', 'period']],
+    render,
+  );
+  local dollars =
+    ofLimit('%f * ', ['$value'], function(value) ': ' + alert.usd(value)) + ofLimit('', [], function(value) ' of ' + alert.usd(value));
+  local threshold(step) =
+    if step.at == 'warn_ratio'
+    then text.fill('max %s (openai_budget_warn_ratio{%s})', [without, config.selector])
+    else text.number(t.budget[step.at]);
+  local budgetAlert(budget, step) = new({
+    name: budget.name,
+    expr: text.fill('max_over_time(%s{%s}[%s])\n>= %s\n', [
+      series.budgetRatio,
+      budget.match,
+      duration.scaled(config, t.budget.memory),
+      threshold(step),
+    ]),
+    'for': t.budget['for'],
+    severity: step.severity,
+    labels: { threshold: step.at },
+    summary: budget.summary,
+    description: theBudget + ' has reached ' + alert.share('$value') + ' of its limit in this {{ $labels.period }}' + dollars + '.',
+  });
+
+  local month = 'sum by (%(labels)s) (max ' + without + ' (openai_costs_month_to_date_usd{' + config.selector + '}))';
+  local limit = 'max by (%(labels)s) (openai_spend_limit_usd{' + config.selector + ', scope="%(scope)s"} > 0)';
+  local spendLimitNear(scope, labels, who) = new({
+    name: 'OpenAISpendLimitNear',
+    expr: text.fill(month + '\n/ ' + limit + '\n> ' + text.number(t.spendLimit.share) + '\n', { labels: labels, scope: scope }),
+    'for': t.spendLimit['for'],
+    labels: { scope: scope },
+    summary: 'A hard spend limit is close; when it is reached the API refuses requests.',
+    description:
+      who + ' has spent ' + alert.share('$value') + ' of its hard monthly limit'
+      + alert.ask(
+        'max(openai_spend_limit_usd{scope="' + scope + '", ' + std.join(', ', [label + '=%q' for label in std.split(labels, ', ')]) + '})',
+        ['$labels.' + label for label in std.split(labels, ', ')],
+        function(value) ' of ' + alert.usd(value)
+      ) + '.',
+  });
+  [budgetAlert(budget, step) for budget in budgets for step in budget.steps] + [
+    new({
+      name: 'OpenAIBudgetForecastExceeded',
+      // In the first days of a month only what lies beyond the band.
+      expr: text.fill(|||
+        (
+          %(forecast)s > 1 and on () day_of_month() > %(days)s
+          or
+          %(forecast)s > 1 and %(lower)s > 1
+        )
+        and %(ratio)s < 1
+      |||, { forecast: series.budgetForecast, lower: series.budgetForecastLower, ratio: series.budgetRatio, days: t.forecast.quietDays }),
+      'for': t.forecast['for'],
+      summary: 'At the rate of the last days a budget will be exceeded.',
+      description: theBudget + ' will end the month at ' + alert.share('$value') + ' of its limit' + dollars + '.',
+    }),
+    new({
+      name: 'OpenAISpendLimitEnforcing',
+      expr: text.fill('max %s (openai_spend_limit_enforcing{%s}) == 1\n', [without, config.selector]),
+      'for': '2m',
+      severity: 'critical',
+      summary: 'A hard spend limit is reached and the API refuses requests now.',
+      description: 'The spend limit of {{ $labels.scope }} {{ with $labels.project_id }}{{ . }}{{ else }}{{ $labels.organization }}{{ end }} is enforcing.',
+    }),
+    spendLimitNear('organization', 'job, organization', 'Organization {{ $labels.organization }}'),
+    spendLimitNear('project', 'job, organization, project_id', 'Project {{ $labels.project_id }}'),
+  ]
