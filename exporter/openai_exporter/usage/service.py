@@ -55,7 +55,7 @@ class UsageService:
         sleep: how the worker rests between pieces of work.
         client: makes the API client; None makes the real one.
         proxies: as `urllib.request.getproxies()` returns them.
-        trouble: why there is no page to serve; empty as long as there is, or may be.
+        broken: whether a refresh failed in our own process while there was no page to serve.
     """
 
     config: Config
@@ -72,7 +72,7 @@ class UsageService:
         self._reader: Reader | None = None
         self._asked: float | None = None
         self._closed = False
-        self.trouble = ""
+        self.broken = False
         self._before: UsageService | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"usage-{self.organization.name}")
         self._running: asyncio.Future[None] | None = None
@@ -185,13 +185,12 @@ class UsageService:
 
     def _finished(self, done: asyncio.Future[None]) -> None:
         self._running = None
-        self.trouble = ""
+        self.broken = False
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
-        if self._reader is None:  # there is nothing to serve
-            self.trouble = f"usage cannot be read: {type(error).__name__}: {error}"
+        self.broken = self._reader is None
         traceback = None if is_exhausted(error) else error
         log.error("organization %s: refresh failed: %s", self.organization.name, error, exc_info=traceback)

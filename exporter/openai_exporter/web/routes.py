@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from openai_exporter.config import Config, dump
@@ -32,6 +32,8 @@ from openai_exporter.web.live import Live, Settings, format_address, probe_keys
 
 SCRAPED = ("/probe", "/usage", "/status")
 """Paths whose answers wait for an upstream API."""
+ACTING = ("/probe", "/-/reload")
+"""Paths that spend money or change something."""
 HEALTH = ("/-/healthy", "/-/ready")
 """Paths that what starts and restarts the process asks; their answers tell nothing else."""
 
@@ -60,9 +62,11 @@ def build_app(live: Live) -> Starlette:
         async def to_prefix(request: Request) -> Response:
             return RedirectResponse(f"{prefix}/", 302)
 
-        routes = [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, routes=routes)]
+        inner = Router(routes, redirect_slashes=False)
+        routes = [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, inner)]
     handlers = {HTTPException: _http_error, BadRequestError: _bad_request, Exception: _internal_error}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
+    app.router.redirect_slashes = False  # the address would be made of the request's header Host
     app.state.live = live
     app.state.overviews = {}  # of the JSON API
     return app
@@ -423,11 +427,11 @@ async def ready(request: Request) -> Response:
     live: Live = request.app.state.live
     if not live.ready:
         return text("openai-exporter is stopping.", 503)
-    troubles = [f"organization {name}: {each.trouble}" for name, each in live.services.usages.items() if each.trouble]
+    # Said without a password, so it names nothing of the configuration.
+    if any(usage.broken for usage in live.services.usages.values()):
+        return text("openai-exporter is not ready: /usage has nothing to serve; the log says why.", 503)
     if live.full():
-        troubles.append("as many scrapes are being answered as --web.max-requests allows")
-    if troubles:
-        return text("\n".join(["openai-exporter is not ready:", *map(live.masker, troubles)]), 503)
+        return text("openai-exporter is not ready: as many scrapes wait as --web.max-requests allows.", 503)
     return text("openai-exporter is ready.")
 
 

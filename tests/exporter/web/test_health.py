@@ -117,7 +117,7 @@ def test_an_exporter_whose_places_are_all_taken_is_not_ready(simulator: Simulato
         held = http.client.HTTPConnection("127.0.0.1", exporter.port)
         held.request("GET", f"/probe?target=sim&module=slow&model={MODEL}")
         poll(lambda: exporter.get("/-/ready").status == 503)
-        assert "as many scrapes are being answered as --web.max-requests allows" in exporter.get("/-/ready").text
+        assert "as many scrapes wait as --web.max-requests allows" in exporter.get("/-/ready").text
         assert 503 == exporter.get("/usage").status
         assert 200 == exporter.get("/-/healthy").status
         held.close()
@@ -155,7 +155,7 @@ def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorContr
             )
         assert 200 == ask("/usage")[0]
         status, said = ask("/-/ready")
-        assert (503, "Too many open files") == (status, said.strip().split("] ")[1].split(":")[0])
+        assert (503, "/usage has nothing to serve; the log says why.") == (status, said.strip().partition(": ")[2])
         status, said = ask("/")
         assert (503, True) == (status, "no file descriptor" in said)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
@@ -163,4 +163,5 @@ def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorContr
         assert 200 == ask("/usage")[0]
         assert 200 == ask("/-/ready")[0]
         _, _, log = exporter.stop()
+    assert "organization acme: refresh failed: [Errno 24] Too many open files" in log
     assert "Traceback" not in log
