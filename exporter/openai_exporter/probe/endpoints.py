@@ -96,7 +96,16 @@ FINISHED = frozenset(
     {
         *("", "stop", "length", "tool_calls", "function_call"),  # OpenAI
         *("completed", "incomplete", "max_output_tokens"),  # and its Responses API
-        *("end", "eos", "eos_token", "complete", "endoftext"),  # servers of open models
+        *(
+            "end",
+            "eos",
+            "eos_token",
+            "complete",
+            "done",
+            "endoftext",
+            "end_of_turn",
+            "stop_token",
+        ),  # servers of open models
         *("end_turn", "stop_sequence", "max_tokens", "tool_use", "tool_call", "pause_turn", "token_limit"),  # gateways
         *("model_length", "max_length", "model_context_window_exceeded"),
     }
@@ -143,12 +152,12 @@ def _chat_body(setting: Setting) -> dict[str, Any]:
 def _read_chat(document: Document) -> Reading:
     """What a plain answer says; raises ReplyError when it is not what the endpoint documents."""
     first = r.first_of(document, "choices", "the answer has no choices")
+    tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(first, "finish_reason")
     for choice in document["choices"]:
         if isinstance(choice, dict) and choice.get("error"):
-            return Reading(error=error_object({"error": choice["error"]}))
+            return Reading(tokens=tokens, error=error_object({"error": choice["error"]}))
     message = r.child(first, "message", dict)
     text = _visible(message)
-    tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(first, "finish_reason")
     produced = text or _worked(message) or (tokens is not None and tokens.output > 0)
     return Reading(
         text=text,

@@ -203,7 +203,7 @@ def _broken(exchange: Exchange, reading: Reading, streaming: bool) -> Verdict:
 
 
 def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verdict:
-    finish = reading.finish.lower()
+    finish = reading.finish.lower().replace("-", "_")
     if reading.error is None and finish not in FINISHED and finish not in FILTERED:
         error = ApiError(code=finish, message=f"the answer ended with finish reason {reading.finish[:MAX_QUOTED]!r}")
         reading = replace(reading, error=error, problem=None)

@@ -502,7 +502,8 @@ FOREIGN: dict[str, Foreign] = {
     "a trial that is over": says(403, {"message": "Your trial credits have expired"}, "quota_exhausted", OURS),
     "a code alone": says(429, error("no", "out_of_credits"), "quota_exhausted", OURS),
     "Cerebras: tokens per minute": says(
-        429, {"message": "Tokens per minute limit exceeded", "code": "token_quota_exceeded"}, "rate_limited_tokens", OURS),
+        429, {"message": "Tokens per minute limit exceeded", "code": "token_quota_exceeded"}, "rate_limited_tokens",
+        OURS),
     "a reasoning budget": says(400, error("Thinking budget exceeded max tokens"), "bad_request", OURS),
     # Meanings: models that are not there.
     "Groq: a retired model": says(400, error("model old was decommissioned", "model_decommissioned"), "model_not_found",
