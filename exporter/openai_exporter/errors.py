@@ -8,6 +8,7 @@
     ├── CredentialError      a key that is missing, unreadable or empty
     ├── StartError           the process cannot start (port taken, file unreadable); says the remedy
     └── UpstreamError        an API answered with a failure, or not at all
+        ├── PartialError            some lists of a dataset failed, the others were taken over
         └── PermissionDeniedError   the credential is refused or lacks a scope
 """
 
@@ -113,6 +114,10 @@ class UpstreamError(ExporterError):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+
+
+class PartialError(UpstreamError):
+    """Some lists of a dataset could not be read; the others were taken over."""
 
 
 class PermissionDeniedError(UpstreamError):

@@ -42,6 +42,7 @@ LABELS: dict[str, str] = {
     "kind": "What kind of thing it is: of API keys `project` or `admin`, of names which name was unknown.",
     "limit_type": "`requests`, `tokens` or `project_tokens`.",
     "line_item": "What the bill calls it, such as a model and a direction.",
+    "list": "A list of names or limits, the last part of its path: `projects`, `users`, `rate_limits` and others.",
     "listed_model": "A model that the configuration probes.",
     "model": "Model as the API names it; as the configuration names it for probes.",
     "module": "Name of a module in the configuration.",

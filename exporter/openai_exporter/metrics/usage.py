@@ -213,6 +213,12 @@ NEGATIVE_ROWS = _gauge(
     "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
     "operation",
 )
+SKIPPED_ENTRIES = _gauge(
+    "openai_usage_skipped_entries",
+    "Entries of lists of names and limits, and dates in them, that the last read skipped as invalid; see the log.",
+    "dataset",
+    "list",
+)
 SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
 SERIES_DROPPED = _gauge(
     "openai_usage_series_dropped", "Usage series folded into the value other by the series limit.", "operation"

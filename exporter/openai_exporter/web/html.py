@@ -234,8 +234,8 @@ def _status(page: StatusService, now: float) -> View:
     """The view of a status page; `troubled` are its components that are not operational."""
     troubled = [each for each in page.components if each.state != "operational"]
     incidents = len(page.incidents)
-    if page.read_at is None:
-        state, headline, age = "none", "unknown", "not read yet"
+    if page.read_at is None or not page.components:
+        state, headline, age = "none", "unknown", "no component read yet"
     else:
         old = now - page.read_at > OLD + OLD_INTERVALS * page.config.refresh_interval
         state = "none" if old else "bad" if troubled or incidents else "good"

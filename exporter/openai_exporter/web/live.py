@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter import __version__
+from openai_exporter.client.network import check_proxies
 from openai_exporter.config import Config, load_config, zero_config
 from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ConfigError
@@ -125,14 +126,15 @@ CLOSE_SECONDS = 0.4
 
 
 def read_config(settings: Settings) -> Config:
-    """The configuration that the settings name.
+    """The configuration that the settings name, with proxies that can be used for it.
 
     Raises:
         ConfigError: every mistake at once.
     """
-    if settings.config_file is None:
-        return zero_config(settings.env)
-    return load_config(settings.config_file, settings.env)
+    file, env = settings.config_file, settings.env
+    config = zero_config(env) if file is None else load_config(file, env)
+    check_proxies(config.urls, settings.proxies)
+    return config
 
 
 @dataclass(frozen=True, slots=True)
