@@ -18,6 +18,7 @@ from typing import Any
 from openai_exporter.client.exchange import ApiCall, ApiError, Exchange, Files, error_object, refusal, unix_time
 from openai_exporter.config.secret import MAX_LABEL
 from openai_exporter.config.sections import named
+from openai_exporter.files import read_bytes
 from openai_exporter.model import Endpoint, ModelCard, Provider, Tokens
 from openai_exporter.probe import reading as r
 from openai_exporter.probe.reading import Reading, ReplyError, Setting, Stream, read_stream, stream_timing
@@ -571,7 +572,7 @@ def _recording(setting: Setting) -> Files:
         return {"file": ("probe.wav", tone(), "audio/wav")}
     path = Path(file).expanduser()
     kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
-    return {"file": (path.name, path.read_bytes(), kind)}
+    return {"file": (path.name, read_bytes(path), kind)}
 
 
 @cache

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from openai_exporter.config import Config, dump
@@ -32,6 +32,8 @@ from openai_exporter.web.live import Live, Settings, format_address, probe_keys
 
 SCRAPED = ("/probe", "/usage", "/status")
 """Paths whose answers wait for an upstream API."""
+ACTING = ("/probe", "/-/reload")
+"""Paths that spend money or change something."""
 HEALTH = ("/-/healthy", "/-/ready")
 """Paths that what starts and restarts the process asks; their answers tell nothing else."""
 
@@ -60,9 +62,11 @@ def build_app(live: Live) -> Starlette:
         async def to_prefix(request: Request) -> Response:
             return RedirectResponse(f"{prefix}/", 302)
 
-        routes = [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, routes=routes)]
+        inner = Router(routes, redirect_slashes=False)
+        routes = [Route("/", to_prefix), Route(prefix, to_prefix), Mount(prefix, inner)]
     handlers = {HTTPException: _http_error, BadRequestError: _bad_request, Exception: _internal_error}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
+    app.router.redirect_slashes = False  # the address would be made of the request's header Host
     app.state.live = live
     app.state.overviews = {}  # of the JSON API
     return app

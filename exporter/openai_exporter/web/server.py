@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 import uvicorn
 
@@ -71,6 +72,7 @@ class ExporterServer(uvicorn.Server):
             live.instruments,
             max_requests=settings.max_requests,
             scraped=[f"{settings.route_prefix}{path}" for path in routes.SCRAPED],
+            acting=[f"{settings.route_prefix}{path}" for path in routes.ACTING],
             health=[f"{settings.route_prefix}{path}" for path in routes.HEALTH],
         )
         self.live = live
@@ -91,8 +93,10 @@ class ExporterServer(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE,
             # Else a client that does not read its answer would keep the process from ending.
             timeout_graceful_shutdown=1,
+            timeout_notify=0,
         )
         super().__init__(config)
+        config.callback_notify = partial(self.limits.end_slow, self.server_state.connections)  # once a second
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
