@@ -182,7 +182,7 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
     """What a streamed answer says; `whole` when its bytes ended in order."""
     times: list[float] = []
     texts: list[str] = []
-    finish, worked, problem = "", False, stream.problem
+    finish, problem = "", stream.problem
     try:
         for at, finish_reason, delta in _deltas(stream):
             if not finish or finish_reason.lower() not in FINISHED:
@@ -190,8 +190,6 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
             if text := _visible(delta):
                 times.append(at)
                 texts.append(text)
-            else:
-                worked = worked or _worked(delta)
     except ReplyError as error:
         problem = (error.outcome, str(error))
     tokens: Tokens | None = None
@@ -199,8 +197,7 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
         if chunk.get("usage") and (tokens := r.usage_of(chunk, "prompt", "completion")):
             break
     if problem is None and stream.error is None and (whole or stream.done):
-        used = worked or (tokens is not None and tokens.output > 0)
-        problem = _chat_problem(stream, bool(times), finish, used)
+        problem = _chat_problem(stream, bool(times), finish, tokens)
     return Reading(
         text="".join(texts),
         tokens=tokens,
@@ -246,8 +243,8 @@ def _newest(stream: Stream, name: str) -> str:
     return ""
 
 
-def _chat_problem(stream: Stream, visible: bool, finish: str, used: bool) -> tuple[str, str] | None:
-    """What is wrong with a stream whose bytes ended in order; `used`: the model did something, if not visibly."""
+def _chat_problem(stream: Stream, visible: bool, finish: str, tokens: Tokens | None) -> tuple[str, str] | None:
+    """What is wrong with a stream whose bytes ended in order."""
     ended = stream.done or bool(finish)
     if not (ended or visible):
         if not any("choices" in chunk for _, _, chunk in stream.events):
@@ -256,9 +253,10 @@ def _chat_problem(stream: Stream, visible: bool, finish: str, used: bool) -> tup
         return ("wrong_shape", "the stream's events are no chat completion")
     if not ended:
         return ("truncated", "the stream ended without a finish reason")
-    if not visible and not used and finish.lower() not in CUT:
-        return ("empty", "the stream had no text")
-    return None
+    if visible or finish.lower() in CUT or (tokens is not None and tokens.output > 0):
+        return None
+    worked = any(_worked(delta) for _, _, delta in _deltas(stream))
+    return None if worked else ("empty", "the stream had no text")
 
 
 # Endpoint `responses`: POST /responses, plain or streamed.
