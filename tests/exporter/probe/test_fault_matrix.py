@@ -477,6 +477,9 @@ FOREIGN: dict[str, Foreign] = {
                       "Sign in"),
     "an event in place of a refusal": says(429, b'event: error\ndata: {"error": {"message": "slow"}}\n\n',
                                            "rate_limited", OURS, "slow"),
+    "an unknown form": says(400, {"errors": {"model": ["is bad"]}}, "bad_request", OURS, "is bad"),
+    "JSON that says it is a page": Foreign("chat", answer(json.dumps(error("Invalid API key")), "403 X", "text/html"),
+                                           "auth", OURS, "Invalid API key"),
     # Meanings: money that is gone.
     "Moonshot: a quota by type": says(429, error("the account is empty", None, "exceeded_current_quota_error"),
                                       "quota_exhausted", OURS, "the account is empty"),
@@ -509,6 +512,13 @@ FOREIGN: dict[str, Foreign] = {
         "error": "used all available credits or its monthly spending limit"},
                                  "quota_exhausted", OURS),
     "Fireworks: a suspended account": says(412, error("Account x is suspended"), "billing_inactive", OURS),
+    "OpenRouter: a key's limit": says(403, error("Key limit exceeded (total limit).", 403), "quota_exhausted", OURS),
+    "a trial that is over": says(403, {"message": "Your trial credits have expired"}, "quota_exhausted", OURS),
+    "a code alone": says(429, error("no", "out_of_credits"), "quota_exhausted", OURS),
+    "Cerebras: tokens per minute": says(
+        429, {"message": "Tokens per minute limit exceeded", "code": "token_quota_exceeded"}, "rate_limited_tokens",
+        OURS),
+    "a reasoning budget": says(400, error("Thinking budget exceeded max tokens"), "bad_request", OURS),
     # Meanings: models that are not there.
     "Groq: a retired model": says(400, error("model old was decommissioned", "model_decommissioned"), "model_not_found",
                                   OURS),
@@ -535,6 +545,10 @@ FOREIGN: dict[str, Foreign] = {
     "LiteLLM: a model the key may not use": says(401, error("key not allowed to access model", "401", "auth_error"),
                                                  "model_not_found", OURS),
     "Volcengine: an unopened model": says(404, error("no", "ModelNotOpen"), "model_not_found", OURS),
+    "a model that is not supported": says(400, error("Model x is not supported"), "model_not_found", OURS),
+    "a model that is gone": says(404, error("x is no longer available. Use another model"), "model_not_found", OURS),
+    "a parameter that a model refuses": says(400, error("This model does not support the parameter temperature"),
+                                             "bad_request", OURS),
     "a parameter that a model lacks": says(400, error("The model x: not found in the list", param="voice"),
                                            "bad_request", OURS),
     # Meanings: keys, whatever the status.
