@@ -8,9 +8,13 @@
     ├── CredentialError      a key that is missing, unreadable or empty
     ├── StartError           the process cannot start (port taken, file unreadable); says the remedy
     └── UpstreamError        an API answered with a failure, or not at all
+        ├── PartialError            some lists of a dataset failed, the others were taken over
         └── PermissionDeniedError   the credential is refused or lacks a scope
 """
 
+import errno
+import os
+import socket
 from dataclasses import dataclass
 
 
@@ -115,5 +119,33 @@ class UpstreamError(ExporterError):
         self.retry_after = retry_after
 
 
+class PartialError(UpstreamError):
+    """Some lists of a dataset could not be read; the others were taken over."""
+
+
 class PermissionDeniedError(UpstreamError):
     """The credential is refused (401) or lacks a scope (403)."""
+
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+def is_exhausted(error: BaseException | None) -> bool:
+    """Whether our own process has no file descriptor, thread or memory left, which is what an error comes from."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+            return True
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+            return True
+        if isinstance(error, socket.gaierror):  # a resolver does not say why it could not ask
+            return not _descriptor_left()
+        error = error.__cause__
+    return False
+
+
+def _descriptor_left() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True

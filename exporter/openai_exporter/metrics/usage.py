@@ -218,6 +218,12 @@ NEGATIVE_ROWS = _gauge(
     "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
     "operation",
 )
+SKIPPED_ENTRIES = _gauge(
+    "openai_usage_skipped_entries",
+    "Entries of lists of names and limits, and dates in them, that the last read skipped as invalid; see the log.",
+    "dataset",
+    "list",
+)
 SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
 SERIES_DROPPED = _gauge(
     "openai_usage_series_dropped", "Usage series folded into the value other by the series limit.", "operation"
@@ -244,7 +250,7 @@ def _status(name: str, text: str, *labels: str) -> Metric:
 
 STATUS_UP = _status(
     "openai_status_up",
-    "Whether the last read of the status page succeeded; the rest shows the last good read, shared by scrapes.",
+    "Whether the last read of the status page found a component; the rest shows the last good read, shared by scrapes.",
 )
 STATUS_COMPONENT = _status(
     "openai_status_component",

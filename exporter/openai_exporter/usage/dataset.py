@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a dataset is: something of an organization that is read on its own schedule and fails on its own."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from openai_exporter.client.organization import Calls
-from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
-from openai_exporter.usage.rows import MalformedError
 
 _RESOLUTION = 1.5
 """Differences below this are the header's one-second resolution and the way of the answer."""
@@ -97,36 +94,6 @@ class Dataset(ABC):
         """What it exposes; nothing before the first successful read."""
 
 
-class PagedDataset(Dataset):
-    """A dataset that needs many calls: it is read in portions, so that usage need not wait for it.
-
-    Attributes:
-        portion: seconds after which a reading lets the others pass.
-        monotonic: seconds of a clock that never goes back.
-    """
-
-    portion: ClassVar[float] = 10.0
-    monotonic: Callable[[], float] = staticmethod(time.monotonic)
-    _rest: Iterator[None] | None = None
-
-    @abstractmethod
-    def pages(self, calls: Calls) -> Iterator[None]:
-        """A whole reading, which may be interrupted after each page."""
-
-    def read(self, calls: Calls, *, seen: bool) -> bool:
-        """Continue a reading, or start one. A failure ends it: the next call starts anew."""
-        pages, self._rest = self._rest or self.pages(calls), None
-        end = self.monotonic() + self.portion
-        try:
-            for _ in pages:
-                if self.monotonic() > end:
-                    self._rest = pages
-                    return False
-        except MalformedError as error:
-            raise UpstreamError(str(error), api=self.name, reason="malformed") from None
-        return True
-
-
 @dataclass(frozen=True, slots=True)
 class DatasetState:
     """When a dataset was read, and how that went.
@@ -141,6 +108,7 @@ class DatasetState:
         duration: seconds of the last read.
         calls: API calls of the last read.
         failures: failed reads since the last success.
+        partial: whether the last read failed in part, and the rest was taken over.
     """
 
     name: str
@@ -153,6 +121,7 @@ class DatasetState:
     duration: float = 0.0
     calls: int = 0
     failures: int = 0
+    partial: bool = False
 
 
 def unread(since: Iterable[tuple[str, float]]) -> Family:

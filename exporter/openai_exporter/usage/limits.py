@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.config.sections import Organization
-from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage import dataset, ledger, pages
@@ -36,7 +35,7 @@ _Key = tuple[str, str]
 _Counts = tuple[int, int]
 
 
-class LimitsDataset(dataset.PagedDataset):
+class LimitsDataset(pages.ListsDataset):
     """Spend limits, spend alerts and project rate limits.
 
     Args:
@@ -49,6 +48,7 @@ class LimitsDataset(dataset.PagedDataset):
     name = API
 
     def __init__(self, organization: Organization, projects: Projects) -> None:
+        self.organization = organization.name
         self.interval = organization.names_interval
         self.data: Limits = {}
         self._projects = projects
@@ -65,50 +65,57 @@ class LimitsDataset(dataset.PagedDataset):
     def families(self) -> Iterator[Family]:
         """What is set; nothing where nothing is set."""
         yield from self.data.values()
+        yield from super().families()
 
-    def pages(self, calls: Calls) -> Iterator[None]:
+    def pages(self, lists: pages.Lists) -> Iterator[None]:
         """Read the limits of the organization and of each project."""
         limits = {metric.name: Family(metric) for metric in _METRICS}
-        yield from _spend(calls, "/organization", ("organization", ""), limits)
-        listed = pages.everything(calls, "/organization/projects", API)
-        for project_id in self._projects() or [item["id"] for page in listed for item in page]:
-            yield from pages.unless_gone(_of_project(calls, project_id, limits))
+        yield from _spend(lists, "/organization", ("organization", ""), limits)
+        known = self._projects()
+        listed = () if known else (yield from lists.read("/organization/projects", lambda item: pages.text(item, "id")))
+        for project_id in known or listed:
+            yield from _of_project(lists, project_id, limits)
         self.data = limits
 
 
-def _of_project(calls: Calls, project_id: str, limits: Limits) -> Iterator[None]:
+def _of_project(lists: pages.Lists, project_id: str, limits: Limits) -> Iterator[None]:
     base = f"/organization/projects/{project_id}"
-    yield from _spend(calls, base, ("project", project_id), limits)
-    for page in pages.everything(calls, f"{base}/rate_limits", API):
-        for item in page:
-            model = pages.text(item, "model")
-            for metric, name in _RATE_LIMITS:
-                value = pages.number(item, name)
-                if value is not None:
-                    limits[metric.name].add(value, project_id, model)
-        yield
+    yield from _spend(lists, base, ("project", project_id), limits)
+    for model, *values in (yield from lists.read(f"{base}/rate_limits", _rate_limit, gone=True)):
+        for (metric, _), value in zip(_RATE_LIMITS, values, strict=True):
+            if value is not None:
+                limits[metric.name].add(value, project_id, model)
 
 
-def _spend(calls: Calls, base: str, scope: tuple[str, str], limits: Limits) -> Iterator[None]:
-    """The spend limit, absent (404) where none is set, and the alerts of one scope."""
-    try:
-        body = calls.get(f"{base}/spend_limit", api=API).body
-    except UpstreamError as error:
-        if error.status != 404:
-            raise
-    else:
-        limit = _dollars(body)
-        status = pages.text(pages.inner(body, "enforcement"), "status")
-        if limit is not None:
-            limits[metrics.SPEND_LIMIT.name].add(limit, *scope)
-            limits[metrics.SPEND_LIMIT_ENFORCING.name].add(int(status == "enforcing"), *scope)
+def _rate_limit(item: pages.Item) -> tuple[str, int | None, int | None]:
+    """The model of a rate limit, its requests and tokens a minute."""
+    model = pages.text(item, "model")
+    if not model:
+        raise MalformedError("model: is missing")
+    requests, tokens = (pages.number(item, name) for _, name in _RATE_LIMITS)
+    return model, requests, tokens
+
+
+def _spend(lists: pages.Lists, base: str, scope: tuple[str, str], limits: Limits) -> Iterator[None]:
+    """The alerts of one scope, and its spend limit: absent (404) where none is set, if the alerts are there."""
+    alerts = f"{base}/spend_alerts"
+    for id, usd in (yield from lists.read(alerts, _alert, gone=scope[1] != "")):
+        limits[metrics.SPEND_ALERT_THRESHOLD.name].add(usd, *scope, id)
+    for usd, enforcing in lists.single(f"{base}/spend_limit", _limit, absent=alerts not in lists.failures):
+        limits[metrics.SPEND_LIMIT.name].add(usd, *scope)
+        limits[metrics.SPEND_LIMIT_ENFORCING.name].add(enforcing, *scope)
     yield
-    for page in pages.everything(calls, f"{base}/spend_alerts", API):
-        for item in page:
-            threshold = _dollars(item)
-            if threshold is not None:
-                limits[metrics.SPEND_ALERT_THRESHOLD.name].add(threshold, *scope, item["id"])
-        yield
+
+
+def _alert(item: pages.Item) -> tuple[str, float] | None:
+    usd = _dollars(item)
+    return None if usd is None else (item["id"], usd)
+
+
+def _limit(item: pages.Item) -> tuple[float, int] | None:
+    usd = _dollars(item)
+    status = pages.text(pages.inner(item, "enforcement"), "status")
+    return None if usd is None else (usd, int(status == "enforcing"))
 
 
 def _dollars(item: pages.Item) -> float | None:

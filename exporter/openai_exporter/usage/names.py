@@ -2,19 +2,21 @@
 """Names of the ids that usage has, and when keys were used and expire: info metrics that are joined by id."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, TypeVar
 
-from openai_exporter.client.organization import Calls
 from openai_exporter.config.sections import Organization
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage.dataset import Context, PagedDataset
+from openai_exporter.usage.dataset import Context
 from openai_exporter.usage.ledger import month_start
-from openai_exporter.usage.pages import Item, everything, inner, number, text, unless_gone
+from openai_exporter.usage.pages import Item, Lists, ListsDataset, inner, seconds, text
+from openai_exporter.usage.rows import MalformedError
 
 Emails = Literal["off", "hashed", "plain"]
+Note = Callable[[MalformedError], None]
 API = "names"
 
 
@@ -91,30 +93,29 @@ def project(item: Item) -> Project:
     return Project(item["id"], text(item, "name"), status)
 
 
-def project_key(item: Item, project_id: str) -> Key:
-    """A key of GET /organization/projects/{id}/api_keys."""
+def project_key(item: Item, project_id: str, note: Note) -> Key:
+    """A key of GET /organization/projects/{id}/api_keys; times that are none are left out and noted."""
     owner = inner(item, "owner")
     kind = text(owner, "type")
     who = inner(owner, kind) if kind else {}
-    return _key(item, "project", project_id, kind, text(who, "id"))
+    return _key(item, "project", project_id, kind, text(who, "id"), note)
 
 
-def admin_key(item: Item) -> Key:
+def admin_key(item: Item, note: Note) -> Key:
     """A key of GET /organization/admin_api_keys, whose owner is flat."""
     owner = inner(item, "owner")
-    return _key(item, "admin", "", text(owner, "type"), text(owner, "id"))
+    return _key(item, "admin", "", text(owner, "type"), text(owner, "id"), note)
 
 
-def _key(item: Item, kind: str, project_id: str, owner_type: str, owner_id: str) -> Key:
-    created, used, expires = (
-        number(item, name, "Unix seconds") for name in ("created_at", "last_used_at", "expires_at")
-    )
+def _key(item: Item, kind: str, project_id: str, owner_type: str, owner_id: str, note: Note) -> Key:
+    created, used, expires = (seconds(item, name, note) for name in ("created_at", "last_used_at", "expires_at"))
     return Key(item["id"], text(item, "name"), kind, project_id, owner_type, owner_id, created, used, expires)
 
 
 def user(item: Item, emails: Emails) -> User:
     """A member of GET /organization/users."""
-    return User(item["id"], named(text(item, "name"), text(item, "email"), emails), text(item, "role"))
+    email = "" if emails == "off" else text(item, "email")
+    return User(item["id"], named(text(item, "name"), email, emails), text(item, "role"))
 
 
 def service_account(item: Item) -> User:
@@ -135,7 +136,7 @@ def named(name: str, email: str, emails: Emails) -> str:
     return "sha256:" + hashlib.sha256(email.strip().lower().encode()).hexdigest()[:12]
 
 
-class NamesDataset(PagedDataset):
+class NamesDataset(ListsDataset):
     """Projects, keys, users and service accounts.
 
     Attributes:
@@ -145,6 +146,7 @@ class NamesDataset(PagedDataset):
     name = API
 
     def __init__(self, organization: Organization, context: Context) -> None:
+        self.organization = organization.name
         self.interval = organization.names_interval
         self.data: tuple[Directory, frozenset[str]] = (Directory(), frozenset())
         self.shape = self._emails = organization.emails
@@ -175,34 +177,23 @@ class NamesDataset(PagedDataset):
         ):
             times = [((k.id, k.kind), getattr(k, field_name)) for k in keys if k.id in listed]
             yield Family(metric, [(labels, at) for labels, at in times if at is not None])
+        yield from super().families()
 
-    def pages(self, calls: Calls) -> Iterator[None]:
+    def pages(self, lists: Lists) -> Iterator[None]:
         """Read all lists."""
         new = Directory()
-        all_projects = [("include_archived", "true")]
-        yield from _listed(calls, "/organization/projects", new.projects, project, all_projects)
-        yield from _listed(calls, "/organization/users", new.users, lambda item: user(item, self._emails))
-        yield from _listed(calls, "/organization/admin_api_keys", new.keys, admin_key)
+        archived = [("include_archived", "true")]
+        _add(new.projects, (yield from lists.read("/organization/projects", project, archived)))
+        _add(new.users, (yield from lists.read("/organization/users", lambda item: user(item, self._emails))))
+        admin_keys = "/organization/admin_api_keys"
+        _add(new.keys, (yield from lists.read(admin_keys, lambda item: admin_key(item, lists.note))))
         for id in [project.id for project in new.projects.values() if project.status == "active"]:
-            yield from unless_gone(_of_project(calls, id, new))
+            base, decode = f"/organization/projects/{id}", partial(project_key, project_id=id, note=lists.note)
+            _add(new.keys, (yield from lists.read(f"{base}/api_keys", decode, gone=True)))
+            _add(new.users, (yield from lists.read(f"{base}/service_accounts", service_account, gone=True)))
         month = month_start(self._context.clock.now())
         self.data = self.directory.followed_by(new, month), frozenset(new.keys)
 
 
-def _of_project(calls: Calls, project_id: str, new: Directory) -> Iterator[None]:
-    base = f"/organization/projects/{project_id}"
-    yield from _listed(calls, f"{base}/api_keys", new.keys, lambda item: project_key(item, project_id))
-    yield from _listed(calls, f"{base}/service_accounts", new.users, service_account)
-
-
-def _listed(
-    calls: Calls,
-    path: str,
-    records: dict[str, _Record],
-    decode: Callable[[Item], _Record],
-    params: Sequence[tuple[str, str]] = (),
-) -> Iterator[None]:
-    """Add the records of a list, a page at a time."""
-    for page in everything(calls, path, API, params):
-        records.update((item["id"], decode(item)) for item in page)
-        yield
+def _add(records: dict[str, _Record], entries: Iterable[_Record]) -> None:
+    records.update((each.id, each) for each in entries)

@@ -2,18 +2,26 @@
 """Pages of time buckets and lists of the admin API, followed to their end and decoded as they arrive."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import ijson
 
 from openai_exporter.client.organization import Calls, Reply
-from openai_exporter.errors import UpstreamError
-from openai_exporter.usage.dataset import Context
+from openai_exporter.errors import PartialError, UpstreamError
+from openai_exporter.exposition import Family
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.usage.dataset import Context, Dataset
 from openai_exporter.usage.ledger import Range
-from openai_exporter.usage.rows import MOST, MalformedError, abbreviated
+from openai_exporter.usage.rows import MOST, MalformedError, abbreviated, amount, counted
+
+log = logging.getLogger(__name__)
 
 MOST_PAGES = 100
 MOST_ROWS = 4_000_000
@@ -316,51 +324,211 @@ def _parse(step: Callable[..., None], *piece: bytes) -> None:
         raise MalformedError(f"the answer is not JSON: {message}") from None
 
 
-# Lists of the admin endpoints: all pages, each item an object with an id. What is not as described is MalformedError.
+# Lists of the admin endpoints: all pages, each entry an object with an id. What is not as described is MalformedError.
 
 PAGE = "100"
 _MOST_LIST_PAGES = 1000
+_EVERYWHERE = frozenset({"auth", "call_budget", "credential", "rate_limited"})
+"""Reasons that hold for every other list as well."""
+_OUTAGE = frozenset({"connect", "dns", "proxy", "reset", "server_error", "timeout", "tls", "truncated"})
+_MOST_IN_OUTAGE = 3
 
 Item = Mapping[str, Any]
 
 
-def everything(calls: Calls, path: str, api: str, params: Sequence[tuple[str, str]] = ()) -> Iterator[list[Item]]:
-    """Yield the items of a list, a page at a time.
+class Lists:
+    """One reading of the lists of a dataset. Each is read on its own: one that fails keeps the entries it had.
+
+    Args:
+        before: the entries of the reading before, by path.
+
+    Attributes:
+        entries: what was made of the entries, by path.
+        failures: why lists could not be read, by path.
+        skipped: how many entries, or fields of them, are odd and were skipped, by the last part of the path.
+        notes: the first of these, and the lists of projects that are not there.
+    """
+
+    def __init__(self, calls: Calls, api: str, before: Mapping[str, list[Any]]) -> None:
+        self.entries: dict[str, list[Any]] = {}
+        self.failures: dict[str, UpstreamError] = {}
+        self.skipped: dict[str, int] = {}
+        self.notes: list[str] = []
+        self._calls, self._api, self._before = calls, api, before
+        self._place = ("", "")
+        self._outage = 0
+
+    def read(
+        self, path: str, take: Callable[[Item], T | None], params: Sequence[tuple[str, str]] = (), *, gone: bool = False
+    ) -> Generator[None, None, list[T]]:
+        """What `take` makes of the entries, a page at a time; None of it is left out.
+
+        Args:
+            gone: whether the list may be gone (HTTP 404), as its project may be archived meanwhile.
+
+        Raises:
+            UpstreamError: a failure that is not of this list alone.
+        """
+        kind, made = path.rpartition("/")[2], list[T | None]()
+        odd: MalformedError | None = None
+        self.skipped.setdefault(kind, 0)
+        try:
+            for page in _everything(self._calls, path, self._api, params):
+                for index, item in enumerate(page):
+                    self._place = kind, f"{path}: data[{index}]"
+                    try:
+                        made.append(take(_identified(item)))
+                    except MalformedError as error:
+                        odd = odd or error
+                        self.note(error)
+                yield
+            if odd and not made:
+                raise odd  # as none of it is as described, it is no odd entry
+        except (MalformedError, UpstreamError) as error:
+            return self._failed(path, error, gone=gone)
+        return self._kept(path, made)
+
+    def single(self, path: str, take: Callable[[Item], T | None], *, absent: bool) -> list[T]:
+        """As `read`, of one object; `absent` says whether HTTP 404 means that it is not set."""
+        try:
+            return self._kept(path, [take(self._calls.get(path, api=self._api).body)])
+        except (MalformedError, UpstreamError) as error:
+            unset = absent and isinstance(error, UpstreamError) and error.status == 404
+            return self._kept(path, []) if unset else self._failed(path, error)
+
+    def note(self, error: MalformedError) -> None:
+        """Count what is odd and was skipped."""
+        kind, place = self._place
+        self.skipped[kind] += 1
+        if self.skipped[kind] == 1:
+            self.notes.append(f"skipped {place}: {error}")
+
+    def failure(self) -> UpstreamError | None:
+        """The failures as one, naming each list; None when there is none."""
+        if not self.failures:
+            return None
+        (path, first), *more = self.failures.items()
+        rest = f" (and {len(more)} more: {', '.join(name for name, _ in more[:3])})" if more else ""
+        kind = PartialError if self.entries.keys() - self.failures.keys() else UpstreamError
+        return kind(f"{path}: {first}{rest}", api=self._api, reason=first.reason, status=first.status)
+
+    def _kept(self, path: str, made: list[T | None]) -> list[T]:
+        self._outage = 0
+        entries = self.entries[path] = [each for each in made if each is not None]
+        return entries
+
+    def _failed(self, path: str, error: UpstreamError | MalformedError, *, gone: bool = False) -> list[Any]:
+        """The entries of the reading before, or none where the list is gone."""
+        if isinstance(error, MalformedError):
+            error = UpstreamError(str(error), api=self._api, reason="malformed")
+        # Where other lists fail as well, it is not the project that is gone.
+        if gone and error.status == 404 and not self.failures:
+            self.notes.append(f"{path} is not there ({error})")
+            return self._kept(path, [])
+        self._outage = self._outage + 1 if error.reason in _OUTAGE else 0
+        if error.reason in _EVERYWHERE or self._calls.wait > 0 or self._outage == _MOST_IN_OUTAGE:
+            raise error
+        self.failures[path] = error
+        if path in self._before:
+            self.entries[path] = self._before[path]
+        return self._before.get(path, [])
+
+
+class ListsDataset(Dataset):
+    """A dataset of lists, which needs many calls: it is read in portions, so that usage need not wait for it.
+
+    Attributes:
+        organization: its name.
+        portion: seconds after which a reading lets the others pass.
+        monotonic: seconds of a clock that never goes back.
+        lists: the last complete reading.
+    """
+
+    organization = ""
+    portion: ClassVar[float] = 10.0
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    lists: Lists | None = None
+    _rest: tuple[Lists, Iterator[None]] | None = None
+
+    @abstractmethod
+    def pages(self, lists: Lists) -> Iterator[None]:
+        """A whole reading, which may be interrupted after each page."""
+
+    def read(self, calls: Calls, *, seen: bool) -> bool:
+        """Continue a reading, or start one. A failure of all lists ends it: the next call starts anew."""
+        if self._rest is None:
+            lists = Lists(calls, self.name, self.lists.entries if self.lists else {})
+            self._rest = lists, self.pages(lists)
+        (lists, pages), self._rest = self._rest, None
+        end = self.monotonic() + self.portion
+        for _ in pages:
+            if self.monotonic() > end:
+                self._rest = lists, pages
+                return False
+        self._tell(lists)
+        self.lists = lists
+        failure = lists.failure()
+        if failure:
+            raise failure
+        return True
+
+    def adopt(self, other: Dataset) -> bool:
+        """Take over the entries, too."""
+        if not super().adopt(other):
+            return False
+        assert isinstance(other, ListsDataset)
+        self.lists = other.lists
+        return True
+
+    def families(self) -> Iterator[Family]:
+        """How many entries were skipped, by list."""
+        if self.lists:
+            yield Family(metrics.SKIPPED_ENTRIES, [((self.name, kind), n) for kind, n in self.lists.skipped.items()])
+
+    def _tell(self, lists: Lists) -> None:
+        if lists.notes and (self.lists is None or lists.notes != self.lists.notes):
+            more = f"; and {len(lists.notes) - 3} more" if len(lists.notes) > 3 else ""
+            text = "; ".join(lists.notes[:3]) + more
+            log.warning("organization %s: dataset %s: %s", self.organization, self.name, text)
+
+
+def _everything(calls: Calls, path: str, api: str, params: Sequence[tuple[str, str]]) -> Iterator[list[Any]]:
+    """Yield the entries of a list, a page at a time.
 
     Raises:
-        UpstreamError: a page failed, or the list does not end.
+        UpstreamError: a page failed, or the list does not end; MalformedError: it is no list.
     """
     after, seen = "", set[str]()
     for _ in range(_MOST_LIST_PAGES):
         query = [*params, ("limit", PAGE), *([("after", after)] if after else [])]
         body = calls.get(path, query, api=api).body
-        items = _listed(body.get("data"))
+        items, more = body.get("data"), body.get("has_more")
+        if not isinstance(items, list):
+            raise MalformedError(f"data: expected an array, got {abbreviated(items)}")
+        if more is not None and not isinstance(more, bool):
+            raise MalformedError(f"has_more: expected true or false, got {abbreviated(more)}")
         yield items
-        if body.get("has_more") is not True or not items:
+        if not more:
             return
-        after = str(items[-1]["id"])
+        after = _last(items) or str(body.get("last_id") or "")
+        if not after:
+            raise MalformedError("last_id: expected an id since has_more is true")
         if after in seen:
-            raise UpstreamError(f"{path}: the list comes back to {after!r}", api=api, reason="page_loop")
+            raise UpstreamError(f"the list comes back to {after!r}", api=api, reason="page_loop")
         seen.add(after)
-    raise UpstreamError(f"{path}: more than {_MOST_LIST_PAGES} pages", api=api, reason="page_loop")
+    raise UpstreamError(f"more than {_MOST_LIST_PAGES} pages", api=api, reason="page_loop")
 
 
-def unless_gone(pages: Iterator[None]) -> Iterator[None]:
-    """Read pages of a project, unless it is gone: one may be archived while the lists are read."""
-    try:
-        yield from pages
-    except UpstreamError as error:
-        if error.status != 404:
-            raise
+def _identified(item: Any) -> Item:
+    if not (isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]):
+        raise MalformedError(f"expected an object with an id, got {abbreviated(item)}")
+    return item
 
 
-def _listed(data: object) -> list[Item]:
-    if not isinstance(data, list):
-        raise MalformedError(f"data: expected an array, got {abbreviated(data)}")
-    for index, item in enumerate(data):
-        if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-            raise MalformedError(f"data[{index}]: expected an object with an id, got {abbreviated(item)}")
-    return data
+def _last(items: list[Any]) -> str:
+    """The id of the last entry; empty when it has none."""
+    id = items[-1].get("id") if items and isinstance(items[-1], dict) else None
+    return id if isinstance(id, str) else ""
 
 
 def text(item: Item, name: str) -> str:
@@ -373,12 +541,33 @@ def inner(item: Item, name: str) -> Item:
     return _typed(item, name, dict, "an object") or {}
 
 
-def number(item: Item, name: str, what: str = "a whole number") -> int | None:
-    """A whole number that is not negative; null and absent are None."""
-    value = _typed(item, name, int, what)
-    if value is not None and (value is True or value is False or not 0 <= value <= MOST):
-        raise MalformedError(f"{name}: expected {what} or null, got {abbreviated(value)}")
-    return value
+def number(item: Item, name: str) -> int | None:
+    """A whole number that is not negative, however it is written; null and absent are None."""
+    value = item.get(name)
+    if value is None:
+        return None
+    count = counted(value, name, _NATURAL)
+    if count < 0:
+        raise MalformedError(f"{name}: expected {_NATURAL}, got {count}")
+    return count
+
+
+_NATURAL = f"a whole number from 0 to {MOST:.0e}"
+
+
+def seconds(item: Item, name: str, note: Callable[[MalformedError], None]) -> int | None:
+    """A time in Unix seconds, as a number or in ISO 8601; what is neither is noted, and None as null and absent are."""
+    value = item.get(name)
+    try:
+        if isinstance(value, str) and "-" in value:
+            moment = datetime.fromisoformat(value)
+            value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if value is None or 0 <= (found := amount(value, name)) <= LATEST:
+            return None if value is None else int(found)
+    except (MalformedError, ValueError, OverflowError):
+        pass
+    note(MalformedError(f"{name}: expected Unix seconds or null, got {abbreviated(item[name])}"))
+    return None
 
 
 def _typed(item: Item, name: str, kind: type[T], what: str) -> T | None:

@@ -14,7 +14,7 @@ from openai_exporter.client.organization import Calls, OrganizationClient
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
 from openai_exporter.config.sections import Organization
-from openai_exporter.errors import UpstreamError
+from openai_exporter.errors import PartialError, UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
 from openai_exporter.prices import PICO, SOURCE, PriceTable, price_table, version
@@ -208,7 +208,7 @@ class Schedule:
         except UpstreamError as error:
             if self.stopped:
                 return False
-            after = self._failed(before, str(error), error.reason)
+            after = self._failed(before, str(error), error.reason, partial=isinstance(error, PartialError))
         except Exception as error:
             log.exception("organization %s: dataset %s", self.organization, dataset.name)
             after = self._failed(before, f"unexpected {type(error).__name__}, see the log", "malformed")
@@ -245,17 +245,18 @@ class Schedule:
             return True
         if state.failures:
             retry = min(interval, _FIRST_RETRY) * 2.0 ** min(state.failures - 1, 10)
-            return now >= state.started + min(retry, _LONGEST_RETRY)
+            # What failed in part may lack a permission: reading all the rest often would not help.
+            return now >= state.started + min(retry, interval if state.partial else _LONGEST_RETRY)
         return now >= state.started + interval - min(2.0, interval * 0.05)
 
-    def _failed(self, before: DatasetState, message: str, reason: str) -> DatasetState:
+    def _failed(self, before: DatasetState, message: str, reason: str, *, partial: bool = False) -> DatasetState:
         self.calls.failed(before.name, reason)
         if before.error != message:
-            log.warning(
-                "organization %s: dataset %s could not be read (%s): %s",
-                self.organization, before.name, reason, message,
-            )  # fmt: skip
-        return replace(before, up=False, error=message, reason=reason, failures=before.failures + 1)
+            whole = "organization %s: dataset %s could not be read (%s): %s"
+            part = "organization %s: dataset %s was read in part (%s): %s"
+            log.warning(part if partial else whole, self.organization, before.name, reason, message)
+        failures = before.failures + 1
+        return replace(before, up=False, error=message, reason=reason, failures=failures, partial=partial)
 
     def _succeeded(self, before: DatasetState) -> DatasetState:
         if before.error:

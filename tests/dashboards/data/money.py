@@ -182,5 +182,6 @@ def _rest(timeline: Timeline) -> Iterator[Series]:
         ("openai_usage_image_input_tokens_total", 0.0, operation),
         ("openai_usage_image_output_tokens_total", 0.0, operation),
         ("openai_usage_negative_rows", 0.0, operation),
+        ("openai_usage_skipped_entries", 0.0, {"dataset": "names", "list": "projects"}),
     ):
         yield series(name, timeline.constant(value), TARGET, **labels)

@@ -325,7 +325,9 @@ class Canned(Source):
             restart()
             take(DAY, labels, values)
 
-    def costs(self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts) -> None:
+    def costs(
+        self, group_by: tuple[str, ...], part: Range, restart: Restart, take: TakeCosts, *, quantities: bool = False
+    ) -> None:
         if self.error is not None:
             raise self.error
         for _ in range(2):

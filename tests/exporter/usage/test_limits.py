@@ -88,24 +88,89 @@ async def test_lists_are_read_page_by_page() -> None:
 @pytest.mark.parametrize(
     ("documents", "message"),
     [
-        ({"/spend_limit": limit("5")}, "threshold_amount: expected a whole number or null, got '5'"),
-        ({"/spend_limit": limit(None)}, "threshold_amount: is missing"),
-        ({"/spend_limit": limit(5, currency=7)}, "currency: expected a string or null, got 7"),
-        ({"/spend_limit": {"threshold_amount": 5, "enforcement": "on"}}, "enforcement: expected an object or null"),
-        ({"/spend_alerts": {"data": "x"}}, "data: expected an array, got 'x'"),
-        ({"/spend_alerts": listed({"id": 5})}, "data[0]: expected an object with an id, got {'id': 5}"),
+        ({"/spend_limit": limit("a lot")}, "spend_limit: threshold_amount: expected a whole number from 0 to 1e+15"),
+        ({"/spend_limit": limit(-1)}, "spend_limit: threshold_amount: expected a whole number from 0 to 1e+15"),
+        ({"/spend_limit": limit(None)}, "spend_limit: threshold_amount: is missing"),
+        ({"/spend_limit": limit(5, currency=7)}, "spend_limit: currency: expected a string or null, got 7"),
+        (
+            {"/spend_limit": {"threshold_amount": 5, "enforcement": "on"}},
+            "spend_limit: enforcement: expected an object or null",
+        ),
+        ({"/spend_alerts": {"data": "x"}}, "spend_alerts: data: expected an array, got 'x'"),
+        ({"/spend_alerts": listed({"id": 5})}, "spend_alerts: expected an object with an id, got {'id': 5}"),
         (
             {"/spend_alerts": listed({"id": "a", "threshold_amount": 1}, more=True),
              "/spend_alerts a": listed({"id": "a", "threshold_amount": 1}, more=True)},
-            "/organization/spend_alerts: the list comes back to 'a'",
+            "spend_alerts: the list comes back to 'a'",
         ),
+        ({"/projects": {"data": None}}, "projects: data: expected an array, got None"),
     ],
-    ids=["cents", "none", "currency", "enforcement", "data", "id", "loop"],
+    ids=["cents", "negative", "none", "currency", "enforcement", "data", "id", "loop", "projects"],
 )  # fmt: skip
-async def test_another_form_is_named(documents: dict[str, Any], message: str) -> None:
-    found, error = await read(documents)
-    assert error.startswith(message)
+async def test_another_form_is_named_and_leaves_the_others_as_they_are(documents: dict[str, Any], message: str) -> None:
+    others = {
+        "/spend_limit": limit(100),
+        "/spend_alerts": listed({"id": "a", "threshold_amount": 5, "currency": "USD"}),
+        "/projects": listed({"id": "p"}),
+        "/projects/p/spend_alerts": listed(),
+        "/projects/p/rate_limits": listed({"id": "r", "model": "m", "max_requests_per_1_minute": 3}),
+    }
+    found, error = await read(others | documents)
+    assert error.startswith(f"/organization/{message}")
     assert {"limits": 0.0} == up(found)
+    shown = {"/spend_limit": metrics.SPEND_LIMIT, "/spend_alerts": metrics.SPEND_ALERT_THRESHOLD,
+             "/projects": metrics.PROJECT_RPM}  # fmt: skip
+    assert {path: path not in documents for path in shown} == {path: bool(of(found, shown[path])) for path in shown}
+
+
+async def test_an_odd_entry_is_skipped_and_counted() -> None:
+    found, error = await read(
+        {
+            "/spend_alerts": listed({"id": "a", "threshold_amount": "many"}, {"id": "b", "threshold_amount": "700"}),
+            "/projects": listed({"id": "p"}),
+            "/projects/p/spend_alerts": listed(),
+            "/projects/p/rate_limits": listed(
+                {"id": "1", "model": "m", "max_requests_per_1_minute": 3.0, "max_tokens_per_1_minute": "40"},
+                {"id": "2", "model": "n", "max_requests_per_1_minute": 3, "max_tokens_per_1_minute": 10**18},
+                {"id": "3", "model": None, "max_requests_per_1_minute": 3},
+            ),
+        }
+    )
+    assert ("", 1.0, {7.0}) == (error, up(found)["limits"], set(of(found, metrics.SPEND_ALERT_THRESHOLD).values()))
+    labels = (("model", "m"), ("project_id", "p"))
+    assert ({labels: 3.0}, {labels: 40.0}) == (of(found, metrics.PROJECT_RPM), of(found, metrics.PROJECT_TPM))
+    skipped = {dict(series)["list"]: value for series, value in of(found, metrics.SKIPPED_ENTRIES).items()}
+    assert {"spend_alerts": 1, "rate_limits": 2, "projects": 0} == skipped
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+@pytest.mark.parametrize("kind", ["spend_limit", "spend_alerts", "rate_limits"])
+async def test_a_list_that_is_refused_leaves_the_others_and_keeps_what_it_said(
+    make: Make, simulator: SimulatorControl, now: Now, kind: str, status: int
+) -> None:
+    usage = make(more="  usage: {}\n  costs: null\n")
+    whole = limits_of(scrape(await usage.page()))
+    for path in (f"/v1/organization/{kind}", f"/v1/organization/projects/*/{kind}"):
+        simulator.fault("status", path=path, status=status)
+    fresh = make(more=MORE)
+    found = scrape(await fresh.page())
+    gone = {"spend_limit": SPEND, "spend_alerts": ALERTS, "rate_limits": RATES}[kind]
+    assert {name: {} if name in gone else samples for name, samples in whole.items()} == limits_of(found)
+    assert 0.0 == up(found)["limits"]
+    now.advance(1000)
+    later = scrape(await usage.page())
+    assert (whole, 0.0) == (limits_of(later), up(later)["limits"])
+
+
+SPEND = {metrics.SPEND_LIMIT.name, metrics.SPEND_LIMIT_ENFORCING.name}
+ALERTS = {metrics.SPEND_ALERT_THRESHOLD.name}
+RATES = {metrics.PROJECT_RPM.name, metrics.PROJECT_TPM.name}
+
+
+def limits_of(found: Scrape) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """All limits, by the name of their metric."""
+    each = (metrics.SPEND_LIMIT, metrics.SPEND_LIMIT_ENFORCING, metrics.SPEND_ALERT_THRESHOLD, metrics.PROJECT_RPM)
+    return {metric.name: of(found, metric) for metric in (*each, metrics.PROJECT_TPM)}
 
 
 # The peak minute: what the simulator's minutes hold, by the model that the rate limit names.

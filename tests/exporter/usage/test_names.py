@@ -2,6 +2,7 @@
 """Names and limits are what the API lists, page by page, project by project."""
 
 import json
+import logging
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,7 +15,8 @@ from openai_exporter.usage.names import Directory, Emails, Key, Project, User, n
 from openai_exporter.usage.rows import MalformedError
 from openai_exporter.usage.service import UsageService
 from openai_simulator.testing import SimulatorControl, running_simulator
-from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, of, scrape, service, up
+from tests.exporter.usage.scraping import ADMIN_KEY, Now, Scrape, asked, of, scrape, service, since, up
+from tests.exporter.usage.serving import answering
 
 # Names of ids: how they are read, how people are called, and what happens to what is gone.
 
@@ -38,6 +40,10 @@ def test_people_are_called_as_configured(name: str, email: str, emails: Emails, 
     assert expected == named(name, email, emails)
 
 
+def refuse(error: MalformedError) -> None:
+    raise error
+
+
 def test_a_key_of_a_project_has_its_owner_nested() -> None:
     item = {
         "id": "key_1",
@@ -48,13 +54,13 @@ def test_a_key_of_a_project_has_its_owner_nested() -> None:
         "owner": {"type": "service_account", "service_account": {"id": "user-9", "name": "bot"}},
     }
     expected = Key("key_1", "backend", "project", "proj_1", "service_account", "user-9", 1, 2, None)
-    assert expected == names.project_key(item, "proj_1")
+    assert expected == names.project_key(item, "proj_1", refuse)
 
 
 def test_an_admin_key_has_its_owner_flat() -> None:
     item = {"id": "key_2", "name": None, "created_at": 1, "owner": {"type": "user", "id": "user-1"}}
     expected = Key("key_2", "", "admin", "", "user", "user-1", 1, None, None)
-    assert expected == names.admin_key(item)
+    assert expected == names.admin_key(item, refuse)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +78,44 @@ def test_a_project_is_active_or_archived(item: dict[str, Any], expected: Project
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": 7}, {"owner": "x"}, {"created_at": "yesterday"}, {"last_used_at": -1}, {"owner": {"type": 3}}],
+    [
+        {"name": 7},
+        {"owner": "x"},
+        {"created_at": "yesterday"},
+        {"last_used_at": -1},
+        {"owner": {"type": 3}},
+        {"created_at": True},
+        {"expires_at": 1_795_000_000_000},
+        {"expires_at": "2026-13-01T00:00:00Z"},
+    ],
     ids=str,
 )
 def test_wrong_types_are_refused_by_name(change: dict[str, Any]) -> None:
     item = {"id": "key_1", "name": "n", "created_at": 1, "owner": {}} | change
     with pytest.raises(MalformedError) as found:
-        names.project_key(item, "proj_1")
+        names.project_key(item, "proj_1", refuse)
     assert str(found.value).startswith(f"{next(iter(change))}: expected") or "type: expected" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [1_795_000_000, 1_795_000_000.5, "1795000000", "2026-11-18T11:06:40Z", "2026-11-18T12:06:40+01:00",
+     "2026-11-18T11:06:40"],
+    ids=str,
+)  # fmt: skip
+def test_a_time_is_read_however_it_is_written(written: object) -> None:
+    assert 1_795_000_000 == names.admin_key({"id": "k", "expires_at": written}, refuse).expires_at
+
+
+def test_a_time_that_is_none_is_left_out_and_noted() -> None:
+    noted: list[MalformedError] = []
+    key = names.admin_key({"id": "k", "name": "n", "created_at": 5, "last_used_at": "soon"}, noted.append)
+    assert ("n", 5, None) == (key.name, key.created_at, key.last_used_at)
+    assert ["last_used_at: expected Unix seconds or null, got 'soon'"] == [str(each) for each in noted]
+
+
+def test_an_address_that_is_not_shown_is_not_decoded() -> None:
+    assert User("u", "Ada", "owner") == names.user({"id": "u", "name": "Ada", "email": 7, "role": "owner"}, "off")
 
 
 def lists(*ids: str, name: str = "x") -> Directory:
@@ -274,3 +310,137 @@ async def test_a_large_organization_is_read_through_all_pages(now: Now) -> None:
     people = [row for row in rows(found, metrics.USER_INFO, "role") if row != ("service_account",)]
     assert people
     assert 130 == sum("service_account" not in dict(labels)["role"] for labels in of(found, metrics.USER_INFO))
+
+
+# One list that fails takes none of the others along.
+
+KINDS = ("projects", "users", "admin_api_keys", "api_keys", "service_accounts")
+
+
+def told(found: Scrape) -> dict[str, set[tuple[tuple[str, str], ...]]]:
+    """What is listed, by the list that says it."""
+    keys, users = set(of(found, metrics.API_KEY_INFO)), set(of(found, metrics.USER_INFO))
+    bots = {user for user in users if ("role", "service_account") in user}
+    admin = {key for key in keys if "project_id" not in dict(key)}
+    return dict(
+        zip(KINDS, (set(of(found, metrics.PROJECT_INFO)), users - bots, admin, keys - admin, bots), strict=True)
+    )
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_list_that_fails_is_named_and_the_others_are_there(
+    simulator: SimulatorControl, now: Now, usage: UsageService, kind: str, status: int
+) -> None:
+    whole = told(scrape(await usage.page()))
+    fresh = service(simulator.api_url, now, more=MORE)
+    project = active(simulator)[0]
+    path = f"/organization/projects/{project}/{kind}" if kind in KINDS[3:] else f"/organization/{kind}"
+    simulator.fault("status", path=f"/v1{path}", status=status)
+    found = scrape(await fresh.page())
+    state = next(each for each in fresh.summary().datasets if each.name == "names")
+    await fresh.close()
+    missing = {"projects": {"projects", "api_keys", "service_accounts"}}.get(kind, {kind})
+    assert {each: whole[each] for each in whole.keys() - missing} == {
+        each: entries for each, entries in told(found).items() if each not in missing
+    }
+    assert whole[kind] > told(found)[kind]
+    if status != 404 or kind in KINDS[:3]:
+        assert (0.0, True) == (up(found)["names"], state.error.startswith(f"{path}: HTTP {status}"))
+
+
+async def test_a_list_that_fails_later_keeps_what_it_said(
+    simulator: SimulatorControl, now: Now, usage: UsageService
+) -> None:
+    before = told(scrape(await usage.page()))
+    for path in ("projects", "users", "projects/*/api_keys"):
+        simulator.fault("status", path=f"/v1/organization/{path}", status=403)
+    now.advance(1000)
+    after = scrape(await usage.page())
+    assert before == told(after)
+    assert 0.0 == up(after)["names"]
+
+
+async def test_what_fails_in_part_is_read_again_less_and_less_often(
+    simulator: SimulatorControl, now: Now, usage: UsageService
+) -> None:
+    simulator.fault("status", path="/v1/organization/users", status=403)
+    reads = []
+    for _ in range(40):
+        before = asked(usage)
+        await usage.page()
+        reads.append("names" in since(usage, before))
+        now.advance(61)
+    assert [0, 1, 3, 7, 15, 30] == [place for place, read in enumerate(reads) if read]
+
+
+async def test_an_odd_entry_is_skipped_counted_and_told(now: Now, caplog: pytest.LogCaptureFixture) -> None:
+    def listed(*items: object) -> dict[str, Any]:
+        return {"data": list(items), "has_more": False}
+
+    documents = {
+        "/projects": listed({"id": "p", "name": "A"}, {"name": "no id"}, {"id": "q", "name": 7}, None),
+        "/users": listed({"id": "u", "name": "Ada", "role": []}, {"id": "v", "name": "Bob"}),
+        "/admin_api_keys": listed({"id": "k", "name": "K", "expires_at": "soon"}),
+        "/projects/p/api_keys": listed(),
+        "/projects/p/service_accounts": listed(),
+        "/usage/embeddings": {"data": []},
+    }
+    with answering(documents) as url, caplog.at_level(logging.WARNING):
+        usage = service(url, now, more=f"{MORE}  limits: false\n")
+        for _ in range(2):
+            found = scrape(await usage.page())
+            now.advance(1000)
+        await usage.close()
+    assert [("A",), ("Bob",), ("K",)] == [
+        *rows(found, metrics.PROJECT_INFO, "project"),
+        *rows(found, metrics.USER_INFO, "user"),
+        *rows(found, metrics.API_KEY_INFO, "api_key"),
+    ]
+    assert {"projects": 3, "users": 1, "admin_api_keys": 1, "api_keys": 0, "service_accounts": 0} == {
+        dict(labels)["list"]: skipped for labels, skipped in of(found, metrics.SKIPPED_ENTRIES).items()
+    }
+    assert 1.0 == up(found)["names"]
+    assert [
+        "organization acme: dataset names: "
+        "skipped /organization/projects: data[1]: expected an object with an id, got {'name': 'no id'}; "
+        "skipped /organization/users: data[0]: role: expected a string or null, got []; "
+        "skipped /organization/admin_api_keys: data[0]: expires_at: expected Unix seconds or null, got 'soon'"
+    ] == [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"data": None}, "data: expected an array, got None"),
+        ({"data": [{"id": "u"}], "has_more": "yes"}, "has_more: expected true or false, got 'yes'"),
+        ({"data": [], "has_more": True}, "last_id: expected an id since has_more is true"),
+        ({"data": [{"id": 7}], "has_more": True}, "last_id: expected an id since has_more is true"),
+        ({"data": [{"id": 7}, 5]}, "expected an object with an id, got {'id': 7}"),
+        ({"data": [{"id": "u"}], "has_more": True, "last_id": "u"}, "the list comes back to 'u'"),
+    ],
+    ids=["data", "more", "nothing", "no-id", "all-odd", "loop"],
+)
+async def test_a_list_that_is_not_complete_is_not_taken_over(now: Now, document: dict[str, Any], message: str) -> None:
+    good = {"data": [{"id": "p", "name": "A", "status": "archived"}]}
+    with answering({"/projects": good, "/users": document, "/admin_api_keys": {"data": []}}) as url:
+        usage = service(url, now, more=f"{MORE}  limits: false\n")
+        found = scrape(await usage.page())
+        await usage.close()
+    state = next(each for each in usage.summary().datasets if each.name == "names")
+    assert f"/organization/users: {message}" == state.error
+    assert (1, 0) == (len(of(found, metrics.PROJECT_INFO)), len(of(found, metrics.USER_INFO)))
+
+
+async def test_an_entry_without_an_id_at_the_end_of_a_page_does_not_end_the_list(now: Now) -> None:
+    documents = {
+        "/projects": {"data": []},
+        "/users": {"data": [{"id": "u", "name": "Ada"}, {"name": "no id"}], "has_more": True, "last_id": "x"},
+        "/users x": {"data": [{"id": "v", "name": "Bob"}]},
+        "/admin_api_keys": {"data": []},
+    }
+    with answering(documents) as url:
+        usage = service(url, now, more=f"{MORE}  limits: false\n")
+        found = scrape(await usage.page())
+        await usage.close()
+    assert {("Ada",), ("Bob",)} == rows(found, metrics.USER_INFO, "user")
