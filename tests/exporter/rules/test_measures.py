@@ -45,8 +45,8 @@ def test_an_amount_is_read_in_the_base_unit(kind: Kind, written: str | float, ex
 @pytest.mark.parametrize(
     ("kind", "written", "said"),
     [
-        (Kind.SECONDS, 5, "add the unit: 5s or 5ms"),
-        (Kind.SECONDS, "5", "add the unit: 5s or 5ms"),
+        (Kind.SECONDS, 5, "write 5s"),
+        (Kind.SECONDS, "5", "write 5s"),
         (Kind.SECONDS, "5 apples", "such as 5s, 2.5s or 800ms"),
         (Kind.SECONDS, "-5s", "such as 5s, 2.5s or 800ms"),
         (Kind.RATIO, 5, "did you mean 5%?"),
