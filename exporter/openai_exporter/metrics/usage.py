@@ -245,7 +245,7 @@ def _status(name: str, text: str, *labels: str) -> Metric:
 
 STATUS_UP = _status(
     "openai_status_up",
-    "Whether the last read of the status page succeeded; the rest shows the last good read, shared by scrapes.",
+    "Whether the last read of the status page found a component; the rest shows the last good read, shared by scrapes.",
 )
 STATUS_COMPONENT = _status(
     "openai_status_component",
