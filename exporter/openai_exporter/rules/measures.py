@@ -356,7 +356,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,9})?")
 _SECONDS = re.compile(r"([0-9]{1,9}\.[0-9]{1,9})(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_RATE = re.compile(r"([0-9.]+)\s*([kKMG]?)(?:\s*(?:tokens|requests))?(?:\s*/\s*([a-z]+))?")
+_RATE = re.compile(r"([0-9.,]+)\s*([kKMG]?)(?:\s*(?:tokens|requests))?(?:\s*/\s*([a-z]+))?")
 _PREFIX = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 _PER = {
     **dict.fromkeys(("s", "sec", "second"), 1.0),

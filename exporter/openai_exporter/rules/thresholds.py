@@ -220,10 +220,11 @@ class Threshold(Section):
     def _read_seconds(cls, data: Any) -> Any:
         """`duration_seconds: 120` is `for: 120s`."""
         names = [name for name in _SECONDS if isinstance(data, dict) and name in data]
-        if len(names) != 1 or "for" in data or isinstance(data[names[0]], bool | str):
+        seconds = data[names[0]] if len(names) == 1 and "for" not in data else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < LONGEST * 1000:
             return data
         rest = {key: value for key, value in data.items() if key != names[0]}
-        return rest | {"for": f"{data[names[0]]:g}s" if data[names[0]] else 0}
+        return rest | {"for": f"{round(seconds * 1000)}ms" if isinstance(seconds, float) else f"{seconds}s"}
 
 
 class ThresholdFile(Section):

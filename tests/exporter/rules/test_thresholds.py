@@ -331,6 +331,8 @@ def test_what_people_write_elsewhere_is_understood(entry: dict[str, Any], key: s
         ({"for": 5}, "for: 5: must be a duration such as 5m; write 5m or 5s"),
         ({"window": 10}, "window: 10: must be a duration such as 5m; write 10m or 10s"),
         ({"for": "2m", "duration_seconds": 120}, "unknown key 'duration_seconds'"),
+        ({"for": ..., "duration_seconds": float("inf")}, "unknown key 'duration_seconds'"),
+        ({"for": ..., "duration_seconds": [5]}, "unknown key 'duration_seconds'"),
         ({"threshold": 5000.0}, "such as 5s, 2.5s or 800ms; write threshold: 5000ms"),
         ({"threshold": "3"}, "such as 5s, 2.5s or 800ms; write threshold: 3s"),
         ({"metric": "throughput", "operator": "lt", "threshold": 10}, "2/s or 6/h; write threshold: 10/min"),
