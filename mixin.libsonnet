@@ -2,20 +2,25 @@
 // The monitoring mixin: import it and override `_config+::`.
 local alertmanager = import 'alerting/alertmanager/main.libsonnet';
 local alerts = import 'alerting/alerts/main.libsonnet';
+local settings = import 'alerting/lib/settings.libsonnet';
 local rules = import 'alerting/rules/main.libsonnet';
 local dashboards = import 'dashboards/main.libsonnet';
 
 local groups(files) = { groups+: std.flattenArrays([files[name] for name in std.objectFields(files)]) };
 
-(import 'alerting/config.libsonnet') + {
-  local config = self._config,
+local defaults = import 'alerting/config.libsonnet';
 
-  prometheusRules+:: groups(rules(config)),
-  prometheusAlerts+:: groups(alerts(config)),
+defaults {
+  local config = settings.checked(defaults._config, self._config),
+  local ruleFiles = settings.apply(config, rules(config)),
+  local alertFiles = settings.apply(config, alerts(config)),
+
+  prometheusRules+:: groups(ruleFiles),
+  prometheusAlerts+:: groups(alertFiles),
   // File name -> dashboard.
   grafanaDashboards+:: dashboards(config),
 
   // File name -> content, as prometheus/rules/ holds them.
-  prometheusRuleFiles:: std.mapWithKey(function(name, groups) { groups: groups }, rules(config) + alerts(config)),
+  prometheusRuleFiles:: std.mapWithKey(function(name, groups) { groups: groups }, ruleFiles + alertFiles),
   alertmanagerConfig:: alertmanager(config.alertmanager),
 }

@@ -7,11 +7,17 @@
     selector: 'job=~"openai|openai-exporter"',
     // Labels that tell replicas of the exporter apart; aggregated away.
     instanceLabels: 'instance',
+    // Labels that tell clusters apart whose series one Prometheus or ruler evaluates; part of every aggregation. '' for none.
+    clusterLabels: 'cluster',
     // Prometheus' and Alertmanager's own metrics; '' leaves out the alerts on them.
     prometheusSelector: 'job="prometheus"',
     alertmanagerSelector: 'job="alertmanager"',
     // Whether at least one probe is expected; false where only usage is read.
     expectProbes: true,
+
+    // Alerts that are left out, and alerts with another severity: { OpenAIModelRetiring: 'info' }.
+    disabledAlerts: [],
+    severities: {},
 
     // --- Time.
     // Scrape interval of the probes. Service levels without a counter are sampled at this pace.

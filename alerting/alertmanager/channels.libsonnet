@@ -13,6 +13,16 @@ local allowed = {
   webhook: ['url', 'url_file', 'bearer_token_file', 'send_resolved'],
   sms: ['url', 'url_file', 'bearer_token_file'],
 };
+// One of each list must be there, in `channels` or in the team that is laid over it.
+local required = {
+  slack: [['api_url_file'], ['channel']],
+  email: [['to'], ['from'], ['smarthost']],
+  pagerduty: [['routing_key_file']],
+  opsgenie: [['api_key_file']],
+  teams: [['webhook_url_file']],
+  webhook: [['url', 'url_file']],
+  sms: [['url', 'url_file']],
+};
 // Setting -> the first Alertmanager that reads it.
 local since = { 'teams.webhook_url_file': '0.28', 'webhook.url_file': '0.26', 'sms.url_file': '0.26' };
 
@@ -27,7 +37,11 @@ local problems(config, name, settings) =
        if number(first) <= number(config.version) then []
        else [where(key) + 'needs Alertmanager %s; set alertmanager.version to what you run (it is %s)' % [first, config.version]])
     for key in std.objectFields(settings)
-  ]);
+  ]) + [
+    where(std.join(' or ', keys)) + 'is missing; set it in channels.%s, or in each team that has this channel of its own' % name
+    for keys in required[name]
+    if !std.any([std.objectHas(settings, key) for key in keys])
+  ];
 
 // A webhook: a plain URL or a file that holds it, and a token if the receiver wants one.
 local webhook(settings) = {

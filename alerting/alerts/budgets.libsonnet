@@ -33,6 +33,7 @@ function(config)
   ];
   local theBudget = 'Budget {{ $labels.budget }}{{ with $labels.id }} ({{ . }}){{ end }}';
   local ofLimit(factor, arguments, render) = alert.ask(
+    config,
     factor + 'max(openai_budget_limit_usd{job=%q, organization=%q, budget=%q, scope=%q, id=%q, period=%q})',
     arguments + ['$labels.' + label for label in ['job', 'organization', 'budget', 'scope', 'id', 'period']],
     render,
@@ -69,6 +70,7 @@ function(config)
     description:
       who + ' has spent ' + alert.share('$value') + ' of its hard monthly limit'
       + alert.ask(
+        config,
         'max(openai_spend_limit_usd{scope="' + scope + '", ' + std.join(', ', [label + '=%q' for label in std.split(labels, ', ')]) + '})',
         ['$labels.' + label for label in std.split(labels, ', ')],
         function(value) ' of ' + alert.usd(value)

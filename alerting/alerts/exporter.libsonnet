@@ -15,11 +15,18 @@ function(config)
   local own = [
     new({
       name: 'OpenAIExporterDown',
+      // The last part: one of several clusters is gone.
       expr: text.fill(|||
-        max(%(up)s) == 0
+        max by () (%(up)s) == 0
         or
         absent(%(up)s)
-      |||, { up: up }),
+        or
+        (
+          max by () (last_over_time(%(up)s[%(memory)s]))
+          unless
+          max by () (%(up)s)
+        )
+      |||, { up: up, memory: duration.scaled(config, '6h') }),
       'for': '3m',
       severity: 'critical',
       summary: 'No exporter can be scraped: nothing is known of the API, usage or cost.',

@@ -38,8 +38,9 @@ function(config)
     summary: 'An API key spends far more than it did in the week before.',
     description:
       'Key ' + names.keyWords + ' of project {{ $labels.project_id }} spent an estimated ' + alert.usd('$value')
-      + ' in the last hour' + alert.ask('24 * %f', ['$value'], function(value) ', ' + alert.usd(value) + ' a day at this rate')
+      + ' in the last hour' + alert.ask(config, '24 * %f', ['$value'], function(value) ', ' + alert.usd(value) + ' a day at this rate')
       + alert.ask(
+        config,
         series.keyUsual + '{organization=%q, project_id=%q, api_key_id=%q}',
         ['$labels.organization', '$labels.project_id', '$labels.api_key_id'],
         function(value) '; its mean hour of the week before: ' + alert.usd(value)

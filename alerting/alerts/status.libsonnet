@@ -33,10 +33,9 @@ function(config)
       expr: text.fill(|||
         max %s (openai_status_up{%s}) == 0
       |||, [without, config.selector]),
-      'for': '30m',
-      severity: 'info',
+      'for': '3h',
       summary: 'The status page cannot be read.',
-      description: 'The status page has not been readable for half an hour; incidents that the provider reports go unseen.',
+      description: 'The status page has not been readable for three hours; incidents that the provider reports go unseen.',
       dashboard: 'exporter',
     }),
   ]

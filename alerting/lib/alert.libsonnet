@@ -12,7 +12,13 @@ local severities = ['critical', 'warning', 'info', 'none'];
 
   // --- Values in texts, and how amounts are rounded. `ask` renders the first result of a query, or nothing; its
   // arguments take the place of printf's verbs in the query.
-  ask(expr, arguments, render):: '{{ with %s | query }}%s{{ end }}' % [std.join(' ', ['printf', '`' + expr + '`'] + arguments), render('. | first | value')],
+  ask(config, expr, arguments, render)::
+    local parts = std.split(expr, '{');
+    local first = std.length(std.split(parts[0], '%')) - 1;
+    local labels = if config.clusterLabels == '' || std.length(parts) == 1 then [] else std.split(config.clusterLabels, ', ');
+    local all = arguments[:first] + ['$labels.' + label for label in labels] + arguments[first:];
+    local query = std.join('{' + std.join('', [label + '=%q, ' for label in labels]), parts);
+    '{{ with %s | query }}%s{{ end }}' % [std.join(' ', ['printf', '`' + query + '`'] + all), render('. | first | value')],
   usd(value):: '{{ %s | printf "%%.2f" }} USD' % value,
   share(value):: '{{ %s | humanizePercentage | reReplaceAll `([0-9]{2,})[.][0-9]+%%` `$1%%` | reReplaceAll `([.][0-9])[0-9]+%%` `$1%%` }}' % value,
   // The two largest units.

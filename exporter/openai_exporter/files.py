@@ -2,9 +2,11 @@
 """Files read within a bound, files written so that nobody ever sees half of one, and the templates of HTML pages."""
 
 import contextlib
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,18 @@ _HEAD = 300
 _VERSION = re.compile(rb'"version": ?(\d{1,9})')
 
 
+def read_bytes(path: Path, limit: int = -1) -> bytes:
+    """At most `limit` bytes of a regular file; a pipe or device, which may never end or never begin, is refused.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return stream.read(limit)
+
+
 def read_text(path: Path, what: str) -> str:
     """The text of a file that a person wrote; a byte order mark is dropped.
 
@@ -32,8 +46,7 @@ def read_text(path: Path, what: str) -> str:
         ConfigError: it cannot be read, is larger than `MAX_BYTES` or is not UTF-8.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        content = read_bytes(path, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError([Problem(str(path), f"is larger than 1 MiB; this is not {what}")])
         return content.decode("utf-8-sig")

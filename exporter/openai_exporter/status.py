@@ -205,7 +205,7 @@ class StatusService:
     async def _read(self) -> None:
         self.tried, self._tried_at = True, self._now()
         try:
-            documents = await asyncio.to_thread(self._documents)
+            fresh = await asyncio.to_thread(self._fetched)
         except UpstreamError as error:
             self.error = str(error)
             self._warn(error)
@@ -213,40 +213,48 @@ class StatusService:
             self.error = f"internal error: {type(error).__name__}"
             log.exception("status page: read failed", extra={"fields": {"status_page": self.config.name}})
         else:
-            self._reading = reading(documents)
+            self._reading = fresh
             self.read_at, self.error = self._now(), ""
         finally:
             self._refresh = None
             self._encode()
 
-    def _documents(self) -> list[Mapping[str, object]]:
-        """summary.json must be there; components.json only adds to it."""
+    def _fetched(self) -> Reading:
+        """summary.json must be there; components.json only adds to it. A page that lists nothing was not read."""
         documents = [self._get("summary")]
         try:
             documents.append(self._get("components"))
         except UpstreamError as error:
             self._warn(error)
-        return documents
+        fresh = reading(documents)
+        if not fresh.components:
+            message = f"{self.config.url} lists no component; set url to a page of the Statuspage v2 form"
+            self._failed("status_summary", "malformed")
+            raise UpstreamError(message, api="status_summary", reason="malformed")
+        return fresh
 
     def _get(self, document: str) -> Mapping[str, object]:
-        api = f"status_{document}"
-        self._instruments.count(own.UPSTREAM_CALLS, ("", api))
-        try:
-            return self._fetched(f"/api/v2/{document}.json", api)
-        except UpstreamError as error:
-            self._instruments.count(own.UPSTREAM_FAILURES, ("", api, error.reason))
-            raise
-
-    def _fetched(self, path: str, api: str) -> Mapping[str, object]:
         # Loaded at the first read: it takes longer than all the rest of a start.
         from openai_exporter.client.session import Network, Session
 
+        path, api = f"/api/v2/{document}.json", f"status_{document}"
+        self._instruments.count(own.UPSTREAM_CALLS, ("", api))
         if self._session is None:
             self._session = Session(self.config.url, self.config.timeout, Network(self._proxies))
-        with self._session.get(path, api=api) as reply:
-            if reply.status != 200:
-                raise reply.error(f"{self.config.url}{path}: HTTP {reply.status}", status_reason(reply.status))
-            return reply.json_object(MAX_BYTES)
+        try:
+            with self._session.get(path, api=api) as reply:
+                if reply.status != 200:
+                    moved = reply.headers.get("location", "").removesuffix(path)
+                    where = f", moved to {moved[:200]}; set url to it" if moved and reply.status < 400 else ""
+                    message = f"{self.config.url}{path}: HTTP {reply.status}{where}"
+                    raise reply.error(message, status_reason(reply.status))
+                return reply.json_object(MAX_BYTES)
+        except UpstreamError as error:
+            self._failed(api, error.reason)
+            raise
+
+    def _failed(self, api: str, reason: str) -> None:
+        self._instruments.count(own.UPSTREAM_FAILURES, ("", api, reason))
 
     def _warn(self, error: UpstreamError) -> None:
         fields = {"status_page": self.config.name, "reason": error.reason}

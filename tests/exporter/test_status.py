@@ -13,6 +13,7 @@ from openai_exporter.config.sections import StatusPage
 from openai_exporter.exposition import Instruments
 from openai_exporter.status import IMPACTS, STATES, Component, Incident, StatusService, families, reading, select
 from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.exporter.client.rawserver import Turn, answer, raw_server
 
 # What a status page says, whatever it leaves out or invents.
 
@@ -223,6 +224,55 @@ async def test_a_broken_answer_is_down_and_nothing_else(
     service = _service(f"{simulator.base_url}/status", clock, timeout="3s")
     assert "openai_status_up 0" in (await _text(service)).splitlines()
     await service.close()
+
+
+UNREADABLE = {
+    "nothing": ("{}", "lists no component"),
+    "another schema": ('{"page": {"id": "x"}, "monitors": [{"name": "API", "up": true}]}', "lists no component"),
+    "no components": ('{"components": [], "incidents": []}', "lists no component"),
+    "components that are groups": (
+        '{"components": [{"id": "a", "name": "APIs", "group": true}]}',
+        "lists no component",
+    ),
+    "components without id": ('{"components": [{"name": "API", "status": "operational"}]}', "lists no component"),
+    "components that are a mapping": ('{"components": {"API": "operational"}}', "lists no component"),
+    "a list": ("[]", "expected an object"),
+    "a page": ("<html>", "not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_a_page_on_which_nothing_is_seen_is_unreadable_and_said_so(
+    name: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    body, words = UNREADABLE[name]
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(answer(body))
+
+    async with raw_server(reply) as server:
+        service = _service(server.url, clock)
+        lines = (await _text(service)).splitlines()
+        await service.close()
+    assert "openai_status_up 0" in lines
+    assert not any(line.startswith(("openai_status_component", "openai_status_incident")) for line in lines)
+    assert words in service.error
+    assert any(words in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    "location", ["https://status.example.com/api/v2/summary.json", "https://status.example.com", "/status"]
+)
+async def test_a_page_that_moved_says_where_to(location: str, clock: Clock) -> None:
+    async def reply(turn: Turn) -> None:
+        await turn.send(answer("", "301 Moved", more=f"Location: {location}\r\n"))
+
+    async with raw_server(reply) as server:
+        service = _service(server.url, clock)
+        assert "openai_status_up 0" in (await _text(service)).splitlines()
+        await service.close()
+    expected = location.removesuffix("/api/v2/summary.json")
+    assert f"HTTP 301, moved to {expected}; set url to it" in service.error
 
 
 @pytest.mark.parametrize("kind", ["hang", "drip"])

@@ -97,12 +97,17 @@ REFUSED = {
     ),
     "an unknown channel": (
         {"pigeon": {"url": "x"}},
-        'channel "pigeon" is unknown; allowed: email, opsgenie, pagerduty, slack, sms, teams, webhook',
+        "alertmanager.channels.pigeon: unknown setting; allowed: email, opsgenie, pagerduty, slack, sms",
     ),
     "a channel that is too new": (
         {"teams": {"webhook_url_file": "/x"}},
         "teams.webhook_url_file: needs Alertmanager 0.28; set alertmanager.version to what you run (it is 0.25)",
     ),
+    "half a channel": (
+        {"slack": {"api_url_file": "/x"}},
+        "slack.channel: is missing; set it in channels.slack, or in each team that has this channel of its own",
+    ),
+    "a receiver that is nowhere": ({"webhook": {"send_resolved": False}}, "webhook.url or url_file: is missing"),
     "a setting that is too new": ({"webhook": {"url_file": "/x"}}, "webhook.url_file: needs Alertmanager 0.26"),
 }
 
@@ -112,6 +117,21 @@ def test_refuses(channels: dict[str, Any], message: str) -> None:
     settings = f"{{ alertmanager+: {{ channels+: {json.dumps(channels)} }} }}"
 
     assert message in errors_of(settings, "alertmanagerConfig")
+
+
+@pytest.mark.parametrize(
+    ("team", "missing"),
+    [
+        ({"slack": {"channel": "#r"}}, "slack.api_url_file"),
+        ({"email": {"to": "r@example.org"}}, "email.from"),
+        ({"sms": {"bearer_token_file": "/x"}}, "sms.url or url_file"),
+    ],
+    ids=["slack", "email", "sms"],
+)
+def test_a_team_may_not_have_a_part_of_a_channel_alone(team: dict[str, Any], missing: str) -> None:
+    found = errors_of(f"{{ alertmanager+: {{ teams: {{ research: {json.dumps(team)} }} }} }}", "alertmanagerConfig")
+
+    assert f"{missing}: is missing" in found
 
 
 def test_an_unknown_channel_of_an_audience_is_refused() -> None:

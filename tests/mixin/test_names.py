@@ -45,7 +45,7 @@ def test_every_recorded_name_comes_from_the_shared_names() -> None:
 
 def test_an_import_writes_growth_under_the_names_and_labels_of_the_rules() -> None:
     rules = recorded_labels(rule_files())
-    written = {metric.name: set(metric.labels) | {"job", "organization"} for metric in RECORDED.values()}
+    written = {metric.name: set(metric.labels) | {"cluster", "job", "organization"} for metric in RECORDED.values()}
 
     assert written == {name: set(labels) for name, labels in rules.items() if name.startswith("key_user_model:")}
 

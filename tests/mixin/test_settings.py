@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wrong setting fails to compile, with a sentence that says what to do."""
 
+import re
+
 import pytest
 
-from tests.mixin.bundle import errors_of
+from tests.mixin.bundle import errors_of, mixin
+from tests.mixin.lint.parser import parse
 
 ROW = "{ severity: 'critical', long: '1h', short: '5m', factor: 14.4, 'for': '2m', minBad: 5 }"
 
@@ -68,6 +71,53 @@ REFUSED = {
         'OpenAIModelRetiring: severity "fatal" is unknown; allowed: critical, warning, info, none',
     ),
 }
+UNKNOWN = {
+    "a misspelt setting": ("{ selectr: 'x' }", '_config: selectr: unknown setting; did you mean "selector"?'),
+    "another case": ("{ grafanaURL: 'x' }", '_config: grafanaURL: unknown setting; did you mean "grafanaUrl"?'),
+    "a long word": (
+        "{ alertmanagr+: { channels+: {} } }",
+        'alertmanagr: unknown setting; did you mean "alertmanager"?',
+    ),
+    "a misspelt threshold": ("{ thresholds+: { certificateDay: 3 } }", 'did you mean "certificateDays"?'),
+    "a misspelt service level": (
+        "{ slo+: { availabilty+: {} } }",
+        'slo.availabilty: unknown setting; did you mean "avail',
+    ),
+    "a misspelt channel list": (
+        "{ alertmanager+: { chanels+: {} } }",
+        'chanels: unknown setting; did you mean "channels"?',
+    ),
+    "a misspelt audience": (
+        "{ alertmanager+: { audiences+: { pages: [] } } }",
+        'pages: unknown setting; did you mean "page"?',
+    ),
+    "a key of an entry": (
+        slo("latency+: { bounds: [{ bond: 3 }, { bound: 5 }] }"),
+        'slo.latency.bounds[0].bond: unknown setting; did you mean "bound"?',
+    ),
+    "nothing that is near": (
+        "{ thresholds+: { budget+: { zzz: 3 } } }",
+        "budget.zzz: unknown setting; allowed: for, full",
+    ),
+    "an object in place of a part of it": (
+        "{ slo: { availability: { objectives: [{ objective: 0.999 }], pages: true } } }",
+        "slo.burn: is missing; write `slo+:` to change a part of it and keep the rest",
+    ),
+    "a threshold that is nothing": (
+        "{ thresholds+: { probeSpendUsd: null } }",
+        "thresholds.probeSpendUsd: must be a number, not null; disabledAlerts leaves out an alert",
+    ),
+    "a number as text": ("{ timeScale: '1' }", "timeScale: must be a number, not string"),
+    "an alert that does not exist": (
+        "{ disabledAlerts: ['OpenAIKeyUnusd'] }",
+        'disabledAlerts: no alert "OpenAIKeyUnusd"; did you mean "OpenAIKeyUnused"?',
+    ),
+    "a severity of no alert": ("{ severities: { KeyUnused: 'info' } }", 'severities: no alert "KeyUnused"'),
+    "a severity that does not exist": (
+        "{ severities: { OpenAIKeyUnused: 'page' } }",
+        "severities.OpenAIKeyUnused: must be one of critical, warning, info, none",
+    ),
+}
 REFUSED_RULES = {
     "a pattern without a last resort": (
         slo("availability+: { objectives: [{ match: { model: 'x' }, objective: 0.99 }] }"),
@@ -85,6 +135,40 @@ REFUSED_RULES = {
 @pytest.mark.parametrize(("settings", "message"), REFUSED.values(), ids=REFUSED)
 def test_alerts_refuse(settings: str, message: str) -> None:
     assert message in errors_of(settings)
+
+
+@pytest.mark.parametrize(("settings", "message"), UNKNOWN.values(), ids=UNKNOWN)
+def test_settings_that_change_nothing_are_refused(settings: str, message: str) -> None:
+    assert message in errors_of(settings)
+
+
+def expressions(settings: str) -> list[str]:
+    fields = ("prometheusRules", "prometheusAlerts")
+    return [rule["expr"] for field in fields for each in mixin(field, settings)["groups"] for rule in each["rules"]]
+
+
+def test_an_alert_can_be_left_out_or_get_another_severity() -> None:
+    settings = "{ disabledAlerts: ['OpenAIKeyUnused'], severities: { OpenAIModelRetiring: 'info' } }"
+    rules = [rule for group in mixin("prometheusAlerts", settings)["groups"] for rule in group["rules"]]
+
+    assert "OpenAIKeyUnused" not in {rule["alert"] for rule in rules}
+    assert {rule["labels"]["severity"] for rule in rules if rule["alert"] == "OpenAIModelRetiring"} == {"info"}
+
+
+@pytest.mark.parametrize("selector", ["", 'job="x",', ' job="x", '])
+def test_a_selector_may_be_empty_or_end_in_a_comma(selector: str) -> None:
+    for expr in expressions(f"{{ selector: '{selector}' }}"):
+        parse(expr)
+        assert not re.search(r",\s*,", expr)
+
+
+def test_clusters_are_told_apart_in_every_aggregation_and_join() -> None:
+    global_ones = ("on ()", "on (slot)")
+    for expr in expressions("{ clusterLabels: 'cluster, region' }"):
+        found = [each for each in re.findall(r"\b(?:by|on) \([^)]*\)", expr) if each not in global_ones]
+        assert [each for each in found if "(cluster, region" not in each] == []
+        assert not re.search(r"\b(?:sum|max|min|count|group|avg)\s*\((?!_)", expr), expr
+    assert not [expr for expr in expressions("{ clusterLabels: '' }") if "cluster" in expr]
 
 
 @pytest.mark.parametrize(("settings", "message"), REFUSED_RULES.values(), ids=REFUSED_RULES)

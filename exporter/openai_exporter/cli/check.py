@@ -3,19 +3,22 @@
 
 import json
 import os
+import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from openai_exporter.cli.common import exit_on_error
+from openai_exporter.client.network import check_proxies
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.secret import printable
 from openai_exporter.config.sections import DEFAULT_PROMPT
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Metric, Page
-from openai_exporter.model import Endpoint
+from openai_exporter.model import Endpoint, Provider
 from openai_exporter.web.webconfig import WebFile
 
 
@@ -36,6 +39,7 @@ def check(file: Path, web_config_file: Path | None) -> None:
         config = load_config(file, os.environ)
         if config.unreadable_keys:
             raise ConfigError(list(config.unreadable_keys))
+        check_proxies(config.urls, urllib.request.getproxies())
         WebFile(web_config_file)
     click.echo(f"{file}: can be used")
     for line in _summary(config):
@@ -62,6 +66,14 @@ def _summary(config: Config) -> Iterator[str]:
         yield f"note: {note}"
 
 
+_VERSION = re.compile(r"/v[0-9]+(?:/|$)")
+_ENDPOINT = re.compile(
+    r"(?i)/(?:deployments(?:/.*)?|(?:chat/)?completions|responses|embeddings|moderations|models|images(?:/generations)?|"
+    r"audio(?:/(?:speech|transcriptions))?|organization(?:/.*)?|api/v2(?:/.*)?)$"
+)
+"""What a base URL ends in that holds more than the root of an API: an endpoint, a deployment, a document."""
+
+
 def _notes(config: Config) -> Iterator[str]:
     """What is defined and has no effect, no limit, or no price."""
     used = {probe.module for probe in config.probes}
@@ -78,6 +90,13 @@ def _notes(config: Config) -> Iterator[str]:
     for target in config.targets:
         if target.name not in targets:
             yield f"target {target.name} is used by no probe"
+        if target.provider is Provider.OPENAI and not _VERSION.search(target.base_url):
+            yield f"target {target.name}: base_url has no version; OpenAI's API has it: {target.base_url}/v1"
+    roots = [(f"target {each.name}: base_url", each.base_url) for each in config.targets]
+    roots += [(f"organization {each.name}: base_url", each.base_url) for each in config.organizations]
+    for place, url in [*roots, *((f"status page {each.name}: url", each.url) for each in config.status_pages)]:
+        if match := _ENDPOINT.search(url):
+            yield f"{place} has the path of a call, {match[0]}; each call appends its own: {url[: match.start()]}"
     if not (config.probes or config.organizations or config.status_pages):
         yield "nothing is probed or read; add `probes:` or `organizations:`"
 

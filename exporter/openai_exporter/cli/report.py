@@ -233,9 +233,10 @@ def _source(
     def on_wait(reason: str, seconds: float) -> None:
         say(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
 
-    config = read_config(Settings(env=dict(os.environ), config_file=config_file))
+    settings = Settings(env=dict(os.environ), proxies=urllib.request.getproxies(), config_file=config_file)
+    config = read_config(settings)
     organization = find_organization(config, name)
-    return Source(config, organization, urllib.request.getproxies(), max_calls=max_calls, on_wait=on_wait)
+    return Source(config, organization, settings.proxies, max_calls=max_calls, on_wait=on_wait)
 
 
 def _announce(console: Console, planned: Backfill, name: str, max_calls: int | None) -> None:

@@ -45,6 +45,7 @@ class FailureKind(StrEnum):
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
     REQUEST = "request"
+    BUSY = "exporter_busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +304,16 @@ def refusal(body: bytes) -> tuple[ApiError, bool]:
         if _HTML.match(body):
             title = _TITLE.search(body[:65_536])
             body = title[1] if title else b""
-        words = " ".join(body[:4096].decode("utf-8", "replace").split())
-        return ApiError(message=words[:_LONGEST_TEXT]), False
+        return ApiError(message=_start(body)), False
     stated = error_object(document)
-    return stated or error_object(document, refused=True) or ApiError(), stated is not None
+    error = stated or error_object(document, refused=True) or ApiError()
+    if not (stated or error.message) and document:  # a form that nobody knows yet: its words all the same
+        error = replace(error, message=_start(body))
+    return error, stated is not None
+
+
+def _start(body: bytes) -> str:
+    return " ".join(body[:4096].decode("utf-8", "replace").split())[:_LONGEST_TEXT]
 
 
 def _read_error(value: object, depth: int = 5) -> ApiError | None:

@@ -22,9 +22,10 @@ from urllib.parse import unquote, urlsplit
 
 from openai_exporter.client.connection import Connection, Reply, StampedSocket
 from openai_exporter.client.exchange import FailureKind, Step, StepError, Trace
+from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.model import TlsPeer
 
-_NO_ADDRESS = "the proxy's URL names no valid host and port"
+_NO_ADDRESS = "the proxy's URL names no valid host and port; give one such as http://proxy:3128"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,23 @@ def parse_proxy(url: str) -> Proxy:
     return Proxy(host, port or (443 if tls else 80), tls, _basic(parts.username, parts.password))
 
 
+def check_proxies(urls: Iterable[str], proxies: Mapping[str, str]) -> None:
+    """Whether each of these URLs can be reached by what the environment says of proxies.
+
+    Raises:
+        ConfigError: a proxy that is needed has a URL that cannot be used.
+    """
+    problems: dict[Problem, None] = {}
+    for scheme, host, port in map(origin, urls):
+        try:
+            proxy_for(scheme, host, port, proxies)
+        except ProxyError as error:
+            name = f"{scheme if proxies.get(scheme) else 'all'}_proxy".upper()
+            problems[Problem(f"environment variable {name}", f"{error}, or list in NO_PROXY what needs none")] = None
+    if problems:
+        raise ConfigError(list(problems))
+
+
 def bypassed(host: str, port: int, no_proxy: str) -> bool:
     """Whether NO_PROXY excepts an address: `*`, a host, a domain with all below it, an IP, a network, `host:port`."""
     host = host.lower().strip("[]")
@@ -152,7 +170,17 @@ def reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate was not accepted: {error.verify_message}"
     words = (error.reason or "unknown").replace("_", " ").lower()
-    return f"the TLS handshake failed: {words}"
+    plain = error.reason in _NO_TLS
+    hint = (
+        "; the server speaks no TLS on this port: if it is a plain one, write http:// in place of https://"
+        if plain
+        else ""
+    )
+    return f"the TLS handshake failed: {words}{hint}"
+
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
+"""OpenSSL's reasons when other bytes than those of TLS came."""
 
 
 # What the server of a TLS connection showed of itself.

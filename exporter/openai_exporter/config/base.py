@@ -106,7 +106,7 @@ RESERVED_LABELS = {
     *("job", "instance", "target", "module", "model", "endpoint", "provider", "organization"),
     *("le", "quantile"),
     *("phase", "outcome", "direction", "limit_type", "requested_model", "served_model", "service_tier"),
-    *("owned_by", "listed_model"),
+    *("owned_by", "listed_model", "result_source"),
     *("fingerprint_sha256", "subject", "issuer", "subjectalternative", "serialnumber", "version", "cipher"),
 }
 
@@ -147,11 +147,20 @@ class FieldError(ValueError):
 
     Attributes:
         path: from the section to the field.
+        others: mistakes that the same check found.
     """
 
     def __init__(self, message: str, *path: str) -> None:
         super().__init__(message)
         self.path = path
+        self.others: tuple[FieldError, ...] = ()
+
+
+def raise_all(errors: Sequence[FieldError]) -> None:
+    """Raise the first with the others, so that all are named; nothing without any."""
+    if errors:
+        errors[0].others = tuple(errors[1:])
+        raise errors[0]
 
 
 def _positive(seconds: float) -> float:
@@ -187,15 +196,18 @@ def _file(value: str) -> str:
     return value
 
 
-def _labels(value: dict[str, str]) -> dict[str, str]:
-    for name, text in value.items():
-        if not re.search(_LABEL, name) or name.endswith("\n"):
-            raise FieldError(f"the label's name must be {WORDS[_LABEL]}", name)
-        if name in RESERVED_LABELS:
-            raise FieldError("the exporter sets this label itself; choose another name", name)
-        if len(text) > _LONGEST_LABEL or not text.isprintable():
-            raise FieldError(f"must be text of at most {_LONGEST_LABEL} printable characters", name)
-    return value
+def _label_name(name: str) -> str:
+    if not re.search(_LABEL, name) or name.endswith("\n"):
+        raise ValueError(f"must be {WORDS[_LABEL]}")
+    if name in RESERVED_LABELS:
+        raise ValueError("the exporter sets this label itself; choose another name")
+    return name
+
+
+def _label_text(text: str) -> str:
+    if len(text) > _LONGEST_LABEL or not text.isprintable():
+        raise ValueError(f"must be text of at most {_LONGEST_LABEL} printable characters")
+    return text
 
 
 def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
@@ -207,8 +219,9 @@ def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
 
 
 def _distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
-    for index, _ in repeated(values):
-        raise ValueError(f"has {shown(values[index])} twice; remove one")
+    twice = dict.fromkeys(values[index] for index, _ in repeated(values))
+    if twice:
+        raise ValueError(f"has {' and '.join(map(shown, twice))} twice; remove one")
     return values
 
 
@@ -260,7 +273,9 @@ _LABELS_SCHEMA: dict[str, Any] = {
     "propertyNames": {"pattern": _LABEL, "not": {"enum": sorted(RESERVED_LABELS)}},
     "additionalProperties": {"type": "string", "maxLength": _LONGEST_LABEL},
 }
-Labels = Annotated[dict[str, str], AfterValidator(_labels), Field(json_schema_extra=_LABELS_SCHEMA)]
+LabelName = Annotated[str, AfterValidator(_label_name)]
+LabelText = Annotated[str, AfterValidator(_label_text)]
+Labels = Annotated[dict[LabelName, LabelText], Field(json_schema_extra=_LABELS_SCHEMA)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_json)]
 Money = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LIST = Field(strict=False, json_schema_extra={"uniqueItems": True})

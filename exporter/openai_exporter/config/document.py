@@ -14,8 +14,9 @@ from openai_exporter.errors import ConfigError, Problem
 Place = tuple[str | int, ...]
 """A path in a document, such as `("targets", 0, "name")`."""
 
-MAX_VALUES = 50_000
-"""Values that a file may hold once its aliases are written out."""
+MAX_VALUES = 25_000
+"""Keys and values that a file may hold, and values once its aliases are written out: decoding them is slow."""
+_TOO_MANY = f"holds more than {MAX_VALUES} keys and values, aliases written out; make it smaller"
 _PLAIN = re.compile(r"[\w-]+")
 
 
@@ -104,8 +105,7 @@ class Document:
         self._lines.setdefault(path, node.start_mark.line + 1)
         self._count += 1
         if self._count > MAX_VALUES:
-            text = f"holds more than {MAX_VALUES} values once its aliases are written out; make it smaller"
-            raise ConfigError([Problem(self.name, text)])
+            raise ConfigError([Problem(self.name, _TOO_MANY)])
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:
@@ -199,14 +199,16 @@ class _Loader(yaml.SafeLoader):
     """Composes nodes; the tags of plain scalars are those of YAML 1.2's core schema, and `<<`."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
-    _depth = 0
+    _depth = _count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As PyYAML's, within the bound on nesting."""
+        """As PyYAML's, within the bounds on nesting and number."""
         self._depth += 1
-        if self._depth > MAX_DEPTH:
+        self._count += 1
+        if self._depth > MAX_DEPTH or self._count > MAX_VALUES:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+            problem = "nested deeper" if self._depth > MAX_DEPTH else "too many"
+            raise yaml.MarkedYAMLError(None, None, problem, mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -276,6 +278,7 @@ _REMEDIES = (
     ("but found another document", "holds a second document (---); keep one"),
     ("found unknown escape", "has an unknown escape in double quotes; use single quotes, as for patterns"),
     ("nested deeper", f"is nested deeper than {MAX_DEPTH} levels; make it flatter"),
+    ("too many", _TOO_MANY),
 )
 
 

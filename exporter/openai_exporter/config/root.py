@@ -84,6 +84,13 @@ class Config(Section):
         """The admin credential of an organization."""
         return self._credentials["organization", name]
 
+    @property
+    def urls(self) -> Iterator[str]:
+        """Every URL that is called."""
+        yield from (target.base_url for target in self.targets)
+        yield from (owner.base_url for owner in self.organizations)
+        yield from (page.url for page in self.status_pages)
+
     def target(self, name: str) -> sections.Target | None:
         """The target of that name."""
         return next((each for each in self.targets if each.name == name), None)

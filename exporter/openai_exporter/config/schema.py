@@ -122,24 +122,31 @@ class Shape:
         """What is said of each place, in file order; what stands under an unknown key is left out."""
         errors = error.errors(include_url=False, include_input=False)
         paths = [tuple(detail["loc"]) for detail in errors]
-        unknown = dict.fromkeys(path[:-1] for path in paths if path[-1:] == (_KEY,))
+        unknown = {
+            path[:-1]: detail.get("ctx", {}).get("error")
+            for detail, path in zip(errors, paths, strict=True)
+            if path[-1:] == (_KEY,)
+        }
         parents = {path[:-1] for path in paths}
-        places = {path: self._wrong_key(path) for path in unknown}
+        places = {
+            path: f"{shown(str(path[-1]))}: {own}" if own else self._wrong_key(path) for path, own in unknown.items()
+        }
         for detail, path in zip(errors, paths, strict=True):
             below_unknown = any(path[:end] in unknown for end in range(1, len(path) + 1))
             # A list counts as too short, too, when an entry of it is wrong: one message is enough.
             if not below_unknown and not (detail["type"] == "too_short" and path in parents):
-                where, message = self._message(dict(detail), path, document)
-                places.setdefault(where, message)
+                own = detail.get("ctx", {}).get("error")
+                for each in (own, *own.others) if isinstance(own, base.FieldError) else (own,):
+                    where, message = self._message(detail["type"], each, path, document)
+                    places.setdefault(where, message)
         return {path: places[path] for path in sorted(places, key=document.line)}
 
-    def _message(self, detail: dict[str, Any], path: Place, document: Document) -> tuple[Place, str]:
-        """Where the mistake is and what is said of it."""
-        if detail["type"] == "extra_forbidden":
+    def _message(self, kind: str, own: Exception | None, path: Place, document: Document) -> tuple[Place, str]:
+        """Where the mistake is and what is said of it; `own` is that of a check of ours."""
+        if kind == "extra_forbidden":
             return path, self._wrong_key(path)
-        if detail["type"] == "missing":
+        if kind == "missing":
             return path, f"is missing; must be {self._words_at(path)}"
-        own = detail.get("ctx", {}).get("error")
         if isinstance(own, base.FieldError):
             path = (*path, *own.path)
         where, value = path, _value_at(document.data, path)
@@ -149,7 +156,7 @@ class Shape:
         if own is not None and value is not None:
             scalar = value is not _ABSENT and not isinstance(value, dict | list)
             return where, f"{document.shown(where, value)}: {own}" if scalar else str(own)
-        if detail["type"] == "finite_number":
+        if kind == "finite_number":
             return where, f"{document.shown(where, value)}: must be a finite number"
         return where, self._must_be_said(path, value, document.shown(where, value))
 

@@ -26,9 +26,8 @@ _SET_ELSEWHERE = {"model": "the models of the probe", "stream": "stream of the m
 
 
 def _of_no_other_key(extra: dict[str, Any]) -> dict[str, Any]:
-    for name, place in _SET_ELSEWHERE.items():
-        if name in extra:
-            raise base.FieldError(f"is set by {place}; set it there", name)
+    wrong = [name for name in _SET_ELSEWHERE if name in extra]
+    base.raise_all([base.FieldError(f"is set by {_SET_ELSEWHERE[name]}; set it there", name) for name in wrong])
     return extra
 
 
@@ -126,8 +125,15 @@ class Module(Section):
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
     min_interval: base.Duration = Field(0.0, description="Scrapes closer than this share one probe.")
-    daily_cost_limit_usd: base.Money | None = Field(None, description="Estimated spend per UTC day that stops it.")
-
+    short_deadline: Literal["refuse", "probe"] = Field(
+        "refuse",
+        description="Of a scrape that leaves less time than the fastest good probe of the last 5 minutes took: "
+        "`refuse` answers it without a call, `probe` calls the API all the same.",
+    )
+    daily_cost_limit_usd: base.Money | None = Field(
+        None,
+        description="Estimated spend per UTC day that stops it; a call is reserved for with what it may cost at most.",
+    )
     price_per_call_usd: base.Money | None = Field(
         None,
         description="Counted for a call whose answer names no price: sound, broken-off streams, compatible servers.",
@@ -143,15 +149,19 @@ class Module(Section):
 
     @model_validator(mode="after")
     def _fits_endpoint(self) -> Self:
+        wrong = []
         if self.stream and self.endpoint not in (Endpoint.CHAT, Endpoint.RESPONSES):
-            raise base.FieldError(f"is for the endpoints chat and responses, not {self.endpoint}; remove it", "stream")
+            text = f"is for the endpoints chat and responses, not {self.endpoint}; remove it"
+            wrong.append(base.FieldError(text, "stream"))
         bound, least = self.request.max_output_tokens, _LEAST_OUTPUT_OF_RESPONSES
         if self.endpoint is Endpoint.RESPONSES and bound is not None and bound < least:
             text = f"must be at least {least}; the API refuses less for endpoint responses"
-            raise base.FieldError(text, "request", "max_output_tokens")
+            wrong.append(base.FieldError(text, "request", "max_output_tokens"))
         for section, key in (("request", "dimensions"), ("expect", "vector_length")):
             if getattr(getattr(self, section), key) is not None and self.endpoint is not Endpoint.EMBEDDINGS:
-                raise base.FieldError(f"is for endpoint embeddings only, not {self.endpoint}; remove it", section, key)
+                text = f"is for endpoint embeddings only, not {self.endpoint}; remove it"
+                wrong.append(base.FieldError(text, section, key))
+        base.raise_all(wrong)
         return self
 
 
@@ -310,7 +320,10 @@ class Scope(Section):
 
 
 class Budget(Section):
-    """A bound on spend in a period, exported beside what was spent."""
+    """A bound on spend in a period, exported beside what was spent.
+
+    For an alert on billed cost alone, a threshold is enough: metric cost_per_day or cost_per_month, with a project.
+    """
 
     name: base.Name = Field(description="Name in the label `budget`.")
     organization: str | None = Field(None, description="Name of the organization; may be left out when there is one.")

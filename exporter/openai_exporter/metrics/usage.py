@@ -104,7 +104,12 @@ COSTS_MONTH = _gauge(
     "user_id",
     "api_source",
 )
-COSTS_DAY = _gauge("openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window")
+COSTS_DAY = _gauge(
+    "openai_costs_day_usd",
+    "Billed cost of the running day or of the day before (UTC), by project where costs are grouped by project_id.",
+    "window",
+    "project_id",
+)
 COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC).")
 
 COSTS_SKIPPED = _gauge(
@@ -245,7 +250,7 @@ def _status(name: str, text: str, *labels: str) -> Metric:
 
 STATUS_UP = _status(
     "openai_status_up",
-    "Whether the last read of the status page succeeded; the rest shows the last good read, shared by scrapes.",
+    "Whether the last read of the status page found a component; the rest shows the last good read, shared by scrapes.",
 )
 STATUS_COMPONENT = _status(
     "openai_status_component",

@@ -18,6 +18,7 @@ from typing import Any
 from openai_exporter.client.exchange import ApiCall, ApiError, Exchange, Files, error_object, refusal, unix_time
 from openai_exporter.config.secret import MAX_LABEL
 from openai_exporter.config.sections import named
+from openai_exporter.files import read_bytes
 from openai_exporter.model import Endpoint, ModelCard, Provider, Tokens
 from openai_exporter.probe import reading as r
 from openai_exporter.probe.reading import Reading, ReplyError, Setting, Stream, read_stream, stream_timing
@@ -96,7 +97,16 @@ FINISHED = frozenset(
     {
         *("", "stop", "length", "tool_calls", "function_call"),  # OpenAI
         *("completed", "incomplete", "max_output_tokens"),  # and its Responses API
-        *("end", "eos", "eos_token", "complete", "endoftext"),  # servers of open models
+        *(
+            "end",
+            "eos",
+            "eos_token",
+            "complete",
+            "done",
+            "endoftext",
+            "end_of_turn",
+            "stop_token",
+        ),  # servers of open models
         *("end_turn", "stop_sequence", "max_tokens", "tool_use", "tool_call", "pause_turn", "token_limit"),  # gateways
         *("model_length", "max_length", "model_context_window_exceeded"),
     }
@@ -143,12 +153,12 @@ def _chat_body(setting: Setting) -> dict[str, Any]:
 def _read_chat(document: Document) -> Reading:
     """What a plain answer says; raises ReplyError when it is not what the endpoint documents."""
     first = r.first_of(document, "choices", "the answer has no choices")
+    tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(first, "finish_reason")
     for choice in document["choices"]:
         if isinstance(choice, dict) and choice.get("error"):
-            return Reading(error=error_object({"error": choice["error"]}))
+            return Reading(tokens=tokens, error=error_object({"error": choice["error"]}))
     message = r.child(first, "message", dict)
     text = _visible(message)
-    tokens, finish = r.usage_of(document, "prompt", "completion"), r.text_of(first, "finish_reason")
     produced = text or _worked(message) or (tokens is not None and tokens.output > 0)
     return Reading(
         text=text,
@@ -172,7 +182,7 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
     """What a streamed answer says; `whole` when its bytes ended in order."""
     times: list[float] = []
     texts: list[str] = []
-    finish, worked, problem = "", False, stream.problem
+    finish, problem = "", stream.problem
     try:
         for at, finish_reason, delta in _deltas(stream):
             if not finish or finish_reason.lower() not in FINISHED:
@@ -180,8 +190,6 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
             if text := _visible(delta):
                 times.append(at)
                 texts.append(text)
-            else:
-                worked = worked or _worked(delta)
     except ReplyError as error:
         problem = (error.outcome, str(error))
     tokens: Tokens | None = None
@@ -189,8 +197,7 @@ def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
         if chunk.get("usage") and (tokens := r.usage_of(chunk, "prompt", "completion")):
             break
     if problem is None and stream.error is None and (whole or stream.done):
-        used = worked or (tokens is not None and tokens.output > 0)
-        problem = _chat_problem(stream, bool(times), finish, used)
+        problem = _chat_problem(stream, bool(times), finish, tokens)
     return Reading(
         text="".join(texts),
         tokens=tokens,
@@ -236,8 +243,8 @@ def _newest(stream: Stream, name: str) -> str:
     return ""
 
 
-def _chat_problem(stream: Stream, visible: bool, finish: str, used: bool) -> tuple[str, str] | None:
-    """What is wrong with a stream whose bytes ended in order; `used`: the model did something, if not visibly."""
+def _chat_problem(stream: Stream, visible: bool, finish: str, tokens: Tokens | None) -> tuple[str, str] | None:
+    """What is wrong with a stream whose bytes ended in order."""
     ended = stream.done or bool(finish)
     if not (ended or visible):
         if not any("choices" in chunk for _, _, chunk in stream.events):
@@ -246,9 +253,10 @@ def _chat_problem(stream: Stream, visible: bool, finish: str, used: bool) -> tup
         return ("wrong_shape", "the stream's events are no chat completion")
     if not ended:
         return ("truncated", "the stream ended without a finish reason")
-    if not visible and not used and finish.lower() not in CUT:
-        return ("empty", "the stream had no text")
-    return None
+    if visible or finish.lower() in CUT or (tokens is not None and tokens.output > 0):
+        return None
+    worked = any(_worked(delta) for _, _, delta in _deltas(stream))
+    return None if worked else ("empty", "the stream had no text")
 
 
 # Endpoint `responses`: POST /responses, plain or streamed.
@@ -562,7 +570,7 @@ def _recording(setting: Setting) -> Files:
         return {"file": ("probe.wav", tone(), "audio/wav")}
     path = Path(file).expanduser()
     kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
-    return {"file": (path.name, path.read_bytes(), kind)}
+    return {"file": (path.name, read_bytes(path), kind)}
 
 
 @cache

@@ -139,7 +139,17 @@ _TABLE = (
     _provider("timeout_total", "The answer was not complete within the deadline."),
     # The exporter itself.
     _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise it.", made=False),
-    _ours("exporter_busy", "Not probed: too many probes were in flight.", "Scrape less often."),
+    _ours(
+        "deadline_too_short",
+        "Not measured: the scrape left less time than the probe needs.",
+        "Raise the scrape's timeout, or lower the module's.",
+        made=False,
+    ),
+    _ours(
+        "exporter_busy",
+        "Not probed: too many probes were in flight, or no file descriptor, thread or memory was left.",
+        "Scrape less often, or raise the limits of the process.",
+    ),
     _ours("internal", "The exporter failed.", "Report it with the log."),
 )
 
@@ -203,7 +213,7 @@ def _broken(exchange: Exchange, reading: Reading, streaming: bool) -> Verdict:
 
 
 def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verdict:
-    finish = reading.finish.lower()
+    finish = reading.finish.lower().replace("-", "_")
     if reading.error is None and finish not in FINISHED and finish not in FILTERED:
         error = ApiError(code=finish, message=f"the answer ended with finish reason {reading.finish[:MAX_QUOTED]!r}")
         reading = replace(reading, error=error, problem=None)
@@ -331,29 +341,31 @@ TYPES: Mapping[str, str] = {
 
 _GAP = r"[\W_]*"
 _KEY = rf"(?:api|access|auth[a-z]*|bearer|iam|proxy server){_GAP}(?:key|token)s?"
-_MONEY = "(?:quota|balance|budget|funds?|credits?|allowance|allocation)"
+_MONEY = "(?:quota|balance|(?<!thinking.)(?<!reasoning.)budget|funds?|credits?|allowance|allocation)"
 _GONE = "(?:exhausted|used up|insufficient|exceeded|depleted|empty|too low|negative|reached|r[ua]n out|not enough)"
 _MODEL = "(?:models?|engine|deployment)"
 _AWAY = (
     "(?:do(?:es)?(?: not|n't) exist|not exist|not found|no longer (?:available|exists?|supported|offered|served)|"
-    "deprecated|decommissioned|retired|removed|discontinued|shut down|end of (?:its )?life|not have access|"
-    "not available (?:in|for|to|on)|not supported by any|inaccessible|(?:id|identifier|name) is (?:invalid|not valid))"
+    "deprecated|decommissioned|retired|removed|discontinued|sunset|shut down|not in the list|end of (?:its )?life|"
+    "not have access|not available (?:in|for|to|on)|not supported by any|inaccessible|"
+    "(?:id|identifier|name) is (?:invalid|not valid))"
 )
 _BAD = "(?:invalid|incorrect|wrong|expired|revoked|leaked|malformed|not valid|disabled)"
 _MEANINGS: Mapping[str, tuple[str, ...]] = {
     "quota_exhausted": (
         rf"insufficient{_GAP}(?:(?:account|user|prepaid|api){_GAP})?{_MONEY}",
-        rf"(?:not|no){_GAP}(?:enough|remaining){_GAP}{_MONEY}",
+        rf"(?<![a-z])(?:not|no){_GAP}(?:(?:enough|remaining){_GAP})?{_MONEY}",
         rf"{_MONEY}{_GAP}{_GONE}",
         rf"(?<![a-z]){_MONEY}(?![a-z]).{{0,60}}?(?<![a-z]){_GONE}",
         rf"exceed[a-z]*{_GAP}(?:(?:your|its|the|current|monthly|daily|maximum|included|allocated|free){_GAP})*{_MONEY}",
         rf"used (?:(?:up|all|of|your|the|available|daily|monthly|free) )*{_MONEY}",
-        rf"(?:out of|over){_GAP}{_MONEY}",
-        rf"arrear|overdue|payment{_GAP}required|spend(?:ing)?{_GAP}limit|recharge|余额|额度不足|欠费",
+        rf"(?:out{_GAP}of|over){_GAP}{_MONEY}|free tier.{{0,60}}?{_GONE}|credits? (?:have |has )?expired",
+        rf"arrear|overdue|payment{_GAP}required|recharge|(?<![a-z])top up|余额|额度不足|欠费",
+        rf"(?:spend(?:ing)?|usage|billing(?:{_GAP}hard)?){_GAP}limit|key{_GAP}limit{_GAP}exceeded",
     ),
     "billing_inactive": (
-        "account.{0,30}?(?:suspended|deactivated|not active|inactive|locked|disabled)",
-        rf"inactive{_GAP}subscription|organization{_GAP}(?:has been )?restricted",
+        "(?:account|organization).{0,30}?(?:suspended|deactivated|not active|inactive|locked|disabled|restricted)",
+        rf"inactive{_GAP}subscription",
     ),
     "model_not_found": (
         rf"(?<![a-z]){_MODEL}(?![a-z]).{{0,160}}?(?<![a-z]){_AWAY}",
@@ -361,7 +373,8 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = {
         rf"(?!{_GAP}(?:output|response|param|input|config))",
         rf"{_MODEL}{_GAP}(?:not{_GAP}(?:found|exist|supported|open|available)|decommissioned|access{_GAP}denied)",
         rf"(?:unable to|not|n't).{{0,20}}?access.{{0,20}}?{_MODEL}",
-        r"^model: \S+$",
+        rf"{_MODEL} \S{{1,200}} (?:is )?not supported$|could not find {_MODEL}|no endpoints found|^model: \S+$",
+        "no longer available.{0,40}?model",
     ),
     "auth": (
         rf"(?:{_BAD}|missing|unknown|inactive|(?<![a-z])no){_GAP}(?:valid{_GAP})?(?:(?:x|openai|virtual){_GAP})?{_KEY}",
@@ -397,7 +410,7 @@ def classify_refusal(exchange: Exchange) -> tuple[str, ApiError]:
     if 300 <= status < 400:
         return "redirect", error
     headers = dict(exchange.headers)
-    if looks_like_html(exchange) or (status in _GATEWAY_STATUSES and not stated):
+    if not stated and (looks_like_html(exchange) or status in _GATEWAY_STATUSES):
         return _without_object(exchange), error
     return classify_error(error, headers, status=status, fallback=status_outcome(status)), error
 

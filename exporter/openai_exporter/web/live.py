@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter import __version__
+from openai_exporter.client.network import check_proxies
 from openai_exporter.config import Config, load_config, zero_config
 from openai_exporter.config.secret import Masker
 from openai_exporter.errors import ConfigError
@@ -125,14 +126,15 @@ CLOSE_SECONDS = 0.4
 
 
 def read_config(settings: Settings) -> Config:
-    """The configuration that the settings name.
+    """The configuration that the settings name, with proxies that can be used for it.
 
     Raises:
         ConfigError: every mistake at once.
     """
-    if settings.config_file is None:
-        return zero_config(settings.env)
-    return load_config(settings.config_file, settings.env)
+    file, env = settings.config_file, settings.env
+    config = zero_config(env) if file is None else load_config(file, env)
+    check_proxies(config.urls, settings.proxies)
+    return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class Live:
         services: the services of the active configuration.
         board: results per probe for the landing page.
         ready: whether requests are served; False while the process stops.
+        full: whether no more scrapes are let in just now.
         now: our clock in Unix seconds.
     """
 
@@ -163,9 +166,9 @@ class Live:
         self.history = History(settings.history_limit or config.history.limit)
         self.board = Board()
         self.masker = masker or Masker()
-        self.masker.follow(config)
         self.services = self._build(config)
         self.ready = True
+        self.full: Callable[[], bool] = lambda: False
         self.now = now
         self.started_at = now()
         self._lock = asyncio.Lock()
@@ -201,7 +204,6 @@ class Live:
         """Serve `new`, and close what it did not take over; probes in flight end as they would."""
         old, config = self.services, new.config
         self.services = new
-        self.masker.follow(config)
         self._loaded(config)
         self.board.keep(config)
         self.history.resize(self.settings.history_limit or config.history.limit)
@@ -230,7 +232,10 @@ class Live:
             status = old.statuses.get(page.name) if old else None
             statuses[page.name] = status.replaced_by(page) if status else StatusService(page, **common)
         # Last, since it marks the old one as replaced.
-        prober = old.prober.replaced_by(config) if old else Prober(config, history=self.history, **stored)
+        if old:
+            prober = old.prober.replaced_by(config)
+        else:
+            prober = Prober(config, history=self.history, masker=self.masker, **stored)
         return Services(config, prober, usages, statuses)
 
     def _loaded(self, config: Config) -> None:

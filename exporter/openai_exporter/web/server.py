@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 import uvicorn
 
@@ -71,9 +72,11 @@ class ExporterServer(uvicorn.Server):
             live.instruments,
             max_requests=settings.max_requests,
             scraped=[f"{settings.route_prefix}{path}" for path in routes.SCRAPED],
+            acting=[f"{settings.route_prefix}{path}" for path in routes.ACTING],
             health=[f"{settings.route_prefix}{path}" for path in routes.HEALTH],
         )
         self.live = live
+        live.full = lambda: self.limits.waiting >= settings.max_requests
         self._web = web
         self._background: set[asyncio.Task[object]] = set()
         config = uvicorn.Config(
@@ -91,8 +94,10 @@ class ExporterServer(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE,
             # Else a client that does not read its answer would keep the process from ending.
             timeout_graceful_shutdown=1,
+            timeout_notify=0,
         )
         super().__init__(config)
+        config.callback_notify = partial(self.limits.end_slow, self.server_state.connections)  # once a second
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

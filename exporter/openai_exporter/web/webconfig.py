@@ -17,7 +17,7 @@ from openai_exporter.client.network import add_bundle
 from openai_exporter.config.base import Duration, Section
 from openai_exporter.config.document import Document
 from openai_exporter.errors import ConfigError, Problem
-from openai_exporter.files import read_text
+from openai_exporter.files import read_bytes, read_text
 
 TlsVersion = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 
@@ -294,7 +294,7 @@ def _readable(tls: TlsServer, base: Path, place: str) -> None:
         if not value:
             continue
         try:
-            (base / value).read_bytes()
+            read_bytes(base / value)
         except OSError as error:
             problems.append(Problem(f"{place}.{field}", f"{value} cannot be read: {error.strerror}"))
     if problems:

@@ -40,6 +40,91 @@ probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {tar
     ]
 
 
+@pytest.mark.parametrize(
+    ("target", "note"),
+    [
+        (
+            {"base_url": "https://x/v1/chat/completions"},
+            "has the path of a call, /chat/completions; each call appends ",
+        ),
+        ({"base_url": "https://x/v1/chat/completions/"}, "each call appends its own: https://x/v1"),
+        ({"base_url": "https://x/v1/completions"}, "/completions; each call appends its own: https://x/v1"),
+        *(
+            ({"base_url": f"https://x/v1/{path}"}, f"/{path}; each call appends its own: https://x/v1")
+            for path in ("responses", "embeddings", "moderations", "models", "images/generations", "audio/speech")
+        ),
+        (
+            {"provider": "azure", "base_url": "https://x/openai/deployments/d/chat/completions"},
+            "has the path of a call, /deployments/d/chat/completions; each call appends its own: https://x/openai",
+        ),
+        (
+            {"provider": "azure", "base_url": "https://x/openai/deployments/d"},
+            "/deployments/d; each call appends its own",
+        ),
+        ({"base_url": "https://x"}, "base_url has no version; OpenAI's API has it: https://x/v1"),
+        ({"base_url": "https://x/v1"}, ""),
+        ({"base_url": "https://models/v1"}, ""),
+        ({"base_url": "https://x/models/v1"}, ""),
+        ({"provider": "azure", "base_url": "https://x"}, ""),
+        ({"provider": "azure", "base_url": "https://x/openai/v1"}, ""),
+        ({"provider": "compatible", "base_url": "https://api.example.com"}, ""),
+    ],
+)
+def test_check_notes_a_base_url_that_is_more_than_a_root(tmp_path: Path, target: dict[str, str], note: str) -> None:
+    document = {
+        "targets": [{"name": "a", "api_key_env": "KEY", **target}],
+        "modules": {"free": {"endpoint": "models"}},
+        "probes": [{"target": "a", "module": "free"}],
+    }
+    (tmp_path / "exporter.yml").write_text(yaml.safe_dump(document))
+    found = cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
+    assert found.status == 0
+    assert ("note:" in found.out) is bool(note)
+    assert note in found.out
+
+
+def test_check_notes_a_document_in_place_of_the_root_of_an_organization_or_a_status_page(tmp_path: Path) -> None:
+    text = """
+organizations: [{name: a, admin_key_env: KEY, base_url: https://x/v1/organization/usage}]
+status_pages: [{name: p, url: https://s/api/v2/summary.json}]
+"""
+    (tmp_path / "exporter.yml").write_text(text)
+    found = cli("check", str(tmp_path / "exporter.yml"), env={"KEY": KEY})
+    notes = [line.strip() for line in found.out.splitlines() if "note:" in line]
+    assert notes == [
+        "note: organization a: base_url has the path of a call, /organization/usage; each call appends its own: https://x/v1",
+        "note: status page p: url has the path of a call, /api/v2/summary.json; each call appends its own: https://s",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check",),
+        ("serve", "--web.listen-address=127.0.0.1:0", "--log.level=error", "--config.file"),
+        ("probe", "--module=free", "--config.file"),
+        ("report", "--config.file"),
+        ("backfill", "--from=2026-11-01", "--output=history.om", "--config.file"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_says_at_once_that_a_proxy_cannot_be_used(command: tuple[str, ...], tmp_path: Path) -> None:
+    text = """
+targets: [{name: a, api_key_env: KEY}]
+modules: {free: {endpoint: models}}
+probes: [{target: a, module: free}]
+organizations: [{name: o, admin_key_env: KEY}]
+"""
+    file = tmp_path / "exporter.yml"
+    file.write_text(text)
+    env = {"KEY": KEY, "HTTPS_PROXY": "socks5://user:hunter2@127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+    found = cli(*command, str(file), env=env)
+    expected = "environment variable HTTPS_PROXY: proxies of scheme socks5 are not supported; use an http:// proxy"
+    assert (found.status, found.out) == (1, "")
+    assert expected in found.err
+    assert "hunter2" not in found.err
+
+
 def test_check_says_what_a_good_file_does(file: Path) -> None:
     found = cli("check", str(file), env=ENV)
     assert (found.status, found.err) == (0, "")

@@ -24,11 +24,13 @@ from openai_exporter.client.network import (
     Proxy,
     ProxyError,
     bypassed,
+    check_proxies,
     client_context,
     connect_any,
     parse_proxy,
     proxy_for,
 )
+from openai_exporter.errors import ConfigError, Problem
 from tests.exporter.attempts import at_best
 from tests.exporter.client.conftest import Certificates
 from tests.exporter.client.exchanges import broken, exchange, new_pool, until
@@ -60,6 +62,29 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(url: str) -
     with pytest.raises(ProxyError) as raised:
         parse_proxy(url)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "names"),
+    [
+        ({}, []),
+        ({"https": "http://proxy:1"}, []),
+        ({"http": "socks5://x"}, []),  # no URL needs it
+        ({"https": "socks5://user:secret@x"}, ["HTTPS_PROXY"]),
+        ({"all": "http://user:secret@x:port"}, ["ALL_PROXY"]),
+        ({"all": "socks5://x", "https": "http://proxy:1"}, []),
+        ({"https": "socks5://x", "no": "api.example.org"}, []),
+        ({"https": "socks5://x", "no": "other.example.org"}, ["HTTPS_PROXY"]),
+    ],
+)
+def test_a_proxy_that_is_needed_and_cannot_be_used_is_a_mistake(proxies: dict[str, str], names: list[str]) -> None:
+    found: tuple[Problem, ...] = ()
+    try:
+        check_proxies(["https://api.example.org/v1"] * 2, proxies)
+    except ConfigError as error:
+        found = error.problems
+    assert [f"environment variable {name}" for name in names] == [problem.place for problem in found]
+    assert not any("secret" in str(problem) for problem in found)
 
 
 def test_a_proxy_never_shows_its_password() -> None:
@@ -158,6 +183,7 @@ async def test_a_server_without_tls_is_a_tls_failure() -> None:
     assert found.failure is not None
     assert (FailureKind.TLS, Step.TLS) == (found.failure.kind, found.failure.step)
     assert "wrong version number" in found.failure.message
+    assert "write http:// in place of https://" in found.failure.message
 
 
 async def test_a_handshake_that_never_ends_times_out_in_its_step() -> None:

@@ -175,11 +175,11 @@ def test_two_configurations_differ_when_a_key_does() -> None:
     assert zero_config(ENV) != zero_config(ENV | {"OPENAI_API_KEY": "sk-other"})
 
 
-def test_a_file_of_ten_thousand_mistakes_is_answered_in_full() -> None:
-    text = "modules:\n" + "".join(f"  m{i}: {{endpoint: chat, expect: {{status: [1]}}}}\n" for i in range(5000))
+def test_a_file_of_thousands_of_mistakes_is_answered_in_full() -> None:
+    text = "modules:\n" + "".join(f"  m{i}: {{endpoint: chat, expect: {{status: [1]}}}}\n" for i in range(2700))
     with pytest.raises(ConfigError) as caught:
         parse(text)
-    assert len(caught.value.problems) == 5000
+    assert len(caught.value.problems) == 2700
 
 
 # The price file: the same entries as `prices:`, after them, and refused as strictly.

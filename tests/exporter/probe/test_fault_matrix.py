@@ -22,7 +22,7 @@ from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client import rawserver
 from tests.exporter.client.rawserver import Turn, answer, chunked, raw_server
-from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
+from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for, within
 
 # What lies outside the API's own answers: hosts, proxies, certificates and keys that fail, and our own limits.
 
@@ -78,7 +78,7 @@ async def unaccepted(simulator: SimulatorControl, folder: Path) -> AsyncIterator
             filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        config = configuration(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        config = configuration(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", within(0.4))
         async with prober_for(config) as prober:
             await prober.warm()
             yield prober, CHAT
@@ -116,12 +116,22 @@ async def spent(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tupl
 async def crowded(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tuple[Prober, ProbeKey]]:
     """The one place among the probes in flight is taken."""
     simulator.fault("hang", path="/v1/models")
-    async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
+    config = configuration(simulator.api_url, {**within(0.4), "models": MODULES["models"]})
+    async with prober_for(config, max_in_flight=1) as prober:
         await prober.warm()
-        hanging = asyncio.create_task(prober.probe(key_of("models"), 60))
+        hanging = asyncio.create_task(prober.probe(key_of("models")))
         await asyncio.sleep(0)
         yield prober, CHAT
         hanging.cancel()
+
+
+@contextlib.asynccontextmanager
+async def hanging(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tuple[Prober, ProbeKey]]:
+    """An API that says nothing."""
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        await prober.warm()
+        yield prober, CHAT
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +177,7 @@ class Outside:
     expected: tuple[bool, bool]
     status: int
     log: str
+    limit: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -342,6 +353,9 @@ OUTSIDE = {
     "no key": Outside(without_key, "no_credentials", OURS, 0, "cannot be read: No such file or directory"),
     "no money": Outside(spent, "cost_limited", OURS, 0, "the daily cost limit of module chat is reached"),
     "no place": Outside(crowded, "exporter_busy", OURS, 0, "before the exporter came to it"),
+    "a scrape with too little time": Outside(
+        hanging, "deadline_too_short", OURS, 0, "the scrape left 0.2 s, and the probe goes on for up to 9.5 s", 0.2,
+    ),
     "no authorities": Outside(unreadable_authorities, "internal", OURS, 0, "the exporter failed: "),
 }  # fmt: skip
 
@@ -463,6 +477,9 @@ FOREIGN: dict[str, Foreign] = {
                       "Sign in"),
     "an event in place of a refusal": says(429, b'event: error\ndata: {"error": {"message": "slow"}}\n\n',
                                            "rate_limited", OURS, "slow"),
+    "an unknown form": says(400, {"errors": {"model": ["is bad"]}}, "bad_request", OURS, "is bad"),
+    "JSON that says it is a page": Foreign("chat", answer(json.dumps(error("Invalid API key")), "403 X", "text/html"),
+                                           "auth", OURS, "Invalid API key"),
     # Meanings: money that is gone.
     "Moonshot: a quota by type": says(429, error("the account is empty", None, "exceeded_current_quota_error"),
                                       "quota_exhausted", OURS, "the account is empty"),
@@ -495,6 +512,13 @@ FOREIGN: dict[str, Foreign] = {
         "error": "used all available credits or its monthly spending limit"},
                                  "quota_exhausted", OURS),
     "Fireworks: a suspended account": says(412, error("Account x is suspended"), "billing_inactive", OURS),
+    "OpenRouter: a key's limit": says(403, error("Key limit exceeded (total limit).", 403), "quota_exhausted", OURS),
+    "a trial that is over": says(403, {"message": "Your trial credits have expired"}, "quota_exhausted", OURS),
+    "a code alone": says(429, error("no", "out_of_credits"), "quota_exhausted", OURS),
+    "Cerebras: tokens per minute": says(
+        429, {"message": "Tokens per minute limit exceeded", "code": "token_quota_exceeded"}, "rate_limited_tokens",
+        OURS),
+    "a reasoning budget": says(400, error("Thinking budget exceeded max tokens"), "bad_request", OURS),
     # Meanings: models that are not there.
     "Groq: a retired model": says(400, error("model old was decommissioned", "model_decommissioned"), "model_not_found",
                                   OURS),
@@ -521,6 +545,10 @@ FOREIGN: dict[str, Foreign] = {
     "LiteLLM: a model the key may not use": says(401, error("key not allowed to access model", "401", "auth_error"),
                                                  "model_not_found", OURS),
     "Volcengine: an unopened model": says(404, error("no", "ModelNotOpen"), "model_not_found", OURS),
+    "a model that is not supported": says(400, error("Model x is not supported"), "model_not_found", OURS),
+    "a model that is gone": says(404, error("x is no longer available. Use another model"), "model_not_found", OURS),
+    "a parameter that a model refuses": says(400, error("This model does not support the parameter temperature"),
+                                             "bad_request", OURS),
     "a parameter that a model lacks": says(400, error("The model x: not found in the list", param="voice"),
                                            "bad_request", OURS),
     # Meanings: keys, whatever the status.
@@ -679,9 +707,9 @@ async def test_each_fault_has_its_outcome(case: Row, simulator: SimulatorControl
     left = iter(deadlines)
 
     async def attempt() -> ProbeResult:
-        async with prober_for(configuration(simulator.api_url)) as prober:
+        async with prober_for(configuration(simulator.api_url, within(next(left)))) as prober:
             await prober.warm()
-            return (await prober.probe(key_of(case.module), next(left))).result
+            return (await prober.probe(key_of(case.module))).result
 
     def as_said(tried: ProbeResult) -> bool:
         in_time = len(deadlines) == 1 or tried.timeout / 2 <= tried.duration < tried.timeout + 0.25
@@ -698,9 +726,8 @@ async def test_what_goes_wrong_beside_the_api_has_its_outcome(
     name: str, simulator: SimulatorControl, tmp_path: Path
 ) -> None:
     case = OUTSIDE[name]
-    cut = case.outcome in ("timeout_connect", "exporter_busy")
     async with case.way(simulator, tmp_path) as (prober, key):
-        result = (await prober.probe(key, 0.4 if cut else 30.0)).result
+        result = (await prober.probe(key, case.limit)).result
     assert (case.outcome, case.status) == (result.outcome, result.status_code)
     check(case, result)
 
@@ -718,11 +745,11 @@ def check(case: Row | Outside, result: ProbeResult) -> None:
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "models"])
 async def test_a_drip_ends_within_a_tenth_of_a_second_of_its_deadline(module: str, simulator: SimulatorControl) -> None:
     simulator.fault("drip", interval_seconds=0.01, part="headers")
-    async with prober_for(configuration(simulator.api_url)) as prober:
+    async with prober_for(configuration(simulator.api_url, within(0.3))) as prober:
         await prober.warm()
 
         async def attempt() -> float:
-            result = (await prober.probe(key_of(module), 0.3)).result
+            result = (await prober.probe(key_of(module))).result
             return result.duration - result.timeout
 
         overrun = await at_best(attempt, lambda tried: -0.05 < tried < 0.1)

@@ -4,6 +4,7 @@
 import base64
 import json
 import struct
+from time import process_time
 from typing import Any
 
 import pytest
@@ -220,6 +221,15 @@ def test_real_error_bodies(name: str) -> None:
     found, _ = classify_refusal(exchange(content, status, {"content-type": kind}))
     assert outcome == found
     assert found in OUTCOMES
+
+
+@pytest.mark.parametrize(
+    "text", ["model ", "no_", "exceeded your ", "api key ", "quota ", "access ", "_", "budget 余额 "]
+)
+def test_a_long_message_is_read_in_no_time(text: str) -> None:
+    began = process_time()
+    classify_refusal(exchange({"error": {"message": text * 50_000}}, 400))
+    assert process_time() - began < 1.0
 
 
 def test_headers_tell_which_limit_when_the_body_does_not() -> None:

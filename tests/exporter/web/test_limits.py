@@ -2,15 +2,32 @@
 """What every request passes first: the rate limit, the passwords, the end of the process."""
 
 import asyncio
+import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openai_exporter.exposition import Instruments
+from openai_exporter.web import limits
 from openai_exporter.web.limits import Bucket, Limits, Passwords
 from openai_exporter.web.webconfig import RateLimit, WebFile
+
+
+def _scope() -> Scope:
+    named = {"type": "http", "method": "GET", "path": "/probe", "raw_path": b"/probe", "query_string": b""}
+    return {**named, "headers": [], "state": {"gone": lambda: False}}
+
+
+def _limits(app: ASGIApp) -> Limits:
+    return Limits(app, WebFile(None), Instruments(process=False), max_requests=1, scraped=["/probe"])
+
+
+async def _receive() -> Message:
+    return {"type": "http.request"}
 
 
 async def test_a_scrape_that_hangs_counts_and_is_ended() -> None:
@@ -19,28 +36,56 @@ async def test_a_scrape_that_hangs_counts_and_is_ended() -> None:
     async def hang(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
 
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/probe",
-        "raw_path": b"/probe",
-        "query_string": b"",
-        "headers": [],
-    }
-    limits = Limits(hang, WebFile(None), Instruments(process=False), max_requests=1, scraped=["/probe"])
-    waiting = asyncio.create_task(limits(scope, receive, send))
+    made = _limits(hang)
+    waiting = asyncio.create_task(made(_scope(), _receive, send))
     await asyncio.sleep(0)
-    assert limits.waiting == 1
-    limits.stop()
+    assert made.waiting == 1
+    made.stop()
     await waiting
     assert sent[0]["status"] == 503
-    assert limits.waiting == 0
+    assert made.waiting == 0
+
+
+async def test_a_client_that_does_not_read_its_answer_keeps_nobody_out() -> None:
+    read, answered = asyncio.Event(), []
+
+    async def send_unread(message: Message) -> None:
+        await read.wait()
+
+    async def send(message: Message) -> None:
+        answered.append(message.get("status"))
+
+    made = _limits(PlainTextResponse("x"))
+    deaf = asyncio.create_task(made(_scope(), _receive, send_unread))
+    await asyncio.sleep(0)
+    assert made.waiting == 0
+    await made(_scope(), _receive, send)
+    assert answered[0] == 200
+    read.set()
+    await deaf
+
+
+async def test_a_wrong_password_that_waits_to_be_checked_takes_no_slot(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: '{limits.FAKE_HASH}'}}")
+    made = Limits(PlainTextResponse("x"), WebFile(file), Instruments(process=False), max_requests=1, scraped=["/probe"])
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 0))
+
+    def guess(number: int) -> Scope:
+        password = base64.b64encode(b"alice:%d" % number)
+        return {**_scope(), "headers": [(b"authorization", b"Basic " + password)], "client": ("192.0.2.1", 1)}
+
+    guesses = [asyncio.create_task(made(guess(number), _receive, send)) for number in range(3)]
+    await asyncio.sleep(0)
+    assert made.waiting == 0
+    await asyncio.gather(*guesses)
+    assert statuses.count(401) == 3
 
 
 class Clock:
@@ -94,14 +139,46 @@ async def test_passwords_are_checked_once_and_remembered() -> None:
     assert await passwords.right(users, "alice", b"right")
 
 
-async def test_many_wrong_guesses_do_not_fill_memory() -> None:
+async def test_wrong_guesses_fill_no_memory_and_push_out_no_right_password(monkeypatch: pytest.MonkeyPatch) -> None:
     import bcrypt
 
     users = {"alice": bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()}
     passwords: Any = Passwords()
+    assert await passwords.right(users, "alice", b"right")
     for guess in range(300):
         assert not await passwords.right(users, "alice", str(guess).encode())
-    assert len(passwords._results) <= 256
+    for user in ("", "bob", "Alice"):
+        assert not await passwords.right(users, user, b"right")
+    assert len(passwords._wrong) <= 256
+    monkeypatch.setattr(limits, "_matches", lambda *_: pytest.fail("it was checked again"))
+    assert await passwords.right(users, "alice", b"right")
+
+
+async def test_guesses_of_one_client_do_not_make_another_wait_for_all_of_them() -> None:
+    import bcrypt
+
+    users, passwords = {"alice": bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()}, Passwords()
+    guesses = [asyncio.create_task(passwords.right(users, "alice", b"%d" % n, "192.0.2.1")) for n in range(50)]
+    await asyncio.sleep(0)
+    assert await passwords.right(users, "alice", b"right", "192.0.2.2")
+    assert sum(guess.done() for guess in guesses) < 5
+    assert not any(await asyncio.gather(*guesses))
+
+
+async def test_a_password_of_a_client_that_hung_up_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_matches", lambda *_: pytest.fail("it was checked"))
+    assert not await Passwords().right({"alice": limits.FAKE_HASH}, "alice", b"x", gone=lambda: True)
+
+
+async def test_a_changed_hash_ends_the_old_password() -> None:
+    import bcrypt
+
+    one, two = (bcrypt.hashpw(word, bcrypt.gensalt(4)).decode() for word in (b"one", b"two"))
+    passwords = Passwords()
+    assert await passwords.right({"alice": one}, "alice", b"one")
+    assert not await passwords.right({"alice": two}, "alice", b"one")
+    assert not await passwords.right({}, "alice", b"one")
+    assert await passwords.right({"alice": two}, "alice", b"two")
 
 
 @pytest.mark.parametrize("stored", ["$2b$04$tooshort", "", "$2b$99$" + "x" * 53])

@@ -11,8 +11,10 @@ import resource
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -120,6 +122,72 @@ async def test_a_scraper_that_gives_up_ends_nothing_that_others_wait_for(
         assert "probe_success 1" in reply.text.splitlines()
 
 
+@pytest.mark.parametrize("path", [SLOW, f"{SLOW}&debug=true", "/usage", "/status"])
+@pytest.mark.parametrize("linger", [b"", struct.pack("ii", 1, 0)], ids=["closed", "reset"])
+def test_nothing_is_done_for_a_client_that_hung_up(
+    tmp_path: Path, simulator: SimulatorControl, path: str, linger: bytes
+) -> None:
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        before, hung_up = simulator.journal_since(), threading.Event()
+        exporter.server.servers[0].get_loop().call_soon_threadsafe(hung_up.wait)
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as client:
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                if linger:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        hung_up.set()
+        assert exporter.get("/-/healthy").status == 200
+        poll(lambda: not exporter.server.server_state.connections)
+        assert simulator.journal_since() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        (SLOW, {"Sec-Fetch-Site": "cross-site"}, 403),
+        (SLOW, {"Sec-Fetch-Site": "none"}, 200),
+        (SLOW, {"Origin": "http://evil.example"}, 403),
+        ("/metrics", {"Sec-Fetch-Site": "cross-site"}, 200),
+        ("POST /-/reload", {"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"}, 403),
+        ("POST /-/reload", {"Origin": "http://evil.example"}, 403),
+        ("POST /-/reload", {"Origin": "null"}, 403),
+        ("POST /-/reload", {"Origin": "http://A.example:9985", "Host": "a.example:9985"}, 200),
+        ("POST /-/reload", {"Origin": "https://proxy.example", "Sec-Fetch-Site": "same-origin"}, 200),
+        ("POST /-/reload", {}, 200),
+    ],
+)
+def test_a_page_of_another_site_neither_spends_nor_changes_anything(
+    tmp_path: Path, simulator: SimulatorControl, path: str, headers: dict[str, str], status: int
+) -> None:
+    method, _, rest = path.rpartition(" ")
+    with running(tmp_path, document(simulator.api_url), route_prefix="/openai") as exporter:
+        reply = request(exporter.port, f"/openai{rest}", method or "GET", headers)
+        assert reply.status == status
+        own = exporter.get("/openai/metrics").text
+        assert ('requests_refused_total{reason="cross_site"} 1.0' in own) == (status == 403)
+
+
+def test_two_names_of_the_host_are_refused(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with (
+        running(tmp_path, document(simulator.api_url)) as exporter,
+        socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as client,
+    ):
+        client.sendall(b"GET /sd HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("prefix", ["", "/openai"])
+@pytest.mark.parametrize("path", ["/metrics/", "/probe/", "/-/healthy/", "//metrics", "/history/", "/sd/"])
+def test_no_answer_leads_to_the_host_that_a_request_names(
+    tmp_path: Path, simulator: SimulatorControl, prefix: str, path: str
+) -> None:
+    with running(tmp_path, document(simulator.api_url), route_prefix=prefix) as exporter:
+        for asked in (path, "", "/"):
+            reply = exporter.get(f"{prefix}{asked}" or "/", Host="evil.example")
+            assert "evil.example" not in reply.headers.get("location", "")
+            assert reply.status in ((404,) if asked == path else (200, 302))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_within_a_second_and_answers_what_hangs(
     tmp_path: Path, hanging: SimulatorControl, number: signal.Signals
@@ -199,7 +267,7 @@ def test_a_head_that_is_too_long_is_refused(tmp_path: Path, simulator: Simulator
 def test_a_head_that_does_not_come_in_time_ends_the_connection(
     tmp_path: Path, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 0.3)
     with (
         running(tmp_path, document(simulator.api_url)) as exporter,
         socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as slow,
@@ -212,7 +280,7 @@ def test_a_head_that_does_not_come_in_time_ends_the_connection(
 def test_a_head_in_time_keeps_the_connection(
     tmp_path: Path, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 1.0)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 1.0)
     simulator.fault("latency", "/v1/chat/completions", seconds=2.0)
     with running(tmp_path, document(simulator.api_url)) as exporter:
         client = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=30)

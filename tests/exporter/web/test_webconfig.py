@@ -5,6 +5,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -20,10 +21,11 @@ import yaml
 from hypothesis import given, strategies as st
 
 from openai_exporter.errors import ConfigError
+from openai_exporter.metrics import own
 from openai_exporter.web import limits
 from openai_exporter.web.limits import Refusals
 from openai_exporter.web.webconfig import WebConfig, WebFile, parse_web_config
-from tests.exporter.web.exporters import Exporter, Reply, document, request, running
+from tests.exporter.web.exporters import Exporter, Reply, document, poll, request, running
 
 # The web configuration: what is taken, what is refused, and that Prometheus' own tool agrees.
 
@@ -309,7 +311,7 @@ def test_a_refusal_is_logged_again_after_a_while(caplog: pytest.LogCaptureFixtur
 def test_a_handshake_that_does_not_come_in_time_ends_the_connection(
     certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 0.3)
     with (
         _served(certificates, _tls()) as exporter,
         socket.create_connection(("127.0.0.1", exporter.port), timeout=30) as silent,
@@ -470,10 +472,127 @@ def test_a_rate_limit_refuses_what_is_above_it(tmp_path: Path) -> None:
         assert exporter.get("/-/healthy").status == 200
 
 
+# Clients that send or read slowly or not at all: in the clear, with users, and over TLS.
+
+WHOLE = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n"
+HALF = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\nX: "
+BODY = b"POST /-/healthy HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"
+CHUNKS = b"POST /-/healthy HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+SLOW = {
+    "nothing": (b"", b""),
+    "a head": (HALF, b"a"),
+    "a second head": (WHOLE + HALF, b"a"),
+    "empty lines": (b"\r\n", b"\r\n"),
+    "empty lines between requests": (WHOLE + b"\r\n", b"\r\n"),
+    "a body": (BODY, b"a"),
+    "a second body": (WHOLE + BODY, b"a"),
+    "a body in chunks": (CHUNKS, b"1\r\na\r\n"),
+    "chunks of no body": (CHUNKS + b"1;", b"x"),
+    "trailers": (CHUNKS + b"0\r\n", b"a"),
+    "a head behind a body": (BODY + bytes(9000) + HALF, b"a"),
+}
+"""What is sent at once, and what again and again."""
+GUARDS: dict[str, dict[str, Any]] = {"clear": {}, "users": {"basic_auth_users": {"alice": WEBFILE_HASH}}, "tls": _tls()}
+
+
+@pytest.fixture(params=list(GUARDS))
+def patient(request: pytest.FixtureRequest, certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exporter]:
+    """An exporter whose patience is short."""
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr(limits, "RESPONSE_TIMEOUT", 0.5)
+    with _served(certificates, GUARDS[request.param]) as exporter:
+        yield exporter
+
+
+def _connected(exporter: Exporter) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.settimeout(30)
+    made.connect(("127.0.0.1", exporter.port))
+    folder = exporter.config_file.parent
+    tls = "tls_server_config" in (folder / "web.yml").read_text()
+    return _client(folder).wrap_socket(made, server_hostname="localhost") if tls else made
+
+
+def _open(client: socket.socket, drip: bytes) -> bool:
+    """Whether a connection is still open, once more bytes are sent and what came is read."""
+    client.settimeout(0.01)
+    try:
+        client.sendall(drip)
+        while client.recv(65536):
+            pass
+    except TimeoutError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+@pytest.mark.parametrize("drips", [False, True], ids=["silent", "dripping"])
+def test_a_request_that_does_not_come_in_time_ends_its_connection(patient: Exporter, drips: bool) -> None:
+    asked = dict(SLOW)
+    if not drips:
+        del asked["empty lines between requests"]  # an idle connection is kept, for the next scrape
+    with contextlib.ExitStack() as stack:
+        clients = {name: stack.enter_context(_connected(patient)) for name in asked}
+        for name, client in clients.items():
+            client.sendall(asked[name][0])
+        left = set(clients)
+
+        def ended() -> bool:
+            left.intersection_update([name for name in left if _open(clients[name], asked[name][1] if drips else b"")])
+            return not left
+
+        with contextlib.suppress(AssertionError):
+            poll(ended)
+        assert left == set()
+    assert re.search(r'requests_refused_total\{reason="slow"\} [1-9]', _ask_of(patient, "/metrics").text)
+
+
+def _ask_of(exporter: Exporter, path: str) -> Reply:
+    folder = exporter.config_file.parent
+    tls = "tls_server_config" in (folder / "web.yml").read_text()
+    return request(exporter.port, path, headers=_basic("alice", "wonderland"), tls=_client(folder) if tls else None)
+
+
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"], ids=["keeps", "closes"])
+def test_an_answer_that_is_not_read_in_time_ends_its_connection(patient: Exporter, more: str) -> None:
+    for number in range(30_000):  # more than the kernel takes
+        patient.live.instruments.count(own.REQUESTS_REFUSED, (f"{number:0250}",))
+    named = "".join(f"{name}: {value}\r\n" for name, value in _basic("alice", "wonderland").items())
+    with _connected(patient) as deaf:
+        deaf.sendall(f"GET /metrics HTTP/1.1\r\nHost: a\r\n{named}{more}\r\n".encode())
+        poll(lambda: len(patient.server.server_state.connections) == 1)
+        poll(lambda: not patient.server.server_state.connections)
+
+
+def test_requests_behind_each_other_are_bounded(patient: Exporter) -> None:
+    with _connected(patient) as hasty:
+        with contextlib.suppress(OSError):
+            hasty.sendall(WHOLE * (20 * limits.MAX_PIPELINED))
+        poll(lambda: not _open(hasty, b""))
+    assert _ask_of(patient, "/-/healthy").status == 200
+
+
+def test_a_body_that_is_too_large_is_refused(patient: Exporter) -> None:
+    with _connected(patient) as client:
+        client.sendall(BODY.replace(b"9000", b"1000000"))
+        answer = client.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        poll(lambda: not _open(client, b"a"))
+    with _connected(patient) as client:
+        with contextlib.suppress(OSError):
+            client.sendall(CHUNKS)
+            for _ in range(100):
+                client.sendall(b"800\r\n" + bytes(0x800) + b"\r\n")
+        poll(lambda: not _open(client, b""))
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"cert_file": "gone.pem"}, "tls_server_config.cert_file: gone.pem cannot be read: No such file"),
+        ({"cert_file": "pipe"}, "tls_server_config.cert_file: pipe cannot be read: not a regular file"),
         ({"key_file": "alice.key"}, "server.pem and alice.key are not a PEM certificate and its key: "),
         ({"cert_file": "web.yml"}, "web.yml and server.key are not a PEM certificate and its key: "),
         (
@@ -481,9 +600,10 @@ def test_a_rate_limit_refuses_what_is_above_it(tmp_path: Path) -> None:
             "tls_server_config.client_ca_file: web.yml holds no PEM certificate: ",
         ),
     ],
-    ids=["missing", "another key", "no certificate", "no authority"],
+    ids=["missing", "pipe", "another key", "no certificate", "no authority"],
 )
 def test_files_that_cannot_be_used_are_told_at_start(certificates: Path, change: dict[str, str], expected: str) -> None:
+    os.mkfifo(certificates / "pipe")
     with pytest.raises(ConfigError) as caught:
         WebFile(_web(certificates, _tls(**change)))
     assert expected in str(caught.value)

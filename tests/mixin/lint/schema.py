@@ -8,7 +8,7 @@ from openai_exporter.metrics import CATALOGUE, Kind, Page
 
 from .nodes import Matcher, Selector
 
-SCRAPE = frozenset({"job", "instance"})
+SCRAPE = frozenset({"job", "instance", "cluster"})
 TARGET_LABELS: Mapping[Page, frozenset[str]] = {
     Page.PROBE: SCRAPE | {"target", "module", "model", "endpoint", "provider"},
     Page.USAGE: SCRAPE | {"organization"},
