@@ -350,6 +350,10 @@ class Ledger:
         """What the API says of the running day, by series."""
         return merged((self._settled[1], self._open[1]))
 
+    def covers(self, period: str, now: float) -> bool:
+        """Whether the whole `day` or `month` that runs now has been read, as far as it has gone."""
+        return self.complete and (day_start(now) <= self._today if period == "day" else month_start(now) <= self.month)
+
     def restore(self, persisted: PersistedUsage) -> None:
         """Take over persisted figures; the next reading is of the whole month and is compared with them."""
         self.month = persisted.month
