@@ -18,7 +18,7 @@ help: ## Show this list
 
 setup: $(STAMP) ## Make the virtual environment with everything that the other verbs need
 
-$(STAMP): pyproject.toml tools/setup.sh
+$(STAMP): pyproject.toml tools/setup.sh tools/requirements-dev.lock
 	@bash tools/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $(STAMP)
 

@@ -20,6 +20,5 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/nu
 fi
 echo "setup: installing openai-exporter and its tools into $venv (about a minute the first time)"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-# Dependency groups are read by pip 25.1 and newer only.
-"$venv/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
-"$venv/bin/python" -m pip install --quiet --editable . --group dev
+"$venv/bin/python" -m pip install --quiet --require-hashes -r tools/requirements-dev.lock
+"$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .

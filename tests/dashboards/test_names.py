@@ -43,6 +43,8 @@ NOT_SHOWN = {
     "probe_success": "openai_probe_availability_good and _outcome say the same and why; kept for other dashboards",
     "probe_failed_due_to_regex": "an outcome (content_mismatch) that the table of last probes shows",
     "openai_exporter_config_unreadable_keys": "the outcome no_credentials and failing usage show which, and alert",
+    "openai_probe_last_result_timestamp_seconds": "lets rules count each result once",
+    "openai_probe_result_source": "says why a result has an age; debug=true shows it",
     "openai_probe_token_arrivals": "says why a stream has no gaps; debug=true shows it",
     "openai_probe_tokens": "openai_api_tokens_total adds it up on the page Exporter",
     "openai_probe_time_to_first_token_seconds": "the histogram openai_api_time_to_first_token_seconds shows it",

@@ -33,7 +33,7 @@ def build(folder: Path) -> list[Resource]:
     """The resources of a kustomization; skips where kubectl is missing."""
     program = kubectl()
     if program is None:
-        pytest.skip("kubectl is not installed: nothing builds the overlays (pip install --group deploy)")
+        pytest.skip("kubectl is not installed: nothing builds the overlays (tools/requirements-deploy.lock)")
     found = subprocess.run([program, "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
     return list(documents(found.stdout))

@@ -35,7 +35,7 @@ def test_every_overlay_builds_and_names_each_resource_once(name: str) -> None:
 @overlays
 def test_the_resources_of_kubernetes_hold_to_its_schemas(name: str) -> None:
     validate = pytest.importorskip(
-        "kubernetes_validate", reason="kubernetes-validate is not installed (pip install --group deploy)"
+        "kubernetes_validate", reason="kubernetes-validate is not installed (tools/requirements-deploy.lock)"
     )
     checked = [each for each in overlay(name) if each["kind"] not in OPERATOR_KINDS]
     assert len(checked) > 5
@@ -284,9 +284,17 @@ def test_pages_carry_the_label_of_grafana_s_sidecar() -> None:
         assert json.loads(text)["uid"]
 
 
+@pytest.mark.parametrize("name", ["plain", "operator", "demo"])
+def test_every_peer_in_the_cluster_is_named_with_its_namespace(name: str) -> None:
+    for policy in [each["spec"] for each in overlay(name) if each["kind"] == "NetworkPolicy"]:
+        peers = [peer for rule in policy["ingress"] for peer in rule["from"]]
+        peers += [peer for rule in policy["egress"] for peer in rule["to"] if "namespaceSelector" in peer]
+        assert all(peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in peers)
+
+
 def test_one_replica_with_a_volume_can_be_chosen(tmp_path: Path) -> None:
     if kubectl() is None:
-        pytest.skip("kubectl is not installed: nothing builds the overlays (pip install --group deploy)")
+        pytest.skip("kubectl is not installed: nothing builds the overlays (tools/requirements-deploy.lock)")
     base, component = (Path("/").joinpath(FOLDER, each) for each in ("overlays/operator", "components/persistent"))
     up = "../" * (len(tmp_path.resolve().parts) - 1)
     document = {"resources": [up + str(base).lstrip("/")], "components": [up + str(component).lstrip("/")]}

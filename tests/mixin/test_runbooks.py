@@ -15,7 +15,9 @@ ALERTS = sorted({rule["alert"] for rule in alert_rules()})
 PROCEDURES = {"cost-spike-response", "service-degradation"}
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 HEADINGS = ["## Meaning", "## Likely causes", "## Checks", "## Actions"]
-ANYWHERE = frozenset({"up", "ALERTS", "scrape_duration_seconds", "process_resident_memory_bytes"})
+ANYWHERE = frozenset(
+    {"up", "ALERTS", "scrape_duration_seconds", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
+)
 """Series that Prometheus and its client library add."""
 
 

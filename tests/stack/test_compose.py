@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker-compose.yml, the image's build and their documents, without an engine."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -173,14 +174,50 @@ def test_hadolint_has_nothing_to_say(path: Path) -> None:
 def test_the_lock_file_fits_what_the_package_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for lock, wanted in {
-        "requirements.lock": project["project"]["dependencies"],
-        "requirements-build.lock": project["build-system"]["requires"],
+        "exporter/requirements.lock": project["project"]["dependencies"],
+        "exporter/requirements-build.lock": project["build-system"]["requires"],
+        "tools/requirements-dev.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]],
+        "tools/requirements-deploy.lock": project["dependency-groups"]["deploy"],
     }.items():
-        locked = _locked(ROOT / "exporter" / lock)
+        locked = _locked(ROOT / lock)
         for requirement in map(Requirement, wanted):
             name = requirement.name.lower().replace("_", "-")
             assert name in locked, f"{lock}: {name} is missing; run tools/lock.sh"
             assert requirement.specifier.contains(locked[name]), f"{lock}: {name}; run tools/lock.sh"
+
+
+def test_development_has_the_versions_and_hashes_of_the_image() -> None:
+    image, development = (
+        {
+            name: (version, sorted(re.findall(r"[0-9a-f]{64}", rest)))
+            for name, version, rest in re.findall(
+                r"^([a-z0-9.-]+)==([^ ;\\]+)([^#]*)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE
+            )
+        }
+        for lock in ("exporter/requirements.lock", "tools/requirements-dev.lock")
+    )
+    assert {name: image[name] for name in image.keys() & development} == {
+        name: development[name] for name in image.keys() & development
+    }
+
+
+def test_what_is_fetched_has_an_exact_version() -> None:
+    workflows = "".join(path.read_text() for path in (ROOT / ".github/workflows").iterdir())
+    actions = re.findall(r"uses: *(.*)", workflows)
+    assert actions
+    for action in actions:
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+    for name in {service["image"] for service in SERVICES.values() if "image" in service}:
+        assert re.search(r":v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$", name), name
+
+
+def test_the_bot_adds_digests_and_reads_every_lock_file() -> None:
+    bot = json.loads((ROOT / ".github/renovate.json").read_text())
+    (pattern,) = bot["pip_requirements"]["managerFilePatterns"]
+    locks = [*(ROOT / "exporter").glob("*.lock"), *(ROOT / "tools").glob("*.lock")]
+    assert len(locks) == 4
+    assert all(re.search(pattern.strip("/"), path.relative_to(ROOT).as_posix()) for path in locks)
+    assert {"docker:pinDigests", "helpers:pinGitHubActionDigests"} <= set(bot["extends"])
 
 
 def _locked(path: Path) -> dict[str, Version]:
@@ -193,7 +230,7 @@ def _locked(path: Path) -> dict[str, Version]:
 
 
 def test_the_lock_files_name_no_index_and_no_folder() -> None:
-    for path in (ROOT / "exporter").glob("*.lock"):
+    for path in [*(ROOT / "exporter").glob("*.lock"), *(ROOT / "tools").glob("*.lock")]:
         text = path.read_text()
         assert not re.search(r"https?://|file:|/opt/|--(extra-)?index|--find-links", text), path
 

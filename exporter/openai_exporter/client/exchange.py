@@ -45,6 +45,7 @@ class FailureKind(StrEnum):
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
     REQUEST = "request"
+    BUSY = "exporter_busy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,15 @@ class Module(Section):
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
     min_interval: base.Duration = Field(0.0, description="Scrapes closer than this share one probe.")
-    daily_cost_limit_usd: base.Money | None = Field(None, description="Estimated spend per UTC day that stops it.")
-
+    short_deadline: Literal["refuse", "probe"] = Field(
+        "refuse",
+        description="Of a scrape that leaves less time than the fastest good probe of the last 5 minutes took: "
+        "`refuse` answers it without a call, `probe` calls the API all the same.",
+    )
+    daily_cost_limit_usd: base.Money | None = Field(
+        None,
+        description="Estimated spend per UTC day that stops it; a call is reserved for with what it may cost at most.",
+    )
     price_per_call_usd: base.Money | None = Field(
         None,
         description="Counted for a call whose answer names no price: sound, broken-off streams, compatible servers.",
@@ -313,7 +320,10 @@ class Scope(Section):
 
 
 class Budget(Section):
-    """A bound on spend in a period, exported beside what was spent."""
+    """A bound on spend in a period, exported beside what was spent.
+
+    For an alert on billed cost alone, a threshold is enough: metric cost_per_day or cost_per_month, with a project.
+    """
 
     name: base.Name = Field(description="Name in the label `budget`.")
     organization: str | None = Field(None, description="Name of the organization; may be left out when there is one.")

@@ -17,7 +17,7 @@ DURATION = _gauge(
     "probe_duration_seconds",
     "Time from the start of the request to the end of the answer; waits for our own resources excluded.",
 )
-TIMEOUT = _gauge("probe_timeout_seconds", "Total deadline that the probe was given.")
+TIMEOUT = _gauge("probe_timeout_seconds", "Time that the scrape left for the probe, at most the module's timeout.")
 DNS_LOOKUP = _gauge(
     "probe_dns_lookup_time_seconds", "Time of the name lookup, phase resolve; 0 on a reused connection."
 )
@@ -130,6 +130,12 @@ LAST_RESULT = _gauge(
     "Unix time at which this result was made, repeated by answers from the cache: each value is one result; "
     "absent when nothing was probed.",
 )
+RESULT_SOURCE = _gauge(
+    "openai_probe_result_source",
+    "State set: whose probe this result is (own: of this scrape; shared: of another scrape at the same time), or why "
+    "the last one is repeated.",
+    "result_source",
+)
 BACKOFF = _gauge("openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0.")
 COST_LIMITED = _gauge(
     "openai_probe_cost_limited", "Whether the module's daily cost limit stops this probe until midnight UTC."
@@ -221,4 +227,4 @@ PROBE_NOT_SENT = _counter(
     *_PROBE_LABELS,
     "error_type",
 )
-PROBES_CACHED = _counter("openai_probe_cached_answers_total", "Scrapes answered from the last result.", *_KEY)
+PROBES_CACHED = _counter("openai_probe_cached_answers_total", "Scrapes answered without a call of their own.", *_KEY)

@@ -139,7 +139,17 @@ _TABLE = (
     _provider("timeout_total", "The answer was not complete within the deadline."),
     # The exporter itself.
     _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise it.", made=False),
-    _ours("exporter_busy", "Not probed: too many probes were in flight.", "Scrape less often."),
+    _ours(
+        "deadline_too_short",
+        "Not measured: the scrape left less time than the probe needs.",
+        "Raise the scrape's timeout, or lower the module's.",
+        made=False,
+    ),
+    _ours(
+        "exporter_busy",
+        "Not probed: too many probes were in flight, or no file descriptor, thread or memory was left.",
+        "Scrape less often, or raise the limits of the process.",
+    ),
     _ours("internal", "The exporter failed.", "Report it with the log."),
 )
 

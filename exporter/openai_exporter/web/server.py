@@ -76,6 +76,7 @@ class ExporterServer(uvicorn.Server):
             health=[f"{settings.route_prefix}{path}" for path in routes.HEALTH],
         )
         self.live = live
+        live.full = lambda: self.limits.waiting >= settings.max_requests
         self._web = web
         self._background: set[asyncio.Task[object]] = set()
         config = uvicorn.Config(
