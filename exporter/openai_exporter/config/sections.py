@@ -320,7 +320,10 @@ class Scope(Section):
 
 
 class Budget(Section):
-    """A bound on spend in a period, exported beside what was spent."""
+    """A bound on spend in a period, exported beside what was spent.
+
+    For an alert on billed cost alone, a threshold is enough: metric cost_per_day or cost_per_month, with a project.
+    """
 
     name: base.Name = Field(description="Name in the label `budget`.")
     organization: str | None = Field(None, description="Name of the organization; may be left out when there is one.")

@@ -104,7 +104,12 @@ COSTS_MONTH = _gauge(
     "user_id",
     "api_source",
 )
-COSTS_DAY = _gauge("openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window")
+COSTS_DAY = _gauge(
+    "openai_costs_day_usd",
+    "Billed cost of the running day or of the day before (UTC), by project where costs are grouped by project_id.",
+    "window",
+    "project_id",
+)
 COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC).")
 
 COSTS_SKIPPED = _gauge(
@@ -233,7 +238,7 @@ CALLS_LIMIT = _gauge(
 )
 CLOCK_OFFSET = _gauge(
     "openai_usage_clock_offset_seconds",
-    "The API's clock (header Date) less ours; windows and month boundaries follow the API's clock.",
+    "The API's clock (header Date) less ours; windows and months follow the API's clock once several responses agree.",
 )
 
 # The provider's public status page (`/status`).

@@ -285,19 +285,11 @@ def tokens_per_hour(query: Query) -> str:
     return _compared(query, total, HOUR, u.INPUT_TOKENS.name, by)
 
 
-def cost_per_day(query: Query) -> str:
-    """What the running day (UTC) has been billed so far."""
-    day = query.select(u.COSTS_DAY.name, 'window="today"')
+def billed(metric: str, matcher: str, query: Query) -> str:
+    """What the running day or month (UTC) has been billed so far."""
+    cost = query.select(metric, matcher)
     return (
-        f"max without (instance, window) (max_over_time({day}[{query.span}])) {query.operator} {plain(query.limit)}\n"
-    )
-
-
-def cost_per_month(query: Query) -> str:
-    """What the running month (UTC) has been billed so far."""
-    month = query.select(u.COSTS_MONTH.name)
-    return (
-        f"sum {_by(query)} (max without (instance) (max_over_time({month}[{query.span}])))"
+        f"sum {_by(query)} (max without (instance) (max_over_time({cost}[{query.span}])))"
         f" {query.operator} {plain(query.limit)}\n"
     )
 
@@ -314,6 +306,7 @@ _per_hour = partial(_usage, window=HOUR, scope=_SCOPE)
 _so_far = partial(
     _usage, dashboard="openai-costs", window=900.0, operators=_UP,
     fixed_window="it is the sum of the running day or month",
+    scope={"organization": "organization", "project": "project_id"},
 )  # fmt: skip
 
 USAGE_MEASURES = (
@@ -330,13 +323,12 @@ USAGE_MEASURES = (
         base=u.ESTIMATED_COST.name, dashboard="openai-costs", runbook="OpenAICostAnomaly",
     ),
     _so_far(
-        "cost_per_day", "The billed cost of today", Kind.USD, cost_per_day,
-        base=u.COSTS_DAY.name, runbook="OpenAICostAnomaly", scope={"organization": "organization"},
+        "cost_per_day", "The billed cost of today", Kind.USD, partial(billed, u.COSTS_DAY.name, 'window="today"'),
+        base=u.COSTS_DAY.name, runbook="OpenAICostAnomaly",
     ),
     _so_far(
-        "cost_per_month", "The billed cost of this month", Kind.USD, cost_per_month,
+        "cost_per_month", "The billed cost of this month", Kind.USD, partial(billed, u.COSTS_MONTH.name, ""),
         base=u.COSTS_MONTH.name, runbook="OpenAIBudgetSpent",
-        scope={"organization": "organization", "project": "project_id"},
     ),
     _usage(
         "probe_cost_per_day", "The cost of the probes per day", Kind.USD, probe_cost_per_day,

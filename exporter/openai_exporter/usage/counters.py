@@ -207,7 +207,7 @@ class CounterDataset(dataset.Dataset):
         return reading
 
     def _read_buckets(
-        self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] = lambda: True
+        self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] | None = None
     ) -> None:
         query = pages.Query(self.operation.path, self.name, span, self.operation.read_by(self.group_by))
         pages.read(calls, self._context, query, self._decoding().decode, add, planned)

@@ -206,7 +206,7 @@ def test_it_asks_for_the_begin_of_the_live_series_which_may_be_told_later(
     simulator: SimulatorControl, tmp_path: Path
 ) -> None:
     arguments = ("backfill", "--from", "2026-11-18", "-o", str(tmp_path / "history.om"))
-    stopped = run(simulator, *arguments, "--max-calls", "2")
+    stopped = run(simulator, *arguments, "--max-calls", "4")
     assert "where Prometheus reads the exporter already, the time since that began is counted twice" in stopped.stderr
     assert "give it, such as --live-from 2026-11-21T09:30:00Z" in stopped.stderr
 
@@ -391,7 +391,7 @@ def test_a_journal_of_other_options_is_refused_until_it_is_thrown_away(
 ) -> None:
     output = tmp_path / "history.om"
     arguments = ("backfill", "--from", "2026-11-18", "-o", str(output))
-    run(simulator, *arguments, "--max-calls", "2")
+    run(simulator, *arguments, "--max-calls", "4")
     other = run(simulator, *arguments, "--step", "15m")
 
     assert 1 == other.exit_code

@@ -106,6 +106,20 @@ def test_cost_goes_to_finops_and_carries_the_category_that_routes_know() -> None
     assert labels == {"severity": "warning", "team": "finops", "category": "cost", "threshold_metric": "cost_per_day"}
 
 
+@pytest.mark.parametrize(
+    ("metric", "series"),
+    [("cost_per_day", "openai_costs_day_usd"), ("cost_per_month", "openai_costs_month_to_date_usd")],
+)
+def test_billed_cost_is_summed_as_it_is_narrowed(metric: str, series: str) -> None:
+    everything = one({"metric": metric, "threshold": "25 USD"})["expr"]
+    assert everything.startswith("sum by (job, organization) (max without (instance) (max_over_time(")
+    each = one({"metric": metric, "threshold": "25 USD", "project": "*"})["expr"]
+    assert each.startswith("sum by (job, organization, project_id) (max without (instance) (max_over_time(")
+    named = one({"metric": metric, "threshold": "25 USD", "project": "proj_a"})["expr"]
+    assert 'project_id="proj_a"' in named
+    assert f"max_over_time({series}{{" in named
+
+
 def test_a_threshold_that_names_something_gets_an_alert_for_matching_nothing() -> None:
     rules = compiled({"model": "gpt-6-luna"}, {})
 
