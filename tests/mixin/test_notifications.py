@@ -142,13 +142,7 @@ def rendered(folder: Path, template: str, *alerts: dict[str, str], kind: str = "
     data = {
         "status": status,
         "alerts": [
-            {
-                "status": status,
-                "labels": labels,
-                "annotations": notes,
-                "startsAt": "2026-01-01T01:00:00Z",
-                "endsAt": end,
-            }
+            {"status": status, "labels": each, "annotations": notes, "startsAt": "2026-01-01T01:00:00Z", "endsAt": end}
             for each in alerts
         ],
         "commonLabels": common,

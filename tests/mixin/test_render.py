@@ -2,6 +2,7 @@
 """The mixin renders, alike in both engines, and follows its settings everywhere."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
