@@ -10,6 +10,7 @@ import json
 import logging
 import time
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ READ, DAMAGED, LOCKED, WRITE, NEWER = REASONS = ("read", "damaged", "locked", "w
 
 
 T = TypeVar("T")
-_HEAD = ("operation", "group_by", "columns", "month", "corrections", "closing")
+_HEAD = ("operation", "group_by", "columns", "month", "corrections", "closing", "closed_until")
 
 
 class DamagedError(ValueError):
@@ -145,7 +146,10 @@ def _encoded(usage: Iterable[PersistedUsage], source: str) -> Iterator[str]:
 def _entries(usage: Iterable[PersistedUsage], source: str) -> Iterator[Any]:
     yield {"format": FORMAT, "version": VERSION, "source": source}
     for each in usage:
-        yield {name: getattr(each, name) for name in _HEAD} | {"series": len(each.totals)}
+        buckets = [[*span, *(b64encode(chunk).decode() for chunk in chunks)] for span, chunks in each.buckets.items()]
+        owed = [[*span, *rows.items()] for span, rows in each.owed.items()]
+        head = {name: getattr(each, name) for name in _HEAD}
+        yield head | {"buckets": buckets, "owed": owed, "series": len(each.totals)}
         for labels, values in each.totals.items():
             reported = each.reported.get(labels, ())
             entry = [labels, values, 0 if reported == values else reported, int(labels in each.fresh)]
@@ -195,7 +199,17 @@ def _operation(entry: dict[str, Any], rest: Iterator[Any]) -> PersistedUsage:
     operation, month = str(entry["operation"]), int(entry["month"])
     closing = entry.get("closing")
     closed = None if closing is None else _tuple(closing, int, len(closing))
-    return PersistedUsage(operation, group_by, columns, month, corrections, totals, reported, frozenset(fresh), closed)
+    return PersistedUsage(
+        operation, group_by, columns, month, corrections, totals, reported, frozenset(fresh), closed,
+        int(entry.get("closed_until", 0)),
+        {(start, end): tuple(map(b64decode, chunks)) for start, end, *chunks in entry.get("buckets", ())},
+        {
+            (start, end): {
+                _tuple(labels, str, len(group_by)): _tuple(debt, int, len(columns)) for labels, debt in rows
+            }
+            for start, end, *rows in entry.get("owed", ())
+        },
+    )  # fmt: skip
 
 
 def _tuple(values: list[Any], kind: type[T], width: int) -> tuple[T, ...]:

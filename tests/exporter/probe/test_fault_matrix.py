@@ -686,6 +686,22 @@ async def test_what_servers_of_other_makers_say_has_its_outcome_and_their_words(
         assert case.words in "\n".join((result.message, *result.log))
 
 
+async def test_a_server_that_knows_no_stream_options_says_how_to_leave_them_out_and_is_then_probed() -> None:
+    refused = answer(json.dumps(error("Unrecognized request argument supplied: stream_options")), "400 X")
+    streamed = chunked(PONG, STOP, DONE)
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(refused if b"stream_options" in turn.request else streamed)
+
+    found = []
+    for extra in ({}, {"stream_options": None}):
+        modules = {"chat_stream": {"endpoint": "chat", "stream": True, "request": {"extra": extra}}}
+        async with raw_server(reply) as server, prober_for(configuration(f"{server.url}/v1", modules)) as prober:
+            found.append((await prober.probe(key_of("chat_stream", modules), 30.0)).result)
+    assert ["bad_request", "success"] == [result.outcome for result in found]
+    assert "give the module request.extra.stream_options: null" in found[0].message
+
+
 def test_every_outcome_of_the_taxonomy_is_reached() -> None:
     cases: list[Row | Outside] = [*ROWS, *OUTSIDE.values()]
     reached = {each.outcome for each in cases}
@@ -695,6 +711,7 @@ def test_every_outcome_of_the_taxonomy_is_reached() -> None:
 
 def test_the_matrix_is_as_wide_as_promised() -> None:
     assert len(ROWS) >= 45
+    assert len(FOREIGN) >= 140
     assert set(MODULES) == {each.module for each in ROWS}
 
 
