@@ -256,9 +256,9 @@ class Counters:
         """Aggregate what is beyond the series limit, as the live page does; whether there was any."""
         limit = self._dataset.limit
         limit.restart()
-        if limit.tight((rows,), ()):
+        if limit.tight(rows, ()):
             limit.preferred = limit.largest(before)
-        limit.apply((rows,), (), first)
+        limit.fold(rows, (), first)
         return limit.dropped > 0
 
     def _correct(self, slots: Iterator[Slot]) -> dict[Key, Course]:
