@@ -70,6 +70,7 @@ REASONS = (
     "connect",
     "credential",
     "dns",
+    "implausible",
     "malformed",
     "not_found",
     "page_loop",

@@ -53,6 +53,7 @@ NOT_SHOWN = {
     "openai_usage_calls_limit": "a setting; their alert reads it",
     "openai_usage_image_input_tokens_total": "a part of the input tokens, which are shown whole",
     "openai_usage_image_output_tokens_total": "a part of the output tokens, which are shown whole",
+    "openai_usage_loss_ratio": "0 but until the next full read; the log tells what is missing",
     "openai_usage_negative_rows": "they are in the corrections, which the page Exporter shows as taken back",
     "openai_usage_skipped_entries": "the log tells which and why",
     "openai_usage_unpriced_images_total": "no list has a price per image; the images are shown",

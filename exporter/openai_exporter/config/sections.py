@@ -280,6 +280,13 @@ class Organization(Section):
     refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads of usage.")
     settle: base.PositiveDuration = Field(21_600.0, description="Age at which an hour's usage counts as final.")
     audit_interval: base.PositiveDuration = Field(3600.0, description="Time between two reads of the whole month.")
+    loss_limit: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of settled usage that a read of the whole month may lack, or have under other labels, and "
+        "be believed at once; beyond it the last figures stay until two such reads in a row agree; 1 believes all.",
+    )
     timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(
         6000, description="API calls that may be made in an hour; names and limits get 80 % of them."

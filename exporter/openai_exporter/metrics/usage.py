@@ -81,7 +81,7 @@ UNPRICED_AUDIO_SECONDS = _usage(
 )
 CORRECTIONS = _counter(
     "openai_usage_corrections_total",
-    "What the API took back of figures that it had reported; usage is the counter less its corrections.",
+    "What the API took back this month and did not report again; usage is the counter less its corrections.",
     *_FIELD,
 )
 PREVIOUS_MONTH = _gauge(
@@ -216,6 +216,11 @@ NEWEST_BUCKET = _gauge(
 NEGATIVE_ROWS = _gauge(
     "openai_usage_negative_rows",
     "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
+    "operation",
+)
+LOSS = _gauge(
+    "openai_usage_loss_ratio",
+    "Share of settled usage that the last full read lacks, or has under other labels, while that is not believed.",
     "operation",
 )
 SKIPPED_ENTRIES = _gauge(

@@ -513,6 +513,17 @@ FOREIGN: dict[str, Foreign] = {
                                  "quota_exhausted", OURS),
     "Fireworks: a suspended account": says(412, error("Account x is suspended"), "billing_inactive", OURS),
     "OpenRouter: a key's limit": says(403, error("Key limit exceeded (total limit).", 403), "quota_exhausted", OURS),
+    "xAI: no credits yet": says(403, {"code": "x", "error": "Your new team doesn't have any credits or licenses yet"},
+                                "quota_exhausted", OURS),
+    "Azure: a rate limit that speaks of quota": says(
+        429, error("Exceeded call rate limit. Retry after 2 s. See https://aka.ms/oai/quotaincrease", "429"),
+        "rate_limited_requests", OURS),
+    "LiteLLM: a rate limit of a key": says(
+        429, error("Rate limit exceeded for api_key: 12. Limit type: requests. Remaining: 0", "429"), "rate_limited",
+        OURS),
+    "Vertex: a model": says(404, [error("Publisher Model `x` was not found or your project has no access", 404)],
+                            "model_not_found", OURS),
+    "TGI: an overload": says(429, {"error": "Model is overloaded", "error_type": "overloaded"}, "overloaded", BAD),
     "a trial that is over": says(403, {"message": "Your trial credits have expired"}, "quota_exhausted", OURS),
     "a code alone": says(429, error("no", "out_of_credits"), "quota_exhausted", OURS),
     "Cerebras: tokens per minute": says(
@@ -686,6 +697,22 @@ async def test_what_servers_of_other_makers_say_has_its_outcome_and_their_words(
         assert case.words in "\n".join((result.message, *result.log))
 
 
+async def test_a_server_that_knows_no_stream_options_says_how_to_leave_them_out_and_is_then_probed() -> None:
+    refused = answer(json.dumps(error("Unrecognized request argument supplied: stream_options")), "400 X")
+    streamed = chunked(PONG, STOP, DONE)
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(refused if b"stream_options" in turn.request else streamed)
+
+    found = []
+    for extra in ({}, {"stream_options": None}):
+        modules = {"chat_stream": {"endpoint": "chat", "stream": True, "request": {"extra": extra}}}
+        async with raw_server(reply) as server, prober_for(configuration(f"{server.url}/v1", modules)) as prober:
+            found.append((await prober.probe(key_of("chat_stream", modules), 30.0)).result)
+    assert ["bad_request", "success"] == [result.outcome for result in found]
+    assert "give the module request.extra.stream_options: null" in found[0].message
+
+
 def test_every_outcome_of_the_taxonomy_is_reached() -> None:
     cases: list[Row | Outside] = [*ROWS, *OUTSIDE.values()]
     reached = {each.outcome for each in cases}
@@ -695,6 +722,7 @@ def test_every_outcome_of_the_taxonomy_is_reached() -> None:
 
 def test_the_matrix_is_as_wide_as_promised() -> None:
     assert len(ROWS) >= 45
+    assert len(FOREIGN) >= 140
     assert set(MODULES) == {each.module for each in ROWS}
 
 
