@@ -333,11 +333,6 @@ class Prober:
             state = ProbeState(result, finished=now - age, until=now + left, strikes=wait.strikes)
             self._states[wait.key] = state
 
-    @property
-    def keys(self) -> tuple[ProbeKey, ...]:
-        """Every configured probe."""
-        return tuple(self._probes)
-
     def knows(self, key: ProbeKey) -> bool:
         """Whether a probe is configured."""
         return key in self._probes
@@ -414,6 +409,7 @@ class Prober:
         for key, state in self._states.items():
             if other._probes.get(key) == self._probes[key]:
                 other._states[key] = state
+                state.priced = -1  # the configuration's prices may have changed
         self._replaced = True
         return other
 
