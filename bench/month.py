@@ -149,10 +149,11 @@ def _rest() -> Iterator[Family]:
     yield Family("organization:openai_costs_month_to_date_usd:sum", [acme])
     for name in ("level", "upper_band", "lower_band"):
         yield Family(f"anomaly:openai_signal:{name}", _each([acme], "anomaly", ("tokens", "cost")))
-    yield Family("openai_costs_day_usd", _each([ACME], "window", ("today", "yesterday")))
     yield Family("openai_spend_limit_usd", [ACME | {"scope": "organization"}])
     yield Family("openai_usage_clock_offset_seconds", [ACME])
     projects = [f"proj_{number:02}" for number in range(PROJECTS)]
+    days = _each([ACME], "window", ("today", "yesterday"))
+    yield Family("openai_costs_day_usd", _each(days, "project_id", projects))
     yield Family("openai_usage_vector_store_bytes", _each([ACME], "project_id", projects))
     named = [ACME | {"project_id": each, "project": f"Team {each}"} for each in projects]
     yield Family("openai_project_info", named)

@@ -24,10 +24,29 @@ local severities = ['critical', 'warning', 'info', 'none'];
   // The two largest units.
   duration(value):: '{{ %s | humanizeDuration | reReplaceAll `^(-?[0-9]+[dhm] [0-9]+[hms]).*` `$1` | reReplaceAll ` 0[hms]$` `` }}' % value,
 
-  dashboardUrl(config, dashboard, variables)::
-    local pairs = ['var-' + name + '={{ $labels.' + name + ' | urlquery }}' for name in variables];
-    config.grafanaUrl + '/d/' + config.dashboards[dashboard]
-    + (if variables == [] then '' else '?' + std.join('&', pairs)),
+  // How every description shows its value, whatever wrote it.
+  rounded(text):: std.foldl(function(text, pair) std.strReplace(text, pair[0], pair[1]), [
+    ['{{ $value | humanizePercentage }}', lib.share('$value')],
+    ['{{ $value | humanizeDuration }}', lib.duration('$value')],
+    ['{{ $value }}', '{{ printf "%.0f" $value }}'],
+  ], text),
+
+  // The panel that shows an alert best, by dashboard, where the alert names no other.
+  panels:: {
+    overview: 'What fires',
+    probes: 'Failures by type',
+    usage: 'Tokens against their usual band',
+    costs: 'Month to date and forecast',
+    slo: 'Error budget left',
+    models: 'Shutdown dates',
+    exporter: 'Refresh duration',
+  },
+
+  // Labels that an alert lacks make no empty variable. mixin.libsonnet puts the panel's id in place of its title.
+  dashboardUrl(config, dashboard, variables, panel)::
+    local pairs = ['{{ with $labels.%s }}&var-%s={{ . | urlquery }}{{ end }}' % [name, name] for name in variables];
+    '%s/d/%s?from=now-6h&to=now&viewPanel=<%s>' % [config.grafanaUrl, config.dashboards[dashboard], if panel == null then lib.panels[dashboard] else panel]
+    + std.join('', pairs),
 
   // new(config, fields): fields as below; `variables` are labels handed to the dashboard, `labels` are added to the alert.
   new(config, fields)::
@@ -42,6 +61,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
       dashboard: error '%s: dashboard is missing' % it.name,
       keep: null,  // how long it goes on firing once its cause is gone, for causes that come and go
       variables: [],
+      panel: null,  // title of a panel of the dashboard
       labels: {},
     } + fields;
     assert std.member(severities, it.severity) :
@@ -58,9 +78,9 @@ local severities = ['critical', 'warning', 'info', 'none'];
       },
       annotations: {
         summary: it.summary,
-        description: it.description,
+        description: lib.rounded(it.description),
         runbook_url: std.strReplace(config.runbookUrlPattern, '%s', it.name),
-        dashboard_url: lib.dashboardUrl(config, it.dashboard, it.variables),
+        dashboard_url: lib.dashboardUrl(config, it.dashboard, it.variables, it.panel),
       },
     },
 }

@@ -17,6 +17,8 @@ local text = import 'text.libsonnet';
     invalid: ['bad_request', 'not_found', 'redirect', 'proxy', 'content_mismatch', 'content_filtered', 'status_mismatch'],
     exporter: ['exporter_busy', 'internal'],
     costLimit: ['cost_limited'],
+    // Told to one scrape about its own timeout; it says nothing about the API, and alerts nobody.
+    scrape: ['deadline_too_short'],
   },
 
   // The matcher of a kind: outcome=~"auth|permission|...".

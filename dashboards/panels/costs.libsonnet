@@ -23,6 +23,16 @@ function(config, promql)
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
   local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
   local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.costGrowth, 'api_key_id=~"$key"'), range];
+  // Of each day (UTC), stamped at its start: the whole day as it stands a day later, and of today what there is.
+  local daily(by) = |||
+    sum by (%(by)s) (%(yesterday)s)
+    or
+    sum by (%(by)s) (%(today)s)
+  ||| % {
+    by: by,
+    yesterday: promql.one('last_over_time(%s[1d] offset -1d)' % project(costs.day_usd, 'window="yesterday"')),
+    today: promql.one('max_over_time(%s[1d])' % project(costs.day_usd, 'window="today"')),
+  };
   local largest(k, expr) = 'topk(%d, %s)' % [k, expr];
   local budgets = '%s{%s,organization=~"$organization"}';
 
@@ -62,30 +72,19 @@ function(config, promql)
       + panel.withNoFigure(words.short.budgets),
     days:
       panel.timeSeries.bars('Cost per day', 'Billed for each day (UTC). The last bar is yesterday; bills grow for some hours after the day.', usd, [
-        query.range(
-          |||
-            sum(last_over_time(%(yesterday)s[1d] offset -1d))
-            or
-            sum(max_over_time(%(today)s[1d]))
-          ||| % {
-            yesterday: organization(costs.day_usd, 'window="yesterday"'),
-            today: organization(costs.day_usd, 'window="today"'),
-          },
-          'billed'
-        ),
+        query.range(daily(''), 'billed'),
       ], '1d')
       + panel.withTimeFrom('30d')
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
       + panel.withNoValue(words.costs),
     daysByProject:
-      panel.timeSeries.bars('Estimated cost per day, by project', 'List price of the tokens of each day (UTC); the eight projects that used most input tokens this month. Chosen keys apply.', usd, [
-        query.range(promql.withProject(promql.top(8, 'project_id', project(usage.input_tokens), spent('project_id', '1d'))), '{{project}}'),
+      panel.timeSeries.bars('Cost per day, by project', 'Billed for each day (UTC), where costs are grouped by project_id; the eight largest projects of this month. Alert on it with cost_per_day and a project.', usd, [
+        query.range(promql.withProject(promql.top(8, 'project_id', project(costs.month_to_date_usd), daily('project_id')), project(costs.month_to_date_usd)), '{{project}}'),
       ], '1d')
       + panel.withTimeFrom('30d')
       + panel.timeSeries.withStacking
-      + panel.withNoValue(words.recorded),
-
+      + panel.withNoValue(words.costs),
     // --- Who and what
     byProject:
       panel.pieChart.new('This month by project', 'Billed since the first of the month; the eight largest projects.', usd, [

@@ -12,6 +12,9 @@
         └── PermissionDeniedError   the credential is refused or lacks a scope
 """
 
+import errno
+import os
+import socket
 from dataclasses import dataclass
 
 
@@ -67,6 +70,7 @@ REASONS = (
     "connect",
     "credential",
     "dns",
+    "implausible",
     "malformed",
     "not_found",
     "page_loop",
@@ -122,3 +126,27 @@ class PartialError(UpstreamError):
 
 class PermissionDeniedError(UpstreamError):
     """The credential is refused (401) or lacks a scope (403)."""
+
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+def is_exhausted(error: BaseException | None) -> bool:
+    """Whether our own process has no file descriptor, thread or memory left, which is what an error comes from."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+            return True
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+            return True
+        if isinstance(error, socket.gaierror):  # a resolver does not say why it could not ask
+            return not _descriptor_left()
+        error = error.__cause__
+    return False
+
+
+def _descriptor_left() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True

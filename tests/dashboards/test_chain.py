@@ -36,7 +36,6 @@ QUIET = {
     "needs usage that grows, which takes minutes": (
         "overview / Tokens",
         "Top spenders",
-        "Estimated cost per day, by project",
         "models / Shutdown dates C",
         "usage / Models",
         "usage / Cached",

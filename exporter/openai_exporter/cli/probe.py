@@ -68,9 +68,8 @@ def probe(
     with common.exit_on_error():
         settings = live.Settings(env=dict(os.environ), proxies=urllib.request.getproxies(), config_file=config_file)
         config = live.read_config(settings)
-    masker.follow(config)
     key = _key(config, {"target": target, "module": module, "model": model})
-    answer = asyncio.run(_probe(config, key, timeout, settings.proxies))
+    answer = asyncio.run(_probe(config, key, timeout, settings.proxies, masker))
     if as_json:
         click.echo(masker(_json(answer.result)))
     elif debug:
@@ -104,14 +103,21 @@ def _matching(config: Config, query: dict[str, str]) -> list[ProbeKey]:
     return [key for key in keys if all(getattr(key, name) == query[name] for name in query)] or keys
 
 
-async def _probe(config: Config, key: ProbeKey, timeout: float | None, proxies: Mapping[str, str]) -> ProbeAnswer:
+async def _probe(
+    config: Config, key: ProbeKey, timeout: float | None, proxies: Mapping[str, str], masker: Masker
+) -> ProbeAnswer:
     from openai_exporter.probe.service import Prober
     from openai_exporter.probe.state import History
 
-    prober = Prober(config, instruments=Instruments(process=False), history=History(1), proxies=proxies)
+    if timeout is not None:
+        module = config.modules[key.module]
+        module = module.model_copy(update={"timeout": min(timeout, module.timeout)})
+        config = config.model_copy(update={"modules": {**config.modules, key.module: module}})
+    instruments = Instruments(process=False)
+    prober = Prober(config, instruments=instruments, history=History(1), proxies=proxies, masker=masker)
     try:
         await prober.warm()
-        return await prober.probe(key, timeout)
+        return await prober.probe(key)
     finally:
         await prober.close()
 

@@ -4,7 +4,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -45,6 +45,7 @@ class FailureKind(StrEnum):
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
     REQUEST = "request"
+    BUSY = "exporter_busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,18 +281,16 @@ def error_object(document: object, *, refused: bool = False) -> ApiError | None:
     Args:
         refused: the status says that there is one, so whatever holds words is it; else only what is called an error.
     """
-    if isinstance(document, list) and not refused:
+    if refused:
+        return _read_error(document)
+    if isinstance(document, list):
         return next(filter(None, map(error_object, document)), None)
-    if not refused:
-        if not isinstance(document, dict):
-            return None
-        error = document.get("error")
-        named = "error" in (document.get("object"), document.get("type")) or document.get("success") is False
-        stated = any(error) if isinstance(error, list) else error and isinstance(error, str | dict)
-        if not (named or stated or error is True):
-            return None
-        return _read_error(document) or ApiError()
-    return _read_error(document)
+    if not isinstance(document, dict):
+        return None
+    error = document.get("error")
+    named = "error" in (document.get("object"), document.get("type")) or document.get("success") is False
+    stated = any(error) if isinstance(error, list) else error and isinstance(error, str | dict)
+    return _read_error(document) or ApiError() if named or stated or error is True else None
 
 
 def refusal(body: bytes) -> tuple[ApiError, bool]:
@@ -328,9 +327,10 @@ def _read_error(value: object, depth: int = 5) -> ApiError | None:
     texts = [each for name in _TEXTS if isinstance(each := value.get(name), str)]
     if isinstance(loc := value.get("loc"), list):  # FastAPI: where in the request
         texts.insert(0, ".".join(map(str, loc)))
+    kinds = [each for name in _TYPES if isinstance(each := value.get(name), str)]
     error = ApiError(
         code=inner.code or next(filter(None, (_word(value.get(name)) for name in _CODES)), ""),
-        type=inner.type or next(_kinds(value), ""),
+        type=inner.type or next((kind for kind in kinds if kind != "error" and not kind.isdecimal()), ""),
         message=": ".join(_distinct([*texts, inner.message])),
         param=inner.param or _word(value.get("param")),
     )
@@ -339,13 +339,6 @@ def _read_error(value: object, depth: int = 5) -> ApiError | None:
 
 def _distinct(texts: Iterable[str]) -> Iterable[str]:
     return dict.fromkeys(filter(None, map(str.strip, texts)))
-
-
-def _kinds(members: Mapping[str, object]) -> Iterator[str]:
-    for name in _TYPES:
-        text = members.get(name)
-        if isinstance(text, str) and text != "error" and not text.isdecimal():
-            yield text
 
 
 def status_reason(status: int) -> str:

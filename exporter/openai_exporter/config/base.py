@@ -106,7 +106,7 @@ RESERVED_LABELS = {
     *("job", "instance", "target", "module", "model", "endpoint", "provider", "organization"),
     *("le", "quantile"),
     *("phase", "outcome", "direction", "limit_type", "requested_model", "served_model", "service_tier"),
-    *("owned_by", "listed_model"),
+    *("owned_by", "listed_model", "result_source"),
     *("fingerprint_sha256", "subject", "issuer", "subjectalternative", "serialnumber", "version", "cipher"),
 }
 

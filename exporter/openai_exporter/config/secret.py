@@ -105,7 +105,7 @@ class Credential:
             raise CredentialError(self.place, f"cannot be read: {error.strerror}; {remedy}") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise CredentialError(self.place, f"cannot be read: {reason}; put the key there") from None
+            raise CredentialError(self.place, f"cannot be read: {reason}; put the key there") from error
         except UnicodeDecodeError:
             raise CredentialError(self.place, "is not a text file; put the bare key there") from None
         if len(content) > _LONGEST:

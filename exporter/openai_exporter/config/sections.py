@@ -125,8 +125,15 @@ class Module(Section):
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
     min_interval: base.Duration = Field(0.0, description="Scrapes closer than this share one probe.")
-    daily_cost_limit_usd: base.Money | None = Field(None, description="Estimated spend per UTC day that stops it.")
-
+    short_deadline: Literal["refuse", "probe"] = Field(
+        "refuse",
+        description="Of a scrape that leaves less time than the fastest good probe of the last 5 minutes took: "
+        "`refuse` answers it without a call, `probe` calls the API all the same.",
+    )
+    daily_cost_limit_usd: base.Money | None = Field(
+        None,
+        description="Estimated spend per UTC day that stops it; a call is reserved for with what it may cost at most.",
+    )
     price_per_call_usd: base.Money | None = Field(
         None,
         description="Counted for a call whose answer names no price: sound, broken-off streams, compatible servers.",
@@ -273,6 +280,13 @@ class Organization(Section):
     refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads of usage.")
     settle: base.PositiveDuration = Field(21_600.0, description="Age at which an hour's usage counts as final.")
     audit_interval: base.PositiveDuration = Field(3600.0, description="Time between two reads of the whole month.")
+    loss_limit: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of settled usage that a read of the whole month may lack, or have under other labels, and "
+        "be believed at once; beyond it the last figures stay until two such reads in a row agree; 1 believes all.",
+    )
     timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(
         6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
@@ -313,7 +327,10 @@ class Scope(Section):
 
 
 class Budget(Section):
-    """A bound on spend in a period, exported beside what was spent."""
+    """A bound on spend in a period, exported beside what was spent.
+
+    For an alert on billed cost alone, a threshold is enough: metric cost_per_day or cost_per_month, with a project.
+    """
 
     name: base.Name = Field(description="Name in the label `budget`.")
     organization: str | None = Field(None, description="Name of the organization; may be left out when there is one.")

@@ -59,6 +59,7 @@ LABELS: dict[str, str] = {
     "python_version": "Version of Python.",
     "reason": "Why it failed or was refused, a word of a closed set.",
     "requested_model": "Model that the probe asked for.",
+    "result_source": "Whose probe a result is, or why the last one is repeated.",
     "role": "Role of a user in the organization.",
     "scope": "Whose it is: `organization`, `project`, `key`, `user` or `model`.",
     "serialnumber": "Serial number of a certificate, in hexadecimal.",

@@ -17,7 +17,7 @@ DURATION = _gauge(
     "probe_duration_seconds",
     "Time from the start of the request to the end of the answer; waits for our own resources excluded.",
 )
-TIMEOUT = _gauge("probe_timeout_seconds", "Total deadline that the probe was given.")
+TIMEOUT = _gauge("probe_timeout_seconds", "Time that the scrape left for the probe, at most the module's timeout.")
 DNS_LOOKUP = _gauge(
     "probe_dns_lookup_time_seconds", "Time of the name lookup, phase resolve; 0 on a reused connection."
 )
@@ -74,11 +74,11 @@ OUTCOME = _gauge(
 )
 AVAILABILITY_VALID = _gauge(
     "openai_probe_availability_valid",
-    "Whether this probe counts as a valid event of the availability SLI; absent on an answer from the cache.",
+    "Whether this probe counts as a valid event of the availability SLI; absent on a repeated answer.",
 )
 AVAILABILITY_GOOD = _gauge(
     "openai_probe_availability_good",
-    "Whether this probe counts as a good event of the availability SLI; absent on an answer from the cache.",
+    "Whether this probe counts as a good event of the availability SLI; absent on a repeated answer.",
 )
 CONNECTION_REUSED = _gauge(
     "openai_probe_connection_reused", "Whether the probe used a warm connection (1) or opened a new one (0)."
@@ -129,6 +129,12 @@ LAST_RESULT = _gauge(
     "openai_probe_last_result_timestamp_seconds",
     "Unix time at which this result was made, repeated by answers from the cache: each value is one result; "
     "absent when nothing was probed.",
+)
+RESULT_SOURCE = _gauge(
+    "openai_probe_result_source",
+    "State set: whose probe this result is (own: of this scrape; shared: of another scrape at the same time), or why "
+    "the last one is repeated.",
+    "result_source",
 )
 BACKOFF = _gauge("openai_probe_backoff_seconds", "Time for which the probe will still not call the API, else 0.")
 COST_LIMITED = _gauge(
@@ -221,4 +227,4 @@ PROBE_NOT_SENT = _counter(
     *_PROBE_LABELS,
     "error_type",
 )
-PROBES_CACHED = _counter("openai_probe_cached_answers_total", "Scrapes answered from the last result.", *_KEY)
+PROBES_CACHED = _counter("openai_probe_cached_answers_total", "Scrapes answered without a call of their own.", *_KEY)

@@ -81,7 +81,7 @@ UNPRICED_AUDIO_SECONDS = _usage(
 )
 CORRECTIONS = _counter(
     "openai_usage_corrections_total",
-    "What the API took back of figures that it had reported; usage is the counter less its corrections.",
+    "What the API took back this month and did not report again; usage is the counter less its corrections.",
     *_FIELD,
 )
 PREVIOUS_MONTH = _gauge(
@@ -104,7 +104,12 @@ COSTS_MONTH = _gauge(
     "user_id",
     "api_source",
 )
-COSTS_DAY = _gauge("openai_costs_day_usd", "Billed cost of the running day or of the day before (UTC).", "window")
+COSTS_DAY = _gauge(
+    "openai_costs_day_usd",
+    "Billed cost of the running day or of the day before (UTC), by project where costs are grouped by project_id.",
+    "window",
+    "project_id",
+)
 COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC).")
 
 COSTS_SKIPPED = _gauge(
@@ -213,6 +218,11 @@ NEGATIVE_ROWS = _gauge(
     "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
     "operation",
 )
+LOSS = _gauge(
+    "openai_usage_loss_ratio",
+    "Share of settled usage that the last full read lacks, or has under other labels, while that is not believed.",
+    "operation",
+)
 SKIPPED_ENTRIES = _gauge(
     "openai_usage_skipped_entries",
     "Entries of lists of names and limits, and dates in them, that the last read skipped as invalid; see the log.",
@@ -233,7 +243,7 @@ CALLS_LIMIT = _gauge(
 )
 CLOCK_OFFSET = _gauge(
     "openai_usage_clock_offset_seconds",
-    "The API's clock (header Date) less ours; windows and month boundaries follow the API's clock.",
+    "The API's clock (header Date) less ours; windows and months follow the API's clock once several responses agree.",
 )
 
 # The provider's public status page (`/status`).

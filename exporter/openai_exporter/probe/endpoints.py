@@ -432,16 +432,17 @@ def _read_models(document: Document) -> Reading:
     return Reading(text="\n".join(cards), models=tuple(cards.values()), more_models=more)
 
 
-def _model_list(document: Document, depth: int = 2) -> list[Any]:
-    """The list of models: OpenAI's `data`, or what servers of other makers call it."""
-    for name in ("data", "models", "result", "output"):
-        value = document.get(name)
-        if isinstance(value, dict) and depth:
-            return _model_list(value, depth - 1)
-        if isinstance(value, list):
-            return value
-    data: list[Any] = r.child(document, "data", list)
+def _model_list(document: Document) -> list[Any]:
+    """The list of models: OpenAI's `data`, or what servers of other makers call it, or wrap it in."""
+    value: Any = document
+    for _ in range(3):
+        if isinstance(value, dict):
+            value = next((value[name] for name in _LISTS if value.get(name) is not None), None)
+    data: list[Any] = r.checked(value, "field data", list)
     return data
+
+
+_LISTS = ("data", "models", "result", "output")
 
 
 def _card(entry: Document) -> ModelCard | None:

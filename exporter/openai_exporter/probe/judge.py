@@ -139,7 +139,17 @@ _TABLE = (
     _provider("timeout_total", "The answer was not complete within the deadline."),
     # The exporter itself.
     _ours("cost_limited", "Not probed: the module's daily cost limit is reached.", "Wait, or raise it.", made=False),
-    _ours("exporter_busy", "Not probed: too many probes were in flight.", "Scrape less often."),
+    _ours(
+        "deadline_too_short",
+        "Not measured: the scrape left less time than the probe needs.",
+        "Raise the scrape's timeout, or lower the module's.",
+        made=False,
+    ),
+    _ours(
+        "exporter_busy",
+        "Not probed: too many probes were in flight, or no file descriptor, thread or memory was left.",
+        "Scrape less often, or raise the limits of the process.",
+    ),
     _ours("internal", "The exporter failed.", "Report it with the log."),
 )
 
@@ -348,6 +358,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = {
         rf"{_MONEY}{_GAP}{_GONE}",
         rf"(?<![a-z]){_MONEY}(?![a-z]).{{0,60}}?(?<![a-z]){_GONE}",
         rf"exceed[a-z]*{_GAP}(?:(?:your|its|the|current|monthly|daily|maximum|included|allocated|free){_GAP})*{_MONEY}",
+        rf"(?:not|n't) have (?:(?:any|enough|sufficient) )*{_MONEY}",
         rf"used (?:(?:up|all|of|your|the|available|daily|monthly|free) )*{_MONEY}",
         rf"(?:out{_GAP}of|over){_GAP}{_MONEY}|free tier.{{0,60}}?{_GONE}|credits? (?:have |has )?expired",
         rf"arrear|overdue|payment{_GAP}required|recharge|(?<![a-z])top up|余额|额度不足|欠费",

@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import repeat
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import yaml
 
-from openai_exporter.client.exchange import Exchange
+from openai_exporter.client.exchange import Exchange, FailureKind
 from openai_exporter.config.secret import Masker, named_secrets
 from openai_exporter.config.sections import Module, Target
 from openai_exporter.exposition import Family, Instruments, encode, fixed
-from openai_exporter.metrics import Metric, own, probe as m
+from openai_exporter.metrics import Metric, probe as m
 from openai_exporter.model import Endpoint, ModelCard, ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, TlsPeer
 from openai_exporter.probe.endpoints import statements
 from openai_exporter.probe.judge import OUTCOMES, Verdict
@@ -26,8 +26,11 @@ from openai_exporter.probe.reading import Headers, Setting, read_headers
 LOGGER = logging.getLogger("openai_exporter.probe")
 MAX_VALUE = 300
 """Characters of a value in a log line."""
+REPEAT_SECONDS = 60.0
+"""Results of a probe that repeat are logged together once in this time."""
 
-_FREE = (Endpoint.MODELS, Endpoint.MODERATIONS)
+FREE = (Endpoint.MODELS, Endpoint.MODERATIONS)
+"""Endpoints whose calls cost nothing."""
 _TEXTUAL = re.compile("json|text|xml|event-stream|urlencoded|javascript", re.IGNORECASE)
 _BARE = re.compile(r"[^\s\"=\\]+")
 
@@ -66,14 +69,14 @@ def build_result(frame: Frame, exchange: Exchange, verdict: Verdict, cost: Decim
     words = (verdict.error.code or verdict.error.type, reading.served_model, reading.service_tier)
     code, model, tier, request_id, address = map(frame.masker.label, (*words, headers.request_id, exchange.address))
     answered = exchange.status != 0
-    billed = 200 <= exchange.status < 300 and frame.setting.module.endpoint not in _FREE
+    billed = 200 <= exchange.status < 300 and frame.setting.module.endpoint not in FREE
     sent, first_line = exchange.request, f"HTTP/{exchange.http_version} {exchange.status}"
     return _result(
         frame,
         verdict.outcome,
         verdict.message,
         tuple(_events(exchange, verdict, headers)),
-        called=True,
+        called=exchange.failure is None or exchange.failure.kind is not FailureKind.BUSY,
         duration=exchange.duration,
         status_code=exchange.status,
         error_code=code,
@@ -127,7 +130,7 @@ def _result(
         outcome=outcome,
         success=fact.success,
         valid=fact.valid,
-        good=fact.good,
+        good=fact.valid and fact.success,
         duration=duration,
         timeout=frame.timeout,
         streamed=module.stream,
@@ -184,26 +187,47 @@ def log_line(event: LogEvent, masker: Masker) -> str:
     return " ".join(pairs)
 
 
-def record(result: ProbeResult) -> None:
-    """One record per probe for the process' log, with its fields under `fields`.
+@dataclass(slots=True)
+class ResultLog:
+    """Logs the results of one probe: its first failure and each change; what repeats is counted, once a minute.
 
-    Failures go out at INFO and successes at DEBUG, for neither is a fault of the exporter; those are errors.
+    Failures go out at INFO, for they are no fault of the exporter; its own are errors. Each result goes out at DEBUG.
     """
-    level = logging.DEBUG if result.success else logging.INFO
-    if result.outcome == "internal":
-        level = logging.ERROR
-    if not LOGGER.isEnabledFor(level):
-        return
-    fields: dict[str, object] = {
-        **asdict(result.key),
-        "outcome": result.outcome,
-        "status": result.status_code,
-        "duration_seconds": round(result.duration, 6),
-        "request_id": result.request_id,
-        "error_code": result.error_code,
-        "message": "" if result.success else result.message,
-    }
-    text = "probe succeeded" if result.success else "probe failed"
+
+    outcome: str = "success"
+    since: float = float("-inf")
+    logged: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def record(self, result: ProbeResult, now: float) -> None:
+        """Log a fresh result, at `now` in monotonic seconds."""
+        if now - self.since >= REPEAT_SECONDS:
+            if self.counts.keys() - {"success"}:
+                counts = " ".join(f"{outcome}={count}" for outcome, count in self.counts.items())
+                _log(logging.INFO, "probe results that repeat", {**asdict(result.key), "results": counts})
+            self.since, self.logged, self.counts = now, set(), {}
+        changed, self.outcome = result.outcome != self.outcome, result.outcome
+        level = logging.ERROR if result.outcome == "internal" else logging.INFO
+        if not changed or result.outcome in self.logged:
+            level = logging.DEBUG
+            self.counts[result.outcome] = self.counts.get(result.outcome, 0) + 1
+        else:
+            self.logged.add(result.outcome)
+        if not LOGGER.isEnabledFor(level):
+            return
+        fields: dict[str, object] = {
+            **asdict(result.key),
+            "outcome": result.outcome,
+            "status": result.status_code,
+            "duration_seconds": round(result.duration, 6),
+            "request_id": result.request_id,
+            "error_code": result.error_code,
+            "message": "" if result.success else result.message,
+        }
+        _log(level, "probe succeeded" if result.success else "probe failed", fields)
+
+
+def _log(level: int, text: str, fields: Mapping[str, object]) -> None:
     LOGGER.log(level, text, extra={"fields": {name: value for name, value in fields.items() if value != ""}})
 
 
@@ -251,6 +275,7 @@ def families(answer: ProbeAnswer) -> list[Family]:
         *_read(_TLS, result.tls),
         _outcome(result.outcome),
         *_read(_ANSWER, answer),
+        _source(answer.reason or "own"),
         *_read(_STREAM, result.stream),
         *_read(_RESULT, result),
     ]
@@ -275,6 +300,14 @@ def _read(table: Table[Record], record: Record | None) -> list[Family]:
 @cache  # of the outcomes
 def _outcome(outcome: str) -> Family:
     return fixed(m.OUTCOME, [((name,), int(name == outcome)) for name in OUTCOMES])
+
+
+SOURCES = ("own", "shared", "min_interval", "backoff", "cost_limit", "deadline")
+
+
+@cache  # of the sources
+def _source(source: str) -> Family:
+    return fixed(m.RESULT_SOURCE, [((name,), int(name == source)) for name in SOURCES])
 
 
 @lru_cache(1024)  # probes connect to the same few addresses again and again
@@ -385,8 +418,6 @@ class Totals:
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._in_flight = 0
-        instruments.set(own.PROBES_IN_FLIGHT, 0)
 
     def prepare(self, probes: Mapping[ProbeKey, tuple[Target, Module]]) -> None:
         """Let the series of all configured probes exist, at 0."""
@@ -399,15 +430,10 @@ class Totals:
                 count(m.API_TOKENS, (*labels, direction), 0.0)
             for error in USUAL_ERRORS:
                 count(m.API_ERRORS, (*labels, *error), 0.0)
-            for outcome in ("no_credentials", "exporter_busy"):
+            for outcome in ("no_credentials", "exporter_busy", "deadline_too_short"):
                 count(m.PROBE_NOT_SENT, (*labels, outcome), 0.0)
             for metric in (m.PROBE_COST_TOTAL, m.PROBES_CACHED):
                 count(metric, (key.target, key.module, key.model), 0.0)
-
-    def in_flight(self, change: int) -> None:
-        """A probe started (+1) or ended (-1)."""
-        self._in_flight += change
-        self._instruments.set(own.PROBES_IN_FLIGHT, self._in_flight)
 
     def cached(self, key: ProbeKey) -> None:
         """A scrape was answered without calling the API for it."""
@@ -466,7 +492,9 @@ def explain(answer: ProbeAnswer, module: Module) -> str:
 
 
 def _freshness(answer: ProbeAnswer) -> str:
-    if not answer.cached:
+    if answer.reason == "shared":
+        return "Fresh: the API was called for another scrape at the same time."
+    if not answer.cached and not answer.age:
         return "Fresh: the API was called for this answer."
     return (
         f"From the cache ({answer.reason or 'history'}), {answer.age:.1f} s old; "

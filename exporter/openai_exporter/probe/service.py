@@ -23,16 +23,16 @@ from openai_exporter.client.pool import DEFAULT_CAP, Pool, Terms, Turns
 from openai_exporter.config import Config, Secret
 from openai_exporter.config.secret import Masker
 from openai_exporter.config.sections import Module, Target
-from openai_exporter.errors import CredentialError
+from openai_exporter.errors import CredentialError, is_exhausted
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
-from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult, Provider
+from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult, Provider, Tokens
 from openai_exporter.prices import PriceTable, call_cost, request_cost
 from openai_exporter.probe.endpoints import MAX_BODY, build_call
 from openai_exporter.probe.judge import Verdict, judge
 from openai_exporter.probe.reading import Setting
-from openai_exporter.probe.result import Frame, Totals, build_result, record, unsent_result
-from openai_exporter.probe.state import Draw, History, ProbeState, StateStore, Wait, is_limited
+from openai_exporter.probe.result import FREE, Frame, Totals, build_result, unsent_result
+from openai_exporter.probe.state import DAY, Draw, History, ProbeState, StateStore, Wait, is_limited
 
 if TYPE_CHECKING:
     from openai_exporter.client.sdk import TargetClient
@@ -51,6 +51,8 @@ async def run_probe(
         try:
             call = build_call(setting)
         except OSError as error:
+            if is_exhausted(error):
+                raise
             return unsent_result(frame, "bad_request", f"audio_file cannot be read: {error.strerror}")
         if setting.provider is Provider.OPENAI:
             call = replace(call, headers={**call.headers, "X-Client-Request-Id": frame.client_request_id})
@@ -64,7 +66,14 @@ async def run_probe(
         verdict = judge(exchange, setting)
         return build_result(frame, exchange, verdict, _cost(exchange, verdict, setting, frame.started_at))
     except Exception as error:
-        return unsent_result(frame, "internal", f"the exporter failed: {located(error)}")
+        return unsent_result(frame, *_own_failure(error))
+
+
+def _own_failure(error: Exception) -> tuple[str, str]:
+    """The outcome of a probe that an exception ended, and its message."""
+    if is_exhausted(error):
+        return "exporter_busy", f"the exporter has no descriptor, thread or memory left: {located(error)}"
+    return "internal", f"the exporter failed: {located(error)}"
 
 
 def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
@@ -80,17 +89,43 @@ def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> 
         cost = request_cost(table, reading.tokens, models, reading.service_tier, at, only_input=only_input)
         if cost is not None:
             return cost
-    if not _may_be_billed(exchange):
-        return None
+    return call_price(setting, at) if _may_be_billed(exchange) else None
+
+
+def call_price(setting: Setting, at: float) -> Decimal | None:
+    """What a call may cost whose answer names no tokens: `price_per_call_usd`, else its prompt and all it may bring.
+
+    None when it costs nothing or has no price.
+    """
+    module, request = setting.module, setting.module.request
     if module.price_per_call_usd is not None:
         return Decimal(str(module.price_per_call_usd))
-    return call_cost(setting.prices, module.endpoint, setting.model, module.request.prompt, at)
+    if module.endpoint in FREE:
+        return None
+    cost = call_cost(setting.prices, module.endpoint, setting.model, request.prompt, at)
+    if cost is not None or module.endpoint in (Endpoint.SPEECH, Endpoint.TRANSCRIPTIONS):
+        return cost
+    bounds = (request.extra.get("max_completion_tokens"), request.extra.get("max_tokens"), request.max_output_tokens)
+    output = next((bound for bound in bounds if isinstance(bound, int)), UNBOUNDED_OUTPUT)
+    if module.endpoint is Endpoint.IMAGES:
+        output = IMAGE_TOKENS.get(request.quality, IMAGE_TOKENS["high"])
+    # A token is a few characters; the rest is what an API puts around the prompt.
+    tokens = Tokens(len(request.prompt.encode()) // 3 + 20, output)
+    table, only_input = PriceTable(setting.prices, setting.provider), module.endpoint is Endpoint.EMBEDDINGS
+    return request_cost(table, tokens, [setting.model], request.service_tier or "", at, only_input=only_input)
+
+
+UNBOUNDED_OUTPUT = 4096
+"""Output tokens that are counted for a call whose output has no bound."""
+IMAGE_TOKENS = {"low": 408, "medium": 1584, "high": 6240}
+"""Output tokens of one image by its quality, in the largest size (OpenAI's documentation of gpt-image-1)."""
 
 
 def _may_be_billed(exchange: Exchange) -> bool:
     """Whether the API may have worked for the call: it said so, or was still at it when the deadline came."""
-    if exchange.status == 0 and exchange.failure is not None:
-        return exchange.failure.step in (Step.PROCESSING, Step.TRANSFER)
+    failure = exchange.failure
+    if exchange.status == 0 and failure is not None:
+        return failure.kind is FailureKind.TIMEOUT and failure.step in (Step.PROCESSING, Step.TRANSFER)
     return 200 <= exchange.status < 300
 
 
@@ -171,14 +206,18 @@ class Shared:
         proxies: Mapping[str, str],
         max_in_flight: int,
         storage: Path | None,
+        masker: Masker,
     ) -> None:
         self.totals = Totals(instruments)
         self.history = history
         self.now, self.monotonic, self.draw = now, monotonic, draw
-        self.masker = Masker(proxy_secrets(proxies))
+        self.masker = masker
+        masker.learn(*proxy_secrets(proxies))
         self.turns = Turns()
         self.store = StateStore(storage, now, lambda reason: instruments.count(own.STORAGE_FAILURES, ("", reason)))
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._instruments, self._in_flight = instruments, 0
+        instruments.set(own.PROBES_IN_FLIGHT, 0)
 
     @asynccontextmanager
     async def slot(self, deadline: float) -> AsyncIterator[bool]:
@@ -190,11 +229,13 @@ class Shared:
         except TimeoutError:
             yield False
             return
-        self.totals.in_flight(+1)
+        self._in_flight += 1
+        self._instruments.set(own.PROBES_IN_FLIGHT, self._in_flight)
         try:
             yield True
         finally:
-            self.totals.in_flight(-1)
+            self._in_flight -= 1
+            self._instruments.set(own.PROBES_IN_FLIGHT, self._in_flight)
             self._slots.release()
 
 
@@ -221,6 +262,12 @@ OUTDATED, OUTDATED_INTERVALS = 300.0, 3
 
 Five minutes are also how long Prometheus repeats the last sample of a series that is no longer scraped.
 """
+SLACK, MOST_SLACK = 0.02, 0.1
+"""Share of a module's timeout, and seconds, that a scrape may lack of it: its own way to the exporter took them."""
+
+
+def _outdated(module: Module) -> float:
+    return max(OUTDATED, OUTDATED_INTERVALS * module.min_interval)
 
 
 class Prober:
@@ -233,6 +280,7 @@ class Prober:
         proxies: as `urllib.request.getproxies()` returns them; none by default.
         max_in_flight: bound on probes that wait for their answer.
         storage: folder that keeps spend and waits over a restart, None to keep nothing.
+        masker: learns every key; by default one of its own.
     """
 
     def __init__(
@@ -247,8 +295,10 @@ class Prober:
         proxies: Mapping[str, str] = MappingProxyType({}),
         max_in_flight: int = MAX_IN_FLIGHT,
         storage: Path | None = None,
+        masker: Masker | None = None,
     ) -> None:
-        shared = Shared(instruments, history, now, monotonic, draw, proxies, max_in_flight, storage)
+        masker = masker or Masker()
+        shared = Shared(instruments, history, now, monotonic, draw, proxies, max_in_flight, storage, masker)
         self._begin(config, shared, Clients(proxies, shared.turns))
         for wait in shared.store.waits.values():
             if self.knows(wait.key):
@@ -283,11 +333,6 @@ class Prober:
             state = ProbeState(result, finished=now - age, until=now + left, strikes=wait.strikes)
             self._states[wait.key] = state
 
-    @property
-    def keys(self) -> tuple[ProbeKey, ...]:
-        """Every configured probe."""
-        return tuple(self._probes)
-
     def knows(self, key: ProbeKey) -> bool:
         """Whether a probe is configured."""
         return key in self._probes
@@ -298,32 +343,60 @@ class Prober:
             await self._clients.get(target)
 
     async def probe(self, key: ProbeKey, limit: float | None = None) -> ProbeAnswer:
-        """Answer one scrape within `limit` seconds, capped by the module's timeout. Never raises for a failure.
+        """Answer one scrape within `limit` seconds. Never raises for a failure.
+
+        At most one probe of a key is in flight, and it has the module's timeout whoever asked for it: a scrape that
+        leaves less time is told so, alone, and the probe goes on for the others.
 
         Raises:
             ValueError: the key is not configured.
         """
         if key not in self._probes:
             raise ValueError(f"not configured: {key}")
-        module = self._probes[key][1]
-        state, now = self._states.setdefault(key, ProbeState()), self._shared.monotonic()
-        deadline = now + (module.timeout if limit is None else max(min(limit, module.timeout), 0.0))
+        module, shared = self._probes[key][1], self._shared
+        state, now = self._states.get(key) or self._states.setdefault(key, ProbeState()), shared.monotonic()
+        allowed = module.timeout if limit is None else max(limit, 0.0)
+        slack = min(SLACK * module.timeout, MOST_SLACK)
+        short = allowed < module.timeout - slack
+        if module.daily_cost_limit_usd is not None and state.priced != shared.now() // DAY:
+            await self._price(key, state)
+        reason = "shared"
+        if state.running is None or state.running.done():
+            answer = self._without_call(key, module, state, now)
+            if answer is None and short and module.short_deadline == "refuse":
+                answer = self._too_short(key, state, now, allowed)
+            if answer is not None:
+                return answer
+            reason = ""
+            self._start(key, state, now + (module.timeout if short else min(allowed, module.timeout)))
         running = state.running
-        if running and not running.done() and state.running_until <= deadline:
-            result = await asyncio.shield(running)
-            self._shared.totals.cached(key)
-            backoff = state.backoff(self._shared.monotonic())
-            return ProbeAnswer(result, cached=True, backoff=backoff, reason="shared")
-        cached = self._cached_answer(key, module, state, now)
-        if cached is not None:
-            self._shared.totals.cached(key)
-            return cached
-        state.started, state.running_until = now, deadline
-        state.running = asyncio.create_task(self._fresh(key, state, deadline))
+        assert running is not None
+        left = None if state.running_until <= now + allowed + slack else now + allowed - shared.monotonic()
+        await asyncio.wait({running}, timeout=left and max(left, 0.0))
+        if not running.done():
+            return self._unfinished(key, module, state, allowed)
+        state.told = True
+        if reason:
+            shared.totals.cached(key)
+        result = replace(running.result(), timeout=allowed) if short else running.result()
+        return ProbeAnswer(result, backoff=state.backoff(shared.monotonic()), reason=reason)
+
+    async def _price(self, key: ProbeKey, state: ProbeState) -> None:
+        """Learn what a call may cost today, in a thread that loads the list of prices."""
+        now = self._shared.now()
+        target, module = self._probes[key]
+        setting = Setting(module, target.provider, key.model, self._prices)
+        with contextlib.suppress(OSError, RuntimeError, ImportError, MemoryError):  # which the probe will meet as well
+            state.price = await asyncio.to_thread(call_price, setting, now)
+            state.priced = int(now // DAY)
+
+    def _start(self, key: ProbeKey, state: ProbeState, until: float) -> None:
+        """Begin a probe that ends by `until` (monotonic seconds)."""
+        state.started, state.running_until, state.placed = self._shared.monotonic(), until, False
+        self._shared.store.spend.reserved[key.module] += state.price or 0
+        state.running = asyncio.create_task(self._fresh(key, state, state.price))
         self._tasks.add(state.running)
         state.running.add_done_callback(self._tasks.discard)
-        result = await asyncio.shield(state.running)
-        return ProbeAnswer(result, backoff=state.backoff(self._shared.monotonic()))
 
     def replaced_by(self, config: Config) -> "Prober":
         """A prober for a reloaded configuration.
@@ -336,6 +409,7 @@ class Prober:
         for key, state in self._states.items():
             if other._probes.get(key) == self._probes[key]:
                 other._states[key] = state
+                state.priced = -1  # the configuration's prices may have changed
         self._replaced = True
         return other
 
@@ -348,24 +422,57 @@ class Prober:
         await self._clients.aclose()
         await self._shared.store.close()
 
-    def _cached_answer(self, key: ProbeKey, module: Module, state: ProbeState, now: float) -> ProbeAnswer | None:
+    def _without_call(self, key: ProbeKey, module: Module, state: ProbeState, now: float) -> ProbeAnswer | None:
         """The answer when the API is not to be called: by the cost limit, a wait, or a scrape just before."""
-        if not self._shared.store.spend.reached(key.module, module.daily_cost_limit_usd):
-            return state.from_cache(module, now)
+        if self._shared.store.spend.allows(key.module, module.daily_cost_limit_usd, state.price):
+            answer = state.from_cache(module, now)
+        else:
+            answer = self._cost_limited(key, module, state, now)
+        if answer is not None:
+            self._shared.totals.cached(key)
+        return answer
+
+    def _too_short(self, key: ProbeKey, state: ProbeState, now: float, allowed: float) -> ProbeAnswer | None:
+        """The answer for a scrape that leaves less time than any of the last good probes took."""
+        fastest = min((took for at, took in state.good if at >= now - OUTDATED), default=0.0)
+        if allowed >= fastest:
+            return None
+        return self._refused(key, f"the scrape left {allowed:.3g} s; the last good probes took {fastest:.3g} s or more")
+
+    def _cost_limited(self, key: ProbeKey, module: Module, state: ProbeState, now: float) -> ProbeAnswer:
         answer = state.cached("cost_limit", now, cost_limited=True)
-        if answer is not None and answer.age <= max(OUTDATED, OUTDATED_INTERVALS * module.min_interval):
+        if answer is not None and answer.age <= _outdated(module):
             return answer
         message = f"the daily cost limit of module {key.module} is reached"
-        result = self._unprobed(key, "cost_limited", message)
-        age = answer.age if answer else 0.0
+        age, result = answer.age if answer else 0.0, self._unprobed(key, "cost_limited", message)
         return ProbeAnswer(result, age, cached=True, cost_limited=True, reason="cost_limit")
 
-    async def _fresh(self, key: ProbeKey, state: ProbeState, deadline: float) -> ProbeResult:
+    def _unfinished(self, key: ProbeKey, module: Module, state: ProbeState, allowed: float) -> ProbeAnswer:
+        """The answer for a scrape whose time is over while the probe goes on: a failure just before, or only that."""
+        now, last = self._shared.monotonic(), state.last
+        if last is not None and last.called and not last.success and now - state.finished <= _outdated(module):
+            answer = state.cached("deadline", now)
+            assert answer is not None
+            return answer
+        message = f"the scrape left {allowed:.3g} s, and the probe goes on for up to {module.timeout:g} s"
+        return self._refused(key, message, "deadline_too_short" if state.placed else "exporter_busy")
+
+    def _refused(self, key: ProbeKey, message: str, outcome: str = "deadline_too_short") -> ProbeAnswer:
+        result = self._unprobed(key, outcome, message)
+        self._shared.totals.count(result)
+        return ProbeAnswer(result, cached=True, reason="deadline")
+
+    async def _fresh(self, key: ProbeKey, state: ProbeState, price: Decimal | None) -> ProbeResult:
         shared = self._shared
         try:
-            result = await self._measure(key, deadline)
+            result = await self._measure(key, state)
+        except asyncio.CancelledError:  # the process ends, and the API may be at it
+            shared.store.remember(key, price if state.placed else None, shared.store.waits.get(key))
+            raise
         except Exception as error:  # such as a certificate bundle that cannot be loaded
-            result = self._unprobed(key, "internal", f"the exporter failed: {located(error)}")
+            result = self._unprobed(key, *_own_failure(error))
+        finally:
+            shared.store.spend.reserved[key.module] -= price or 0
         now = shared.monotonic()
         state.settle(result, now, shared.draw)
         backoff, wait = state.backoff(now), None
@@ -375,20 +482,21 @@ class Prober:
         shared.store.remember(key, result.cost_usd, wait)
         shared.totals.count(result)
         shared.history.add(ProbeAnswer(result, backoff=backoff))
-        record(result)
+        state.log.record(result, now)
         return result
 
-    async def _measure(self, key: ProbeKey, deadline: float) -> ProbeResult:
-        """Make one probe that ends by `deadline` (monotonic seconds); failures become outcomes."""
+    async def _measure(self, key: ProbeKey, state: ProbeState) -> ProbeResult:
+        """Make one probe that ends by `state.running_until`; failures become outcomes."""
         target, module = self._probes[key]
-        shared, credential = self._shared, self._credentials[target.name]
+        shared, credential, deadline = self._shared, self._credentials[target.name], state.running_until
         timeout = max(deadline - shared.monotonic(), 0.0)
         async with shared.slot(deadline) as free:
+            state.placed = free
             client = await self._clients.get(target)
             try:
                 secret = None if credential is None else credential.read()
             except CredentialError as error:
-                return self._unprobed(key, "no_credentials", str(error))
+                return self._unprobed(key, "exporter_busy" if is_exhausted(error) else "no_credentials", str(error))
             if secret is not None:
                 shared.masker.learn(secret.reveal())
             frame = self._frame(key, timeout)

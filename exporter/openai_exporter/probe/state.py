@@ -4,22 +4,24 @@
 import asyncio
 import json
 import logging
+import math
 import random
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from decimal import Decimal, DecimalException
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.sections import Module
-from openai_exporter.files import PRIVATE, newer_version, write_atomically
+from openai_exporter.files import PRIVATE, FileLock, newer_version, write_atomically
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.judge import OUTCOMES, BackOff
+from openai_exporter.probe.result import ResultLog
 
 log = logging.getLogger(__name__)
 
@@ -72,23 +74,35 @@ class ProbeState:
 
     Attributes:
         last: the newest result and when it was finished.
+        told: whether a scrape has had the newest result; one whose scrape had left before is news for the next one.
         started: when the newest probe started, which `min_interval` counts from.
         until: when the API may be called again.
         strikes: waits in a row.
-        running: the probe in flight, which ends by `running_until`.
+        running: the probe in flight, which ends by `running_until`; `placed` once it has its place among them.
+        good: when the newest good results were finished, and what they took.
+        price: what a call may cost at most, as of UTC day `priced`; None when it is not known.
+        log: what of its results has been logged.
     """
 
     last: ProbeResult | None = None
     finished: float = 0.0
+    told: bool = True
     started: float = float("-inf")
     until: float = 0.0
     strikes: int = 0
     running: asyncio.Task[ProbeResult] | None = None
     running_until: float = 0.0
+    placed: bool = False
+    good: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=20))
+    price: Decimal | None = None
+    priced: int = -1
+    log: ResultLog = field(default_factory=ResultLog)
 
     def settle(self, result: ProbeResult, now: float, draw: Draw) -> None:
         """Take in a fresh result."""
-        self.last, self.finished = result, now
+        self.last, self.finished, self.told = result, now, False
+        if result.success:
+            self.good.append((now, result.duration))
         wait = wait_after(result, self.strikes, draw)
         self.strikes = self.strikes + 1 if wait > 0 or is_limited(result) else 0
         self.until = now + wait
@@ -103,18 +117,16 @@ class ProbeState:
             return None
         if self.backoff(now) > 0:
             return self.cached("backoff", now)
-        # A result of before an idle hour is no answer, even while a run that cannot be joined has just begun.
-        fresh = now - self.finished < module.min_interval + module.timeout
-        if fresh and now - self.started < module.min_interval:
+        if now - self.started < module.min_interval:
             return self.cached("min_interval", now)
         return None
 
     def cached(self, reason: str, now: float, *, cost_limited: bool = False) -> ProbeAnswer | None:
-        """The last result with its age; None without any."""
+        """The last result with its age, as news when nobody has been told it; None without any."""
         if self.last is None:
             return None
-        age = max(now - self.finished, 0.0)
-        return ProbeAnswer(self.last, age, True, self.backoff(now), cost_limited, reason)
+        age, known, self.told = max(now - self.finished, 0.0), self.told, True
+        return ProbeAnswer(self.last, age, known, self.backoff(now), cost_limited, reason)
 
 
 # Recent probe results, for people; failures are kept longer than successes.
@@ -170,35 +182,36 @@ class History:
         return next((entry for entry in self.recent() if entry.id == number), None)
 
     def resize(self, limit: int) -> None:
-        """Keep this number of results from now on."""
+        """Keep this number of results from now on; of those that are too large together, the newest stays."""
         self._limit = limit
-        for gone in self._surplus(self._recent):
-            if not gone.answer.result.success:
-                self._failures.append(gone)
-        self._surplus(self._failures)
-
-    def _surplus(self, entries: deque[Entry]) -> list[Entry]:
-        """Take out the oldest entries that are too many, or too large together; of the large ones the newest stays."""
-        size, gone = sum(map(attrgetter("weight"), entries)), []
-        while len(entries) > self._limit or (size > MAX_BYTES and len(entries) > 1):
-            gone.append(entries.popleft())
-            size -= gone[-1].weight
-        return gone
+        for entries in (self._recent, self._failures):
+            size = sum(map(attrgetter("weight"), entries))
+            while len(entries) > limit or (size > MAX_BYTES and len(entries) > 1):
+                gone = entries.popleft()
+                size -= gone.weight
+                if entries is self._recent and not gone.answer.result.success:
+                    self._failures.append(gone)
 
 
 # What probes keep across a restart, in one small file: the day's spend, and waits that the API asked for.
 
 DAY = 86_400
-FILE = "probe-state.json"
+FILE, LOCK = "probe-state.json", "probe-state.lock"
 FORMAT, VERSION = "openai-exporter probes", 1
+MOST_USD = 10**9
 DELAY = 1.0
 """Seconds from a change to its writing; what a crash forgets at most."""
 
 
 class Spend:
-    """What the probes of each module have cost today (UTC), at list prices; `now` gives Unix seconds."""
+    """What the probes of each module have cost today (UTC), at list prices; `now` gives Unix seconds.
+
+    Attributes:
+        reserved: USD by module, for the calls that are made now.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
+        self.reserved: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._now = now
         self._day = 0
         self._usd: dict[str, Decimal] = {}
@@ -215,9 +228,12 @@ class Spend:
         usd = self.today()[1]
         usd[module] = usd.get(module, Decimal()) + cost
 
-    def reached(self, module: str, limit: float | None) -> bool:
-        """Whether the daily limit is used up."""
-        return limit is not None and self.today()[1].get(module, Decimal()) >= Decimal(str(limit))
+    def allows(self, module: str, limit: float | None, price: Decimal | None) -> bool:
+        """Whether a call of this price fits into what the daily limit leaves; the first of a day does in any case."""
+        if limit is None:
+            return True
+        taken, bound = self.today()[1].get(module, Decimal()) + self.reserved[module], Decimal(str(limit))
+        return taken < bound and (not taken or taken + (price or 0) <= bound)
 
     def restore(self, day: int, spent: Mapping[str, Decimal]) -> None:
         """Go on from what had been spent before a restart; of another day it means nothing."""
@@ -254,7 +270,7 @@ class StateStore:
     Args:
         folder: where the file is, None to keep nothing.
         now: Unix seconds.
-        failed: called with `read`, `damaged`, `write` or `newer`.
+        failed: called with `read`, `damaged`, `write`, `newer` or `locked`.
     """
 
     def __init__(
@@ -263,6 +279,7 @@ class StateStore:
         self.spend = Spend(now)
         self.waits: dict[ProbeKey, Wait] = {}
         self._path = None if folder is None else folder / FILE
+        self._lock = None if folder is None else FileLock(folder / LOCK)
         self._now = now
         self._failed = failed
         self._complaint = ""
@@ -291,6 +308,8 @@ class StateStore:
             await asyncio.gather(self._writing, return_exceptions=True)
         if self._changed:
             await self._write()
+        if self._lock is not None:
+            self._lock.release()
 
     async def _write_later(self) -> None:
         while self._changed:
@@ -314,8 +333,12 @@ class StateStore:
 
     def _replace(self, text: str) -> None:
         assert self._path is not None
+        assert self._lock is not None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._lock.acquire():
+                self._complain("locked", self._lock.occupied)
+                return
             if newer := newer_version(self._path, VERSION):
                 self._complain("newer", newer)
                 return
@@ -327,7 +350,11 @@ class StateStore:
 
     def _unwritable(self, error: OSError) -> None:
         reason = error.strerror or str(error)
-        self._complain("write", f"cannot be written: {reason}; a restart would begin daily cost limits and waits anew")
+        self._complain(
+            "write",
+            f"cannot be written: {reason}; a restart would begin daily cost limits and waits anew; "
+            "give a folder with --storage.path, or none with --storage.path=",
+        )
 
     def _complain(self, reason: str, message: str) -> None:
         if message != self._complaint:
@@ -353,14 +380,14 @@ class StateStore:
         except OSError as error:
             log.error("%s: cannot be read: %s; spend and waits begin anew", path, error.strerror)
             self._failed("read")
-        except (ValueError, TypeError, KeyError, AttributeError, DecimalException) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             self._set_aside(path, error)
 
     def _restore(self, document: Any) -> None:
         if document["format"] != FORMAT or document["version"] != VERSION:
             raise ValueError(f"not version {VERSION} of this file")
         spend = {str(module): Decimal(text) for module, text in document["spend"].items()}
-        if not all(usd.is_finite() and usd >= 0 for usd in spend.values()):
+        if not all(usd.is_finite() and 0 <= usd < MOST_USD for usd in spend.values()):
             raise ValueError("an amount of money is none")
         waits = [_wait(entry, self._now()) for entry in document["waits"]]
         self.spend.restore(int(document["day"]), spend)
@@ -381,6 +408,8 @@ def _wait(entry: Any, now: float) -> Wait:
     key = ProbeKey(*(str(entry["key"][name]) for name in ("target", "module", "model")))
     until = min(float(entry["until"]), now + RETRY_AFTER_CAP)
     at, strikes = float(entry["at"]), int(entry["strikes"])
+    if not (math.isfinite(at) and math.isfinite(until)):
+        raise ValueError("a time is none")
     if entry["outcome"] not in OUTCOMES:
         raise ValueError("an outcome is unknown")
     return Wait(key, until, at, strikes, entry["outcome"], int(entry["status_code"]), str(entry["message"]))

@@ -42,7 +42,9 @@ NOT_ATTRIBUTED = ""
 _MOVERS = 5
 _NAMED = 8
 _MEAN_DAYS = 7
-HOW = "The mean of the seven days before yesterday is taken for each day that is left."
+HOW = (
+    "What is billed so far, and for each day that is left the mean of the last seven whole days, as on the dashboards."
+)
 """How the forecast is made."""
 
 
@@ -296,21 +298,21 @@ def make_report(
 
 
 def make_forecast(book: Book, now: float) -> Forecast:
-    """Where the month will end.
+    """Where the month will end: recorded as organization:openai_costs_forecast_usd:projection, too.
 
-    Yesterday and today are still arriving, so they count as the mean when less of them is known.
+    The mean is that of window `yesterday` over seven days, so yesterday, of which some is still to come, counts as
+    much as has passed of today, and the eighth day before today for the rest.
     """
 
     def cost(start: int, end: int) -> Decimal:
         return book.total(start, end).cost
 
-    today, month = day_start(now), month_start(now)
-    yesterday = today - DAY
-    mean = cost(yesterday - _MEAN_DAYS * DAY, yesterday) / _MEAN_DAYS
-    arriving = [max(mean, cost(day, day + DAY)) for day in (yesterday, today) if day >= month]
-    days_left = (next_month_start(now) - today) // DAY - 1
-    at_end = cost(month, max(month, yesterday)) + sum(arriving, Decimal(0)) + mean * days_left
-    return Forecast(cost(month, today + DAY), mean, at_end)
+    today = day_start(now)
+    passed = Decimal(int(now) - today) / DAY
+    first, last = today - (_MEAN_DAYS + 1) * DAY, today - DAY
+    week = cost(first + DAY, last) + (1 - passed) * cost(first, first + DAY) + passed * cost(last, today)
+    mean, so_far = week / _MEAN_DAYS, cost(month_start(now), today + DAY)
+    return Forecast(so_far, mean, so_far + mean * (next_month_start(now) - int(now)) / DAY)
 
 
 def _parts(book: Book, period: Period, title: Callable[[str], str]) -> tuple[Part, ...]:

@@ -2,7 +2,6 @@
 """Series over time for an import: counters and gauges as `/usage` would have shown them, written as OpenMetrics."""
 
 import contextlib
-import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import IO, Any
 from openai_exporter.exposition import LabelWriter, number
 from openai_exporter.files import private
 from openai_exporter.metrics import CATALOGUE, Kind, Metric, usage as metrics
-from openai_exporter.usage.costs import largest
+from openai_exporter.usage.costs import by_project, largest
 from openai_exporter.usage.counters import UNSETTLED, CounterDataset, SeriesTable
 from openai_exporter.usage.ledger import OTHER, Labels, Rows, accumulate, day_start, month_start, next_month_start
 from openai_exporter.usage.rows import Column
@@ -199,7 +198,7 @@ class Counters:
         self._grid = grid
         self._increases = Increases(families)
         self._joint = joint
-        self._first = functools.cache(joint.first) if joint and joint.first else None
+        self._first = joint.first if joint else None
         self._began: dict[Key, int] = {}
         self._ceiling: dict[Key, int] | None = None
         self._totals: dict[Key, int] = {}
@@ -256,9 +255,9 @@ class Counters:
         """Aggregate what is beyond the series limit, as the live page does; whether there was any."""
         limit = self._dataset.limit
         limit.restart()
-        if limit.tight((rows,), ()):
+        if limit.tight(rows, ()):
             limit.preferred = limit.largest(before)
-        limit.apply((rows,), (), first)
+        limit.fold(rows, (), first)
         return limit.dropped > 0
 
     def _correct(self, slots: Iterator[Slot]) -> dict[Key, Course]:
@@ -414,7 +413,8 @@ class CostGauges:
         self._grid = grid
         self._as_of = int(as_of)
         self._month: Sums = {}
-        self._yesterday = self._previous = self._running = _ZERO
+        self._yesterday: Sums = {}
+        self._previous = self._running = _ZERO
 
     def write(self, days: Iterable[Slot]) -> None:
         """Write everything, day by day; the first month is only read for the month before."""
@@ -422,31 +422,37 @@ class CostGauges:
             if start == month_start(start):
                 self._previous, self._running = self._running, _ZERO
                 self._month = dict.fromkeys(self._month, _ZERO)
-            month, today = dict(self._month), _ZERO
+            month, today = dict(self._month), Sums()
             for _, listed, usd in lines:
                 labels: Labels = tuple(listed)
                 month[labels] = month.get(labels, _ZERO) + Decimal(usd)
-                today += Decimal(usd)
+                today[labels] = today.get(labels, _ZERO) + Decimal(usd)
             self._samples(start, end, month, today)
             self._month, self._yesterday = month, today
-            self._running += today
+            self._running += sum(today.values(), _ZERO)
 
-    def _samples(self, start: int, end: int, month: Sums, today: Decimal) -> None:
+    def _samples(self, start: int, end: int, month: Sums, today: Sums) -> None:
         """Write the samples of a day; `month` is the month so far at its end."""
         timestamps = self._grid.times(start, end - 1)
         if not timestamps:
             return
         until = min(end, max(start + 1, self._as_of))
         low, high = self._by_series(self._month, month), self._by_series(month, month)
+        days = {
+            name: by_project(sums, month, self._group_by, self._limit)
+            for name, sums in (("today", today), ("yesterday", self._yesterday))
+        }
         for timestamp in timestamps:
             share = Decimal(min(timestamp - start, until - start)) / (until - start)
             for series, usd in high.items():
                 before = low.get(series, _ZERO)
                 so_far = float(before + (usd - before) * share)
                 self._families.write(metrics.COSTS_MONTH, series, so_far, timestamp)
-            for window, usd in (("today", today * share), ("yesterday", self._yesterday)):
-                series = self._families.series(metrics.COSTS_DAY, (window,))
-                self._families.write(metrics.COSTS_DAY, series, float(usd), timestamp)
+            for window, projects in days.items():
+                for project, usd in projects.items():
+                    series = self._families.series(metrics.COSTS_DAY, (window, project))
+                    so_far = float(usd * share if window == "today" else usd)
+                    self._families.write(metrics.COSTS_DAY, series, so_far, timestamp)
             series = self._families.series(metrics.COSTS_PREVIOUS_MONTH, ())
             self._families.write(metrics.COSTS_PREVIOUS_MONTH, series, float(self._previous), timestamp)
 

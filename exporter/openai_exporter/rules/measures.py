@@ -285,19 +285,11 @@ def tokens_per_hour(query: Query) -> str:
     return _compared(query, total, HOUR, u.INPUT_TOKENS.name, by)
 
 
-def cost_per_day(query: Query) -> str:
-    """What the running day (UTC) has been billed so far."""
-    day = query.select(u.COSTS_DAY.name, 'window="today"')
+def billed(metric: str, matcher: str, query: Query) -> str:
+    """What the running day or month (UTC) has been billed so far."""
+    cost = query.select(metric, matcher)
     return (
-        f"max without (instance, window) (max_over_time({day}[{query.span}])) {query.operator} {plain(query.limit)}\n"
-    )
-
-
-def cost_per_month(query: Query) -> str:
-    """What the running month (UTC) has been billed so far."""
-    month = query.select(u.COSTS_MONTH.name)
-    return (
-        f"sum {_by(query)} (max without (instance) (max_over_time({month}[{query.span}])))"
+        f"sum {_by(query)} (max without (instance) (max_over_time({cost}[{query.span}])))"
         f" {query.operator} {plain(query.limit)}\n"
     )
 
@@ -314,6 +306,7 @@ _per_hour = partial(_usage, window=HOUR, scope=_SCOPE)
 _so_far = partial(
     _usage, dashboard="openai-costs", window=900.0, operators=_UP,
     fixed_window="it is the sum of the running day or month",
+    scope={"organization": "organization", "project": "project_id"},
 )  # fmt: skip
 
 USAGE_MEASURES = (
@@ -330,13 +323,12 @@ USAGE_MEASURES = (
         base=u.ESTIMATED_COST.name, dashboard="openai-costs", runbook="OpenAICostAnomaly",
     ),
     _so_far(
-        "cost_per_day", "The billed cost of today", Kind.USD, cost_per_day,
-        base=u.COSTS_DAY.name, runbook="OpenAICostAnomaly", scope={"organization": "organization"},
+        "cost_per_day", "The billed cost of today", Kind.USD, partial(billed, u.COSTS_DAY.name, 'window="today"'),
+        base=u.COSTS_DAY.name, runbook="OpenAICostAnomaly",
     ),
     _so_far(
-        "cost_per_month", "The billed cost of this month", Kind.USD, cost_per_month,
+        "cost_per_month", "The billed cost of this month", Kind.USD, partial(billed, u.COSTS_MONTH.name, ""),
         base=u.COSTS_MONTH.name, runbook="OpenAIBudgetSpent",
-        scope={"organization": "organization", "project": "project_id"},
     ),
     _usage(
         "probe_cost_per_day", "The cost of the probes per day", Kind.USD, probe_cost_per_day,
@@ -353,9 +345,10 @@ NAMES = tuple(MEASURES)
 # Amounts with a unit as people write them: `5s`, `800ms`, `5%`, `100/min`, `2M`, `25 USD`.
 
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_THOUSANDS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,9})?")
 _SECONDS = re.compile(r"([0-9]{1,9}\.[0-9]{1,9})(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_RATE = re.compile(r"([0-9.]+)\s*([kKMG]?)(?:\s*(?:tokens|requests))?(?:\s*/\s*([a-z]+))?")
+_RATE = re.compile(r"([0-9.,]+)\s*([kKMG]?)(?:\s*(?:tokens|requests))?(?:\s*/\s*([a-z]+))?")
 _PREFIX = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 _PER = {
     **dict.fromkeys(("s", "sec", "second"), 1.0),
@@ -400,6 +393,8 @@ def plain(value: float) -> str:
 def _number(text: str | float) -> float:
     if not isinstance(text, str):
         return float(text)
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     if not _NUMBER.fullmatch(text):
         raise ValueError
     return float(text)
@@ -409,7 +404,9 @@ def _seconds(text: str | float) -> float:
     if isinstance(text, float) and not math.isfinite(text):
         raise ValueError
     if not isinstance(text, str) or _NUMBER.fullmatch(text):
-        raise ValueError(f"add the unit: {text}s or {text}ms")
+        raise ValueError(
+            f"write {plain(float(text))}{'ms' if float(text) >= 100 else 's'}"
+        )  # no API answers in minutes
     match = _SECONDS.fullmatch(text)
     if match:
         return round(float(match[1]) * _UNITS[match[2]], 6)
@@ -432,7 +429,9 @@ def _ratio(text: str | float) -> float:
 def _per(base: float, *, bare: bool) -> Callable[[str | float], float]:
     def rate(text: str | float) -> float:
         match = _RATE.fullmatch(text if isinstance(text, str) else plain(text))
-        if not match or (match[3] is None and not bare) or (match[3] and match[3] not in _PER):
+        if match and match[3] is None and not bare:
+            raise ValueError(f"write {match[1]}{match[2]}/min")
+        if not match or (match[3] and match[3] not in _PER):
             raise ValueError
         amount = _number(match[1]) * _PREFIX[match[2]]
         return amount if match[3] is None else round(amount * base / _PER[match[3]], 9)

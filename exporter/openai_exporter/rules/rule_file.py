@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from openai_exporter.config.base import parse_duration, unknown_key
+from openai_exporter.config.base import nearest, parse_duration, unknown_key
 from openai_exporter.config.document import Document, Finding, Place
 from openai_exporter.errors import ConfigError, Problem, StartError
 from openai_exporter.files import read_text, write_atomically
+from openai_exporter.metrics import CATALOGUE, Kind
 from openai_exporter.rules.compile import Group, groups
 from openai_exporter.rules.promql import PromQLError, check
 from openai_exporter.rules.thresholds import ThresholdFile, load_thresholds
@@ -69,6 +70,7 @@ def build_from(file: ThresholdFile, name: str, rules_dir: Path | None = None, pr
     for path in paths:
         try:
             raw = _raw(path, {group["name"] for group in compiled}, promtool)
+            notes += _unknown_metrics(path, raw)
             unchecked |= promtool is None and "{{" in str(raw)
             compiled += raw
             names.append(path.name)
@@ -106,6 +108,25 @@ def _raw(path: Path, names: set[str], promtool: str | None) -> list[Group]:
     if clash is not None:
         raise ConfigError([Problem(str(path), f"group {clash!r} exists already; give it another name")])
     return raw
+
+
+_OURS = re.compile(r"(?<![\w:])openai_\w+")
+_IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
+_SUFFIXES_OF = {Kind.HISTOGRAM: ("_bucket", "_count", "_sum"), Kind.COUNTER: ("",), Kind.GAUGE: ("",)}
+
+
+def _unknown_metrics(path: Path, groups: list[Group]) -> Iterator[str]:
+    """A note of each metric named like ours that neither the catalogue has nor a rule of the file records."""
+    known = {name + end for name, metric in CATALOGUE.items() for end in _SUFFIXES_OF.get(metric.kind, ("",))}
+    known |= {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+    document = Document(read_text(path, "a rule file"), str(path))
+    for index, group in enumerate(groups):
+        for number, rule in enumerate(group["rules"]):
+            place = document.place(("groups", index, "rules", number, "expr"))
+            for name in dict.fromkeys(_OURS.findall(_IN_QUOTES.sub("", rule["expr"]))):
+                if name not in known:
+                    hint = nearest(name, sorted(known)).rstrip("; ")
+                    yield f"{place}: metric {name} is not known{f'; {hint}' if hint else ''}"
 
 
 _LINE = re.compile(r"(?:yaml: )?(?:line )?(\d+)(?::\d+)?: (?:\d+:\d+: )?(.*)")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from openai_exporter.config.base import Duration, PositiveDuration, Section, Url, format_duration, repeated
 from openai_exporter.config.document import Document, Finding, Place
@@ -51,7 +51,22 @@ MUST_BE: Mapping[str, str] = {
     "values": "a list of amounts, one per probe, such as [1s x5, 6s x8]",
 }
 """What the file, and the value of each key, must be, as a noun, where the schema does not say it as well."""
-_MEANT = {"gt": ">", "above": ">", "ge": ">=", "=>": ">=", "lt": "<", "below": "<", "le": "<=", "=<": "<="}
+_WORDS = {
+    **dict.fromkeys(("gt", "greater_than", "above"), ">"),
+    **dict.fromkeys(("ge", "gte", "greater_than_or_equal", "at_least"), ">="),
+    **dict.fromkeys(("lt", "less_than", "below"), "<"),
+    **dict.fromkeys(("le", "lte", "less_than_or_equal", "at_most"), "<="),
+}
+"""Operators in words, which are taken as their signs."""
+_SLIPS = {"=>": ">=", "=<": "<=", "≥": ">=", "≤": "<="}
+_BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
+_PATHS = {
+    "chat/completions": "chat", "audio/transcriptions": "transcriptions", "audio/speech": "speech",
+    "images/generations": "images",
+}  # fmt: skip
+"""Paths of the API -> our endpoint, where they differ."""
+_SECONDS = ("duration_seconds", "for_seconds")
+"""Other names of the key `for`, with a number of seconds."""
 
 
 _SPECIAL = re.compile(r"[.+*?()|\[\]{}^$\\]")
@@ -98,19 +113,38 @@ def _listed(value: Any) -> Any:
 
 
 def _endpoint(value: str) -> str:
+    path = value.strip("/").removeprefix("v1/")
+    value = _PATHS.get(path, path)
     if value not in ENDPOINTS:
         raise ValueError(f"must be one of {', '.join(ENDPOINTS)}")
     return value
 
 
 def _operator(value: str) -> str:
-    if value in OPERATORS:
-        return value
-    text, sign = f"must be {MUST_BE['operator']}", value.strip().lower()
+    sign = value.strip().lower()
+    if sign in OPERATORS or sign in _WORDS:
+        return _WORDS.get(sign, sign)
+    text = f"must be {MUST_BE['operator']}"
     if not sign:
         text += "; YAML reads a bare > as the start of a text, write it in quotes: '>'"
-    meant = sign if sign in OPERATORS else _MEANT.get(sign)
-    raise ValueError(f"{text}; did you mean '{meant}'?" if meant else text)
+    raise ValueError(f"{text}; did you mean '{_SLIPS[sign]}'?" if sign in _SLIPS else text)
+
+
+def _enabled(value: Any) -> Any:
+    return _BOOLEANS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _with_unit(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
+        raise ValueError(f"must be {MUST_BE['window']}; write {value:g}m or {value:g}s")
+    return value
+
+
+def _named(value: str) -> str:
+    if not re.fullmatch(_NAME, value):
+        near = " ".join(re.findall(r"[A-Za-z0-9_-]+", value))[:60].lstrip("0123456789_- ")
+        raise ValueError(f"must be {MUST_BE['name']}" + (f"; did you mean {near!r}?" if near else ""))
+    return value
 
 
 def _amount(value: Any) -> Any:
@@ -120,6 +154,7 @@ def _amount(value: Any) -> Any:
 
 
 Amount = Annotated[Any, AfterValidator(_amount)]
+Span = Annotated[Duration, BeforeValidator(_with_unit)]
 Pattern = Annotated[str, AfterValidator(pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_length=1)]
 Endpoints = Annotated[
@@ -156,14 +191,18 @@ class Threshold(Section):
 
     model_config = ConfigDict(populate_by_name=False)
 
-    name: str = Field(pattern=_NAME, description="The alert is named after it.")
+    name: Annotated[str, AfterValidator(_named)] = Field(
+        description="The alert is named after it.", json_schema_extra={"pattern": _NAME}
+    )
     metric: Literal[NAMES] = Field(description="What is measured.")  # type: ignore[valid-type]
     operator: Annotated[str, AfterValidator(_operator)] = Field(description="In quotes: '>'.")
     threshold: Amount = Field(description="Limit with its unit.")
-    hold: Duration = Field(300.0, alias="for", description="How long before the alert fires.")
-    window: PositiveDuration | None = Field(None, description="Time that one value looks back.")
+    hold: Span = Field(300.0, alias="for", description="How long before the alert fires.")
+    window: Annotated[PositiveDuration, BeforeValidator(_with_unit)] | None = Field(
+        None, description="Time that one value looks back."
+    )
     severity: Severity = Field(description="Alertmanager routes by it.")
-    enabled: bool = Field(True, description="Whether there is an alert.")
+    enabled: Annotated[bool, BeforeValidator(_enabled)] = Field(True, description="Whether there is an alert.")
     team: str | None = Field(None, pattern=_TEAM, description="Alertmanager routes by it.")
     target: Patterns | None = Field(None, description="Targets of the configuration.")
     endpoint: Endpoints | None = Field(None, description="Endpoints.")
@@ -175,6 +214,17 @@ class Threshold(Section):
     description: Text | None = Field(None, description="What is wrong; may name labels and $value.")
     runbook_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=500, description="Runbook.")
     examples: tuple[Example, ...] = Field((), strict=False, max_length=100, description="What `rules test` proves.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_seconds(cls, data: Any) -> Any:
+        """`duration_seconds: 120` is `for: 120s`."""
+        names = [name for name in _SECONDS if isinstance(data, dict) and name in data]
+        seconds = data[names[0]] if len(names) == 1 and "for" not in data else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < LONGEST * 1000:
+            return data
+        rest = {key: value for key, value in data.items() if key != names[0]}
+        return rest | {"for": f"{round(seconds * 1000)}ms" if isinstance(seconds, float) else f"{seconds}s"}
 
 
 class ThresholdFile(Section):
@@ -305,7 +355,8 @@ def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
     try:
         limit = parse_amount(measure.kind, threshold.threshold)
     except ValueError as error:
-        yield Finding((*place, "threshold"), str(error), threshold.threshold)
+        text = str(error).replace("; write ", "; write threshold: ")
+        yield Finding((*place, "threshold"), text, threshold.threshold)
         return
     never, always = _verdict(threshold.operator, limit, measure.most)
     if never or always:
@@ -326,6 +377,8 @@ def _scope(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
     for key in SCOPES:
         if getattr(threshold, key) is not None and key not in measure.scope:
             text = f"metric {measure.name} is not known by {key}; allowed: {', '.join(measure.scope)}"
+            others = [each.name for each in MEASURES.values() if each.kind is measure.kind and key in each.scope]
+            text += f"; known by {key}: {', '.join(others)}" if others else ""
             yield Finding((*place, key), text)
 
 
@@ -333,7 +386,7 @@ def _window(place: Place, threshold: Threshold, measure: Measure, settings: Sett
     if threshold.min_events is not None and not measure.counts_probes:
         yield Finding((*place, "min_events"), f"is not for metric {measure.name}, which counts no probes; remove it")
     if threshold.hold > LONGEST:
-        yield Finding((*place, "for"), "must be at most 15d", format_duration(threshold.hold))
+        yield Finding((*place, "for"), "must be at most 15d, which Prometheus keeps", format_duration(threshold.hold))
     if threshold.window is not None and measure.fixed_window:
         yield Finding((*place, "window"), f"is not for metric {measure.name}: {measure.fixed_window}; remove it")
         return

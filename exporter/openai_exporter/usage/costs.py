@@ -92,6 +92,25 @@ def largest(sums: Mapping[Labels, Decimal], limit: int) -> Sums:
     return top
 
 
+def by_project(sums: Sums, month: Sums, group_by: Sequence[str], limit: int) -> dict[str, Decimal]:
+    """A day's costs of each project of the month; beyond the `limit` most expensive of the month under `other`.
+
+    All are under the empty name where costs are not grouped by project, and so are costs of no project.
+    """
+    place = group_by.index("project_id") if "project_id" in group_by else None
+
+    def project(labels: Labels) -> str:
+        return "" if place is None else labels[place]
+
+    projects: Sums = {}
+    for labels, usd in month.items():
+        projects[project(labels),] = projects.get((project(labels),), _ZERO) + usd
+    shown = {name: _ZERO for (name,) in largest(projects, limit)} or {"": _ZERO}
+    for labels, usd in sums.items():
+        shown[project(labels) if project(labels) in shown else OTHER] += usd
+    return shown
+
+
 class CostsDataset(Dataset):
     """Costs of an organization.
 
@@ -125,8 +144,11 @@ class CostsDataset(Dataset):
             grouped = dict(zip(bill.group_by, labels, strict=True))
             month.add(float(usd), *(grouped.get(name, "") for name in names))
         yield month
-        days = (("today", bill.today), ("yesterday", bill.yesterday))
-        yield Family(metrics.COSTS_DAY, [((name,), float(total(sums))) for name, sums in days])
+        day = Family(metrics.COSTS_DAY)
+        for window, sums in (("today", bill.today), ("yesterday", bill.yesterday)):
+            for project, usd in by_project(sums, bill.month, bill.group_by, self._limit).items():
+                day.add(float(usd), window, project)
+        yield day
         yield family(metrics.COSTS_PREVIOUS_MONTH, float(bill.previous_month))
         yield Family(metrics.COSTS_SKIPPED, [((name,), count) for name, count in bill.skipped.items()])
 

@@ -57,6 +57,7 @@ class CounterDataset(dataset.Dataset):
         audit = not 0 <= self._audit_at - clock.now() <= audit_interval
         reading = pages.read_in_time(lambda: self._read_month(calls, audit=audit), self.name)
         self._count_negative(self._decoding())
+        self._doubt(reading)
         closing, preferred = self._closing(reading.month), self._preferred(calls, reading)
         if reading.month != self.ledger.month:
             self._decoder = None  # with all labels that it has seen
@@ -100,6 +101,7 @@ class CounterDataset(dataset.Dataset):
         yield Family(metrics.SERIES, [((self.name,), len(series))])
         yield Family(metrics.SERIES_DROPPED, [((self.name,), self.limit.dropped)])
         yield Family(metrics.NEGATIVE_ROWS, [((self.name,), self._negative)])
+        yield Family(metrics.LOSS, [((self.name,), self.ledger.loss.ratio if self.ledger.loss else 0)])
         if self.ledger.newest is not None:
             yield Family(metrics.NEWEST_BUCKET, [((self.name,), self.ledger.newest)])
         yield from self.previous.families()
@@ -135,6 +137,7 @@ class CounterDataset(dataset.Dataset):
         return ledger.PersistedUsage(
             self.name, self.group_by, self._columns, own.month, tuple(own.corrections),
             own.totals, own.reported(), frozenset(own.fresh), self.previous.closing,
+            own.closed_until, own.buckets.packed, own.owed,
         )  # fmt: skip
 
     def restore(self, persisted: ledger.PersistedUsage) -> None:
@@ -158,7 +161,7 @@ class CounterDataset(dataset.Dataset):
         Its last days are left out: usage that comes late must not change which series these are.
         """
         known = reading.month == self.ledger.month and self.limit.preferred is not None
-        if known or not self.limit.tight(reading.parts(), self.ledger.in_use()):
+        if known or not self.limit.tight(reading.new, self.ledger.in_use()):
             return None
         days = ledger.Range(ledger.previous_month_start(reading.month), reading.month - UNSETTLED, "1d", 31)
         sums: ledger.Rows = {}
@@ -178,6 +181,26 @@ class CounterDataset(dataset.Dataset):
         query = pages.Query(self.operation.path, self.name, previous.days)
         pages.read(calls, self._context, query, previous.decode, lambda start, day: previous.add(days, start, day))
         previous.finish(days, self._context.clock.now())
+
+    def _doubt(self, reading: ledger.Reading) -> None:
+        """Keep the last figures, until the next audit, when this one lacks too much of what is settled.
+
+        Raises:
+            UpstreamError: says what is missing.
+        """
+        loss = self.ledger.doubt(reading, self._organization.loss_limit)
+        if loss is None:
+            return
+        self._audit_at = self._context.clock.now() + self._organization.audit_interval
+        largest = max(loss.by_series, key=loss.by_series.__getitem__)
+        labels = ", ".join(f"{name}={value}" for name, value in zip(self.group_by, largest, strict=True)) or "all"
+        raise UpstreamError(
+            f"{loss.lost} of {loss.known} {_unit(self.operation)} that were settled are missing or moved to other "
+            f"labels ({loss.ratio:.0%}, loss_limit is {self._organization.loss_limit:.0%}), in {len(loss.by_series)} "
+            f"series, {loss.by_series[largest]} of them in {labels}; the last figures stay until the next full read, "
+            "and what that says is taken if it is the same",
+            api=self.name, reason="implausible",
+        )  # fmt: skip
 
     def _count_negative(self, decoder: RowDecoder) -> None:
         """Figures below 0 are taken as the API says them: what they take back is in the corrections."""
@@ -203,11 +226,11 @@ class CounterDataset(dataset.Dataset):
 
         self._read_buckets(calls, plan.hours, lambda start, bucket: reading.add(start, bucket), planned)
         if plan.days is not None:
-            self._read_buckets(calls, plan.days, reading.add)
+            self._read_buckets(calls, plan.days, lambda start, bucket: reading.add(start, bucket, ledger.DAY))
         return reading
 
     def _read_buckets(
-        self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] = lambda: True
+        self, calls: Calls, span: ledger.Range, add: pages.Add[ledger.Row], planned: Callable[[], bool] | None = None
     ) -> None:
         query = pages.Query(self.operation.path, self.name, span, self.operation.read_by(self.group_by))
         pages.read(calls, self._context, query, self._decoding().decode, add, planned)
@@ -222,6 +245,11 @@ class CounterDataset(dataset.Dataset):
 def _priced(cost: int, series: Sequence[ledger.Row]) -> bool:
     """Whether any price is known for what was used: an estimate of 0 would say that it is free."""
     return any(values[cost] for _, values in series) or not any(values[-1] for _, values in series)
+
+
+def _unit(operation: Operation) -> str:
+    """What the size of a series counts."""
+    return "tokens" if operation.tokens else operation.sources[-1].name
 
 
 def _weight(operation: Operation) -> Callable[[ledger.Values], int]:

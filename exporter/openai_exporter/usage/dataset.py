@@ -1,41 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a dataset is: something of an organization that is read on its own schedule and fails on its own."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
 
+log = logging.getLogger(__name__)
+
 _RESOLUTION = 1.5
 """Differences below this are the header's one-second resolution and the way of the answer."""
+_BOUND = 900.0
+"""Differences up to this are clocks that are not exact: such a Date is believed at once."""
+
+
+@dataclass
+class Doubt:
+    """What answers say against what is known. It is believed when several in a row say it, over some minutes.
+
+    One answer of a proxy or of a server that is out of order must not move a month, nor one refresh full of them.
+
+    Attributes:
+        patient: whether there is something to lose: until then only the number of answers counts.
+    """
+
+    answers: ClassVar[int] = 3
+    seconds: ClassVar[float] = 600.0
+    patient: bool = False
+    _count: int = 0
+    _since: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def repeated(self, now: float, *, same: bool) -> bool:
+        """Count one more answer, `same` as the one before or another; whether that is believed now."""
+        if not same or not self._count:
+            self._count, self._since = 0, now
+        self._count += 1
+        return self._count >= self.answers and not (self.patient and 0 <= now - self._since < self.seconds)
+
+    def clear(self) -> None:
+        """An answer says what is known."""
+        self._count = 0
 
 
 class ApiClock:
     """The API's clock, learned from header Date: months and days of usage are those of the API, not of this machine.
 
+    Where a Date and our clock differ, one of them is wrong. The one that is nearer to the last time that was known
+    is believed; if that is ours, the Date is believed when several answers repeat it.
+
     Attributes:
-        offset: seconds that the API's clock is ahead of ours; None before the first answer.
+        offset: seconds that the API's clock is ahead of ours; None before the first answer that was believed.
+        doubt: answers whose Date was not believed.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
+        self._last: float | None = None
+        self._doubted = 0.0
         self.offset: float | None = None
+        self.doubt = Doubt()
 
     def now(self) -> float:
         """The API's time in Unix seconds, as far as it is known."""
         offset = self.offset or 0.0
         return self._now() + (offset if abs(offset) > _RESOLUTION else 0.0)
 
+    @property
+    def certain(self) -> bool:
+        """Whether our clock or a Date was believed so far."""
+        return self.offset is not None or not self.doubt
+
     def observe(self, date: float | None) -> None:
         """Take note of the Date of an answer that has just arrived."""
-        if date is not None:
-            self.offset = date + 0.5 - self._now()
+        if date is None:
+            return
+        now = self._now()
+        offset = date + 0.5 - now
+        if min(abs(offset), abs(offset - (self.offset or 0.0))) <= _BOUND or self._jumped(date):
+            self._believe(offset, date)
+            return
+        same = abs(offset - self._doubted) <= _BOUND
+        self._doubted = offset
+        if self.doubt.repeated(now, same=same):
+            log.warning("the API's clock (header Date) is %.0f s ahead of this machine's; it is followed now", offset)
+            self._believe(offset, date)
+
+    def adopt(self, other: "ApiClock") -> None:
+        """Go on with what another one knows."""
+        self.offset, self._last, self.doubt, self._doubted = other.offset, other._last, other.doubt, other._doubted
+
+    def _jumped(self, date: float) -> bool:
+        """Whether our clock is farther from the last time that was known than `date` is."""
+        return self._last is not None and abs(date - self._last) < abs(self.now() - self._last)
+
+    def _believe(self, offset: float, date: float) -> None:
+        self.offset, self._last = offset, date
+        self.doubt.clear()
+        self.doubt.patient = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from openai_exporter.client.organization import Calls, Reply
 from openai_exporter.errors import PartialError, UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage.dataset import Context, Dataset
+from openai_exporter.usage.dataset import ApiClock, Context, Dataset, Doubt
 from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.rows import MOST, MalformedError, abbreviated, amount, counted
 
@@ -27,7 +27,7 @@ MOST_PAGES = 100
 MOST_ROWS = 4_000_000
 LATEST = 10**11
 """Beyond this a start is no Unix seconds, but such as milliseconds."""
-_TRIES = 3
+_TRIES = Doubt.answers + 2
 T = TypeVar("T")
 Decode = Callable[[Any, int], T]
 """From a result and the start of its bucket to a row; raises MalformedError."""
@@ -70,13 +70,13 @@ def read(
     query: Query,
     decode: Decode[T],
     add: Add[T],
-    planned: Callable[[], bool] = lambda: True,
+    planned: Callable[[], bool] | None = None,
 ) -> None:
     """Give the rows of each bucket to `add`.
 
     Args:
         planned: asked when the Date of the first page is known, before its body is read: whether the query
-            would still be planned so.
+            would still be planned so. None for a query of any time.
 
     Raises:
         UpstreamError: any page failed; what was added so far is then incomplete.
@@ -89,8 +89,7 @@ def read(
         with calls.open(query.path, params, api=query.api) as reply:
             if number == 1:
                 context.clock.observe(reply.date)
-                if not planned():
-                    raise OutdatedQueryError
+                _check_plan(context.clock, reply, planned)
             cursor = _page(reply, buckets, number)
             if cursor in seen:
                 raise reply.error("the API gives the same page cursor again and again", "page_loop")
@@ -100,6 +99,16 @@ def read(
             return
         seen.add(cursor)
     raise UpstreamError(f"more than {MOST_PAGES} pages", api=query.api, reason="page_loop")
+
+
+def _check_plan(clock: ApiClock, reply: Reply, planned: Callable[[], bool] | None) -> None:
+    if planned is None:
+        return
+    if not clock.certain and clock.doubt.patient:
+        message = f"header Date ({reply.headers.get('date')}) contradicts this machine's clock; set the wrong one"
+        raise reply.error(message, "malformed")
+    if not clock.certain or not planned():
+        raise OutdatedQueryError
 
 
 def read_in_time(once: Callable[[], T], api: str) -> T:

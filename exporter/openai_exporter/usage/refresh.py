@@ -86,7 +86,7 @@ class Reader:
         """Take over what was read for the configuration before, and show it."""
         self._schedule.adopt(other._schedule)
         self._calls.adopt(other._calls)
-        self._clock.offset = other._clock.offset
+        self._clock.adopt(other._clock)
         self._page, self._seen, self._outdated = other._page, other._seen, True
         before, now = other._config.all_prices, self._config.all_prices
         if before != now:
@@ -137,6 +137,7 @@ class Reader:
 
     def _restore(self) -> None:
         persisted = self._storage.load() if self._storage else {}
+        self._clock.doubt.patient = bool(persisted)
         for dataset in self._datasets.counters:
             if dataset.name in persisted:
                 dataset.restore(persisted[dataset.name])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from openai_exporter.config import Config
 from openai_exporter.config.sections import Budget, Organization
-from openai_exporter.errors import REASONS
+from openai_exporter.errors import REASONS, is_exhausted
 from openai_exporter.exposition import EncodedPage, Instruments
 from openai_exporter.metrics import own
 from openai_exporter.usage.dataset import UsageSummary, unread
@@ -55,6 +55,7 @@ class UsageService:
         sleep: how the worker rests between pieces of work.
         client: makes the API client; None makes the real one.
         proxies: as `urllib.request.getproxies()` returns them.
+        broken: whether a refresh failed in our own process while there was no page to serve.
     """
 
     config: Config
@@ -71,6 +72,7 @@ class UsageService:
         self._reader: Reader | None = None
         self._asked: float | None = None
         self._closed = False
+        self.broken = False
         self._before: UsageService | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"usage-{self.organization.name}")
         self._running: asyncio.Future[None] | None = None
@@ -82,8 +84,12 @@ class UsageService:
             self._asked = self.now()
         if self._running is None and not self._closed and (self._reader is None or self._reader.due):
             loop = asyncio.get_running_loop()
-            self._running = loop.run_in_executor(self._worker, self._refresh)
-            self._running.add_done_callback(self._finished)
+            try:
+                self._running = loop.run_in_executor(self._worker, self._refresh)
+            except RuntimeError as error:  # no thread is left
+                self._failed(error)
+            else:
+                self._running.add_done_callback(self._finished)
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=limit)
         return self._shown()
@@ -179,6 +185,12 @@ class UsageService:
 
     def _finished(self, done: asyncio.Future[None]) -> None:
         self._running = None
+        self.broken = False
         error = None if done.cancelled() else done.exception()
         if error is not None:
-            log.error("organization %s: refresh failed", self.organization.name, exc_info=error)
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        self.broken = self._reader is None
+        traceback = None if is_exhausted(error) else error
+        log.error("organization %s: refresh failed: %r", self.organization.name, error, exc_info=traceback)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages for people: /, /history and /history/{id}. They call no API; the first request loads the template engine."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -282,9 +283,9 @@ async def entry(request: Request) -> Response:
     """One result with all that is known about it; 404 once it is forgotten."""
     live: Live = request.app.state.live
     number = request.path_params["id"]
-    recorded = live.history.get(number)
+    recorded = live.history.get(int(number)) if re.fullmatch("[0-9]{1,18}", number) else None
     if recorded is None:
-        return text(f"result {number} is not kept (any more); /history lists what is", 404)
+        return text(f"result {number[:20]} is not kept (any more); /history lists what is", 404)
     result = recorded.answer.result
     view = {
         "row": {"id": number, **result_view(recorded.answer, live.now())},

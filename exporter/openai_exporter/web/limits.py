@@ -23,6 +23,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from openai_exporter.errors import is_exhausted
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.web.webconfig import RateLimit, WebConfig, WebFile
@@ -174,8 +175,11 @@ class Limits:
             if not self._stopping or started:
                 raise
             await text("the exporter is stopping", 503)(scope, receive, send)
-        except Exception:
-            log.exception("request failed", extra={"fields": {"path": scope["path"]}})
+        except Exception as error:
+            if is_exhausted(error):
+                log.error("request failed: %r", error, extra={"fields": {"path": scope["path"]}})
+            else:
+                log.exception("request failed", extra={"fields": {"path": scope["path"]}})
             if not started:
                 await text(INTERNAL_ERROR, 500)(scope, receive, send)
             elif not finished:

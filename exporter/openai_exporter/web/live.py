@@ -154,6 +154,7 @@ class Live:
         services: the services of the active configuration.
         board: results per probe for the landing page.
         ready: whether requests are served; False while the process stops.
+        full: whether no more scrapes are let in just now.
         now: our clock in Unix seconds.
     """
 
@@ -165,9 +166,9 @@ class Live:
         self.history = History(settings.history_limit or config.history.limit)
         self.board = Board()
         self.masker = masker or Masker()
-        self.masker.follow(config)
         self.services = self._build(config)
         self.ready = True
+        self.full: Callable[[], bool] = lambda: False
         self.now = now
         self.started_at = now()
         self._lock = asyncio.Lock()
@@ -203,7 +204,6 @@ class Live:
         """Serve `new`, and close what it did not take over; probes in flight end as they would."""
         old, config = self.services, new.config
         self.services = new
-        self.masker.follow(config)
         self._loaded(config)
         self.board.keep(config)
         self.history.resize(self.settings.history_limit or config.history.limit)
@@ -232,7 +232,10 @@ class Live:
             status = old.statuses.get(page.name) if old else None
             statuses[page.name] = status.replaced_by(page) if status else StatusService(page, **common)
         # Last, since it marks the old one as replaced.
-        prober = old.prober.replaced_by(config) if old else Prober(config, history=self.history, **stored)
+        if old:
+            prober = old.prober.replaced_by(config)
+        else:
+            prober = Prober(config, history=self.history, masker=self.masker, **stored)
         return Services(config, prober, usages, statuses)
 
     def _loaded(self, config: Config) -> None:

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from openai_exporter.config import Config, dump
 from openai_exporter.config.base import format_duration, parse_duration
-from openai_exporter.errors import ExporterError
+from openai_exporter.errors import ExporterError, is_exhausted
 from openai_exporter.exposition import OPENMETRICS, TEXT, EncodedPage, encode, wants_openmetrics
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeKey
@@ -44,7 +44,7 @@ def build_app(live: Live) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/", _late("html", "landing")),
         Route("/history", _late("html", "history")),
-        Route("/history/{id:int}", _late("html", "entry")),
+        Route("/history/{id}", _late("html", "entry")),
         Route("/probe", probe),
         Route("/usage", usage),
         Route("/api/v1/usage/{name:str}", _late("api", "answer")),
@@ -116,6 +116,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     # Raised on to the limits afterwards, which log it.
+    if is_exhausted(error):
+        return text("the exporter has no file descriptor, thread or memory left; raise the limits of its process", 503)
     return text(INTERNAL_ERROR, 500)
 
 
@@ -133,7 +135,8 @@ async def probe(request: Request) -> Response:
     if not services.prober.knows(key):  # one that is named in full is not searched for
         key = find_probe(services.config, query)
     answer = await services.prober.probe(key, limit)
-    live.board.record(answer)
+    if answer.result.outcome != "deadline_too_short":  # which is told to this scrape alone
+        live.board.record(answer)
     if query.get("debug", "").lower() in ("true", "1"):
         return text(live.masker(explain(answer, services.config.modules[key.module])))
     if answer.result.models:  # thousands of series: encoded in a thread
@@ -435,11 +438,16 @@ async def healthy(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 once the configuration is loaded and requests are served, 503 while the process stops."""
+    """200 while requests are served, 503 with the reason while the process stops or cannot serve scrapes."""
     live: Live = request.app.state.live
-    if live.ready:
-        return text("openai-exporter is ready.")
-    return text("openai-exporter is stopping.", 503)
+    if not live.ready:
+        return text("openai-exporter is stopping.", 503)
+    # Said without a password, so it names nothing of the configuration.
+    if any(usage.broken for usage in live.services.usages.values()):
+        return text("openai-exporter is not ready: /usage has nothing to serve; the log says why.", 503)
+    if live.full():
+        return text("openai-exporter is not ready: as many scrapes wait as --web.max-requests allows.", 503)
+    return text("openai-exporter is ready.")
 
 
 async def reload(request: Request) -> Response:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the organization costs, its budgets and limits, and how fresh each dataset is."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -22,13 +23,19 @@ Item = tuple[str, str, str]
 def money_series(organization: Organization, timeline: Timeline) -> Iterator[Series]:
     """Costs, budgets and limits."""
     items = _line_items(organization.streams)
+    everything = _sum([rate for rates in items.values() for rate in rates])
     months = {item: timeline.month_counter(_sum(rates), whole=False) for item, rates in items.items()}
     for (project, line_item, key), values in months.items():
         place = {"project_id": project, "line_item": line_item, "api_key_id": key}
         yield series(usage.COSTS_MONTH.name, values, TARGET, **place)
     yield series(usage.COSTS_MONTH.name, timeline.constant(_CREDIT), TARGET, line_item="credit")
-    everything = _sum([rate for rates in items.values() for rate in rates])
-    yield from _days(everything, timeline)
+    projects: dict[str, list[Rate]] = defaultdict(list)
+    for (project, _, _), rates in items.items():
+        projects[project] += rates
+    for project, rates in projects.items():
+        yield from _days(_sum(rates), timeline, project)
+    previous = timeline.gauge(lambda t: 31 * _day(everything, month_start(t) - 3 * DAY) * 0.8)
+    yield series(usage.COSTS_PREVIOUS_MONTH.name, previous, TARGET)
     totals = [value + _CREDIT for value in _added(months.values())]
     yield from _budgets(organization, months, totals, timeline)
     yield from _limits(organization, timeline)
@@ -61,23 +68,20 @@ def _sum(rates: Sequence[Rate]) -> Rate:
     return lambda hour: sum(rate(hour) for rate in rates)
 
 
-def _days(everything: Rate, timeline: Timeline) -> Iterator[Series]:
-    whole: dict[int, float] = {}
+def _day(rate: Rate, start: int) -> float:
+    return sum(rate(start + hour * HOUR) for hour in range(24))
 
-    def day(start: int) -> float:
-        if start not in whole:
-            whole[start] = sum(everything(start + hour * HOUR) for hour in range(24))
-        return whole[start]
+
+def _days(rate: Rate, timeline: Timeline, project: str) -> Iterator[Series]:
+    day = functools.cache(functools.partial(_day, rate))
 
     def today(t: int) -> float:
         start = t - t % DAY
         return day(start) * (t - start) / DAY
 
-    yield series(usage.COSTS_DAY.name, timeline.gauge(today), TARGET, window="today")
+    yield series(usage.COSTS_DAY.name, timeline.gauge(today), TARGET, window="today", project_id=project)
     yesterday = timeline.gauge(lambda t: day(t - t % DAY - DAY))
-    yield series(usage.COSTS_DAY.name, yesterday, TARGET, window="yesterday")
-    previous = timeline.gauge(lambda t: 31 * day(month_start(t) - 3 * DAY) * 0.8)
-    yield series(usage.COSTS_PREVIOUS_MONTH.name, previous, TARGET)
+    yield series(usage.COSTS_DAY.name, yesterday, TARGET, window="yesterday", project_id=project)
 
 
 def _budgets(

@@ -88,6 +88,7 @@ def _circumstances(run: Run) -> Iterator[Series]:
     yield series(probe.TLS_VERSION.name, timeline.constant(1.0), target, version="TLS 1.3")
     yield series(probe.TLS_CIPHER.name, timeline.constant(1.0), target, cipher="TLS_AES_256_GCM_SHA384")
     yield series(probe.LAST_RESULT.name, timeline.gauge(float), target)
+    yield series(probe.RESULT_SOURCE.name, timeline.constant(1.0), target, result_source="own")
     reused = timeline.gauge(lambda t: float(t % 900 >= 60))
     yield series(probe.CONNECTION_REUSED.name, reused, target)
     for direction, count in zip(("input", "output", "cached", "reasoning"), (*run.probe.tokens, 0, 0), strict=True):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Headers, error objects and statuses of foreign servers are read without trusting them."""
 
+import json
 import math
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from openai_exporter.client.exchange import (
     ApiError,
     error_object,
     http_date,
+    refusal,
     retry_after,
     status_outcome,
     status_reason,
+    unix_time,
 )
 from openai_exporter.errors import REASONS
 from openai_exporter.probe.judge import OUTCOMES
@@ -129,6 +132,32 @@ ERRORS: list[tuple[object, ApiError | None]] = [
 @pytest.mark.parametrize(("document", "expected"), ERRORS, ids=[str(row[0]) for row in ERRORS])
 def test_an_error_object_is_read_in_each_of_its_forms(document: object, expected: ApiError | None) -> None:
     assert expected == error_object(document)
+
+
+WORDS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "message", "detail", "errors", "code", "loc", "type"]), inner, max_size=4
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(WORDS)
+def test_no_document_upsets_the_reader_of_errors_dates_or_spans(document: object) -> None:
+    body = json.dumps(document).encode()
+    error, stated = refusal(body)
+    assert isinstance(error.message, str)
+    assert stated is (error_object(document) is not None)
+    assert unix_time(document) is None or isinstance(unix_time(document), float)
+
+
+@given(st.binary(max_size=200))
+def test_no_body_upsets_the_reader_of_refusals(body: bytes) -> None:
+    assert isinstance(refusal(body)[0].message, str)
 
 
 MEANINGS = [

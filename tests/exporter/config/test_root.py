@@ -54,6 +54,7 @@ modules:
       status:
       - 200
     min_interval: 0s
+    short_deadline: refuse
 history:
   limit: 200
 """

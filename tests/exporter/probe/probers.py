@@ -66,6 +66,11 @@ def configuration(
     return parse_config(yaml.safe_dump(document), "test", {"KEY": key}, Path())
 
 
+def within(seconds: float, modules: Mapping[str, Mapping[str, Any]] = MODULES) -> dict[str, dict[str, Any]]:
+    """The modules with this timeout."""
+    return {name: {**module, "timeout": f"{round(seconds * 1000)}ms"} for name, module in modules.items()}
+
+
 def key_of(module: str, modules: Mapping[str, Mapping[str, Any]] = MODULES) -> ProbeKey:
     """The probe of a module."""
     return ProbeKey("api", module, MODELS.get(str(modules[module]["endpoint"]), ""))

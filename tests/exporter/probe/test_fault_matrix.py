@@ -22,7 +22,7 @@ from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client import rawserver
 from tests.exporter.client.rawserver import Turn, answer, chunked, raw_server
-from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
+from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for, within
 
 # What lies outside the API's own answers: hosts, proxies, certificates and keys that fail, and our own limits.
 
@@ -78,7 +78,7 @@ async def unaccepted(simulator: SimulatorControl, folder: Path) -> AsyncIterator
             filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        config = configuration(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        config = configuration(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", within(0.4))
         async with prober_for(config) as prober:
             await prober.warm()
             yield prober, CHAT
@@ -116,12 +116,22 @@ async def spent(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tupl
 async def crowded(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tuple[Prober, ProbeKey]]:
     """The one place among the probes in flight is taken."""
     simulator.fault("hang", path="/v1/models")
-    async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
+    config = configuration(simulator.api_url, {**within(0.4), "models": MODULES["models"]})
+    async with prober_for(config, max_in_flight=1) as prober:
         await prober.warm()
-        hanging = asyncio.create_task(prober.probe(key_of("models"), 60))
+        hanging = asyncio.create_task(prober.probe(key_of("models")))
         await asyncio.sleep(0)
         yield prober, CHAT
         hanging.cancel()
+
+
+@contextlib.asynccontextmanager
+async def hanging(simulator: SimulatorControl, folder: Path) -> AsyncIterator[tuple[Prober, ProbeKey]]:
+    """An API that says nothing."""
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url)) as prober:
+        await prober.warm()
+        yield prober, CHAT
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +177,7 @@ class Outside:
     expected: tuple[bool, bool]
     status: int
     log: str
+    limit: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -342,6 +353,9 @@ OUTSIDE = {
     "no key": Outside(without_key, "no_credentials", OURS, 0, "cannot be read: No such file or directory"),
     "no money": Outside(spent, "cost_limited", OURS, 0, "the daily cost limit of module chat is reached"),
     "no place": Outside(crowded, "exporter_busy", OURS, 0, "before the exporter came to it"),
+    "a scrape with too little time": Outside(
+        hanging, "deadline_too_short", OURS, 0, "the scrape left 0.2 s, and the probe goes on for up to 9.5 s", 0.2,
+    ),
     "no authorities": Outside(unreadable_authorities, "internal", OURS, 0, "the exporter failed: "),
 }  # fmt: skip
 
@@ -499,6 +513,17 @@ FOREIGN: dict[str, Foreign] = {
                                  "quota_exhausted", OURS),
     "Fireworks: a suspended account": says(412, error("Account x is suspended"), "billing_inactive", OURS),
     "OpenRouter: a key's limit": says(403, error("Key limit exceeded (total limit).", 403), "quota_exhausted", OURS),
+    "xAI: no credits yet": says(403, {"code": "x", "error": "Your new team doesn't have any credits or licenses yet"},
+                                "quota_exhausted", OURS),
+    "Azure: a rate limit that speaks of quota": says(
+        429, error("Exceeded call rate limit. Retry after 2 s. See https://aka.ms/oai/quotaincrease", "429"),
+        "rate_limited_requests", OURS),
+    "LiteLLM: a rate limit of a key": says(
+        429, error("Rate limit exceeded for api_key: 12. Limit type: requests. Remaining: 0", "429"), "rate_limited",
+        OURS),
+    "Vertex: a model": says(404, [error("Publisher Model `x` was not found or your project has no access", 404)],
+                            "model_not_found", OURS),
+    "TGI: an overload": says(429, {"error": "Model is overloaded", "error_type": "overloaded"}, "overloaded", BAD),
     "a trial that is over": says(403, {"message": "Your trial credits have expired"}, "quota_exhausted", OURS),
     "a code alone": says(429, error("no", "out_of_credits"), "quota_exhausted", OURS),
     "Cerebras: tokens per minute": says(
@@ -672,6 +697,22 @@ async def test_what_servers_of_other_makers_say_has_its_outcome_and_their_words(
         assert case.words in "\n".join((result.message, *result.log))
 
 
+async def test_a_server_that_knows_no_stream_options_says_how_to_leave_them_out_and_is_then_probed() -> None:
+    refused = answer(json.dumps(error("Unrecognized request argument supplied: stream_options")), "400 X")
+    streamed = chunked(PONG, STOP, DONE)
+
+    async def reply(turn: Turn) -> None:
+        await turn.send(refused if b"stream_options" in turn.request else streamed)
+
+    found = []
+    for extra in ({}, {"stream_options": None}):
+        modules = {"chat_stream": {"endpoint": "chat", "stream": True, "request": {"extra": extra}}}
+        async with raw_server(reply) as server, prober_for(configuration(f"{server.url}/v1", modules)) as prober:
+            found.append((await prober.probe(key_of("chat_stream", modules), 30.0)).result)
+    assert ["bad_request", "success"] == [result.outcome for result in found]
+    assert "give the module request.extra.stream_options: null" in found[0].message
+
+
 def test_every_outcome_of_the_taxonomy_is_reached() -> None:
     cases: list[Row | Outside] = [*ROWS, *OUTSIDE.values()]
     reached = {each.outcome for each in cases}
@@ -681,6 +722,7 @@ def test_every_outcome_of_the_taxonomy_is_reached() -> None:
 
 def test_the_matrix_is_as_wide_as_promised() -> None:
     assert len(ROWS) >= 45
+    assert len(FOREIGN) >= 140
     assert set(MODULES) == {each.module for each in ROWS}
 
 
@@ -693,9 +735,9 @@ async def test_each_fault_has_its_outcome(case: Row, simulator: SimulatorControl
     left = iter(deadlines)
 
     async def attempt() -> ProbeResult:
-        async with prober_for(configuration(simulator.api_url)) as prober:
+        async with prober_for(configuration(simulator.api_url, within(next(left)))) as prober:
             await prober.warm()
-            return (await prober.probe(key_of(case.module), next(left))).result
+            return (await prober.probe(key_of(case.module))).result
 
     def as_said(tried: ProbeResult) -> bool:
         in_time = len(deadlines) == 1 or tried.timeout / 2 <= tried.duration < tried.timeout + 0.25
@@ -712,9 +754,8 @@ async def test_what_goes_wrong_beside_the_api_has_its_outcome(
     name: str, simulator: SimulatorControl, tmp_path: Path
 ) -> None:
     case = OUTSIDE[name]
-    cut = case.outcome in ("timeout_connect", "exporter_busy")
     async with case.way(simulator, tmp_path) as (prober, key):
-        result = (await prober.probe(key, 0.4 if cut else 30.0)).result
+        result = (await prober.probe(key, case.limit)).result
     assert (case.outcome, case.status) == (result.outcome, result.status_code)
     check(case, result)
 
@@ -732,11 +773,11 @@ def check(case: Row | Outside, result: ProbeResult) -> None:
 @pytest.mark.parametrize("module", ["chat", "chat_stream", "models"])
 async def test_a_drip_ends_within_a_tenth_of_a_second_of_its_deadline(module: str, simulator: SimulatorControl) -> None:
     simulator.fault("drip", interval_seconds=0.01, part="headers")
-    async with prober_for(configuration(simulator.api_url)) as prober:
+    async with prober_for(configuration(simulator.api_url, within(0.3))) as prober:
         await prober.warm()
 
         async def attempt() -> float:
-            result = (await prober.probe(key_of(module), 0.3)).result
+            result = (await prober.probe(key_of(module))).result
             return result.duration - result.timeout
 
         overrun = await at_best(attempt, lambda tried: -0.05 < tried < 0.1)

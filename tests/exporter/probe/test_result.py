@@ -25,7 +25,7 @@ from openai_exporter.exposition import encode
 from openai_exporter.metrics import CATALOGUE, Page
 from openai_exporter.model import Endpoint, ModelCard, Phases, ProbeAnswer, RateLimit, StreamTiming, TlsPeer, Tokens
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.probe.result import explain, families, fnv1a, log_line, record
+from openai_exporter.probe.result import ResultLog, explain, families, fnv1a, log_line
 from tests.exporter.client.rawserver import Turn, answer, raw_server
 from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
 from tests.exporter.probe.results import result
@@ -65,9 +65,10 @@ def test_quoting(text: str, shown: str) -> None:
 
 def test_a_failure_is_recorded_with_its_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "openai_exporter.probe")
-    record(result())
-    record(result("auth", status_code=401, message="no", request_id="req_1", error_code="invalid_api_key"))
-    record(result("internal", status_code=0, message="boom"))
+    log = ResultLog()
+    log.record(result(), 0)
+    log.record(result("auth", status_code=401, message="no", request_id="req_1", error_code="invalid_api_key"), 1)
+    log.record(result("internal", status_code=0, message="boom"), 2)
     assert [("probe failed", logging.INFO), ("probe failed", logging.ERROR)] == [
         (each.getMessage(), each.levelno) for each in caplog.records
     ]
@@ -86,8 +87,56 @@ def test_a_failure_is_recorded_with_its_fields(caplog: pytest.LogCaptureFixture)
 
 def test_a_success_is_recorded_for_those_who_want_details(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "openai_exporter.probe")
-    record(result())
+    ResultLog().record(result(), 0)
     assert ["probe succeeded"] == [each.getMessage() for each in caplog.records]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged since: the outcome of a single result, the counts of those that repeat."""
+    fields = [each.__dict__["fields"] for each in caplog.records]
+    caplog.clear()
+    return [each.get("outcome") or each["results"] for each in fields]
+
+
+def test_a_failure_that_lasts_is_logged_once_and_then_counted_each_minute(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "openai_exporter.probe")
+    log = ResultLog()
+    for second in range(119):
+        log.record(result("auth"), second)
+    assert ["auth", "auth=59"] == logged(caplog)
+    log.record(result(), 119)
+    assert ["success"] == logged(caplog)
+    log.record(result(), 120)
+    assert ["auth=59"] == logged(caplog)
+    for second in range(121, 600):
+        log.record(result(), second)
+    assert [] == logged(caplog)
+
+
+def test_a_probe_that_changes_at_each_result_is_counted_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "openai_exporter.probe")
+    log = ResultLog()
+    for tenth in range(600):
+        log.record(result("auth" if tenth % 2 else "success"), tenth / 10)
+    assert ["auth", "success"] == logged(caplog)
+    log.record(result(), 60)
+    assert ["success=299 auth=299", "success"] == logged(caplog)
+
+
+def test_a_probe_that_fails_at_each_scrape_says_so_each_minute(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "openai_exporter.probe")
+    log = ResultLog()
+    for minute in range(4):
+        log.record(result("auth"), 60 * minute)
+    assert ["auth", "auth=1", "auth=1"] == logged(caplog)
+
+
+def test_each_result_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "openai_exporter.probe")
+    log = ResultLog()
+    for second in range(5):
+        log.record(result("auth"), second)
+    assert ["auth"] * 5 == logged(caplog)
 
 
 # The names that are blackbox_exporter's mean what they mean there: both probe one TLS server, side by side.

@@ -3,6 +3,7 @@
 
 import asyncio
 import gc
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -22,12 +23,12 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.result import Frame
 from openai_exporter.probe.service import Clients, located, proxy_secrets, run_probe
-from openai_exporter.probe.state import History
+from openai_exporter.probe.state import History, StateStore
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client.rawserver import Turn, answer, raw_server
 from tests.exporter.probe.exchanges import exchange, setting, timeout
-from tests.exporter.probe.probers import KEY, MODULES, configuration, key_of, prober_for
+from tests.exporter.probe.probers import KEY, MODULES, QUIET, configuration, key_of, prober_for, within
 
 # One probe and the turns that it takes, so that many that end at once hold up nothing else.
 
@@ -191,22 +192,94 @@ async def test_scrapes_at_the_same_time_share_the_probe_in_flight(simulator: Sim
     async with prober_for(configuration(simulator.api_url)) as prober:
         found = await asyncio.gather(*(prober.probe(CHAT) for _ in range(5)))
     assert 1 == len({each.result.request_id for each in found})
-    assert [False, True, True, True, True] == [each.cached for each in found]
-    assert {"shared"} == {each.reason for each in found if each.cached}
+    assert {False} == {each.cached for each in found}, "each scrape has watched the API"
+    assert ["", *["shared"] * 4] == [each.reason for each in found]
 
 
-async def test_a_scrape_with_less_time_does_not_wait_for_a_probe_that_has_more(simulator: SimulatorControl) -> None:
-    simulator.fault("hang")
-    async with prober_for(configuration(simulator.api_url)) as prober:
+async def test_a_scrape_with_less_time_is_told_so_alone(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.6)
+    history = History(5)
+    instruments = Instruments(process=False)
+    async with prober_for(configuration(simulator.api_url), history=history, instruments=instruments) as prober:
         await prober.warm()
-        slow = asyncio.create_task(prober.probe(CHAT, 60.0))
+        long = asyncio.create_task(prober.probe(CHAT, 60.0))
         await asyncio.sleep(0)
-        began = time.monotonic()
-        quick = await prober.probe(CHAT, 0.5)
-        assert time.monotonic() - began < 5, "long before the other"
-        slow.cancel()
-    assert ("timeout_headers", False) == (quick.result.outcome, quick.cached)
-    assert 0 < quick.result.timeout <= 0.5
+        short = await prober.probe(CHAT, 0.1)
+        assert not long.done()
+        assert (await long).result.success
+    assert ("deadline_too_short", False, True) == (short.result.outcome, short.result.valid, short.cached)
+    assert "the scrape left 0.1 s, and the probe goes on for up to 9.5 s. Raise" in short.result.message
+    assert ["success"] == [entry.answer.result.outcome for entry in history.recent()]
+    lines = instruments.render("")[0].decode().splitlines()
+    assert not [line for line in lines if "api_errors_total{" in line and not line.endswith(" 0.0")]
+
+
+async def test_a_short_scrape_may_begin_a_probe_that_answers_the_next_one(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.3)
+    config = configuration(simulator.api_url, modules(min_interval="30s"))
+    async with prober_for(config, monotonic=Clock()) as prober:
+        await prober.warm()
+        short = await prober.probe(CHAT, 0.01)
+        joined = await prober.probe(CHAT, 9.5)
+        repeated = await prober.probe(CHAT, 9.5)
+    assert ["deadline_too_short", "success", "success"] == [each.result.outcome for each in (short, joined, repeated)]
+    assert ["deadline", "shared", "min_interval"] == [each.reason for each in (short, joined, repeated)]
+    assert [True, False, True] == [each.cached for each in (short, joined, repeated)]
+
+
+async def test_a_deadline_that_no_probe_has_kept_is_refused_without_a_call(simulator: SimulatorControl) -> None:
+    clock = Clock()
+    simulator.fault("latency", delay_seconds=0.3)
+    history = History(9)
+    async with prober_for(configuration(simulator.api_url), monotonic=clock, history=history) as prober:
+        await prober.probe(CHAT)
+        short = await prober.probe(CHAT, 0.1)
+        enough = await prober.probe(CHAT, 5)
+        clock.now += 301
+        forgotten = await prober.probe(CHAT, 0.1)
+        while len(history.recent()) < 3:
+            await asyncio.sleep(0.01)
+    assert ("deadline_too_short", "deadline") == (short.result.outcome, short.reason)
+    assert "the scrape left 0.1 s; the last good probes took 0.3" in short.result.message
+    assert enough.result.success
+    assert "the probe goes on" in forgotten.result.message, "an API that has become faster is seen again"
+
+
+async def test_a_module_may_call_whatever_the_deadline(simulator: SimulatorControl) -> None:
+    simulator.fault("latency", delay_seconds=0.3)
+    async with prober_for(configuration(simulator.api_url, modules(short_deadline="probe"))) as prober:
+        await prober.probe(CHAT)
+        short = await prober.probe(CHAT, 0.1)
+    assert "the probe goes on" in short.result.message
+
+
+async def test_a_failure_that_no_scrape_waited_for_is_news_to_the_next_one_and_then_repeated(
+    simulator: SimulatorControl,
+) -> None:
+    simulator.fault("hang")
+    history = History(9)
+    async with prober_for(configuration(simulator.api_url, within(0.5)), history=history) as prober:
+        await prober.warm()
+        first = await prober.probe(CHAT, 0.05)
+        while not history.recent():
+            await asyncio.sleep(0.01)
+        second = await prober.probe(CHAT, 0.05)
+        third = await prober.probe(CHAT, 0.05)
+    assert ["deadline_too_short", "timeout_headers", "timeout_headers"] == [
+        each.result.outcome for each in (first, second, third)
+    ]
+    assert [(True, "deadline"), (False, "deadline"), (True, "deadline")] == [
+        (each.cached, each.reason) for each in (first, second, third)
+    ]
+
+
+async def test_what_a_scrape_lost_on_its_way_does_not_make_it_a_short_one(simulator: SimulatorControl) -> None:
+    simulator.fault("hang")
+    async with prober_for(configuration(simulator.api_url, within(1))) as prober:
+        await prober.warm()
+        found = (await prober.probe(CHAT, 0.99)).result
+    assert "timeout_headers" == found.outcome
+    assert found.duration <= 0.99
 
 
 async def test_a_scrape_that_leaves_does_not_end_the_probe(simulator: SimulatorControl) -> None:
@@ -368,7 +441,7 @@ async def test_what_a_restart_cannot_read_is_set_aside_and_told(simulator: Simul
         line.replace('organization="",', "") for line in lines
     ]
     names = sorted(path.name.rstrip("0123456789") for path in tmp_path.iterdir())
-    assert names == ["probe-state.json", "probe-state.json.damaged-"]
+    assert names == ["probe-state.json", "probe-state.json.damaged-", "probe-state.lock"]
 
 
 async def test_state_of_a_newer_version_is_left_untouched_and_told_once(
@@ -380,9 +453,35 @@ async def test_state_of_a_newer_version_is_left_untouched_and_told_once(
     async with prober_for(config, storage=tmp_path) as prober:
         assert (await prober.probe(CHAT)).result.success
     assert newer == (tmp_path / "probe-state.json").read_text()
-    assert ["probe-state.json"] == [path.name for path in tmp_path.iterdir()]
+    assert not list(tmp_path.glob("*.damaged-*"))
     (told,) = [each.getMessage() for each in caplog.records if "probe-state" in each.getMessage()]
     assert "a newer openai-exporter wrote it (format 99; this one knows 1); it is left untouched" in told
+
+
+async def test_of_two_exporters_with_one_folder_the_second_keeps_no_spend_until_the_first_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai_exporter.probe.state.DELAY", 0)
+
+    def spent() -> dict[str, str]:
+        document = json.loads((tmp_path / "probe-state.json").read_text())
+        return dict(document["spend"])
+
+    first, second = (StateStore(tmp_path, lambda: 1e9) for _ in range(2))
+    first.remember(CHAT, Decimal(1), None)
+    while not (tmp_path / "probe-state.json").exists():
+        await asyncio.sleep(0)
+    second.remember(CHAT, Decimal(5), None)
+    await second.close()
+    assert {"chat": "1"} == spent()
+    assert "probe-state.json: another exporter (process " in caplog.text
+    assert "give each exporter its own --storage.path" in caplog.text
+
+    await first.close()
+    third = StateStore(tmp_path, lambda: 1e9)
+    third.remember(CHAT, Decimal(2), None)
+    await third.close()
+    assert {"chat": "3"} == spent()
 
 
 async def test_the_state_of_probes_is_for_its_owner_only(simulator: SimulatorControl, tmp_path: Path) -> None:
@@ -403,7 +502,8 @@ async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stop
         assert (await prober.probe(CHAT)).result.success
     assert told == (
         f"{folder / 'probe-state.json'}: cannot be written: Not a directory; "
-        "a restart would begin daily cost limits and waits anew"
+        "a restart would begin daily cost limits and waits anew; "
+        "give a folder with --storage.path, or none with --storage.path="
     )
     assert len([each for each in caplog.records if "cannot be" in each.getMessage()]) == 1, "and not repeated"
     lines = instruments.render("")[0].decode().splitlines()
@@ -459,7 +559,7 @@ async def test_a_bound_on_probes_in_flight_makes_others_wait_unmeasured(simulato
 async def test_a_probe_that_finds_no_place_in_time_is_not_the_apis_failure(simulator: SimulatorControl) -> None:
     simulator.fault("hang", path="/v1/models")
     async with prober_for(configuration(simulator.api_url), max_in_flight=1) as prober:
-        hanging = asyncio.create_task(prober.probe(key_of("models"), 5))
+        hanging = asyncio.create_task(prober.probe(key_of("models")))
         await asyncio.sleep(0)
         found = await prober.probe(CHAT, 0.1)
         hanging.cancel()
@@ -467,7 +567,7 @@ async def test_a_probe_that_finds_no_place_in_time_is_not_the_apis_failure(simul
 
 
 async def test_the_scrapes_limit_and_the_modules_timeout_both_bind(simulator: SimulatorControl) -> None:
-    async with prober_for(configuration(simulator.api_url, modules(timeout="2s"))) as prober:
+    async with prober_for(configuration(simulator.api_url, within(2))) as prober:
         found = [(await prober.probe(CHAT, limit)).result.timeout for limit in (None, 1.0, 9.0)]
     for allowed, bound in zip(found, (2.0, 1.0, 2.0), strict=True):
         assert bound - 0.9 < allowed <= bound
@@ -592,8 +692,8 @@ async def test_what_is_counted_over_probes(simulator: SimulatorControl) -> None:
 
 async def test_a_request_can_be_found_without_an_answer(simulator: SimulatorControl) -> None:
     simulator.fault("hang")
-    async with prober_for(configuration(simulator.api_url)) as prober:
-        found = await prober.probe(CHAT, 0.2)
+    async with prober_for(configuration(simulator.api_url, within(0.2))) as prober:
+        found = await prober.probe(CHAT)
     assert "client_request_id=" in found.result.log[0]
     sent = found.result.log[0].rsplit("client_request_id=", 1)[1]
     assert f"x-client-request-id: {sent}" in found.result.request.lower()
@@ -633,8 +733,8 @@ async def test_a_probe_that_never_left_is_no_error_of_the_api(simulator: Simulat
 async def test_an_api_that_hangs_is_slow_in_the_histograms_not_missing(simulator: SimulatorControl) -> None:
     instruments = Instruments(process=False)
     simulator.fault("hang")
-    async with prober_for(configuration(simulator.api_url), instruments=instruments) as prober:
-        found = await prober.probe(key_of("chat_stream"), 0.3)
+    async with prober_for(configuration(simulator.api_url, within(0.3)), instruments=instruments) as prober:
+        found = await prober.probe(key_of("chat_stream"))
     assert ("timeout_headers", 0) == (found.result.outcome, found.result.status_code)
     lines = instruments.render("")[0].decode().splitlines()
     labels = 'model="gpt-6-luna",module="chat_stream",status_code="0",target="api"}'
@@ -709,7 +809,92 @@ async def test_a_price_per_call_lets_the_cost_limit_stop_what_has_no_price(simul
     async with prober_for(config) as prober:
         answers = [await prober.probe(key) for _ in range(3)]
 
-    assert [False, False, True] == [answer.cost_limited for answer in answers]
+    assert [False, True, True] == [answer.cost_limited for answer in answers], "a second call would go over the limit"
+
+
+# Spend is counted for calls whose answer is not known, and set aside before a call is made.
+
+
+@pytest.mark.parametrize(
+    ("module", "more", "usd"),
+    [
+        ("chat", {}, "0.0000108"),
+        ("chat_stream", {}, "0.0000108"),
+        ("responses", {}, "0.0000108"),
+        ("chat", {"request": {**QUIET, "max_output_tokens": None}}, "0.0020508"),
+        ("chat", {"request": {**QUIET, "extra": {"max_tokens": 1000}}}, "0.0005028"),
+        ("chat", {"price_per_call_usd": 0.25}, "0.25"),
+        ("embeddings", {}, "0.00000056"),
+        ("images", {}, "0.01238"),
+        ("images", {"request": {"quality": "high"}}, "0.18734"),
+        ("speech", {"price_per_call_usd": 0.5}, "0.5"),
+        ("speech", {}, None),
+        ("models", {}, None),
+        ("moderations", {}, None),
+    ],
+)  # fmt: skip
+async def test_a_call_that_the_deadline_cut_counts_what_it_may_have_cost(
+    module: str, more: dict[str, Any], usd: str | None, simulator: SimulatorControl
+) -> None:
+    simulator.fault("hang")
+    config = configuration(simulator.api_url, {module: {**MODULES[module], "timeout": "100ms", **more}})
+    async with prober_for(config) as prober:
+        await prober.warm()
+        found = (await prober.probe(key_of(module))).result
+    assert ("timeout_headers", usd and Decimal(usd)) == (found.outcome, found.cost_usd)
+
+
+async def test_calls_in_flight_count_against_the_limit(simulator: SimulatorControl) -> None:
+    simulator.fault("hang")
+    models = ["gpt-6-luna", "gpt-5.4-mini", "gpt-5.4-nano"]
+    config = configuration(
+        simulator.api_url,
+        modules(timeout="300ms", daily_cost_limit_usd=0.25, price_per_call_usd=0.1),
+        more={"probes": [{"target": "api", "module": "chat", "models": models}]},
+    )
+    async with prober_for(config) as prober:
+        await prober.warm()
+        found = await asyncio.gather(*(prober.probe(ProbeKey("api", "chat", model)) for model in models))
+        after = await prober.probe(CHAT)
+    assert ["timeout_headers", "timeout_headers", "cost_limited"] == [each.result.outcome for each in found]
+    assert after.cost_limited
+
+
+async def test_a_call_that_the_end_of_the_process_cut_has_cost_something(tmp_path: Path) -> None:
+    called = asyncio.Event()
+
+    async def hang(turn: Turn) -> None:
+        called.set()
+        await asyncio.Event().wait()
+
+    async with raw_server(hang) as server:
+        config = configuration(server.url, modules(daily_cost_limit_usd=0.3, price_per_call_usd=0.2))
+        async with prober_for(config, storage=tmp_path) as prober:
+            running = asyncio.create_task(prober.probe(CHAT))
+            await called.wait()
+    await asyncio.gather(running, return_exceptions=True)
+    assert json.loads((tmp_path / "probe-state.json").read_text())["spend"] == {"chat": "0.2"}
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999", "9" * 5000])
+@pytest.mark.parametrize("place", ["day", "until", "at", "strikes", "status_code", "spend"])
+async def test_no_number_in_the_file_ends_the_start(place: str, number: str, tmp_path: Path) -> None:
+    wait = {
+        "key": {"target": "api", "module": "chat", "model": "gpt-6-luna"}, "until": 9e9, "at": 9e9, "strikes": 1,
+        "outcome": "rate_limited", "status_code": 429, "message": "",
+    }  # fmt: skip
+    document = {
+        "format": "openai-exporter probes",
+        "version": 1,
+        "day": 20_000,
+        "spend": {"chat": 0.5},
+        "waits": [wait],
+    }
+    found = wait if place in wait else document
+    found[place] = {"chat": "NUMBER"} if place == "spend" else "NUMBER"
+    (tmp_path / "probe-state.json").write_text(json.dumps(document).replace('"NUMBER"', number))
+    async with prober_for(configuration("http://127.0.0.1:1"), storage=tmp_path) as prober:
+        assert (await prober.probe(CHAT)).result.outcome in ("connect", "rate_limited")
 
 
 def test_passwords_of_proxies_are_known_as_they_are_written_and_as_they_are_sent() -> None:

@@ -118,10 +118,21 @@ def test_a_limit_is_reached_when_it_is_met_exactly() -> None:
     spend = Spend(Clock(0))
     spend.add("chat", Decimal("0.1"))
     spend.add("chat", Decimal("0.2"))
-    assert spend.reached("chat", 0.3)
-    assert not spend.reached("chat", 0.31)
-    assert not spend.reached("chat", None)
-    assert not spend.reached("other", 0.3)
+    assert not spend.allows("chat", 0.3, None)
+    assert spend.allows("chat", 0.31, None)
+    assert spend.allows("chat", None, Decimal(5))
+    assert spend.allows("other", 0.3, None)
+    assert not spend.allows("other", 0.0, None)
+
+
+def test_a_call_fits_that_leaves_a_limit_whole_with_those_in_flight() -> None:
+    spend = Spend(Clock(0))
+    assert spend.allows("chat", 0.3, Decimal(5)), "the first of a day shows what a call really costs"
+    spend.add("chat", Decimal("0.1"))
+    assert spend.allows("chat", 0.3, Decimal("0.2"))
+    spend.reserved["chat"] += Decimal("0.1")
+    assert not spend.allows("chat", 0.3, Decimal("0.2"))
+    assert spend.allows("chat", 0.3, Decimal("0.1"))
 
 
 # When a probe leaves the API alone, and for how long.

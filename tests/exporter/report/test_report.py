@@ -180,9 +180,10 @@ def test_the_month_so_far_has_a_forecast_from_its_days(simulator: SimulatorContr
     found = json.loads(done(run(simulator, "report", "--format", "json")))
 
     per_day = [spent(bill(simulator, day, day + 86_400)).get("", Decimal(0)) for day in november()]
-    mean = sum(per_day[10:17], Decimal(0)) / 7  # the 11th to the 17th, as it is the 19th
-    settled = sum(per_day[:17], Decimal(0)) + max(mean, per_day[17]) + max(mean, per_day[18])
-    assert f"{settled + mean * 11:.2f}" == found["forecast"]["month_end_usd"]
+    # It is the 19th, 9:00: of the 11th 15 hours count, the days to the 17th whole, and of the 18th 9 hours.
+    week = sum(per_day[11:17], Decimal(0)) + (15 * per_day[10] + 9 * per_day[17]) / 24
+    expected = sum(per_day) + week / 7 * (11 * 24 + 15) / 24
+    assert f"{expected:.2f}" == found["forecast"]["month_end_usd"]
     assert sum(per_day) == Decimal(found["forecast"]["month_to_date_usd"])
     assert ["Today is not over, and is compared with whole days."] == found["notes"][:1]
 

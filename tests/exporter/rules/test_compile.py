@@ -75,7 +75,8 @@ def test_an_alert_carries_what_routes_and_people_need() -> None:
     assert notes["runbook_url"].endswith("/alerting/runbooks/OpenAILatencyBudgetBurn.md")
     assert notes["dashboard_url"] == (
         "https://g.example.org/d/openai-probes"
-        "?var-target={{ $labels.target | urlquery }}&var-model={{ $labels.model | urlquery }}"
+        "?from=now-6h&to=now{{ with $labels.target }}&var-target={{ . | urlquery }}{{ end }}"
+        "{{ with $labels.model }}&var-model={{ . | urlquery }}{{ end }}"
     )
 
 
@@ -103,6 +104,20 @@ def test_cost_goes_to_finops_and_carries_the_category_that_routes_know() -> None
     labels = one({"metric": "cost_per_day", "threshold": "25 USD"})["labels"]
 
     assert labels == {"severity": "warning", "team": "finops", "category": "cost", "threshold_metric": "cost_per_day"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "series"),
+    [("cost_per_day", "openai_costs_day_usd"), ("cost_per_month", "openai_costs_month_to_date_usd")],
+)
+def test_billed_cost_is_summed_as_it_is_narrowed(metric: str, series: str) -> None:
+    everything = one({"metric": metric, "threshold": "25 USD"})["expr"]
+    assert everything.startswith("sum by (job, organization) (max without (instance) (max_over_time(")
+    each = one({"metric": metric, "threshold": "25 USD", "project": "*"})["expr"]
+    assert each.startswith("sum by (job, organization, project_id) (max without (instance) (max_over_time(")
+    named = one({"metric": metric, "threshold": "25 USD", "project": "proj_a"})["expr"]
+    assert 'project_id="proj_a"' in named
+    assert f"max_over_time({series}{{" in named
 
 
 def test_a_threshold_that_names_something_gets_an_alert_for_matching_nothing() -> None:
@@ -280,7 +295,9 @@ def firing(rule: dict[str, Any], at: str, **texts: str) -> dict[str, Any]:
     """promtool's expectation of one alert with these annotations and the rule's others."""
     labels = dict(part.split("=") for part in LABELS.replace('"', "").split(","))
     notes = rule["annotations"] | texts
-    notes["dashboard_url"] = "http://localhost:3000/d/openai-probes?var-target=openai&var-model=gpt-6"
+    notes["dashboard_url"] = (
+        "http://localhost:3000/d/openai-probes?from=now-6h&to=now&var-target=openai&var-model=gpt-6"
+    )
     alerts = [{"exp_labels": labels | rule["labels"], "exp_annotations": notes}]
     return {"eval_time": at, "alertname": rule["alert"], "exp_alerts": alerts}
 

@@ -342,3 +342,20 @@ def test_no_edit_gives_a_traceback(start: int, cut: int, piece: str, tmp_path_fa
         load(text, tmp_path_factory.mktemp("edit"))
     except ConfigError as error:
         assert all(str(problem) for problem in error.problems)
+
+
+def test_a_raw_rule_that_names_an_unknown_metric_is_used_and_told(thresholds: Path, raw: Path) -> None:
+    (raw / "a.yml").write_text(
+        "groups:\n  - name: mine\n    rules:\n      - alert: A\n        expr: openai_usage_request_total > 5\n"
+        "      - record: openai_mine\n        expr: sum(openai_api_latency_seconds_bucket{x='openai_x'})\n"
+        "      - alert: B\n        expr: openai_mine > probe:openai_sli_error:ratio1h and other_metric\n"
+    )
+
+    built = build(thresholds, raw)
+
+    notes = [note for note in built.notes if "metric" in note]
+    assert built.raw == ("a.yml",)
+    assert notes == [
+        f"{raw}/a.yml:5: groups[0].rules[0].expr: metric openai_usage_request_total is not known; "
+        "did you mean 'openai_usage_requests_total'?"
+    ]

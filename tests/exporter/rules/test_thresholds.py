@@ -74,16 +74,12 @@ METRICS = (
             "YAML reads a bare > as the start of a text, write it in quotes: '>'",
         ),
         ("operator: '>'", "operator: >=", "t.yml:5: has a bare >= or similar sign; write it in quotes: operator: '>='"),
-        (
-            "operator: '>'",
-            "operator: above",
-            "t.yml:5: thresholds[0].operator: 'above': must be one of >, >=, <, <=; did you mean '>'?",
-        ),
+        ("operator: '>'", "operator: over", "t.yml:5: thresholds[0].operator: 'over': must be one of >, >=, <, <="),
         (
             "threshold: 5s",
             "threshold: 5000",
             "t.yml:6: thresholds[0].threshold: 5000: must be a duration with its unit, such as 5s, 2.5s or 800ms; "
-            "add the unit: 5000s or 5000ms",
+            "write threshold: 5000ms",
         ),
         (
             "threshold: 5s",
@@ -302,3 +298,52 @@ def test_every_matcher_is_promql_and_matches_what_its_patterns_stand_for(pattern
         if regex is not None:
             assert re.fullmatch(regex, name)
             assert not re.fullmatch(regex, "\n")
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "value"),
+    [
+        ({"operator": "gt"}, "operator", ">"),
+        ({"operator": "GTE"}, "operator", ">="),
+        ({"operator": "at_least"}, "operator", ">="),
+        ({"operator": "lt", "metric": "tokens_per_second", "threshold": 20}, "operator", "<"),
+        ({"operator": "lte", "metric": "tokens_per_second", "threshold": 20}, "operator", "<="),
+        ({"endpoint": "chat/completions"}, "endpoint", ("chat",)),
+        ({"endpoint": ["/v1/embeddings", "/v1/audio/speech"]}, "endpoint", ("embeddings", "speech")),
+        ({"for": ..., "duration_seconds": 120}, "hold", 120.0),
+        ({"for": ..., "duration_seconds": 90.5}, "hold", 90.5),
+        ({"for": ..., "duration_seconds": 0}, "hold", 0.0),
+        ({"for": 0}, "hold", 0.0),
+        ({"enabled": "no"}, "enabled", False),
+        ({"enabled": "Yes"}, "enabled", True),
+        ({"metric": "cost_per_month", "threshold": "1,000 USD"}, "threshold", "1,000 USD"),
+        ({"metric": "tokens_per_hour", "threshold": "2,000,000"}, "threshold", "2,000,000"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_people_write_elsewhere_is_understood(entry: dict[str, Any], key: str, value: object) -> None:
+    assert getattr(parse_thresholds(document(entry), "t.yml").thresholds[0], key) == value
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"for": 5}, "for: 5: must be a duration such as 5m; write 5m or 5s"),
+        ({"window": 10}, "window: 10: must be a duration such as 5m; write 10m or 10s"),
+        ({"for": "2m", "duration_seconds": 120}, "unknown key 'duration_seconds'"),
+        ({"for": ..., "duration_seconds": float("inf")}, "unknown key 'duration_seconds'"),
+        ({"for": ..., "duration_seconds": [5]}, "unknown key 'duration_seconds'"),
+        ({"threshold": 5000.0}, "such as 5s, 2.5s or 800ms; write threshold: 5000ms"),
+        ({"threshold": "3"}, "such as 5s, 2.5s or 800ms; write threshold: 3s"),
+        ({"metric": "throughput", "operator": "lt", "threshold": 10}, "2/s or 6/h; write threshold: 10/min"),
+        ({"metric": "cost_per_month", "threshold": "1,5 USD"}, "must be an amount in US dollars"),
+        ({"metric": "cost_per_day", "threshold": 25, "model": "gpt-6"}, "known by model: cost_per_hour"),
+        ({"endpoint": "chat/completion"}, "endpoint: 'chat/completion': must be one of chat, responses"),
+        ({"name": "slow (prod)"}, "that starts with a letter; did you mean 'slow prod'?"),
+        ({"operator": "=>"}, "did you mean '>='?"),
+        ({"enabled": "maybe"}, "enabled: 'maybe': must be true or false"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_understood_is_refused_with_what_to_write(entry: dict[str, Any], message: str) -> None:
+    assert message in message_of(document(entry))

@@ -35,9 +35,9 @@ Scrape = dict[Series, float]
 
 
 class Now:
-    """Our clock, moved by the test."""
+    """Our clock, moved by the test; at first as the simulator's and the served documents' is."""
 
-    def __init__(self, seconds: float = 1_700_000_000.0) -> None:
+    def __init__(self, seconds: float = 1_795_254_000.0) -> None:
         self.seconds = seconds
 
     def __call__(self) -> float:

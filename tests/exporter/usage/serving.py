@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 
 @contextmanager
-def answering(documents: dict[str, Any]) -> Iterator[str]:
+def answering(documents: dict[str, Any], headers: dict[str, str] | None = None) -> Iterator[str]:
     """A server of documents by path, or by path with bucket width or cursor; 404 for what is not there.
 
-    A document is what JSON is made of, or a text that is served as it is.
+    A document is what JSON is made of, or a text that is served as it is. `headers` may change; Date is one of them.
 
     Yields its URL.
     """
@@ -32,12 +32,15 @@ def answering(documents: dict[str, Any]) -> Iterator[str]:
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                if name != "Date":
+                    self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             """What header Date says."""
-            return "Sat, 21 Nov 2026 09:30:00 GMT"
+            return (headers or {}).get("Date", "Sat, 21 Nov 2026 09:30:00 GMT")
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

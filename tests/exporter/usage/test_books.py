@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures equal the simulator's own books, whatever happens between two scrapes."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from openai_exporter.metrics import usage as metrics
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import Make
-from tests.exporter.usage.scraping import ALL, Now, counters, of, one, scrape, up
-from tests.exporter.usage.walking import GROUPS, HOUR, MINUTE, arrived, expect_net, later
+from tests.exporter.usage.scraping import ALL, Now, counters, net, of, one, scrape, service, up
+from tests.exporter.usage.serving import answering
+from tests.exporter.usage.walking import DAY, GROUPS, HOUR, MINUTE, arrived, expect_net, later
+
+NOVEMBER_20 = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 async def test_every_counter_of_every_endpoint_equals_the_books(make: Make, simulator: SimulatorControl) -> None:
@@ -74,8 +80,10 @@ async def test_costs_equal_the_bill_to_the_last_digit(make: Make, simulator: Sim
     for actual, expected in ((by_project, told["by_project"]), (by_item, told["by_line_item"])):
         kept = {name: usd for name, usd in actual.items() if usd}
         assert {name: pytest.approx(float(usd)) for name, usd in expected.items() if float(usd)} == kept
-    assert float(told["today"]) == one(found, metrics.COSTS_DAY, window="today")
-    assert float(told["yesterday"]) == one(found, metrics.COSTS_DAY, window="yesterday")
+    for window in ("today", "yesterday"):
+        days = {labels: usd for labels, usd in of(found, metrics.COSTS_DAY).items() if ("window", window) in labels}
+        assert float(told[window]) == pytest.approx(sum(days.values()))
+        assert {*by_project} == {dict(labels).get("project_id", "") for labels in days}, "each of the month"
     assert float(told["previous_month"]) == one(found, metrics.COSTS_PREVIOUS_MONTH)
 
 
@@ -142,7 +150,8 @@ async def test_figures_that_the_api_takes_back_become_corrections(
     each = make()
     before = scrape(await each.page())
     simulator.fault("revise_down", path="/v1/organization/usage/*", factor=0.5)
-    after = await later(simulator, now, each, HOUR + 1)
+    for _ in range(2):  # what lacks most of its usage is believed when it is said twice
+        after = await later(simulator, now, each, HOUR + 1)
     assert all(after[series] >= value for series, value in counters(before).items())
     assert one(after, metrics.CORRECTIONS, operation="completions", field="input_tokens") > 0
     expect_net(simulator, after)
@@ -159,6 +168,73 @@ async def test_corrections_survive_a_restart_with_storage(
     before = scrape(await each.page())
     await each.close()
     simulator.fault("revise_down", path="/v1/organization/usage/*", factor=0.5)
-    after = scrape(await make(storage=tmp_path).page())
+    again = make(storage=tmp_path)
+    after = scrape(await again.page())
+    assert all(after[series] >= value for series, value in counters(before).items())
+    after = await later(simulator, now, again, HOUR + 1)
     assert all(after[series] >= value for series, value in counters(before).items())
     expect_net(simulator, after)
+
+
+QUIET = """
+  usage: {completions: {group_by: [project_id, model]}}
+  costs: null
+  names: false
+  limits: false
+"""
+
+
+def usage_of(day: list[tuple[str | None, int]], hour: list[tuple[str | None, int]]) -> dict[str, Any]:
+    """Tokens by project of yesterday and of the running hour."""
+
+    def answer(start: int, width: int, tokens: list[tuple[str | None, int]]) -> dict[str, Any]:
+        rows = [
+            {"project_id": project, "model": "gpt-6-luna", "num_model_requests": 1, "input_tokens": count,
+             "output_tokens": 0}
+            for project, count in tokens
+        ]  # fmt: skip
+        return {"data": [{"start_time": start, "end_time": start + width, "results": rows}]}
+
+    start = int(NOVEMBER_20.timestamp())
+    return {
+        "/usage/completions 1d": answer(start, DAY, day),
+        "/usage/completions 1h": answer(start + DAY + 9 * HOUR, HOUR, hour),
+    }
+
+
+@pytest.mark.parametrize("day", [pytest.param([], id="nothing"), pytest.param([(None, 500)], id="the project is null")])
+async def test_a_full_read_that_lacks_most_is_believed_when_the_next_one_says_the_same(
+    day: list[tuple[str | None, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = Now(NOVEMBER_20.timestamp() + DAY + 9.5 * HOUR)
+    whole = usage_of([("proj_a", 400), ("proj_b", 100)], [("proj_a", 7)])
+    seen = []
+    headers = {"Date": formatdate(now(), usegmt=True)}
+    with answering(served := dict(whole), headers) as url:
+        each = service(url, now, more=QUIET)
+        await each.page()
+        # A read that lacks it, new usage meanwhile, all of it again, and at last twice the same.
+        for answer, hours in (
+            (usage_of(day, [("proj_a", 7)]), 1.1),
+            (usage_of(day, [("proj_a", 9)]), 0.1),
+            (usage_of([("proj_a", 400), ("proj_b", 100)], [("proj_a", 9)]), 1.1),
+            (usage_of(day, [("proj_a", 9)]), 1.1),
+            (usage_of(day, [("proj_a", 9)]), 1.1),
+        ):
+            served |= answer
+            now.advance(hours * HOUR)
+            headers["Date"] = formatdate(now(), usegmt=True)
+            found = scrape(await each.page())
+            counted = {
+                dict(labels).get("project_id", ""): value for labels, value in of(found, metrics.INPUT_TOKENS).items()
+            }
+            loss = one(found, metrics.LOSS, operation="completions")
+            seen.append((counted["proj_a"], loss, up(found)["completions"], net(found, "completions")["input_tokens"]))
+        await each.close()
+    # A series that is new, be it of no project, shows 0 first.
+    assert seen == [
+        (407, 1, 0, 507), (409, 1, 1, 509), (409, 0, 1, 509), (409, 1, 0, 509), (409, 0, 1, 9)
+    ]  # fmt: skip
+    [told] = {each.getMessage() for each in caplog.records if "loss_limit" in each.getMessage()}
+    assert "500 of 500 tokens that were settled" in told
+    assert "400 of them in project_id=proj_a, model=gpt-6-luna" in told

@@ -11,7 +11,7 @@ import pytest
 from openai_exporter.config import Config
 from openai_exporter.config.load import parse_config
 from openai_exporter.metrics import Metric, usage as metrics
-from openai_exporter.usage.costs import Bill, Sums, budget_states, largest, model_of, pinned, total
+from openai_exporter.usage.costs import Bill, Sums, budget_states, by_project, largest, model_of, pinned, total
 from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.ledger import DAY, day_start
@@ -35,6 +35,31 @@ def bill(*days: tuple[int, list[Any]]) -> Bill:
     for start, results in days:
         made.add(start, [decoded(result, made.group_by) for result in results])
     return made
+
+
+P, Q, R = (("p", "a"), 3), (("p", "b"), 2), (("q", "a"), 4)
+BY_PROJECT: dict[str, tuple[list[Any], tuple[str, ...], int, dict[str, int]]] = {
+    "each project of the month": ([P, Q], ("project_id", "line_item"), 9, {"p": 5, "q": 0}),
+    "credits of no project": ([P, (("", "credit"), -9)], ("project_id", "line_item"), 9, {"p": 3, "q": 0, "": -9}),
+    "beyond the limit": ([P, R], ("project_id", "line_item"), 1, {"q": 4, "other": 3}),
+    "the same series on a day without them": ([], ("project_id", "line_item"), 1, {"q": 0, "other": 0}),
+    "not grouped by project": ([P, R], ("user_id", "line_item"), 9, {"": 7}),
+}
+
+
+@pytest.mark.parametrize(("day", "group_by", "limit", "expected"), BY_PROJECT.values(), ids=list(BY_PROJECT))
+def test_a_day_is_billed_by_project(
+    day: list[Any], group_by: tuple[str, ...], limit: int, expected: dict[str, int]
+) -> None:
+    sums = {labels: Decimal(usd) for labels, usd in day}
+    month = {("p", "b"): Decimal(1), ("q", "b"): Decimal(8)} | sums
+    found = by_project(sums, month, group_by, limit)
+    assert expected == found
+    assert sum(sums.values()) == sum(found.values())
+
+
+def test_a_day_without_a_bill_is_0_and_not_unknown() -> None:
+    assert by_project({}, {}, ("project_id",), 9) == {"": 0}
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ async def over_the_end(simulator: SimulatorControl, now: Now, each: Any) -> Scra
 
 
 @pytest.fixture
-def november(simulator: SimulatorControl) -> SimulatorControl:
-    simulator.clock(now="2026-11-30T22:30:00Z")
+def november(simulator: SimulatorControl, now: Now) -> SimulatorControl:
+    now.seconds = simulator.clock(now="2026-11-30T22:30:00Z")
     return simulator
 
 
@@ -86,7 +86,7 @@ async def test_counters_and_what_came_late_are_together_the_whole_month(
 async def test_whoever_did_not_count_the_month_says_what_it_was_and_not_what_was_late(
     make: Make, november: SimulatorControl, now: Now
 ) -> None:
-    november.clock(now=DECEMBER + DAY)
+    now.seconds = november.clock(now=DECEMBER + DAY)
     found = scrape(await make(more=MORE).page())
     assert truth(november) == figures(found, metrics.PREVIOUS_MONTH)
     assert {} == figures(found, metrics.PREVIOUS_MONTH_LATE)
@@ -101,7 +101,7 @@ async def test_a_restart_with_storage_knows_what_was_late(
     if ended == "after it":
         await later(november, now, each, 30 * MINUTE)
     await each.close()
-    november.clock(now=DECEMBER + DAY)
+    now.seconds = november.clock(now=DECEMBER + DAY)
     found = scrape(await make(more=MORE, storage=tmp_path).page())
     told, late = (figures(found, each) for each in (metrics.PREVIOUS_MONTH, metrics.PREVIOUS_MONTH_LATE))
     assert truth(november) == told
@@ -150,7 +150,7 @@ def test_an_answer_without_a_day_of_the_month_says_nothing() -> None:
 
 
 async def test_it_costs_one_call_per_endpoint_and_audit(make: Make, november: SimulatorControl, now: Now) -> None:
-    november.clock(now=DECEMBER + HOUR)
+    now.seconds = november.clock(now=DECEMBER + HOUR)
     each = make(more=MORE)
     await each.page()  # learns the API's time
     audited = await later(november, now, each, HOUR)

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long reading lets others pass, is continued where it stopped, and starts anew after a failure."""
+"""A long reading lets others pass and is continued where it stopped; one odd Date moves no month."""
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from openai_exporter.client.organization import Calls
 from openai_exporter.errors import UpstreamError
+from openai_exporter.metrics import usage as metrics
+from openai_exporter.usage.dataset import ApiClock, Doubt
 from openai_exporter.usage.pages import Lists, ListsDataset
+from tests.exporter.usage.scraping import Now, of, scrape, service, up
+from tests.exporter.usage.serving import answering
 
 CALLS = cast("Calls", None)
 
@@ -51,3 +57,102 @@ def test_a_failure_starts_it_anew() -> None:
         with pytest.raises(UpstreamError, match="HTTP 401"):
             slow.read(CALLS, seen=True)
     assert [0, 0] == slow.done
+
+
+# The API's clock: what a Date is worth.
+
+DAY = 86_400
+
+
+def learned(now: Now, *differences: float, every: float = 61) -> list[float]:
+    """What the API's clock is taken to be, as seconds ahead of ours, after each answer of these Dates."""
+    clock = ApiClock(now)
+    found: list[float] = []
+    for difference in differences:
+        clock.observe(now() + difference - 0.5)
+        found.append(round(clock.now() - now()))
+        now.advance(every)
+    return found
+
+
+@pytest.mark.parametrize("odd", [40 * DAY, -40 * DAY, 13 * 3600, -DAY, 1000])
+def test_dates_that_are_off_for_a_while_change_nothing(now: Now, odd: float) -> None:
+    assert [0] * 12 == learned(now, 0, odd, 0, *[odd] * 8, 0)
+
+
+@pytest.mark.parametrize("odd", [40 * DAY, -40 * DAY, 1000])
+def test_dates_that_stay_off_for_ten_minutes_are_believed(now: Now, odd: float) -> None:
+    assert [0] * 11 + [odd] * 3 == learned(now, 0, *[odd] * 13)
+
+
+@pytest.mark.parametrize("skew", [600, -600, 899])
+def test_clocks_that_differ_a_little_are_believed_at_once(now: Now, skew: float) -> None:
+    assert [skew, skew, 0, skew] == learned(now, skew, skew, 0, skew)
+
+
+def test_dates_that_are_each_off_in_another_way_are_never_believed(now: Now) -> None:
+    assert [0] * 21 == learned(now, 0, *[turn * 5000.0 * (-1) ** turn for turn in range(1, 21)])
+
+
+def test_at_the_start_three_answers_are_enough(now: Now) -> None:
+    assert [0, 0, 40 * DAY, 40 * DAY] == learned(now, *[40 * DAY] * 4, every=0.1)
+
+
+def test_where_our_own_clock_jumps_the_date_is_believed(now: Now) -> None:
+    clock = ApiClock(now)
+    truth = now()
+    for jump in (0, 40 * DAY, -80 * DAY, 40 * DAY):
+        truth += 61
+        now.advance(61 + jump)
+        clock.observe(truth)
+        assert abs(clock.now() - truth) < 2
+
+
+def test_a_wrong_clock_of_ours_that_is_set_right_is_followed(now: Now) -> None:
+    clock = ApiClock(now)
+    truth = now() + 5 * 3600
+    for _ in range(Doubt.answers):
+        clock.observe(truth)
+    now.advance(5 * 3600)
+    clock.observe(truth)
+    assert abs(clock.now() - truth) < 2
+
+
+USAGE = {"num_model_requests": 1, "input_tokens": 1000, "output_tokens": 1, "model": "gpt-5.4-mini"}
+ONLY = "  usage: {completions: {group_by: [model]}}\n  costs: null\n  names: false\n  limits: false\n"
+
+
+def documents(now: Now) -> dict[str, Any]:
+    hour = int(now()) // 3600 * 3600
+    bucket = {"start_time": hour, "end_time": hour + 3600, "results": [USAGE]}
+    return {"/usage/completions 1h": {"data": [bucket]}, "/usage/completions 1d": {"data": []}}
+
+
+@pytest.mark.parametrize("days", [40, -40])
+async def test_a_refresh_full_of_odd_dates_leaves_the_counters_as_they_are(now: Now, days: int) -> None:
+    headers: dict[str, str] = {}
+    shown = []
+    with answering(documents(now), headers) as url:
+        usage = service(url, now, more=ONLY)
+        for off in (0, 0, days, 0, 0):
+            headers["Date"] = formatdate(now() + off * DAY, usegmt=True)
+            found = scrape(await usage.page())
+            shown.append((list(of(found, metrics.INPUT_TOKENS).values()), up(found)["completions"]))
+            now.advance(61)
+        await usage.close()
+    assert [([1000.0], 1.0)] * 5 == shown
+
+
+@pytest.mark.parametrize("days", [40, -40])
+async def test_a_restart_among_odd_dates_keeps_what_was_persisted(now: Now, tmp_path: Path, days: int) -> None:
+    headers: dict[str, str] = {}
+    shown = []
+    with answering(documents(now), headers) as url:
+        for off in (0, days, 0):
+            headers["Date"] = formatdate(now() + off * DAY, usegmt=True)
+            usage = service(url, now, more=ONLY, storage=tmp_path)
+            found = scrape(await usage.page())
+            shown.append((list(of(found, metrics.INPUT_TOKENS).values()), up(found)["completions"]))
+            await usage.close()
+            now.advance(61)
+    assert [([1000.0], 1.0), ([1000.0], 0.0), ([1000.0], 1.0)] == shown

@@ -13,12 +13,15 @@ from openai_exporter.usage.ledger import (
     HOUR,
     Labels,
     Ledger,
+    PersistedUsage,
     Plan,
+    Reading,
     Rows,
     SeriesLimit,
     VanishedError,
     day_start,
     hour_start,
+    merged,
     month_start,
     next_month_start,
     previous_month_start,
@@ -141,7 +144,7 @@ def test_who_keeps_its_labels(
     made: SeriesLimit, known: tuple[Labels, ...], first: dict[Labels, int], kept: set[str]
 ) -> None:
     found = rows(a=1, b=2, c=3)
-    made.apply((found,), known, first)
+    made.fold(found, known, first)
     assert kept == {name for (name,) in found if name != "other"}
     assert 6 == sum(value for (value,) in found.values())
     assert 3 - len(kept) == made.dropped
@@ -215,12 +218,40 @@ def ledger(limit: int = 100, pinned: tuple[str, ...] = ()) -> Ledger:
     return Ledger(1, SeriesLimit(limit, sum, pinned))
 
 
-def read(books: Ledger, hours: dict[int, Rows], now: float = NOON, *, audit: bool = False, seen: bool = True) -> None:
-    """A reading of all that an API with these hours would say."""
-    reading = books.begin(books.plan(now, SETTLE, audit=audit), now)
+def read(
+    books: Ledger,
+    hours: dict[int, Rows],
+    now: float = NOON,
+    *,
+    audit: bool = False,
+    seen: bool = True,
+    settle: float = SETTLE,
+    daily: dict[int, Rows] | None = None,
+) -> None:
+    """A reading of all that an API with these hours would say; its days are their sums unless they are given."""
+    books.commit(answered(books, hours, now, audit=audit, settle=settle, daily=daily), seen=seen)
+
+
+def answered(
+    books: Ledger,
+    hours: dict[int, Rows],
+    now: float = NOON,
+    *,
+    audit: bool = True,
+    settle: float = SETTLE,
+    daily: dict[int, Rows] | None = None,
+) -> Reading:
+    plan = books.plan(now, settle, audit=audit)
+    reading = books.begin(plan, now)
+    days: dict[int, Rows] = {}
     for start, rows in hours.items():
-        reading.add(start, rows.items())
-    books.commit(reading, seen=seen)
+        if start >= plan.hours.start:
+            reading.add(start, rows.items())
+        days[day_start(start)] = merged((days.get(day_start(start), {}), rows))
+    for day, rows in (days | (daily or {})).items():
+        if plan.days is not None and day < plan.hours.start:
+            reading.add(day, rows.items(), DAY)
+    return reading
 
 
 def shown(books: Ledger) -> dict[tuple[str, ...], int]:
@@ -246,7 +277,159 @@ def test_a_bucket_that_shrank_never_lowers_the_counter() -> None:
     read(books, {NOON: {A: (3,)}})
     assert ({A: 5}, [2]) == (shown(books), books.corrections)
     read(books, {NOON: {A: (4,)}})
-    assert ({A: 6}, [2]) == (shown(books), books.corrections)
+    assert ({A: 5}, [1]) == (shown(books), books.corrections)
+    read(books, {NOON: {A: (7,)}})
+    assert ({A: 7}, [0]) == (shown(books), books.corrections)
+
+
+def test_a_bucket_that_returns_pays_back_and_other_hours_count_meanwhile() -> None:
+    books = ledger()
+    hour: Rows = {A: (100,)}
+    day: dict[int, Rows] = {NOON - DAY: {A: (50,)}}
+    read(books, {NOON - HOUR: hour, **day})
+    read(books, {NOON - HOUR: {}, NOON: {A: (7,)}, **day})
+    assert ({A: 157}, [100]) == (shown(books), books.corrections)
+    read(books, {NOON - HOUR: hour, NOON: {A: (8,)}, **day})
+    assert ({A: 158}, [0], {}) == (shown(books), books.corrections, books.owed)
+
+
+def test_each_field_owes_for_itself() -> None:
+    books = Ledger(2, SeriesLimit(10, sum))
+    for values in ((5, 50), (3, 60), (6, 40), (6, 70)):
+        read(books, {NOON: {A: values}})
+    assert ({A: (6, 70)}, [0, 0]) == (books.totals, books.corrections)
+
+
+def test_a_label_that_is_null_for_a_moment_counts_once_there_and_not_again_where_it_returns() -> None:
+    books, null = ledger(), ("",)
+    said: list[Rows] = [{A: (5,), B: (1,)}, {A: (2,), null: (3,), B: (1,)}, {A: (5,), B: (1,)}, {A: (2,), null: (3,)}]
+    for rows in said:
+        read(books, {NOON: rows})
+    assert ({A: (5,), B: (1,), null: (3,)}, [4]) == (books.totals, books.corrections)
+
+
+def test_what_hours_owe_is_owed_by_their_day_which_may_lag_half_a_day() -> None:
+    books = ledger()
+    read(books, {NOON - HOUR: {A: (60,)}, NOON: {A: (40,)}})
+    read(books, {NOON: {A: (40,)}})
+    assert ({A: 100}, [60]) == (shown(books), books.corrections)
+    tomorrow, today = NOON + DAY, day_start(NOON)
+    for tokens, owed in ((30, 70), (90, 10), (100, 0), (101, 0)):
+        read(books, {tomorrow: {A: (9,)}}, tomorrow, audit=True, daily={today: {A: (tokens,)}})
+        assert [owed] == books.corrections
+    assert ({A: 110}, {}) == (shown(books), books.owed)
+
+
+def test_a_day_whose_hours_all_vanished_owes_though_it_is_never_seen_again() -> None:
+    books, tomorrow = ledger(), NOON + DAY
+    read(books, {NOON: {A: (40,)}})
+    read(books, {NOON: {}})
+    read(books, {tomorrow: {A: (9,)}}, tomorrow, audit=True, daily={day_start(NOON): {}})
+    read(books, {tomorrow: {A: (9,)}}, tomorrow, audit=True, daily={day_start(NOON): {A: (40,)}})
+    assert ({A: 49}, [0], {}) == (shown(books), books.corrections, books.owed)
+
+
+def test_a_day_that_is_read_by_the_hour_again_is_paid_back_by_its_hours() -> None:
+    books, yesterday = ledger(), NOON - DAY
+    read(books, {yesterday: {A: (40,)}, NOON: {A: (1,)}})
+    read(books, {yesterday: {A: (30,)}, NOON: {A: (1,)}}, audit=True)
+    read(books, {yesterday: {A: (30,)}, NOON: {A: (1,)}}, audit=True, settle=2 * DAY)
+    assert ({A: 41}, [10]) == (shown(books), books.corrections)
+    read(books, {yesterday: {A: (42,)}, NOON: {A: (1,)}}, settle=2 * DAY)
+    assert ({A: 43}, [0]) == (shown(books), books.corrections)
+
+
+def test_debts_end_with_the_month() -> None:
+    books, december = ledger(), NOON + 10 * DAY
+    read(books, {NOON: {A: (5,)}})
+    read(books, {NOON: {}})
+    for _ in range(2):
+        read(books, {december: {A: (2,)}}, december)
+    assert ({A: 2}, [0], {}) == (shown(books), books.corrections, books.owed)
+
+
+def test_a_bucket_that_is_answered_twice_counts_once() -> None:
+    books = ledger()
+    reading = books.begin(books.plan(NOON, SETTLE, audit=False), NOON)
+    for _ in range(2):
+        reading.add(NOON, [(A, (5,))])
+    books.commit(reading, seen=True)
+    assert {A: 5} == shown(books)
+
+
+def test_figures_beyond_64_bits_are_kept() -> None:
+    books, large = ledger(), 10**25
+    for tokens in (large, large - 1, large + 1):
+        read(books, {NOON: {A: (tokens,)}})
+    assert ({A: large + 1}, {A: (large + 1,)}, [0]) == (shown(books), books.today(), books.corrections)
+
+
+def test_what_an_earlier_program_kept_goes_on_and_what_was_taken_back_then_stays_so() -> None:
+    books = ledger()
+    totals: Rows = {A: (100,), B: (5,)}
+    month = month_start(NOON)
+    books.restore(PersistedUsage("x", ("a",), ("c",), month, (40,), totals, {A: (60,), B: (5,)}))
+    read(books, {NOON: {A: (70,), B: (4,)}})
+    assert ({A: 110, B: 5}, [41]) == (shown(books), books.corrections)
+    read(books, {NOON: {A: (71,), B: (4,)}})
+    assert ({A: 111, B: 5}, [41]) == (shown(books), books.corrections)
+
+
+SETTLED: dict[int, Rows] = {NOON - DAY: {A: (60,), B: (40,)}, NOON - 2 * DAY: {A: (100,)}}
+DOUBTS = [
+    # what the next full reads say of settled time, and which of them are doubted
+    pytest.param([{}], [1.0], id="nothing"),
+    pytest.param([{}, {}], [1.0, None], id="nothing, twice"),
+    pytest.param([{}, SETTLED, {}], [1.0, None, 1.0], id="not in a row"),
+    pytest.param([{}, {NOON - DAY: {C: (200,)}}, {NOON - DAY: {C: (200,)}}], [1.0, 1.0, None], id="each another"),
+    pytest.param([{NOON - DAY: {("",): (200,)}}] * 2, [1.0, None], id="all labels null"),
+    pytest.param([{NOON - 2 * DAY: {A: (100,)}}], [None], id="half of it"),
+    pytest.param([{NOON - DAY: {A: (60,), B: (40,)}}], [None], id="the other half"),
+    pytest.param([{NOON - DAY: {A: (60,), B: (39,)}}], [0.505], id="more than half"),
+    pytest.param([{NOON - 2 * DAY: {A: (200,)}, NOON - DAY: {}}], [None], id="half of it is in another day"),
+    pytest.param([SETTLED | {NOON - 3 * DAY: {A: (900,)}}], [None], id="more than was known"),
+]
+
+
+@pytest.mark.parametrize(("said", "ratios"), DOUBTS)
+def test_a_full_reading_that_lacks_too_much_is_doubted_until_the_next_says_the_same(
+    said: list[dict[int, Rows]], ratios: list[float | None]
+) -> None:
+    books = ledger()
+    now: dict[int, Rows] = {NOON: {A: (9,)}}
+    read(books, SETTLED | now)
+    found = []
+    for settled in said:
+        reading = answered(books, settled | now)
+        loss = books.doubt(reading, 0.5)
+        found.append(loss and loss.ratio)
+        assert books.loss is loss
+        if loss is None:
+            books.commit(reading, seen=True)
+    assert ratios == found
+
+
+def test_hours_that_may_still_change_are_never_doubted() -> None:
+    books = ledger()
+    read(books, SETTLED | {NOON: {A: (10**6,)}})
+    assert books.doubt(answered(books, SETTLED), 0.5) is None
+    assert books.doubt(answered(books, {}, audit=False), 0.5) is None
+
+
+def test_an_answer_without_any_bucket_is_no_full_reading_to_be_believed_the_second_time() -> None:
+    books = ledger()
+    read(books, SETTLED)
+    for _ in range(3):
+        reading = books.begin(books.plan(NOON, SETTLE, audit=True), NOON)
+        assert books.doubt(reading, 0.5) is None
+        with pytest.raises(VanishedError):
+            books.commit(reading, seen=True)
+
+
+def test_a_month_that_begins_is_not_doubted() -> None:
+    books, december = ledger(), NOON + 12 * DAY
+    read(books, SETTLED)
+    assert books.doubt(answered(books, {}, december), 0.5) is None
 
 
 def test_usage_that_moves_to_another_series_is_a_correction_and_a_growth() -> None:

@@ -19,6 +19,7 @@ from openai_exporter.usage.dataset import ApiClock, Context
 from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.pages import JsonText, OutdatedQueryError, Query, TooLargeError, read, read_in_time
 from openai_exporter.usage.rows import MalformedError
+from tests.exporter.usage.scraping import Now
 from tests.exporter.usage.serving import answering
 
 PATH = "/organization/usage/images"
@@ -38,7 +39,7 @@ def reading(documents: dict[str, Any], *, planned: bool = True) -> dict[int, lis
     def add(start: int, rows: Iterator[Any]) -> None:
         buckets.setdefault(start, []).extend(rows)
 
-    context = Context(ApiClock(lambda: 0.0), PriceTable, lambda: None)
+    context = Context(ApiClock(Now()), PriceTable, lambda: None)
     with answering(documents) as url:
         client = OrganizationClient(url, Credential("k", value=Secret("sk-admin-1")), 5)
         calls = Calls(client, "acme", Instruments(process=False))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.usage.ledger import PersistedUsage, Rows
+from openai_exporter.usage.ledger import Ledger, PersistedUsage, Rows, SeriesLimit
 from openai_exporter.usage.storage import VERSION, Storage
 
 labels_ = st.tuples(st.text(max_size=10), st.text(max_size=10))
@@ -57,6 +57,33 @@ def test_what_is_written_is_read(
     file = storage(tmp_path_factory.mktemp("kept"))
     assert file.save([written])
     assert {"completions": written} == file.load()
+
+
+def test_buckets_and_debts_go_on_after_a_restart(tmp_path: Path) -> None:
+    noon = 1795262400  # 2026-11-21T12:00Z
+    labels = ("p", "ü")
+
+    def read(books: Ledger, hours: dict[int, int]) -> None:
+        reading = books.begin(books.plan(noon, 3600, audit=True), noon)
+        for start, tokens in hours.items():
+            reading.add(start, [(labels, (tokens, 1))])
+        books.commit(reading, seen=True)
+
+    books = Ledger(2, SeriesLimit(10, sum))
+    read(books, {noon - 7200: 50, noon - 3600: 60})
+    read(books, {noon - 7200: 50})
+    file = storage(tmp_path)
+    written = PersistedUsage(
+        "completions", ("a", "b"), ("x", "y"), books.month, tuple(books.corrections), books.totals, books.reported(),
+        closed_until=books.closed_until, buckets=books.buckets.packed, owed=books.owed,
+    )  # fmt: skip
+    assert file.save([written])
+    found = file.load()["completions"]
+    assert written == found
+    again = Ledger(2, SeriesLimit(10, sum))
+    again.restore(found)
+    read(again, {noon - 7200: 40, noon - 3600: 60, noon: 7})
+    assert ({labels: (117, 3)}, [10, 0]) == (again.totals, again.corrections)
 
 
 def test_nothing_kept_is_nothing(tmp_path: Path) -> None:
@@ -215,7 +242,7 @@ def test_a_damaged_file_of_another_exporter_is_left_to_it(tmp_path: Path, caplog
         file.path.write_text("{")
         assert {} == file.load()
         assert file.path.exists()
-    assert "keeps its counters there" in caplog.text
+    assert "keeps its state there" in caplog.text
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file_and_nothing_else(

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What asks for health without a password or a certificate is answered: the kubelet, and the image's own check."""
 
+import contextlib
+import http.client
 import json
 import re
+import resource
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,7 +18,8 @@ import bcrypt
 import pytest
 import yaml
 
-from tests.exporter.web.exporters import document, free_port, request, running
+from openai_simulator.testing import SimulatorControl
+from tests.exporter.web.exporters import ENV, MODEL, child, document, free_port, poll, request, running
 
 ROOT = Path(__file__).resolve().parents[3]
 USERS = {"basic_auth_users": {"alice": bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode()}}
@@ -102,3 +107,84 @@ def test_over_tls_a_process_that_ends_is_not_ready(tmp_path: Path) -> None:
     with _served(tmp_path, {"tls_server_config": TLS}) as exporter:
         exporter.live.ready = False
         assert request(exporter.port, "/-/ready", tls=trusting).status == 503
+
+
+# Not ready: what cannot be served, though the process lives.
+
+
+def test_an_exporter_whose_places_are_all_taken_is_not_ready(simulator: SimulatorControl, tmp_path: Path) -> None:
+    simulator.fault("hang")
+    with running(tmp_path, document(simulator.api_url), max_requests=1) as exporter:
+        held = http.client.HTTPConnection("127.0.0.1", exporter.port)
+        held.request("GET", f"/probe?target=sim&module=slow&model={MODEL}")
+        poll(lambda: exporter.get("/-/ready").status == 503)
+        assert "as many scrapes wait as --web.max-requests allows" in exporter.get("/-/ready").text
+        assert 503 == exporter.get("/usage").status
+        assert 200 == exporter.get("/-/healthy").status
+        held.close()
+
+
+def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorControl, tmp_path: Path) -> None:
+    config = document(simulator.api_url)
+    (tmp_path / "key").write_text("sk-test-0123456789abcdef")
+    named = simulator.api_url.replace("127.0.0.1", "localhost")
+    config["targets"] += [
+        {"name": "file", "base_url": simulator.api_url, "api_key_file": "key"},
+        {"name": "named", "base_url": named, "api_key_env": "TEST_KEY"},
+    ]
+    config["modules"]["models"]["connection"] = "fresh"
+    config["probes"] += [{"target": name, "module": "models"} for name in ("file", "named")]
+    file = tmp_path / "exporter.yml"
+    file.write_text(yaml.safe_dump(config))
+    with (
+        child("--config.file", str(file), "--log.level", "error", env=ENV) as exporter,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=60)) as kept,
+    ):
+
+        def ask(path: str) -> tuple[int, str]:
+            kept.request("GET", path)
+            answer = kept.getresponse()
+            return answer.status, answer.read().decode()
+
+        ask("/probe?target=sim&module=models")  # what a first probe loads is loaded
+        pid = exporter.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, hard))
+        for target in ("sim", "file", "named"):
+            assert (
+                'openai_probe_outcome{outcome="exporter_busy"} 1\n' in ask(f"/probe?target={target}&module=models")[1]
+            )
+        assert 200 == ask("/usage")[0]
+        status, said = ask("/-/ready")
+        assert (503, "/usage has nothing to serve; the log says why.") == (status, said.strip().partition(": ")[2])
+        status, said = ask("/")
+        assert (503, True) == (status, "no file descriptor" in said)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert "probe_success 1\n" in ask("/probe?target=file&module=models")[1]
+        assert 200 == ask("/usage")[0]
+        assert 200 == ask("/-/ready")[0]
+        _, _, log = exporter.stop()
+    assert "organization acme: refresh failed: OSError(24, 'Too many open files')" in log
+    assert "Traceback" not in log
+
+
+def test_connections_without_a_descriptor_fill_no_log_and_are_served_later(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text(yaml.safe_dump(document(simulator.api_url)))
+    with child("--config.file", str(file), env=ENV) as exporter, contextlib.ExitStack() as clients:
+        folder, pid = Path(f"/proc/{exporter.process.pid}/fd"), exporter.process.pid
+        poll(lambda: request(exporter.port, "/probe?target=sim&module=models").status == 200)
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        bound = len(list(folder.iterdir())) + 5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (bound, hard))
+        for _ in range(20):
+            clients.enter_context(socket.create_connection(("127.0.0.1", exporter.port)))
+        poll(lambda: len(list(folder.iterdir())) >= bound)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert 200 == request(exporter.port, "/-/ready").status
+        _, _, log = exporter.stop()
+    assert 1 >= log.count("Too many open files")
+    assert len(log) < 5000
+    assert "Traceback" not in log

@@ -4,12 +4,15 @@
 import asyncio
 import gzip
 import json
+import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -114,6 +117,89 @@ def test_an_unreadable_scrape_timeout_is_refused(exporter: Exporter, path: str, 
 def test_the_deadline_follows_the_scrape_timeout(exporter: Exporter, module: str, header: str, expected: float) -> None:
     reply = exporter.get(f"/probe?target=sim&module={module}&model={MODEL}", X_Prometheus_Scrape_Timeout_Seconds=header)
     assert expected == pytest.approx(float(_value(reply.text, "probe_timeout_seconds")), abs=0.05)
+
+
+# What one client does is no trouble of another's.
+
+SHARED = f"/probe?target=sim&module=shared&model={MODEL}"
+
+
+@contextmanager
+def slow_api(simulator: SimulatorControl, folder: Path, **module: Any) -> Iterator[Exporter]:
+    """An exporter on an API that takes 0.3 s, with a module `shared`."""
+    simulator.fault("latency", path="/v1/chat/completions", delay_seconds=0.3)
+    config = document(simulator.api_url)
+    config["modules"]["shared"] = {"endpoint": "chat", **module}
+    config["probes"].append({"target": "sim", "module": "shared", "models": [MODEL]})
+    with running(folder, config) as exporter:
+        yield exporter
+
+
+def _scraped(exporter: Exporter, timeout: float) -> str:
+    return exporter.get(SHARED, X_Prometheus_Scrape_Timeout_Seconds=str(timeout)).text
+
+
+def _outcome(page: str) -> str:
+    (found,) = re.findall(r'^openai_probe_outcome\{outcome="(\w+)"\} 1$', page, re.MULTILINE)
+    return str(found)
+
+
+def _calls(exporter: Exporter) -> float:
+    found = re.search(r'^openai_api_requests_total\{.*module="shared".*\} (\S+)$', exporter.get("/metrics").text, re.M)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.mark.parametrize("interval", ["0s", "1s", "1h"])
+@pytest.mark.parametrize("short", [0.500001, 0.55, 0.7, 0.79])
+def test_clients_with_too_little_time_are_told_so_and_nobody_else(
+    simulator: SimulatorControl, tmp_path: Path, interval: str, short: float
+) -> None:
+    with slow_api(simulator, tmp_path, min_interval=interval) as exporter, ThreadPoolExecutor(8) as pool:
+        hasty = [pool.submit(_scraped, exporter, short) for _ in range(20)]
+        patient = [_scraped(exporter, 10) for _ in range(4)]
+        hurried = [each.result() for each in hasty]
+        metrics = exporter.get("/metrics").text
+    assert {"success"} == {_outcome(page) for page in patient}
+    assert {_outcome(page) for page in hurried} <= {"success", "deadline_too_short"}
+    for page in hurried:
+        refused = _outcome(page) == "deadline_too_short"
+        assert not (refused and "openai_probe_availability" in page)
+        assert not (refused and "openai_probe_last_result" in page)
+    assert not re.search(r"^openai_api_errors_total\{.*\} (?!0\.0$)", metrics, re.MULTILINE)
+    assert not re.search(r'^openai_api_latency_seconds_count\{.*status_code="0"', metrics, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("interval", "most"), [("0s", 2), ("1h", 1)])
+def test_a_crowd_with_falling_timeouts_makes_one_call(
+    simulator: SimulatorControl, tmp_path: Path, interval: str, most: int
+) -> None:
+    with slow_api(simulator, tmp_path, min_interval=interval) as exporter, ThreadPoolExecutor(60) as pool:
+        pages = list(pool.map(lambda i: _scraped(exporter, 9.9 - i * 0.1), range(60)))
+        calls = _calls(exporter)
+    assert {"success"} == {_outcome(page) for page in pages}
+    assert 1 <= calls <= most
+
+
+def test_two_prometheus_servers_both_watch_a_probe_that_they_share(simulator: SimulatorControl, tmp_path: Path) -> None:
+    with slow_api(simulator, tmp_path, min_interval="1h") as exporter, ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: _scraped(exporter, 10), range(2)))
+        later = _scraped(exporter, 10)
+    pages = [*both, later]
+    (made,) = {_value(page, "openai_probe_last_result_timestamp_seconds") for page in pages}
+    sources = [re.findall(r'^openai_probe_result_source\{result_source="(\w+)"\} 1$', page, re.M)[0] for page in pages]
+    assert float(made) > 0
+    assert (["own", "shared"], "min_interval") == (sorted(sources[:2]), sources[2])
+    assert ["openai_probe_availability_good 1\n" in page for page in pages] == [True, True, False]
+
+
+def test_the_landing_page_and_the_history_show_nothing_of_a_hasty_client(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    with slow_api(simulator, tmp_path) as exporter:
+        assert "success" == _outcome(_scraped(exporter, 10))
+        assert "deadline_too_short" == _outcome(_scraped(exporter, 0.55))
+        pages = exporter.get("/").text + exporter.get("/history").text
+    assert "deadline_too_short" not in pages
 
 
 def test_debug_explains_the_probe_as_text(exporter: Exporter) -> None:
