@@ -13,7 +13,12 @@ local defaults = import 'alerting/config.libsonnet';
 defaults {
   local config = settings.checked(defaults._config, self._config),
   local ruleFiles = settings.apply(config, rules(config)),
-  local alertFiles = settings.apply(config, alerts(config)),
+  local pages = self.grafanaDashboards,
+  local panels = {
+    [pages[name].uid]: { [panel.title]: panel.id for panel in pages[name].panels if panel.type != 'row' && std.get(panel, 'title', '') != '' }
+    for name in std.objectFields(pages)
+  },
+  local alertFiles = settings.linked(panels, settings.apply(config, alerts(config))),
 
   prometheusRules+:: groups(ruleFiles),
   prometheusAlerts+:: groups(alertFiles),

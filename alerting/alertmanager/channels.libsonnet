@@ -53,6 +53,7 @@ local webhook(settings) = {
   send_resolved: std.get(settings, 'send_resolved', true),
 };
 local link(text, url) = { type: 'button', text: text, url: url };
+local dashboard = '{{ template "openai.dashboard" (index .Alerts 0) }}';
 local annotation(name) = '{{ (index .Alerts 0).Annotations.%s }}' % name;
 
 local renderers = {
@@ -61,12 +62,12 @@ local renderers = {
       send_resolved: true,
       color: '{{ template "openai.color" . }}',
       title: '{{ template "openai.title" . }}',
-      title_link: annotation('dashboard_url'),
+      title_link: dashboard,
       fallback: '{{ template "openai.title" . }}',
       text: '{{ template "openai.slack.text" . }}',
       actions: [
         link('Runbook', annotation('runbook_url')),
-        link('Dashboard', annotation('dashboard_url')),
+        link('Dashboard', dashboard),
         link('Silence', '{{ template "openai.silence" . }}'),
       ],
     }],
@@ -87,9 +88,9 @@ local renderers = {
       class: '{{ .CommonLabels.alertname }}',
       component: '{{ .CommonLabels.target }}{{ .CommonLabels.organization }}',
       client: 'openai-exporter',
-      client_url: annotation('dashboard_url'),
+      client_url: dashboard,
       details: { text: '{{ template "openai.text" . }}' },
-      links: [{ text: 'Runbook', href: annotation('runbook_url') }, { text: 'Dashboard', href: annotation('dashboard_url') }],
+      links: [{ text: 'Runbook', href: annotation('runbook_url') }, { text: 'Dashboard', href: dashboard }],
     }],
   },
   opsgenie(settings, audience): {

@@ -46,6 +46,7 @@ function(config)
     else text.number(t.budget[step.at]);
   local budgetAlert(budget, step) = new({
     name: budget.name,
+    panel: 'Budgets',
     expr: text.fill('max_over_time(%s{%s}[%s])\n>= %s\n', [
       series.budgetRatio,
       budget.match,
@@ -63,6 +64,7 @@ function(config)
   local limit = 'max by (%(labels)s) (openai_spend_limit_usd{' + config.selector + ', scope="%(scope)s"} > 0)';
   local spendLimitNear(scope, labels, who) = new({
     name: 'OpenAISpendLimitNear',
+    panel: 'Spend limits at the API',
     expr: text.fill(month + '\n/ ' + limit + '\n> ' + text.number(t.spendLimit.share) + '\n', { labels: labels, scope: scope }),
     'for': t.spendLimit['for'],
     labels: { scope: scope },
@@ -79,6 +81,7 @@ function(config)
   [budgetAlert(budget, step) for budget in budgets for step in budget.steps] + [
     new({
       name: 'OpenAIBudgetForecastExceeded',
+      panel: 'Budgets in detail',
       // In the first days of a month only what lies beyond the band.
       expr: text.fill(|||
         (
@@ -94,6 +97,7 @@ function(config)
     }),
     new({
       name: 'OpenAISpendLimitEnforcing',
+      panel: 'Spend limits at the API',
       expr: text.fill('max %s (openai_spend_limit_enforcing{%s}) == 1\n', [without, config.selector]),
       'for': '2m',
       severity: 'critical',

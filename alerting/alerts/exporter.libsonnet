@@ -15,6 +15,7 @@ function(config)
   local own = [
     new({
       name: 'OpenAIExporterDown',
+      panel: 'Targets up',
       // The last part: one of several clusters is gone.
       expr: text.fill(|||
         max by () (%(up)s) == 0
@@ -34,6 +35,7 @@ function(config)
     }),
     new({
       name: 'OpenAIExporterReplicaDown',
+      panel: 'Targets up',
       expr: text.fill(|||
         max by (%s) (%s) == 0
       |||, [config.instanceLabels, up]),
@@ -43,6 +45,7 @@ function(config)
     }),
     new({
       name: 'OpenAIScrapeFailing',
+      panel: 'Slowest scrapes',
       expr: text.fill(|||
         %(up)s == 0
         and on (%(instance)s) max by (%(instance)s) (%(up)s) == 1
@@ -53,6 +56,7 @@ function(config)
     }),
     new({
       name: 'OpenAIExporterConfigReloadFailed',
+      panel: 'Config',
       expr: text.fill(|||
         openai_exporter_config_last_reload_successful{%s} == 0
       |||, config.selector),
@@ -62,6 +66,7 @@ function(config)
     }),
     new({
       name: 'OpenAIExporterUpstreamFailing',
+      panel: 'Failed calls',
       expr: text.fill(|||
         sum by (job, organization, api) (rate(openai_exporter_upstream_failures_total{%(selector)s}[%(window)s]))
         / (sum by (job, organization, api) (rate(openai_exporter_upstream_calls_total{%(selector)s}[%(window)s])) > 0)
@@ -75,6 +80,7 @@ function(config)
     }),
     new({
       name: 'OpenAIExporterRestarting',
+      panel: 'Uptime',
       expr: text.fill(|||
         changes(process_start_time_seconds{%s}[1h]) >= %s
       |||, [config.selector, t.restarts]),
@@ -84,6 +90,7 @@ function(config)
     }),
     new({
       name: 'OpenAIProbeCostLimited',
+      panel: 'Cost of probing',
       expr: text.fill(|||
         max %s (openai_probe_cost_limited{%s}) == 1
       |||, [without, config.selector]),
@@ -94,6 +101,7 @@ function(config)
     }),
     new({
       name: 'OpenAIProbeNotRun',
+      panel: 'Probes not sent',
       expr: outcomes.lasting(config, 'exporter', 'job, target, provider'),
       'for': t.outcome['for'],
       summary: 'The exporter does not get to probe.',
@@ -102,6 +110,7 @@ function(config)
     }),
     new({
       name: 'OpenAIClockSkew',
+      panel: 'Clock offset',
       expr: text.fill(|||
         abs(max %s (openai_usage_clock_offset_seconds{%s})) > %s
       |||, [without, config.selector, t.clockSkewSeconds]),

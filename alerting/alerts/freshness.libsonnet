@@ -21,6 +21,7 @@ function(config)
   }) + [
     new({
       name: 'OpenAIUsageDataStale',
+      panel: 'Age of the figures',
       expr: text.fill(|||
         (%s or %s) > %s
       |||, [series.dataAge, series.dataUnreadAge, series.dataAgeBound]),
@@ -39,6 +40,7 @@ function(config)
     }),
     new({
       name: 'OpenAIUsageBucketsLate',
+      panel: 'Age of the newest usage',
       expr: text.fill(|||
         time() - max by (%(labels)s) (openai_usage_newest_bucket_timestamp_seconds{%(selector)s}) > %(hours)s * 3600
         and
@@ -59,6 +61,7 @@ function(config)
     }),
     new({
       name: 'OpenAIUsageSeriesDropped',
+      panel: 'Usage series',
       expr: text.fill(|||
         max %s (openai_usage_series_dropped{%s}) > 0
       |||, [without, config.selector]),

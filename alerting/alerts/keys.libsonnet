@@ -28,6 +28,7 @@ function(config)
   [
     new({
       name: 'OpenAIKeyExpiring',
+      panel: 'Keys',
       // An expired key has no more to warn of; if it was in use, its probes say so.
       expr: names.key(config, text.fill('%s < %s * 86400 and %s > 0', [expires, row.days, expires])),
       'for': '1h',
@@ -40,6 +41,7 @@ function(config)
   ] + [
     new({
       name: 'OpenAIKeyUnused',
+      panel: 'Keys',
       expr: names.key(config, std.stripChars(unused, '\n')),
       'for': '1h',
       severity: 'info',

@@ -25,6 +25,7 @@ function(config)
   }) + [
     new({
       name: 'OpenAIProbeNearDeadline',
+      panel: 'Latency by model, p95',
       expr: text.fill(|||
         avg_over_time(%(good)s[%(window)s])
         / (max without (%(instance)s) (probe_timeout_seconds{%(selector)s}) > 0)
@@ -43,6 +44,7 @@ function(config)
     }),
     new({
       name: 'OpenAILatencyAnomaly',
+      panel: 'Latency against its usual band',
       expr: text.fill(|||
         %(level)s{anomaly="latency"} > %(upper)s
       |||, { level: series.anomalyLevel, upper: series.anomalyUpper }),

@@ -37,6 +37,7 @@ function(config)
     }),
     new({
       name: 'OpenAIRateLimitHeadroomLow',
+      panel: 'Rate limits, share left',
       expr: text.fill(|||
         max_over_time(%(headroom)s[%(window)s]) < %(share)s
       |||, { headroom: series.headroom, window: duration.scaled(config, t.headroom.window), share: text.number(t.headroom.share) }),
@@ -49,6 +50,7 @@ function(config)
     }),
     new({
       name: 'OpenAIProjectLimitNear',
+      panel: 'Project limits used',
       expr: text.fill(|||
         %(used)s > %(share)s
       |||, { used: series.projectLimitUsed, share: text.number(t.projectLimit.share) }),
@@ -61,6 +63,7 @@ function(config)
   ] + [
     new({
       name: 'OpenAIProjectPeakNearLimit',
+      panel: 'Project limits used',
       expr: text.fill(|||
         max by (%(labels)s) (openai_project_peak_%(kind)s_per_minute{%(selector)s})
         / max by (%(labels)s) (openai_project_rate_limit_%(kind)s_per_minute{%(selector)s} > 0)

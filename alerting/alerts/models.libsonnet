@@ -31,6 +31,7 @@ function(config)
   ] + [
     new({
       name: 'OpenAIModelNotListed',
+      panel: 'Probed models that are listed',
       expr: text.fill(|||
         max by (%s, listed_model) (openai_probe_model_listed{%s}) == 0
       |||, [target, config.selector]),
@@ -42,6 +43,7 @@ function(config)
     }),
     new({
       name: 'OpenAIServedModelChanged',
+      panel: 'Served and requested',
       expr: text.fill(|||
         group by (%(labels)s, served_model) (openai_probe_model_info{%(selector)s, served_model!=""}) > 0
         unless

@@ -26,12 +26,14 @@ function(config)
   local sameHour = ' the band of this hour on such days.';
   local costAnomaly = {
     name: 'OpenAICostAnomaly',
+    panel: 'Spend and its usual band',
     summary: 'Spend is unusually high for this hour of the day.',
     description: 'Organization {{ $labels.organization }} spent an estimated ' + alert.usd('$value') + ' in the last hour, above' + sameHour,
   };
   local runaway = t.keySpike.page;
   local keySpike(severity, hold, condition) = new({
     name: spike.alert,
+    panel: 'Top spenders',
     expr: names.key(config, std.stripChars(spike.new(config, condition), '\n')),
     'for': hold,
     severity: severity,
@@ -84,6 +86,7 @@ function(config)
     keySpike('warning', t.keySpike['for'], spike.ofHistory(t.keySpike.factor, t.keySpike.minUsd)),
     new({
       name: 'OpenAIUnpricedModel',
+      panel: 'Estimated against billed',
       // Images are left out: no list has a price per image.
       expr: std.join('or\n', [
         text.fill(|||
@@ -101,6 +104,7 @@ function(config)
     }),
     new({
       name: 'OpenAICostDrift',
+      panel: 'Estimated against billed',
       expr: text.fill(|||
         (
           abs(%(model)s - 1) > %(share)s
@@ -129,6 +133,7 @@ function(config)
     }),
     new({
       name: 'OpenAIProbeSpendHigh',
+      panel: 'Cost of probing',
       expr: text.fill(|||
         sum by (job, target) (increase(openai_probe_cost_usd_total{%s}[1d])) > %s
       |||, [config.selector, text.number(t.probeSpendUsd)]),

@@ -85,4 +85,17 @@ local problems(path, default, value) =
       group { rules: [applied(rule) for rule in group.rules if !std.member(config.disabledAlerts, std.get(rule, 'alert', ''))] }
       for group in groups
     ], files),
+
+  // Links to panels by title -> links by id; panels: uid of a dashboard -> title -> id.
+  linked(panels, files)::
+    local link(url) =
+      local parts = std.split(url, '<');
+      local title = std.split(parts[1], '>')[0];
+      local uid = std.split(std.split(parts[0], '/d/')[1], '?')[0];
+      assert std.objectHas(std.get(panels, uid, {}), title) : 'dashboard %s has no panel "%s"' % [uid, title];
+      parts[0] + panels[uid][title] + std.split(parts[1], '>')[1];
+    std.mapWithKey(function(_, groups) [
+      group { rules: [rule { annotations+: { dashboard_url: link(super.dashboard_url) } } for rule in group.rules] }
+      for group in groups
+    ], files),
 }

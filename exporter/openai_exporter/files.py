@@ -3,9 +3,11 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import secrets
+import socket
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -111,6 +113,65 @@ def newer_version(path: Path, known: int) -> str:
         f"a newer openai-exporter wrote it (format {int(found[1])}; this one knows {known}); it is left untouched, and "
         "this exporter runs without it; run the newer version, or give this one another --storage.path"
     )
+
+
+_TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+_WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems answer that know no locks: then there is none to hold."""
+
+
+class FileLock:
+    """An advisory lock (flock) on a file, which says who holds it; the kernel frees it when the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: int | None = None
+
+    def acquire(self) -> bool:
+        """Whether it is held now; does not wait.
+
+        Raises:
+            OSError: the file can be neither made nor opened.
+        """
+        if self._held is not None:
+            return True
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _WITHOUT:
+                os.close(file)
+                if error.errno in _TAKEN:
+                    return False
+                raise
+        self._held = file
+        self._sign(file)
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    @property
+    def occupied(self) -> str:
+        """What to tell when another one holds it, who wrote itself into the file: `process 42 on host`."""
+        try:
+            holder = self._path.read_text(encoding="utf-8").strip()[:200]
+        except (OSError, UnicodeDecodeError):
+            holder = ""
+        by = f"another exporter ({holder})" if holder else "another exporter"
+        return (
+            f"{by} keeps its state there; this one goes on without keeping its own until that one ends; "
+            "give each exporter its own --storage.path"
+        )
+
+    def _sign(self, file: int) -> None:
+        # A full disk must not keep anybody from holding the lock.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
 
 def template_environment(package: str) -> "Environment":

@@ -224,10 +224,10 @@ class ProbeAnswer:
 
     Attributes:
         age: seconds since the result was made; 0 for a fresh one.
-        cached: whether the API was not called for this scrape.
+        cached: whether a scrape has been told the result before, or there is none of a probe.
         backoff: seconds for which the API will still not be called.
         cost_limited: whether the daily cost limit is what stops the probe.
-        reason: why it was cached: `min_interval`, `backoff`, `cost_limit`, `shared`; empty when fresh.
+        reason: whose probe it is, or why it is repeated: a name of `probe.result.SOURCES`; empty for the scrape's own.
     """
 
     result: ProbeResult

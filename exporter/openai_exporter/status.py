@@ -85,6 +85,10 @@ def select(
     return selected, tuple(each for each in requested if each not in names)
 
 
+def _listed(page: Reading) -> str:
+    return ", ".join(sorted({each.name for each in page.components})) or "none"
+
+
 def _objects(document: Mapping[str, object], key: str) -> Iterator[Mapping[str, object]]:
     listed = document.get(key)
     if isinstance(listed, list):
@@ -227,8 +231,10 @@ class StatusService:
         except UpstreamError as error:
             self._warn(error)
         fresh = reading(documents)
-        if not fresh.components:
-            message = f"{self.config.url} lists no component; set url to a page of the Statuspage v2 form"
+        if not select(fresh.components, self.config.components)[0]:
+            names = ", ".join(map(repr, self.config.components)) if fresh.components else ""
+            advice = f"listed: {_listed(fresh)}" if names else "set url to a page of the Statuspage v2 form"
+            message = f"{self.config.url} lists no component{f' {names}' if names else ''}; {advice}"
             self._failed("status_summary", "malformed")
             raise UpstreamError(message, api="status_summary", reason="malformed")
         return fresh
@@ -265,9 +271,10 @@ class StatusService:
         if self.read_at is None:
             missing = ()
         elif missing and missing != self._missing:
-            listed = ", ".join(sorted({each.name for each in self._reading.components})) or "none"
             names = ", ".join(map(repr, missing))
-            log.warning("status page %s lists no component %s; listed: %s", self.config.name, names, listed)
+            log.warning(
+                "status page %s lists no component %s; listed: %s", self.config.name, names, _listed(self._reading)
+            )
         self._missing = missing
         self.incidents = self._reading.incidents
         self._encoded = EncodedPage(families(not self.error, self.read_at, self.components, self.incidents))

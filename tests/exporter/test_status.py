@@ -298,13 +298,24 @@ async def test_without_components_json_the_summary_is_enough(simulator: Simulato
 async def test_a_component_that_is_not_listed_is_told_with_what_is(
     simulator: SimulatorControl, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service = _service(f"{simulator.base_url}/status", clock, components=("Nope",), refresh_interval="1s")
-    await _text(service)
+    service = _service(f"{simulator.base_url}/status", clock, components=("Nope", "Batch"), refresh_interval="1s")
+    lines = (await _text(service)).splitlines()
     clock.now += 2
     await _text(service)
     await service.close()
     told = [each for each in caplog.messages if "lists no component 'Nope'; listed: " in each]
     assert len(told) == 1
+    assert "openai_status_up 1" in lines
+
+
+async def test_a_page_that_lists_none_of_the_components_is_unreadable(
+    simulator: SimulatorControl, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = _service(f"{simulator.base_url}/status", clock, components=("Nope", "Nothing"))
+    assert "openai_status_up 0" in (await _text(service)).splitlines()
+    await service.close()
+    assert "lists no component 'Nope', 'Nothing'; listed: " in service.error
+    assert any("lists no component 'Nope', 'Nothing'; listed: " in each for each in caplog.messages)
 
 
 async def test_nobody_listening_is_down(clock: Clock) -> None:

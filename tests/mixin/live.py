@@ -17,7 +17,7 @@ _NOTES = {
     "summary": "It is wrong.",
     "description": "a < b & c > d",
     "runbook_url": "https://r.example.org/x",
-    "dashboard_url": "https://g.example.org/d/x?var-target=openai&var-model=gpt-6",
+    "dashboard_url": "https://g.example.org/d/x?from=now-6h&to=now&viewPanel=7&var-target=openai&var-model=gpt-6",
 }
 
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running Alertmanager: what people read by mail, Slack and webhook."""
 
+import html
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.mixin.bundle import ALERTMANAGER_BINARY
+from tests.mixin.bundle import ALERTMANAGER, ALERTMANAGER_BINARY, AMTOOLS, run
 from tests.mixin.desk import ALWAYS, NEVER, OTHER, PROBE, Desk, alert, desk
 
 pytestmark = [
@@ -60,7 +63,10 @@ def test_a_page_comes_by_slack_with_colour_text_and_links(awake: Desk) -> None:
 
     assert message["title"] == "[critical] OpenAITargetDown openai: It is wrong."
     assert message["color"] == "#c62828"
-    assert message["title_link"] == "https://g.example.org/d/x?var-target=openai&var-model=gpt-6"
+    assert re.fullmatch(
+        r"https://g\.example\.org/d/x\?from=\d{13}&to=now&viewPanel=7&var-target=openai&var-model=gpt-6",
+        message["title_link"],
+    )
     assert ":rotating_light: a &lt; b &amp; c &gt; d (<https://g.example.org/d/x" in message["text"]
     assert links["Runbook"] == "https://r.example.org/x"
     assert "/#/silences/new?filter=%7B" in links["Silence"]
@@ -126,3 +132,70 @@ def test_more_than_ten_alerts_are_cut_short(awake: Desk) -> None:
 
     assert text.count(":warning:") == 10
     assert "More in Alertmanager: http" in text
+
+
+def rendered(folder: Path, template: str, *alerts: dict[str, str], kind: str = "text", ended: bool = False) -> str:
+    """A template for one group, as amtool renders it."""
+    status, end = ("resolved", "2026-01-01T02:00:00Z") if ended else ("firing", "0001-01-01T00:00:00Z")
+    notes = {"summary": "It is wrong.", "description": "a", "dashboard_url": "https://g/d/x?from=now-6h&to=now"}
+    common = dict(set.intersection(*(set(labels.items()) for labels in alerts)))
+    data = {
+        "status": status,
+        "alerts": [
+            {"status": status, "labels": each, "annotations": notes, "startsAt": "2026-01-01T01:00:00Z", "endsAt": end}
+            for each in alerts
+        ],
+        "commonLabels": common,
+        "commonAnnotations": notes,
+        "externalURL": "http://am",
+    }
+    (folder / "data.json").write_text(json.dumps(data))
+    done = run(
+        AMTOOLS[0], "template", "render", f"--template.glob={ALERTMANAGER}/templates/*.tmpl", f"--template.type={kind}",
+        f"--template.data={folder / 'data.json'}", f'--template.text={{{{ template "{template}" . }}}}',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+ONE = {"alertname": "A", "organization": "acme inc", "budget": "all", "threshold": "half", "severity": "info"}
+TWO = ONE | {"threshold": "full", "severity": "warning"}
+OF_ANOTHER = ONE | {"budget": "team", "severity": "critical"}
+
+
+@pytest.mark.parametrize(
+    ("group", "title", "color", "pagerduty"),
+    [
+        ([ONE], "[info] A acme inc", "#1565c0", "info"),
+        ([ONE, TWO], "[warning x2] A acme inc", "#ef6c00", "warning"),
+        ([OF_ANOTHER, TWO, ONE], "[critical x3] A acme inc", "#c62828", "critical"),
+        ([{"alertname": "A"}], "[firing] A", "#1565c0", "error"),
+    ],
+    ids=["info", "a warning too", "a critical one too", "none"],
+)
+def test_a_group_shows_its_highest_severity(
+    group: list[dict[str, str]], title: str, color: str, pagerduty: str, tmp_path: Path
+) -> None:
+    assert rendered(tmp_path, "openai.title", *group).strip().startswith(title)
+    assert rendered(tmp_path, "openai.color", *group).strip() == color
+    assert rendered(tmp_path, "openai.pagerduty.severity", *group).strip() == pagerduty
+    assert rendered(tmp_path, "openai.title", *group, ended=True).strip().startswith("[resolved")
+
+
+@pytest.mark.parametrize("template", ["openai.slack.text", "openai.text"])
+def test_alerts_about_one_thing_are_one_line_with_their_count(template: str, tmp_path: Path) -> None:
+    text = rendered(tmp_path, template, ONE, TWO, OF_ANOTHER)
+
+    assert text.count("https://g/d/x") == 2
+    assert text.count("x2") == 1
+
+
+def test_links_lead_to_the_time_of_the_alert_and_silences_work_with_spaces(tmp_path: Path) -> None:
+    began = 1767229200000
+    for kind, template in (("text", "openai.text"), ("html", "openai.email.html")):
+        text = html.unescape(rendered(tmp_path, template, ONE, kind=kind))
+        over = html.unescape(rendered(tmp_path, template, ONE, kind=kind, ended=True))
+
+        assert f"https://g/d/x?from={began - 3_600_000}&to=now" in text
+        assert f"https://g/d/x?from={began - 3_600_000}&to={began + 3_600_000 + 900_000}" in over
+        assert "organization%3D%22acme%20inc%22%2C" in text

@@ -2,6 +2,7 @@
 """The mixin renders, alike in both engines, and follows its settings everywhere."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,11 @@ def test_links_follow_the_urls_that_are_set() -> None:
     settings = "{ grafanaUrl: 'https://g.example.org', runbookUrlPattern: 'https://r.example.org/%s' }"
     notes = rule(files_with(settings), "OpenAITargetDown")["annotations"]
 
-    assert notes["dashboard_url"] == "https://g.example.org/d/openai-probes?var-target={{ $labels.target | urlquery }}"
+    assert re.fullmatch(
+        r"https://g\.example\.org/d/openai-probes\?from=now-6h&to=now&viewPanel=\d+"
+        r"\{\{ with \$labels\.target \}\}&var-target=\{\{ \. \| urlquery \}\}\{\{ end \}\}",
+        notes["dashboard_url"],
+    )
     assert notes["runbook_url"] == "https://r.example.org/OpenAITargetDown"
 
 

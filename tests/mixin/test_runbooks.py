@@ -14,7 +14,7 @@ from tests.mixin.lint.parser import parse
 ALERTS = sorted({rule["alert"] for rule in alert_rules()})
 PROCEDURES = {"cost-spike-response", "service-degradation"}
 PAGES = sorted(RUNBOOKS.glob("*.md"))
-HEADINGS = ["## Meaning", "## Likely causes", "## Checks", "## Actions"]
+HEADINGS = ["## Meaning", "## Likely causes", "## Checks", "## Actions", "## Verify"]
 ANYWHERE = frozenset(
     {"up", "ALERTS", "scrape_duration_seconds", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
 )
@@ -36,6 +36,16 @@ def test_a_page_says_what_it_means_what_causes_it_how_to_check_and_what_to_do(al
     assert all(len(part.strip()) > 40 for part in parts[1:]), "a section is empty"
     assert "```promql" in parts[3]
     assert re.search(r"^1\. ", parts[4], flags=re.MULTILINE)
+    assert "```promql" in parts[5]
+
+
+@pytest.mark.parametrize("alert", ["QuotaExhausted", "CredentialsRejected", "SpendLimitReached", "ModelUnavailable"])
+def test_a_page_about_a_refusal_names_the_command_that_asks_at_once(alert: str) -> None:
+    """The exporter itself may wait for up to an hour after such an answer."""
+    verify = (RUNBOOKS / f"OpenAI{alert}.md").read_text().split("## Verify")[1]
+
+    assert "`openai-exporter probe --config.file exporter.yml --target T --module M`" in verify
+    assert "openai_probe_backoff_seconds" in verify
 
 
 @pytest.mark.parametrize("alert", ALERTS)

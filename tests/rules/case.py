@@ -158,7 +158,12 @@ def _repeated(values: str) -> str:
 
 
 def _linked(text: str, labels: Labels) -> str:
-    return re.sub(r"\{\{ \$labels\.(\w+) \| urlquery \}\}", lambda m: quote_plus(labels.get(m[1], "")), text)
+    """The text with its variables of dashboards filled in; one that the alert lacks is left out."""
+
+    def filled(match: re.Match[str]) -> str:
+        return f"&var-{match[1]}={quote_plus(labels[match[1]])}" if labels.get(match[1]) else ""
+
+    return re.sub(r"\{\{ with \$labels\.(\w+) \}\}&var-\w+=\{\{ \. \| urlquery \}\}\{\{ end \}\}", filled, text)
 
 
 @cache

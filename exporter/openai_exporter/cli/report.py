@@ -205,6 +205,8 @@ def backfill(
             now = source.learn_time()
             start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
             began = None if live_from is None else reports.parse_time(live_from, "--live-from", now)
+            if began is not None and began <= start:
+                raise StartError(f"--live-from: {live_from} is not after --from, so there is no past to import")
             named = {"job": "openai", "organization": source.organization.name} | labels
             request = Request(start, end, step, fine_days, tuple(sorted(named.items())), began, prometheus)
             planned = Backfill(source, request, output, now, resume=resume)

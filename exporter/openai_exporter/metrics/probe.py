@@ -74,11 +74,11 @@ OUTCOME = _gauge(
 )
 AVAILABILITY_VALID = _gauge(
     "openai_probe_availability_valid",
-    "Whether this probe counts as a valid event of the availability SLI; absent on an answer from the cache.",
+    "Whether this probe counts as a valid event of the availability SLI; absent on a repeated answer.",
 )
 AVAILABILITY_GOOD = _gauge(
     "openai_probe_availability_good",
-    "Whether this probe counts as a good event of the availability SLI; absent on an answer from the cache.",
+    "Whether this probe counts as a good event of the availability SLI; absent on a repeated answer.",
 )
 CONNECTION_REUSED = _gauge(
     "openai_probe_connection_reused", "Whether the probe used a warm connection (1) or opened a new one (0)."

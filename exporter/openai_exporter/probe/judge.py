@@ -358,6 +358,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = {
         rf"{_MONEY}{_GAP}{_GONE}",
         rf"(?<![a-z]){_MONEY}(?![a-z]).{{0,60}}?(?<![a-z]){_GONE}",
         rf"exceed[a-z]*{_GAP}(?:(?:your|its|the|current|monthly|daily|maximum|included|allocated|free){_GAP})*{_MONEY}",
+        rf"(?:not|n't) have (?:(?:any|enough|sufficient) )*{_MONEY}",
         rf"used (?:(?:up|all|of|your|the|available|daily|monthly|free) )*{_MONEY}",
         rf"(?:out{_GAP}of|over){_GAP}{_MONEY}|free tier.{{0,60}}?{_GONE}|credits? (?:have |has )?expired",
         rf"arrear|overdue|payment{_GAP}required|recharge|(?<![a-z])top up|余额|额度不足|欠费",

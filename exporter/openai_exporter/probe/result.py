@@ -492,7 +492,9 @@ def explain(answer: ProbeAnswer, module: Module) -> str:
 
 
 def _freshness(answer: ProbeAnswer) -> str:
-    if not answer.cached:
+    if answer.reason == "shared":
+        return "Fresh: the API was called for another scrape at the same time."
+    if not answer.cached and not answer.age:
         return "Fresh: the API was called for this answer."
     return (
         f"From the cache ({answer.reason or 'history'}), {answer.age:.1f} s old; "

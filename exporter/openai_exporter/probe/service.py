@@ -333,11 +333,6 @@ class Prober:
             state = ProbeState(result, finished=now - age, until=now + left, strikes=wait.strikes)
             self._states[wait.key] = state
 
-    @property
-    def keys(self) -> tuple[ProbeKey, ...]:
-        """Every configured probe."""
-        return tuple(self._probes)
-
     def knows(self, key: ProbeKey) -> bool:
         """Whether a probe is configured."""
         return key in self._probes
@@ -414,6 +409,7 @@ class Prober:
         for key, state in self._states.items():
             if other._probes.get(key) == self._probes[key]:
                 other._states[key] = state
+                state.priced = -1  # the configuration's prices may have changed
         self._replaced = True
         return other
 
@@ -448,6 +444,8 @@ class Prober:
         if answer is not None and answer.age <= _outdated(module):
             return answer
         message = f"the daily cost limit of module {key.module} is reached"
+        if state.price:
+            message += f": what is left of it is below the {state.price:.2g} USD that a call may cost"
         age, result = answer.age if answer else 0.0, self._unprobed(key, "cost_limited", message)
         return ProbeAnswer(result, age, cached=True, cost_limited=True, reason="cost_limit")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.sections import Module
-from openai_exporter.files import PRIVATE, newer_version, write_atomically
+from openai_exporter.files import PRIVATE, FileLock, newer_version, write_atomically
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.judge import OUTCOMES, BackOff
 from openai_exporter.probe.result import ResultLog
@@ -196,7 +196,7 @@ class History:
 # What probes keep across a restart, in one small file: the day's spend, and waits that the API asked for.
 
 DAY = 86_400
-FILE = "probe-state.json"
+FILE, LOCK = "probe-state.json", "probe-state.lock"
 FORMAT, VERSION = "openai-exporter probes", 1
 MOST_USD = 10**9
 DELAY = 1.0
@@ -270,7 +270,7 @@ class StateStore:
     Args:
         folder: where the file is, None to keep nothing.
         now: Unix seconds.
-        failed: called with `read`, `damaged`, `write` or `newer`.
+        failed: called with `read`, `damaged`, `write`, `newer` or `locked`.
     """
 
     def __init__(
@@ -279,6 +279,7 @@ class StateStore:
         self.spend = Spend(now)
         self.waits: dict[ProbeKey, Wait] = {}
         self._path = None if folder is None else folder / FILE
+        self._lock = None if folder is None else FileLock(folder / LOCK)
         self._now = now
         self._failed = failed
         self._complaint = ""
@@ -307,6 +308,8 @@ class StateStore:
             await asyncio.gather(self._writing, return_exceptions=True)
         if self._changed:
             await self._write()
+        if self._lock is not None:
+            self._lock.release()
 
     async def _write_later(self) -> None:
         while self._changed:
@@ -330,8 +333,12 @@ class StateStore:
 
     def _replace(self, text: str) -> None:
         assert self._path is not None
+        assert self._lock is not None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._lock.acquire():
+                self._complain("locked", self._lock.occupied)
+                return
             if newer := newer_version(self._path, VERSION):
                 self._complain("newer", newer)
                 return
@@ -343,7 +350,11 @@ class StateStore:
 
     def _unwritable(self, error: OSError) -> None:
         reason = error.strerror or str(error)
-        self._complain("write", f"cannot be written: {reason}; a restart would begin daily cost limits and waits anew")
+        self._complain(
+            "write",
+            f"cannot be written: {reason}; a restart would begin daily cost limits and waits anew; "
+            "give a folder with --storage.path, or none with --storage.path=",
+        )
 
     def _complain(self, reason: str, message: str) -> None:
         if message != self._complaint:

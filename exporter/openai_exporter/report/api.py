@@ -36,12 +36,14 @@ class Reading:
         start: the first day of it.
         as_of: the API's time, 0 before the first reading.
         error: why the last attempt failed; empty when it did not.
+        now: the API's time when it was asked for: what began since `as_of` is unknown.
     """
 
     book: Book
     start: int = 0
     as_of: float = 0.0
     error: str = ""
+    now: float = 0.0
 
 
 class Overview:
@@ -70,6 +72,7 @@ class Overview:
         costs = organization.costs.refresh_interval if organization.costs else organization.audit_interval
         self._interval = max(costs, organization.refresh_interval)
         self._reading = Reading(Book("model"))
+        self._offset = 0.0
 
     async def reading(self, limit: float) -> Reading:
         """The last reading; made anew when it is due, waiting at most `limit` seconds for that."""
@@ -79,11 +82,14 @@ class Overview:
             self._running.add_done_callback(self._finished)
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=limit)
-        return self._reading
+        return replace(self._reading, now=self._now() + self._offset)
 
     def _due(self) -> bool:
         wait = min(self._interval, _SOONEST_AGAIN) if self._reading.error else self._interval
-        return self._tried is None or not 0 <= self._now() - self._tried < wait
+        if self._tried is None or not 0 <= self._now() - self._tried < wait:
+            return True
+        # Once a day began, today is unknown until it is read.
+        return not self._reading.error and day_start(self._now() + self._offset) > day_start(self._reading.as_of)
 
     def _refresh(self) -> None:
         name = self._organization.name
@@ -102,6 +108,7 @@ class Overview:
     def _read(self) -> Reading:
         with Source(self.config, self._organization, self._proxies, now=self._now, attempts=1) as source:
             now = source.learn_time()
+            self._offset = now - self._now()
             start = month_start(day_start(now) - DAYS * DAY)
             book = Book("model")
             read_usage(book, source, start, None)
@@ -110,46 +117,55 @@ class Overview:
 
 
 def daily(reading: Reading, organization: str, days: int) -> dict[str, Any]:
-    """The last `days` days, the newest first; `complete` says whether a day is over."""
-    today = day_start(reading.as_of)
+    """The last `days` days, the newest first; `complete` says whether a day is over; what is not read is null."""
+    today = day_start(reading.now)
     first = max(reading.start, today - (days - 1) * DAY)
     listed = [
-        {"date": format_date(day), "complete": day < today, **totals(reading.book.total(day, day + DAY))}
+        {"date": format_date(day), "complete": day + DAY <= reading.as_of, **_totals(reading, day, day + DAY)}
         for day in range(today, first - 1, -DAY)
     ]
     return {**_facts(reading, organization), "days": listed if reading.as_of else []}
 
 
 def monthly(reading: Reading, organization: str) -> dict[str, Any]:
-    """The months that are known, the newest first."""
+    """The months that are known, the newest first; one that began since is null."""
     months = []
-    month = month_start(reading.as_of)
+    month = month_start(reading.now)
     while reading.as_of and month >= reading.start:
         end = next_month_start(month)
         name = datetime.fromtimestamp(month, UTC).strftime("%Y-%m")
-        whole = totals(reading.book.total(month, end))
-        months.append({"month": name, "complete": end <= reading.as_of, **whole})
+        months.append({"month": name, "complete": end <= reading.as_of, **_totals(reading, month, end)})
         month = previous_month_start(month)
     return {**_facts(reading, organization), "months": months}
 
 
 def dashboard(reading: Reading, organization: str, budgets: Sequence[BudgetState]) -> dict[str, Any]:
-    """Today, yesterday, this month and the one before, models of this month, forecast and budgets."""
+    """Today, yesterday, this month and the one before, models of this month, forecast and budgets.
+
+    What is of a day or month that began since the reading, or was not over then, is null.
+    """
     if not reading.as_of:
         return {**_facts(reading, organization), **dict.fromkeys(_SUMS), "models": [], "budgets": []}
-    book, today, month = reading.book, day_start(reading.as_of), month_start(reading.as_of)
+    book, today, month = reading.book, day_start(reading.now), month_start(reading.now)
     end = today + DAY
+    of_day, of_month = today <= reading.as_of, month <= reading.as_of
     groups = sorted(book.groups(month, end).items(), key=lambda item: (-item[1].cost, item[0]))
     return {
         **_facts(reading, organization),
-        "today": totals(book.total(today, end)),
-        "yesterday": totals(book.total(today - DAY, today)),
-        "month_to_date": totals(book.total(month, end)),
-        "previous_month": totals(book.total(previous_month_start(month), month)),
-        "forecast": forecast(make_forecast(book, reading.as_of) if book.billed else None),
+        "today": totals(book.total(today, end)) if of_day else None,
+        "yesterday": totals(book.total(today - DAY, today)) if of_day else None,
+        "month_to_date": totals(book.total(month, end)) if of_month else None,
+        "previous_month": totals(book.total(previous_month_start(month), month)) if of_month else None,
+        "forecast": forecast(make_forecast(book, reading.as_of) if book.billed and of_month else None),
         "models": [{"model": id, **totals(group)} for id, group in groups],
         "budgets": [budget(state) for state in budgets],
     }
+
+
+def _totals(reading: Reading, start: int, end: int) -> dict[str, Any]:
+    """The figures of a period, null where it began after the reading."""
+    found = totals(reading.book.total(start, end))
+    return found if start <= reading.as_of else dict.fromkeys(found)
 
 
 def _facts(reading: Reading, organization: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
@@ -148,7 +148,10 @@ class Backfill:
             dataset = counters.CounterDataset(name, organization, self._source.context, costs.pinned(limits))
             # One more sample before the live series begin: what these begin with is an increase over a short time.
             grid = Grid(request.start, end, request.step, self._joint.time - MARGIN if self._joint else None)
-            Counters(dataset, families, grid, self._joint).write(slots)
+            joint = self._joint
+            if joint and joint.first and (name,) not in joint.first(metrics.SERIES):
+                joint = replace(joint, first=None)  # it could not be read then
+            Counters(dataset, families, grid, joint).write(slots)
 
 
 def joint(request: Request, source: Source) -> Joint | None:
@@ -161,8 +164,8 @@ def joint(request: Request, source: Source) -> Joint | None:
         return None
     first = None
     if request.prometheus:
-        first = functools.partial(_first_values, request, source)
-        if not any(first(metric) for metric in (metrics.SERIES, metrics.REQUESTS)):
+        first = functools.cache(functools.partial(_first_values, request, source))
+        if not first(metrics.SERIES):
             raise StartError(
                 f"{request.prometheus}: has no usage with the labels {dict(request.labels)} within 5 minutes after "
                 f"--live-from; give the labels of the live series with --label, and the time at which they began"

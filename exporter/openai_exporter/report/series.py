@@ -2,7 +2,6 @@
 """Series over time for an import: counters and gauges as `/usage` would have shown them, written as OpenMetrics."""
 
 import contextlib
-import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -199,7 +198,7 @@ class Counters:
         self._grid = grid
         self._increases = Increases(families)
         self._joint = joint
-        self._first = functools.cache(joint.first) if joint and joint.first else None
+        self._first = joint.first if joint else None
         self._began: dict[Key, int] = {}
         self._ceiling: dict[Key, int] | None = None
         self._totals: dict[Key, int] = {}

@@ -114,8 +114,10 @@ def _query_of(threshold: Threshold, settings: Settings) -> Query:
 def _dashboard(measure: Measure, settings: Settings) -> str:
     """A link to the dashboard, with what the alert is about chosen there."""
     chosen = [name for name in ("target", "model", "organization") if name in measure.labels]
-    variables = "&".join(f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in chosen)
-    return f"{settings.grafana_url}/d/{measure.dashboard}?{variables}"
+    variables = "".join(
+        f"{{{{ with $labels.{name} }}}}&var-{name}={{{{ . | urlquery }}}}{{{{ end }}}}" for name in chosen
+    )
+    return f"{settings.grafana_url}/d/{measure.dashboard}?from=now-6h&to=now{variables}"
 
 
 def _team(threshold: Threshold, measure: Measure) -> str:

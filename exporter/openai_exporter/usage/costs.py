@@ -67,6 +67,11 @@ class Bill:
             if day is not None:
                 day[labels] = day.get(labels, _ZERO) + usd
 
+    def covers(self, period: str, now: float) -> bool:
+        """Whether it is of the `day` or `month` that runs now, in the API's time."""
+        start = day_start if period == "day" else month_start
+        return start(now) <= start(self.now)
+
     def by(self, dimension: str, *, period: str) -> dict[str, Decimal]:
         """This month's (`month`) or today's (`day`) costs by one dimension."""
         place = self.group_by.index(dimension)
@@ -134,23 +139,33 @@ class CostsDataset(Dataset):
         return True
 
     def families(self) -> Iterator[Family]:
-        """Month to date by labels, today, yesterday, and the month before."""
-        bill = self.data
+        """Month to date by labels, today, yesterday, and the month before; nothing of a day or month that is over."""
+        bill, now = self.data, self._context.clock.now()
         if bill is None:
             return
+        if bill.covers("month", now):
+            yield self._month(bill)
+            yield family(metrics.COSTS_PREVIOUS_MONTH, float(bill.previous_month))
+        if bill.covers("day", now):
+            day = Family(metrics.COSTS_DAY)
+            for window, sums in (("today", bill.today), ("yesterday", bill.yesterday)):
+                for project, usd in by_project(sums, bill.month, bill.group_by, self._limit).items():
+                    day.add(float(usd), window, project)
+            yield day
+        yield Family(metrics.COSTS_SKIPPED, [((name,), count) for name, count in bill.skipped.items()])
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a day began since it was read: it is read at once, for today is unknown until then."""
+        return self.data is not None and not self.data.covers("day", self._context.clock.now())
+
+    def _month(self, bill: Bill) -> Family:
         names = metrics.COSTS_MONTH.labels
         month = Family(metrics.COSTS_MONTH)
         for labels, usd in largest(bill.month, self._limit).items():
             grouped = dict(zip(bill.group_by, labels, strict=True))
             month.add(float(usd), *(grouped.get(name, "") for name in names))
-        yield month
-        day = Family(metrics.COSTS_DAY)
-        for window, sums in (("today", bill.today), ("yesterday", bill.yesterday)):
-            for project, usd in by_project(sums, bill.month, bill.group_by, self._limit).items():
-                day.add(float(usd), window, project)
-        yield day
-        yield family(metrics.COSTS_PREVIOUS_MONTH, float(bill.previous_month))
-        yield Family(metrics.COSTS_SKIPPED, [((name,), count) for name, count in bill.skipped.items()])
+        return month
 
     def _read(self, calls: Calls) -> Bill:
         clock = self._context.clock
@@ -318,12 +333,15 @@ def budget_states(
     bill: Bill | None,
     counters: Sequence[CounterDataset],
     title: Callable[[str, str], str] = lambda scope, id: "",
+    *,
+    now: float,
 ) -> Iterator[BudgetState]:
     """Each budget, or each of its parts, with what was spent of it.
 
     Args:
         counters: the usage endpoints that are priced.
         title: the name of what a scope and an id mean, empty where it is not known.
+        now: the API's time; what was read before the running day or month is unknown in it.
     """
     for budget in budgets:
         scope, own_id = _scope(budget)
@@ -331,7 +349,7 @@ def budget_states(
         # Costs tell spend of the organization and, where grouped so, of projects; nothing finer.
         costs = organization.costs
         billed = costs is not None and (dimension is None or dimension in costs.group_by)
-        spent = partial(_billed, bill, dimension) if billed else partial(_estimated, counters, dimension)
+        spent = partial(_billed, bill, dimension, now) if billed else partial(_estimated, counters, dimension)
         # Whoever spent in this month has a budget today, also before the first request of the day.
         ids = [own_id] if budget.each is None else sorted(spent("month") or {})
         usd = spent(budget.period)
@@ -362,8 +380,8 @@ def _scope(budget: Budget) -> tuple[str, str]:
     return next(((name, id) for name, id in scopes if id is not None), ("organization", ""))
 
 
-def _billed(bill: Bill | None, dimension: str | None, period: str) -> Spent | None:
-    if bill is None:
+def _billed(bill: Bill | None, dimension: str | None, now: float, period: str) -> Spent | None:
+    if bill is None or not bill.covers(period, now):
         return None
     if dimension is None:
         return {"": total(bill.month if period == "month" else bill.today)}

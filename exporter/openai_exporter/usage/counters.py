@@ -104,14 +104,24 @@ class CounterDataset(dataset.Dataset):
         yield Family(metrics.LOSS, [((self.name,), self.ledger.loss.ratio if self.ledger.loss else 0)])
         if self.ledger.newest is not None:
             yield Family(metrics.NEWEST_BUCKET, [((self.name,), self.ledger.newest)])
-        yield from self.previous.families()
+        if self.covers("month"):
+            yield from self.previous.families()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a day began since it was read: what was used today is unknown until then."""
+        return self.ledger.complete and not self.covers("day")
+
+    def covers(self, period: str) -> bool:
+        """Whether it has been read in the `day` or `month` that runs now, in the API's time."""
+        return self.ledger.covers(period, self._context.clock.now())
 
     def estimated(self, dimension: str | None, period: str) -> dict[str, Decimal | None] | None:
-        """USD at list prices by the values of a dimension, under `` when it is None; None before a read.
+        """USD at list prices by the values of a dimension, under `` when it is None; None before a read of the period.
 
         None, too, for a value of which nothing has a price.
         """
-        if not self.ledger.complete:
+        if not self.covers(period):
             return None
         usage = self.ledger.reported() if period == "month" else self.ledger.today()
         cost = self.operation.place(metrics.ESTIMATED_COST)

@@ -4,7 +4,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from openai_exporter.client.organization import Calls
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
+from openai_exporter.usage.ledger import day_start, month_start
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,11 @@ class Dataset(ABC):
         self.data = other.data
         return True
 
+    @property
+    def outdated(self) -> bool:
+        """Whether it is to be read before its interval is over."""
+        return False
+
     @abstractmethod
     def families(self) -> Iterator[Family]:
         """What it exposes; nothing before the first successful read."""
@@ -242,6 +248,7 @@ class UsageSummary:
         requests, input_tokens, output_tokens: this month.
         datasets: how each is.
         waiting: seconds for which the API asked not to be called.
+        now: the API's time when it was made.
     """
 
     organization: str
@@ -256,3 +263,21 @@ class UsageSummary:
     datasets: tuple[DatasetState, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
     waiting: float = 0.0
+    now: float = 0.0
+
+    def at(self, now: float) -> "UsageSummary":
+        """What is still known at this time of the API: a day or a month that began since is unknown."""
+        if day_start(now) <= day_start(self.now):
+            return self
+        month = {
+            "month_to_date_usd",
+            "previous_month_usd",
+            "estimated_usd",
+            "requests",
+            "input_tokens",
+            "output_tokens",
+        }
+        turned = month_start(now) > month_start(self.now)
+        unknown: dict[str, Any] = dict.fromkeys({"today_usd", "yesterday_usd"} | (month if turned else set()))
+        budgets = [replace(b, spent_usd=None) if turned or b.period == "day" else b for b in self.budgets]
+        return replace(self, budgets=tuple(budgets), **unknown)

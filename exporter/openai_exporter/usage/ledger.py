@@ -561,6 +561,10 @@ class Ledger:
             self._of_today = self.buckets.rows(span for span in self.buckets.packed if span[0] >= self._today)
         return self._of_today
 
+    def covers(self, period: str, now: float) -> bool:
+        """Whether the whole `day` or `month` that runs now has been read, as far as it has gone."""
+        return self.complete and (day_start(now) <= self._today if period == "day" else month_start(now) <= self.month)
+
     def restore(self, persisted: PersistedUsage) -> None:
         """Take over persisted figures, with which the next reading is compared."""
         self.month = persisted.month

@@ -39,9 +39,6 @@ class Reader:
     Args:
         service: whose settings count.
         since: when the datasets were first asked for.
-
-    Attributes:
-        summary: for the landing page, as of the last refresh.
     """
 
     def __init__(self, service: UsageService, since: float) -> None:
@@ -57,13 +54,23 @@ class Reader:
         self._page = EncodedPage(in_order(self._schedule.families()))
         self._seen = False
         self._outdated = False
-        self.summary = UsageSummary(organization.name)
+        self._summary = UsageSummary(organization.name, now=self._clock.now())
         self._restore()
 
     @property
     def due(self) -> bool:
-        """Whether anything is to be read now."""
-        return bool(self._schedule.due)
+        """Whether anything is to be read now, or to be shown as unknown since a day began."""
+        return bool(self._schedule.due) or self._turned
+
+    @property
+    def summary(self) -> UsageSummary:
+        """For the landing page: of the last refresh what is still known."""
+        return self._summary.at(self._clock.now())
+
+    @property
+    def _turned(self) -> bool:
+        """Whether a day began since the last refresh: what was today's is unknown then, until it is read."""
+        return self._summary is not self.summary
 
     def page(self) -> EncodedPage:
         """The last page, for a scrape."""
@@ -72,6 +79,10 @@ class Reader:
 
     def refresh(self) -> None:
         """Read what is due, and make the page anew: first usage and costs, then what needs many calls."""
+        if self._turned:
+            seen = self._seen
+            self._publish()
+            self._seen = seen
         for part in (self._datasets.first, self._datasets.second):
             due = [dataset for dataset in self._schedule.due if dataset in part]
             succeeded = [self._schedule.read(dataset, seen=self._seen) for dataset in due]
@@ -108,7 +119,7 @@ class Reader:
         spending = self._datasets.budgets()
         page = EncodedPage(in_order(self._families(spending)), self._pause)
         page.prepare(self._page)
-        self.summary = self._datasets.summary(self._schedule.states, spending, self._calls.wait)
+        self._summary = self._datasets.summary(self._schedule.states, spending, self._calls.wait)
         self._page, self._seen, self._outdated = page, False, False
 
     def _families(self, spending: tuple[BudgetState, ...]) -> Iterator[Family]:
@@ -248,7 +259,7 @@ class Schedule:
             retry = min(interval, _FIRST_RETRY) * 2.0 ** min(state.failures - 1, 10)
             # What failed in part may lack a permission: reading all the rest often would not help.
             return now >= state.started + min(retry, interval if state.partial else _LONGEST_RETRY)
-        return now >= state.started + interval - min(2.0, interval * 0.05)
+        return now >= state.started + interval - min(2.0, interval * 0.05) or dataset.outdated
 
     def _failed(self, before: DatasetState, message: str, reason: str, *, partial: bool = False) -> DatasetState:
         self.calls.failed(before.name, reason)
@@ -275,7 +286,7 @@ class Datasets:
     """
 
     def __init__(self, config: Config, organization: Organization, context: Context) -> None:
-        self._organization = organization
+        self._organization, self._clock = organization, context.clock
         self._budgets = budgets_of(config, organization)
         ids = costs.pinned(self._budgets)
         names = organization.usage
@@ -312,24 +323,27 @@ class Datasets:
         """The budgets, with what was spent."""
         bill = self.costs.data if self.costs else None
         names = self.names.directory if self.names else Directory()
-        return tuple(costs.budget_states(self._budgets, self._organization, bill, self.priced, names.title))
+        now = self._clock.now()
+        return tuple(costs.budget_states(self._budgets, self._organization, bill, self.priced, names.title, now=now))
 
     def summary(
         self, states: tuple[DatasetState, ...], spending: tuple[BudgetState, ...], waiting: float
     ) -> UsageSummary:
         """The figures of the landing page."""
-        bill = self.costs.data if self.costs else None
+        bill, now = self.costs.data if self.costs else None, self._clock.now()
+        of_month = bill if bill and bill.covers("month", now) else None
+        of_day = bill if bill and bill.covers("day", now) else None
         # This month's, over all endpoints that have been read.
         sums: Counter[str] = Counter()
         for dataset in self.counters:
-            if dataset.ledger.complete:
+            if dataset.covers("month"):
                 sums.update(dataset.sums())
         return UsageSummary(
             self._organization.name,
-            month_to_date_usd=costs.total(bill.month) if bill else None,
-            today_usd=costs.total(bill.today) if bill else None,
-            yesterday_usd=costs.total(bill.yesterday) if bill else None,
-            previous_month_usd=bill.previous_month if bill else None,
+            month_to_date_usd=costs.total(of_month.month) if of_month else None,
+            today_usd=costs.total(of_day.today) if of_day else None,
+            yesterday_usd=costs.total(of_day.yesterday) if of_day else None,
+            previous_month_usd=of_month.previous_month if of_month else None,
             estimated_usd=Decimal(sums["estimated_cost_usd"]) / PICO if "estimated_cost_usd" in sums else None,
             requests=sums.get("requests"),
             input_tokens=sums.get("input_tokens"),
@@ -337,6 +351,7 @@ class Datasets:
             datasets=states,
             budgets=spending,
             waiting=waiting,
+            now=now,
         )
 
 

@@ -193,4 +193,4 @@ class UsageService:
     def _failed(self, error: BaseException) -> None:
         self.broken = self._reader is None
         traceback = None if is_exhausted(error) else error
-        log.error("organization %s: refresh failed: %s", self.organization.name, error, exc_info=traceback)
+        log.error("organization %s: refresh failed: %r", self.organization.name, error, exc_info=traceback)

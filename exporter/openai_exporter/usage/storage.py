@@ -6,13 +6,8 @@ back: a counter that fell would look like a reset. A damaged file is moved to an
 One exporter at a time writes the file; another one reads it and takes over the writing when the first has ended.
 """
 
-import contextlib
-import errno
-import fcntl
 import json
 import logging
-import os
-import socket
 import time
 import zlib
 from base64 import b64decode, b64encode
@@ -23,60 +18,6 @@ from typing import Any, TypeVar
 
 from openai_exporter import files
 from openai_exporter.usage.ledger import Labels, PersistedUsage, Rows
-
-_TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
-_WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems answer that know no locks: then there is none to hold."""
-
-
-class FileLock:
-    """An advisory lock (flock) on a file, which says who holds it; the kernel frees it when the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._held: int | None = None
-
-    def acquire(self) -> bool:
-        """Whether it is held now; does not wait.
-
-        Raises:
-            OSError: the file can be neither made nor opened.
-        """
-        if self._held is not None:
-            return True
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _WITHOUT:
-                os.close(file)
-                if error.errno in _TAKEN:
-                    return False
-                raise
-        self._held = file
-        self._sign(file)
-        return True
-
-    def release(self) -> None:
-        """Let go of it."""
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
-
-    @property
-    def holder(self) -> str:
-        """Who wrote itself into the file, `process 42 on host`; empty when that cannot be told."""
-        try:
-            return self._path.read_text(encoding="utf-8").strip()[:200]
-        except (OSError, UnicodeDecodeError):
-            return ""
-
-    def _sign(self, file: int) -> None:
-        # A full disk must not keep anybody from holding the lock.
-        with contextlib.suppress(OSError):
-            os.ftruncate(file, 0)
-            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +54,7 @@ class Storage:
 
     def __post_init__(self) -> None:
         self.path = self.folder / f"{self.organization}.usage.jsonl"
-        self._lock = FileLock(self.folder / f"{self.organization}.usage.lock")
+        self._lock = files.FileLock(self.folder / f"{self.organization}.usage.lock")
         self._complaint = ""
 
     def load(self) -> dict[str, PersistedUsage]:
@@ -138,7 +79,7 @@ class Storage:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.acquire():
-                self._complain(LOCKED, self._occupied())
+                self._complain(LOCKED, self._lock.occupied)
                 return False
             if self._is_newer():
                 return False
@@ -174,14 +115,6 @@ class Storage:
             self.pause()
             yield line
 
-    def _occupied(self) -> str:
-        holder = self._lock.holder
-        by = f"another exporter ({holder})" if holder else "another exporter"
-        return (
-            f"{by} keeps its counters there; this one goes on without keeping its own until that one ends; "
-            "give each exporter its own --storage.path"
-        )
-
     def _complain(self, reason: str, message: str) -> None:
         self.failed(reason)
         if message != self._complaint:
@@ -192,7 +125,7 @@ class Storage:
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
         try:
             if not self._lock.acquire():
-                log.error("%s: damaged (%s), and %s", self.path, error, self._occupied())
+                log.error("%s: damaged (%s), and %s", self.path, error, self._lock.occupied)
                 return
             self.path.replace(aside)
         except OSError as failure:

@@ -177,7 +177,7 @@ class Limits:
             await text("the exporter is stopping", 503)(scope, receive, send)
         except Exception as error:
             if is_exhausted(error):
-                log.error("request failed: %s", error, extra={"fields": {"path": scope["path"]}})
+                log.error("request failed: %r", error, extra={"fields": {"path": scope["path"]}})
             else:
                 log.exception("request failed", extra={"fields": {"path": scope["path"]}})
             if not started:

@@ -11,11 +11,12 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import uvicorn
 
 from openai_exporter.config.secret import Masker
-from openai_exporter.errors import ExporterError, StartError
+from openai_exporter.errors import ExporterError, StartError, is_exhausted
 from openai_exporter.web import limits, routes, webconfig
 from openai_exporter.web.live import Live, Settings, format_address, read_config
 
@@ -79,6 +80,7 @@ class ExporterServer(uvicorn.Server):
         live.full = lambda: self.limits.waiting >= settings.max_requests
         self._web = web
         self._background: set[asyncio.Task[object]] = set()
+        self._complained = float("-inf")
         config = uvicorn.Config(
             self.limits,
             http=limits.protocol_factory(web),
@@ -119,10 +121,21 @@ class ExporterServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, say so, then load what is slow in the background."""
+        asyncio.get_running_loop().set_exception_handler(self._loop_error)
         await super().startup(sockets)
         for listener in sockets or []:
             log.info("listening", extra={"fields": self._address(listener)})
         self._start(self.live.services.prober.warm, "warm-up")
+
+    def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what the loop reports; that it cannot accept comes thousands of times a second, and is logged once."""
+        error = context.get("exception")
+        if not is_exhausted(error):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._complained >= limits.REPEAT_SECONDS:
+            self._complained = loop.time()
+            reason = str(context.get("message")).partition("\n")[0]
+            log.error("%s: %r; raise the process's limits of open files, threads and memory", reason, error)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let scrapes in flight end for a moment, then answer them 503."""

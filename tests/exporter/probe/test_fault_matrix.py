@@ -513,6 +513,17 @@ FOREIGN: dict[str, Foreign] = {
                                  "quota_exhausted", OURS),
     "Fireworks: a suspended account": says(412, error("Account x is suspended"), "billing_inactive", OURS),
     "OpenRouter: a key's limit": says(403, error("Key limit exceeded (total limit).", 403), "quota_exhausted", OURS),
+    "xAI: no credits yet": says(403, {"code": "x", "error": "Your new team doesn't have any credits or licenses yet"},
+                                "quota_exhausted", OURS),
+    "Azure: a rate limit that speaks of quota": says(
+        429, error("Exceeded call rate limit. Retry after 2 s. See https://aka.ms/oai/quotaincrease", "429"),
+        "rate_limited_requests", OURS),
+    "LiteLLM: a rate limit of a key": says(
+        429, error("Rate limit exceeded for api_key: 12. Limit type: requests. Remaining: 0", "429"), "rate_limited",
+        OURS),
+    "Vertex: a model": says(404, [error("Publisher Model `x` was not found or your project has no access", 404)],
+                            "model_not_found", OURS),
+    "TGI: an overload": says(429, {"error": "Model is overloaded", "error_type": "overloaded"}, "overloaded", BAD),
     "a trial that is over": says(403, {"message": "Your trial credits have expired"}, "quota_exhausted", OURS),
     "a code alone": says(429, error("no", "out_of_credits"), "quota_exhausted", OURS),
     "Cerebras: tokens per minute": says(
@@ -656,6 +667,11 @@ FOREIGN: dict[str, Foreign] = {
     "an error without the form of an event": streams("quota_exhausted", OURS, PONG,
                                                      json.dumps(error("insufficient credits")).encode() + b"\n\n"),
     "a stream of words alone": streams("stream_error", BAD, data({"message": "no such route"}), words="no such route"),
+    "words after a token": streams("stream_error", BAD, PONG, data({"code": 7, "message": "lost"}), words="lost"),
+    "words in place of a response": streams("stream_error", BAD, data({"message": "no such route"}),
+                                            module="responses_stream", words="no such route"),
+    "words in place of JSON": Foreign("chat", answer(b"upstream connect error", kind="text/plain"), "malformed", BAD,
+                                      "upstream connect error"),
     "a plain error that says it is a stream": Foreign(
         "chat_stream", answer(json.dumps(error("lost")), kind="text/event-stream"), "server_error", BAD, "lost"),
     "a response that ends with an empty object": streams(

@@ -23,7 +23,7 @@ from openai_exporter.exposition import Instruments
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.result import Frame
 from openai_exporter.probe.service import Clients, located, proxy_secrets, run_probe
-from openai_exporter.probe.state import History
+from openai_exporter.probe.state import History, StateStore
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
 from tests.exporter.client.rawserver import Turn, answer, raw_server
@@ -441,7 +441,7 @@ async def test_what_a_restart_cannot_read_is_set_aside_and_told(simulator: Simul
         line.replace('organization="",', "") for line in lines
     ]
     names = sorted(path.name.rstrip("0123456789") for path in tmp_path.iterdir())
-    assert names == ["probe-state.json", "probe-state.json.damaged-"]
+    assert names == ["probe-state.json", "probe-state.json.damaged-", "probe-state.lock"]
 
 
 async def test_state_of_a_newer_version_is_left_untouched_and_told_once(
@@ -453,9 +453,35 @@ async def test_state_of_a_newer_version_is_left_untouched_and_told_once(
     async with prober_for(config, storage=tmp_path) as prober:
         assert (await prober.probe(CHAT)).result.success
     assert newer == (tmp_path / "probe-state.json").read_text()
-    assert ["probe-state.json"] == [path.name for path in tmp_path.iterdir()]
+    assert not list(tmp_path.glob("*.damaged-*"))
     (told,) = [each.getMessage() for each in caplog.records if "probe-state" in each.getMessage()]
     assert "a newer openai-exporter wrote it (format 99; this one knows 1); it is left untouched" in told
+
+
+async def test_of_two_exporters_with_one_folder_the_second_keeps_no_spend_until_the_first_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai_exporter.probe.state.DELAY", 0)
+
+    def spent() -> dict[str, str]:
+        document = json.loads((tmp_path / "probe-state.json").read_text())
+        return dict(document["spend"])
+
+    first, second = (StateStore(tmp_path, lambda: 1e9) for _ in range(2))
+    first.remember(CHAT, Decimal(1), None)
+    while not (tmp_path / "probe-state.json").exists():
+        await asyncio.sleep(0)
+    second.remember(CHAT, Decimal(5), None)
+    await second.close()
+    assert {"chat": "1"} == spent()
+    assert "probe-state.json: another exporter (process " in caplog.text
+    assert "give each exporter its own --storage.path" in caplog.text
+
+    await first.close()
+    third = StateStore(tmp_path, lambda: 1e9)
+    third.remember(CHAT, Decimal(2), None)
+    await third.close()
+    assert {"chat": "3"} == spent()
 
 
 async def test_the_state_of_probes_is_for_its_owner_only(simulator: SimulatorControl, tmp_path: Path) -> None:
@@ -476,7 +502,8 @@ async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stop
         assert (await prober.probe(CHAT)).result.success
     assert told == (
         f"{folder / 'probe-state.json'}: cannot be written: Not a directory; "
-        "a restart would begin daily cost limits and waits anew"
+        "a restart would begin daily cost limits and waits anew; "
+        "give a folder with --storage.path, or none with --storage.path="
     )
     assert len([each for each in caplog.records if "cannot be" in each.getMessage()]) == 1, "and not repeated"
     lines = instruments.render("")[0].decode().splitlines()

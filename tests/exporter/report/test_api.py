@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from openai_exporter.report.report import COUNTS
+from openai_exporter.report import api
+from openai_exporter.report.api import Reading
+from openai_exporter.report.report import COUNTS, Book, Totals
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import NOW, bill, spent, total, unix, usage
 from tests.exporter.web.exporters import Exporter, running
@@ -129,3 +131,37 @@ def test_an_organization_that_cannot_be_read_says_why(exporter: Exporter) -> Non
     assert "only admin keys" in found["error"]
     assert ([], None) == (found["days"], found["as_of"])
     assert "sk-test-0123456789abcdef" not in answer.text
+
+
+# What began since the last reading is unknown.
+
+
+def known(now: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The documents at a time, of what was read at NOW."""
+    book = Book("model", {(TODAY, "m"): Totals(Decimal(3), 0, {"requests": 5})}, billed=True)
+    reading = Reading(book, unix("2026-10-01"), unix(NOW), "no answer", unix(now))
+    return api.dashboard(reading, "acme", ()), api.daily(reading, "acme", 2), api.monthly(reading, "acme")
+
+
+def test_a_day_that_began_since_is_unknown() -> None:
+    dashboard, daily, monthly = known("2026-11-20T00:00:00Z")
+    assert (None, None) == (dashboard["today"], dashboard["yesterday"])
+    assert ("3", "3") == (dashboard["month_to_date"]["billed_usd"], monthly["months"][0]["billed_usd"])
+    assert [("2026-11-20", False, None), ("2026-11-19", False, "3")] == [
+        (day["date"], day["complete"], day["billed_usd"]) for day in daily["days"]
+    ]
+
+
+def test_a_month_that_began_since_is_unknown() -> None:
+    dashboard, _, monthly = known("2026-12-01T00:00:00Z")
+    assert {None} == {dashboard[name] for name in ("today", "yesterday", "month_to_date", "previous_month", "forecast")}
+    assert [] == dashboard["models"]
+    assert [("2026-12", None), ("2026-11", "3"), ("2026-10", "0")] == [
+        (month["month"], month["billed_usd"]) for month in monthly["months"]
+    ]
+
+
+def test_a_day_that_runs_is_known() -> None:
+    dashboard, daily, _ = known("2026-11-19T23:59:59Z")
+    assert ("3", "0") == (dashboard["today"]["billed_usd"], dashboard["yesterday"]["billed_usd"])
+    assert ["2026-11-19", "2026-11-18"] == [day["date"] for day in daily["days"]]

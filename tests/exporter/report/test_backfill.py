@@ -169,6 +169,21 @@ def test_no_counter_falls_into_a_month_that_began_less_than_settle_before_the_li
     assert 0 == at(found, name, unix("2026-11-01")) == at(found, name, unix("2026-11-01T02:29:00Z"))
 
 
+def test_counters_end_with_what_the_live_series_began_with_and_where_none_began_with_what_was_final(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    """The live exporter could read completions, of which there was nothing yet, and no embeddings."""
+    output, name = tmp_path / "history.om", "openai_usage_requests_total"
+    told = {"data": {"result": [{"metric": {"operation": "completions"}, "value": [0, "0"]}]}}
+    with answering({"/api/v1/query": told}) as url:
+        live = ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", url)
+        done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *live))
+    found, end = samples(output), unix("2026-11-18T14:09:00Z")
+    assert 0 == at(found, name, end, ("operation", "completions"))
+    final = at(found, name, unix("2026-11-18T08:00:00Z"), ("operation", "embeddings"))
+    assert 0 < final == at(found, name, end, ("operation", "embeddings"))
+
+
 ASKED = {
     "without a time": (("--prometheus", "http://127.0.0.1:1"), "--prometheus needs --live-from"),
     "no URL": (("--prometheus", "prometheus"), "'prometheus' is not a URL such as http://localhost:9090"),
@@ -425,6 +440,7 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
             "--live-from: 'noon' is not a time such as 2026-11-21T09:30:00Z",
         ),
         (("--from", "2026-11-10", "--live-from", "2026-12-01"), "--live-from: 2026-12-01 is in the future"),
+        (("--from", "2026-11-10", "--live-from", "2026-11-10T00:00:00Z"), "is not after --from, so there is no past"),
         (("--from", "2026-11-18", "-o", "/nonexistent/x.om"), "/nonexistent/x.om: cannot be written: No such file"),
         (("--from", "2026-11-18", "-o", "/tmp"), "/tmp: cannot be written: Is a directory"),
         (("--from", "2026-11-18", "--organization", "x"), "unknown organization 'x'"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact costs over two months, the estimate beside the bill, and whose spend a budget counts."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from openai_exporter.usage.rows import MalformedError, decoded
 from openai_exporter.usage.service import budgets_of
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.usage.conftest import Make
-from tests.exporter.usage.scraping import Now, Scrape, of, one, scrape, service, up
+from tests.exporter.usage.scraping import Now, Scrape, asked, of, one, scrape, service, since, up
 from tests.exporter.usage.serving import answering
 
 NOW = datetime.fromisoformat("2026-11-21T09:30:00+00:00").timestamp()
@@ -332,7 +332,7 @@ def config(budgets: str, costs: str = "{}") -> Config:
 def found(budgets: str, costs: str = "{}", *, with_bill: bool = True) -> list[BudgetState]:
     made = config(budgets, costs)
     acme = made.organizations[0]
-    return list(budget_states(budgets_of(made, acme), acme, two_projects() if with_bill else None, ENDPOINTS))
+    return list(budget_states(budgets_of(made, acme), acme, two_projects() if with_bill else None, ENDPOINTS, now=NOW))
 
 
 CASES = [
@@ -384,12 +384,12 @@ def test_spend_of_what_has_no_price_is_unknown_and_not_zero() -> None:
     )
     made = config("each: model")
     acme = made.organizations[0]
-    rows = {each.id: each.spent_usd for each in budget_states(made.budgets, acme, None, endpoints)}
+    rows = {each.id: each.spent_usd for each in budget_states(made.budgets, acme, None, endpoints, now=NOW)}
     assert rows == {"brush": None, "ft:mine": None, "listed": Decimal(3)}
     whole = config("period: month", "null")
-    (only,) = budget_states(whole.budgets, whole.organizations[0], None, endpoints)
+    (only,) = budget_states(whole.budgets, whole.organizations[0], None, endpoints, now=NOW)
     assert only.spent_usd == Decimal(3)
-    (only,) = budget_states(whole.budgets, whole.organizations[0], None, endpoints[1:])
+    (only,) = budget_states(whole.budgets, whole.organizations[0], None, endpoints[1:], now=NOW)
     assert only.spent_usd is None
 
 
@@ -401,3 +401,75 @@ def test_the_ratio_is_of_the_limit() -> None:
 def test_ids_of_budgets_are_pinned() -> None:
     made = config("scope: {key: k2}")
     assert {"k2"} == pinned(made.budgets)
+
+
+# What began since the last answer is unknown: yesterday's figure is not today's.
+
+UNKNOWN = "  usage: {completions: {group_by: [model]}}\n  cost_drift: null\n  names: false\n  limits: false\n"
+TWO = """
+budgets:
+- {name: day, period: day, limit_usd: 10}
+- {name: month, limit_usd: 10}
+- {name: model-day, period: day, scope: {model: gpt-5.4-mini}, limit_usd: 10}
+"""
+DAYS = {
+    metrics.COSTS_DAY.name,
+    metrics.COSTS_MONTH.name,
+    metrics.COSTS_PREVIOUS_MONTH.name,
+    metrics.PREVIOUS_MONTH.name,
+}
+
+
+@pytest.mark.parametrize("status", [None, 429, 500])
+@pytest.mark.parametrize("turn", ["2026-11-22T00:00:10Z", "2026-12-01T00:00:10Z"], ids=["day", "month"])
+async def test_after_midnight_without_an_answer_today_is_unknown(
+    make: Make, simulator: SimulatorControl, now: Now, turn: str, status: int | None
+) -> None:
+    after = int(datetime.fromisoformat(turn).timestamp())
+    now.seconds = simulator.clock(now=datetime.fromtimestamp(after - 100, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    usage = make(more=UNKNOWN, tail=TWO)
+    before = scrape(await usage.page())
+    if status:
+        simulator.fault("status", path="/v1/organization/*", status=status, retry_after=3600)
+        now.advance(61)
+        before = scrape(await usage.page())
+    now.seconds = simulator.clock(now=turn)
+    found = scrape(await usage.page())
+    of_month = {"month"} if turn.startswith("2026-11") else set()
+    spent = {dict(labels)["budget"] for labels in of(found, metrics.BUDGET_SPENT)}
+    names, summary = {name for name, _ in found}, usage.summary()
+    assert DAYS <= {name for name, _ in before}
+    if status is None:
+        assert (DAYS | {"day", "month", "model-day"}) == (DAYS & names) | spent
+        return
+    assert of_month == spent
+    assert (DAYS - {metrics.COSTS_DAY.name} if of_month else set()) == DAYS & names
+    assert (None, None) == (summary.today_usd, summary.yesterday_usd)
+    assert {each.name: each.spent_usd is not None for each in summary.budgets} == {
+        "day": False, "month": bool(of_month), "model-day": False
+    }  # fmt: skip
+    monthly = (summary.month_to_date_usd, summary.previous_month_usd, summary.requests, summary.estimated_usd)
+    assert [bool(of_month)] * 4 == [each is not None for each in monthly]
+
+
+async def test_the_landing_page_says_unknown_though_nobody_scrapes(
+    make: Make, simulator: SimulatorControl, now: Now
+) -> None:
+    usage = make(more=UNKNOWN, tail=TWO)
+    await usage.page()
+    assert usage.summary().today_usd is not None
+    now.seconds = simulator.clock(now="2026-11-22T00:00:00Z")
+    summary = usage.summary()
+    assert (None, None) == (summary.today_usd, summary.yesterday_usd)
+    assert summary.month_to_date_usd is not None
+
+
+async def test_costs_are_read_as_soon_as_a_day_begins(make: Make, simulator: SimulatorControl, now: Now) -> None:
+    now.seconds = simulator.clock(now="2026-11-21T23:59:50Z")
+    usage = make(more=f"{UNKNOWN}  refresh_interval: 10m\n", tail=TWO)
+    await usage.page()
+    before = asked(usage)
+    now.seconds = simulator.clock(now="2026-11-22T00:00:10Z")
+    found = scrape(await usage.page())
+    assert {"completions", "costs"} == since(usage, before).keys()
+    assert {"today", "yesterday"} == {dict(labels)["window"] for labels in of(found, metrics.COSTS_DAY)}

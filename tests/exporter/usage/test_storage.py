@@ -242,7 +242,7 @@ def test_a_damaged_file_of_another_exporter_is_left_to_it(tmp_path: Path, caplog
         file.path.write_text("{")
         assert {} == file.load()
         assert file.path.exists()
-    assert "keeps its counters there" in caplog.text
+    assert "keeps its state there" in caplog.text
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file_and_nothing_else(

@@ -7,6 +7,7 @@ import json
 import re
 import resource
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -163,5 +164,27 @@ def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorContr
         assert 200 == ask("/usage")[0]
         assert 200 == ask("/-/ready")[0]
         _, _, log = exporter.stop()
-    assert "organization acme: refresh failed: [Errno 24] Too many open files" in log
+    assert "organization acme: refresh failed: OSError(24, 'Too many open files')" in log
+    assert "Traceback" not in log
+
+
+def test_connections_without_a_descriptor_fill_no_log_and_are_served_later(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text(yaml.safe_dump(document(simulator.api_url)))
+    with child("--config.file", str(file), env=ENV) as exporter, contextlib.ExitStack() as clients:
+        folder, pid = Path(f"/proc/{exporter.process.pid}/fd"), exporter.process.pid
+        poll(lambda: request(exporter.port, "/probe?target=sim&module=models").status == 200)
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        bound = len(list(folder.iterdir())) + 5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (bound, hard))
+        for _ in range(20):
+            clients.enter_context(socket.create_connection(("127.0.0.1", exporter.port)))
+        poll(lambda: len(list(folder.iterdir())) >= bound)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert 200 == request(exporter.port, "/-/ready").status
+        _, _, log = exporter.stop()
+    assert 1 >= log.count("Too many open files")
+    assert len(log) < 5000
     assert "Traceback" not in log

@@ -14,17 +14,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 import yaml
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from openai_exporter.config.load import parse_config
 from openai_exporter.exposition import EncodedPage, Family
 from openai_exporter.metrics import usage
+from openai_exporter.web import routes
 from openai_exporter.web.limits import protocol_factory, text
 from openai_exporter.web.routes import PIECE, TIMEOUT_HEADER, Pieces, document as sd_document, exposition, time_left
 from openai_exporter.web.webconfig import WebFile
@@ -574,3 +577,22 @@ def _discovered(port: int) -> int:
 def _dropped(port: int) -> set[str]:
     found = request(port, "/api/v1/targets?state=any").json()["data"]
     return {each["lastError"] for each in found["activeTargets"]} - {""}
+
+
+async def test_pages_that_many_ask_for_at_once_are_made_one_per_turn_of_the_loop() -> None:
+    made: list[int] = []
+
+    async def page(request: Request) -> Response:
+        made.append(turn)
+        return text("x")
+
+    in_turn: Any = getattr(routes, "_in_turn")  # noqa: B009
+    app = SimpleNamespace(state=SimpleNamespace(turn=asyncio.Lock()))
+    hung_up = Request({"type": "http", "app": app, "state": {"gone": lambda: True}})
+    asking = Request({"type": "http", "app": app, "state": {"gone": lambda: False}})
+    tasks = [asyncio.create_task(in_turn(page)(each)) for each in [asking, hung_up] * 10]
+    turn = 0
+    while not all(task.done() for task in tasks):
+        turn += 1
+        await asyncio.sleep(0)
+    assert len(made) == len(set(made)) == 10
