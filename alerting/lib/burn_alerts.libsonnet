@@ -30,9 +30,7 @@ local text = import 'text.libsonnet';
       severity: row.severity,
       dashboard: 'slo',
       labels+: { slo: slo, long_window: row.long, short_window: row.short },
-      description:
-        fields.description % row.long
-        + text.fill(' At this pace the error budget of %s is gone in %s.', [config.slo.period, burn.exhaustion(config.slo, row)]),
+      description: fields.description % row.long,
     })
     for row in burn.rows(config, slo)
   ],
