@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes alerting rules: every one has severity, category, team, summary, description, runbook and dashboard.
 local duration = import 'duration.libsonnet';
+local series = import 'series.libsonnet';
 
 local severities = ['critical', 'warning', 'info', 'none'];
 
@@ -30,6 +31,40 @@ local severities = ['critical', 'warning', 'info', 'none'];
     ['{{ $value | humanizeDuration }}', lib.duration('$value')],
     ['{{ $value }}', '{{ printf "%.0f" $value }}'],
   ], text),
+
+  // What a burn alert adds: how long the whole budget lasts at the ratio that it reports.
+  exhaustion(config, slo)::
+    local labels = if slo == 'freshness' then ['organization', 'dataset'] else ['target', 'module', 'model'];
+    local level = if slo == 'freshness' then 'dataset' else 'probe';
+    lib.ask(
+      config,
+      '%d * max(%s{slo="%s", %s}) / %%f' % [
+        duration.seconds(config.slo.period),
+        series.errorBudget(level),
+        slo,
+        std.join(', ', [label + '=%q' for label in labels]),
+      ],
+      ['$labels.' + label for label in labels] + ['$value'],
+      function(value) ' At this rate the error budget of %s lasts %s.' % [config.slo.period, lib.duration(value)]
+    ),
+
+  // What fails now: the most frequent outcome, its status code, of how many probes, since when, and what the provider says.
+  cause(config, labels)::
+    local values = ['$labels.' + label for label in labels];
+    local probes = std.join(', ', [label + '=%q' for label in labels]);
+    local ask(expr, render) = lib.ask(config, expr % probes, values, render);
+    '{{ range printf `topk(1, count by (outcome) (group without (%s) (openai_probe_outcome{%s, outcome!="success"} == 1)))` %s | query }}'
+    % [config.instanceLabels, probes, std.join(' ', values)]
+    + ' Now: {{ .Labels.outcome }}'
+    + ask('max(probe_http_status_code{%s} >= 300)', function(code) ' (HTTP {{ %s | printf "%%.0f" }})' % code)
+    + ', {{ printf "%.0f" .Value }}'
+    + ask('count(group without (outcome, ' + config.instanceLabels + ') (openai_probe_outcome{%s}))', function(count) ' of {{ %s | printf "%%.0f" }}' % count)
+    + ' probes'
+    + ask(
+      'max(max_over_time(timestamp(openai_probe_availability_good{%s} == 1)[6h:1m]))',
+      function(time) ', last success at {{ %s | humanizeTimestamp | reReplaceAll `^[^ ]* ([0-9]+:[0-9]+):.*$` `$1` }} UTC' % time
+    )
+    + '{{ with query `count(openai_status_incident{%s} > 0)` }}; the provider reports an incident{{ end }}.{{ end }}' % config.selector,
 
   // The panel that shows an alert best, by dashboard, where the alert names no other.
   panels:: {
@@ -78,7 +113,12 @@ local severities = ['critical', 'warning', 'info', 'none'];
       },
       annotations: {
         summary: it.summary,
-        description: lib.rounded(it.description),
+        description:
+          lib.rounded(it.description)
+          + (if std.endsWith(it.name, 'BudgetBurn') then lib.exhaustion(config, it.labels.slo) else '')
+          + (if it.name == 'OpenAITargetDown' then lib.cause(config, ['target'])
+             else if it.name == 'OpenAIAvailabilityBudgetBurn' then lib.cause(config, ['target', 'module', 'model'])
+             else ''),
         runbook_url: std.strReplace(config.runbookUrlPattern, '%s', it.name),
         dashboard_url: lib.dashboardUrl(config, it.dashboard, it.variables, it.panel),
       },

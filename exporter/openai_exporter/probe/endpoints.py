@@ -245,14 +245,13 @@ def _newest(stream: Stream, name: str) -> str:
 
 def _chat_problem(stream: Stream, visible: bool, finish: str, tokens: Tokens | None) -> tuple[str, str] | None:
     """What is wrong with a stream whose bytes ended in order."""
-    ended = stream.done or bool(finish)
-    if not (ended or visible):
-        if not any("choices" in chunk for _, _, chunk in stream.events):
-            words = filter(None, (error_object(chunk, refused=True) for _, _, chunk in stream.events))
-            stream.error = next((error for error in words if error.message), None)
+    if not (stream.done or finish):
+        # Words of a form of their own, outside of any choice, say why.
+        words = [error_object(chunk, refused=True) for _, _, chunk in stream.events if "choices" not in chunk]
+        stream.error = next((error for error in words if error is not None and error.message), None)
+        if visible:
+            return ("truncated", "the stream ended without a finish reason")
         return ("wrong_shape", "the stream's events are no chat completion")
-    if not ended:
-        return ("truncated", "the stream ended without a finish reason")
     if visible or finish.lower() in CUT or (tokens is not None and tokens.output > 0):
         return None
     worked = any(_worked(delta) for _, _, delta in _deltas(stream))
@@ -345,6 +344,8 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
             elif kind == "response.created":
                 model = r.text_of(r.mapping_of(event, "response"), "model")
             elif not kind:
+                words = error_object(event, refused=True)
+                stream.error = stream.error or (words if words is not None and words.message else None)
                 raise ReplyError("wrong_shape", "an event has no type")
     except ReplyError as error:
         problem = (error.outcome, str(error))

@@ -74,7 +74,8 @@ def load_json(data: bytes | str) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise ReplyError("malformed", f"the answer is not valid JSON: {reason}") from None
+        start = data[:MAX_QUOTED] if isinstance(data, str) else data[:MAX_QUOTED].decode("utf-8", "replace")
+        raise ReplyError("malformed", f"the answer is not valid JSON: {reason} in {start!r}") from None
 
 
 def load_answer(body: bytes) -> Any:
@@ -295,9 +296,9 @@ def _decode(events: Iterable[Event], stream: Stream) -> None:
             continue
         try:
             document = load_json(data)
-        except ReplyError as error:
+        except ReplyError:
             if not failing:
-                raise ReplyError(error.outcome, f"{error}: {data[:MAX_QUOTED]}") from None
+                raise
             document = data  # a gateway's plain words
         plain = isinstance(document, dict) and not failing
         if not plain or document.get("error") or "error" in (document.get("object"), document.get("type")):

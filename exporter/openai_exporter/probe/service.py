@@ -444,6 +444,8 @@ class Prober:
         if answer is not None and answer.age <= _outdated(module):
             return answer
         message = f"the daily cost limit of module {key.module} is reached"
+        if state.price:
+            message += f": what is left of it is below the {state.price:.2g} USD that a call may cost"
         age, result = answer.age if answer else 0.0, self._unprobed(key, "cost_limited", message)
         return ProbeAnswer(result, age, cached=True, cost_limited=True, reason="cost_limit")
 

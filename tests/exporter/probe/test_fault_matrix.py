@@ -667,6 +667,11 @@ FOREIGN: dict[str, Foreign] = {
     "an error without the form of an event": streams("quota_exhausted", OURS, PONG,
                                                      json.dumps(error("insufficient credits")).encode() + b"\n\n"),
     "a stream of words alone": streams("stream_error", BAD, data({"message": "no such route"}), words="no such route"),
+    "words after a token": streams("stream_error", BAD, PONG, data({"code": 7, "message": "lost"}), words="lost"),
+    "words in place of a response": streams("stream_error", BAD, data({"message": "no such route"}),
+                                            module="responses_stream", words="no such route"),
+    "words in place of JSON": Foreign("chat", answer(b"upstream connect error", kind="text/plain"), "malformed", BAD,
+                                      "upstream connect error"),
     "a plain error that says it is a stream": Foreign(
         "chat_stream", answer(json.dumps(error("lost")), kind="text/event-stream"), "server_error", BAD, "lost"),
     "a response that ends with an empty object": streams(
