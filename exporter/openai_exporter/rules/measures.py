@@ -135,7 +135,8 @@ _DOWN = ("<", "<=")
 
 
 def _good(query: Query, metric: str) -> str:
-    return f"{query.select(metric)}\n    and {query.any(m.AVAILABILITY_GOOD.name)} == 1\n{_once(query, m.AVAILABILITY_GOOD.name)}"
+    good = m.AVAILABILITY_GOOD.name
+    return f"{query.select(metric)}\n    and {query.any(good)} == 1\n{_once(query, good)}"
 
 
 def _once(query: Query, gauge: str) -> str:
