@@ -20,9 +20,8 @@ function(config, promql, variables)
       [4, panels.keysExpiring],
     ]),
     g.row.new('Models', 8, [
-      [6, panels.retirement],
-      [11, panels.shutdowns],
-      [7, panels.newest],
+      [13, panels.shutdowns],
+      [11, panels.newest],
       [13, panels.served],
       [11, panels.missing],
     ]),

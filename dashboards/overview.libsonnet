@@ -25,8 +25,8 @@ function(config, promql, variables)
       [6, panels.fullestBudget],
     ]),
     g.row.new('Probe and alert history', 8, [
-      [10, panels.probes],
-      [14, panels.firing],
+      [12, panels.probes],
+      [12, panels.firing],
       [8, panels.latencyByModel],
       [8, panels.tokens],
       [8, panels.spend],

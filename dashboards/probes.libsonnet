@@ -7,14 +7,14 @@ function(config, promql, variables)
   local panels = (import 'panels/probes.libsonnet')(config, promql);
 
   page.new(config, 'probes')
-  + g.dashboard.withVariables([variables.datasource, variables.target, variables.model])
+  + g.dashboard.withVariables([variables.datasource, variables.target, variables.model, variables.window])
   + g.dashboard.withRows([
     g.row.new('Success, latency and pace', 4, [
+      [4, panels.up],
       [4, panels.success],
       [4, panels.median],
       [4, panels.tail],
       [4, panels.firstToken],
-      [4, panels.speed],
       [4, panels.failures],
     ]),
     g.row.new('Latency', 9, [

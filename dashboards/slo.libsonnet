@@ -25,7 +25,7 @@ function(config, promql, variables)
       [12, panels.badEvents],
       [12, panels.targets],
     ]),
-    g.row.new('SLO by probe', 9, [
+    g.row.new('Probes', 9, [
       [24, panels.probes],
     ]),
     g.row.new('Alert configuration', 9, [

@@ -25,7 +25,7 @@ function(config)
   }) + [
     new({
       name: 'OpenAIUsageDataStale',
-      panel: 'Age of the figures',
+      panel: 'Data age',
       expr: text.fill(|||
         (%s or %s) > %s
       |||, [series.dataAge, series.dataUnreadAge, series.dataAgeBound]),

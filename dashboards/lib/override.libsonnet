@@ -7,6 +7,7 @@
   unit(unit): { id: 'unit', value: unit },
   decimals(decimals): { id: 'decimals', value: decimals },
   max(value): { id: 'max', value: value },
+  shades(color): { id: 'color', value: { mode: 'shades', fixedColor: color } },
   color(color): { id: 'color', value: { mode: 'fixed', fixedColor: color } },
   thresholds(thresholds): { id: 'thresholds', value: thresholds },
   mappings(mappings): { id: 'mappings', value: mappings },

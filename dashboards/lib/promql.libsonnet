@@ -45,6 +45,8 @@ function(config) {
   // --- What proves that none is none. The rules that find alerts and record are loaded when one of them that needs no
   // data has recorded; without them nothing is known.
   rulesLoaded: series.monthElapsed,
+  // Over time: a line of zeros that says so where there is none.
+  orNone(expr, label, text, proof): expr + '\nor on () label_replace(0 * group(' + proof + '), "' + label + '", "' + text + '", "", "")',
   noneWhere(expr, proof): '(' + expr + ') or on () 0 * group(' + proof + ')',
   // Facts that change in weeks, such as the list of models, stay known for a day after their last reading.
   lasting(expr): 'last_over_time(' + expr + '[1d])',
@@ -160,7 +162,7 @@ function(config) {
   // range such as 15m reads the buckets themselves, which are up to the minute.
   buckets(name, by, range): 'sum by (' + by + ') (sum_over_time(' + it.probe(growth[name][0]) + '[' + range + ']))',
   // Latency is that of good answers: an outage would make it look fast. What is recorded has no others.
-  quantile(q, name, by='', range='$__rate_interval'):
+  quantile(q, name, by='', range='$window'):
     local labels = 'le' + (if by == '' then '' else ', ' + by);
     'histogram_quantile(' + q + ', '
     + (

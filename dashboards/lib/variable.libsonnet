@@ -36,6 +36,22 @@
     skipUrlSync: false,
   },
 
+  // A window that grows with the time range, `least` and a hundredth of it; people do not see it.
+  window(name, least): {
+    type: 'interval',
+    name: name,
+    label: 'Window',
+    query: least,
+    auto: true,
+    auto_count: 100,
+    auto_min: least,
+    current: { selected: false, text: 'auto', value: '$__auto_interval_' + name },
+    options: [],
+    refresh: 2,
+    hide: 2,
+    skipUrlSync: true,
+  },
+
   // One of a fixed list of [text, value]; the first at first.
   custom(name, label, choices): {
     local options = [{ text: choice[0], value: choice[1], selected: choice == choices[0] } for choice in choices],

@@ -31,6 +31,8 @@ function(config, promql)
 
   {
     datasource: variable.datasource,
+    // Percentiles need some probes each; one a minute makes twenty.
+    window: variable.window('window', '20m'),
     target: variable.query('target', 'Target', values('target', [metric.probe.success])),
     // Models that are probed or used.
     model: variable.query('model', 'Model', values('model', [metric.probe.success, metric.usage.requests])),

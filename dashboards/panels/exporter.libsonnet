@@ -16,41 +16,44 @@ function(config, promql)
   local exporter = metric.exporter;
   local refresh = metric.refresh;
   local tile(title, description, unit, expr) =
-    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(words.short.probes);
+    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(words.short.unknown);
   // The twelve datasets with the largest value at the end of the time range.
   local largest(expr, metricName) = '(%s)\nand on (dataset) topk(12, max by (dataset) (%s @ end()))' % [expr, organization(metricName)],
         lines(title, description, unit, expr, legend, noValue) =
     panel.timeSeries.new(title, description, unit, [query.range(expr, legend)])
     + panel.timeSeries.withFill(0)
+    + panel.withShades('blue')
     + panel.withNoValue(noValue);
 
   {
     // --- At a glance
     scraped:
-      tile('Targets up', "Share of the exporter's scrape targets that answered their last scrape.", 'percentunit', 'avg(%s)' % own(metric.scrape.up))
+      panel.stat.new('Targets up', 'Scrape targets of the exporter that answered their last scrape, of all.', 'percentunit', [query.instant(promql.upOf(own(metric.scrape.up)), '{{up}} of {{all}}')])
+      + panel.withNoFigure(words.short.unknown)
+      + panel.stat.withTextMode('name')
       + panel.withThresholds(threshold.falling(0.5, 1)),
     config:
       tile('Config', "Whether the last reload of the exporter's configuration succeeded; after a failed one the old configuration stays.", 'none', 'min(%s)' % own(exporter.config_last_reload_successful))
       + panel.withMappings([g.mapping.values({ '0': ['Reload failed', 'red'], '1': ['Loaded', 'green'] })]),
-    loaded: tile('Loaded', 'When the configuration was last loaded.', 'dateTimeFromNow', promql.date('max(%s)' % own(exporter.config_last_reload_success_timestamp_seconds))),
+    loaded: tile('Reloaded', 'When the configuration was last loaded.', 'dateTimeFromNow', promql.date('max(%s)' % own(exporter.config_last_reload_success_timestamp_seconds))),
     version:
       panel.stat.new('Version', 'Version of the exporter.', 'string', [query.instant('max by (version) (%s)' % own(exporter.build_info), '{{version}}')])
       + panel.stat.withTextMode('name')
-      + panel.withNoFigure(words.short.probes),
+      + panel.withNoFigure(words.short.unknown),
     prices:
-      panel.stat.new('Prices', 'Version of the list prices that estimates are made of.', 'string', [query.instant('max by (version) (%s)' % own(exporter.price_table_info), '{{version}}')])
+      panel.stat.new('Price list', 'Version of the list prices that estimates are made of.', 'string', [query.instant('max by (version) (%s)' % own(exporter.price_table_info), '{{version}}')])
       + panel.stat.withTextMode('name')
-      + panel.withNoFigure(words.short.probes),
+      + panel.withNoFigure(words.short.unknown),
     uptime: tile('Uptime', "Time since the exporter's process started.", 's', 'time() - max(%s)' % own(metric.process.start_time_seconds))
             + panel.withDecimals(0),
 
     // --- Freshness
     age:
-      lines('Age of the figures', 'Time since each dataset was last read successfully; the oldest of the chosen organizations.', 'm', largest('max by (dataset) (%s) / 60' % organization(series.dataAge), series.dataAge), '{{dataset}}', words.usage),
+      lines('Data age', 'Time since each dataset was last read successfully; the oldest of the chosen organizations.', 'm', largest('max by (dataset) (%s) / 60' % organization(series.dataAge), series.dataAge), '{{dataset}}', words.usage),
     buckets:
       lines('Age of the newest usage', 'Time since the start of the newest usage bucket with data, by usage endpoint. The API itself lags by minutes to an hour.', 'm', '(time() - max by (operation) (%s)) / 60' % organization(refresh.newest_bucket_timestamp_seconds), '{{operation}}', words.usage),
     up:
-      panel.stateTimeline.new('Reads that succeed', 'Whether the last read of each dataset succeeded; a failed one leaves the figures of the one before.', 'none', [
+      panel.stateTimeline.new('Refresh status', 'Whether the last read of each dataset succeeded; a failed one leaves the figures of the one before.', 'none', [
         query.range(promql.orWhyAllTheTime('min by (organization, dataset) (%(up)s)\nand on (organization, dataset) bottomk(12, min by (organization, dataset) (min_over_time(%(up)s[$__range] @ end())))' % { up: organization(refresh.up) }, organization(refresh.up), 'organization', words.short.usage), '{{organization}} {{dataset}}'),
       ])
       + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Succeeds', 'green'] })])
@@ -69,15 +72,18 @@ function(config, promql)
       panel.timeSeries.bars('API calls', 'Calls to organization and status APIs in each step, those to the ten that are called most; they cost nothing but are rate-limited.', 'short', [
         query.range('sum by (api) (increase(%(calls)s[$__interval]))\nand on (api) topk(10, sum by (api) (%(calls)s @ end()))' % { calls: own(exporter.upstream_calls) }, '{{api}}'),
       ], '5m')
+      + panel.withShades('blue')
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage),
     failures:
       panel.timeSeries.bars('Failed calls', 'Failed calls to organization and status APIs in each step, by API and reason; and refreshes whose counters could not be kept in the storage folder.', 'short', [
-        query.range('sum by (api, reason) (increase(%s[$__interval])) > 0' % own(exporter.upstream_failures), '{{api}} {{reason}}'),
+        query.range(promql.orNone('sum by (api, reason) (increase(%s[$__interval])) > 0' % own(exporter.upstream_failures), 'api', 'no failed calls', own(exporter.upstream_calls)), '{{api}} {{reason}}'),
         query.range('sum by (reason) (increase(%s[$__interval])) > 0' % organization(exporter.storage_failures), 'storage {{reason}}'),
       ], '5m')
       + panel.timeSeries.withStacking
-      + panel.withNoValue('No call failed in this time'),
+      + panel.withShades('red')
+      + panel.withOverrides([override.byRegexp('/^no failed calls/', [override.color('green')])])
+      + panel.withNoValue(words.usage),
     refreshDuration: lines('Refresh duration', 'Time that the last read of each dataset took.', 's', largest('max by (dataset) (%s)' % organization(refresh.refresh_duration_seconds), refresh.refresh_duration_seconds), '{{dataset}}', words.usage),
     refreshCalls: lines('Calls per refresh', 'API calls that the last read of each dataset took.', 'short', largest('max by (dataset) (%s)' % organization(refresh.refresh_calls), refresh.refresh_calls), '{{dataset}}', words.usage),
 
@@ -86,21 +92,22 @@ function(config, promql)
       panel.timeSeries.bars('Cost of probing', 'Estimated list price of the probes, by model, in each step.', 'currencyUSD', [
         query.range('sum by (model) (increase(%s[$__interval])) > 0' % promql.probe(metric.api.cost_usd, 'model!=""'), '{{model}}'),
       ])
+      + panel.withShades('blue')
       + panel.timeSeries.withStacking
       + panel.withDecimals(4)
       + panel.withNoValue(words.probes),
     spendDay:
-      tile('Per day', 'Estimated list price of the probes of the last 24 hours.', 'currencyUSD', 'sum(increase(%s[1d]))' % promql.probe(metric.api.cost_usd))
+      tile('Cost, 24 h', 'Estimated list price of the probes of the last 24 hours.', 'currencyUSD', 'sum(increase(%s[1d]))' % promql.probe(metric.api.cost_usd))
       + panel.withDecimals(2),
-    perProbe: tile('Dearest', 'Estimated list price of the dearest single probe.', 'currencyUSD', 'max(%s)' % promql.probe(metric.probe.cost_usd))
+    perProbe: tile('Max. cost', 'Estimated list price of the most expensive single probe.', 'currencyUSD', 'max(%s)' % promql.probe(metric.probe.cost_usd))
               + panel.withDecimals(6),
     probeTokens: tile('Tokens', 'Tokens that probes spent in the last 24 hours, in and out.', 'short', 'sum(increase(%s[1d]))' % promql.probe(metric.api.tokens, 'direction=~"input|output"')),
     stopped:
-      tile('Stopped', 'Probes that the daily cost limit of their module stops until midnight UTC.', 'short', 'sum(%s)' % promql.probe(metric.probe.cost_limited))
+      tile('Capped', 'Probes paused by the daily cost cap of their module until midnight UTC.', 'short', 'sum(%s)' % promql.probe(metric.probe.cost_limited))
       + panel.withThresholds(threshold.notice(1)),
     unpriced: tile('Unpriced', 'Probes of the last 24 hours whose model has no list price, so that no cost was counted.', 'short', 'round(sum(increase(%s[1d])))' % promql.probe(metric.api.unpriced))
               + panel.withThresholds(threshold.notice(1)),
-    cached: tile('Cached', 'Share of the probe scrapes of the last 24 hours that were answered with the last result.', 'percentunit', |||
+    cached: tile('Cache hits', 'Share of the probe scrapes of the last 24 hours that were answered with the last result.', 'percentunit', |||
       sum(increase(%(cached)s[1d]))
       / (sum(increase(%(cached)s[1d])) + sum(increase(%(called)s[1d])))
     ||| % { cached: promql.probe(metric.api.cached_answers), called: promql.probe(metric.api.requests) }),
@@ -112,9 +119,10 @@ function(config, promql)
         query.range('max by (%(by)s) (max_over_time(%(it)s[$__interval]))\nand on (%(by)s) topk(8, max by (%(by)s) (max_over_time(%(it)s[$__range] @ end())))' % {
           by: 'target, module, model',
           it: seconds('module!=""'),
-        }, '{{target}} {{module}} {{model}}') + query.withMinStep('5m'),
-        query.range('max(max_over_time(%s[$__interval]))' % seconds('module=""'), 'usage, status and own pages') + query.withMinStep('5m'),
+        }, '{{target}} {{module}} {{model}}'),
+        query.range('max(max_over_time(%s[$__interval]))' % seconds('module=""'), 'usage, status and own pages'),
       ])
+      + panel.withShades('blue')
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.probes),
     scrapeSamples: lines('Samples by page', 'Samples of each scrape; usage grows with projects, keys and models.', 'short', |||
@@ -129,31 +137,35 @@ function(config, promql)
       )
     ||| % own(metric.scrape.samples), '{{page}}', words.probes),
     seriesCount:
-      panel.table.new('Usage series', 'Series of each usage endpoint, those folded into `other` by series_limit, and what the API took back of figures that it had reported.', 'short', [
+      panel.table.new('Usage series', 'Series of each usage endpoint, those aggregated into `other` by series_limit, and what the API corrected downwards.', 'short', [
         query.table(promql.orWhy('max by (operation) (%s)' % organization(refresh.series), 'operation', words.short.usage)),
         query.table('max by (operation) (%s)' % organization(refresh.series_dropped)),
         query.table('sum by (operation) (%s)' % promql.one(organization(metric.usage.corrections))),
       ])
-      + panel.table.withColumns([['operation', 'Usage endpoint'], ['Value #A', 'Series'], ['Value #B', 'Folded'], ['Value #C', 'Taken back']])
-      + panel.withOverrides([override.byName('Usage endpoint', [override.width(190)]), override.byName('Folded', [override.cell('color-text'), override.thresholds(threshold.notice(1))])])
+      + panel.table.withColumns([['operation', 'Usage endpoint'], ['Value #A', 'Series'], ['Value #B', 'In `other`'], ['Value #C', 'Corrections']])
+      + panel.withOverrides([override.byName('Usage endpoint', [override.width(190)]), override.byName('In `other`', [override.cell('color-text'), override.thresholds(threshold.notice(1))])])
       + panel.withNoValue(words.usage),
     inFlight: lines('Probes in flight', 'Probes that wait for their answer.', 'short', 'max(%s)' % own(exporter.probes_in_flight), 'in flight', words.probes),
     refused:
       panel.timeSeries.bars('Requests refused', 'Requests to the exporter that were refused, or that named something unknown.', 'short', [
-        query.range('sum by (reason) (increase(%s[$__interval])) > 0' % own(exporter.requests_refused), '{{reason}}'),
+        query.range(promql.orNone('sum by (reason) (increase(%s[$__interval])) > 0' % own(exporter.requests_refused), 'reason', 'none', own(exporter.requests_refused)), '{{reason}}'),
         query.range('sum by (kind) (increase(%s[$__interval])) > 0' % own(exporter.unknown_names), 'unknown {{kind}}'),
       ], '5m')
       + panel.timeSeries.withStacking
-      + panel.withNoValue('None was refused in this time'),
+      + panel.withShades('orange')
+      + panel.withOverrides([override.byRegexp('/^none$/', [override.color('green')])])
+      + panel.withNoValue(words.probes),
     notSent:
       panel.timeSeries.bars('Probes not sent', 'Probes in each step that failed before the API was called, by outcome: a missing key, or too many probes at once.', 'short', [
-        query.range('sum by (error_type) (increase(%s[$__interval])) > 0' % promql.probe(metric.api.not_sent), '{{error_type}}'),
+        query.range(promql.orNone('sum by (error_type) (increase(%s[$__interval])) > 0' % promql.probe(metric.api.not_sent), 'error_type', 'none', promql.probe(metric.api.requests)), '{{error_type}}'),
       ], '5m')
       + panel.timeSeries.withStacking
-      + panel.withNoValue('Every probe was sent'),
+      + panel.withShades('orange')
+      + panel.withOverrides([override.byRegexp('/^none$/', [override.color('green')])])
+      + panel.withNoValue(words.probes),
     storage:
       local written = organization(exporter.storage_last_write_successful);
-      panel.stateTimeline.new('Counters kept', 'Whether the usage counters could be written to the storage folder after each refresh, so that a restart loses nothing.', 'none', [
+      panel.stateTimeline.new('State persisted', 'Whether the usage counters could be written to the storage folder after each refresh, so that a restart loses nothing.', 'none', [
         query.range(promql.orWhyAllTheTime('min by (organization) (%s)' % written, written, 'organization', 'No --storage.path'), '{{organization}}'),
       ])
       + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Kept', 'green'] })])
@@ -163,6 +175,6 @@ function(config, promql)
     cpu: lines('CPU', 'Processor time of the exporter, 100 % is one core.', 'percentunit', 'sum by (instance) (rate(%s[$__rate_interval]))' % own(metric.process.cpu_seconds_total), '{{instance}}', words.probes),
     memory: lines('Memory', 'Resident memory of the exporter.', 'bytes', 'sum by (instance) (%s)' % own(metric.process.resident_memory_bytes), '{{instance}}', words.probes),
     connections:
-      lines('Warm connections', 'Share of the probes that used a connection that was open already.', 'percentunit', 'avg by (target) (avg_over_time(%s[$__interval]))' % promql.probe(metric.probe.connection_reused), '{{target}}', words.probes)
+      lines('Reused connections', 'Share of the probes that used a connection that was open already.', 'percentunit', 'avg by (target) (avg_over_time(%s[$__interval]))' % promql.probe(metric.probe.connection_reused), '{{target}}', words.probes)
       + panel.withMax(1),
   }

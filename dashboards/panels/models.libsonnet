@@ -14,19 +14,24 @@ function(config, promql)
   local day = 86400;
   local organization = promql.organization;
   local key = metric.key;
-  local shutdown = 'min by (model) (%s)' % promql.probe(metric.model.shutdown_timestamp_seconds);
-  local count(title, description, expr) =
-    panel.stat.new(title, description, 'short', [query.instant('count(%s) or vector(0)' % expr, std.asciiLower(title))])
+  // The list of models is read by a probe: in an outage its last reading counts.
+  local list = promql.lasting(promql.probe(metric.model.info));
+  local shutdown = 'min by (model) (%s)' % promql.lasting(promql.probe(metric.model.shutdown_timestamp_seconds));
+  // How many; 0 only where `proof` shows that there could be some.
+  local count(title, description, expr, proof=null) =
+    local counted = 'count(%s)' % expr;
+    panel.stat.new(title, description, 'short', [query.instant(if proof == null then counted else promql.noneWhere(counted, proof), std.asciiLower(title))])
+    + panel.withNoFigure(words.short.unknown)
     + panel.withDecimals(0);
   local unused = config.thresholds.keyUnusedDays;
   local expiring = config.thresholds.keyExpires[0].days;
 
   {
     // --- At a glance
-    listed: count('Listed', 'Models that GET /models lists.', 'group by (model) (%s)' % promql.probe(metric.model.info)),
+    listed: count('Listed', 'Models that GET /models lists.', 'group by (model) (%s)' % list),
     inUse: count('In use', 'Models that are probed or were used in the last seven days.', series.modelInUse),
     retiringSoon:
-      count('Retiring', 'Models in use that the API shuts down within 60 days.', '(%s - time() < %d) and on (model) %s' % [shutdown, 60 * day, series.modelInUse])
+      count('Retiring', 'Models in use that the API shuts down within 60 days.', '(%s - time() < %d) and on (model) %s' % [shutdown, 60 * day, series.modelInUse], list)
       + panel.withThresholds(threshold.notice(1)),
     keys: count('API keys', 'Project API keys and admin keys of the organizations.', 'group by (api_key_id, kind) (%s)' % organization(key.created_timestamp_seconds)),
     keysUnused:
@@ -38,37 +43,27 @@ function(config, promql)
         used: organization(key.last_used_timestamp_seconds),
         created: organization(key.created_timestamp_seconds),
         seconds: unused * day,
-      })
+      }, organization(key.created_timestamp_seconds))
       + panel.withThresholds(threshold.notice(1)),
     keysExpiring:
       count('Expiring', 'Keys that expire within %d days.' % expiring, 'group by (api_key_id) (%(expires)s - time() < %(seconds)d and %(expires)s > time())' % {
         expires: organization(key.expires_timestamp_seconds),
         seconds: expiring * day,
-      })
+      }, organization(key.created_timestamp_seconds))
       + panel.withThresholds(threshold.notice(1)),
 
     // --- Models
-    retirement:
-      panel.barGauge.new('Days to the shutdown', 'For each model that is probed or was used in the last seven days and has a shutdown date. Red: under a week, orange: under a month.', 'd', '${__field.labels.model}', [
-        query.instant('sort(((%s - time()) / %d) and on (model) %s)' % [shutdown, day, series.modelInUse], '{{model}}'),
-      ])
-      + panel.withMax(365)
-      + panel.withDecimals(0)
-      + panel.barGauge.withNamesAbove
-      + panel.barGauge.withPlainBars
-      + panel.withThresholds(threshold.falling(7, 30))
-      + panel.withNoFigure(words.short.retirement),
     shutdowns:
       panel.table.new('Shutdown dates', 'Every model with a shutdown date, and how many requests it got in the last seven days.', 'short', [
         query.table(promql.orWhy(promql.date(shutdown), 'model', 'No list of models')),
-        query.table('%s - time()' % shutdown),
+        query.table('(%s - time()) / %d' % [shutdown, day]),
         query.table('sum by (model) (sum_over_time(%s[7d:1h])) and on (model) %s' % [series.modelRequests, shutdown]),
       ])
       + panel.table.withColumns([['model', 'Model'], ['Value #A', 'Shut down on'], ['Value #B', 'Left'], ['Value #C', 'Requests, 7 d']])
       + panel.table.withSort('Left', descending=false)
       + panel.withOverrides([
         override.byName('Shut down on', [override.width(120), override.unit('time:YYYY-MM-DD')]),
-        override.byName('Left', [override.width(90), override.unit('s'), override.decimals(0)]),
+        override.byName('Left', [override.width(90), override.unit('suffix: days'), override.decimals(0)]),
         override.byName('Requests, 7 d', [override.width(120), override.decimals(0)]),
       ])
       + panel.withNoValue(words.models),
@@ -77,7 +72,7 @@ function(config, promql)
         query.table('max by (target, requested_model, served_model, service_tier) (%s)' % promql.probe(metric.probe.model_info)),
       ])
       + panel.table.withColumns([['target', 'Target'], ['requested_model', 'Requested'], ['served_model', 'Served by'], ['service_tier', 'Tier']])
-      + panel.withOverrides([override.byName('Target', [override.width(80)]), override.byName('Requested', [override.width(185)]), override.byName('Tier', [override.width(80)]), override.byName('Tier', [override.width(75)])])
+      + panel.withOverrides([override.byName('Target', [override.width(80)]), override.byName('Requested', [override.width(185)]), override.byName('Tier', [override.width(75)])])
       + panel.withNoValue(words.probes),
     missing:
       local listed = promql.select(metric.probe.model_listed, ['target=~"$target"', 'listed_model=~"$model"']);
@@ -97,16 +92,16 @@ function(config, promql)
 
     // --- Keys
     keyTable:
-      panel.table.new('Keys', 'Every key with its project and owner. Unused keys and keys without an end are worth a question.', 'none', [
+      panel.table.new('Keys', 'Every key with its project and owner. Unused keys and non-expiring keys are worth a question.', 'none', [
         query.table(promql.orWhy(
           promql.withOwner(promql.withProject('max by (api_key_id, api_key, project_id, owner_id, owner_type) (%s)' % organization(key.info)))
           + '\nor on (api_key_id)\nlabel_replace(group by (api_key_id) (%s), "api_key", "admin key", "", "")' % organization(key.created_timestamp_seconds, 'kind="admin"'),
           'api_key',
           'No keys are read'
         )),
-        query.table('time() - max by (api_key_id) (%s)' % organization(key.last_used_timestamp_seconds)),
-        query.table('min by (api_key_id) (%s) - time()' % organization(key.expires_timestamp_seconds)),
-        query.table('time() - max by (api_key_id) (%s)' % organization(key.created_timestamp_seconds)),
+        query.table('(time() - max by (api_key_id) (%s)) / %d' % [organization(key.last_used_timestamp_seconds), day]),
+        query.table('(min by (api_key_id) (%s) - time()) / %d' % [organization(key.expires_timestamp_seconds), day]),
+        query.table('(time() - max by (api_key_id) (%s)) / %d' % [organization(key.created_timestamp_seconds), day]),
       ])
       + panel.table.withColumns([
         ['api_key', 'API key'],
@@ -120,13 +115,12 @@ function(config, promql)
       ])
       + panel.table.withSort('Last used')
       + panel.withOverrides([
-        override.byRegexp('Last used|Expires in', [override.unit('s'), override.decimals(0)]),
-        override.byName('Age', [override.unit('s'), override.decimals(1)]),
-        override.byName('Last used', [override.cell('color-text'), override.thresholds(threshold.notice(unused * day)), override.mappings([g.mapping.none('never')])]),
+        override.byRegexp('Last used|Expires in|Age', [override.unit('suffix: days'), override.decimals(0)]),
+        override.byName('Last used', [override.cell('color-text'), override.thresholds(threshold.notice(unused)), override.mappings([g.mapping.none('never')])]),
         override.byName('Expires in', [
           override.cell('color-text'),
-          override.thresholds(threshold.falling(2 * day, expiring * day)),
-          override.mappings([g.mapping.none('no end'), g.mapping.range(null, 0, 'expired', 'text')]),
+          override.thresholds(threshold.falling(2, expiring)),
+          override.mappings([g.mapping.none('never'), g.mapping.range(null, 0, 'expired', 'text')]),
         ]),
         override.byRegexp('API key|Id', [override.width(170)]),
         override.byRegexp('Last used|Expires in|Age', [override.width(95)]),
@@ -158,6 +152,7 @@ function(config, promql)
       panel.timeSeries.new('Vector stores', 'Bytes in vector stores, by project.', 'bytes', [
         query.range('topk(10, %s)' % promql.withProject('max by (project_id) (%s)' % promql.project(metric.refresh.vector_store_bytes), promql.project(metric.refresh.vector_store_bytes)), '{{project}}'),
       ])
+      + panel.withShades('blue')
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.operations),
   }

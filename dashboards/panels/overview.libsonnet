@@ -209,13 +209,13 @@ function(config, promql)
       + panel.table.withSort('Since', descending=false)
       + panel.withNoValue(words.recorded)
       + panel.withOverrides([
-        override.byName('Alert', [override.width(240), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Alert', [override.width(215), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
         override.byName('Subject', [override.minWidth(160), override.links([g.link.pageOf('Dashboard', 'Dashboard')])]),
-        override.byName('Since', [override.width(125), override.unit('dateTimeFromNow')]),
-        override.byName('Count', [override.width(60), override.decimals(0)]),
+        override.byName('Since', [override.width(115), override.unit('dateTimeFromNow')]),
+        override.byName('Count', [override.width(55), override.decimals(0)]),
         override.byName('Dashboard', [override.hidden]),
         override.byName('Severity', [
-          override.width(85),
+          override.width(75),
           override.cell('color-text'),
           override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] })]),
         ]),

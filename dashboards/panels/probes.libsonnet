@@ -13,8 +13,6 @@ local threshold = g.threshold;
 function(config, promql)
   local probe = promql.probe;
   local byProbe = 'target, module, model';
-  // Percentiles need some probes in each window; one probe a minute makes twenty in this one.
-  local steady = query.withMinStep('5m');
   local blues = { p50: 'light-blue', p95: 'blue', p99: 'purple', 'p99.9': 'dark-purple' };
   local percentileColors = panel.withOverrides([override.byName(p, [override.color(blues[p])]) for p in std.objectFields(blues)]);
   local tile(title, description, unit, queries, noValue=words.short.probes) =
@@ -24,32 +22,37 @@ function(config, promql)
   local percentile(q) = promql.quantile(q, metric.api.latency_seconds);
   local overRange(q) = query.instant(promql.quantile(q, metric.api.latency_seconds, range='$__range'), 'p%g' % (100 * q));
   local headroom = config.thresholds.headroom.share;
+  // The bound of what no other entry matches.
+  local bound(slo) = config.slo[slo].bounds[std.length(config.slo[slo].bounds) - 1].bound;
+  local objective(slo) = panel.withThresholds(threshold.rising(0.8 * bound(slo), bound(slo)));
+  local compared = panel.timeSeries.withFill(0) + panel.withShades('blue') + panel.timeSeries.withLegendTable;
+  // Outcomes of probes by who has to act, in the colour of the timelines; what matches none is the API's failure.
+  local outcomes = import '../../alerting/lib/outcomes.libsonnet';
+  local ours = std.flattenArrays([outcomes.kinds[kind] for kind in std.objectFields(outcomes.kinds) if kind != 'rateLimit']);
 
   {
     // --- Over the whole time range
+    up:
+      tile('Up now', 'Probes whose last result was a success, of all that are scraped now.', 'percentunit', [
+        query.instant(promql.upOf('max by (%s) (%s)' % [byProbe, probe(metric.probe.success)]), '{{up}} of {{all}}'),
+      ], words.short.unknown)
+      + panel.stat.withTextMode('name')
+      + panel.withThresholds(threshold.falling(0.5, 1)),
     success:
-      tile('Success', 'Share of valid probes in the time range that got the expected answer. Our own faults (key, quota, request) are no valid probes.', 'percentunit', [
-        query.instant('sum(sum_over_time(%s[$__range])) / sum(sum_over_time(%s[$__range]))' % [
-          probe(metric.probe.availability_good),
-          probe(metric.probe.availability_valid),
-        ], 'success'),
+      tile('Success', 'Share of valid probes in the time range that got the expected answer. Client-side errors (key, quota, request) are no valid probes.', 'percentunit', [
+        query.instant(promql.success('$__range'), 'success'),
       ])
       + panel.withDecimals(2)
-      + panel.withMax(1)
       + panel.withThresholds(threshold.falling(0.95, 0.99)),
     median:
-      tile('p50', 'Latency: the duration that half of the probes in the time range stayed under.', 's', [overRange(0.5)]),
-    tail:
-      tile('p99', 'Latency: the duration that 99 % of the probes in the time range stayed under.', 's', [overRange(0.99)]),
+      tile('p50', 'Latency: the duration that half of the good answers in the time range stayed under.', 's', [overRange(0.5)], words.short.good),
+    tail: tile('p95', 'Latency: the duration that 95 % of the good answers in the time range stayed under. Red: beyond the objective of ' + bound('latency') + ' s.', 's', [overRange(0.95)], words.short.good)
+          + objective('latency'),
     firstToken:
-      tile('TTFT p95', 'Time to the first visible token that 95 % of the streamed probes in the time range stayed under.', 's', [
+      tile('TTFT p95', 'Time to the first visible token that 95 % of the streamed probes in the time range stayed under. Red: beyond the objective of ' + bound('first_token') + ' s.', 's', [
         query.instant(promql.quantile(0.95, metric.api.time_to_first_token_seconds, range='$__range'), 'p95'),
-      ], words.short.streams),
-    speed:
-      tile('Tokens/s', 'Output tokens per second of streamed probes after their first token, mean of the time range.', 'short', [
-        query.instant('avg(avg_over_time(%s[$__range]))' % probe(metric.probe.output_tokens_per_second), 'tokens per second'),
-      ], words.short.pace)
-      + panel.withDecimals(0),
+      ], words.short.good)
+      + objective('first_token'),
     failures:
       tile('Failures', 'Probes in the time range that failed, for whatever reason.', 'short', [
         query.instant('round(sum(increase(%s[$__range])) or 0 * sum(increase(%s[$__range])))' % [probe(metric.api.errors), probe(metric.api.requests)], 'failures'),
@@ -59,32 +62,34 @@ function(config, promql)
 
     // --- Latency
     percentiles:
-      panel.timeSeries.new('Latency', 'Duration of the probes, from the start of the request to the end of the answer, in windows of twenty minutes or more. The dots are single probes with their request id.', 's', [
-        query.range(percentile(0.5), 'p50') + steady,
-        query.range(percentile(0.95), 'p95') + steady,
-        query.range(promql.withExemplarsOf(metric.api.latency_seconds, percentile(0.99)), 'p99') + steady + query.withExemplars,
-        query.range(percentile(0.999), 'p99.9') + steady,
+      panel.timeSeries.new('Latency', 'Duration of the good answers, from the start of the request to the end of the answer, in windows of twenty minutes or more. The dots are single probes with their request id.', 's', [
+        query.range(percentile(0.5), 'p50'),
+        query.range(percentile(0.95), 'p95'),
+        query.range(promql.withExemplarsOf(metric.api.latency_seconds, percentile(0.99)), 'p99') + query.withExemplars,
+        query.range(percentile(0.999), 'p99.9'),
       ])
       + percentileColors
       + panel.timeSeries.withFill(0)
+      + panel.timeSeries.withLegendTable
+      + panel.timeSeries.withObjective(bound('latency'))
       + panel.withNoValue(words.probes),
     heatmap:
-      panel.heatmap.new('Latency, distribution', 'How many probes took how long; a second band shows what percentiles hide.', 's', [
-        query.heatmap(promql.buckets(metric.api.latency_seconds, 'le', '$__interval')) + query.withMinStep('5m'),
+      panel.heatmap.new('Latency, distribution', 'How many good answers took how long; a second band shows what percentiles hide.', 's', [
+        query.heatmap(promql.buckets(metric.api.latency_seconds, 'le', '$__interval')),
       ])
       + panel.withMaxDataPoints(100)
       + panel.withNoValue(words.probes),
     byModel:
-      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes of each model stayed under, in the slowest twenty minutes of each step; of its slowest target.', 's', [
-        query.range(promql.models(promql.slowest), '{{model}}') + steady,
+      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the good answers of each model stayed under, in the slowest twenty minutes of each step; of its slowest target.', 's', [
+        query.range(promql.models(promql.slowest), '{{model}}'),
       ])
-      + panel.timeSeries.withFill(0)
+      + compared
       + panel.withNoValue(words.probes),
     byEndpoint:
-      panel.timeSeries.new('Latency by endpoint, p95', 'The duration that 95 % of the probes of each endpoint stayed under.', 's', [
-        query.range(promql.quantile(0.95, metric.api.latency_seconds, by='endpoint'), '{{endpoint}}') + steady,
+      panel.timeSeries.new('Latency by endpoint, p95', 'The duration that 95 % of the good answers of each endpoint stayed under.', 's', [
+        query.range(promql.quantile(0.95, metric.api.latency_seconds, by='endpoint'), '{{endpoint}}'),
       ])
-      + panel.timeSeries.withFill(0)
+      + compared
       + panel.withNoValue(words.probes),
     anomaly:
       panel.timeSeries.new('Latency against its usual band', 'Mean duration of good probes over an hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', 's', [
@@ -100,29 +105,29 @@ function(config, promql)
     // --- Streams
     firstTokenByModel:
       panel.timeSeries.new('Time to first token', 'Time from the start of the request to the first visible token of streamed probes, by model.', 's', [
-        query.range(promql.models(promql.quantile(q, metric.api.time_to_first_token_seconds, by='model'), 6), '{{model}} p%g' % (100 * q)) + steady
+        query.range(promql.models(promql.quantile(q, metric.api.time_to_first_token_seconds, by='model'), 6), '{{model}} p%g' % (100 * q))
         for q in [0.5, 0.95]
       ])
-      + panel.timeSeries.withFill(0)
+      + compared
       + panel.withNoValue(words.streams),
     tokensPerSecond:
       panel.timeSeries.new('Output tokens per second', 'Speed of the stream after its first token, by model.', 'short', [
-        query.range(promql.models('avg by (model) (avg_over_time(%s[$__interval]))' % probe(metric.probe.output_tokens_per_second)), '{{model}}') + query.withMinStep('2m'),
+        query.range(promql.models('avg by (model) (avg_over_time(%s[$__interval]))' % probe(metric.probe.output_tokens_per_second)), '{{model}}'),
       ])
-      + panel.timeSeries.withFill(0)
+      + compared
       + panel.withNoValue(words.pace),
     gaps:
-      panel.timeSeries.new('Gaps between tokens', 'Mean and longest gap between visible tokens of a stream; a long one is a stall that people see.', 's', [
-        query.range(promql.models('avg by (model) (avg_over_time(%s[$__interval]))' % probe(metric.probe.inter_token_seconds_mean), 6), '{{model}} mean') + query.withMinStep('2m'),
-        query.range(promql.models('max by (model) (max_over_time(%s[$__interval]))' % probe(metric.probe.inter_token_seconds_max), 6), '{{model}} longest') + query.withMinStep('2m'),
+      panel.timeSeries.new('Inter-token latency', 'Mean and longest gap between visible tokens of a stream; a long one is a stall that people see.', 's', [
+        query.range(promql.models('avg by (model) (avg_over_time(%s[$__interval]))' % probe(metric.probe.inter_token_seconds_mean), 6), '{{model}} mean'),
+        query.range(promql.models('max by (model) (max_over_time(%s[$__interval]))' % probe(metric.probe.inter_token_seconds_max), 6), '{{model}} longest'),
       ])
-      + panel.timeSeries.withFill(0)
+      + compared
       + panel.withNoValue(words.pace),
 
     // --- Where the time goes
     phases:
       panel.timeSeries.new('Phases of a request', 'Mean time in each phase, stacked. Processing runs from the last byte sent to the first byte received; resolve, connect and tls are zero on a warm connection.', 's', [
-        query.range('avg by (phase) (avg_over_time(%s[$__interval]))' % probe(metric.probe.http_duration_seconds), '{{phase}}') + query.withMinStep('2m'),
+        query.range('avg by (phase) (avg_over_time(%s[$__interval]))' % probe(metric.probe.http_duration_seconds), '{{phase}}'),
       ])
       + panel.timeSeries.withStacking
       + panel.timeSeries.withFill(60)
@@ -133,24 +138,40 @@ function(config, promql)
       + panel.withNoValue(words.probes),
     provider:
       panel.timeSeries.new('Provider and network', "The API's own processing time (header openai-processing-ms), the rest up to the first byte, and the first event of a stream.", 's', [
-        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.server_processing_seconds), 'API processing') + query.withMinStep('2m'),
-        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.network_seconds), 'network and edge') + query.withMinStep('2m'),
-        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.time_to_first_event_seconds), 'first event') + query.withMinStep('2m'),
+        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.server_processing_seconds), 'API processing'),
+        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.network_seconds), 'network and edge'),
+        query.range('avg(avg_over_time(%s[$__interval]))' % probe(metric.probe.time_to_first_event_seconds), 'first event'),
       ])
       + panel.timeSeries.withFill(0)
+      + panel.withOverrides([
+        override.byName(line[0], [override.color(line[1])])
+        for line in [['API processing', 'blue'], ['network and edge', 'purple'], ['first event', 'light-blue']]
+      ])
       + panel.withNoValue(words.probes),
 
     // --- Errors
     errors:
-      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status (0: no answer came). The runbook of an alert says what each outcome means.', 'short', [
-        query.range('round(sum by (error_type, status_code) (increase(%s[$__interval]))) > 0' % probe(metric.api.errors), '{{error_type}} {{status_code}}'),
+      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status (0: no answer came). Red: the API failed; orange: too slow, or no connection; yellow: rate limits; blue: client-side errors. The runbook of an alert says what each outcome means.', 'short', [
+        query.range(promql.orNone(
+          'round(sum by (error_type, status_code) (increase(%s[$__interval]))) > 0' % probe(metric.api.errors),
+          'error_type',
+          'no failures',
+          probe(metric.api.requests)
+        ), '{{error_type}} {{status_code}}'),
       ], '5m')
       + panel.timeSeries.withStacking
+      + panel.withShades('red')
+      + panel.withOverrides([
+        override.byRegexp('/^(timeout|connect|dns|tls|reset|network|refused|stalled|truncated)/', [override.shades('orange')]),
+        override.byRegexp('/^(%s)/' % std.join('|', outcomes.kinds.rateLimit), [override.shades('yellow')]),
+        override.byRegexp('/^(%s) /' % std.join('|', ours), [override.shades('blue')]),
+        override.byRegexp('/^no failures/', [override.color('green')]),
+      ])
       + panel.withDecimals(0)
-      + panel.withNoValue(words.noFailures),
+      + panel.withNoValue(words.probes),
     states:
-      panel.stateTimeline.new('Each probe', "Share of each probe's calls that succeeded. Blue marks our own faults (key, quota, request), which say nothing about the provider.", 'percentunit', [
-        query.range(promql.orWhyAllTheTime(promql.shares(byProbe), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{target}} {{module}} {{model}}') + query.withMinStep('2m'),
+      panel.stateTimeline.new('Each probe', "Share of each probe's calls that succeeded. Blue marks client-side errors (key, quota, request), which say nothing about the provider.", 'percentunit', [
+        query.range(promql.orWhyAllTheTime(promql.shares(byProbe), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{target}} {{module}} {{model}}'),
       ])
       + panel.stateTimeline.withShares
       + panel.withNoValue(words.probes),
@@ -158,15 +179,16 @@ function(config, promql)
     // --- Limits and the provider
     headroom:
       panel.timeSeries.new('Rate limits, share left', 'What is left of the rate limits, from the headers of the answers; the tightest model for each kind of limit.', 'percentunit', [
-        query.range('min by (limit_type) (min_over_time(%s[$__interval]))' % probe(series.headroom), '{{limit_type}}') + query.withMinStep('5m'),
+        query.range('min by (limit_type) (min_over_time(%s[$__interval]))' % probe(series.headroom), '{{limit_type}}'),
       ])
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
+      + panel.withShades('blue')
       + panel.timeSeries.withThresholdLine
       + panel.withThresholds(threshold.steps([['red', null], ['transparent', headroom]]))
       + panel.withNoValue(words.rateLimits),
     limits:
-      panel.table.new('Rate limits now', 'Limits as the last answers gave them: what is allowed in the window, what is left, and when the window is whole again.', 'short', [
+      panel.table.new('Rate limits now', 'Limits as the last answers gave them: what is allowed in the window, what is left, and when the window resets.', 'short', [
         query.table(promql.orWhy('min by (target, model, limit_type) (%s)' % probe(metric.limit.limit), 'model', words.short.rateLimits)),
       ] + [
         query.table('min by (target, model, limit_type) (%s)' % probe(metric.limit[what]))
@@ -178,12 +200,12 @@ function(config, promql)
         ['limit_type', 'Limit'],
         ['Value #A', 'Allowed'],
         ['Value #B', 'Left'],
-        ['Value #C', 'Whole in'],
+        ['Value #C', 'Resets in'],
       ])
-      + panel.withOverrides([override.byName('Whole in', [override.unit('s')]), override.byName('Model', [override.width(150)]), override.byName('Limit', [override.width(115)])])
+      + panel.withOverrides([override.byName('Resets in', [override.unit('s')]), override.byName('Model', [override.width(150)]), override.byName('Limit', [override.width(115)])])
       + panel.withNoValue(words.rateLimits),
     components:
-      panel.stateTimeline.new('What the provider says', "Components of the provider's status page that matter to the API, with the state that it gives them.", 'none', [
+      panel.stateTimeline.new('Provider status', "Components of the provider's status page that matter to the API, with the state that it gives them.", 'none', [
         query.range(
           promql.orWhyAllTheTime(std.join('\nor\n', [
             '%d * (max by (component) (max_over_time(%s[$__interval])) == 1)' % [
@@ -193,7 +215,7 @@ function(config, promql)
             for state in [[4, 'major_outage'], [3, 'partial_outage'], [2, 'degraded_performance'], [1, 'under_maintenance'], [0, 'operational']]
           ]), promql.own(metric.status.component, 'component=~"%s"' % config.statusComponents), 'component', 'No status page is read'),
           '{{component}}'
-        ) + query.withMinStep('2m'),
+        ),
       ])
       + panel.withMappings([g.mapping.values({
         '0': ['Operational', 'green'],
@@ -204,19 +226,20 @@ function(config, promql)
       })])
       + panel.withNoValue(words.status),
     ownView:
-      panel.timeSeries.new('What we see', 'Share of our own valid probes that succeeded, by target.', 'percentunit', [
+      panel.timeSeries.new('Measured availability', 'Share of our own valid probes that succeeded, by target.', 'percentunit', [
         query.range('sum by (target) (sum_over_time(%s[$__interval])) / sum by (target) (sum_over_time(%s[$__interval]))' % [
           probe(metric.probe.availability_good),
           probe(metric.probe.availability_valid),
-        ], '{{target}}') + query.withMinStep('5m'),
+        ], '{{target}}'),
       ])
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
+      + panel.withShades('blue')
       + panel.withNoValue(words.probes),
 
     // --- The last probe of each
     last:
-      panel.table.new('The last probe of each', "What each probe found last, and how much of its deadline it took. The exporter's own page shows its log and request id.", 'none', [
+      panel.table.new('Latest results', "What each probe found last, and how much of its deadline it took. The exporter's own page shows its log and request id.", 'none', [
         query.table(promql.orWhy('max by (%s, outcome) (%s == 1)' % [byProbe, probe(metric.probe.outcome)], 'model', words.short.probes)),
         query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.duration_seconds)]),
         query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.http_status_code)]),
@@ -234,14 +257,14 @@ function(config, promql)
         ['Value #B', 'Duration'],
         ['Value #D', 'Deadline'],
         ['Value #E', 'Age'],
-        ['Value #F', 'Waits for'],
+        ['Value #F', 'Backoff'],
         ['Value #G', 'Certificate'],
       ])
       + panel.withOverrides([
         override.byName('Module', [override.width(115)]),
         override.byName('Model', [override.width(185)]),
         override.byName('Outcome', [override.width(145), override.cell('color-text'), override.mappings([g.mapping.values({ success: ['success', 'green'] })]), override.thresholds(threshold.plain('orange'))]),
-        override.byRegexp('Duration|Age|Waits for', [override.unit('s')]),
+        override.byRegexp('Duration|Age|Backoff', [override.unit('s')]),
         override.byName('HTTP', [override.width(60)]),
         override.byName('Certificate', [override.width(95), override.unit('s'), override.decimals(0)]),
         override.byName('Deadline', [

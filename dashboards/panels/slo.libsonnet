@@ -22,29 +22,42 @@ function(config, promql)
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
   // Distinct long windows of the burn-rate alerts, with the factor at which they fire.
   local rows = config.slo.burn;
-  local colors = ['red', 'orange', 'yellow', 'blue'];
 
   {
     // --- The worst probe
     objective: tile('Objective', 'The share of good events that is promised; the strictest of the chosen probes.', 'percentunit', 'max(%s)' % slo(series.objective('probe')))
                + panel.withDecimals(2),
-    level: tile('Level', 'Share of good events over %s, of all chosen probes together.' % period, 'percentunit', '1 - sum(%s) / sum(%s)' % [slo(series.badEvents('probe', period)), slo(series.events('probe', period))])
-           + panel.withDecimals(2),
-    left:
-      panel.gauge.new('Budget', 'What is left of the error budget over ' + period + ', of the probe that has least.', 'percentunit', [
-        query.instant('min(%s)' % slo(series.budgetRemaining('probe')), 'left'),
+    level:
+      local level = '1 - sum(%s) / sum(%s)' % [slo(series.badEvents('probe', period)), slo(series.events('probe', period))];
+      panel.stat.new('SLI', 'Share of good events over %s, of all chosen probes together; red below the strictest objective.' % period, 'percentunit', [
+        query.instant('(%s) %s on () max(%s)' % [level, side[0], slo(series.objective('probe'))], side[1])
+        for side in [['>=', 'objective met'], ['<', 'objective missed']]
       ])
-      + panel.withMin(0)
-      + panel.withMax(1)
       + panel.withNoFigure(words.short.recorded)
-      + panel.withThresholds(threshold.falling(0, 0.25)),
+      + panel.withOverrides([
+        override.byName('objective met', [override.thresholds(threshold.plain('green'))]),
+        override.byName('objective missed', [override.thresholds(threshold.plain('red'))]),
+      ])
+      + panel.withDecimals(2),
+    left: tile('Budget', 'What is left of the error budget over ' + period + ', of the probe that has least; below zero the objective is missed.', 'percentunit', 'min(%s)' % slo(series.budgetRemaining('probe')))
+          + panel.withDecimals(0)
+          + panel.withThresholds(threshold.falling(0, 0.25)),
     burning: tile('Burn rate', 'How many times faster than allowed the budget burns now, of the probe that burns fastest: 1 uses it up in exactly %s.' % period, 'short', 'max(%s)' % slo(series.currentBurnRate('probe')))
              + panel.withDecimals(1)
              + panel.withThresholds(threshold.rising(1, rows[0].factor)),
-    allowed: tile('May fail', 'Bad events that the budget still allows, of the probe that has fewest left.', 'short', 'floor(min(%s))' % slo(series.budgetRemainingEvents('probe')))
+    allowed: tile('Allowance', 'Bad events that the error budget still allows, of the probe that has fewest left.', 'short', 'floor(min(%s))' % slo(series.budgetRemainingEvents('probe')))
              + panel.withDecimals(0)
              + panel.withThresholds(threshold.steps([['red', null], ['text', 0]])),
-    gone: tile('Gone on', 'When the first budget will be gone at the pace of the last hours; years from now means that nothing burns.', 'dateTimeFromNow', promql.date('min(%s)' % slo(series.budgetExhaustion('probe'))), 'Not in sight'),
+    gone:
+      tile('Runs out', 'When the first error budget is exhausted at the current burn rate; not in sight where that is more than a year away or nothing burns.', 'dateTimeFromNow', promql.date(
+        '0 * (min(%s) <= 0) or on () (min(%s) < time() + 31536000) or on () 0 * group(%s) + Inf' % [
+          slo(series.budgetRemaining('probe')),
+          slo(series.budgetExhaustion('probe')),
+          slo(series.objective('probe')),
+        ]
+      ))
+      + panel.withMappings([g.mapping.values({ '0': ['Exhausted', 'red'] }), g.mapping.range(4102444800000, null, 'Not in sight', 'green')])
+      + panel.withThresholds(threshold.plain('orange')),
 
     // --- Over time
     remaining:
@@ -54,6 +67,8 @@ function(config, promql)
       + panel.timeSeries.withFreeMin
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
+      + panel.withShades('blue')
+      + panel.timeSeries.withLegendTable
       + panel.timeSeries.withThresholdLine
       + panel.withThresholds(threshold.steps([['red', null], ['transparent', 0]]))
       + panel.withNoValue(words.slo),
@@ -69,24 +84,34 @@ function(config, promql)
       ])
       + panel.withNoValue(words.slo),
     badEvents:
-      panel.timeSeries.bars('Bad events', 'Events in each hour that missed this service level, by probe.', 'short', [
-        query.range('topk(10, sum by (%s) (%s) > 0)' % [byProbe, slo(series.badEvents('probe', '1h'))], name),
-      ])
+      // The shortest recorded window, so that the running hour shows; its mean over a step adds up to the events of the step.
+      local short = rows[0].short;
+      panel.timeSeries.bars('Bad events', 'Events in each step that missed this service level, of the ten probes with most, up to the last %s.' % short, 'short', [
+        query.range(promql.orNone(
+          'topk(10, sum by (%s) (avg_over_time(%s[$__interval])) * $__interval_ms / %d > 0)' % [byProbe, slo(series.badEvents('probe', short)), 1000 * duration.seconds(short)],
+          'target',
+          'no bad events',
+          slo(series.events('probe', short))
+        ), name),
+      ], short)
       + panel.timeSeries.withStacking
-      + panel.withDecimals(0)
-      + panel.withNoValue('No bad events in this time'),
+      + panel.withShades('red')
+      + panel.withOverrides([override.byRegexp('/^no bad events/', [override.color('green')])])
+      + panel.withDecimals(1)
+      + panel.withNoValue(words.slo),
     targets:
-      panel.timeSeries.new('Whole targets', 'What is left of the error budget of everything that is probed on a target.', 'percentunit', [
+      panel.timeSeries.new('Error budget by target', 'What is left of the error budget of everything that is probed on a target.', 'percentunit', [
         query.range('max by (target) (%s)' % promql.select(series.budgetRemaining('target'), ['slo="$slo"', 'target=~"$target"']), '{{target}}'),
       ])
       + panel.timeSeries.withFreeMin
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
+      + panel.withShades('blue')
       + panel.withNoValue(words.slo),
 
     // --- Each probe
     probes:
-      panel.table.new('Each probe', 'Service level, budget and pace of each probe over %s.' % period, 'short', [
+      panel.table.new('SLO by probe', 'SLI, error budget and burn rate of each probe over %s.' % period, 'short', [
         query.table(promql.orWhy('max by (%s) (%s)' % [byProbe, slo(series.objective('probe'))], 'model', words.short.recorded)),
       ] + [
         query.table('max by (%s) (%s)' % [byProbe, slo(it)])
@@ -103,20 +128,20 @@ function(config, promql)
         ['module', 'Module'],
         ['model', 'Model'],
         ['Value #A', 'Objective'],
-        ['Value #B', 'Level'],
+        ['Value #B', 'SLI'],
         ['Value #C', 'Events'],
         ['Value #D', 'Bad'],
         ['Value #E', 'Budget left'],
         ['Value #F', 'Burn rate'],
-        ['Value #G', 'Gone on'],
+        ['Value #G', 'Exhausted on'],
       ])
       + panel.table.withSort('Budget left', descending=false)
       + panel.withOverrides([
-        override.byRegexp('Objective|Level', [override.unit('percentunit'), override.decimals(2)]),
+        override.byRegexp('Objective|SLI', [override.unit('percentunit'), override.decimals(2)]),
         override.byName('Budget left', [override.unit('percentunit'), override.decimals(0), override.cell('color-text'), override.thresholds(threshold.falling(0, 0.25))]),
         override.byRegexp('Bad|Events', [override.width(70), override.decimals(0)]),
         override.byName('Burn rate', [override.decimals(1)]),
-        override.byName('Gone on', [override.width(140), override.unit('time:YYYY-MM-DD HH:mm')]),
+        override.byName('Exhausted on', [override.width(140), override.unit('time:YYYY-MM-DD HH:mm')]),
         override.byName('Module', [override.width(115)]),
         override.byRegexp('Objective|Burn rate', [override.width(90)]),
         override.byName('Model', [override.width(235), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),

@@ -90,7 +90,7 @@ class Chain:
 
 
 @contextmanager
-def _chain(folder: Path, change: Callable[[dict[str, Any]], object] = dict, **simulated: int) -> Iterator[Chain]:
+def running_chain(folder: Path, change: Callable[[dict[str, Any]], object] = dict, **simulated: int) -> Iterator[Chain]:
     """Args: `change` adapts the exporter's configuration, `simulated` are options of the simulator."""
     _needs_programs()
     rules = folder / "rules.yml"
@@ -108,7 +108,7 @@ def _chain(folder: Path, change: Callable[[dict[str, Any]], object] = dict, **si
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """The simulated organization as the demo shows it."""
-    with _chain(tmp_path_factory.mktemp("chain")) as found:
+    with running_chain(tmp_path_factory.mktemp("chain")) as found:
         yield found
 
 
@@ -119,14 +119,14 @@ def probes_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     def without(document: dict[str, Any]) -> None:
         del document["organizations"], document["budgets"]
 
-    with _chain(tmp_path_factory.mktemp("probes"), without) as found:
+    with running_chain(tmp_path_factory.mktemp("probes"), without) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def many_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """A simulated organization of twenty projects with two hundred keys."""
-    with _chain(tmp_path_factory.mktemp("many"), projects=20, keys=200, users=60) as found:
+    with running_chain(tmp_path_factory.mktemp("many"), projects=20, keys=200, users=60) as found:
         yield found
 
 

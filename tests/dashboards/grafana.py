@@ -92,6 +92,10 @@ def expression(page: Page, panel: Panel, target: Json, when: Range, values: Valu
     text = target["expr"].replace("$__interval_ms", f"{1000 * step:.0f}")
     for name, value in (("rate_interval", rate), ("interval", step), ("range", when.length)):
         text = text.replace(f"$__{name}", _duration(value))
+    # Hidden intervals grow with the range: a hundredth of it, and their least.
+    for name, each in page.variables.items():
+        if each["type"] == "interval":
+            text = text.replace(f"${name}", _duration(max(seconds(each["auto_min"]), when.length / each["auto_count"])))
     return interpolated(text, page, values)
 
 

@@ -25,13 +25,10 @@ QUIET = {
     "nothing fails or burns": (
         "Firing alerts",
         "Next model shutdown B",
-        "Failures by type",
         "Failed calls",
         "Requests refused",
-        "Probes not sent",
-        "Bad events",
-        "Gone on",
-        "slo / Each probe G",
+        "slo / SLO by probe G",
+        "slo / SLI",
     ),
     "is compared with days that are not there": ("band", "Cost per day", "by hour of day"),
     "needs usage that grows, which takes minutes": (
@@ -45,7 +42,7 @@ QUIET = {
         "Cached share of input",
     ),
     "so few that each has its own colour, and there are no others": ("Tokens by model B", "Tokens by project B"),
-    "no probed model retires": ("Next model shutdown", "Retiring models in use", "Days to the shutdown"),
+    "no probed model retires": ("Next model shutdown", "Retiring models in use"),
     "the simulated organization does not use it, or the configuration does not read it": (
         "Images",
         "To speech",
@@ -53,11 +50,11 @@ QUIET = {
         "Tool calls",
         "Vector stores",
     ),
-    "an answer of one token has no pace": ("Tokens/s", "Output tokens per second", "Gaps between tokens"),
+    "an answer of one token has no pace": ("Output tokens per second", "Inter-token latency"),
     "the storage folder is in order": ("exporter / Failed calls B",),
     "what came late is not known of a month before the exporter ran": ("The whole month before B",),
     "the busiest minutes are read after some minutes": ("Project limits C", "Project limits D"),
-    "plain HTTP has no certificate": ("probes / The last probe of each G",),
+    "plain HTTP has no certificate": ("probes / Latest results G",),
 }
 """Why a panel may be empty on data that is seconds old, and parts of such panels' titles."""
 

@@ -63,7 +63,13 @@ NOT_SHOWN = {
     "openai_project_info": "joined for names only",
 }
 """Metrics that are deliberately on no page, and why; those joined for names count as shown where they are joined."""
-_BUILT_IN = {"$__interval_ms": "3600000", "$__rate_interval": "5m", "$__interval": "1h", "$__range": "6h"}
+_BUILT_IN = {
+    "$__interval_ms": "3600000",
+    "$__rate_interval": "5m",
+    "$__interval": "1h",
+    "$window": "20m",
+    "$__range": "6h",
+}
 _RECORDED = re.compile(r"\b[a-z_]+:[a-zA-Z0-9_]+:[a-zA-Z0-9_]+\b")
 
 
