@@ -24,7 +24,7 @@ from urllib.parse import quote
 from bench import processes
 from openai_simulator.testing import SimulatorControl, running_simulator
 
-ROUNDS = 5
+ROUNDS = 3
 DEAD = 3000
 SLOW = 500
 CONNECTIONS = 2000
@@ -35,6 +35,7 @@ SETTLED = 1.0
 HELD_AFTER = 13.0
 """Seconds after which held connections are counted: longer than a request may take to come."""
 KEY = "sk-bench-0123456789"
+MODEL = "gpt-4.1-mini"
 HEAD = b"Host: bench\r\nX-Filler: "
 RESET = struct.pack("ii", 1, 0)
 
@@ -53,11 +54,9 @@ def main() -> None:
     """Print a row for each kind."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(
-        f"{'':34}{'ours, ms':>10}{'theirs, ms':>12}{'ratio':>8}   still open after {HELD_AFTER:.0f} s, ours and theirs"
-    )
+    print(f"{'':34}{'ours, ms':>10}{'theirs, ms':>12}{'ratio':>8}   open after {HELD_AFTER:.0f} s, ours and theirs")
     with running_simulator(latency_scale=0) as simulator, tempfile.TemporaryDirectory() as folder:
-        simulator.fault("latency", path="/v1/models", seconds=API_SECONDS)
+        simulator.fault("latency", path="/v1/chat/completions", delay_seconds=API_SECONDS)
         peers = [ours(simulator, Path(folder))]
         if (binary := processes.blackbox_binary()) is not None:
             peers.append(theirs(simulator, Path(folder), binary))
@@ -85,18 +84,18 @@ Start = Callable[[int], tuple[list[str], str]]
 
 
 def ours(simulator: SimulatorControl, folder: Path) -> Start:
-    """The exporter with one probe of the list of models."""
+    """The exporter with one probe."""
     config = folder / "exporter.yml"
     document = {
         "targets": [{"name": "api", "base_url": simulator.api_url, "api_key_env": "OPENAI_API_KEY"}],
-        "modules": {"models": {"endpoint": "models"}},
-        "probes": [{"target": "api", "module": "models"}],
+        "modules": {"chat": {"endpoint": "chat"}},
+        "probes": [{"target": "api", "module": "chat", "models": [MODEL]}],
     }
     config.write_text(json.dumps(document))
 
     def start(port: int) -> tuple[list[str], str]:
         argv = processes.exporter_argv(port, "--config.file", str(config), "--log.level", "error")
-        return argv, "/probe?target=api&module=models"
+        return argv, f"/probe?target=api&module=chat&model={MODEL}"
 
     return start
 
@@ -104,12 +103,14 @@ def ours(simulator: SimulatorControl, folder: Path) -> Start:
 def theirs(simulator: SimulatorControl, folder: Path, binary: str) -> Start:
     """blackbox_exporter with the same request."""
     config = folder / "blackbox.yml"
-    request = {"headers": {"Authorization": f"Bearer {KEY}"}, "preferred_ip_protocol": "ip4"}
-    config.write_text(json.dumps({"modules": {"models": {"prober": "http", "timeout": "5s", "http": request}}}))
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Reply with the word: pong"}]})
+    request = {"method": "POST", "body": body, "headers": headers, "preferred_ip_protocol": "ip4"}
+    config.write_text(json.dumps({"modules": {"chat": {"prober": "http", "timeout": "60s", "http": request}}}))
 
     def start(port: int) -> tuple[list[str], str]:
         argv = [binary, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-        return argv, f"/probe?module=models&target={quote(f'{simulator.api_url}/models')}"
+        return argv, f"/probe?module=chat&target={quote(f'{simulator.api_url}/chat/completions')}"
 
     return start
 

@@ -252,6 +252,11 @@ def _announce(console: Console, planned: Backfill, name: str, max_calls: int | N
             f"Without --live-from the import goes up to {end}: where Prometheus reads the exporter already, "
             "the time since that began is counted twice; give it, such as --live-from 2026-11-21T09:30:00Z"
         )
+    elif not planned.request.prometheus:
+        lines.append(
+            "Without --prometheus the last hours before the live series began show as one increase; "
+            "give it, such as --prometheus http://localhost:9090, for an exact joint"
+        )
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 

@@ -89,7 +89,7 @@ def _folder(ctx: click.Context, param: click.Parameter, value: str) -> Path | No
 )  # fmt: skip
 @click.option(
     "--web.max-requests", "max_requests", type=click.IntRange(1), default=live.DEFAULT_MAX_REQUESTS,
-    show_default=True, metavar="N", help="Scrapes answered at once; /metrics and health are never refused.",
+    show_default=True, metavar="N", help="Scrapes that wait for an API at once; /metrics and health are never refused.",
 )  # fmt: skip
 @click.option(
     "--timeout-offset", type=click.FloatRange(0), default=live.DEFAULT_TIMEOUT_OFFSET, show_default=True,

@@ -7,7 +7,8 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from openai_exporter.client.exchange import http_date, refusal, retry_after, status_reason
 from openai_exporter.config.secret import Credential, Secret
@@ -34,7 +35,39 @@ _SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]
 _FIRST_WAIT = 15.0
 _LONGEST_WAIT = 600.0
 _HOUR = 3600.0
+HEADER = "openai-organization"
 _SHARE_OF_LISTS = 0.8
+
+
+@dataclass
+class Doubt:
+    """What answers say against what is known. It is believed when several in a row say it, over some minutes.
+
+    One answer of a proxy or of a server that is out of order must not move a month, nor one refresh full of them.
+
+    Attributes:
+        patient: whether there is something to lose: until then only the number of answers counts.
+    """
+
+    answers: ClassVar[int] = 3
+    seconds: ClassVar[float] = 600.0
+    patient: bool = False
+    _count: int = 0
+    _since: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def repeated(self, now: float, *, same: bool) -> bool:
+        """Count one more answer, `same` as the one before or another; whether that is believed now."""
+        if not same or not self._count:
+            self._count, self._since = 0, now
+        self._count += 1
+        return self._count >= self.answers and not (self.patient and 0 <= now - self._since < self.seconds)
+
+    def clear(self) -> None:
+        """An answer says what is known."""
+        self._count = 0
 
 
 class Reply:
@@ -103,6 +136,9 @@ class OrganizationClient:
         base_url: root of the API with its version, such as https://api.openai.com/v1.
         credential: where the admin key is read from, anew for each call.
         timeout: total deadline of a call in seconds.
+
+    Attributes:
+        keys: how many keys were used, one after the other.
     """
 
     def __init__(self, base_url: str, credential: Credential, timeout: float, network: "Network | None" = None) -> None:
@@ -111,6 +147,8 @@ class OrganizationClient:
 
         self._credential = credential
         self._session = Session(base_url, timeout, network)
+        self._key: Secret | None = None
+        self.keys = 0
 
     def get(self, path: str, params: Params = (), *, api: str) -> Answer:
         """The JSON object of an answer.
@@ -134,11 +172,21 @@ class OrganizationClient:
             key = self._credential.read()
         except CredentialError as error:
             raise UpstreamError(str(error), api=api, reason="credential") from None
+        if key != self._key:
+            self._key, self.keys = key, self.keys + 1
         headers = {"Authorization": f"Bearer {key.reveal()}"}
         with self._session.get(path, params, headers, api=api) as reply:
             if reply.status != 200:
                 raise self._refused(reply, key)
             yield reply
+
+    @property
+    def rekeyed(self) -> bool:
+        """Whether the next call has another key than the last one."""
+        try:
+            return self._key is not None and self._credential.read() != self._key
+        except CredentialError:
+            return False
 
     def close(self) -> None:
         """Cut the running call and close the connection."""
@@ -182,6 +230,8 @@ class Calls:
 
     Attributes:
         made: calls so far.
+        identity: which organization the figures are of, by where the API says it; empty while it is not known.
+        foreign: whether another organization is there for good.
 
     Args:
         now: our clock in Unix seconds.
@@ -207,6 +257,16 @@ class Calls:
         self._per_hour = per_hour
         self._recent: deque[float] = deque()
         self.made = 0
+        self.identity: dict[str, str] = {}
+        self.foreign = False
+        self._stranger = ""
+        self._own_keys = 0
+        self._doubt = Doubt(patient=True)
+
+    @property
+    def rekeyed(self) -> bool:
+        """Whether the next call has another key than the last one, which may be of another organization."""
+        return self._client.rekeyed
 
     @property
     def last_hour(self) -> int:
@@ -225,13 +285,38 @@ class Calls:
     def get(self, path: str, params: Params = (), *, api: str) -> Answer:
         """As `OrganizationClient.get`."""
         with self._counted(api, _SHARE_OF_LISTS):
-            return self._client.get(path, params, api=api)
+            answer = self._client.get(path, params, api=api)
+            self.identify(HEADER, answer.headers.get(HEADER), api)
+            return answer
 
     @contextlib.contextmanager
     def open(self, path: str, params: Params = (), *, api: str) -> Iterator[Reply]:
         """As `OrganizationClient.open`."""
         with self._counted(api), self._client.open(path, params, api=api) as reply:
+            self.identify(HEADER, reply.headers.get(HEADER), api)
             yield reply
+
+    def identify(self, place: str, id: object, api: str) -> None:
+        """Check that an answer is of the organization that the figures are of; the first one says which.
+
+        Args:
+            place: where the API says the id.
+
+        Raises:
+            UpstreamError: it is another one. If it comes with another key, or lasts, it is there for good.
+        """
+        if not isinstance(id, str) or not id:
+            return
+        known = self.identity.setdefault(place, id)
+        if id == known:
+            self._own_keys = self._client.keys
+            self._doubt.clear()
+            return
+        lasting = self._doubt.repeated(self._now(), same=id == self._stranger)
+        self._stranger = id
+        self.foreign = lasting or self._client.keys != self._own_keys
+        message = f"the API answers for organization {id!r}, the figures so far are of {known!r}"
+        raise UpstreamError(message, api=api, reason="credential")
 
     def failed(self, api: str, reason: str) -> None:
         """Count a failure; only the reader of an answer can tell, for HTTP 404 may be a good answer."""
@@ -241,6 +326,7 @@ class Calls:
         """Go on waiting where another one waits."""
         self._held_since, self._held_for = other._held_since, other._held_for
         self._refusals = other._refusals
+        self.identity.update(other.identity)
         self._recent = other._recent
 
     def close(self) -> None:

@@ -49,7 +49,9 @@ STORAGE_FAILURES = _counter(
 )
 PROBES_IN_FLIGHT = _gauge("openai_exporter_probes_in_flight", "Probes that wait for their answer now.")
 REQUESTS_REFUSED = _counter(
-    "openai_exporter_requests_refused_total", "Requests to the exporter that were refused, by reason.", "reason"
+    "openai_exporter_requests_refused_total",
+    "Requests to the exporter that were refused, and connections of slow clients that were ended, by reason.",
+    "reason",
 )
 UNKNOWN_NAMES = _counter(
     "openai_exporter_unknown_names_total",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Self
 
-from openai_exporter.client.organization import Calls, OrganizationClient, Params, Reply
+from openai_exporter.client.organization import Calls, Doubt, OrganizationClient, Params, Reply
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
 from openai_exporter.config.sections import Organization
@@ -101,7 +101,7 @@ class Source:
             UpstreamError: the key is refused, or the API does not answer.
         """
         query = Query(costs.PATH, costs.NAME, Range(FIRST, FIRST + DAY, "1d", 1))
-        for _ in range(dataset.Doubt.answers):
+        for _ in range(Doubt.answers):
             try:
                 self._read(query, lambda: None, lambda result, start: None, lambda start, rows: None)
             except UpstreamError as error:

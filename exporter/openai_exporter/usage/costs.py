@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
-from openai_exporter.client.organization import Calls
+from openai_exporter.client.organization import HEADER, Calls
 from openai_exporter.config.sections import PRICED, Budget, Organization
 from openai_exporter.exposition import Family, Sample, family
 from openai_exporter.metrics import usage as metrics
@@ -177,7 +178,14 @@ class CostsDataset(Dataset):
             return previous_month_start(bill.now) == start
 
         query = Query(PATH, self.name, Range(start, None, "1d", COST_DAYS), self._group_by)
-        read(calls, self._context, query, lambda result, start: decoded(result, self._group_by), bill.add, planned)
+
+        def decode(result: Any, start: int) -> CostRow:
+            row = decoded(result, self._group_by)
+            if HEADER not in calls.identity:
+                calls.identify("organization_id", result.get("organization_id"), self.name)
+            return row
+
+        read(calls, self._context, query, decode, bill.add, planned)
         return bill
 
 

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
-from openai_exporter.client.organization import Calls
+from openai_exporter.client.organization import Calls, Doubt
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
@@ -20,37 +20,6 @@ _RESOLUTION = 1.5
 """Differences below this are the header's one-second resolution and the way of the answer."""
 _BOUND = 900.0
 """Differences up to this are clocks that are not exact: such a Date is believed at once."""
-
-
-@dataclass
-class Doubt:
-    """What answers say against what is known. It is believed when several in a row say it, over some minutes.
-
-    One answer of a proxy or of a server that is out of order must not move a month, nor one refresh full of them.
-
-    Attributes:
-        patient: whether there is something to lose: until then only the number of answers counts.
-    """
-
-    answers: ClassVar[int] = 3
-    seconds: ClassVar[float] = 600.0
-    patient: bool = False
-    _count: int = 0
-    _since: float = 0.0
-
-    def __bool__(self) -> bool:
-        return self._count > 0
-
-    def repeated(self, now: float, *, same: bool) -> bool:
-        """Count one more answer, `same` as the one before or another; whether that is believed now."""
-        if not same or not self._count:
-            self._count, self._since = 0, now
-        self._count += 1
-        return self._count >= self.answers and not (self.patient and 0 <= now - self._since < self.seconds)
-
-    def clear(self) -> None:
-        """An answer says what is known."""
-        self._count = 0
 
 
 class ApiClock:

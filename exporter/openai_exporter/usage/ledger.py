@@ -333,8 +333,6 @@ class Reading:
         count: how many buckets were added.
         newest: start of the newest bucket with usage.
         buckets: those with usage.
-        new: the sums of series that are not known yet.
-        first: the first day with usage of each of them, as far as it was read.
     """
 
     def __init__(self, plan: Plan, now: float, known: Buckets) -> None:
@@ -346,9 +344,9 @@ class Reading:
         self.count = 0
         self.newest: int | None = None
         self.buckets = known.empty()
-        self.new: Rows = {}
-        self.first: dict[Labels, int] = {}
         self._known = len(known.series)
+        self._sums: list[Values] = []
+        self._first: list[int] = []
         self._added: set[int] = set()
         self._hours, self._end = plan.hours.start, next_month_start(plan.month)
 
@@ -363,12 +361,24 @@ class Reading:
     def _note(self, start: int, figures: list[Values]) -> None:
         if any(map(any, figures)) and (self.newest is None or start > self.newest):
             self.newest = start
-        day, first, new = day_start(start), self.first, self._known
-        for labels, values in zip(self.buckets.series[new:], figures[new:], strict=False):
-            if any(values):
-                accumulate(self.new, labels, values)
-                if first.setdefault(labels, day) > day:
-                    first[labels] = day
+        day, sums, first = day_start(start), self._sums, self._first
+        for place, values in enumerate(figures[self._known :]):
+            if place == len(sums):
+                sums.append(values)
+                first.append(day)
+            elif any(values):
+                sums[place] = tuple(map(add, sums[place], values))
+                first[place] = min(first[place], day)
+
+    @property
+    def new(self) -> Rows:
+        """The sums of series that are not known yet."""
+        return dict(zip(self.buckets.series[self._known :], self._sums, strict=True))
+
+    @property
+    def first(self) -> dict[Labels, int]:
+        """The first day with usage of each of these, as far as it was read."""
+        return dict(zip(self.buckets.series[self._known :], self._first, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,13 +521,13 @@ class Ledger:
             self._roll(reading.month, preferred)
         if preferred is not None:
             self._limit.preferred = preferred
-        known, new = self.totals, reading.buckets
-        new.fold(self._limit.fold(reading.new, known, reading.first))
+        known, new, unknown = self.totals, reading.buckets, reading.new
+        new.fold(self._limit.fold(unknown, known, reading.first))
         new.extend(known)
         self.totals = {labels: self.totals.get(labels, self._zero) for labels in new.series}
         if rolled:
             # As sums of the month, so that what is below 0 takes from the rest of its series.
-            for labels, values in reading.new.items():
+            for labels, values in unknown.items():
                 self._move(_month(reading.month), labels, values)
         else:
             self._pass_on(reading.days_end)

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import ijson
 
-from openai_exporter.client.organization import Calls, Reply
+from openai_exporter.client.organization import Calls, Doubt, Reply
 from openai_exporter.errors import PartialError, UpstreamError
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage.dataset import ApiClock, Context, Dataset, Doubt
+from openai_exporter.usage.dataset import ApiClock, Context, Dataset
 from openai_exporter.usage.ledger import Range
 from openai_exporter.usage.rows import MOST, MalformedError, abbreviated, amount, counted
 

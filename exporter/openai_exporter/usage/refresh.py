@@ -39,9 +39,10 @@ class Reader:
     Args:
         service: whose settings count.
         since: when the datasets were first asked for.
+        restore: whether persisted figures are of use.
     """
 
-    def __init__(self, service: UsageService, since: float) -> None:
+    def __init__(self, service: UsageService, since: float, *, restore: bool = True) -> None:
         self._config, self._instruments = service.config, service.instruments
         self._organization = organization = service.organization
         self._calls = _calls(service)
@@ -55,7 +56,8 @@ class Reader:
         self._seen = False
         self._outdated = False
         self._summary = UsageSummary(organization.name, now=self._clock.now())
-        self._restore()
+        if restore:
+            self._restore()
 
     @property
     def due(self) -> bool:
@@ -72,6 +74,11 @@ class Reader:
         """Whether a day began since the last refresh: what was today's is unknown then, until it is read."""
         return self._summary is not self.summary
 
+    @property
+    def foreign(self) -> bool:
+        """Whether another organization answers now: what was read is of no use any more."""
+        return self._calls.foreign
+
     def page(self) -> EncodedPage:
         """The last page, for a scrape."""
         self._seen = True
@@ -79,6 +86,8 @@ class Reader:
 
     def refresh(self) -> None:
         """Read what is due, and make the page anew: first usage and costs, then what needs many calls."""
+        if self._calls.rekeyed:
+            self._schedule.hasten()
         if self._turned:
             seen = self._seen
             self._publish()
@@ -86,7 +95,7 @@ class Reader:
         for part in (self._datasets.first, self._datasets.second):
             due = [dataset for dataset in self._schedule.due if dataset in part]
             succeeded = [self._schedule.read(dataset, seen=self._seen) for dataset in due]
-            if self._schedule.stopped:
+            if self._schedule.stopped or self.foreign:
                 return
             if due or self._outdated:
                 self._publish()
@@ -143,7 +152,7 @@ class Reader:
             self._instruments.prepare(own.STORAGE_FAILURES, (name, reason))
         return storage.Storage(
             folder, name, self._pause, self._organization.base_url,
-            lambda reason: self._instruments.count(own.STORAGE_FAILURES, (name, reason)),
+            lambda reason: self._instruments.count(own.STORAGE_FAILURES, (name, reason)), self._calls.identity,
         )  # fmt: skip
 
     def _restore(self) -> None:
@@ -211,7 +220,7 @@ class Schedule:
 
     def read(self, dataset: Dataset, *, seen: bool) -> bool:
         """Read one dataset; False when it failed or the API asks to wait."""
-        if self.calls.wait > 0 or self.stopped:
+        if self.calls.wait > 0 or self.stopped or self.calls.foreign:
             return False
         started, made = self.now(), self.calls.made
         before = replace(self._states[dataset.name], started=started)
@@ -238,6 +247,10 @@ class Schedule:
         for dataset in self.datasets:
             if dataset.name in before and dataset.adopt(before[dataset.name]):
                 self._states[dataset.name] = other._states[dataset.name]
+
+    def hasten(self) -> None:
+        """Make all datasets due, so that each can tell which organization they are of."""
+        self._states = {name: replace(state, started=None) for name, state in self._states.items()}
 
     def families(self) -> Iterator[Family]:
         """Freshness; of datasets that were never read, since when."""

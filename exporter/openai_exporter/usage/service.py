@@ -169,6 +169,16 @@ class UsageService:
             self._reader = reader
         if self._reader is not None and not self._closed:
             self._reader.refresh()
+            if self._reader.foreign:
+                self._begin_anew(self._reader)
+
+    def _begin_anew(self, reader: "Reader") -> None:
+        """Another organization is at the same place: nothing of the one before is mixed with it."""
+        log.warning("organization %s: another organization answers; its figures begin anew", self.organization.name)
+        reader.stop()
+        reader.release()
+        self._reader = type(reader)(self, self.now(), restore=False)
+        self._reader.refresh()
 
     def _take_over(self, reader: "Reader") -> None:
         before = self._before

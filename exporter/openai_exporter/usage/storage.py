@@ -12,7 +12,7 @@ import time
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +44,7 @@ class Storage:
         pause: called for each line, so that other threads get their turn.
         source: root of the API that the figures are of; those of another are of no use.
         failed: called with the reason of each failure, one of `REASONS`.
+        identity: which organization the figures are of, by where the API says it.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Storage:
     pause: Callable[[], None]
     source: str = ""
     failed: Callable[[str], None] = lambda reason: None
+    identity: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.path = self.folder / f"{self.organization}.usage.jsonl"
@@ -63,7 +65,7 @@ class Storage:
             if self._is_newer():
                 return {}
             with self.path.open(encoding="utf-8") as lines:
-                return {usage.operation: usage for usage in _decoded(lines, self.source)}
+                return {usage.operation: usage for usage in _decoded(lines, self.source, self.identity)}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -85,7 +87,7 @@ class Storage:
                 return False
             for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
-            lines = self._paused(_encoded(usage, self.source))
+            lines = self._paused(_encoded(usage, self.source, self.identity))
             files.write_atomically(self.path, lines, mode=files.PRIVATE)
         except OSError as error:
             self._complain(
@@ -134,17 +136,17 @@ class Storage:
         log.error("%s: damaged (%s); set aside as %s, the counters begin anew", self.path, error, aside.name)
 
 
-def _encoded(usage: Iterable[PersistedUsage], source: str) -> Iterator[str]:
+def _encoded(usage: Iterable[PersistedUsage], source: str, identity: dict[str, str]) -> Iterator[str]:
     check = 0
-    for value in _entries(usage, source):
+    for value in _entries(usage, source, identity):
         line = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
         check = zlib.crc32(line.encode(), check)
         yield line
     yield json.dumps({"end": check}) + "\n"
 
 
-def _entries(usage: Iterable[PersistedUsage], source: str) -> Iterator[Any]:
-    yield {"format": FORMAT, "version": VERSION, "source": source}
+def _entries(usage: Iterable[PersistedUsage], source: str, identity: dict[str, str]) -> Iterator[Any]:
+    yield {"format": FORMAT, "version": VERSION, "source": source, "identity": identity}
     for each in usage:
         buckets = [[*span, *(b64encode(chunk).decode() for chunk in chunks)] for span, chunks in each.buckets.items()]
         owed = [[*span, *rows.items()] for span, rows in each.owed.items()]
@@ -156,7 +158,7 @@ def _entries(usage: Iterable[PersistedUsage], source: str) -> Iterator[Any]:
             yield entry[:2] if entry[2:] == [0, 0] else entry
 
 
-def _decoded(lines: Iterable[str], source: str) -> Iterator[PersistedUsage]:
+def _decoded(lines: Iterable[str], source: str, identity: dict[str, str]) -> Iterator[PersistedUsage]:
     checked = _checked(iter(lines))
     head = next(checked, None)
     if not isinstance(head, dict) or head.get("format") != FORMAT:
@@ -165,6 +167,7 @@ def _decoded(lines: Iterable[str], source: str) -> Iterator[PersistedUsage]:
         raise DamagedError(f"version {head.get('version')!r}, this program writes {VERSION}")
     if head.get("source", "") != source:
         raise DamagedError(f"it is of {head.get('source')!r}, the configuration now reads {source!r}")
+    identity.update(head.get("identity", {}))
     for entry in checked:
         yield _operation(entry, checked)
 

@@ -3,6 +3,7 @@
 
 import asyncio.sslproto
 import base64
+import errno
 import hashlib
 import logging
 import socket
@@ -350,8 +351,8 @@ def protocol_factory(web: WebFile) -> Any:
     return protocol
 
 
-_ESTABLISHED = b"\x01"
-"""Of a connection's states in Linux, the one in which neither side has closed it."""
+_CLOSED = b"\x04\x05\x06\x07\x08\x09\x0b"
+"""Of a connection's states in Linux, those in which a side has closed it."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -428,9 +429,9 @@ class HttpProtocol(HttpToolsProtocol):
             return self.transport.is_closing()
         try:
             state = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        except OSError:  # closed
-            return True
-        if state == _ESTABLISHED:
+        except OSError as error:  # closed, or a kernel that does not say
+            return error.errno == errno.EBADF
+        if state not in _CLOSED:
             return False
         self.abort()
         return True

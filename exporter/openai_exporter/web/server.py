@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than the usual scrape interval."""
+SEND_BUFFER = 256 * 1024
+"""Bytes of an answer that the kernel keeps for a client, and as many again for its own needs."""
 GRACE = 0.3
 """Seconds that scrapes in flight may still take when the process is told to end."""
 
@@ -220,6 +222,8 @@ def _open(address: str) -> Iterator[socket.socket]:
             # which create_server does not give: without it each answer on a kept connection waits 40 ms for a delayed
             # ACK.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Else the kernel copies some megabytes for each client that does not read, one after the other.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             yield listening
     except OSError as error:
         raise StartError(f"cannot listen on {address}: {_remedy(port, error)}") from None

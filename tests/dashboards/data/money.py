@@ -181,6 +181,7 @@ def _rest(timeline: Timeline) -> Iterator[Series]:
         ("openai_usage_calls_limit", 2000.0, {}),
         ("openai_usage_image_input_tokens_total", 0.0, operation),
         ("openai_usage_image_output_tokens_total", 0.0, operation),
+        ("openai_usage_loss_ratio", 0.0, operation),
         ("openai_usage_negative_rows", 0.0, operation),
         ("openai_usage_skipped_entries", 0.0, {"dataset": "names", "list": "projects"}),
     ):

@@ -229,6 +229,7 @@ def test_it_asks_for_the_begin_of_the_live_series_which_may_be_told_later(
     done(resumed)
     assert "1 more were made before" in resumed.stderr
     assert "--live-from" not in resumed.stderr
+    assert "give it, such as --prometheus http://localhost:9090, for an exact joint" in resumed.stderr
 
 
 def test_costs_equal_the_books(simulator: SimulatorControl, history: Samples) -> None:

@@ -8,11 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from openai_exporter.client.organization import Calls
+from openai_exporter.client.organization import Calls, Doubt
+from openai_exporter.config.load import parse_config
 from openai_exporter.errors import UpstreamError
+from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import usage as metrics
-from openai_exporter.usage.dataset import ApiClock, Doubt
+from openai_exporter.usage.dataset import ApiClock
 from openai_exporter.usage.pages import Lists, ListsDataset
+from openai_exporter.usage.service import UsageService
 from tests.exporter.usage.scraping import Now, of, scrape, service, up
 from tests.exporter.usage.serving import answering
 
@@ -156,3 +159,112 @@ async def test_a_restart_among_odd_dates_keeps_what_was_persisted(now: Now, tmp_
             await usage.close()
             now.advance(61)
     assert [([1000.0], 1.0), ([1000.0], 0.0), ([1000.0], 1.0)] == shown
+
+
+# The same place, another organization: told by the API's own id, never mixed.
+
+
+class Place:
+    """A server at which organization A, with 1000 tokens, is followed by B, with 500 and other labels."""
+
+    def __init__(self, now: Now, *, said: str) -> None:
+        self._now, self._said = now, said
+        self.headers: dict[str, str] = {}
+        self.documents: dict[str, Any] = {}
+        self.serve("org-A", 1000, "m-a")
+
+    def serve(self, id: str, tokens: int, model: str) -> None:
+        hour = int(self._now()) // 3600 * 3600
+        day = hour // DAY * DAY
+        usage = {"start_time": hour, "results": [USAGE | {"input_tokens": tokens, "model": model}]}
+        cost = {
+            "amount": {"value": tokens},
+            "line_item": model,
+            "organization_id": id if self._said == "rows" else None,
+        }
+        self.documents |= {
+            "/usage/completions 1h": {"data": [usage]},
+            "/usage/completions 1d": {"data": []},
+            "/costs": {"data": [{"start_time": day, "results": [cost]}]},
+        }
+        self.headers["Date"] = formatdate(self._now(), usegmt=True)
+        if self._said == "header":
+            self.headers["openai-organization"] = id
+
+
+def figures(found: Any) -> tuple[dict[str, float], dict[str, float]]:
+    """Tokens by model, and dollars by line item."""
+    tokens = {dict(labels)["model"]: value for labels, value in of(found, metrics.INPUT_TOKENS).items()}
+    return tokens, {dict(labels)["line_item"]: value for labels, value in of(found, metrics.COSTS_MONTH).items()}
+
+
+A, B = ({"m-a": 1000.0}, {"m-a": 1000.0}), ({"m-b": 500.0}, {"m-b": 500.0})
+BILLED = "  usage: {completions: {group_by: [model]}}\n  cost_drift: null\n  names: false\n  limits: false\n"
+
+
+def keyed(url: str, now: Now, folder: Path, key: str, *, storage: bool = False) -> UsageService:
+    (folder / "key").write_text(key)
+    text = f"organizations:\n- name: acme\n  base_url: {url}\n  admin_key_file: key\n{BILLED}"
+    config = parse_config(text, "test", {}, folder)
+    instruments = Instruments(process=False)
+    where = folder / "state" if storage else None
+    return UsageService(config, config.organizations[0], instruments=instruments, storage=where, now=now)
+
+
+@pytest.mark.parametrize("said", ["header", "rows"])
+async def test_the_key_of_another_organization_begins_anew(now: Now, tmp_path: Path, said: str) -> None:
+    place = Place(now, said=said)
+    with answering(place.documents, place.headers) as url:
+        usage = keyed(url, now, tmp_path, "sk-admin-a")
+        before = figures(scrape(await usage.page()))
+        now.advance(61)
+        place.serve("org-B", 500, "m-b")
+        (tmp_path / "key").write_text("sk-admin-b")
+        after = scrape(await usage.page())
+        await usage.close()
+    assert (A, B, {1.0}) == (before, figures(after), set(up(after).values()))
+
+
+@pytest.mark.parametrize("said", ["header", "rows"])
+async def test_a_restart_with_the_key_of_another_organization_begins_anew(now: Now, tmp_path: Path, said: str) -> None:
+    place, shown = Place(now, said=said), []
+    with answering(place.documents, place.headers) as url:
+        for key in ("sk-admin-a", "sk-admin-a", "sk-admin-b", "sk-admin-b"):
+            if key == "sk-admin-b":
+                place.serve("org-B", 500, "m-b")
+            usage = keyed(url, now, tmp_path, key, storage=True)
+            shown.append(figures(scrape(await usage.page())))
+            await usage.close()
+            now.advance(61)
+    assert [A, A, B, B] == shown
+
+
+async def test_one_answer_of_another_organization_is_refused(
+    now: Now, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, shown = Place(now, said="header"), []
+    with answering(place.documents, place.headers) as url:
+        usage = keyed(url, now, tmp_path, "sk-admin-a")
+        for id, tokens, model in (("org-A", 1000, "m-a"), ("org-B", 500, "m-b"), ("org-A", 1000, "m-a")):
+            place.serve(id, tokens, model)
+            found = scrape(await usage.page())
+            shown.append((figures(found), up(found)["completions"]))
+            now.advance(61)
+        await usage.close()
+    assert [(A, 1.0), (A, 0.0), (A, 1.0)] == shown
+    assert "the API answers for organization 'org-B', the figures so far are of 'org-A'" in caplog.text
+
+
+async def test_another_organization_under_the_same_key_is_believed_when_it_stays(now: Now, tmp_path: Path) -> None:
+    place, shown = Place(now, said="header"), []
+    with answering(place.documents, place.headers) as url:
+        usage = keyed(url, now, tmp_path, "sk-admin-a")
+        for minute in range(14):
+            if minute == 1:
+                place.serve("org-B", 500, "m-b")
+            shown.append(figures(scrape(await usage.page())))
+            now.advance(301 if minute else 61)
+        await usage.close()
+    assert {"m-a", "m-b"} == {model for tokens, _ in shown for model in tokens}
+    assert all(found in (A, B) for found in shown)
+    assert (A, A, B) == (shown[1], shown[2], shown[-1])

@@ -368,6 +368,8 @@ async def test_of_two_exporters_with_one_folder_the_second_waits_for_the_first(
 class BrokenClient:
     """A client with a mistake of ours in it."""
 
+    rekeyed = False
+
     def get(self, *args: object, **named: object) -> Answer:
         raise RuntimeError("a mistake")
 

@@ -3,7 +3,10 @@
 
 import asyncio
 import base64
+import errno
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openai_exporter.exposition import Instruments
 from openai_exporter.web import limits
-from openai_exporter.web.limits import Bucket, Limits, Passwords
+from openai_exporter.web.limits import Bucket, HttpProtocol, Limits, Passwords
 from openai_exporter.web.webconfig import RateLimit, WebFile
 
 
@@ -184,3 +187,33 @@ async def test_a_changed_hash_ends_the_old_password() -> None:
 @pytest.mark.parametrize("stored", ["$2b$04$tooshort", "", "$2b$99$" + "x" * 53])
 async def test_a_hash_that_is_none_lets_nobody_in(stored: str) -> None:
     assert not await Passwords().right({"alice": stored}, "alice", b"right")
+
+
+@pytest.mark.parametrize(
+    ("said", "gone"),
+    [
+        (b"\x01", False),
+        (b"\x08", True),
+        (b"\x07", True),
+        (b"\x00", False),
+        (OSError(errno.EBADF, "closed"), True),
+        (OSError(errno.ENOPROTOOPT, "a kernel without this option"), False),
+    ],
+    ids=["established", "it closed", "it reset", "not told", "we closed", "no such option"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_client_is_gone_only_when_the_kernel_says_so(said: bytes | OSError, gone: bool) -> None:
+    aborted: list[bool] = []
+
+    def getsockopt(*_: int) -> bytes:
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+    transport = SimpleNamespace(
+        get_extra_info=lambda _: SimpleNamespace(getsockopt=getsockopt), abort=lambda: aborted.append(True)
+    )
+    connection: Any = HttpProtocol.__new__(HttpProtocol)
+    connection.transport = connection.socket_transport = transport
+    assert connection.gone() == gone
+    assert bool(aborted) == (gone and isinstance(said, bytes))
