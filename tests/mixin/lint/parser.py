@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PromQL parser for what rules and dashboards of this project use; subqueries and @ are not among it."""
+"""A PromQL parser for what rules and dashboards of this project use; @ is not among it."""
 
 import re
 from functools import cache
@@ -118,6 +118,7 @@ class _Parser:
         if self._take("("):
             node = self._binary(0)
             self._expect(")")
+            self._reach()
             return node
         if self._kind == "number":
             return Number(float(self._next("number")))
@@ -165,14 +166,18 @@ class _Parser:
                 label, op, value = self._next("name"), self._next("op"), self._next("string")
                 matchers.append(Matcher(label, op, value[1:-1]))
                 self._take(",")
-        reach = None
-        if self._take("["):
-            reach = self._duration()
-            if self._text.startswith(":"):  # a subquery; its step is no matter here
-                self._at += 1
-            self._expect("]")
+        reach = self._reach()
         offset = self._duration() if self._take("offset") else 0.0
         return Selector(metric, tuple(matchers), reach, offset)
+
+    def _reach(self) -> float | None:
+        if not self._take("["):
+            return None
+        reach = self._duration()
+        if self._text.startswith(":"):  # a subquery; its step is no matter here
+            self._at += 1
+        self._expect("]")
+        return reach
 
     def _duration(self) -> float:
         if self._kind == "name" and self._text.startswith("$__"):
