@@ -128,10 +128,14 @@ class _Parser:
 
     def _named(self) -> Node:
         name = self._next("name") if self._kind == "name" else ""
+        if name in ("Inf", "NaN"):
+            return Number(float(name))
         if name in AGGREGATIONS:
             return self._aggregate(name)
         if name and self._text == "(":
-            return Call(name, self._arguments())
+            call = Call(name, self._arguments())
+            self._reach()  # of a subquery
+            return call
         if not name and self._text != "{":
             self._fail("an expression")
         return self._selector(name)
