@@ -69,7 +69,7 @@ def test_a_cause_is_seen_after_five_minutes_or_three_results_at_any_pace(pace: s
     })  # fmt: skip
     firing = scenario.play()
 
-    first = {}
+    first: dict[tuple[str, str], float] = {}
     for at in sorted(firing):
         for each in firing[at]:
             first.setdefault((each["target"], each["alertname"]), at - healthy)
