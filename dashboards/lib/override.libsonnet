@@ -12,6 +12,7 @@
   mappings(mappings): { id: 'mappings', value: mappings },
   links(links): { id: 'links', value: links },
   noValue(text): { id: 'noValue', value: text },
+  hidden: { id: 'custom.hidden', value: true },
   width(pixels): { id: 'custom.width', value: pixels },
   // A table cell: auto, basic, color-text, color-background-solid, gradient-gauge, ... (content of schema version 37).
   cell(mode): { id: 'custom.displayMode', value: mode },

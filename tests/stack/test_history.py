@@ -109,10 +109,10 @@ def test_no_counter_jumps_at_the_joint(joined: Joined) -> None:
 @pytest.mark.parametrize(
     ("growth", "direction", "counter"),
     [
-        (RECORDED["requests"].name, "", "openai_usage_requests_total"),
-        (RECORDED["tokens"].name, "input", "openai_usage_input_tokens_total"),
-        (RECORDED["tokens"].name, "output", "openai_usage_output_tokens_total"),
-        (RECORDED["cost"].name, "", "openai_usage_estimated_cost_usd_total"),
+        (RECORDED["requests"][0].name, "", "openai_usage_requests_total"),
+        (RECORDED["tokens"][0].name, "input", "openai_usage_input_tokens_total"),
+        (RECORDED["tokens"][0].name, "output", "openai_usage_output_tokens_total"),
+        (RECORDED["cost"][0].name, "", "openai_usage_estimated_cost_usd_total"),
     ],
 )
 def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
@@ -152,7 +152,7 @@ def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Pa
 
     assert made.returncode == 0, made.stderr
     with prometheus_of(tmp_path, tmp_path / "growth") as filled:
-        moment, requests = joined.last + 599, RECORDED["requests"].name
+        moment, requests = joined.last + 599, RECORDED["requests"][0].name
         grown = filled.value(f"sum(sum_over_time({requests}[1d] @ {moment}))")
     assert grown == joined.prometheus.value(counted)
 

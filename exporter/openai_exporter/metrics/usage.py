@@ -272,10 +272,18 @@ STATUS_FETCHED = _status("openai_status_last_success_timestamp_seconds", "Unix t
 # alerting/rules/growth.libsonnet; a test holds names and labels equal.
 
 
-def _growth(name: str, what: str, *more: str) -> Metric:
+_WHOSE = ("operation", "project_id", "api_key_id", "user_id", "model")
+
+
+def _growth(name: str, what: str, *more: str) -> tuple[Metric, Metric]:
+    """That of keys and users, and the sum of them by project and model."""
     text = f"What {what} grew by since the sample before; adds up over a range."
-    labels = ("operation", "project_id", "api_key_id", "user_id", "model", *more)
-    return Metric(f"key_user_model:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, labels)
+    levels = {"key_user_model": _WHOSE, "project_model": ("operation", "project_id", "model")}
+    by_key, by_project = (
+        Metric(f"{level}:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, (*labels, *more))
+        for level, labels in levels.items()
+    )
+    return by_key, by_project
 
 
 RECORDED = {
