@@ -283,7 +283,7 @@ def notifications(firing: Firing, step: float, end: float, config: Mapping[str, 
             if at >= due:
                 if members - known and route["receiver"] not in _IGNORED:
                     sent.append(Notification(at, route["receiver"], tuple(sorted(names))))
-                groups[key] = (at + seconds(route["group_interval"]), members)
+                groups[key] = (at + seconds(route["group_interval"]), members or known)
     return sent
 
 

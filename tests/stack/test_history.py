@@ -13,6 +13,9 @@ from openai_exporter.metrics.usage import RECORDED
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
 from tests.exporter.web.exporters import poll
+from tests.dashboards.data.tsdb import Server
+from tests.dashboards.grafana import Range, ask
+from tests.dashboards.pages import pages
 from tests.mixin.bundle import ROOT, rule_files
 from tests.mixin.lint.files import rules_of
 from tests.stack.programs import Prometheus, running_exporter
@@ -137,6 +140,34 @@ def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
     assert live is not None
     assert min(imported, live) > 0
     assert imported + live == pytest.approx((counted or 0) - (begun or 0), rel=1e-9)
+
+
+def test_bars_of_an_imported_day_are_stamped_with_the_hour_that_they_sum_up(joined: Joined) -> None:
+    """Hour by hour the simulator's own figures, by project and model as by key and user."""
+    page = next(page for page in pages() if page.name == "usage")
+    panel = next(panel for panel in page.panels if panel.title == "Requests per hour")
+    when = Range(JOINT - 2 * DAY, JOINT - 7 * HOUR)
+    for choice in ({}, {"user": [".+|"]}):
+        answer = ask(Server(joined.prometheus.url), page, panel, panel.targets[0], when, choice)
+        ((_, *bars),) = (row["values"] for row in answer["data"]["result"])
+        assert len(bars) == 41
+        for start, requests in bars:
+            used = total(usage(joined.simulator, int(start), int(start) + HOUR), "num_model_requests")
+            assert float(requests) == pytest.approx(used, abs=1), start
+
+
+def test_bars_of_imported_days_are_stamped_with_the_day_that_was_billed(joined: Joined) -> None:
+    page = next(page for page in pages() if page.name == "costs")
+    panel = next(panel for panel in page.panels if panel.title == "Cost per day")
+    answer = ask(Server(joined.prometheus.url), page, panel, panel.targets[0], Range(FIRST, joined.last), {})
+    ((*bars, running),) = (row["values"] for row in answer["data"]["result"])
+
+    assert [start for start, _ in bars] == list(range(FIRST, JOINT - DAY, DAY))
+    for start, usd in bars:
+        shown = joined.prometheus.value(f'sum(openai_costs_day_usd{{window="yesterday"}} @ {start + DAY + 6 * HOUR})')
+        assert float(usd) == pytest.approx(shown), start
+    today = joined.prometheus.value(f'sum(openai_costs_day_usd{{window="today"}} @ {joined.last})')
+    assert float(running[1]) == pytest.approx(today)
 
 
 def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def firing(rule: dict[str, Any], at: str, **texts: str) -> dict[str, Any]:
         ),
         (
             {"metric": "error_rate", "threshold": "5%"},
-            [("probe_success", "1 0 1 0 0x16"), ("openai_probe_availability_good", "1 0 1 0 0x16")],
+            [("openai_probe_availability_valid", "1x20"), ("openai_probe_availability_good", "1 0 1 0 0x16")],
             "The error rate of chat on openai (gpt-6) is 100% over 5m; it alerts above 5% for 2m.",
         ),
     ],
