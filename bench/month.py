@@ -127,7 +127,7 @@ def _levels() -> Iterator[Family]:
     levels = _each(recorded, "slo", ("availability",))
     for name in (
         *("error_budget:ratio", "period_error_budget_remaining:ratio", "sli_bad_events:sum1h"),
-        *(f"sli_error:ratio{window}" for window in ("1h", "6h", "1d", "3d")),
+        *(f"sli_error:ratio{window}" for window in ("1h", "2h", "6h", "1d", "3d")),
     ):
         yield Family(f"probe:openai_{name}", levels)
     name = "probe:openai_api_rate_limit_remaining_per_limit:ratio"

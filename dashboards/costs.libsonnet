@@ -44,12 +44,12 @@ function(config, promql, variables)
       [4, panels.unpriced],
       [4, panels.skipped],
     ]),
-    g.row.new('Expected range, estimate and limits', 9, [
+    g.row.collapsed('Expected range, estimate and limits', 9, [
       [7, panels.anomaly],
       [10, panels.drift],
       [7, panels.spendLimits],
     ]),
-    g.row.new('Billed line items', 10, [
+    g.row.collapsed('Billed line items', 10, [
       [16, panels.bill],
       [8, panels.byKey],
     ]),

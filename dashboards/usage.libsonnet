@@ -43,16 +43,16 @@ function(config, promql, variables)
       [16, panels.keys],
       [8, panels.users],
     ]),
-    g.row.new('Ratios', 9, [
+    g.row.collapsed('Ratios', 9, [
       [8, panels.inputPerRequest],
       [8, panels.outputPerInput],
       [8, panels.cachedShare],
     ]),
-    g.row.new('Time of day and expected range', 8, [
+    g.row.collapsed('Time of day and expected range', 8, [
       [12, panels.peakHours],
       [12, panels.anomaly],
     ]),
-    g.row.new('Cache writes, audio, images and tools in the time range', 4, [
+    g.row.collapsed('Cache writes, audio, images and tools in the time range', 4, [
       [5, panels.cacheWrites],
       [3, panels.audioTokens],
       [4, panels.images],
@@ -60,7 +60,7 @@ function(config, promql, variables)
       [4, panels.transcribed],
       [4, panels.tools],
     ]),
-    g.row.new('Last month', 8, [
+    g.row.collapsed('Last month', 8, [
       [24, panels.previous],
     ]),
   ])

@@ -170,7 +170,7 @@ function(config)
       expr: text.fill(|||
         histogram_quantile(
           0.95,
-          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!=""}[%s]))
+          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!="", status_code=~"2.."}[%s]))
         )
       |||, [config.selector, duration.scaled(config, '20m')]),
     }],

@@ -25,7 +25,10 @@ IMPACTS = ("none", "minor", "major", "critical", "maintenance", "unknown")
 MAX_COMPONENTS = 500
 """Components exported; OpenAI's page has some 35."""
 
-_OTHER_WORDS = {"full_outage": "major_outage", "maintenance": "under_maintenance"}
+_OTHER_WORDS = {"full_outage": "major_outage", "maintenance": "under_maintenance"} | {
+    state.replace("_", ""): state
+    for state in STATES  # Instatus
+}
 _OVER = {"resolved", "postmortem", "completed"}
 
 
@@ -231,10 +234,12 @@ class StatusService:
         except UpstreamError as error:
             self._warn(error)
         fresh = reading(documents)
-        if not select(fresh.components, self.config.components)[0]:
-            names = ", ".join(map(repr, self.config.components)) if fresh.components else ""
+        selected = select(fresh.components, self.config.components)[0]
+        if all(each.state == "unknown" for each in selected):
+            names = ", ".join(map(repr, self.config.components)) if fresh.components and not selected else ""
             advice = f"listed: {_listed(fresh)}" if names else "set url to a page of the Statuspage v2 form"
-            message = f"{self.config.url} lists no component{f' {names}' if names else ''}; {advice}"
+            lacking = "whose status is a known word" if selected else names
+            message = f"{self.config.url} lists no component{f' {lacking}' if lacking else ''}; {advice}"
             self._failed("status_summary", "malformed")
             raise UpstreamError(message, api="status_summary", reason="malformed")
         return fresh

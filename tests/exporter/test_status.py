@@ -29,6 +29,7 @@ def _component(identifier: str, name: str, status: Any) -> dict[str, Any]:
         ("full_outage", "major_outage"),
         ("maintenance", "under_maintenance"),
         ("Operational", "operational"),
+        ("PARTIALOUTAGE", "partial_outage"),
         ("on_fire", "unknown"),
         (None, "unknown"),
         (7, "unknown"),
@@ -235,6 +236,10 @@ UNREADABLE = {
         "lists no component",
     ),
     "components without id": ('{"components": [{"name": "API", "status": "operational"}]}', "lists no component"),
+    "components of another form": (
+        '{"components": [{"id": "a", "status": 1}]}',
+        "component whose status is a known word",
+    ),
     "components that are a mapping": ('{"components": {"API": "operational"}}', "lists no component"),
     "a list": ("[]", "expected an object"),
     "a page": ("<html>", "not JSON"),

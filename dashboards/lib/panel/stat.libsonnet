@@ -27,5 +27,7 @@ local common = import 'common.libsonnet';
     + common.withMaxDataPoints(100)
     + { options+: { graphMode: 'area', reduceOptions+: { calcs: ['sum'] } } },
 
+  // Its course behind the figure. Queries are over time, with NaN where there is nothing: promql.course.
+  withSparkline: { maxDataPoints: 200, options+: { graphMode: 'area', reduceOptions+: { calcs: ['last'] } } },
   withTextMode(mode): { options+: { textMode: mode } },
 }
