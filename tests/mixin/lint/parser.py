@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PromQL parser for what rules and dashboards of this project use; subqueries and @ are not among it."""
+"""A PromQL parser for what rules and dashboards of this project use; @ is not among it."""
 
 import re
 from functools import cache
@@ -118,6 +118,7 @@ class _Parser:
         if self._take("("):
             node = self._binary(0)
             self._expect(")")
+            self._reach()
             return node
         if self._kind == "number":
             return Number(float(self._next("number")))
