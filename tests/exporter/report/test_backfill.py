@@ -44,7 +44,7 @@ def test_families_do_not_interleave_and_the_file_ends(imported: Path) -> None:
     found = families(imported)
 
     assert len(set(found)) == len(found)
-    known = [*CATALOGUE, *(metric.name for metric in RECORDED.values())]
+    known = [*CATALOGUE, *(metric.name for levels in RECORDED.values() for metric in levels)]
     assert found == [name.removesuffix("_total") for name in known if name.removesuffix("_total") in found]
     assert imported.read_text().endswith("\n# EOF\n")
 
@@ -99,29 +99,29 @@ def test_totals_equal_the_books(
 
 
 @pytest.mark.parametrize(
-    ("metric", "name", "direction"),
+    ("metric", "kind", "direction"),
     [
-        ("openai_usage_requests_total", RECORDED["requests"].name, ()),
-        ("openai_usage_input_tokens_total", RECORDED["tokens"].name, (("direction", "input"),)),
-        ("openai_usage_input_cached_tokens_total", RECORDED["tokens"].name, (("direction", "cached"),)),
-        ("openai_usage_output_tokens_total", RECORDED["tokens"].name, (("direction", "output"),)),
-        ("openai_usage_estimated_cost_usd_total", RECORDED["cost"].name, ()),
+        ("openai_usage_requests_total", "requests", ()),
+        ("openai_usage_input_tokens_total", "tokens", (("direction", "input"),)),
+        ("openai_usage_input_cached_tokens_total", "tokens", (("direction", "cached"),)),
+        ("openai_usage_output_tokens_total", "tokens", (("direction", "output"),)),
+        ("openai_usage_estimated_cost_usd_total", "cost", ()),
     ],
 )
 def test_growth_adds_up_to_the_counters_over_months(
-    history: Samples, metric: str, name: str, direction: tuple[tuple[str, str], ...]
+    history: Samples, metric: str, kind: str, direction: tuple[tuple[str, str], ...]
 ) -> None:
     september, october = unix("2026-09-30T23:59:59Z"), unix("2026-10-31T23:59:59Z")
     counted = sum(at(history, metric, moment) for moment in (september, october, END))
-    grown = sum(
-        value
-        for (found, labels), each in history.items()
-        if found == name and set(direction) <= set(labels)
-        for _, value in each
-    )
-
-    assert grown > 0
-    assert counted - at(history, metric, unix(FROM)) == pytest.approx(grown, rel=1e-12)
+    for level in RECORDED[kind]:
+        grown = sum(
+            value
+            for (found, labels), each in history.items()
+            if found == level.name and set(direction) <= set(labels)
+            for _, value in each
+        )
+        assert grown > 0
+        assert counted - at(history, metric, unix(FROM)) == pytest.approx(grown, rel=1e-12)
 
 
 def test_everything_ends_where_the_live_series_begin(simulator: SimulatorControl, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_growth_adds_up_to_what_was_used_when_the_live_series_begin_and_counters
     done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--step", "2h", "--live-from", live))
     found = samples(output)
 
-    growth = RECORDED["requests"].name
+    growth = RECORDED["requests"][0].name
     grown = sum(value for (metric, _), each in found.items() if metric == growth for _, value in each)
     assert 0 < grown == at(without, name, unix(live)) - at(without, name, unix("2026-11-18"))
     final = unix("2026-11-18T08:00:00Z")  # six hours are `settle`
