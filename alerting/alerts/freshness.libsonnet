@@ -39,6 +39,15 @@ function(config)
       description: 'The last refreshes of {{ $labels.dataset }} of organization {{ $labels.organization }} failed.',
     }),
     new({
+      name: 'OpenAIUsageReadDoubted',
+      expr: text.fill(|||
+        max %s (openai_usage_loss_ratio{%s}) > 0
+      |||, [without, config.selector]),
+      'for': '5m',
+      summary: 'A full read lacks most of the known usage, so the last values are kept until a second one agrees.',
+      description: 'The last full read of {{ $labels.operation }} in organization {{ $labels.organization }} lacks {{ $value | humanizePercentage }} of the settled usage that is known.',
+    }),
+    new({
       name: 'OpenAIUsageBucketsLate',
       panel: 'Age of the newest usage',
       expr: text.fill(|||
