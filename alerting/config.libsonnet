@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every setting of rules and alerts, with its unit. Override with `_config+::`, or in user.libsonnet.
+
+// Models that think before they answer, unless a module says otherwise (reasoning_effort), and those that think long.
+local reasoning = 'o[0-9].*|gpt-5|gpt-5-(mini|nano|20[0-9-]+).*|.*(reason|think).*';
+local slowest = '.*-pro|.*-pro-.*|.*deep-research.*';
+
 {
   _config+:: {
     // --- What is watched.
@@ -22,6 +27,9 @@
     // --- Time.
     // Scrape interval of the probes. Service levels without a counter are sampled at this pace.
     probeInterval: '60s',
+    // Times between two results of a probe (scrape interval or min_interval, whichever is longer) for which alerts on
+    // results in a row have a window; a pace in between takes the next longer one.
+    paces: ['1m', '2m', '3m', '5m', '10m', '15m', '20m', '30m', '1h'],
     // How long Prometheus keeps data (--storage.tsdb.retention.time).
     retention: '40d',
     // Shortens every window, `for` and interval of rules and alerts, for demos and end-to-end tests: 0.1 makes 10 minutes one.
@@ -39,13 +47,19 @@
         bounds: [
           { match: { endpoint: 'embeddings|moderations|models' }, bound: 2.5 },
           { match: { endpoint: 'images' }, bound: 60 },
+          { match: { model: slowest }, bound: 60 },
+          { match: { model: reasoning }, bound: 20 },
           { bound: 5 },
         ],
         pages: true,
       },
       first_token: {  // share of good streamed probes whose first visible token comes within `bound` seconds
         objectives: [{ objective: 0.95 }],
-        bounds: [{ bound: 2.5 }],
+        bounds: [
+          { match: { model: slowest }, bound: 60 },
+          { match: { model: reasoning }, bound: 20 },
+          { bound: 2.5 },
+        ],
         pages: false,
       },
       freshness: {  // share of time in which a dataset is not older than `bound` seconds
@@ -61,19 +75,26 @@
       // Multi-window, multi-burn-rate alerts (SRE workbook, chapter 5): the error ratio must exceed `factor` budgets in both
       // windows, and the long window must hold `minBad` bad events, for a ratio of few probes proves nothing.
       burn: [
-        // `keep` bridges the gaps between failures that come one by one, for the short window forgets each of them.
-        { severity: 'critical', long: '1h', short: '5m', factor: 14.4, 'for': '2m', keep: '10m', minBad: 5 },
-        { severity: 'critical', long: '6h', short: '30m', factor: 6, 'for': '15m', keep: '30m', minBad: 10 },
+        // The rows of a severity are one alert, with the shortest `for` and the longest `keep`, which bridges the gaps
+        // between failures that come one by one.
+        { severity: 'critical', long: '1h', short: '5m', factor: 14.4, 'for': '2m', keep: '6m', minBad: 5 },
+        { severity: 'critical', long: '6h', short: '30m', factor: 6, 'for': '2m', minBad: 10 },
+        { severity: 'warning', long: '2h', short: '30m', factor: 4, 'for': '1h', minBad: 20 },
         { severity: 'warning', long: '1d', short: '2h', factor: 3, 'for': '1h', minBad: 20 },
-        { severity: 'warning', long: '3d', short: '6h', factor: 1, 'for': '3h', minBad: 20 },
+        { severity: 'warning', long: '3d', short: '6h', factor: 1, 'for': '1h', minBad: 20 },
       ],
+      // A row ends where nothing failed within `window` though `due` failures were due at the ratio of its short window.
+      recovered: { window: '10m', due: 2 },
+      // For so long after a page about the same, budgets that it used up are no news.
+      told: { critical: '1h', warning: '10h' },
     },
 
     // --- Thresholds.
     thresholds: {
-      targetDown: { window: '3m', memory: '5m', minBad: 3, 'for': '1m', keep: '5m' },  // no good probe in window, minBad bad ones in memory
-      outcome: { window: '5m', memory: '2h', minFresh: 2, 'for': '1m', keep: '5m' },  // the same outcome throughout window, minFresh real calls in memory
-      rateLimited: { window: '15m', share: 0.5, minFresh: 3, 'for': '5m', keep: '15m' },  // share of the probes in window
+      targetDown: { minBad: 3, 'for': '1m', keep: '5m' },  // the last minBad results of a target are bad
+      outcome: { minFresh: 3, 'for': '1m', keep: '5m' },  // the last minFresh results of a probe have the same outcome
+      rateLimited: { window: '15m', share: 0.5, memory: '3h', minFresh: 3, 'for': '5m', keep: '15m' },  // share of the probes in window, minFresh real calls in memory
+      invalid: { window: '2h', share: 0.25, minBad: 10 },  // share of the results in window that are not as expected
       nearDeadline: { window: '15m', share: 0.8, 'for': '15m' },  // mean duration of good probes by their deadline
       certificateDays: 7,
       headroom: { window: '15m', share: 0.1, 'for': '5m', keep: '15m' },  // left of a rate limit, best moment of window

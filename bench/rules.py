@@ -68,9 +68,10 @@ def measure(program: str, size: int) -> None:
             time.sleep(SCRAPES * SCRAPE)
             memory = processes.resident_mib(child.pid)
             print(f"\n{size:,} usage series, {PROBES} probes, {BUDGETS} budgets; Prometheus {memory:.0f} MiB\n")
+            idle = baseline(child.pid)
             print("| group | CPU seconds | interval | share |\n|---|---|---|---|")
             for name, interval, expressions in groups():
-                used = sum(cost(own, child.pid, each) for each in expressions)
+                used = sum(cost(own, child.pid, each, idle) for each in expressions)
                 mark = "" if used < SHARE * interval else " (too much)"
                 print(f"| {name} | {used:.2f} | {interval} s | {used / interval:.2%}{mark} |", flush=True)
     server.shutdown()
@@ -84,16 +85,24 @@ def groups() -> Iterator[tuple[str, int, list[str]]]:
             yield group["name"], int(text[:-1]) * {"s": 1, "m": 60}[text[-1]], [each["expr"] for each in group["rules"]]
 
 
-def cost(port: int, pid: int, expression: str) -> float:
-    """CPU seconds of Prometheus for one evaluation, the least of two."""
+def baseline(pid: int, seconds: float = 30) -> float:
+    """CPU seconds that scrapes and rules use anyway, per second."""
+    before = processes.cpu_seconds(pid)
+    time.sleep(seconds)
+    return (processes.cpu_seconds(pid) - before) / seconds
+
+
+def cost(port: int, pid: int, expression: str, idle: float) -> float:
+    """CPU seconds of Prometheus for one evaluation beyond what it uses anyway, the least of two."""
     expression = re.sub(r"\[7d:20m\] offset 20h", "[504s:1s]", expression)
     found = []
     for _ in range(2):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        before = processes.cpu_seconds(pid)
+        before, began = processes.cpu_seconds(pid), time.monotonic()
         connection.request("POST", "/api/v1/query", urlencode({"query": expression}), FORM)
         answer = json.loads(connection.getresponse().read())
-        found.append(processes.cpu_seconds(pid) - before)
+        used = processes.cpu_seconds(pid) - before
+        found.append(max(used - idle * (time.monotonic() - began), 0.0))
         if answer["status"] != "success":
             raise RuntimeError(f"{answer['error']}: {expression}")
         connection.close()

@@ -34,8 +34,8 @@
     groupInterval: '10m',
     // Alertmanager forgets what it has sent after --data.retention (120h by default), and sends it again.
     repeat: { page: '4h', notify: '12h', cost: '24h', budget: '31d' },
-    // An alert inhibits others only where these labels agree; set the external label that tells environments apart.
-    environmentLabels: ['cluster'],
+    // An alert inhibits others only where job and these labels agree, or both lack them.
+    environmentLabels: ['cluster', 'env', 'environment', 'region', 'namespace'],
     // Folder of the templates as Alertmanager sees it, relative to its configuration file.
     templates: 'templates/*.tmpl',
   },

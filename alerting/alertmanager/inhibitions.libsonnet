@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which alert makes which other needless. A label that both alerts lack counts as equal, one that only one has does not.
+// Which alert makes which other needless. A label that both alerts lack counts as equal, one that only one has does not:
+// muting stays within a job and an environment.
 function(config)
-  local environment = config.environmentLabels;
+  local environment = ['job'] + config.environmentLabels;
   local probe = environment + ['target', 'module', 'model'];
   // Thresholds of thresholds.yml on what a probe sees; label threshold_metric says which metric.
   local ofProbes = ['threshold_metric=~"error_rate|throughput|.+_latency|time_to_first_token|tokens_per_second"'];
-  local rule(source, target, equal) = { source_matchers: source, target_matchers: target, equal: equal };
+  // A threshold of the user's own mutes nothing, whatever its name is.
+  local rule(source, target, equal) =
+    { source_matchers: source + ['threshold_metric=""'], target_matchers: target, equal: equal };
   [
     // Without an exporter every other alert is a symptom or stale.
     rule(
@@ -38,7 +41,7 @@ function(config)
     ),
     // A target that is down, or refuses us, explains what its probes and limits say, and thresholds of the user's own.
     rule(
-      ['alertname=~"OpenAITargetDown|OpenAICredentialsRejected|OpenAIQuotaExhausted|OpenAISpendLimitReached"'],
+      ['alertname=~"OpenAITargetDown|OpenAICredentialsRejected|OpenAIQuotaExhausted|OpenAISpendLimitReached"', 'scope=""'],
       ofProbes,
       environment + ['target'],
     ),
@@ -48,7 +51,7 @@ function(config)
       probe,
     ),
     rule(
-      ['alertname=~"OpenAIProbeInvalid|OpenAIProbeCostLimited"'],
+      ['alertname=~"OpenAIProbeInvalid|OpenAIProbeCostLimited|OpenAIRateLimited"'],
       ofProbes + ['severity!="critical"'],
       probe,
     ),
@@ -63,8 +66,8 @@ function(config)
       environment + ['target'],
     ),
     rule(
-      ['alertname=~"OpenAICredentialsRejected|OpenAIQuotaExhausted|OpenAISpendLimitReached"'],
-      ['alertname=~"OpenAISLOMetricAbsent|OpenAIRateLimited|OpenAIRateLimitHeadroomLow|OpenAIModelUnavailable"'],
+      ['alertname=~"OpenAICredentialsRejected|OpenAIQuotaExhausted|OpenAISpendLimitReached"', 'scope=""'],
+      ['alertname=~"OpenAISLOMetricAbsent|OpenAIRateLimited|OpenAIRateLimitHeadroomLow"'],
       environment + ['target'],
     ),
     rule(
@@ -73,10 +76,17 @@ function(config)
       probe,
     ),
     rule(
-      ['alertname="OpenAIProbeCostLimited"'],
+      ['alertname=~"OpenAIProbeInvalid|OpenAIProbeCostLimited|OpenAIRateLimited"'],
       ['alertname="OpenAISLOMetricAbsent"'],
       probe,
     ),
+    // Where nothing is probed, each probe says so.
+    rule(
+      ['alertname=~"OpenAIProbesMissing|OpenAIScrapeFailing"', 'severity="critical"'],
+      ['alertname=~"OpenAIScrapeFailing|OpenAISLOMetricAbsent|OpenAIProbeNotRun"', 'severity="warning"'],
+      environment,
+    ),
+    rule(['alertname=~"OpenAIProbesMissing|OpenAIScrapeFailing"', 'severity="critical"'], ofProbes, environment),
     // A probe that fails is also slow.
     rule(
       ['slo="availability"', 'severity="critical"'],
@@ -107,9 +117,20 @@ function(config)
       ['category=~"cost|usage"', 'severity!="critical"'],
       environment + ['organization'],
     ),
+    // A refresh that fails is told before its data is stale, and stale data before its budget burns.
     rule(
-      ['alertname="OpenAIUsageDataStale"'],
+      ['alertname="OpenAIUsageRefreshFailing"', 'dataset=""'],
+      ['alertname=~"OpenAIUsageDataStale|OpenAIFreshnessBudgetBurn|OpenAIExporterUpstreamFailing"'],
+      environment + ['organization'],
+    ),
+    rule(
+      ['alertname=~"OpenAIUsageRefreshFailing|OpenAIUsageDataStale"'],
+      ['alertname="OpenAIFreshnessBudgetBurn"'],
+      environment + ['organization', 'dataset'],
+    ),
+    rule(
       ['alertname="OpenAIUsageRefreshFailing"'],
+      ['alertname="OpenAIUsageDataStale"'],
       environment + ['organization', 'dataset'],
     ),
   ]

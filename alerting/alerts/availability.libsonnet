@@ -11,41 +11,39 @@ local text = import '../lib/text.libsonnet';
 function(config)
   local t = config.thresholds;
   local new(fields) = alert.new(config, { category: 'availability', dashboard: 'probes' } + fields);
-  local range(text) = duration.scaled(config, text);
   local target = 'job, target, provider';
   local probe = 'job, target, provider, module, endpoint, model';
 
   local shortest = burn.longWindows(config.slo)[0];
-  local longest = std.reverse(burn.longWindows(config.slo))[0];
   local outcome(fields) = new({ 'for': t.outcome['for'], keep: t.outcome.keep, variables: ['target'] } + fields);
 
   burnAlerts.new(config, 'availability', 'probe', {
     name: 'OpenAIAvailabilityBudgetBurn',
     category: 'availability',
     summary: 'Probes of the OpenAI API fail too often.',
-    description: '{{ $value | humanizePercentage }} of the valid probes of ' + alert.probe + ' failed in the last %s.',
+    description: '{{ $value | humanizePercentage }} of the valid probes of ' + alert.probe + ' failed.',
     variables: ['target', 'model'],
+    told: [{ names: ['OpenAITargetDown'], labels: target }],
+    labelsOfSeries: std.split(probe, ', '),
   }) + [
     new({
       name: 'OpenAITargetDown',
-      expr: text.fill(|||
-        max by (%(labels)s) (max_over_time(openai_probe_availability_good{%(selector)s}[%(window)s])) == 0
-        and
-        sum by (%(labels)s) (sum_over_time(openai_probe_availability_valid{%(selector)s}[%(memory)s]))
-        - sum by (%(labels)s) (sum_over_time(openai_probe_availability_good{%(selector)s}[%(memory)s]))
-        >= %(minBad)s
+      // Several results of one probe, for a moment in which all probes fail is no outage.
+      expr: duration.anyWindow(config, burn.minDown(config), function(window) text.fill(|||
+        sum by (%(labels)s) (%(valid)s) >= %(minBad)s
+        and max by (%(labels)s) (%(valid)s) >= 2
+        and sum by (%(labels)s) (%(good)s) == 0
       |||, {
         labels: target,
-        selector: config.selector,
-        window: range(burn.downWindow(config)),
-        memory: range(t.targetDown.memory),
+        valid: burn.valid(config, window),
+        good: burn.good(config, window),
         minBad: t.targetDown.minBad,
-      }),
+      })),
       'for': t.targetDown['for'],
       keep: t.targetDown.keep,
       severity: 'critical',
       summary: 'Every probe of a target fails.',
-      description: text.fill('No probe of {{ $labels.target }} ({{ $labels.provider }}) has succeeded for %s.', t.targetDown.window),
+      description: 'The last probes of {{ $labels.target }} ({{ $labels.provider }}) all failed.',
       variables: ['target'],
     }),
     new({
@@ -54,23 +52,15 @@ function(config)
         max without (%(instance)s) (up{%(selector)s, module!=""})
         unless ignoring (slo)
         %(events)s{slo="availability"} > 0
-        unless ignoring (slo)
-        (
-          %(rare)s{slo="availability"} > 0
-          and ignoring (slo)
-          max without (%(instance)s) (openai_probe_cached_age_seconds{%(selector)s}) > 0
-        )
       |||, {
         instance: config.instanceLabels,
         selector: config.selector,
         events: series.events('probe', shortest),
-        // A probe with a long min_interval is answered from the cache most of the time.
-        rare: series.events('probe', longest),
       }),
       'for': '15m',
       severity: 'warning',
       summary: 'A probe has no valid event, so its service level says nothing.',
-      description: alert.probe + text.fill(' is scraped, yet gave no valid event in the last %s; an outage would go unseen.', shortest),
+      description: alert.probe + text.fill(' is scraped, yet gave no valid event in the last %s; an outage would go unseen. Alerts need a result per hour (min_interval).', shortest),
       variables: ['target', 'model'],
     }),
     new({
@@ -92,28 +82,39 @@ function(config)
     }),
     outcome({
       name: 'OpenAICredentialsRejected',
-      expr: outcomes.lasting(config, 'credentials', target),
+      // One probe alone may lack a permission; what it says explains nothing about others.
+      expr: text.fill(|||
+        %(refused)s >= on (job, target) group_left () %(probes)s
+        or
+        label_replace(%(refused)s < on (job, target) group_left () %(probes)s, "scope", "probe", "", "")
+      |||, {
+        refused: outcomes.count('credentials', target),
+        probes: text.fill('count by (job, target) (group without (outcome, %s) (openai_probe_outcome{%s}))', [
+          config.instanceLabels,
+          config.selector,
+        ]),
+      }),
       severity: 'critical',
       summary: 'The API refuses our credentials.',
       description: '{{ $labels.target }} refuses {{ $value }} of our probes: a wrong, revoked or unreadable key, a missing permission, or a region that is not served.',
     }),
     outcome({
       name: 'OpenAIQuotaExhausted',
-      expr: outcomes.lasting(config, 'quota', target),
+      expr: outcomes.count('quota', target),
       severity: 'critical',
       summary: 'The quota is exhausted: the API refuses every paid request.',
       description: '{{ $labels.target }} refuses {{ $value }} of our probes, because credit or quota is used up, or the account is not active; waiting does not help.',
     }),
     outcome({
       name: 'OpenAISpendLimitReached',
-      expr: outcomes.lasting(config, 'spendLimit', target),
+      expr: outcomes.count('spendLimit', target),
       severity: 'critical',
       summary: 'A hard spend limit blocks requests.',
       description: '{{ $labels.target }} refuses {{ $value }} of our probes, because a spend limit is reached.',
     }),
     outcome({
       name: 'OpenAIModelUnavailable',
-      expr: outcomes.lasting(config, 'model', probe),
+      expr: outcomes.count('model', probe),
       severity: 'critical',
       summary: 'A model that is probed does not exist for us any more.',
       description: 'The API answers model_not_found to ' + alert.probe + '.',
@@ -122,7 +123,22 @@ function(config)
     }),
     outcome({
       name: 'OpenAIProbeInvalid',
-      expr: outcomes.lasting(config, 'invalid', probe),
+      expr: outcomes.count('invalid', probe) + '\n' + text.fill(|||
+        or
+        sum without (outcome) (sum_over_time(%(fresh)s{%(invalid)s}[%(window)s])) >= %(minBad)s
+        and
+        sum without (outcome) (sum_over_time(%(fresh)s{%(invalid)s}[%(window)s]))
+        / (sum without (%(instance)s) (sum_over_time(%(new)s[%(window)s])) > 0)
+        >= %(share)s
+      |||, {
+        fresh: series.freshOutcome,
+        new: series.newResult,
+        instance: config.instanceLabels,
+        invalid: outcomes.matcher('invalid'),
+        window: duration.scaled(config, t.invalid.window),
+        minBad: t.invalid.minBad,
+        share: text.number(t.invalid.share),
+      }),
       severity: 'warning',
       summary: 'A probe gets an answer that it does not expect, or sends what the API does not accept.',
       description: alert.probe + ' is refused, redirected, filtered or answered otherwise than expected; look at the probe before the API.',

@@ -3,6 +3,7 @@
 local alert = import '../lib/alert.libsonnet';
 local duration = import '../lib/duration.libsonnet';
 local outcomes = import '../lib/outcomes.libsonnet';
+local series = import '../lib/series.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
@@ -10,25 +11,32 @@ function(config)
   local new(fields) = alert.new(config, { category: 'exporter', severity: 'warning', dashboard: 'exporter' } + fields);
   local without = text.fill('without (%s)', config.instanceLabels);
   local up = text.fill('up{%s}', config.selector);
-  local window = duration.scaled(config, t.upstream.window);
+  local window(w) = duration.scaled(config, w);
+  // The last scrapes of all targets failed: as many as it takes, at any pace.
+  local allFail(selector, scrapes) = duration.anyWindow(config, scrapes, function(w) text.fill(|||
+    max by (job) (max_over_time(%(up)s[%(w)s])) == 0 and max by (job) (count_over_time(%(up)s[%(w)s])) >= %(scrapes)s
+  |||, { up: selector, w: w, scrapes: scrapes }));
+  // Scrapes that are further apart than five minutes leave gaps, which say nothing until one is missed.
+  local rare(selector) = text.fill(
+    '(max by () (count_over_time(%(up)s[%(hour)s])) <= 12 and max by () (count_over_time(%(up)s[%(memory)s])) <= 73)',
+    { up: selector, hour: window('62m'), memory: window('6h') },
+  );
+  local probed = text.fill('up{%s, module!=""}', config.selector);
 
   local own = [
     new({
       name: 'OpenAIExporterDown',
       panel: 'Targets up',
-      // The last part: one of several clusters is gone.
-      expr: text.fill(|||
-        max by () (%(up)s) == 0
+      // What is gone keeps its job for some hours, by which the alert inhibits others.
+      expr: allFail(up, 2) + text.fill(|||
         or
-        absent(%(up)s)
+        0 * max by (job) (last_over_time(%(up)s[%(memory)s]))
+        unless ignoring (job) max by () (%(up)s)
+        unless ignoring (job) %(rare)s
         or
-        (
-          max by () (last_over_time(%(up)s[%(memory)s]))
-          unless
-          max by () (%(up)s)
-        )
-      |||, { up: up, memory: duration.scaled(config, '6h') }),
-      'for': '3m',
+        absent(last_over_time(%(up)s[%(memory)s]))
+      |||, { up: up, memory: window('6h'), rare: rare(up) }),
+      'for': '2m',
       severity: 'critical',
       summary: 'No exporter can be scraped: nothing is known of the API, usage or cost.',
       description: 'No target of the exporter has answered Prometheus for 3 minutes.',
@@ -37,7 +45,7 @@ function(config)
       name: 'OpenAIExporterReplicaDown',
       panel: 'Targets up',
       expr: text.fill(|||
-        max by (%s) (%s) == 0
+        max by (job, %s) (%s) == 0
       |||, [config.instanceLabels, up]),
       'for': '5m',
       summary: 'A replica of the exporter cannot be scraped.',
@@ -53,6 +61,19 @@ function(config)
       'for': '10m',
       summary: 'One target of the exporter cannot be scraped, while others can.',
       description: 'The scrape of{{ with $labels.module }} probe {{ . }} {{ $labels.target }} {{ $labels.model }}{{ end }}{{ with $labels.organization }} organization {{ . }}{{ end }} on {{ $labels.instance }} fails; it may take longer than scrape_timeout.',
+    }),
+    new({
+      name: 'OpenAIScrapeFailing',
+      expr: text.fill(|||
+        (
+          %s
+        )
+        and ignoring (job) max by () (%s) == 1
+      |||, [text.indent(allFail(probed, 5), 2), up]),
+      'for': '5m',
+      severity: 'critical',
+      summary: 'The scrapes of all probes fail: an outage of the API would go unseen.',
+      description: 'Every scrape of a probe of job {{ $labels.job }} fails; each may take longer than scrape_timeout.',
     }),
     new({
       name: 'OpenAIExporterConfigReloadFailed',
@@ -73,7 +94,7 @@ function(config)
         > %(share)s
         and
         sum by (job, organization, api) (increase(openai_exporter_upstream_calls_total{%(selector)s}[%(window)s])) >= %(calls)s
-      |||, { selector: config.selector, window: window, share: text.number(t.upstream.share), calls: t.upstream.minCalls }),
+      |||, { selector: config.selector, window: window(t.upstream.window), share: text.number(t.upstream.share), calls: t.upstream.minCalls }),
       'for': t.upstream['for'],
       summary: 'Most calls to an organization or status API fail.',
       description: text.fill('{{ $value | humanizePercentage }} of the calls to {{ $labels.api }}{{ with $labels.organization }} of organization {{ . }}{{ end }} failed in the last %s.', t.upstream.window),
@@ -102,7 +123,7 @@ function(config)
     new({
       name: 'OpenAIProbeNotRun',
       panel: 'Probes not sent',
-      expr: outcomes.lasting(config, 'exporter', 'job, target, provider'),
+      expr: outcomes.count('exporter', 'job, target, provider'),
       'for': t.outcome['for'],
       summary: 'The exporter does not get to probe.',
       description: '{{ $value }} of the probes of {{ $labels.target }} do not leave the exporter: too many are in flight, or it fails itself.',
@@ -133,11 +154,29 @@ function(config)
     new({
       name: 'OpenAIProbesMissing',
       expr: text.fill(|||
-        absent(up{%s, module!=""})
-      |||, config.selector),
-      'for': '15m',
-      summary: 'Nothing is probed.',
-      description: 'Prometheus knows no probe of the exporter; set expectProbes: false if that is meant.',
+        max by () (%(up)s) == 1
+        unless max by () (%(probed)s)
+        unless %(rare)s
+        or
+        0 * max by (job) (%(probed)s == 1)
+        and on (job) max by (job) (last_over_time(%(probed)s[10m] offset %(memory)s)) >= 0
+        unless on (job) sum by (job) (sum_over_time(%(fresh)s{outcome!~"exporter_busy|internal|cost_limited"}[%(memory)s])) > 0
+        unless on (job) max by (job) (openai_probe_cost_limited{%(selector)s}) == 1
+        or
+        count by (job) (%(lasting)s) >= on (job) count by (job) (%(probed)s)
+      |||, {
+        probed: probed,
+        up: up,
+        rare: rare(probed),
+        memory: window('130m'),
+        fresh: series.freshOutcome,
+        selector: config.selector,
+        lasting: text.fill('group by (job, target, module, model) (%s{%s})', [series.lastingOutcome, outcomes.matcher('exporter')]),
+      }),
+      'for': '5m',
+      severity: 'critical',
+      summary: 'Nothing is probed: an outage of the API would go unseen.',
+      description: 'Prometheus has no new result of any probe{{ with $labels.job }} of job {{ . }}{{ end }}: it knows none, or they call nothing. If nothing is to be probed, set expectProbes: false.',
     }),
   ];
 

@@ -11,13 +11,17 @@ function(config)
   local without = text.fill('without (%s)', config.instanceLabels);
   local new(fields) = alert.new(config, { category: 'freshness', severity: 'warning', dashboard: 'exporter', variables: ['organization'] } + fields);
   local labels = 'job, organization, operation';
+  local refreshes = text.fill('max %s (openai_usage_up{%s})', [without, config.selector]);
+  local most = text.fill('(avg by (job, organization) (%s) < 0.5)', refreshes);
 
   burnAlerts.new(config, 'freshness', 'dataset', {
     name: 'OpenAIFreshnessBudgetBurn',
     category: 'freshness',
     summary: 'Usage data is stale too much of the time.',
-    description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was older than its bound in {{ $value | humanizePercentage }} of the last %s.',
+    description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was older than its bound in {{ $value | humanizePercentage }} of the time.',
     variables: ['organization'],
+    told: [{ names: ['OpenAIUsageDataStale', 'OpenAIUsageRefreshFailing'], labels: 'job, organization' }],
+    labelsOfSeries: ['job', 'organization', 'dataset'],
   }) + [
     new({
       name: 'OpenAIUsageDataStale',
@@ -31,12 +35,16 @@ function(config)
     }),
     new({
       name: 'OpenAIUsageRefreshFailing',
+      // Most datasets of an organization are one matter, such as its key; else each is one.
       expr: text.fill(|||
-        max %s (openai_usage_up{%s}) == 0
-      |||, [without, config.selector]),
+        %(most)s
+        or
+        %(up)s == 0
+        unless on (job, organization) %(most)s
+      |||, { most: text.indent(most, 0), up: refreshes }),
       'for': t.refreshFailing,
       summary: 'Reading usage or cost fails.',
-      description: 'The last refreshes of {{ $labels.dataset }} of organization {{ $labels.organization }} failed.',
+      description: 'The last refreshes of {{ with $labels.dataset }}{{ . }}{{ else }}most datasets{{ end }} of organization {{ $labels.organization }} failed.',
     }),
     new({
       name: 'OpenAIUsageReadDoubted',
@@ -44,8 +52,8 @@ function(config)
         max %s (openai_usage_loss_ratio{%s}) > 0
       |||, [without, config.selector]),
       'for': '5m',
-      summary: 'A full read lacks most of the known usage, so the last values are kept until a second one agrees.',
-      description: 'The last full read of {{ $labels.operation }} in organization {{ $labels.organization }} lacks {{ $value | humanizePercentage }} of the settled usage that is known.',
+      summary: 'A read lacks most of the known usage, or moves it to other labels, so the last values are kept until a second one agrees.',
+      description: '{{ $value | humanizePercentage }} of the known usage of {{ $labels.operation }} in organization {{ $labels.organization }} is missing or under other labels.',
     }),
     new({
       name: 'OpenAIUsageBucketsLate',

@@ -7,6 +7,7 @@ local series = import '../lib/series.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
+  local labels = ['job', 'target', 'provider', 'module', 'endpoint', 'model'];
   local deadline = config.thresholds.nearDeadline;
   local new(fields) = alert.new(config, { category: 'latency', dashboard: 'probes', variables: ['target', 'model'] } + fields);
 
@@ -14,14 +15,16 @@ function(config)
     name: 'OpenAILatencyBudgetBurn',
     category: 'latency',
     summary: 'Too many good probes are slow.',
-    description: '{{ $value | humanizePercentage }} of the good probes of ' + alert.probe + ' took longer than their bound in the last %s.',
+    description: '{{ $value | humanizePercentage }} of the good probes of ' + alert.probe + ' took longer than their bound.',
     variables: ['target', 'model'],
+    labelsOfSeries: labels,
   }) + burnAlerts.new(config, 'first_token', 'probe', {
     name: 'OpenAIFirstTokenBudgetBurn',
     category: 'latency',
     summary: 'Too many streams start late.',
-    description: 'In {{ $value | humanizePercentage }} of the good probes of ' + alert.probe + ' the first token came later than its bound in the last %s.',
+    description: 'In {{ $value | humanizePercentage }} of the good probes of ' + alert.probe + ' the first token came later than its bound.',
     variables: ['target', 'model'],
+    labelsOfSeries: labels,
   }) + [
     new({
       name: 'OpenAIProbeNearDeadline',

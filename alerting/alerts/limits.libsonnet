@@ -25,7 +25,7 @@ function(config)
         window: duration.scaled(config, t.rateLimited.window),
         share: text.number(t.rateLimited.share),
         fresh: series.freshOutcome,
-        memory: duration.scaled(config, t.outcome.memory),
+        memory: duration.scaled(config, t.rateLimited.memory),
         minFresh: t.rateLimited.minFresh,
       }),
       'for': t.rateLimited['for'],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Burn-rate arithmetic: windows as data, and the checks that make a wrong setting fail to compile.
 local duration = import 'duration.libsonnet';
+local series = import 'series.libsonnet';
 local text = import 'text.libsonnet';
 
 local minProbesInWindow = 5;
@@ -9,10 +10,18 @@ local minBadToPage = 3;
 {
   local lib = self,
 
-  // The windows that rules must record: those of the rows and the period, shortest first.
+  // Events of availability in a window, and the good ones; an expression without name by the labels of a probe.
+  valid(config, window):: lib.counted(config, 'openai_probe_availability_valid', series.sampleEvents, window),
+  good(config, window):: lib.counted(config, 'openai_probe_availability_good', series.sampleGood, window),
+  counted(config, gauge, sample, window):: text.fill(
+    'sum without (%s) (sum_over_time(%s{%s}[%s]) or sum_over_time(%s[%s]))',
+    [config.instanceLabels, gauge, config.selector, window, sample('probe', 'availability'), window]
+  ),
+
+  // The windows that rules must record: those of the rows, of recovery, and the period, shortest first.
   windows(slo)::
     std.set(
-      std.flattenArrays([[row.long, row.short] for row in slo.burn]) + [slo.period],
+      std.flattenArrays([[row.long, row.short] for row in slo.burn]) + [slo.recovered.window, slo.period],
       duration.seconds
     ),
 
@@ -38,16 +47,12 @@ local minBadToPage = 3;
     assert problems == [] : std.join('\n', problems);
     config.slo.burn,
 
-  // The window in which no probe of a target may succeed, once it is long enough to hold the probes that prove an outage.
-  downWindow(config)::
-    local down = config.thresholds.targetDown;
-    local least = down.minBad * duration.seconds(config.probeInterval);
-    assert down.minBad >= minBadToPage :
-           'thresholds.targetDown.minBad ' + down.minBad + ': must be at least ' + minBadToPage + ', or one or two bad probes could page';
-    assert duration.seconds(down.window) >= least && duration.seconds(down.memory) >= duration.seconds(down.window) :
-           'thresholds.targetDown: window must hold ' + down.minBad + ' probes at probeInterval ' + config.probeInterval
-           + ' (' + duration.text(least) + '), and memory must not be shorter';
-    down.window,
+  // How many results in a row prove an outage.
+  minDown(config)::
+    local least = config.thresholds.targetDown.minBad;
+    assert least >= minBadToPage :
+           'thresholds.targetDown.minBad ' + least + ': must be at least ' + minBadToPage + ', or one or two bad probes could page';
+    least,
 
   // What is wrong with a row for an objective, as sentences with the remedy; [] when nothing is.
   problems(config, name, row, objective)::

@@ -1,37 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
-// One burn alert per row of windows, for a service level of probes or of datasets.
+// Burn alerts of a service level: one per severity, which joins the rows of windows of that severity.
 local alert = import 'alert.libsonnet';
 local burn = import 'burn.libsonnet';
+local duration = import 'duration.libsonnet';
+local match = import 'match.libsonnet';
 local series = import 'series.libsonnet';
 local text = import 'text.libsonnet';
 
 {
-  // new(config, slo, level, fields): `fields` are those of an alert; its description is completed with the pace.
-  new(config, slo, level, fields):: [
-    alert.new(config, fields {
-      expr: text.fill(|||
-        (
-          %(long)s{slo="%(slo)s"} > %(factor)s * %(budget)s
-          and
-          %(short)s{slo="%(slo)s"} > %(factor)s * %(budget)s
-        )
+  // ALERTS of some names by labels that were firing within a time, or (null) are.
+  firing(config, names, labels, within, more='')::
+    local selector = text.fill('ALERTS{%s, alertstate="firing"%s}', [match.matcher('alertname', std.join('|', names)), more]);
+    text.fill('group by (%s) (%s)', [
+      labels,
+      if within == null then selector else text.fill('max_over_time(%s[%s])', [selector, duration.scaled(config, within)]),
+    ]),
+
+  // new(config, slo, level, fields): `fields` are those of an alert, and told: [{ names, labels }], other alerts that
+  // have said it before, by the labels that they share.
+  new(config, slo, level, fields)::
+    local rows = burn.rows(config, slo);
+    local told = std.get(fields, 'told', []);
+    local seconds(w) = duration.seconds(w);
+    local fill(template, values) = text.fill(template, { slo: slo, budget: series.errorBudget(level) } + values);
+    local recovered = config.slo.recovered;
+
+    // A row ends at once where its short window is longer than it takes to see that nothing fails any more.
+    local over(row) = if seconds(row.short) <= seconds(recovered.window) then '' else fill(|||
+      unless (
+        %(recent)s{slo="%(slo)s"} == 0
+        and %(short)s{slo="%(slo)s"} * %(events)s{slo="%(slo)s"} >= %(due)s
+      )
+    |||, {
+      recent: series.badEvents(level, recovered.window),
+      events: series.events(level, recovered.window),
+      short: series.errorRatio(level, row.short),
+      due: text.number(recovered.due),
+    });
+    local burning(row) = fill(|||
+      (
+        %(long)s{slo="%(slo)s"} > %(factor)s * %(budget)s
+        and
+        %(short)s{slo="%(slo)s"} > %(factor)s * %(budget)s
+      )
+      and %(bad)s{slo="%(slo)s"} >= %(minBad)s
+    |||, {
+      long: series.errorRatio(level, row.long),
+      short: series.errorRatio(level, row.short),
+      bad: series.badEvents(level, row.long),
+      factor: text.number(row.factor),
+      minBad: row.minBad,
+    }) + over(row);
+    // Results that come rarely: enough of them in a window, and all bad, where the row's window holds few.
+    local first = rows[0];
+    local windows = std.filter(
+      function(w) seconds(w) >= seconds('30m') && seconds(w) <= seconds('6h'), burn.windows(config.slo)
+    );
+    local allBad = [
+      fill(|||
+        %(ratio)s{slo="%(slo)s"} == 1
         and %(bad)s{slo="%(slo)s"} >= %(minBad)s
+        unless %(usual)s{slo="%(slo)s"} >= %(many)s
       |||, {
-        slo: slo,
-        long: series.errorRatio(level, row.long),
-        short: series.errorRatio(level, row.short),
-        bad: series.badEvents(level, row.long),
-        budget: series.errorBudget(level),
-        factor: text.number(row.factor),
-        minBad: row.minBad,
-      }),
-      'for': row['for'],
-      keep: std.get(row, 'keep'),
-      severity: row.severity,
-      dashboard: 'slo',
-      labels+: { slo: slo, long_window: row.long, short_window: row.short },
-      description: fields.description % row.long,
-    })
-    for row in burn.rows(config, slo)
-  ],
+        ratio: series.errorRatio(level, w),
+        bad: series.badEvents(level, w),
+        usual: series.events(level, first.long),
+        minBad: first.minBad,
+        many: 4 * first.minBad,
+      })
+      for w in windows
+    ];
+    // What was paged is no news, be it the outage or the same budget, unless it fails anew.
+    local news(severity) =
+      local within = config.slo.told[severity];
+      local names = told + (if severity == 'critical' || !config.slo[slo].pages then [] else [
+                              { names: [fields.name], labels: std.join(', ', ['slo'] + fields.labelsOfSeries), more: ', severity="critical"' },
+                            ]);
+      std.join('', [
+        if severity == 'critical' then fill(|||
+          and (
+            %(events)s{slo="%(slo)s"} unless on (%(labels)s) %(before)s
+            or
+            %(recent)s{slo="%(slo)s"} >= %(least)s unless on (%(labels)s) %(now)s
+          )
+        |||, {
+          events: series.events(level, burn.windows(config.slo)[std.length(burn.windows(config.slo)) - 1]),
+          recent: series.badEvents(level, first.short),
+          least: config.thresholds.targetDown.minBad,
+          labels: it.labels,
+          before: $.firing(config, it.names, it.labels, within),
+          now: $.firing(config, it.names, it.labels, null),
+        }) else text.fill(|||
+          unless on (%s) %s
+        |||, [it.labels, $.firing(config, it.names, it.labels, within, std.get(it, 'more', ''))])
+        for it in names
+      ]);
+    [
+      local mine = std.filter(function(row) row.severity == severity, rows);
+      local parts = [burning(row) for row in mine] + (if severity == 'critical' then allBad else []);
+      local keeps = [row.keep for row in mine if std.objectHas(row, 'keep')];
+      alert.new(config, fields {
+        'for': std.sort([row['for'] for row in mine], duration.seconds)[0],
+        keep: if keeps == [] then null else std.sort(keeps, duration.seconds)[std.length(keeps) - 1],
+        expr: '(\n  ' + text.indent(std.join('or\n', parts), 2) + '\n)\n' + news(severity),
+        severity: severity,
+        dashboard: 'slo',
+        labels+: { slo: slo },
+      })
+      for severity in ['critical', 'warning']
+      if std.length(std.filter(function(row) row.severity == severity, rows)) > 0
+    ],
 }

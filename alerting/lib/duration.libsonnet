@@ -20,6 +20,11 @@ local unitSeconds = { s: 1, m: 60, h: 3600, d: 86400 };
     local unit = std.filter(function(unit) whole % unitSeconds[unit] == 0, ['d', 'h', 'm', 's'])[0];
     whole / unitSeconds[unit] + unit,
 
+  // Windows that hold `results` of them at each of config.paces, shortest first; and an expression that holds in any.
+  windows(config, results):: [lib.text(results * lib.seconds(pace)) for pace in config.paces],
+  anyWindow(config, results, render)::
+    std.join('or\n', [render(lib.scaled(config, w)) for w in lib.windows(config, results)]),
+
   // The duration as rules use it: `config.timeScale` shortens it for demos and end-to-end tests.
   scaled(config, text)::
     local seconds = lib.seconds(text);

@@ -24,26 +24,25 @@ local text = import 'text.libsonnet';
   // The matcher of a kind: outcome=~"auth|permission|...".
   matcher(kind):: match.matcher('outcome', std.join('|', lib.kinds[kind])),
 
-  // An outcome of the kind throughout a window, seen in real calls more than once: a lasting state, not one failure.
-  // The window must be full, one missed scrape apart: after a restart a single sample would fill it.
-  // Answers from the cache repeat an outcome while the probe backs off; only real calls count.
-  lasting(config, kind, labels):: text.fill(|||
-    count by (%(labels)s) (
-      min_over_time(openai_probe_outcome{%(selector)s, %(matcher)s}[%(window)s]) == 1
-      and
-      count_over_time(openai_probe_outcome{%(selector)s, %(matcher)s}[%(window)s]) >= %(full)s
-    )
-    > 0
-    and
-    sum by (%(labels)s) (sum_over_time(%(fresh)s{%(matcher)s}[%(memory)s])) >= %(minFresh)s
-  |||, {
-    labels: labels,
-    selector: config.selector,
-    matcher: lib.matcher(kind),
-    window: duration.scaled(config, config.thresholds.outcome.window),
-    full: std.max(1, std.floor(duration.seconds(config.thresholds.outcome.window) / duration.seconds(config.probeInterval)) - 1),
-    fresh: series.freshOutcome,
-    memory: duration.scaled(config, config.thresholds.outcome.memory),
-    minFresh: config.thresholds.outcome.minFresh,
-  }),
+  // The matcher of outcomes that are events of availability, those of no kind.
+  valid:: 'outcome!~"' + std.join('|', std.flattenArrays(std.objectValues(lib.kinds))) + '"',
+
+  // Outcomes that each of the last results of a probe had: a lasting state, not one failure. Answers from the cache
+  // repeat an outcome while the probe backs off; only real results count.
+  lasting(config)::
+    local minFresh = config.thresholds.outcome.minFresh;
+    duration.anyWindow(config, minFresh, function(window) text.fill(|||
+      (sum_over_time(%(fresh)s{outcome!="success"}[%(window)s]) >= %(minFresh)s)
+      == ignoring (outcome) group_left ()
+      sum without (%(instance)s) (sum_over_time(%(new)s[%(window)s]))
+    |||, {
+      fresh: series.freshOutcome,
+      new: series.newResult,
+      instance: config.instanceLabels,
+      window: window,
+      minFresh: minFresh,
+    })),
+
+  // How many probes are in such a state of a kind, by labels.
+  count(kind, labels):: text.fill('count by (%s) (%s{%s} > 0)', [labels, series.lastingOutcome, lib.matcher(kind)]),
 }

@@ -3,6 +3,7 @@
 //
 // level:metric:operations. The levels and the labels that their series carry:
 //   probe         one probe: job, target, provider, module, endpoint, model
+//   replica       one probe as one replica of the exporter sees it: those of probe, and instance
 //   target_model  one model on a target: job, target, model
 //   target        everything probed on a target: job, target, provider
 //   dataset       one dataset of an organization: job, organization, dataset
@@ -27,7 +28,13 @@
   // --- samples of probes and datasets, taken once per probe interval; the events of an SLI that has no counter.
   sampleEvents(level, slo):: level + ':openai_' + slo + '_sli_events:count',
   sampleGood(level, slo):: level + ':openai_' + slo + '_sli_good:sum',
+  // When the newest result came; 1 where one came since the evaluation before, and where it was good.
+  resultTime: 'replica:openai_probe_result_timestamp_seconds:max',
+  newResult: 'replica:openai_probe_new_result:group',
+  newGood: 'replica:openai_probe_new_good_result:group',
   freshOutcome: 'probe:openai_probe_fresh_outcome:sum',
+  // An outcome that several real results in a row had, until another comes.
+  lastingOutcome: 'probe:openai_probe_lasting_outcome:sum',
   goodDuration: 'probe:openai_probe_good_duration_seconds:avg',
   modelLatency: 'target_model:openai_api_latency_seconds:p95_20m',
   dataAge: 'dataset:openai_usage_data_age_seconds:min',

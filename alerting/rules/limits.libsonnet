@@ -40,6 +40,7 @@ function(config)
 
   [{
     name: 'openai-limits',
+    interval: duration.scaled(config, '3m'),
     rules: [
       {
         record: series.headroom,

@@ -1,20 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samples of probes and datasets, one per probe interval: each evaluation counts as one event of its service level.
-// A probe that is answered from the cache has no availability sample, hence is no event.
+// Samples of probes and datasets: each result of a probe, and each evaluation of a dataset, is one event of its service
+// level. A result counts once, whatever the pace of scrapes: each has its own time, which answers from the cache repeat.
 local duration = import '../lib/duration.libsonnet';
 local match = import '../lib/match.libsonnet';
+local outcomes = import '../lib/outcomes.libsonnet';
 local series = import '../lib/series.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
   local without = text.fill('without (%s)', config.instanceLabels);
-  local good = 'openai_probe_availability_good{%s} == 1';
+  local with = { without: without, selector: config.selector };
+  local interval = duration.seconds(duration.scaled(config, config.probeInterval));
+  local fill(template, more={}) = text.fill(template, with + more);
+  local time = text.fill('openai_probe_last_result_timestamp_seconds{%s}', config.selector);
+  // The time of the result before, across scrapes that are far apart.
+  local earlier = text.fill('last_over_time(%s[%s] offset 1s)', [series.resultTime, duration.scaled(config, '1h')]);
+  local results = [
+    {
+      record: series.resultTime,
+      // Answers that do not say whose they are come from an exporter that does not say when either.
+      expr: fill(|||
+        %(time)s
+        or
+        (
+          timestamp(openai_probe_availability_valid{%(selector)s})
+          or
+          timestamp(openai_probe_cached_age_seconds{%(selector)s}) - openai_probe_cached_age_seconds{%(selector)s}
+        )
+        unless ignoring (result_source) openai_probe_result_source{%(selector)s, result_source="own"}
+      |||, { time: time }),
+    },
+    {
+      record: series.newResult,
+      expr: fill(|||
+        0 * %(result)s + 1 and %(result)s != %(earlier)s
+        or
+        0 * openai_probe_availability_valid{%(selector)s} + 1 unless %(earlier)s
+      |||, { result: series.resultTime, earlier: earlier }),
+    },
+    {
+      record: series.newGood,
+      expr: fill(|||
+        %(new)s and openai_probe_availability_good{%(selector)s} == 1
+        or
+        %(new)s and probe_success{%(selector)s} == 1 unless openai_probe_availability_valid{%(selector)s}
+      |||, { new: series.newResult }),
+    },
+    // Results that come to this Prometheus from the cache alone, since another asks; all others are counted from the
+    // probes' gauges, and so may be one that a cached answer has followed since.
+    {
+      record: series.sampleEvents('probe', 'availability'),
+      expr: fill(|||
+        sum without (outcome, %(instance)s) (
+          openai_probe_outcome{%(selector)s, %(valid)s} == 1
+          and ignoring (outcome) %(new)s
+          unless ignoring (outcome) openai_probe_availability_valid{%(selector)s}
+          unless ignoring (outcome)
+            %(time)s == max_over_time((%(time)s and openai_probe_availability_valid{%(selector)s})[%(recent)s])
+        )
+      |||, {
+        instance: config.instanceLabels,
+        valid: outcomes.valid,
+        new: series.newResult,
+        time: time,
+        recent: duration.text(2 * interval) + ':' + duration.text(interval / 6),
+      }),
+    },
+    {
+      record: series.sampleGood('probe', 'availability'),
+      expr: fill(|||
+        0 * %(events)s
+        + sum %(without)s (%(good)s unless openai_probe_availability_valid{%(selector)s})
+        or
+        0 * %(events)s
+      |||, { events: series.sampleEvents('probe', 'availability'), good: series.newGood }),
+    },
+  ];
 
   // Events and good ones of a share of good probes that keep a bound in seconds.
   local underBound(slo, metric) = [
     {
       record: series.sampleEvents('probe', slo),
-      expr: text.fill('count %s (%s{%s} and %s)', [without, metric, config.selector, good % config.selector]),
+      expr: text.fill('count %s (%s{%s} and %s)', [without, metric, config.selector, series.newGood]),
     },
     {
       record: series.sampleGood('probe', slo),
@@ -25,7 +92,7 @@ function(config)
           text.fill('  (%s{%s} and %s) <= bool %s', [
             metric,
             match.selector(config.selector, matchers),
-            good % config.selector,
+            series.newGood,
             text.number(entry.bound),
           ])
       )]),
@@ -76,22 +143,35 @@ function(config)
     name: 'openai-samples',
     interval: duration.scaled(config, config.probeInterval),
     rules:
-      underBound('latency', 'probe_duration_seconds')
+      results
+      + underBound('latency', 'probe_duration_seconds')
       + underBound('first_token', 'openai_probe_time_to_first_token_seconds')
       + freshness
       + [
         {
           record: series.freshOutcome,
-          expr: text.fill(|||
-            sum %(without)s (
-              openai_probe_outcome{%(selector)s} == 1
-              and ignoring (outcome) openai_probe_availability_valid{%(selector)s}
-            )
-          |||, { without: without, selector: config.selector }),
+          expr: fill(|||
+            sum %(without)s (openai_probe_outcome{%(selector)s} == 1 and ignoring (outcome) %(new)s)
+          |||, { new: series.newResult }),
+        },
+        {
+          // While a probe backs off, its cached answer goes on saying what the API last said.
+          record: series.lastingOutcome,
+          expr: outcomes.lasting(config) + text.fill(|||
+            or
+            last_over_time(%s[%s] offset 1s)
+            and max %s (min_over_time(openai_probe_outcome{%s}[%s]) == 1)
+          |||, [
+            series.lastingOutcome,
+            duration.scaled(config, '10m'),
+            without,
+            config.selector,
+            duration.scaled(config, '3m'),
+          ]),
         },
         {
           record: series.goodDuration,
-          expr: text.fill('avg %s (probe_duration_seconds{%s} and %s)', [without, config.selector, good % config.selector]),
+          expr: text.fill('avg %s (probe_duration_seconds{%s} and %s)', [without, config.selector, series.newGood]),
         },
       ],
   }, {
@@ -102,7 +182,7 @@ function(config)
       expr: text.fill(|||
         histogram_quantile(
           0.95,
-          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!=""}[%s]))
+          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!="", status_code=~"2.."}[%s]))
         )
       |||, [config.selector, duration.scaled(config, '20m')]),
     }],

@@ -16,24 +16,22 @@ function(config)
   local longest = longs[std.length(longs) - 1];
   // The pace now, and a steadier one to project from.
   local paceWindow = longs[0];
-  local projectionWindow = longs[std.min(1, std.length(longs) - 1)];
+  local paging = std.set([row.long for row in slo.burn if row.severity == 'critical'], duration.seconds);
+  local projectionWindow = (paging + longs)[std.min(1, std.length(paging + longs) - 1)];
   local day = duration.seconds('1d');
   local isShort(w) = duration.seconds(w) < day;
   local range(w) = duration.scaled(config, w);
-
-  local sumOver(metric, w) =
-    'sum without (' + config.instanceLabels + ') (sum_over_time(' + metric + '{' + config.selector + '}[' + range(w) + ']))';
 
   // Events of a service level within a window: counted from the probes' own 0/1 gauges, or from samples of them.
   local availability(w) = [
     {
       record: series.events('probe', w),
-      expr: sumOver('openai_probe_availability_valid', w),
+      expr: burn.valid(config, range(w)),
       labels: { slo: 'availability' },
     },
     {
       record: series.badEvents('probe', w),
-      expr: sumOver('openai_probe_availability_valid', w) + '\n- ' + sumOver('openai_probe_availability_good', w),
+      expr: burn.valid(config, range(w)) + '\n- ' + burn.good(config, range(w)),
       labels: { slo: 'availability' },
     },
   ];
@@ -67,7 +65,12 @@ function(config)
     + sampled('probe', 'first_token', w)
     + sampled('dataset', 'freshness', w)
     + ofTarget(w)
-    + [ratio(level, w) for level in levels];
+    // The window of recovery needs no ratio.
+    + [
+      ratio(level, w)
+      for level in levels
+      if w != slo.recovered.window || std.member([row.short for row in slo.burn] + longs, w)
+    ];
 
   // The objective of each series that has events, by the patterns of the configuration.
   local objective(level, name) = {

@@ -55,6 +55,8 @@ function(config)
   [
     {
       name: 'openai-usage',
+      // The most expensive rules: an hour of every usage series.
+      interval: duration.scaled(config, '3m'),
       rules: [
         {
           record: series.inputTokens,

@@ -124,7 +124,7 @@ function(config, promql)
 
     // --- Budgets and limits
     budgetTable:
-      panel.table.new('Budgets in detail', 'Every budget: its limit, what is spent by each way of counting, its share, and the share at the end of the month at the pace so far.', usd, [
+      panel.table.new('Budgets in detail', 'Every budget: its limit, what is spent by each way of counting, its share, and the share at the end of the month by the days of the last week.', usd, [
         query.table(promql.orWhy('max by (budget, scope, period) (%s)' % organization(metric.budget.limit_usd), 'budget', words.short.budgets)),
         query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.spent_usd, 'basis="billed"')),
         query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.spent_usd, 'basis="estimated"')),

@@ -83,8 +83,49 @@ INHIBITED = {
     ),
     "refused credentials explain silence": (
         alert("OpenAICredentialsRejected", target="openai"),
-        [alert("OpenAISLOMetricAbsent", **PROBE), alert("OpenAIModelUnavailable", **PROBE)],
-        [alert("OpenAISLOMetricAbsent", **PROBE | OTHER), alert("OpenAITargetDown", target="openai")],
+        [alert("OpenAISLOMetricAbsent", **PROBE), alert("OpenAIRateLimited", **PROBE)],
+        [
+            alert("OpenAISLOMetricAbsent", **PROBE | OTHER),
+            alert("OpenAITargetDown", target="openai"),
+            alert("OpenAIModelUnavailable", **PROBE),
+        ],
+    ),
+    "one probe that is refused explains nothing of others": (
+        alert("OpenAICredentialsRejected", target="openai", scope="probe"),
+        [],
+        [alert("OpenAISLOMetricAbsent", **PROBE), threshold("error_rate", **PROBE)],
+    ),
+    "a threshold of the user's own mutes nothing, whatever its name is": (
+        alert("OpenAITargetDown", target="openai", threshold_metric="error_rate"),
+        [],
+        [alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE)],
+    ),
+    "where nothing is probed, no probe needs to say so": (
+        alert("OpenAIScrapeFailing", "critical"),
+        [
+            alert("OpenAIScrapeFailing", instance="a", **PROBE),
+            alert("OpenAISLOMetricAbsent", **PROBE),
+            threshold("throughput", "warning", **PROBE),
+        ],
+        [alert("OpenAITargetDown", target="openai"), alert("OpenAIBudgetSpent")],
+    ),
+    "a probe that is rate limited has no valid event": (
+        alert("OpenAIRateLimited", **PROBE),
+        [alert("OpenAISLOMetricAbsent", **PROBE), threshold("throughput", "warning", **PROBE)],
+        [alert("OpenAISLOMetricAbsent", **PROBE | {"model": "gpt-5"})],
+    ),
+    "refreshes that fail are told before stale data, and that before its budget": (
+        alert("OpenAIUsageRefreshFailing", organization="acme"),
+        [
+            alert("OpenAIUsageDataStale", organization="acme", dataset="costs"),
+            alert("OpenAIFreshnessBudgetBurn", organization="acme", dataset="costs"),
+        ],
+        [alert("OpenAIUsageDataStale", organization="other", dataset="costs")],
+    ),
+    "one dataset that cannot be read says nothing of others": (
+        alert("OpenAIUsageRefreshFailing", organization="acme", dataset="costs"),
+        [alert("OpenAIUsageDataStale", organization="acme", dataset="costs")],
+        [alert("OpenAIUsageDataStale", organization="acme", dataset="completions")],
     ),
     "a target that is down or refuses us explains what thresholds see of it": (
         alert("OpenAITargetDown", target="openai"),
@@ -143,12 +184,12 @@ INHIBITED = {
         alert("OpenAIUsageDataStale", organization="acme", dataset="costs"),
         [
             alert("OpenAICostAnomaly", organization="acme"),
-            alert("OpenAIUsageRefreshFailing", organization="acme", dataset="costs"),
+            alert("OpenAIFreshnessBudgetBurn", organization="acme", dataset="costs"),
         ],
         [
             alert("OpenAISpendLimitEnforcing", organization="acme"),
             alert("OpenAICostAnomaly", organization="other"),
-            alert("OpenAIUsageRefreshFailing", organization="acme", dataset="completions"),
+            alert("OpenAIFreshnessBudgetBurn", organization="acme", dataset="completions"),
         ],
     ),
     "old names of projects mute nothing": (
@@ -164,7 +205,10 @@ def test_inhibits(
     quiet: Desk, source: dict[str, str], muted: list[dict[str, str]], heard: list[dict[str, str]]
 ) -> None:
     """Each row lives in an environment of its own, told apart by label cluster, so that rows do not meet."""
-    cluster = {"cluster": f"row-{list(INHIBITED).index(next(k for k, v in INHIBITED.items() if v[0] is source))}"}
+    cluster = {
+        "job": "openai",
+        "cluster": f"row-{list(INHIBITED).index(next(k for k, v in INHIBITED.items() if v[0] is source))}",
+    }
     everything = [each | cluster for each in (source, *muted, *heard)]
     quiet.alertmanager.post(everything)
 
@@ -176,16 +220,17 @@ def test_inhibits(
     quiet.alertmanager.wait(lambda: states() == expected, f"{expected} but {states()}")
 
 
-def test_the_same_alerts_in_another_environment_are_not_inhibited(quiet: Desk) -> None:
-    down = alert("OpenAIExporterDown", cluster="one")
-    other = alert("OpenAIScrapeFailing", cluster="two", instance="a")
+@pytest.mark.parametrize("label", ["job", "cluster", "env", "environment", "region", "namespace"])
+def test_the_same_alerts_in_another_environment_are_not_inhibited(quiet: Desk, label: str) -> None:
+    down = alert("OpenAIExporterDown", **{"row": label, label: "one"})
+    other = alert("OpenAIScrapeFailing", **{"row": label, label: "two"}, instance="a")
     quiet.alertmanager.post([down, other])
     quiet.alertmanager.wait(
         lambda: (
             [
                 each["status"]["inhibitedBy"]
                 for each in quiet.alertmanager.alerts()
-                if each["labels"].get("cluster") == "two"
+                if each["labels"].get("row") == label and each["labels"].get(label) == "two"
             ]
             == [[]]
         ),

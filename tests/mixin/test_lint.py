@@ -107,7 +107,7 @@ def test_the_way_from_an_outage_to_the_page_takes_less_than_six_minutes() -> Non
     """Scrapes until the window holds bad probes only, `for`, one evaluation each, and Alertmanager's wait."""
     settings = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["global"]
     down = next(rule for rule in alert_rules() if rule["alert"] == "OpenAITargetDown")
-    window = seconds(mixin("_config.thresholds.targetDown.window"))
+    window = seconds(mixin("_config.paces[0]")) * mixin("_config.thresholds.targetDown.minBad")
     wait = seconds(mixin("alertmanagerConfig.route.routes")[2]["group_wait"])
     evaluations = 2 * seconds(settings["evaluation_interval"])
     deadline = seconds(settings["scrape_timeout"])

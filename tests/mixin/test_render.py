@@ -125,7 +125,7 @@ def test_rules_record_exactly_the_windows_that_alerts_read() -> None:
 
 def test_time_can_be_compressed_for_demos() -> None:
     files = files_with("{ timeScale: 0.1 }")
-    burn = rule(files, "OpenAIAvailabilityBudgetBurn", long_window="1h")
+    burn = rule(files, "OpenAIAvailabilityBudgetBurn", severity="critical")
     events = rule(files, "probe:openai_sli_events:sum1h", slo="availability")
 
     assert burn["for"] == "12s"

@@ -5,7 +5,7 @@ from typing import Any
 
 from openai_exporter.config.base import format_duration
 from openai_exporter.rules.measures import MEASURES, Kind, Measure, Query, format_amount, parse_amount
-from openai_exporter.rules.thresholds import SCOPES, Settings, Threshold, ThresholdFile, alert_name, matcher
+from openai_exporter.rules.thresholds import SCOPES, Settings, Threshold, ThresholdFile, alert_name, events_of, matcher
 
 Group = dict[str, Any]
 Rule = dict[str, Any]
@@ -107,7 +107,7 @@ def _query_of(threshold: Threshold, settings: Settings) -> Query:
         limit=parse_amount(measure.kind, threshold.threshold),
         window=threshold.window or measure.window,
         interval=settings.interval,
-        min_events=threshold.min_events or settings.min_events,
+        min_events=events_of(threshold, settings),
     )
 
 

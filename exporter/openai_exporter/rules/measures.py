@@ -65,6 +65,11 @@ class Query:
         return f"{self.span}:{format_duration(self.interval)}"
 
     @property
+    def recent(self) -> str:
+        """Time within which a bad probe shows that it is not over."""
+        return format_duration(3 * self.interval)
+
+    @property
     def is_below(self) -> bool:
         """Whether low values are bad."""
         return self.operator in ("<", "<=")
@@ -122,23 +127,40 @@ TIMED_OUT = "1e9"
 Its true latency is not known, only that it is longer than the deadline. Infinity would not do: interpolating
 between a number and infinity gives NaN.
 """
-MEMORY = "2h"
-"""How far back failed requests are counted; a probe that backs off calls the API once an hour at least."""
+SHARED_EVENTS, SHARED_GOOD = "probe:openai_availability_sli_events:count", "probe:openai_availability_sli_good:sum"
+"""Recorded by the shipped rules: results that this Prometheus has from the cache, since another one asks for them."""
 
 _UP = (">", ">=")
 _DOWN = ("<", "<=")
 
 
 def _good(query: Query, metric: str) -> str:
-    return f"{query.select(metric)}\n    and {query.any(m.AVAILABILITY_GOOD.name)} == 1"
+    return f"{query.select(metric)}\n    and {query.any(m.SUCCESS.name)} == 1\n{_once(query)}"
+
+
+def _once(query: Query) -> str:
+    """Keeps each result in one step of a subquery: Prometheus repeats it for five minutes, the cache repeats its time.
+
+    A result that only the cache brings is one that another Prometheus asked for.
+    """
+    own, time = query.any(m.AVAILABILITY_GOOD.name), query.any(m.LAST_RESULT.name)
+    return (
+        f"    and ignoring (outcome) (\n      timestamp({own}) > time() - {plain(query.interval)}\n"
+        f"      or {time} != ({time} offset {format_duration(query.interval)}) unless {own}\n    )"
+    )
+
+
+def _count(query: Query, gauge: str, shared: str, span: str) -> str:
+    counted = f"sum_over_time({query.select(gauge)}[{span}]) or sum_over_time({query.select(shared)}[{span}])"
+    return f"sum without (instance) ({counted})"
 
 
 def _samples(query: Query, metric: str, outcome: str, added: str) -> str:
-    """Good probes as measured, and fresh probes that ran into their deadline, with `added` to their duration."""
+    """Good probes as measured, and probes that ran into their deadline, with `added` to their duration."""
     late = (
         f"{query.select(m.DURATION.name)}\n"
         f"    and ignoring (outcome) {query.any(m.OUTCOME.name, outcome)} == 1\n"
-        f"    and {query.any(m.AVAILABILITY_VALID.name)}"
+        f"{_once(query)}"
     )
     late = f"({late}) + {added}" if added else late
     return f"avg without (instance) (\n  {_good(query, metric)}\n  or\n  {late}\n)"
@@ -149,31 +171,37 @@ def _speed(query: Query) -> str:
 
 
 def _over(query: Query, function: str, sample: str) -> str:
-    """A function over the samples of the window, and enough samples on the wrong side."""
+    """A function over the samples of the window, and enough samples on the wrong side, one of them a recent one."""
     call = function.format(f"({sample})[{query.subquery}]")
     comparison = f"{query.operator} {plain(query.limit)}"
-    enough = f"count_over_time(({sample} {comparison})[{query.subquery}])"
-    return f"{call} {comparison}\nand\n{enough} >= {query.min_events}\n"
+    wrong = f"({sample} {comparison})"
+    return (
+        f"{call} {comparison}\nand\ncount_over_time({wrong}[{query.subquery}]) >= {query.min_events}\n"
+        f"and\ncount_over_time({wrong}[{query.recent}:{format_duration(query.interval)}]) > 0\n"
+    )
 
 
 def error_rate(query: Query) -> str:
-    """The share of scrapes that saw a failure, and enough failed requests behind them: a cache repeats one failure."""
-    good = query.select(m.AVAILABILITY_GOOD.name)
+    """What the service level counts: failed results of the valid ones; enough of them, one of them a recent one."""
+    valid = partial(_count, query, m.AVAILABILITY_VALID.name, SHARED_EVENTS)
+    good = partial(_count, query, m.AVAILABILITY_GOOD.name, SHARED_GOOD)
+    failed = f"{valid(query.span)}\n- {good(query.span)}"
     return (
-        f"1 - avg without (instance) (avg_over_time({query.select(m.SUCCESS.name)}[{query.span}]))"
+        f"(\n{failed}\n)\n/ ({valid(query.span)} > 0)"
         f" {query.operator} {plain(query.limit)}\n"
-        "and\n"
-        f"sum without (instance) (count_over_time({good}[{MEMORY}]) - sum_over_time({good}[{MEMORY}]))"
-        f" >= {query.min_events}\n"
+        f"and\n{failed} >= {query.min_events}\n"
+        f"and\n{valid(query.recent)}\n- {good(query.recent)} > 0\n"
     )
 
 
 def throughput(query: Query) -> str:
     """Good probes per minute; 0 while a probe is scraped but calls nothing, nothing at all while it is not scraped.
 
-    A new probe has no full window yet, so that a low value proves nothing.
+    A new probe has no full window yet, so that a low value proves nothing; nor does it where results come from the
+    cache, since min_interval, a backoff or another Prometheus decides how many there are.
     """
     success = query.select(m.SUCCESS.name)
+    cached = f"max_over_time({query.select(m.CACHED_AGE.name)}[{query.span}])"
     scraped = f"last_over_time({success}[{format_duration(3 * query.interval)}])"
     rate = (
         "sum without (instance) (\n"
@@ -183,7 +211,8 @@ def throughput(query: Query) -> str:
     )
     if not query.is_below:
         return rate
-    return f"{rate}and\n{existed('without (instance)', success, query.span)}\n"
+    resting = f"max without (instance) ({cached}) > 0"
+    return f"{rate}and\n{existed('without (instance)', success, query.span)}\nunless\n{resting}\n"
 
 
 def existed(grouping: str, selector: str, span: str) -> str:

@@ -4,6 +4,7 @@
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -168,7 +169,9 @@ class Settings(Section):
 
     selector: str = Field(DEFAULT_SELECTOR, max_length=1000, description="Part of every selector.")
     interval: PositiveDuration = Field(60.0, description="Time between two probes.")
-    min_events: int = Field(2, ge=1, le=1000, description="Probes that must be slow or fail before an alert.")
+    min_events: int | None = Field(
+        None, ge=1, le=1000, description="Probes that must be slow or fail before an alert: 3, for critical 5."
+    )
     grafana_url: Url = Field("http://localhost:3000", description="Root of Grafana, for links.")
     runbook_url: str = Field(
         DEFAULT_RUNBOOK_URL, pattern=r"^https?://\S+$", max_length=500,
@@ -297,7 +300,15 @@ def alert_name(name: str) -> str:
     return PREFIX + joined[len(PREFIX) :] if joined.lower().startswith(PREFIX.lower()) else PREFIX + joined
 
 
+def events_of(threshold: Threshold, settings: Settings) -> int:
+    """Probes that must be on the wrong side before it alerts."""
+    return threshold.min_events or settings.min_events or (PAGE_EVENTS if threshold.severity == "critical" else 3)
+
+
 # The checks that need more than one key: an alert must be able to fire, and to stay silent.
+
+PAGE_EVENTS = 5
+"""Bad probes that it takes to page somebody, as for the fastest burn of a service level."""
 
 LONGEST = 15 * 86_400.0
 """Seconds that Prometheus keeps data by default."""
@@ -391,16 +402,43 @@ def _window(place: Place, threshold: Threshold, measure: Measure, settings: Sett
         yield Finding((*place, "window"), f"is not for metric {measure.name}: {measure.fixed_window}; remove it")
         return
     window = threshold.window or measure.window
-    events = (threshold.min_events or settings.min_events) if measure.counts_probes else 2
-    least = max(2, events) * settings.interval
+    events, why = max(2, events_of(threshold, settings)), "else the alert can never fire"
+    if not measure.counts_probes:
+        events = 2
+    if threshold.severity == "critical" and not measure.is_usage:
+        yield from _page(place, threshold, measure, settings)
+        if events < PAGE_EVENTS:
+            events, why = PAGE_EVENTS, "else a few bad probes page somebody; or use severity: warning"
+    least = events * settings.interval
     if window < least:
         text = (
-            f"must be at least {format_duration(least)}, {max(2, events)} probes at the interval of "
-            f"{format_duration(settings.interval)}; else the alert can never fire"
+            f"must be at least {format_duration(least)}, {events} probes at the interval of "
+            f"{format_duration(settings.interval)}; {why}"
         )
         yield Finding((*place, "window"), text, format_duration(window))
     if window > LONGEST:
         yield Finding((*place, "window"), "must be at most 15d, which Prometheus keeps", format_duration(window))
+
+
+def _page(place: Place, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
+    """A page needs enough bad probes, whoever writes the rule."""
+    use = f"use {PAGE_EVENTS} or more, or severity: warning"
+    events = events_of(threshold, settings)
+    if measure.counts_probes and events < PAGE_EVENTS:
+        text = f"{events} bad probes must not page, and severity critical pages; {use}"
+        where: Place = ("settings",) if threshold.min_events is None else place
+        yield Finding((*where, "min_events"), text, events)
+    if measure.name == "throughput" and threshold.operator in ("<", "<="):
+        with suppress(ValueError):
+            window = threshold.window or measure.window
+            limit = parse_amount(measure.kind, threshold.threshold)
+            most = 60 / settings.interval - PAGE_EVENTS * 60 / window
+            if limit > most:
+                text = (
+                    f"fewer than {PAGE_EVENTS} bad probes of {format_duration(window)} would page; use at most "
+                    f"{format_amount(measure.kind, max(round(most, 3), 0))}, a longer window, or severity: warning"
+                )
+                yield Finding((*place, "threshold"), text, threshold.threshold)
 
 
 def _texts(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:

@@ -132,7 +132,7 @@ METRICS = (
         (
             "for: 2m",
             "window: 1m",
-            "t.yml:7: thresholds[0].window: '1m': must be at least 2m, 2 probes at the interval of 1m; "
+            "t.yml:7: thresholds[0].window: '1m': must be at least 3m, 3 probes at the interval of 1m; "
             "else the alert can never fire",
         ),
         (
@@ -162,7 +162,7 @@ METRICS = (
             "\nthresholds:",
             "\nsettings: {interval: 1h}\nthresholds:",
             "t.yml:2: settings.interval: '1h': must be at most 5m; Prometheus takes an older sample for gone\n"
-            "t.yml:4: thresholds[0].window: '5m': must be at least 2h, 2 probes at the interval of 1h; "
+            "t.yml:4: thresholds[0].window: '5m': must be at least 3h, 3 probes at the interval of 1h; "
             "else the alert can never fire",
         ),
         (
@@ -347,3 +347,23 @@ def test_what_people_write_elsewhere_is_understood(entry: dict[str, Any], key: s
 )
 def test_what_cannot_be_understood_is_refused_with_what_to_write(entry: dict[str, Any], message: str) -> None:
     assert message in message_of(document(entry))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "min_events: 2",
+            "min_events: 2: 2 bad probes must not page, and severity critical pages; use 5 or more, or severity: warning",
+        ),
+        (
+            "window: 4m",
+            "window: '4m': must be at least 5m, 5 probes at the interval of 1m; else the alert can never fire",
+        ),
+    ],
+)
+def test_a_page_needs_enough_bad_probes_whoever_writes_it(lines: str, expected: str) -> None:
+    entry = f"thresholds: [{{name: a, metric: p95_latency, operator: '>', threshold: 5s, severity: critical, {lines}}}]"
+
+    assert expected in message_of(entry)
+    assert parse_thresholds(entry.replace("critical", "warning"), "t.yml").thresholds

@@ -21,6 +21,7 @@ FOREIGN: Mapping[str, frozenset[str]] = {
     "process_start_time_seconds": SCRAPE,
     "prometheus_rule_evaluation_failures_total": SCRAPE | {"rule_group"},
     "alertmanager_notifications_failed_total": SCRAPE | {"integration"},
+    "ALERTS": frozenset().union(*TARGET_LABELS.values(), {"alertname", "alertstate", "severity", "slo", "dataset"}),
 }
 """Metrics that rules read though the exporter does not define them."""
 
