@@ -79,10 +79,13 @@ UNPRICED_CHARACTERS = _usage(
 UNPRICED_AUDIO_SECONDS = _usage(
     "unpriced_audio_seconds", "Seconds of audio of models without a price, missing from the estimated cost,"
 )
-CORRECTIONS = _counter(
+CORRECTIONS = Metric(
     "openai_usage_corrections_total",
-    "What the API took back this month and did not report again; usage is the counter less its corrections.",
-    *_FIELD,
+    Kind.UNKNOWN,  # it falls, and a gauge may not be called _total
+    Page.USAGE,
+    "What the API took back this month and has not reported again, to be subtracted from the counter; "
+    "it falls, so take no rate() or increase() of it.",
+    _FIELD,
 )
 PREVIOUS_MONTH = _gauge(
     "openai_usage_previous_month",

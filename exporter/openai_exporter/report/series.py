@@ -62,7 +62,7 @@ class Joint:
 
     Attributes:
         time: when the live series began, Unix seconds.
-        final: buckets that ended by then were final.
+        final: buckets that ended by then were final; not before the month of `time`.
         first: the values that the live series of a metric began with, by their labels; None where nobody knows.
     """
 
