@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openai_exporter.client.exchange import status_reason
 from openai_exporter.config.sections import StatusPage
 from openai_exporter.errors import UpstreamError
-from openai_exporter.exposition import EncodedPage, Family, Instruments, Sample, family
+from openai_exporter.exposition import EncodedPage, Family, Instruments, Sample, clean, family
 from openai_exporter.metrics import own, usage
 
 if TYPE_CHECKING:
@@ -104,17 +104,17 @@ def _component(each: Mapping[str, object]) -> Component | None:
         return None
     state = _word(each.get("status"))
     state = _OTHER_WORDS.get(state, state)
-    return Component(identifier, str(each.get("name") or identifier), state if state in STATES else "unknown")
+    return Component(identifier, clean(str(each.get("name") or identifier)), state if state in STATES else "unknown")
 
 
 def _incident(each: Mapping[str, object]) -> Incident:
     impact = _word(each.get("impact"))
     link = each.get("shortlink")
     return Incident(
-        name=str(each.get("name") or "unnamed incident"),
+        name=clean(str(each.get("name") or "unnamed incident")),
         impact=impact if impact in IMPACTS else "unknown",
-        status=_word(each.get("status")) or "unknown",
-        url=link if isinstance(link, str) and link.startswith(("https://", "http://")) else "",
+        status=clean(_word(each.get("status"))) or "unknown",
+        url=clean(link) if isinstance(link, str) and link.startswith(("https://", "http://")) else "",
     )
 
 

@@ -76,6 +76,14 @@ def test_incidents_that_are_over_do_not_count() -> None:
     assert expected == reading([{"incidents": listed}]).incidents
 
 
+def test_names_of_a_page_hold_no_control_or_direction_character() -> None:
+    odd = "a\x1b[31m\u202eb\r\nc"
+    listed = [{"id": "1", "name": odd, "status": odd, "shortlink": f"https://s.example/{odd}"}]
+    found = reading([{"components": listed, "incidents": listed}])
+    (component,), (incident,) = found.components, found.incidents
+    assert all(map(str.isprintable, (component.name, incident.name, incident.status, incident.url)))
+
+
 def test_components_are_chosen_by_name_or_id() -> None:
     found = (Component("a", "Chat", "operational"), Component("b", "Batch", "operational"))
     assert (found, ()) == select(found, ())
