@@ -15,7 +15,7 @@ defaults {
   local ruleFiles = settings.apply(config, rules(config)),
   local pages = self.grafanaDashboards,
   local panels = {
-    [pages[name].uid]: { [panel.title]: panel.id for panel in pages[name].panels if panel.type != 'row' && std.get(panel, 'title', '') != '' }
+    [pages[name].uid]: { [panel.title]: panel.id for row in pages[name].panels for panel in [row] + std.get(row, 'panels', []) if panel.type != 'row' && std.get(panel, 'title', '') != '' }
     for name in std.objectFields(pages)
   },
   local alertFiles = settings.linked(panels, settings.apply(config, alerts(config))),

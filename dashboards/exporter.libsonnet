@@ -17,19 +17,19 @@ function(config, promql, variables)
       [4, panels.prices],
       [4, panels.uptime],
     ]),
-    g.row.new('How fresh are the figures?', 8, [
+    g.row.new('Data freshness', 8, [
       [12, panels.age],
       [12, panels.up],
       [12, panels.buckets],
       [12, panels.statusPage],
     ]),
-    g.row.new('Calls to the API', 8, [
+    g.row.new('API calls', 8, [
       [6, panels.calls],
       [6, panels.failures],
       [6, panels.refreshDuration],
       [6, panels.refreshCalls],
     ]),
-    g.row.new('What does probing cost?', 4, [
+    g.row.new('Cost of probing', 4, [
       [4, panels.spendDay],
       [4, panels.probeTokens],
       [4, panels.perProbe],
@@ -37,16 +37,16 @@ function(config, promql, variables)
       [4, panels.unpriced],
       [4, panels.cached],
     ]),
-    g.row.new('Probing over time', 8, [
+    g.row.collapsed('Probing over time', 8, [
       [8, panels.spend],
       [8, panels.inFlight],
       [8, panels.connections],
     ]),
-    g.row.new('Scrapes', 9, [
+    g.row.collapsed('Scrapes', 9, [
       [12, panels.scrapeDuration],
       [12, panels.seriesCount],
     ]),
-    g.row.new('The process', 7, [
+    g.row.collapsed('Process', 7, [
       [8, panels.cpu],
       [8, panels.memory],
       [8, panels.scrapeSamples],

@@ -9,7 +9,7 @@ function(config, promql, variables)
   page.new(config, 'probes')
   + g.dashboard.withVariables([variables.datasource, variables.target, variables.model])
   + g.dashboard.withRows([
-    g.row.new('Success, latency and pace in the time range', 4, [
+    g.row.new('Success, latency and pace', 4, [
       [4, panels.success],
       [4, panels.median],
       [4, panels.tail],
@@ -29,7 +29,7 @@ function(config, promql, variables)
       [8, panels.tokensPerSecond],
       [8, panels.gaps],
     ]),
-    g.row.new('Where the time goes', 8, [
+    g.row.collapsed('Request phases', 8, [
       [12, panels.phases],
       [12, panels.provider],
     ]),
@@ -37,15 +37,15 @@ function(config, promql, variables)
       [8, panels.errors],
       [16, panels.states],
     ]),
-    g.row.new('The provider and ourselves', 8, [
+    g.row.new('Provider status and measured availability', 8, [
       [12, panels.components],
       [12, panels.ownView],
     ]),
-    g.row.new('Rate limits', 8, [
+    g.row.collapsed('Rate limits', 8, [
       [10, panels.headroom],
       [14, panels.limits],
     ]),
-    g.row.new('Now', 9, [
+    g.row.new('Latest results', 9, [
       [24, panels.last],
     ]),
   ])

@@ -11,7 +11,7 @@ function(config, promql, variables)
   + g.dashboard.withRefresh('5m')
   + g.dashboard.withVariables([variables.datasource, variables.slo, variables.target, variables.model, variables.organization])
   + g.dashboard.withRows([
-    g.row.new('The worst of the chosen probes', 4, [
+    g.row.new('Worst of the selected probes', 4, [
       [4, panels.objective],
       [4, panels.level],
       [4, panels.left],
@@ -25,10 +25,10 @@ function(config, promql, variables)
       [12, panels.badEvents],
       [12, panels.targets],
     ]),
-    g.row.new('Probe by probe', 9, [
+    g.row.new('SLO by probe', 9, [
       [24, panels.probes],
     ]),
-    g.row.new('Behind the alerts', 9, [
+    g.row.new('Alert configuration', 9, [
       [12, panels.policy],
       [12, panels.freshness],
     ]),

@@ -68,7 +68,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
 
   // The panel that shows an alert best, by dashboard, where the alert names no other.
   panels:: {
-    overview: 'What fires',
+    overview: 'Firing alerts',
     probes: 'Failures by type',
     usage: 'Tokens against their usual band',
     costs: 'Month to date and forecast',

@@ -21,7 +21,7 @@ local hint(word, names) =
   else '; allowed: ' + std.join(', ', names);
 
 // Entries of these lists may have more keys than those of the defaults.
-local optional = ['match', 'keep', 'note'];
+local optional = ['match', 'keep', 'note', 'years', 'months', 'days_of_month'];
 
 local problems(path, default, value) =
   local at(key) = if path == '' then key else path + '.' + key;

@@ -14,9 +14,9 @@ function(config)
 
   // Buckets begin at 0 with the exporter's process: a fall is a restart, and what appears beside others is new.
   local bucketStep = duration.scaled(config, '5m');
-  local buckets(metric, labels) =
+  local buckets(metric, labels, matchers='') =
     local step = bucketStep;
-    local now = text.fill('%s{%s}', [metric, config.selector]);
+    local now = text.fill('%s{%s%s}', [metric, config.selector, matchers]);
     local before = text.fill('last_over_time(%s[%s] offset %s)', [now, duration.scaled(config, '1h'), step]);
     text.fill(|||
       sum by (%(labels)s, le) (
@@ -108,7 +108,8 @@ function(config)
       rules: [
         {
           record: series.latencyGrowth,
-          expr: buckets('openai_api_latency_seconds_bucket', 'job, target, model, endpoint'),
+          // Of good answers: failures come fast or at the deadline, and would be told as latency.
+          expr: buckets('openai_api_latency_seconds_bucket', 'job, target, model, endpoint', ', status_code=~"2.."'),
         },
         {
           record: series.firstTokenGrowth,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Samples of probes and datasets: each result of a probe, and each evaluation of a dataset, is one event of its service
-// level. A result counts once, whatever the pace of scrapes. A cached answer is no result, unless another Prometheus is
-// the one who asks: then results are those whose time, which is that of the scrape less the age, is a new one.
+// level. A result counts once, whatever the pace of scrapes: each has its own time, which answers from the cache repeat.
 local duration = import '../lib/duration.libsonnet';
 local match = import '../lib/match.libsonnet';
 local outcomes = import '../lib/outcomes.libsonnet';
@@ -11,29 +10,33 @@ local text = import '../lib/text.libsonnet';
 function(config)
   local without = text.fill('without (%s)', config.instanceLabels);
   local with = { without: without, selector: config.selector };
+  local interval = duration.seconds(duration.scaled(config, config.probeInterval));
   local fill(template, more={}) = text.fill(template, with + more);
-  // Where this Prometheus has asked within `own`, its cached answers are those of its own results.
-  local own = duration.scaled(config, '70m');
-  local earlier = series.resultTime + ' offset 1s';
-  // Seconds by which the time of one and the same result may differ between scrapes.
-  local jitter = text.number(std.max(1, 10 * config.timeScale));
+  local time = text.fill('openai_probe_last_result_timestamp_seconds{%s}', config.selector);
+  // The time of the result before, across scrapes that are far apart.
+  local earlier = text.fill('last_over_time(%s[%s] offset 1s)', [series.resultTime, duration.scaled(config, '1h')]);
   local results = [
     {
       record: series.resultTime,
+      // Answers that do not say whose they are come from an exporter that does not say when either.
       expr: fill(|||
-        timestamp(openai_probe_availability_valid{%(selector)s})
+        %(time)s
         or
-        timestamp(openai_probe_cached_age_seconds{%(selector)s}) - openai_probe_cached_age_seconds{%(selector)s}
-        unless last_over_time(openai_probe_availability_valid{%(selector)s}[%(own)s])
-      |||, { own: own }),
+        (
+          timestamp(openai_probe_availability_valid{%(selector)s})
+          or
+          timestamp(openai_probe_cached_age_seconds{%(selector)s}) - openai_probe_cached_age_seconds{%(selector)s}
+        )
+        unless ignoring (result_source) openai_probe_result_source{%(selector)s, result_source="own"}
+      |||, { time: time }),
     },
     {
       record: series.newResult,
       expr: fill(|||
-        0 * %(time)s + 1 and %(time)s > %(earlier)s + %(jitter)s
+        0 * %(result)s + 1 and %(result)s != %(earlier)s
         or
         0 * openai_probe_availability_valid{%(selector)s} + 1 unless %(earlier)s
-      |||, { time: series.resultTime, earlier: earlier, jitter: jitter }),
+      |||, { result: series.resultTime, earlier: earlier }),
     },
     {
       record: series.newGood,
@@ -43,7 +46,8 @@ function(config)
         %(new)s and probe_success{%(selector)s} == 1 unless openai_probe_availability_valid{%(selector)s}
       |||, { new: series.newResult }),
     },
-    // Results that another Prometheus asked for; those of our own are counted from the probes' gauges.
+    // Results that come to this Prometheus from the cache alone, since another asks; all others are counted from the
+    // probes' gauges, and so may be one that a cached answer has followed since.
     {
       record: series.sampleEvents('probe', 'availability'),
       expr: fill(|||
@@ -51,8 +55,16 @@ function(config)
           openai_probe_outcome{%(selector)s, %(valid)s} == 1
           and ignoring (outcome) %(new)s
           unless ignoring (outcome) openai_probe_availability_valid{%(selector)s}
+          unless ignoring (outcome)
+            %(time)s == max_over_time((%(time)s and openai_probe_availability_valid{%(selector)s})[%(recent)s])
         )
-      |||, { instance: config.instanceLabels, valid: outcomes.valid, new: series.newResult }),
+      |||, {
+        instance: config.instanceLabels,
+        valid: outcomes.valid,
+        new: series.newResult,
+        time: time,
+        recent: duration.text(2 * interval) + ':' + duration.text(interval / 6),
+      }),
     },
     {
       record: series.sampleGood('probe', 'availability'),
@@ -170,7 +182,7 @@ function(config)
       expr: text.fill(|||
         histogram_quantile(
           0.95,
-          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!=""}[%s]))
+          sum by (job, target, model, le) (rate(openai_api_latency_seconds_bucket{%s, model!="", status_code=~"2.."}[%s]))
         )
       |||, [config.selector, duration.scaled(config, '20m')]),
     }],

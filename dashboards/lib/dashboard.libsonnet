@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A page: classic JSON with the content of schema version 37, which Grafana 11 to 13 read and migrate.
+local row = import 'row.libsonnet';
+
 {
   new(uid, title, description): {
     id: null,
@@ -38,5 +40,5 @@
     local heights = [row.height for row in rows];
     local tops = [std.foldl(function(sum, h) sum + h, heights[:i], 0) for i in std.range(0, std.length(rows) - 1)];
     local panels = std.flattenArrays([rows[i].at(tops[i]) for i in std.range(0, std.length(rows) - 1)]);
-    { panels: std.mapWithIndex(function(i, panel) panel { id: i + 1 }, panels) },
+    { panels: row.numbered(panels) },
 }

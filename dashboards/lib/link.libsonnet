@@ -38,5 +38,8 @@
     targetBlank: false,
   },
 
+  // To the page whose uid is in a field of the value's row.
+  pageOf(field, title): { title: title, url: '/d/${__data.fields.' + field + '}?${__url_time_range}', targetBlank: false },
+
   url(title, url): { title: title, url: url, targetBlank: true },
 }

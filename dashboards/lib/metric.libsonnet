@@ -86,5 +86,5 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
     + named('openai_exporter_', ['upstream_calls', 'upstream_failures', 'requests_refused', 'unknown_names', 'storage_failures'], '_total'),
   process: named('process_', ['cpu_seconds_total', 'resident_memory_bytes', 'start_time_seconds', 'open_fds']),
   // Prometheus' own, for each target and alert.
-  scrape: { up: 'up', duration_seconds: 'scrape_duration_seconds', samples: 'scrape_samples_scraped', alerts: 'ALERTS' },
+  scrape: { up: 'up', duration_seconds: 'scrape_duration_seconds', samples: 'scrape_samples_scraped', alerts: 'ALERTS', active: 'ALERTS_FOR_STATE' },
 }

@@ -12,9 +12,14 @@
   mappings(mappings): { id: 'mappings', value: mappings },
   links(links): { id: 'links', value: links },
   noValue(text): { id: 'noValue', value: text },
+  minWidth(pixels): { id: 'custom.minWidth', value: pixels },
+  hidden: { id: 'custom.hidden', value: true },
   width(pixels): { id: 'custom.width', value: pixels },
-  // A table cell: auto, basic, color-text, color-background-solid, gradient-gauge, ... (content of schema version 37).
-  cell(mode): { id: 'custom.displayMode', value: mode },
+  // A table cell: its text or background in the colour of its value, or a bar.
+  cell(kind): {
+    id: 'custom.cellOptions',
+    value: { 'color-text': { type: 'color-text' }, 'gradient-gauge': { type: 'gauge', mode: 'gradient' } }[kind],
+  },
   lineWidth(width): { id: 'custom.lineWidth', value: width },
   fillOpacity(percent): { id: 'custom.fillOpacity', value: percent },
   fillBelowTo(name): { id: 'custom.fillBelowTo', value: name },

@@ -6,39 +6,58 @@ local link = import 'link.libsonnet';
 local metric = import 'metric.libsonnet';
 
 local tag = 'openai-exporter';
-// Key in config.dashboards -> title and what a visitor finds there.
+// Key in config.dashboards -> title, what a visitor finds there, and the alerts that are its subject.
 local pages = [
-  ['overview', 'Overview', 'Is it up, is it fast, what does it cost, what is near a limit, what fires'],
-  ['probes', 'Probes', 'Latency, first token, errors, rate limits, and the provider beside our own view'],
-  ['usage', 'Usage', 'Tokens and requests by model, project, key and user'],
-  ['costs', 'Costs and budgets', 'Month to date, forecast, budgets, who spends on what'],
-  ['slo', 'Service levels', 'Error budgets, burn rates, when a budget will be gone'],
-  ['models', 'Models and keys', 'Retirements, served snapshots, key hygiene, project limits'],
-  ['exporter', 'Exporter', 'Freshness of the figures, API calls, scrapes, what probing costs'],
+  ['overview', 'Overview', 'Is it up, is it fast, what does it cost, what is near a limit, what fires', 'category!=""'],
+  ['probes', 'Probes', 'Latency, first token, errors, rate limits, and the provider next to our own measurements', 'category=~"availability|latency|limits"'],
+  ['usage', 'Usage', 'Tokens and requests by model, project, key and user', 'category=~"usage|cost"'],
+  ['costs', 'Costs and budgets', 'Month to date, forecast, budgets, who spends on what', 'category="cost"'],
+  ['slo', 'Service levels', 'Error budgets, burn rates, when an error budget runs out', 'category=~"availability|latency"'],
+  ['models', 'Models and keys', 'Retirements, served snapshots, key hygiene, project limits', 'category=~"models|keys|limits"'],
+  ['exporter', 'Exporter', 'Data age, API calls, scrapes, what probing costs', 'category=~"exporter|freshness"'],
 ];
+// Alerts as regions, one for each name and severity: each probe's own would lie over each other until nothing shines through.
+local alerts(subject, severity, color) = annotation.prometheus(
+  { critical: 'Critical alerts', warning: 'Warnings' }[severity],
+  'max by (alertname) (%s{alertname=~"OpenAI.*",alertstate="firing",severity="%s",%s})' % [metric.scrape.alerts, severity, subject],
+  '{{alertname}}',
+  severity,
+  color
+);
 
 {
+  // Category of alerts -> uid of the page that shows them: [[uid, 'a|b'], ...].
+  ofCategories(config): [
+    [config.dashboards[pair[0]], pair[1]]
+    for pair in [
+      ['probes', 'availability|latency|limits|status'],
+      ['costs', 'cost'],
+      ['usage', 'usage'],
+      ['models', 'models|keys'],
+      ['exporter', 'exporter|freshness'],
+    ]
+  ],
+
   // new(config, key): the page that config.dashboards gives a uid.
   new(config, key):
     local own = std.filter(function(page) page[0] == key, pages)[0];
     dashboard.new(config.dashboards[key], 'OpenAI / ' + own[1], own[2])
     + dashboard.withTags([tag])
-    + dashboard.withLinks([link.dashboards(tag, 'OpenAI pages', 'The neighbours of this page, with the same time range and variables')])
+    + dashboard.withLinks([link.dashboards(tag, 'OpenAI dashboards', 'The other dashboards, with the same time range and variables')])
     + dashboard.withAnnotations([
       annotation.grafana,
-      annotation.prometheus(
-        'Alerts',
-        '%s{alertname=~"OpenAI.*",alertstate="firing",severity=~"critical|warning"}' % metric.scrape.alerts,
-        '{{alertname}}',
-        '{{severity}} {{target}} {{model}} {{organization}}',
-        'orange'
-      ),
+    ] + [
+      alerts(own[3], severity[0], severity[1])
+      // The overview has them all in a table.
+      for severity in [['critical', 'red']] + (if key == 'overview' then [] else [['warning', 'orange']])
+    ] + [
       annotation.prometheus(
         'Provider incidents',
-        'max by (impact) (%s{%s,impact!~"none|maintenance"}) > 0' % [metric.status.incident, config.selector],
+        'max(%s{%s,impact!~"none|maintenance"}) > 0' % [metric.status.incident, config.selector],
         'Provider incident',
-        '{{impact}}',
+        'An unresolved incident on the status page',
         'purple'
-      ),
+      )
+      for _ in std.filter(function(concerned) concerned == key, ['overview', 'probes', 'slo'])
     ]),
 }

@@ -42,6 +42,53 @@ function(config) {
   // Service levels of one kind; label slo.
   slo(name, more=''): selector(name, 'slo="$slo",' + ofProbe, more),
 
+  // --- What proves that none is none. The rules that find alerts and record are loaded when one of them that needs no
+  // data has recorded; without them nothing is known.
+  rulesLoaded: series.monthElapsed,
+  noneWhere(expr, proof): '(' + expr + ') or on () 0 * group(' + proof + ')',
+  // Facts that change in weeks, such as the list of models, stay known for a day after their last reading.
+  lasting(expr): 'last_over_time(' + expr + '[1d])',
+  // Seconds since the last reading where that is more than ten minutes ago.
+  ageOf(expr): 'time() - max(max_over_time(timestamp(' + expr + ')[1d:5m])) > 600',
+
+  // --- Alerts of this bundle that fire.
+  firing(more=''): metric.scrape.alerts + '{alertname=~"OpenAI.*",alertstate="firing"' + (if more == '' then '' else ',' + more) + '}',
+
+  // Labels that tell two alerts of a name and severity apart, in the order in which people read them. Windows are none.
+  telling: [
+    'cluster',
+    'organization',
+    'status_page',
+    'budget',
+    'scope',
+    'id',
+    'period',
+    'project_id',
+    'api_key',
+    'api_key_id',
+    'kind',
+    'dataset',
+    'operation',
+    'api',
+    'target',
+    'module',
+    'model',
+    'listed_model',
+    'served_model',
+    'component',
+    'state',
+    'impact',
+    'limit_type',
+    'unit',
+    'slo',
+    'anomaly',
+    'threshold',
+    'threshold_metric',
+    'instance',
+    'integration',
+    'rule_group',
+  ],
+
   // --- Replicas of the exporter show the same figures; one of them is enough.
   one(expr): without + expr + ')',
   sum(expr, by=''): 'sum' + byWhich(by) + ' (' + it.one(expr) + ')',
@@ -58,6 +105,19 @@ function(config) {
   rest(k, label, ranking, expr): 'sum(\n(' + expr + ')\nunless ' + largest(k, label, ranking) + '\n)',
   // The models that are probed most.
   models(expr, k=12): '(' + expr + ')\nand on (model) topk(' + k + ', sum by (model) (' + it.probe(metric.api.requests) + ' @ end()))',
+
+  // For sparklines: that a figure has ended shows, in place of its last value.
+  course(expr): '(' + expr + ') or vector(NaN)',
+
+  // The share of ones, with labels that say it in words: up="5", all="8".
+  upOf(expr):
+    'sum(' + expr + ') / count(' + expr + ')\n* on () group_right () (\n  count_values("up", sum(' + expr
+    + '))\n  * on () group_left (all) count_values("all", count(' + expr + '))\n)',
+
+  // --- Share of valid probes that were good, over a range.
+  success(range, by=''):
+    local which = byWhich(by);
+    'sum%s (sum_over_time(%s[%s])) / sum%s (sum_over_time(%s[%s]))' % [which, it.probe(good), range, which, it.probe(valid), range],
 
   // --- Share of each probe's valid calls that were good, of the twelve that fail most; -1 where none was valid.
   local summed(by, name, range) = 'sum by (' + by + ') (sum_over_time(' + it.probe(name) + '[' + range + '))',
@@ -99,12 +159,13 @@ function(config) {
   // --- Histograms and dates. Percentiles over the page's ranges come from recorded growth of the buckets; a fixed
   // range such as 15m reads the buckets themselves, which are up to the minute.
   buckets(name, by, range): 'sum by (' + by + ') (sum_over_time(' + it.probe(growth[name][0]) + '[' + range + ']))',
+  // Latency is that of good answers: an outage would make it look fast. What is recorded has no others.
   quantile(q, name, by='', range='$__rate_interval'):
     local labels = 'le' + (if by == '' then '' else ', ' + by);
     'histogram_quantile(' + q + ', '
     + (
       if std.startsWith(range, '$') then it.buckets(name, labels, range)
-      else 'sum by (' + labels + ') (increase(' + it.probe(name) + '[' + range + ']))'
+      else 'sum by (' + labels + ') (increase(' + it.probe(name, if name == metric.api.latency_seconds then 'status_code=~"2.."' else '') + '[' + range + ']))'
     ) + ')',
   // Exemplars are those of the metric that a query names, and recorded series have none. At the start of all time the
   // metric has no samples: it is named and costs nothing.

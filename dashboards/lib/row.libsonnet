@@ -16,24 +16,42 @@ local places(cells) =
 
 {
   // new(title, panelHeight, cells): every panel of the row has the same height.
-  new(title, panelHeight, cells):
+  // `collapsed` rows show their title only; Grafana reads their panels when they are opened.
+  new(title, panelHeight, cells, collapsed=false):
     local placed = places(cells);
     assert placed.x == columns : 'row "%s": its last line is %d of %d columns wide' % [title, placed.x, columns];
     {
-      height: 1 + panelHeight * (placed.line + 1),
-      at(y): [
-        {
+      height: if collapsed then 1 else 1 + panelHeight * (placed.line + 1),
+      at(y):
+        local panels = [
+          cells[i][1] {
+            gridPos: { x: placed.list[i].x, y: y + 1 + panelHeight * placed.list[i].line, w: cells[i][0], h: panelHeight },
+          }
+          for i in std.range(0, std.length(cells) - 1)
+        ];
+        [{
           type: 'row',
           title: title,
-          collapsed: false,
-          panels: [],
+          collapsed: collapsed,
+          panels: if collapsed then panels else [],
           gridPos: { x: 0, y: y, w: columns, h: 1 },
-        },
-      ] + [
-        cells[i][1] {
-          gridPos: { x: placed.list[i].x, y: y + 1 + panelHeight * placed.list[i].line, w: cells[i][0], h: panelHeight },
-        }
-        for i in std.range(0, std.length(cells) - 1)
-      ],
+        }] + (if collapsed then [] else panels),
     },
+
+  collapsed(title, panelHeight, cells): self.new(title, panelHeight, cells, collapsed=true),
+
+  // Panels with ids from `first` on, those of collapsed rows after their row.
+  numbered(panels, first=1):
+    std.foldl(
+      function(found, panel)
+        local inner = std.get(panel, 'panels', []);
+        {
+          next: found.next + 1 + std.length(inner),
+          list: found.list + [panel { id: found.next } + (if inner == [] then {} else {
+                                                            panels: std.mapWithIndex(function(i, each) each { id: found.next + 1 + i }, inner),
+                                                          })],
+        },
+      panels,
+      { next: first, list: [] }
+    ).list,
 }

@@ -23,6 +23,9 @@
   recorded: 'Not recorded yet: are the rules of prometheus/rules/ loaded?',
   alerts: 'Nothing fires',
   short: {
+    unknown: 'Unknown',
+    good: 'No good answers',
+    rules: 'Unknown: no rules loaded',
     probes: 'No probes yet',
     streams: 'No streams',
     pace: 'Too few tokens',

@@ -3,6 +3,7 @@
 local series = import '../../alerting/lib/series.libsonnet';
 local g = import '../lib/g.libsonnet';
 local metric = import '../lib/metric.libsonnet';
+local layout = import '../lib/page.libsonnet';
 local words = import '../lib/words.libsonnet';
 
 local panel = g.panel;
@@ -12,54 +13,60 @@ local threshold = g.threshold;
 
 function(config, promql)
   local page = config.dashboards;
-  local why = 'Open the page that explains this';
+  local why = 'Open the dashboard that explains this';
   local to(key) = panel.withLinks([g.link.panel(page[key], why)]);
   local probe = promql.probe;
   local organization = promql.organization;
+  local bound(slo) = config.slo[slo].bounds[std.length(config.slo[slo].bounds) - 1].bound;
+  local shutdown = promql.lasting(promql.select(metric.model.shutdown_timestamp_seconds, ['target=~"$target"']));
   local tile(key, title, description, unit, queries, noValue) =
     panel.stat.new(title, description, unit, queries) + panel.withNoFigure(noValue) + panel.withDataLinks([g.link.data(page[key], why)]);
+  local latency(title, description, slo, name) =
+    tile('probes', title, description + ' Red: not under the objective of %g s.' % bound(slo), 's', [
+      query.instant(promql.quantile(0.95, name, range='15m'), 'p95'),
+    ], words.short.good)
+    + panel.withThresholds(threshold.rising(0.8 * bound(slo), bound(slo)));
 
   {
     // --- Is it up, is it fast?
+    up:
+      tile('probes', 'Up now', 'Probes whose last result was a success, of all that are scraped now.', 'percentunit', [
+        query.instant(promql.upOf('max by (target, module, model) (%s)' % probe(metric.probe.success)), '{{up}} of {{all}}'),
+      ], words.short.unknown)
+      + panel.stat.withTextMode('name')
+      + panel.withThresholds(threshold.falling(0.5, 1)),
     success:
-      tile('probes', 'Success', 'Share of valid probes of the last 15 minutes that got the expected answer. Our own faults (key, quota, request) are no valid probes.', 'percentunit', [
-        query.instant('sum(sum_over_time(%s[15m])) / sum(sum_over_time(%s[15m]))' % [
-          probe(metric.probe.availability_good),
-          probe(metric.probe.availability_valid),
-        ], 'success'),
+      tile('probes', 'Success', 'Share of the valid probes in the time range that got the expected answer. Client-side errors (key, quota, request) are no valid probes.', 'percentunit', [
+        query.instant(promql.success('$__range'), 'success'),
       ], words.short.probes)
-      + panel.withMax(1)
-      + panel.withThresholds(threshold.falling(0.9, 0.99)),
-    latency:
-      tile('probes', 'Latency p95', 'The duration that 95 % of the probes of the last 15 minutes stayed under, all endpoints together.', 's', [
-        query.instant(promql.quantile(0.95, metric.api.latency_seconds, range='15m'), 'p95'),
-      ], words.short.probes)
-      + panel.withThresholds(threshold.plain('blue')),
-    firstToken:
-      tile('probes', 'First token p95', 'Time to the first visible token that 95 % of the streamed probes of the last 15 minutes stayed under.', 's', [
-        query.instant(promql.quantile(0.95, metric.api.time_to_first_token_seconds, range='15m'), 'p95'),
-      ], words.short.streams)
-      + panel.withThresholds(threshold.plain('blue')),
+      + panel.withDecimals(2)
+      + panel.withThresholds(threshold.falling(0.95, 0.99)),
+    latency: latency('Latency p95', 'The duration that 95 % of the good answers of the last 15 minutes stayed under, all endpoints together.', 'latency', metric.api.latency_seconds),
+    firstToken: latency('TTFT p95', 'Time to the first visible token that 95 % of the streamed probes of the last 15 minutes stayed under.', 'first_token', metric.api.time_to_first_token_seconds),
     budgetLeft:
       tile('slo', 'Error budget left', 'What is left of the availability error budget of the probe that has least of it. Below zero the objective is missed.', 'percentunit', [
-        query.instant('min(%s)' % probe(series.budgetRemaining('probe'), 'slo="availability"'), 'left'),
+        query.range(promql.course('min(%s)' % probe(series.budgetRemaining('probe'), 'slo="availability"')), 'left'),
       ], words.short.recorded)
+      + panel.stat.withSparkline
       + panel.withDecimals(0)
       + panel.withThresholds(threshold.falling(0, 0.25)),
     provider:
-      tile('probes', 'Provider says', "Unresolved incidents on the provider's status page, maintenance aside.", 'none', [
-        query.instant('sum(%s)' % promql.one(promql.own(metric.status.incident, 'impact!~"none|maintenance"')), 'incidents'),
-      ], words.short.status)
-      + panel.withMappings([
-        g.mapping.values({ '0': ['All clear', 'green'], '1': ['1 incident', 'orange'] }),
-        g.mapping.range(2, null, 'Incidents', 'orange'),
-      ]),
-    alerts:
-      panel.stat.new('Alerts firing', 'Alerts of this bundle that fire now with severity critical or warning.', 'none', [
-        query.instant('count(%s{alertname=~"OpenAI.*",alertstate="firing",severity=~"critical|warning"}) or vector(0)' % metric.scrape.alerts, 'firing'),
-      ])
+      tile('probes', 'Provider incidents', "Unresolved incidents on the provider's status page, maintenance aside; unknown while the page cannot be read.", 'none', [
+        query.instant('sum(max by (status_page, impact) (%s) and on (status_page) max_over_time(%s[10m]) == 1)' % [
+          promql.own(metric.status.incident, 'impact!~"none|maintenance"'),
+          promql.own(metric.status.up),
+        ], 'incidents'),
+      ], words.short.unknown)
       + panel.withMappings([g.mapping.values({ '0': ['None', 'green'] })])
       + panel.withThresholds(threshold.notice(1)),
+    alerts:
+      panel.stat.new('Alerts firing', 'Alerts of this bundle that fire now; unknown while its rules are not loaded.', 'none', [
+        query.instant(promql.noneWhere('count(%s)' % promql.firing('severity="%s"' % severity), promql.rulesLoaded), severity)
+        for severity in ['critical', 'warning']
+      ])
+      + panel.withNoFigure(words.short.unknown)
+      + panel.withThresholds(threshold.notice(1))
+      + panel.withOverrides([override.byName('critical', [override.thresholds(threshold.steps([['green', null], ['red', 1]]))])]),
 
     // --- What does it cost, what is near a limit?
     today:
@@ -68,48 +75,52 @@ function(config, promql)
       ], words.short.costs),
     month:
       tile('costs', 'Month to date', 'Billed since the first of the month (UTC).', 'currencyUSD', [
-        query.instant('sum(%s)' % organization(series.costMonth), 'month to date'),
-      ], words.short.costs),
+        query.range(promql.course('sum(%s)' % organization(series.costMonth)), 'month to date'),
+      ], words.short.costs)
+      + panel.stat.withSparkline,
     forecast:
       tile('costs', 'Forecast', 'What the month will cost at the mean of the last seven whole days.', 'currencyUSD', [
-        query.instant('sum(%s)' % organization(series.forecast), 'forecast'),
-      ], words.short.costs),
+        query.range(promql.course('sum(%s)' % organization(series.forecast)), 'forecast'),
+      ], words.short.costs)
+      + panel.stat.withSparkline,
     fullestBudget:
-      tile('costs', 'Fullest budget', 'Share spent of the budget that is nearest to its limit.', 'percentunit', [
-        query.instant('max(%s)' % organization(series.budgetRatio), 'spent'),
+      tile('costs', 'Highest budget use', 'Share used of the budget that is nearest to its limit.', 'percentunit', [
+        query.instant('max(%s)' % organization(series.budgetRatio), 'used'),
       ], words.short.budgets)
       + panel.withDecimals(0)
       + panel.withThresholds(threshold.rising(0.8, 1)),
     headroom:
-      tile('probes', 'Rate limit left', 'Share left of the rate limit that is nearest to its end, from the headers of the last answers.', 'percentunit', [
+      tile('probes', 'Rate limit headroom', 'Share left of the rate limit that is nearest to its end, from the headers of the last answers; unknown where none has them.', 'percentunit', [
         query.instant('min(%s)' % probe(series.headroom), 'left'),
-      ], words.short.none)
+      ], words.short.unknown)
       + panel.withDecimals(0)
       + panel.withThresholds(threshold.falling(config.thresholds.headroom.share, 3 * config.thresholds.headroom.share)),
     retirement:
-      tile('models', 'Next retirement', 'Time until the API shuts down a model that is probed or was used in the last seven days.', 's', [
-        query.instant('min((%s - time()) and on (model) %s)' % [
-          'min by (model) (%s)' % promql.select(metric.model.shutdown_timestamp_seconds, ['target=~"$target"']),
-          series.modelInUse,
-        ], 'shutdown'),
-      ], words.short.none)
+      tile('models', 'Next model shutdown', 'Time until the API shuts down a model that is probed or was used in the last seven days; a list of models that is older than ten minutes has its age beside it.', 'suffix: days', [
+        query.instant('min((min by (model) (%s) - time()) / 86400 and on (model) %s)\nor on () 0 * group(%s) + Inf' % [shutdown, series.modelInUse, promql.lasting(probe(metric.model.info))], 'in'),
+        query.instant('(%s) / 60' % promql.ageOf(promql.select(metric.model.info, ['target=~"$target"'])), 'list read'),
+      ], words.short.unknown)
       + panel.withDecimals(0)
-      + panel.withThresholds(threshold.falling(7 * 86400, 30 * 86400)),
+      + panel.withMappings([g.mapping.range(36500, null, 'None in use', 'green')])
+      + panel.withThresholds(threshold.falling(7, 30))
+      + panel.withOverrides([override.byName('list read', [override.unit('suffix: min ago'), override.thresholds(threshold.plain())])]),
 
     // --- Courses
     probes:
-      panel.stateTimeline.new('Probes', "Share of each probe's calls that succeeded, worst first to the eye: green is all, red is less than half. Blue marks our own faults (key, quota, request), which say nothing about the provider.", 'percentunit', [
-        query.range(promql.orWhyAllTheTime(promql.shares('module, model'), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{module}} {{model}}') + query.withMinStep('2m'),
+      panel.stateTimeline.new('Probes', "Share of each probe's calls that succeeded, by target: green is all, red is less than half. Blue marks client-side errors (key, quota, request), which say nothing about the provider.", 'percentunit', [
+        query.range(promql.orWhyAllTheTime(promql.shares('target, module, model'), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{target}} {{module}} {{model}}'),
       ])
       + panel.withNoValue(words.probes)
       + panel.stateTimeline.withShares
       + to('probes'),
     latencyByModel:
-      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the probes of each model stayed under, in the slowest twenty minutes of each step; of its slowest target.', 's', [
-        query.range(promql.models(promql.slowest), '{{model}}') + query.withMinStep('5m'),
+      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the good answers of each model stayed under, in the slowest twenty minutes of each step; of its slowest target. The dashed line is the objective.', 's', [
+        query.range(promql.models(promql.slowest), '{{model}}'),
       ])
       + panel.withNoValue(words.probes)
       + panel.timeSeries.withFill(0)
+      + panel.withShades('blue')
+      + panel.timeSeries.withObjective(bound('latency'))
       + panel.withDataLinks([g.link.data(page.probes, 'Probes of this model', { model: '__field.labels.model' })])
       + to('probes'),
     tokens:
@@ -122,7 +133,7 @@ function(config, promql)
       + panel.withOverrides([override.byName('input', [override.color('blue')]), override.byName('output', [override.color('red')])])
       + to('usage'),
     spend:
-      panel.timeSeries.new('Month so far', 'Billed so far this month, and what the whole month will cost at the pace of the last seven days.', 'currencyUSD', [
+      panel.timeSeries.new('Month to date and forecast', 'Billed so far this month, and what the whole month will cost at the pace of the last seven days.', 'currencyUSD', [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
       ])
@@ -155,41 +166,58 @@ function(config, promql)
       + panel.withThresholds(threshold.rising(1 - 3 * config.thresholds.headroom.share, 1 - config.thresholds.headroom.share))
       + to('probes'),
     retiring:
-      panel.table.new('Models in use that retire', 'Models that are probed or were used in the last seven days and have a shutdown date.', 'short', [
-        query.table('(%s - time()) and on (model) %s' % [
-          'min by (model) (%s)' % promql.select(metric.model.shutdown_timestamp_seconds, ['target=~"$target"']),
-          series.modelInUse,
-        ]),
+      panel.table.new('Retiring models in use', 'Models that are probed or were used in the last seven days and have a shutdown date, as the last list of models has it.', 'short', [
+        query.table('(min by (model) (%s) - time()) / 86400 and on (model) %s' % [shutdown, series.modelInUse]),
       ])
       + panel.table.withColumns([['model', 'Model'], ['Value', 'Shut down in']])
       + panel.table.withSort('Shut down in', descending=false)
       + panel.withNoValue(words.retirement)
       + panel.withOverrides([override.byName('Shut down in', [
-        override.unit('s'),
+        override.unit('suffix: days'),
         override.decimals(0),
         override.cell('color-text'),
-        override.thresholds(threshold.falling(7 * 86400, 30 * 86400)),
+        override.thresholds(threshold.falling(7, 30)),
       ])])
       + to('models'),
     firing:
-      panel.table.new('What fires', 'Alerts that fire now, with what they are about. The name leads to the runbook: cause, check, action.', 'none', [
+      local labels = 'alertname, severity, category, ' + std.join(', ', promql.telling);
+      local by(severity) = 'count by (%s) (%s)' % [labels, promql.firing(severity)];
+      local named(expr) = 'label_join(\n%s,\n"what", " ", %s\n)' % [expr, std.join(', ', ['"%s"' % label for label in promql.telling])];
+      local paged(expr) = std.foldl(
+        function(expr, pair) 'label_replace(%s, "page", "%s", "category", "%s")' % [expr, pair[0], pair[1]],
+        layout.ofCategories(config),
+        expr
+      );
+      panel.table.new('Firing alerts', 'Alerts that fire now: the most severe first, and of those the oldest. Each row is what one alert is about, with the number of its windows and thresholds. The name leads to the runbook, its subject to the dashboard.', 'none', [
         query.table(
-          'label_join(\nmax by (alertname, severity, target, module, model, organization, budget, status_page) (%s{alertname=~"OpenAI.*",alertstate="firing"}),\n"what", " ", "organization", "status_page", "budget", "target", "module", "model"\n)' % metric.scrape.alerts
+          paged(named('1 + 0 * %s\nor 2 + 0 * %s\nor 3 + 0 * %s' % [by('severity="critical"'), by('severity="warning"'), by('severity!~"critical|warning"')]))
+          + '\nor on ()\nlabel_replace(label_replace(vector(4), "alertname", "Nothing fires", "", "") and on () %s, "what", "as of now", "", "")' % promql.rulesLoaded
+          + '\nor on () label_replace(vector(NaN), "alertname", "%s", "", "")' % words.short.rules
         ),
+        query.table(promql.date('min by (%s) (%s and ignoring (alertstate) %s)' % [labels, metric.scrape.active + '{alertname=~"OpenAI.*"}', promql.firing()])),
+        query.table('count by (%s) (%s)' % [labels, promql.firing()]),
       ])
       + panel.table.withColumns([
-        ['severity', 'Severity'],
+        ['Value #A', 'Severity'],
         ['alertname', 'Alert'],
-        ['what', 'What'],
+        ['what', 'Subject'],
+        ['Value #B', 'Since'],
+        ['Value #C', 'Count'],
+        ['page', 'Dashboard'],
       ])
       + panel.table.withSort('Severity', descending=false)
-      + panel.withNoValue(words.alerts)
+      + panel.table.withSort('Since', descending=false)
+      + panel.withNoValue(words.recorded)
       + panel.withOverrides([
-        override.byName('Alert', [override.width(255), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Alert', [override.width(240), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Subject', [override.minWidth(160), override.links([g.link.pageOf('Dashboard', 'Dashboard')])]),
+        override.byName('Since', [override.width(125), override.unit('dateTimeFromNow')]),
+        override.byName('Count', [override.width(60), override.decimals(0)]),
+        override.byName('Dashboard', [override.hidden]),
         override.byName('Severity', [
           override.width(85),
           override.cell('color-text'),
-          override.mappings([g.mapping.values({ critical: ['critical', 'red'], warning: ['warning', 'orange'], info: ['info', 'blue'] })]),
+          override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] })]),
         ]),
       ]),
   }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openai_exporter.client.exchange import status_reason
 from openai_exporter.config.sections import StatusPage
 from openai_exporter.errors import UpstreamError
-from openai_exporter.exposition import EncodedPage, Family, Instruments, Sample, family
+from openai_exporter.exposition import EncodedPage, Family, Instruments, Sample, clean, family
 from openai_exporter.metrics import own, usage
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ IMPACTS = ("none", "minor", "major", "critical", "maintenance", "unknown")
 MAX_COMPONENTS = 500
 """Components exported; OpenAI's page has some 35."""
 
-_OTHER_WORDS = {"full_outage": "major_outage", "maintenance": "under_maintenance"}
+_OTHER_WORDS = {"full_outage": "major_outage", "maintenance": "under_maintenance"} | {
+    state.replace("_", ""): state
+    for state in STATES  # Instatus
+}
 _OVER = {"resolved", "postmortem", "completed"}
 
 
@@ -101,17 +104,17 @@ def _component(each: Mapping[str, object]) -> Component | None:
         return None
     state = _word(each.get("status"))
     state = _OTHER_WORDS.get(state, state)
-    return Component(identifier, str(each.get("name") or identifier), state if state in STATES else "unknown")
+    return Component(identifier, clean(str(each.get("name") or identifier)), state if state in STATES else "unknown")
 
 
 def _incident(each: Mapping[str, object]) -> Incident:
     impact = _word(each.get("impact"))
     link = each.get("shortlink")
     return Incident(
-        name=str(each.get("name") or "unnamed incident"),
+        name=clean(str(each.get("name") or "unnamed incident")),
         impact=impact if impact in IMPACTS else "unknown",
-        status=_word(each.get("status")) or "unknown",
-        url=link if isinstance(link, str) and link.startswith(("https://", "http://")) else "",
+        status=clean(_word(each.get("status"))) or "unknown",
+        url=clean(link) if isinstance(link, str) and link.startswith(("https://", "http://")) else "",
     )
 
 
@@ -231,10 +234,12 @@ class StatusService:
         except UpstreamError as error:
             self._warn(error)
         fresh = reading(documents)
-        if not select(fresh.components, self.config.components)[0]:
-            names = ", ".join(map(repr, self.config.components)) if fresh.components else ""
+        selected = select(fresh.components, self.config.components)[0]
+        if all(each.state == "unknown" for each in selected):
+            names = ", ".join(map(repr, self.config.components)) if fresh.components and not selected else ""
             advice = f"listed: {_listed(fresh)}" if names else "set url to a page of the Statuspage v2 form"
-            message = f"{self.config.url} lists no component{f' {names}' if names else ''}; {advice}"
+            lacking = "whose status is a known word" if selected else names
+            message = f"{self.config.url} lists no component{f' {lacking}' if lacking else ''}; {advice}"
             self._failed("status_summary", "malformed")
             raise UpstreamError(message, api="status_summary", reason="malformed")
         return fresh

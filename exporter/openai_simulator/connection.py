@@ -246,6 +246,7 @@ class RequestContext:
         self.azure = self.path.startswith("/openai/")
         self.request_id = str(uuid.UUID(request_id.removeprefix("req_"))) if self.azure else request_id
         self.edge = False  # answered by the edge: none of the API's own headers
+        self.date_offset = 0.0
         self.extra_headers: list[Header] = []
         self.identity: Identity | None = None
         self.model: str | None = None
@@ -321,7 +322,7 @@ class ContextMiddleware:
                 self._journal.record(context.entry(), scope["method"])
 
     def _headers(self, context: RequestContext, status: int, headers: list[Header]) -> list[Header]:
-        headers.append((b"date", self._http_date()))
+        headers.append((b"date", self._http_date(context.date_offset)))
         headers.append((b"x-simulated", b"true"))
         if context.edge:
             headers.append((b"server", b"cloudflare"))
@@ -336,8 +337,8 @@ class ContextMiddleware:
             return [header for header in headers if not _left_out(header[0].decode(), context.stripped)]
         return headers
 
-    def _http_date(self) -> bytes:
-        second = int(self._clock.now())
+    def _http_date(self, offset: float) -> bytes:
+        second = max(0, int(self._clock.now() + offset))
         if second != self._date[0]:
             self._date = (second, formatdate(second, usegmt=True).encode())
         return self._date[1]

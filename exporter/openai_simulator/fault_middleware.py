@@ -20,7 +20,10 @@ from openai_simulator.world import World
 # The middleware: waits, replies and cut connections.
 
 UNTOUCHED = "/_simulator"
-BY_ENDPOINTS = (faults.PageLoop, faults.LateBuckets, faults.ReviseDown)
+BY_ENDPOINTS = (
+    faults.PageLoop, faults.LateBuckets, faults.ReviseDown,
+    faults.ShortPages, faults.RepeatedBuckets, faults.LostBuckets, faults.NullLabels,
+)  # fmt: skip
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 _MULTIPART_MODEL = re.compile(rb'name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)')
 STREAM_PIECES = 3  # a stream without `after_bytes` is cut after its third piece
@@ -74,6 +77,8 @@ class FaultMiddleware:
                 context.stripped = (context.stripped or frozenset()) | names
             case faults.Html():
                 context.edge = True
+            case faults.OddDate():
+                context.date_offset = fault.offset_seconds
             case faults.Reset(when="before_headers") | faults.Outage(mode="reset"):
                 await end(context.wire.reset)
             case faults.Hang(when="before_headers"):
@@ -239,6 +244,9 @@ def altered(send: Send, struck: list[faults.Fault]) -> Send:
         elif isinstance(fault, faults.WrongTypes):
             fields = frozenset(fault.fields) if fault.fields else None
             send = Altered(send, lambda text, fields=fields: wrong_types(text, fields))  # type: ignore[misc]
+        elif isinstance(fault, faults.MissingFields):
+            names = frozenset(fault.fields)
+            send = Altered(send, lambda text, names=names: missing_fields(text, names))  # type: ignore[misc]
         elif isinstance(fault, faults.Huge):
             send = Padded(send, fault.bytes)
     return send
@@ -336,6 +344,19 @@ def with_length(start: Message, length: int) -> Message:
 def broken_json(body: bytes) -> bytes:
     """The first two thirds: no JSON object survives the loss of its end."""
     return body[: max(1, len(body) * 2 // 3)]
+
+
+def missing_fields(body: bytes, names: frozenset[str]) -> bytes:
+    """JSON without the members of those names; what is not JSON stays as it is."""
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in pairs if name not in names}
+
+    try:
+        value = json.loads(body, object_pairs_hook=kept)
+    except ValueError:
+        return body
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def wrong_types(body: bytes, fields: frozenset[str] | None) -> bytes:

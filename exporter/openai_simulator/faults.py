@@ -119,6 +119,12 @@ class WrongTypes(Fault):
     fields: list[str] | None = None
 
 
+class MissingFields(Fault):
+    """JSON without the members of those names, such as `has_more`, `results` or `amount`."""
+
+    fields: list[str] = ["has_more"]
+
+
 class Empty(Fault):
     """Status 200 and no content, or an empty JSON value."""
 
@@ -155,20 +161,56 @@ class MissingHeaders(Fault):
     names: list[str] | None = None
 
 
+class OddDate(Fault):
+    """A header Date that is `offset_seconds` away from the simulated time."""
+
+    offset_seconds: Annotated[float, Field(ge=-(10**9), le=10**9)] = 40 * 86_400.0
+
+
+class ShortPages(Fault):
+    """Pages of usage or costs with at most `buckets` buckets, whatever limit was asked for."""
+
+    buckets: Annotated[int, Field(ge=1, le=168)] = 3
+
+
+class RepeatedBuckets(Fault):
+    """Each page after the first shows the buckets of the page before; `where: page` gives a bucket twice in a page."""
+
+    where: Literal["next_page", "page"] = "next_page"
+
+
+class LostBuckets(Fault):
+    """The bucket that holds the time `seconds_ago` (simulated; null: every bucket) is left out, or has no results."""
+
+    seconds_ago: Annotated[float, Field(ge=0)] | None = None
+    shape: Literal["absent", "empty"] = "absent"
+
+
+class NullLabels(Fault):
+    """Usage or costs whose labels of those names are null."""
+
+    names: list[str] = ["project_id", "api_key_id"]
+
+
 class PageLoop(Fault):
     """A page cursor of the organization API that never ends: `next_page` leads back to the same page."""
 
 
 class LateBuckets(Fault):
-    """Usage that becomes visible `by_seconds` (simulated) later than usual."""
+    """Usage that becomes visible `by_seconds` (simulated) later than usual; `width`: in buckets of that width only."""
 
     by_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    width: Literal["1m", "1h", "1d"] | None = None
 
 
 class ReviseDown(Fault):
-    """Closed usage buckets shrink to `factor` of their values."""
+    """Closed usage buckets shrink to `factor` of their values; with `running`, those of the running hour too.
+
+    With a `probability`, answers differ as those of replicas do.
+    """
 
     factor: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    running: bool = False
 
 
 class Outage(Fault):

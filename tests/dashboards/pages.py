@@ -70,8 +70,13 @@ class Page:
 
     @property
     def panels(self) -> list[Panel]:
-        """Everything but rows."""
-        return [Panel(self.name, each) for each in self.json["panels"] if each["type"] != "row"]
+        """Everything but rows; those of collapsed rows too."""
+        return [Panel(self.name, each) for each in self.placed if each["type"] != "row"]
+
+    @property
+    def placed(self) -> list[Json]:
+        """Rows and panels in the order of their ids."""
+        return [each for outer in self.json["panels"] for each in [outer, *outer.get("panels", [])]]
 
     @property
     def variables(self) -> Mapping[str, Json]:

@@ -23,7 +23,8 @@ USAGE_GROWS = "count(last_over_time(key_user_model:openai_usage_requests:growth1
 MOST_LINES = 12
 QUIET = {
     "nothing fails or burns": (
-        "What fires",
+        "Firing alerts",
+        "Next model shutdown B",
         "Failures by type",
         "Failed calls",
         "Requests refused",
@@ -44,7 +45,7 @@ QUIET = {
         "Cached share of input",
     ),
     "so few that each has its own colour, and there are no others": ("Tokens by model B", "Tokens by project B"),
-    "no probed model retires": ("Next retirement", "Models in use that retire", "Days to the shutdown"),
+    "no probed model retires": ("Next model shutdown", "Retiring models in use", "Days to the shutdown"),
     "the simulated organization does not use it, or the configuration does not read it": (
         "Images",
         "To speech",

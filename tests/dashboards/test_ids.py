@@ -7,13 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from tests.dashboards.pages import Panel, panels
+from tests.dashboards.pages import Panel, panels, strings
 
 IDS: dict[str, list[str]] = yaml.safe_load((Path(__file__).parent / "ids.yml").read_text())
 _COLOR = re.compile(
     r"(?:(?:super-light|light|semi-dark|dark)-)?(?:green|yellow|orange|red|purple|blue)|text|transparent"
 )
-_DATE = re.compile(r"time:[-YMDHm: ]+")
+_DATE = re.compile(r"time:[-YMDHm: ]+|suffix: [a-z ]+")
 
 
 def _properties(panel: Panel, name: str) -> Iterator[object]:
@@ -72,4 +72,14 @@ def test_matchers_properties_and_cells_exist() -> None:
 
     assert _unknown("matchers", {override["matcher"]["id"] for override in overrides}) == set()
     assert _unknown("properties", {p["id"] for override in overrides for p in override["properties"]}) == set()
-    assert _unknown("cells", set(map(str, _used("custom.displayMode")))) == set()
+
+
+def test_cells_of_tables_have_the_types_of_grafana_11() -> None:
+    used = [
+        *_used("custom.cellOptions"),
+        *(panel.defaults["custom"]["cellOptions"] for panel in panels() if panel.kind == "table"),
+    ]
+
+    assert _unknown("cells", {cell["type"] for cell in used if isinstance(cell, dict)}) == set()
+    assert {cell["mode"] for cell in used if isinstance(cell, dict) and "mode" in cell} <= {"basic", "gradient", "lcd"}
+    assert [name for panel in panels() for name in strings(panel.json) if name == "custom.displayMode"] == []

@@ -54,12 +54,19 @@ def test_the_head_of_a_page_leads_to_all_others_and_keeps_time_and_variables(pag
 
 
 @each_page
-def test_alerts_and_incidents_are_drawn_over_every_chart(page: Page) -> None:
-    assert ["Alerts", "Provider incidents"] == [each["name"] for each in page.annotations]
+def test_alerts_are_drawn_as_one_region_for_each_name_and_incidents_where_they_concern_the_page(page: Page) -> None:
+    names = [each["name"] for each in page.annotations]
+    warnings = [] if page.name == "overview" else ["Warnings"]
+    incidents = ["Provider incidents"] if page.name in ("overview", "probes", "slo") else []
+
+    assert ["Critical alerts", *warnings, *incidents] == names
+    assert all(
+        each["expr"].startswith(("max by (alertname) (ALERTS{", "max(openai_status_inc")) for each in page.annotations
+    )
 
 
 def test_the_runbook_of_a_firing_alert_is_one_click_away() -> None:
     overview = next(page for page in pages() if page.name == "overview")
-    firing = next(panel for panel in overview.panels if panel.title == "What fires")
+    firing = next(panel for panel in overview.panels if panel.title == "Firing alerts")
 
     assert config()["runbookUrlPattern"] % "${__value.raw}" in set(strings(firing.overrides))

@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections import Counter
 from itertools import combinations
 
 import pytest
@@ -11,6 +12,7 @@ from tests.dashboards.pages import DATASOURCE, Json, Page, Panel, config, drawn,
 from tests.mixin.bundle import mixin
 
 MOST_QUERIES = 40
+MOST_OPEN = 20
 _LETTERS = {4: 10, 5: 14, 6: 20}
 """Columns of a panel to letters that its head has room for beside an open menu in a window of 1280 pixels."""
 
@@ -37,7 +39,7 @@ def test_a_page_is_classic_json_that_grafana_11_to_13_provision(page: Page) -> N
 
 @each_page
 def test_ids_of_panels_are_unique(page: Page) -> None:
-    ids = [panel["id"] for panel in page.json["panels"]]
+    ids = [panel["id"] for panel in page.placed]
 
     assert list(range(1, len(ids) + 1)) == ids
 
@@ -49,6 +51,11 @@ def test_titles_of_panels_are_unique(page: Page) -> None:
     assert sorted(set(titles)) == sorted(titles)
 
 
+def _grids(page: Page) -> list[list[Json]]:
+    """What shares a grid: the page as it opens, and each collapsed row."""
+    return [page.json["panels"], *(row["panels"] for row in page.json["panels"] if row.get("panels"))]
+
+
 def _overlap(one: Json, other: Json) -> bool:
     a, b = one["gridPos"], other["gridPos"]
     beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
@@ -58,20 +65,30 @@ def _overlap(one: Json, other: Json) -> bool:
 
 @each_page
 def test_no_panel_overlaps_another_or_leaves_the_grid(page: Page) -> None:
-    placed = page.json["panels"]
-
-    assert [] == [(a["title"], b["title"]) for a, b in combinations(placed, 2) if _overlap(a, b)]
-    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in placed)
+    for placed in _grids(page):
+        assert [] == [(a["title"], b["title"]) for a, b in combinations(placed, 2) if _overlap(a, b)]
+        assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in placed)
 
 
 @each_page
 def test_every_line_of_panels_is_as_wide_as_the_page(page: Page) -> None:
-    widths: dict[int, int] = {}
-    for panel in page.json["panels"]:
-        place = panel["gridPos"]
-        widths[place["y"]] = widths.get(place["y"], 0) + place["w"]
+    for placed in _grids(page):
+        widths: Counter[int] = Counter()
+        for panel in placed:
+            widths[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
 
-    assert {24} == set(widths.values())
+        assert {24} == set(widths.values())
+
+
+@each_page
+def test_at_most_twenty_panels_are_open(page: Page) -> None:
+    most = 30 if page.name in ("usage", "costs") else MOST_OPEN
+    assert sum(panel["type"] != "row" for panel in page.json["panels"]) <= most
+
+
+def test_collapsed_rows_hold_their_panels_and_open_ones_none() -> None:
+    for row in (each for page in pages() for each in page.json["panels"] if each["type"] == "row"):
+        assert row["collapsed"] is bool(row["panels"]), row["title"]
 
 
 def test_a_panel_has_a_title_and_a_description() -> None:

@@ -29,6 +29,7 @@ def _component(identifier: str, name: str, status: Any) -> dict[str, Any]:
         ("full_outage", "major_outage"),
         ("maintenance", "under_maintenance"),
         ("Operational", "operational"),
+        ("PARTIALOUTAGE", "partial_outage"),
         ("on_fire", "unknown"),
         (None, "unknown"),
         (7, "unknown"),
@@ -73,6 +74,14 @@ def test_incidents_that_are_over_do_not_count() -> None:
         Incident("Odd", "unknown", "new_word", ""),
     )
     assert expected == reading([{"incidents": listed}]).incidents
+
+
+def test_names_of_a_page_hold_no_control_or_direction_character() -> None:
+    odd = "a\x1b[31m\u202eb\r\nc"
+    listed = [{"id": "1", "name": odd, "status": odd, "shortlink": f"https://s.example/{odd}"}]
+    found = reading([{"components": listed, "incidents": listed}])
+    (component,), (incident,) = found.components, found.incidents
+    assert all(map(str.isprintable, (component.name, incident.name, incident.status, incident.url)))
 
 
 def test_components_are_chosen_by_name_or_id() -> None:
@@ -235,6 +244,10 @@ UNREADABLE = {
         "lists no component",
     ),
     "components without id": ('{"components": [{"name": "API", "status": "operational"}]}', "lists no component"),
+    "components of another form": (
+        '{"components": [{"id": "a", "status": 1}]}',
+        "component whose status is a known word",
+    ),
     "components that are a mapping": ('{"components": {"API": "operational"}}', "lists no component"),
     "a list": ("[]", "expected an object"),
     "a page": ("<html>", "not JSON"),

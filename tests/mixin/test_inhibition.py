@@ -98,7 +98,7 @@ INHIBITED = {
     "a threshold of the user's own mutes nothing, whatever its name is": (
         alert("OpenAITargetDown", target="openai", threshold_metric="error_rate"),
         [],
-        [alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE), threshold("p95_latency", **PROBE)],
+        [alert("OpenAIAvailabilityBudgetBurn", "critical", **PROBE)],
     ),
     "where nothing is probed, no probe needs to say so": (
         alert("OpenAIScrapeFailing", "critical"),

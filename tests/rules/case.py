@@ -9,6 +9,7 @@ A file of cases:
       - name: what it shows
         alert: OpenAITargetDown
         interval: 1m                                       # of samples and evaluations
+        evaluation: 1m                                     # of evaluations, where it differs
         series:
           'probe_success{$chat, phase="x"}': 1x9 (0 1)*2   # promtool's notation; (...)*n stands for n repetitions
         silent: [10m, 11m]                                 # no alert of that name fires then
@@ -55,8 +56,13 @@ class Case:
 
     @property
     def interval(self) -> str:
-        """Between two samples, and between two evaluations."""
+        """Between two samples."""
         return str(self.data.get("interval", "1m"))
+
+    @property
+    def evaluation(self) -> str:
+        """Between two evaluations."""
+        return str(self.data.get("evaluation", self.interval))
 
     def fired(self) -> Iterator[dict[str, Any]]:
         """The rule behind each expected alert."""

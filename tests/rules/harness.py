@@ -59,7 +59,7 @@ def _in_order(files: Files) -> dict[str, Mapping[str, Any]]:
 
 
 def promtool_files(folder: Path, cases: Iterable[Case], files: Files | None = None) -> dict[str, Path]:
-    """Writes promtool's test files, one for all cases that share file, rules and interval: title -> path.
+    """Writes promtool's test files, one for all cases that share file, rules and evaluations: title -> path.
 
     `files` are the rule files to test, those of the bundle by default.
     """
@@ -67,9 +67,9 @@ def promtool_files(folder: Path, cases: Iterable[Case], files: Files | None = No
     grouped: dict[tuple[str, str, str], list[Case]] = {}
     for case in cases:
         names = ",".join(sorted({rule.get("record") or rule["alert"] for _, rule in needed(case, files)}))
-        grouped.setdefault((case.file, case.interval, names), []).append(case)
+        grouped.setdefault((case.file, case.evaluation, names), []).append(case)
     written = {}
-    for number, ((file, interval, _), members) in enumerate(grouped.items()):
+    for number, ((file, evaluation, _), members) in enumerate(grouped.items()):
         groups: dict[str, list[dict[str, Any]]] = {}
         for group, rule in needed(members[0], files):
             groups.setdefault(group, []).append(rule)
@@ -77,12 +77,12 @@ def promtool_files(folder: Path, cases: Iterable[Case], files: Files | None = No
         path = folder / f"{file}-{number}.yml"
         document = {
             "rule_files": [f"rules-{number}.yml"],
-            "evaluation_interval": interval,
+            "evaluation_interval": evaluation,
             "group_eval_order": list(groups),
             "tests": [case.tests() for case in members],
         }
         _write(path, document)
-        written[f"{file} {number}: {members[0].alert or 'values'} every {interval}, {len(members)} cases"] = path
+        written[f"{file} {number}: {members[0].alert or 'values'} every {evaluation}, {len(members)} cases"] = path
     return written
 
 

@@ -8,6 +8,7 @@ generated, and writes docs/scenarios.md. test_scenarios.py asserts the entry's o
     - name: the scenario in words, unique
       areas: [availability]        # rule files alerts-*.yml; default availability, latency, limits, exporter
       thresholds: false            # whether the alerts of thresholds.yml count too; default true
+      alerts: [OpenAITargetDown]   # these alone; default all of them
       step: 1m                     # of samples and evaluations
       probes:                      # default labels: target openai, module chat, endpoint chat, model gpt-6-luna
         - {story: 'ok 2h, timeout_total 5m, ok 1h', pace: 5m, min_interval: 60m, labels: {model: gpt-5}}
@@ -154,9 +155,8 @@ class Scenario:
                 up, fresh = True, at - asked >= least - 1e-6
                 if fresh:
                     result, asked = now, at
-                row = _answer(
-                    result, fresh and not probe.get("shared"), at - asked + 20 * bool(probe.get("shared")), seen
-                )
+                other = bool(probe.get("shared"))
+                row = _answer(result, fresh and not other, asked - 20 * other, at, seen)
             for key in row.keys() - columns.keys():
                 columns[key] = ["_"] * number
             for key, column in columns.items():
@@ -165,7 +165,7 @@ class Scenario:
 
     def rules(self) -> list[dict[str, Any]]:
         """Groups of the alerts of its areas, and of all that they read; recorded series first."""
-        wanted, groups = set(), []
+        wanted, groups, alerts = set(), [], self.data.get("alerts")
         areas = {f"alerts-{area}.yml" for area in self.data.get("areas", AREAS)}
         if self.data.get("thresholds", True):
             areas |= {file for file in all_rule_files() if file.startswith("user-")}
@@ -174,7 +174,8 @@ class Scenario:
             for group in reversed(document["groups"]):
                 kept = []
                 for rule in reversed(group["rules"]):
-                    if file in areas or rule.get("record") in wanted:
+                    asked = file in areas and (alerts is None or rule.get("alert") in alerts)
+                    if asked or rule.get("record") in wanted:
                         kept.append(rule)
                         wanted |= set(re.findall(r"\w+:[\w:]+", rule["expr"]))
                 if kept:
@@ -185,6 +186,7 @@ class Scenario:
     def batch(self) -> str:
         """Scenarios of one batch are played at once, each as a cluster of its own."""
         rules = f"{self.data.get('areas', AREAS)}, thresholds {self.data.get('thresholds', True)}"
+        rules += f", {self.data['alerts']}" if "alerts" in self.data else ""
         return f"{rules}, step {self.step:g}s, {'long' if self.steps > LONG else 'short'}"
 
 
@@ -233,7 +235,9 @@ def _organization(data: Mapping[str, Any], step: float, steps: int) -> dict[str,
     }
 
 
-def _answer(result: tuple[str, float], fresh: bool, age: float, seen: Sequence[str]) -> dict[tuple[str, str], str]:
+def _answer(
+    result: tuple[str, float], fresh: bool, made: float, at: float, seen: Sequence[str]
+) -> dict[tuple[str, str], str]:
     outcome, duration = result
     fact = OUTCOMES[outcome]
     row = {
@@ -241,18 +245,20 @@ def _answer(result: tuple[str, float], fresh: bool, age: float, seen: Sequence[s
         ("probe_success", ""): f"{fact.success:d}",
         ("probe_duration_seconds", ""): f"{9.5 if 'timeout' in outcome else duration:g}",
         ("probe_timeout_seconds", ""): "9.5",
-        ("openai_probe_cached_age_seconds", ""): f"{age:g}",
+        ("openai_probe_cached_age_seconds", ""): f"{at - made:g}",
+        ("openai_probe_result_source", 'result_source="own"'): f"{fresh:d}",
     }
+    if fact.made:
+        row[("openai_probe_last_result_timestamp_seconds", "")] = f"{made + 0.5:.1f}"
     if fresh:
         row[("openai_probe_availability_valid", "")] = f"{fact.valid:d}"
         row[("openai_probe_availability_good", "")] = f"{fact.good:d}"
-    return row | {("openai_probe_outcome", each): f"{each == outcome:d}" for each in seen}
+    return row | {("openai_probe_outcome", f'outcome="{each}"'): f"{each == outcome:d}" for each in seen}
 
 
-def _series(name: str, labels: Mapping[str, str], outcome: str) -> str:
-    given = {**labels, **({"outcome": outcome} if outcome else {})}
-    matchers = ",".join(f'{key}="{value}"' for key, value in given.items())
-    return f"{name}{{{matchers}}}"
+def _series(name: str, labels: Mapping[str, str], more: str) -> str:
+    matchers = [f'{key}="{value}"' for key, value in labels.items()]
+    return f"{name}{{{','.join([*matchers, *filter(None, [more])])}}}"
 
 
 def _short(column: Sequence[str]) -> str:

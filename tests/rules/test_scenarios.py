@@ -5,7 +5,7 @@ import pytest
 
 from tests.mixin.bundle import PROMTOOL
 from tests.mixin.lint.parser import seconds
-from tests.rules.scenarios import HEAD, PAGE, Played, Scenario, batches, notifications, page, played, scenarios
+from tests.rules.scenarios import HEAD, PAGE, Played, Scenario, batches, notifications, page, play, played, scenarios
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")]
 ALL = scenarios()
@@ -34,6 +34,52 @@ def test_the_page_has_these_scenarios_and_no_others() -> None:
     assert PAGE.read_text().startswith(HEAD)
     assert [row for row in rows if row != "scenario"] == titles
     assert len(set(titles)) == len(titles)
+
+
+CAUSES = {
+    "server_error": "OpenAITargetDown",
+    "auth": "OpenAICredentialsRejected",
+    "quota_exhausted": "OpenAIQuotaExhausted",
+    "spend_limit": "OpenAISpendLimitReached",
+    "model_not_found": "OpenAIModelUnavailable",
+}
+MINUTE = 60.0
+
+
+@pytest.mark.parametrize(
+    ("pace", "least"),
+    [("15s", "0s"), ("1m", "0s"), ("2m", "0s"), ("5m", "0s"), ("1m", "2m"), ("1m", "5m"), ("1m", "15m"), ("2m", "60m")],
+)
+def test_a_cause_is_seen_after_five_minutes_or_three_results_at_any_pace(pace: str, least: str) -> None:
+    between = max(seconds(pace), seconds(least))
+    due = max(5 * MINUTE, 3 * between)
+    healthy, bad = 4 * max(between, MINUTE), due + 5 * MINUTE
+    bad += -bad % between
+    story = "ok {:.0f}s, {} {:.0f}s, ok {:.0f}s"
+    scenario = Scenario({
+        "name": f"pace {pace}, min_interval {least}",
+        "areas": ["availability"],
+        "alerts": list(CAUSES.values()),
+        "thresholds": False,
+        "step": min(pace, "1m", key=seconds),
+        "probes": [
+            {
+                "story": story.format(healthy, outcome, bad, healthy),
+                "pace": pace,
+                "min_interval": least,
+                "labels": {"target": outcome},
+            }
+            for outcome in CAUSES
+        ],
+    })  # fmt: skip
+    firing = play([scenario])[0]
+
+    first: dict[tuple[str, str], float] = {}
+    for at in sorted(firing):
+        for each in firing[at]:
+            first.setdefault((each["target"], each["alertname"]), at - healthy)
+    assert first.keys() == set(CAUSES.items())
+    assert all(0 < at <= due for at in first.values()), first
 
 
 OFFICE = [{"weekdays": ["monday:friday"], "times": [{"start_time": "08:00", "end_time": "18:00"}]}]

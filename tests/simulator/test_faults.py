@@ -41,7 +41,8 @@ def test_all_documented_kinds_are_there() -> None:
     documented = (
         "latency first_token_latency status insufficient_quota rate_limit drip hang reset truncate "
         "malformed_json html wrong_types empty stream_error no_usage reasoning_only huge missing_headers "
-        "page_loop late_buckets revise_down outage"
+        "page_loop late_buckets revise_down outage missing_fields odd_date short_pages repeated_buckets lost_buckets "
+        "null_labels"
     )
     assert set(KINDS) == set(documented.split())
 

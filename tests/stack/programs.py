@@ -49,6 +49,12 @@ def free_port() -> int:
     raise AssertionError("the ports never end")
 
 
+def samples(page: str) -> dict[str, float]:
+    """Every sample of a page: `name{labels}` -> value."""
+    lines = [line for line in page.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
 def get(url: str, **headers: str) -> tuple[int, str]:
     """Status and text of a local URL, also of an error; status 0 when nothing answers."""
     try:
@@ -127,8 +133,7 @@ class Exporter:
         """Every sample of a page: `name{labels}` -> value."""
         status, text = get(f"{self.url}{path}")
         assert status == 200, text
-        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+        return samples(text)
 
     def targets(self) -> list[dict[str, Any]]:
         """What `/sd` lists."""

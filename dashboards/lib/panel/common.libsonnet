@@ -27,6 +27,8 @@ local mapping = import '../mapping.libsonnet';
   withMappings(mappings): { fieldConfig+: { defaults+: { mappings+: mappings } } },
   withColor(color): { fieldConfig+: { defaults+: { color: { mode: 'fixed', fixedColor: color } } } },
   withColorScheme(mode): { fieldConfig+: { defaults+: { color: { mode: mode } } } },
+  // Shades of one colour, for lines that mean the same; the classic palette would draw some in the red of failures.
+  withShades(color): { fieldConfig+: { defaults+: { color: { mode: 'shades', fixedColor: color } } } },
   withDataLinks(links): { fieldConfig+: { defaults+: { links: links } } },
   withOverrides(overrides): { fieldConfig+: { overrides+: overrides } },
   withTransformations(transformations): { transformations: transformations },

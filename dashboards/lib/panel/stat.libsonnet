@@ -20,5 +20,7 @@ local common = import 'common.libsonnet';
       },
     },
 
+  // Its course behind the figure. Queries are over time, with NaN where there is nothing: promql.course.
+  withSparkline: { maxDataPoints: 200, options+: { graphMode: 'area', reduceOptions+: { calcs: ['last'] } } },
   withTextMode(mode): { options+: { textMode: mode } },
 }

@@ -15,12 +15,12 @@ local common = import 'common.libsonnet';
     + common.withMappings([mapping.none('–')])
     + common.withOverrides([override.byRegexp('.*', [override.noValue('–')])])
     + {
-      fieldConfig+: { defaults+: { custom: { align: 'auto', displayMode: 'auto', filterable: false, inspect: false, minWidth: 70 } } },
+      fieldConfig+: { defaults+: { custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false, inspect: false, minWidth: 70 } } },
       options: { showHeader: true, cellHeight: 'sm', sortBy: [] },
     },
 
   // Joins the queries' rows and shows these columns: [['field', 'Header'], ...]; `computed` adds columns before.
   withColumns(pairs, computed=[]):
     common.withTransformations([transformation.merge] + computed + transformation.columns(pairs)),
-  withSort(header, descending=true): { options+: { sortBy: [{ displayName: header, desc: descending }] } },
+  withSort(header, descending=true): { options+: { sortBy+: [{ displayName: header, desc: descending }] } },
 }

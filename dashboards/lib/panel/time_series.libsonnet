@@ -46,6 +46,10 @@ local common = import 'common.libsonnet';
   withStacking: self.withCustom({ stacking: { mode: 'normal', group: 'A' } }),
   withFill(percent): self.withCustom({ fillOpacity: percent }),
   withThresholdLine: self.withCustom({ thresholdsStyle: { mode: 'dashed' } }),
+  // A dashed line at `bound`, beyond which an objective is missed.
+  withObjective(bound): self.withThresholdLine + common.withThresholds(threshold.steps([['transparent', null], ['red', bound]])),
+  // A table of the last, mean and largest value of each line.
+  withLegendTable: { options+: { legend+: { displayMode: 'table', calcs: ['lastNotNull', 'mean', 'max'] } } },
   // The scale starts where the values do.
   withFreeMin: { fieldConfig+: { defaults+: { min:: null } } },
   // Two of the lines are the edges of a band; the legend names it once.

@@ -290,7 +290,9 @@ def error_object(document: object, *, refused: bool = False) -> ApiError | None:
     error = document.get("error")
     named = "error" in (document.get("object"), document.get("type")) or document.get("success") is False
     stated = any(error) if isinstance(error, list) else error and isinstance(error, str | dict)
-    return _read_error(document) or ApiError() if named or stated or error is True else None
+    told = document.get("base_resp")  # MiniMax
+    failed = isinstance(told, dict) and told.get("status_code") not in (0, None)
+    return _read_error(document) or ApiError() if named or stated or failed or error is True else None
 
 
 def refusal(body: bytes) -> tuple[ApiError, bool]:

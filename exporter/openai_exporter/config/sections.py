@@ -284,8 +284,9 @@ class Organization(Section):
         0.5,
         gt=0,
         le=1,
-        description="Share of settled usage that a read of the whole month may lack, or have under other labels, and "
-        "be believed at once; beyond it the last figures stay until two such reads in a row agree; 1 believes all.",
+        description="Share of settled usage that a read of the whole month may lack, or that any read may have under "
+        "other labels, and be believed at once; beyond it the last figures stay until two reads of the whole month in "
+        "a row agree; 1 believes all.",
     )
     timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(

@@ -220,7 +220,7 @@ NEGATIVE_ROWS = _gauge(
 )
 LOSS = _gauge(
     "openai_usage_loss_ratio",
-    "Share of settled usage that the last full read lacks, or has under other labels, while that is not believed.",
+    "Share of usage that the last read lacks, or has under other labels, while that is not believed.",
     "operation",
 )
 SKIPPED_ENTRIES = _gauge(

@@ -86,7 +86,9 @@ def read_reply(exchange: Exchange, setting: Setting) -> Reading:
             return method.read(r.checked(document, "the answer", dict))
         except ReplyError as error:
             # What is not the documented answer may be an error in a form of its own, and says so itself.
-            words = error_object(document, refused=True) if isinstance(document, dict) else None
+            words = None
+            if isinstance(document, dict):  # Volcengine has the error of an image in its place in the list
+                words = error_object(document, refused=True) or error_object(document.get("data"))
             words = words if words is not None and words.message else None
             return Reading(error=words, problem=(error.outcome, str(error)))
     except ReplyError as error:
@@ -105,6 +107,8 @@ FINISHED = frozenset(
             "done",
             "endoftext",
             "end_of_turn",
+            "end_of_text",
+            "normal",
             "stop_token",
         ),  # servers of open models
         *("end_turn", "stop_sequence", "max_tokens", "tool_use", "tool_call", "pause_turn", "token_limit"),  # gateways
@@ -116,6 +120,7 @@ FILTERED = frozenset(
     {
         *("content_filter", "content_filtered", "sensitive", "safety", "refusal", "guardrail_intervened"),
         *("recitation", "blocklist", "prohibited_content", "spii", "image_safety", "model_armor", "error_toxic"),
+        *("blacklist", "image_prohibited_content", "image_recitation"),
     }
 )
 """Reasons with which a provider withholds an answer."""
@@ -165,7 +170,7 @@ def _read_chat(document: Document) -> Reading:
         tokens=tokens,
         served_model=r.text_of(document, "model"),
         service_tier=r.text_of(document, "service_tier"),
-        finish=finish,
+        finish=_NULLS.get(finish, finish),
         problem=None if produced or finish.lower() in CUT else ("empty", "the answer has no text"),
     )
 
@@ -175,7 +180,7 @@ def _worked(message: Document) -> bool:
     parts = message.get("content")
     if isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") in _UNSEEN for part in parts):
         return True
-    return any(map(message.get, ("reasoning_content", "reasoning", "tool_calls", "function_call")))
+    return any(map(message.get, _WORK))
 
 
 def _read_chat_stream(stream: Stream, whole: bool) -> Reading:
@@ -220,7 +225,12 @@ def _deltas(stream: Stream) -> Iterator[tuple[float, str, Document]]:
             if choice.get("error"):
                 stream.error = stream.error or error_object({"error": choice["error"]})
             delta = r.checked(choice.get("delta"), "field delta", dict, NoneType)
-            yield at, r.text_of(choice, "finish_reason"), delta or {}
+            reason = r.text_of(choice, "finish_reason")
+            yield at, _NULLS.get(reason, reason), delta or {}
+
+
+_NULLS = {"null": "", "None": ""}
+"""Words that some servers write in place of null while an answer goes on."""
 
 
 def _visible(message: Document) -> str:
@@ -234,6 +244,11 @@ def _visible(message: Document) -> str:
 
 
 _TEXT_PARTS, _UNSEEN = ("text", "output_text"), ("thinking", "reasoning")
+_WORK = (
+    *("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"),
+    *("tool_calls", "function_call", "audio", "images"),
+)
+"""Members in which servers put what is no text."""
 
 
 def _newest(stream: Stream, name: str) -> str:
@@ -262,7 +277,7 @@ def _chat_problem(stream: Stream, visible: bool, finish: str, tokens: Tokens | N
 
 VISIBLE = frozenset({"response.output_text.delta", "response.refusal.delta"})
 """Events that carry text a user would see."""
-TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+TERMINAL = frozenset(f"response.{end}" for end in ("completed", "done", "incomplete", "failed", "cancelled"))
 
 
 def _response_body(setting: Setting) -> dict[str, Any]:
@@ -407,7 +422,9 @@ def _length(vector: object) -> int:
 
 
 def _read_moderations(document: Document) -> Reading:
-    flagged = r.child(r.first_of(document, "results", "the answer has no results"), "flagged", bool)
+    result = r.first_of(document, "results", "the answer has no results")
+    categories = r.mapping_of(result, "categories")  # Mistral has these alone
+    flagged = any(categories.values()) if categories and "flagged" not in result else r.child(result, "flagged", bool)
     return Reading(text="flagged" if flagged else "not flagged", served_model=r.text_of(document, "model"))
 
 
@@ -556,7 +573,7 @@ def _read_sound(exchange: Exchange, setting: Setting) -> Reading:
 
 
 _TEXTUAL = re.compile("(?i)text/|application/(?:[a-z.]+\\+)?(?:json|xml)")
-_ANYTHING = re.compile(rb"(?s).*?[^\x00]")
+_ANYTHING = re.compile(rb"(?s)(?!\s*[{\[]\s*[{\"]).*?[^\x00]")
 
 
 # Transcriptions of a file, or of a second of tone made here.

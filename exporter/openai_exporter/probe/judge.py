@@ -213,7 +213,8 @@ def _broken(exchange: Exchange, reading: Reading, streaming: bool) -> Verdict:
 
 
 def _judge_reading(reading: Reading, exchange: Exchange, expect: Expect) -> Verdict:
-    finish = reading.finish.lower().replace("-", "_")
+    # Gemini and gateways of it write what it was after a colon.
+    finish = reading.finish.lower().replace("-", "_").partition(":")[0]
     if reading.error is None and finish not in FINISHED and finish not in FILTERED:
         error = ApiError(code=finish, message=f"the answer ended with finish reason {reading.finish[:MAX_QUOTED]!r}")
         reading = replace(reading, error=error, problem=None)
@@ -323,8 +324,8 @@ CODES: Mapping[str, str] = {
     # Other makers' words that say nothing to who does not know them.
     "1113": "quota_exhausted",  # Zhipu
     "1008": "quota_exhausted",  # MiniMax
+    "1004": "auth",  # MiniMax and Zhipu
     "1211": "model_not_found",  # Zhipu
-    "data_inspection_failed": "content_filtered",  # Alibaba
     "1301": "content_filtered",  # Zhipu
 }
 """What `error.code` means, whatever the status, and in the events of a stream."""
@@ -340,7 +341,7 @@ TYPES: Mapping[str, str] = {
 """What `error.type` means when the code is not known."""
 
 _GAP = r"[\W_]*"
-_KEY = rf"(?:api|access|auth[a-z]*|bearer|iam|proxy server){_GAP}(?:key|token)s?"
+_KEY = rf"(?:api|access|auth[a-z]*|bearer|iam|proxy server|security){_GAP}(?:key|token)s?"
 _MONEY = "(?:quota|balance|(?<!thinking.)(?<!reasoning.)budget|funds?|credits?|allowance|allocation)"
 _GONE = "(?:exhausted|used up|insufficient|exceeded|depleted|empty|too low|negative|reached|r[ua]n out|not enough)"
 _MODEL = "(?:models?|engine|deployment)"
@@ -350,8 +351,13 @@ _AWAY = (
     "not have access|not available (?:in|for|to|on)|not supported by any|inaccessible|"
     "(?:id|identifier|name) is (?:invalid|not valid))"
 )
-_BAD = "(?:invalid|incorrect|wrong|expired|revoked|leaked|malformed|not valid|disabled)"
+_BAD = "(?:invalid|incorrect|wrong|expired|revoked|leaked|blocked|malformed|not valid|disabled)"
 _MEANINGS: Mapping[str, tuple[str, ...]] = {
+    "content_filtered": (
+        rf"content{_GAP}(?:filter|policy|management{_GAP}policy)|data{_GAP}inspection|responsible{_GAP}ai|safety{_GAP}system",
+        rf"(?:inappropriate|unsafe|harmful|(?<!case.)sensitive){_GAP}(?:content|information|words)|new_sensitive|敏感",
+        "flagged (?:for|as|by)|considered high risk|violates? .{0,40}?(?:policy|policies|guidelines)",
+    ),
     "quota_exhausted": (
         rf"insufficient{_GAP}(?:(?:account|user|prepaid|api){_GAP})?{_MONEY}",
         rf"(?<![a-z])(?:not|no){_GAP}(?:(?:enough|remaining){_GAP})?{_MONEY}",
@@ -360,35 +366,38 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = {
         rf"exceed[a-z]*{_GAP}(?:(?:your|its|the|current|monthly|daily|maximum|included|allocated|free){_GAP})*{_MONEY}",
         rf"(?:not|n't) have (?:(?:any|enough|sufficient) )*{_MONEY}",
         rf"used (?:(?:up|all|of|your|the|available|daily|monthly|free) )*{_MONEY}",
-        rf"(?:out{_GAP}of|over){_GAP}{_MONEY}|free tier.{{0,60}}?{_GONE}|credits? (?:have |has )?expired",
-        rf"arrear|overdue|payment{_GAP}required|recharge|(?<![a-z])top up|余额|额度不足|欠费",
+        rf"(?:out{_GAP}of|over){_GAP}(?:call volume )?{_MONEY}|free tier.{{0,60}}?{_GONE}",
+        rf"credits? (?:have |has )?expired|arrear|overdue|payment{_GAP}required|recharge|(?<![a-z])top up",
+        "余额|额度|欠费",
         rf"(?:spend(?:ing)?|usage|billing(?:{_GAP}hard)?){_GAP}limit|key{_GAP}limit{_GAP}exceeded",
     ),
     "billing_inactive": (
         "(?:account|organization).{0,30}?(?:suspended|deactivated|not active|inactive|locked|disabled|restricted)",
-        rf"inactive{_GAP}subscription",
+        rf"inactive{_GAP}subscription|billing{_GAP}disabled|requires billing",
     ),
     "model_not_found": (
         rf"(?<![a-z]){_MODEL}(?![a-z]).{{0,160}}?(?<![a-z]){_AWAY}",
-        rf"(?:invalid|unknown|unsupported|no such|unrecognized|not a valid){_GAP}{_MODEL}"
-        rf"(?!{_GAP}(?:output|response|param|input|config))",
-        rf"{_MODEL}{_GAP}(?:not{_GAP}(?:found|exist|supported|open|available)|decommissioned|access{_GAP}denied)",
+        rf"(?:invalid|unknown|unsupported|no such|unrecognized|not a valid|no access to|not found the)"
+        rf"{_GAP}{_MODEL}(?!{_GAP}(?:output|response|param|input|config))",
+        rf"{_MODEL}{_GAP}(?:not{_GAP}(?:found|exist|supported|open|available)|decommissioned|disabled|access{_GAP}denied)",
         rf"(?:unable to|not|n't).{{0,20}}?access.{{0,20}}?{_MODEL}",
-        rf"{_MODEL} \S{{1,200}} (?:is )?not supported$|could not find {_MODEL}|no endpoints found|^model: \S+$",
+        rf"{_MODEL} \S{{1,200}} (?:is )?not supported$|could not find {_MODEL}|^unavailable model|^model: \S+$",
+        "no (?:endpoints found|allowed providers|models? loaded)|模型不存在",
         "no longer available.{0,40}?model",
     ),
     "auth": (
         rf"(?:{_BAD}|missing|unknown|inactive|(?<![a-z])no){_GAP}(?:valid{_GAP})?(?:(?:x|openai|virtual){_GAP})?{_KEY}",
         rf"{_KEY}(?![a-z])(?:(?!model).){{0,60}}?(?<![a-z])"
         rf"(?:{_BAD}|missing|not found|required|not provided|does not exist|expected)",
-        rf"authentication{_GAP}(?:error|fail|required)|unauthenticated|auth{_GAP}(?:error|failure)|expired{_GAP}key",
-        rf"^\W*invalid{_GAP}(?:token|credentials)\W*$",
+        rf"authentication{_GAP}(?:error|fail|required|is{_GAP}denied)|denied{_GAP}authentication|unauthenticated|auth{_GAP}(?:error|failure)|expired{_GAP}key",
+        rf"^\W*invalid{_GAP}(?:token|credentials)\W*$|unregistered callers|request signature|^login fail",
     ),
     "region_unsupported": ("(?:country|region|location|territory).{0,40}?not (?:supported|available)",),
     "overloaded": (
         rf"overloaded|capacity{_GAP}(?:temporarily{_GAP})?exceeded|queue{_GAP}exceeded|server{_GAP}(?:is{_GAP})?busy",
         rf"(?:insufficient|out of){_GAP}system{_GAP}resource|high (?:demand|traffic|load)",
     ),
+    "server_error": ("(?:has|have) crashed|out of memory",),
     "rate_limited": (rf"rate{_GAP}limit|too{_GAP}many{_GAP}requests|throttl",),
 }
 """What the words of code, type and message mean, the first match first, when neither code nor type is known."""
@@ -437,7 +446,7 @@ def _by_words(error: ApiError, status: int) -> str | None:
     for outcome, pattern in _WORDS.items():
         if status >= 500 and outcome != "auth":
             continue
-        elsewhere = outcome == "model_not_found" and error.param not in ("", "model")
+        elsewhere = outcome == "model_not_found" and error.param not in ("", "model", "None")
         if pattern.search(text) and not elsewhere and not (outcome == "quota_exhausted" and _RATES.search(text)):
             return outcome
     return None

@@ -300,11 +300,9 @@ def _decode(events: Iterable[Event], stream: Stream) -> None:
             if not failing:
                 raise
             document = data  # a gateway's plain words
-        plain = isinstance(document, dict) and not failing
-        if not plain or document.get("error") or "error" in (document.get("object"), document.get("type")):
-            stream.error = error_object(document, refused=failing) or (ApiError() if failing else None)
-            if stream.error is not None:
-                return
+        stream.error = error_object(document, refused=failing) or (ApiError() if failing else None)
+        if stream.error is not None:
+            return
         checked(document, "an event", dict)
         named = document.get("type")
         stream.events.append((event.at, named if isinstance(named, str) and named else event.name, document))
@@ -329,8 +327,9 @@ def parse_events(body: bytes, chunks: Sequence[Chunk], whole: bool = False) -> l
         if line:
             label, _, value = line.decode("utf-8", "replace").partition(":")
             value = value.removeprefix(" ")
-            if label == "data":
+            if label in ("data", "error"):  # llama.cpp has had a field `error`
                 data.append(value)
+                name = "error" if label == "error" else name
             elif line.startswith(b"{"):
                 data.append(line.decode("utf-8", "replace"))
             elif label == "event":

@@ -136,13 +136,19 @@ _DOWN = ("<", "<=")
 
 
 def _good(query: Query, metric: str) -> str:
-    good = m.AVAILABILITY_GOOD.name
-    return f"{query.select(metric)}\n    and {query.any(good)} == 1\n{_once(query, good)}"
+    return f"{query.select(metric)}\n    and {query.any(m.SUCCESS.name)} == 1\n{_once(query)}"
 
 
-def _once(query: Query, gauge: str) -> str:
-    """Keeps a sample in one step of a subquery, however rare scrapes are: Prometheus repeats it for five minutes."""
-    return f"    and timestamp({query.any(gauge)}) > time() - {plain(query.interval)}"
+def _once(query: Query) -> str:
+    """Keeps each result in one step of a subquery: Prometheus repeats it for five minutes, the cache repeats its time.
+
+    A result that only the cache brings is one that another Prometheus asked for.
+    """
+    own, time = query.any(m.AVAILABILITY_GOOD.name), query.any(m.LAST_RESULT.name)
+    return (
+        f"    and ignoring (outcome) (\n      timestamp({own}) > time() - {plain(query.interval)}\n"
+        f"      or {time} != ({time} offset {format_duration(query.interval)}) unless {own}\n    )"
+    )
 
 
 def _count(query: Query, gauge: str, shared: str, span: str) -> str:
@@ -151,11 +157,11 @@ def _count(query: Query, gauge: str, shared: str, span: str) -> str:
 
 
 def _samples(query: Query, metric: str, outcome: str, added: str) -> str:
-    """Good probes as measured, and fresh probes that ran into their deadline, with `added` to their duration."""
+    """Good probes as measured, and probes that ran into their deadline, with `added` to their duration."""
     late = (
         f"{query.select(m.DURATION.name)}\n"
         f"    and ignoring (outcome) {query.any(m.OUTCOME.name, outcome)} == 1\n"
-        f"{_once(query, m.AVAILABILITY_VALID.name)}"
+        f"{_once(query)}"
     )
     late = f"({late}) + {added}" if added else late
     return f"avg without (instance) (\n  {_good(query, metric)}\n  or\n  {late}\n)"

@@ -9,6 +9,7 @@ from typing import Any
 
 from openai_exporter.client.organization import HEADER, Calls
 from openai_exporter.config.sections import PRICED, Budget, Organization
+from openai_exporter.errors import UpstreamError
 from openai_exporter.exposition import Family, Sample, family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
@@ -48,6 +49,11 @@ class Bill:
     yesterday: Sums = field(default_factory=dict)
     previous_month: Decimal = _ZERO
     skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> Decimal:
+        """Both months."""
+        return self.previous_month + sum(self.month.values(), _ZERO)
 
     def add(self, start: int, rows: Iterable[CostRow]) -> None:
         """Add the bucket of a day."""
@@ -132,12 +138,37 @@ class CostsDataset(Dataset):
         self.interval = organization.costs.refresh_interval
         self.shape = self._group_by = organization.costs.group_by
         self._limit = organization.series_limit
+        self._loss_limit, self._patience = Decimal(organization.loss_limit), organization.audit_interval
         self._context = context
+        self._doubted: Bill | None = None
 
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read both months; the API's own clock says which they are."""
-        self.data = read_in_time(lambda: self._read(calls), self.name)
+        bill = read_in_time(lambda: self._read(calls), self.name)
+        self._doubt(bill)
+        self.data = bill
         return True
+
+    def _doubt(self, bill: Bill) -> None:
+        """Keep the last bill when one lacks too much of it, until another one says the same an `audit_interval` later.
+
+        Raises:
+            UpstreamError: says how much is missing.
+        """
+        known, before = self.data, self._doubted
+        same_month = known is not None and month_start(known.now) == month_start(bill.now)
+        if known is None or not same_month or bill.whole >= known.whole * (1 - self._loss_limit):
+            self._doubted = None
+            return
+        if before is None or abs(bill.whole - before.whole) > abs(known.whole) * self._loss_limit:
+            before = self._doubted = bill
+        if bill.now - before.now < self._patience:
+            raise UpstreamError(
+                f"{known.whole - bill.whole:.2f} of {known.whole:.2f} USD of this month and the last are missing "
+                f"(loss_limit is {self._loss_limit:.0%}); the last figures stay, and this is taken if it stays so",
+                api=self.name, reason="implausible",
+            )  # fmt: skip
+        self._doubted = None
 
     def families(self) -> Iterator[Family]:
         """Month to date by labels, today, yesterday, and the month before; nothing of a day or month that is over."""

@@ -193,7 +193,7 @@ class CounterDataset(dataset.Dataset):
         previous.finish(days, self._context.clock.now())
 
     def _doubt(self, reading: ledger.Reading) -> None:
-        """Keep the last figures, until the next audit, when this one lacks too much of what is settled.
+        """Keep the last figures when a reading lacks too much of what is settled, or has too much in other series.
 
         Raises:
             UpstreamError: says what is missing.
@@ -201,13 +201,15 @@ class CounterDataset(dataset.Dataset):
         loss = self.ledger.doubt(reading, self._organization.loss_limit)
         if loss is None:
             return
-        self._audit_at = self._context.clock.now() + self._organization.audit_interval
+        if reading.start == reading.month:
+            self._audit_at = self._context.clock.now() + self._organization.audit_interval
         largest = max(loss.by_series, key=loss.by_series.__getitem__)
         labels = ", ".join(f"{name}={value}" for name, value in zip(self.group_by, largest, strict=True)) or "all"
+        what = "that were settled are missing or moved" if loss.settled else "of the last hours moved"
         raise UpstreamError(
-            f"{loss.lost} of {loss.known} {_unit(self.operation)} that were settled are missing or moved to other "
-            f"labels ({loss.ratio:.0%}, loss_limit is {self._organization.loss_limit:.0%}), in {len(loss.by_series)} "
-            f"series, {loss.by_series[largest]} of them in {labels}; the last figures stay until the next full read, "
+            f"{loss.lost} of {loss.known} {_unit(self.operation)} {what} to other labels ({loss.ratio:.0%}, "
+            f"loss_limit is {self._organization.loss_limit:.0%}), in {len(loss.by_series)} series, "
+            f"{loss.by_series[largest]} of them in {labels}; the last figures stay until the next full read, "
             "and what that says is taken if it is the same",
             api=self.name, reason="implausible",
         )  # fmt: skip

@@ -274,7 +274,8 @@ class Buckets:
 
     def rows(self, spans: Iterable[Span]) -> Rows:
         """The sum of some buckets."""
-        return merged(self._rows(self.packed[span]) for span in spans if span in self.packed)
+        found = [self.packed[span] for span in spans if span in self.packed]
+        return self._rows(found[0]) if len(found) == 1 else merged(map(self._rows, found))
 
     def fold(self, dropped: Collection[Labels]) -> None:
         """Sum some series under `other`, also in buckets that are set later."""
@@ -418,15 +419,17 @@ _NO_BUCKET: Span = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a reading of the whole month lacks of settled usage that is known.
+    """What a reading lacks of settled usage that is known, or has under other labels in hours that may still change.
 
     Attributes:
         known: how much that was, by the weight of series.
         by_series: what is missing, by series.
+        settled: whether it is of settled usage.
     """
 
     known: int
     by_series: Mapping[Labels, int]
+    settled: bool
 
     @property
     def lost(self) -> int:
@@ -489,19 +492,24 @@ class Ledger:
         return Reading(plan, self._not_back(now), known)
 
     def doubt(self, reading: Reading, limit: float) -> Loss | None:
-        """What a reading of the whole month lacks, when that is too much to be believed at once.
+        """What a reading lacks, when that is too much to be believed at once.
+
+        Usage of hours that may still change is doubted only when it is another series': what falls there is owed.
 
         Args:
             reading: a complete one.
-            limit: the share of settled usage that may be missing, or be another series', without the audit before
-                having said the same.
+            limit: the share that may be missing, or be another series', without the audit before having said the same.
         """
-        if reading.start == reading.month and reading.count:
-            loss = self._loss(self.buckets, reading.buckets, reading) if reading.month == self.month else None
-            believed = loss is None or loss.ratio <= limit or self._agrees(reading, limit)
-            self.loss, self._doubted = (None, None) if believed else (loss, reading)
-            return self.loss
-        return None
+        if not reading.count:
+            return None
+        audit = reading.start == reading.month
+        loss = self._loss(self.buckets, reading.buckets, reading) if reading.month == self.month else None
+        doubted = loss is not None and loss.ratio > limit and not (audit and self._agrees(reading, limit))
+        if audit:
+            self._doubted = reading if doubted else None
+        if doubted or not self._doubted:
+            self.loss = loss if doubted else None
+        return loss if doubted else None
 
     def commit(self, reading: Reading, *, seen: bool, preferred: frozenset[Labels] | None = None) -> None:
         """Take over a reading.
@@ -601,15 +609,28 @@ class Ledger:
         self._limit.restart()
 
     def _loss(self, old: Buckets, new: Buckets, reading: Reading) -> Loss:
-        weigh, zero = self._limit.weight, self._zero
-        by_series: Counter[Labels] = Counter()
-        for span, before, after in changes(old, new, reading.month, reading.days_end):
-            if span[0] < reading.closes:
-                for labels, values in before.items():
-                    by_series[labels] += max(0, weigh(values) - weigh(after.get(labels, zero)))
-        by_series = +by_series
-        settled = old.rows(span for span in old.packed if span[0] < reading.closes) if by_series else {}
-        return Loss(sum(map(weigh, settled.values())), by_series)
+        """What is missing of settled usage, or has moved in the hours that a reading has besides: the larger share."""
+        weigh, zero, start = self._limit.weight, self._zero, reading.start
+        closes = reading.closes if start == reading.month else start
+        missing, moved = Counter[Labels](), Counter[Labels]()
+        for span, before, after in changes(old, new, start, reading.days_end):
+            pairs = ((labels, values, after.get(labels, zero)) for labels, values in before.items())
+            falls = ((labels, weigh(was) - weigh(now)) for labels, was, now in pairs if was != now)
+            fallen = {labels: fall for labels, fall in falls if fall > 0}
+            if span[0] < closes:
+                missing.update(fallen)
+            elif fallen:
+                lost = sum(fallen.values())
+                risen = sum(map(weigh, after.values())) - sum(map(weigh, before.values())) + lost
+                moved.update({labels: fall * min(lost, risen) // lost for labels, fall in fallen.items()})
+        losses = [
+            Loss(sum(map(weigh, old.rows(spans).values())) if by_series else 0, +by_series, by_series is missing)
+            for by_series, spans in (
+                (missing, [span for span in old.packed if span[0] < closes]),
+                (moved, [span for span in old.packed if span[0] >= closes]),
+            )
+        ]
+        return max(losses, key=lambda loss: loss.ratio)
 
     def _agrees(self, reading: Reading, limit: float) -> bool:
         """Whether the audit before, which was not believed, said the same of what is settled."""

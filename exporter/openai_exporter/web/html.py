@@ -285,7 +285,7 @@ async def entry(request: Request) -> Response:
     number = request.path_params["id"]
     recorded = live.history.get(int(number)) if re.fullmatch("[0-9]{1,18}", number) else None
     if recorded is None:
-        return text(f"result {number[:20]} is not kept (any more); /history lists what is", 404)
+        return text(f"result {number[:20]!a} is not kept (any more); /history lists what is", 404)
     result = recorded.answer.result
     view = {
         "row": {"id": number, **result_view(recorded.answer, live.now())},

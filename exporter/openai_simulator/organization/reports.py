@@ -7,7 +7,7 @@ import json
 import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache, partial
 from threading import RLock
@@ -22,7 +22,16 @@ from starlette.routing import BaseRoute, Route
 
 from openai_simulator import errors
 from openai_simulator.catalogue import SimClock
-from openai_simulator.faults import Faults, LateBuckets, PageLoop, ReviseDown
+from openai_simulator.faults import (
+    Faults,
+    LateBuckets,
+    LostBuckets,
+    NullLabels,
+    PageLoop,
+    RepeatedBuckets,
+    ReviseDown,
+    ShortPages,
+)
 from openai_simulator.organization.billing import COST_DIMENSIONS, Amount, Billing, Key
 from openai_simulator.organization.operations import OPERATIONS, UsageOperation
 from openai_simulator.organization.seed import DAY
@@ -271,19 +280,24 @@ class Visibility:
         self._lateness = lateness
         self._recorded = recorded
         self._lock = lock
-        self._reached: dict[str, float] = {}
+        self._reached: dict[tuple[str, int], float] = {}
         self._settled = float("-inf")
         self._changes: deque[float] = deque()
         self._cache = BucketCache()
 
-    def view(self, path: str, now: float) -> View:
-        """What a request to `path` sees at `now`, with the faults that are active."""
+    def view(self, path: str, now: float, width: int = 0) -> View:
+        """What a request to `path` for buckets of that width sees at `now`, with the faults that are active."""
         late = self.faults.first(path, LateBuckets)
         revised = self.faults.first(path, ReviseDown)
-        reached = min(self._reached.get(path, float("-inf")), now)
+        if late is not None and late.width is not None and WIDTHS[late.width] != width:
+            late = None
+        alone = width if late is not None and late.width else 0
+        reached = min(self._reached.get((path, alone), float("-inf")), now)
         seen = now if late is None else max(reached, now - late.by_seconds)  # what came does not leave
-        self._reached[path] = seen
-        return self._lateness.view(seen, 1.0 if revised is None else revised.factor)
+        self._reached[path, alone] = self._reached[path, width] = seen
+        if revised is None:
+            return self._lateness.view(seen)
+        return self._lateness.view(seen, revised.factor, running=revised.running)
 
     def changed(self, since: float) -> None:
         """The records change from `since` on; settled buckets that may hold it are made anew. Never waits."""
@@ -323,15 +337,49 @@ def _report(path: str, rules: Rules, visibility: Visibility, rows: Rows, final_a
 
     async def answer(request: Request) -> Response:
         errors.require_admin(request, USAGE_SCOPE)
-        now = visibility.clock.now()
-        view = visibility.view(path, now)
+        now, faults = visibility.clock.now(), visibility.faults
         query = decode(request.query_params, rules, now)
-        loops = visibility.faults.first(path, PageLoop) is not None
-        following = looped(query) if loops else query.next_page()
+        view = visibility.view(path, now, query.width)
+        query, following = _turned(query, path, faults)
+        lost, repeated = faults.first(path, LostBuckets), faults.first(path, RepeatedBuckets)
         buckets = await run_in_threadpool(read, query, view)
+        if lost is not None:
+            buckets = _without(buckets, query, lost, now)
+        if repeated is not None and repeated.where == "page":
+            buckets += buckets[-1:]
         return Response(page_json(buckets, following), media_type="application/json")
 
     return Route(path, answer, methods=["GET"])
+
+
+def _turned(query: Query, path: str, faults: Faults) -> tuple[Query, str | None]:
+    """The query that is answered in place of this one with the active faults, and the cursor of the next page."""
+    short, nulls = faults.first(path, ShortPages), faults.first(path, NullLabels)
+    if short is not None:
+        query = replace(query, limit=min(query.limit, short.buckets))
+    following = query.next_page() if faults.first(path, PageLoop) is None else looped(query)
+    if nulls is not None:
+        query = replace(query, group_by=query.group_by.difference(nulls.names))
+    repeated = faults.first(path, RepeatedBuckets)
+    if repeated is not None and repeated.where == "next_page":
+        size = query.limit * query.width
+        if query.page is None:
+            following = query.cursor(query.start + size)
+        else:
+            query = replace(query, start=query.start - size)
+    return query, following
+
+
+def _without(buckets: list[bytes], query: Query, fault: LostBuckets, now: float) -> list[bytes]:
+    """The buckets without those that a fault loses."""
+    lost = query.starts() if fault.seconds_ago is None else [(now - fault.seconds_ago) // query.width * query.width]
+    empty = fault.shape == "empty"
+    pairs = zip(query.starts(), buckets, strict=True)
+    return [
+        bucket_json(start, start + query.width, []) if start in lost else bucket
+        for start, bucket in pairs
+        if empty or start not in lost
+    ]
 
 
 def usage_routes(records: UsageRecords, visibility: Visibility) -> list[BaseRoute]:

@@ -106,18 +106,20 @@ class Lateness:
         """Costs: much later than usage, and revised for two days at the default of 600 s."""
         return cls(tuple(delay * late_seconds for delay in _COST_DELAYS), late_seconds / _STEPS_PER_LATE)
 
-    def view(self, now: float, shrunk_to: float = 1.0) -> View:
-        """What has arrived by `now`; `shrunk_to` is the share left of what lies before the running hour."""
+    def view(self, now: float, shrunk_to: float = 1.0, *, running: bool = False) -> View:
+        """What has arrived by `now`; `shrunk_to` is the share left of closed hours, with `running` of all hours."""
         now = now - now % self.step if self.step else now
         shed = _shed(1.0 - shrunk_to)
         closed = now - now % 3600
         windows = []
         for mask, delay in zip(_CLASSES, self.delays, strict=True):
             windows.append(Window(mask & ~shed, float("-inf"), now - delay))
-            if mask & shed:
+            if mask & shed and not running:
                 windows.append(Window(mask & shed, closed, now - delay))
         settled = now - self.delays[-1]
-        return View(tuple(windows), ("arrived", now, shed), now, min(settled, closed) if shed else settled, shed)
+        if shed and not running:
+            settled = min(settled, closed)
+        return View(tuple(windows), ("arrived", now, shed, running), now, settled, shed)
 
 
 Operation = Literal["completions", "embeddings", "moderations", "images", "audio_speeches", "audio_transcriptions"]

@@ -91,6 +91,8 @@ def _alerts(timeline: Timeline, outage: float) -> Iterator[Series]:
     firing = timeline.gauge(lambda t: 1.0 if t >= outage + 300 else None)
     for labels in found:
         yield Series("ALERTS", labels, firing)
+        active = {name: value for name, value in labels.items() if name != "alertstate"}
+        yield Series("ALERTS_FOR_STATE", active, timeline.gauge(lambda t: outage if t >= outage else None))
 
 
 def _alert(name: str, severity: str, category: str) -> dict[str, str]:

@@ -589,6 +589,8 @@ REASONED = {"reasoning_tokens": 16}
         ("wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28), "empty"),
         ("mp3", b"ID3", "empty"),
         ("pcm", b"\x00\x01", "empty"),
+        ("pcm", b' {"error": {"message": "no such voice"}}' + b" " * 200, "server_error"),
+        ("pcm", b'{\x00"\x01' + bytes(200), "success"),
         ("wav", b"ID3" + bytes(200), "wrong_shape"),
         ("wav", b"RIFF....AVI " + bytes(200), "wrong_shape"),
         ("mp3", b"\xff\xff" + bytes(200), "success"),

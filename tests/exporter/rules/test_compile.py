@@ -307,7 +307,11 @@ def firing(rule: dict[str, Any], at: str, **texts: str) -> dict[str, Any]:
     [
         (
             {},
-            [("probe_duration_seconds", "6.5x20"), ("openai_probe_availability_good", "1x20")],
+            [
+                ("probe_duration_seconds", "6.5x20"),
+                ("probe_success", "1x20"),
+                ("openai_probe_availability_good", "1x20"),
+            ],
             "The p95 latency of chat on openai (gpt-6) is 6.5s over 5m; it alerts above 5s for 2m.",
         ),
         (
@@ -322,12 +326,21 @@ def firing(rule: dict[str, Any], at: str, **texts: str) -> dict[str, Any]:
             "it alerts above 5s for 2m.",
         ),
         (
+            {},
+            [
+                ("probe_duration_seconds", "6.5x20"),
+                ("probe_success", "1x20"),
+                ("openai_probe_last_result_timestamp_seconds", "5+60x20"),
+            ],
+            "The p95 latency of chat on openai (gpt-6) is 6.5s over 5m; it alerts above 5s for 2m.",
+        ),
+        (
             {"metric": "error_rate", "threshold": "5%"},
             [("openai_probe_availability_valid", "1x20"), ("openai_probe_availability_good", "1 0 1 0 0x16")],
             "The error rate of chat on openai (gpt-6) is 100% over 5m; it alerts above 5% for 2m.",
         ),
     ],
-    ids=["latency", "timeout", "errors"],
+    ids=["latency", "timeout", "results that another Prometheus asks for", "errors"],
 )
 def test_descriptions_name_the_probe_and_the_value(
     entry: dict[str, Any], found: list[tuple[str, ...]], description: str, tmp_path: Path
@@ -351,11 +364,23 @@ def test_descriptions_name_the_probe_and_the_value(
             [("probe_success", "1x10 0x20"), ("openai_probe_availability_good", "1x10 0 stale")],
         ),
         # The duration of an answer from the cache is not measured again.
-        ({"for": "0s"}, [("probe_duration_seconds", "1x10 20x20"), ("openai_probe_availability_good", "1x10 1 stale")]),
+        (
+            {"for": "0s"},
+            [
+                ("probe_duration_seconds", "1x10 20x20"),
+                ("probe_success", "1x30"),
+                ("openai_probe_availability_good", "1x10 1 stale"),
+                ("openai_probe_last_result_timestamp_seconds", "5+60x10 600x20"),
+            ],
+        ),
         # Another job's probes are none of ours.
         (
             {"for": "0s", "settings": {"selector": 'job="other"'}},
-            [("probe_duration_seconds", "20x30"), ("openai_probe_availability_good", "1x30")],
+            [
+                ("probe_duration_seconds", "20x30"),
+                ("probe_success", "1x30"),
+                ("openai_probe_availability_good", "1x30"),
+            ],
         ),
     ],
     ids=["repeated failure", "cached answer", "other job"],
@@ -375,7 +400,7 @@ def test_replicas_of_the_exporter_make_one_alert_and_count_usage_once(tmp_path: 
     slow = one({})
     usage = one({"metric": "tokens_per_hour", "threshold": "150k", "name": "use", "window": "30m", "for": "0s"})
     inputs = [series(name, "6x60" if "duration" in name else "1x60", instance)
-              for name in ("probe_duration_seconds", "openai_probe_availability_good") for instance in "ab"]  # fmt: skip
+              for name in ("probe_duration_seconds", "probe_success", "openai_probe_availability_good") for instance in "ab"]  # fmt: skip
     inputs += [
         {"series": f'{name}{{job="openai",organization="acme",operation="{operation}",instance="{instance}"}}',
          "values": "0+1000x60"}

@@ -229,6 +229,36 @@ async def test_it_is_read_every_six_hours_and_keeps_its_figures_when_that_fails(
     assert of(before, metrics.DRIFT_BILLED) == of(after, metrics.DRIFT_BILLED)
 
 
+@pytest.mark.parametrize("lie", [{"kind": "lost_buckets"}, {"kind": "lost_buckets", "shape": "empty"}])
+async def test_a_bill_that_lacks_most_of_what_is_known_is_believed_an_hour_later(
+    make: Make, simulator: SimulatorControl, now: Now, lie: dict[str, Any]
+) -> None:
+    usage = make()
+    before = scrape(await usage.page())
+    simulator.fault(path="/v1/organization/costs", **lie)
+    states = []
+    for seconds in (601, 601, 1800, 1300):
+        now.advance(seconds)
+        simulator.clock(advance=seconds)
+        found = scrape(await usage.page())
+        states.append((up(found)["costs"], sum(of(found, metrics.COSTS_MONTH).values())))
+    month = sum(of(before, metrics.COSTS_MONTH).values())
+    assert month > 0
+    assert [(0, month)] * 3 + [(1, 0)] == states
+
+
+async def test_a_bill_that_is_whole_again_was_never_believed(make: Make, simulator: SimulatorControl, now: Now) -> None:
+    usage = make()
+    before = scrape(await usage.page())
+    for _ in range(3):
+        simulator.fault("lost_buckets", path="/v1/organization/costs")
+        now.advance(3601)
+        assert up(scrape(await usage.page()))["costs"] == 0
+        simulator.clear()
+        now.advance(601)
+        assert of(before, metrics.COSTS_MONTH).keys() == of(scrape(await usage.page()), metrics.COSTS_MONTH).keys()
+
+
 async def test_it_can_be_turned_off_and_needs_costs(make: Make) -> None:
     for more in ("  cost_drift: null\n", "  costs: null\n"):
         found = scrape(await make(more=more).page())

@@ -409,11 +409,50 @@ def test_a_full_reading_that_lacks_too_much_is_doubted_until_the_next_says_the_s
     assert ratios == found
 
 
-def test_hours_that_may_still_change_are_never_doubted() -> None:
+OPEN: dict[int, Rows] = {NOON - HOUR: {A: (60,), B: (40,)}, NOON: {A: (100,)}}
+MOVES = [
+    pytest.param({NOON: {A: (100,)}}, None, id="an hour vanished"),
+    pytest.param({NOON - HOUR: {A: (60,), B: (40,)}, NOON: {B: (1,)}}, None, id="the running hour fell"),
+    pytest.param({NOON - HOUR: {A: (6,), B: (4,)}, NOON: {A: (10,), C: (900,)}}, None, id="other usage came meanwhile"),
+    pytest.param({NOON - HOUR: {("",): (100,)}, NOON: {A: (100,)}}, None, id="half of it moved"),
+    pytest.param({NOON - HOUR: {("",): (100,)}, NOON: {A: (99,), C: (5,)}}, 0.505, id="more than half moved"),
+    pytest.param({NOON - HOUR: {("",): (100,)}, NOON: {("",): (120,)}}, 1.0, id="all of it moved, and grew"),
+    pytest.param({NOON - HOUR: {("",): (80,)}, NOON: {("",): (80,)}}, 0.8, id="all of it moved, and fell"),
+]
+
+
+@pytest.mark.parametrize("audit", [False, True], ids=["hours", "full"])
+@pytest.mark.parametrize(("said", "ratio"), MOVES)
+def test_usage_of_the_last_hours_is_doubted_when_it_moves_to_other_series(
+    said: dict[int, Rows], ratio: float | None, audit: bool
+) -> None:
     books = ledger()
-    read(books, SETTLED | {NOON: {A: (10**6,)}})
-    assert books.doubt(answered(books, SETTLED), 0.5) is None
-    assert books.doubt(answered(books, {}, audit=False), 0.5) is None
+    read(books, SETTLED | OPEN)
+    loss = books.doubt(answered(books, SETTLED | said, audit=audit), 0.5)
+    assert ratio == (loss and loss.ratio)
+    assert books.loss is loss
+    assert books.doubt(answered(books, SETTLED | OPEN), 0.5) is books.loss is None
+
+
+def test_labels_that_stay_changed_are_believed_when_two_full_readings_say_so() -> None:
+    books = ledger()
+    read(books, SETTLED | OPEN)
+    moved: dict[int, Rows] = {NOON - HOUR: {C: (100,)}, NOON: {C: (100,)}}
+    doubts = []
+    for audit in (False, True, False, True):
+        reading = answered(books, SETTLED | moved, audit=audit)
+        doubts.append(books.doubt(reading, 0.5) is not None)
+    books.commit(reading, seen=True)
+    assert [True, True, True, False] == doubts
+    assert ({A: 320, B: 80, C: 0}, [200]) == (shown(books), books.corrections)
+
+
+def test_a_full_reading_stays_doubted_while_the_running_hours_are_right() -> None:
+    books = ledger()
+    read(books, SETTLED | OPEN)
+    loss = books.doubt(answered(books, OPEN), 0.5)
+    assert books.doubt(answered(books, SETTLED | OPEN, audit=False), 0.5) is None
+    assert books.loss is loss is not None
 
 
 def test_an_answer_without_any_bucket_is_no_full_reading_to_be_believed_the_second_time() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PromQL parser for what rules and dashboards of this project use; subqueries and @ are not among it."""
+"""A PromQL parser for what rules and dashboards of this project use; @ is not among it."""
 
 import re
 from functools import cache
@@ -118,6 +118,7 @@ class _Parser:
         if self._take("("):
             node = self._binary(0)
             self._expect(")")
+            self._reach()
             return node
         if self._kind == "number":
             return Number(float(self._next("number")))
@@ -127,10 +128,14 @@ class _Parser:
 
     def _named(self) -> Node:
         name = self._next("name") if self._kind == "name" else ""
+        if name in ("Inf", "NaN"):
+            return Number(float(name))
         if name in AGGREGATIONS:
             return self._aggregate(name)
         if name and self._text == "(":
-            return Call(name, self._arguments())
+            call = Call(name, self._arguments())
+            self._reach()  # of a subquery
+            return call
         if not name and self._text != "{":
             self._fail("an expression")
         return self._selector(name)
@@ -165,14 +170,18 @@ class _Parser:
                 label, op, value = self._next("name"), self._next("op"), self._next("string")
                 matchers.append(Matcher(label, op, value[1:-1]))
                 self._take(",")
-        reach = None
-        if self._take("["):
-            reach = self._duration()
-            if self._text.startswith(":"):  # a subquery; its step is no matter here
-                self._at += 1
-            self._expect("]")
+        reach = self._reach()
         offset = self._duration() if self._take("offset") else 0.0
         return Selector(metric, tuple(matchers), reach, offset)
+
+    def _reach(self) -> float | None:
+        if not self._take("["):
+            return None
+        reach = self._duration()
+        if self._text.startswith(":"):  # a subquery; its step is no matter here
+            self._at += 1
+        self._expect("]")
+        return reach
 
     def _duration(self) -> float:
         if self._kind == "name" and self._text.startswith("$__"):

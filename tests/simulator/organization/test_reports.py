@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The usage and costs endpoints on a socket: shapes, sums, paging, faults, permissions; queries and buckets."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -309,6 +311,116 @@ def test_a_paging_loop_also_catches_a_query_of_one_page(get: Get, still: Simulat
     only = get("/usage/completions", start_time=NOW, limit=5)
     assert only["has_more"] is True
     assert get("/usage/completions", start_time=NOW, limit=5, page=only["next_page"]) == only
+
+
+COMPLETIONS = "/v1/organization/usage/completions"
+
+
+def starts(page: Any) -> list[int]:
+    return [bucket["start_time"] for bucket in page["data"]]
+
+
+def test_short_pages_lead_to_the_same_buckets(get: Get, still: SimulatorControl) -> None:
+    whole = get("/usage/completions", start_time=MONTH, limit=8)
+    still.fault("short_pages", COMPLETIONS, buckets=3)
+    first, second = pages(get, "/usage/completions", start_time=MONTH, end_time=MONTH + 6 * DAY, limit=8)
+    assert whole["data"][:6] == first["data"] + second["data"]
+
+
+def test_a_repeated_page_has_another_cursor_and_the_buckets_before(get: Get, still: SimulatorControl) -> None:
+    still.fault("repeated_buckets", COMPLETIONS)
+    span = {"start_time": MONTH, "end_time": MONTH + 4 * DAY}
+    one, again, *more = pages(get, "/usage/completions", **span, limit=2)
+    assert (one["data"], []) == (again["data"], more)
+    only, twin = pages(get, "/usage/completions", **span, limit=4)
+    assert only["data"] == twin["data"]
+    assert only["next_page"] != twin["next_page"] is None
+
+
+def test_a_bucket_twice_in_a_page_is_the_last_one(get: Get, still: SimulatorControl) -> None:
+    still.fault("repeated_buckets", COMPLETIONS, where="page")
+    page = get("/usage/completions", start_time=MONTH, end_time=MONTH + 2 * DAY)
+    assert [MONTH, MONTH + DAY, MONTH + DAY] == starts(page)
+
+
+@pytest.mark.parametrize(
+    ("fault", "left", "used"),
+    [
+        ({"seconds_ago": DAY}, 2, [True, True]),
+        ({"seconds_ago": DAY, "shape": "empty"}, 3, [True, False, True]),
+        ({"shape": "empty"}, 3, [False, False, False]),
+        ({}, 0, []),
+    ],
+    ids=["one", "one empty", "all empty", "all"],
+)
+def test_lost_buckets_are_absent_or_empty_and_return(
+    get: Get, still: SimulatorControl, fault: dict[str, Any], left: int, used: list[bool]
+) -> None:
+    span = {"start_time": NOW - NOW % DAY - 2 * DAY, "limit": 3}
+    before = get("/usage/completions", **span)
+    still.fault("lost_buckets", COMPLETIONS, **fault)
+    page = get("/usage/completions", **span)
+    assert (left, used) == (len(page["data"]), [bool(bucket["results"]) for bucket in page["data"]])
+    still.clear()
+    assert before == get("/usage/completions", **span)
+
+
+def test_null_labels_keep_the_sums(get: Get, still: SimulatorControl) -> None:
+    query = {"start_time": MONTH, "end_time": MONTH + DAY, "group_by": ["project_id", "model"]}
+    before = rows(get("/usage/completions", **query))
+    still.fault("null_labels", COMPLETIONS, names=["project_id"])
+    after = rows(get("/usage/completions", **query))
+    assert summed(before, "completions") == summed(after, "completions")
+    assert {None} == {row["project_id"] for row in after} != {row["project_id"] for row in before}
+    assert {row["model"] for row in before} == {row["model"] for row in after}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/usage/completions", "has_more"), ("/usage/completions", "results"), ("/costs", "amount")]
+)
+def test_missing_fields_are_left_out_wherever_they_are(get: Get, still: SimulatorControl, path: str, name: str) -> None:
+    query = {"start_time": MONTH, "limit": 3}
+    assert f'"{name}":' in json.dumps(before := get(path, **query))
+    still.fault("missing_fields", f"/v1/organization{path}", fields=[name])
+    after = get(path, **query)
+    assert f'"{name}":' not in json.dumps(after)
+    assert before["next_page"] == after["next_page"]
+
+
+def test_replicas_differ_in_every_hour(get: Get, still: SimulatorControl) -> None:
+    still.fault("revise_down", COMPLETIONS, factor=0.9, running=True, probability=0.5)
+    still.clock(advance=1800)
+    query = {"start_time": NOW - 3600, "bucket_width": "1h"}
+    answers = [get("/usage/completions", **query) for _ in range(20)]
+    for hour in (0, 1):
+        tokens = {sum(row["input_tokens"] for row in page["data"][hour]["results"]) for page in answers}
+        assert len(tokens) == 2
+        assert 0.7 < min(tokens) / max(tokens) < 1
+
+
+def test_a_late_daily_view_leaves_the_hours_as_they_are(get: Get, still: SimulatorControl) -> None:
+    day = NOW - NOW % DAY
+
+    def shown(width: str) -> int:
+        page = get("/usage/completions", start_time=day, bucket_width=width)
+        return sum(row["input_tokens"] for row in rows(page))
+
+    still.fault("late_buckets", COMPLETIONS, by_seconds=DAY / 2, width="1d")
+    before = shown("1d")
+    still.clock(advance=6 * 3600)
+    assert before == shown("1d") < shown("1h")
+    still.clear()
+    assert shown("1d") == shown("1h")
+
+
+def test_an_odd_date_is_away_from_the_time(still: SimulatorControl) -> None:
+    still.fault("odd_date", "/v1/organization", offset_seconds=-40 * DAY)
+    url = f"{still.api_url}/organization/users"
+    replies = [httpx2.get(url, headers=ADMIN, trust_env=False)]
+    still.clear()
+    replies.append(httpx2.get(url, headers=ADMIN, trust_env=False))
+    dates = [parsedate_to_datetime(reply.headers["date"]).timestamp() - still.clock() for reply in replies]
+    assert dates == pytest.approx([-40 * DAY, 0], abs=2)
 
 
 def test_late_buckets_hold_back_the_new_and_take_nothing_away(get: Get, still: SimulatorControl) -> None:
