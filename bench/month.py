@@ -80,12 +80,15 @@ class Family:
 
 def families() -> Iterator[list[Family]]:
     """Everything, in parts that are imported one after the other."""
-    grown = [{"job": "openai", **each} for each in USAGE]
-    usage = "key_user_model:openai_usage_{}:growth10m".format
-    for direction in ("input", "cached", "output"):
-        yield [Family(usage("tokens"), [each | {"direction": direction} for each in grown])]
-    yield [Family(usage("requests"), grown)]
-    yield [Family(usage("estimated_cost_usd"), grown)]
+    own = ("api_key_id", "user_id")
+    by_key = [{"job": "openai", **each} for each in USAGE]
+    by_project = {tuple(pair for pair in each.items() if pair[0] not in own): None for each in by_key}
+    for level, grown in (("key_user", by_key), ("project", [dict(pairs) for pairs in by_project])):
+        usage = f"{level}_model:openai_usage_{{}}:growth10m".format
+        for direction in ("input", "cached", "output"):
+            yield [Family(usage("tokens"), [each | {"direction": direction} for each in grown])]
+        yield [Family(usage("requests"), grown)]
+        yield [Family(usage("estimated_cost_usd"), grown)]
     yield list(_probes())
     yield list(_levels())
     yield list(_rest())
@@ -124,7 +127,7 @@ def _levels() -> Iterator[Family]:
     levels = _each(recorded, "slo", ("availability",))
     for name in (
         *("error_budget:ratio", "period_error_budget_remaining:ratio", "sli_bad_events:sum1h"),
-        *(f"sli_error:ratio{window}" for window in ("1h", "6h", "1d", "3d")),
+        *(f"sli_error:ratio{window}" for window in ("1h", "2h", "6h", "1d", "3d")),
     ):
         yield Family(f"probe:openai_{name}", levels)
     name = "probe:openai_api_rate_limit_remaining_per_limit:ratio"
@@ -150,6 +153,8 @@ def _rest() -> Iterator[Family]:
     for name in ("level", "upper_band", "lower_band"):
         yield Family(f"anomaly:openai_signal:{name}", _each([acme], "anomaly", ("tokens", "cost")))
     yield Family("openai_spend_limit_usd", [ACME | {"scope": "organization"}])
+    budget = {"budget": "all", "scope": "organization", "period": "month"}
+    yield Family("openai_budget_limit_usd", [ACME | budget])
     yield Family("openai_usage_clock_offset_seconds", [ACME])
     projects = [f"proj_{number:02}" for number in range(PROJECTS)]
     days = _each([ACME], "window", ("today", "yesterday"))

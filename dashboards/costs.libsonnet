@@ -12,7 +12,7 @@ function(config, promql, variables)
   + g.dashboard.withRefresh('5m')
   + g.dashboard.withVariables([variables.datasource, variables.organization, variables.project, variables.key])
   + g.dashboard.withRows([
-    g.row.new('The month so far', 4, [
+    g.row.new('Month to date', 4, [
       [4, panels.today],
       [4, panels.yesterday],
       [4, panels.month],
@@ -20,23 +20,23 @@ function(config, promql, variables)
       [4, panels.previous],
       [4, panels.pace],
     ]),
-    g.row.new('Will it stay in budget?', 9, [
+    g.row.new('Budgets and forecast', 9, [
       [16, panels.course],
       [8, panels.budgets],
     ]),
-    g.row.new('Day by day', 8, [
+    g.row.new('Cost per day', 8, [
       [12, panels.days],
       [12, panels.daysByProject],
     ]),
-    g.row.new('Who spends on what', 10, [
+    g.row.new('Cost by project, line item and key', 10, [
       [7, panels.byProject],
       [8, panels.byLineItem],
       [9, panels.spenders],
     ]),
-    g.row.new('Budget by budget', 7, [
+    g.row.new('Budget details', 7, [
       [24, panels.budgetTable],
     ]),
-    g.row.new('Savings and the estimate', 4, [
+    g.row.new('Savings and accuracy', 4, [
       [4, panels.savedByCache],
       [4, panels.savedByBatch],
       [4, panels.driftRatio],
@@ -44,12 +44,12 @@ function(config, promql, variables)
       [4, panels.unpriced],
       [4, panels.skipped],
     ]),
-    g.row.new('Is it usual, is it right, what stops it?', 9, [
+    g.row.collapsed('Expected range, estimate and limits', 9, [
       [7, panels.anomaly],
       [10, panels.drift],
       [7, panels.spendLimits],
     ]),
-    g.row.new('Every line', 10, [
+    g.row.collapsed('Billed line items', 10, [
       [16, panels.bill],
       [8, panels.byKey],
     ]),

@@ -8,6 +8,7 @@ function(config, promql, variables)
 
   page.new(config, 'usage')
   + g.dashboard.withTime('now-7d')
+  + g.dashboard.withTimezone('utc')
   + g.dashboard.withRefresh('5m')
   + g.dashboard.withVariables([
     variables.datasource,
@@ -20,16 +21,20 @@ function(config, promql, variables)
   + g.dashboard.withRows([
     g.row.new('Tokens, requests and cost in the time range', 4, [
       [4, panels.total],
-      [4, panels.input],
-      [4, panels.output],
-      [4, panels.requests],
+      [3, panels.input],
+      [3, panels.output],
+      [3, panels.requests],
       [4, panels.cost],
-      [4, panels.cached],
+      [4, panels.billed],
+      [3, panels.cached],
     ]),
     g.row.new('Tokens and requests', 9, [
       [8, panels.totalTokens],
       [8, panels.inputOutput],
       [8, panels.requestsPerHour],
+    ]),
+    g.row.new('Cost', 9, [
+      [24, panels.costPerDay],
     ]),
     g.row.new('By model, project, key and user', 9, [
       [12, panels.byModel],
@@ -38,24 +43,24 @@ function(config, promql, variables)
       [16, panels.keys],
       [8, panels.users],
     ]),
-    g.row.new('Ratios', 9, [
+    g.row.collapsed('Ratios', 9, [
       [8, panels.inputPerRequest],
       [8, panels.outputPerInput],
       [8, panels.cachedShare],
     ]),
-    g.row.new('When, and is it usual?', 8, [
+    g.row.collapsed('Time of day and expected range', 8, [
       [12, panels.peakHours],
       [12, panels.anomaly],
     ]),
-    g.row.new('Cache writes, audio, images and tools in the time range', 4, [
-      [4, panels.cacheWrites],
-      [4, panels.audioTokens],
+    g.row.collapsed('Cache writes, audio, images and tools in the time range', 4, [
+      [5, panels.cacheWrites],
+      [3, panels.audioTokens],
       [4, panels.images],
       [4, panels.speech],
       [4, panels.transcribed],
       [4, panels.tools],
     ]),
-    g.row.new('The month before', 8, [
+    g.row.collapsed('Last month', 8, [
       [24, panels.previous],
     ]),
   ])

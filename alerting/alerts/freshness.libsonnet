@@ -47,6 +47,15 @@ function(config)
       description: 'The last refreshes of {{ with $labels.dataset }}{{ . }}{{ else }}most datasets{{ end }} of organization {{ $labels.organization }} failed.',
     }),
     new({
+      name: 'OpenAIUsageReadDoubted',
+      expr: text.fill(|||
+        max %s (openai_usage_loss_ratio{%s}) > 0
+      |||, [without, config.selector]),
+      'for': '5m',
+      summary: 'A read lacks most of the known usage, or moves it to other labels, so the last values are kept until a second one agrees.',
+      description: '{{ $value | humanizePercentage }} of the known usage of {{ $labels.operation }} in organization {{ $labels.organization }} is missing or under other labels.',
+    }),
+    new({
       name: 'OpenAIUsageBucketsLate',
       panel: 'Age of the newest usage',
       expr: text.fill(|||

@@ -26,7 +26,7 @@ function(config)
   local sameHour = ' the band of this hour on such days.';
   local costAnomaly = {
     name: 'OpenAICostAnomaly',
-    panel: 'Spend and its usual band',
+    panel: 'Spend and expected range',
     summary: 'Spend is unusually high for this hour of the day.',
     description: 'Organization {{ $labels.organization }} spent an estimated ' + alert.usd('$value') + ' in the last hour, above' + sameHour,
   };

@@ -70,7 +70,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
   panels:: {
     overview: 'Firing alerts',
     probes: 'Failures by type',
-    usage: 'Tokens against their usual band',
+    usage: 'Tokens and expected range',
     costs: 'Month to date and forecast',
     slo: 'Error budget left',
     models: 'Shutdown dates',

@@ -100,6 +100,11 @@ function(config)
     expr: usage('openai_usage_' + counters[direction] + '_total'),
     labels: { direction: direction },
   };
+  // Read over less than the step, so that what is no longer recorded is not taken again.
+  local ofProjects(growth) = {
+    record: series.ofProjects(growth),
+    expr: text.fill('sum without (api_key_id, user_id) (last_over_time(%s[%s]))', [growth, duration.scaled(config, '5m')]),
+  };
 
   [
     {
@@ -132,6 +137,9 @@ function(config)
           record: series.costGrowth,
           expr: usage('openai_usage_estimated_cost_usd_total'),
         },
+      ] + [
+        ofProjects(growth)
+        for growth in [series.tokensGrowth, series.requestsGrowth, series.costGrowth]
       ],
     },
   ]

@@ -29,10 +29,11 @@
     tags: [],
   },
 
-  // From a value to another page. `variables` maps its variables to fields of the value's row or labels of its series;
-  // without any, the page gets those of this one.
-  data(uid, title, variables={}): {
-    local pairs = ['var-' + name + '=${' + variables[name] + '}' for name in std.objectFields(variables)],
+  // From a value to another page. `variables` maps its variables to fields of the value's row or labels of its series,
+  // `kept` are those that it gets from this page; without any, it gets all.
+  data(uid, title, variables={}, kept=[]): {
+    local pairs = ['var-' + name + '=${' + variables[name] + '}' for name in std.objectFields(variables)]
+                  + ['${' + name + ':queryparam}' for name in kept if !std.objectHas(variables, name)],
     title: title,
     url: std.join('&', ['/d/' + uid + '?${__url_time_range}'] + (if pairs == [] then ['${__all_variables}'] else pairs)),
     targetBlank: false,

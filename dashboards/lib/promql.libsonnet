@@ -23,7 +23,9 @@ function(config) {
   local ofOrganization = 'organization=~"$organization"',
   local ofProject = ofOrganization + ',project_id=~"$project"',
   // An alias of a model also selects its dated snapshots.
-  local ofUsage = ofProject + ',api_key_id=~"$key",user_id=~"$user",model=~"$model(-[0-9]{4}-[0-9]{2}-[0-9]{2})?"',
+  local aliased = 'model=~"$model(-[0-9]{4}-[0-9]{2}-[0-9]{2})?"',
+  local ofUsage = ofProject + ',api_key_id=~"$key",user_id=~"$user",' + aliased,
+  local ofModel = ofProject + ',' + aliased,
   local ofProbe = 'target=~"$target",model=~"$model"',
   local selector(name, matchers, more) =
     name + '{' + config.selector
@@ -93,14 +95,30 @@ function(config) {
   one(expr): without + expr + ')',
   sum(expr, by=''): 'sum' + byWhich(by) + ' (' + it.one(expr) + ')',
   // What a usage counter grew by. That of tokens, requests and cost is recorded, so that a month is quick to read.
-  grown(name, by='', range='$__interval', more=''):
-    if std.objectHas(growth, name) then it.grew(growth[name][0], by, range, growth[name][1])
-    else it.sum('increase(' + it.usage(name, more) + '[' + range + '])', by),
-  // The sum of recorded growth.
-  grew(name, by='', range='$__interval', more=''): 'sum' + byWhich(by) + ' (sum_over_time(' + it.usage(name, more) + '[' + range + ']))',
+  grown(name, by='', range='$__interval', more='', at=''):
+    if std.objectHas(growth, name) then it.grew(growth[name][0], by, range, growth[name][1], at)
+    else it.sum('increase(' + it.usage(name, more) + '[' + range + '])' + at, by),
+  // Of steps from their start: all but the running one, the last of the chart.
+  whole(expr): '(' + expr + ')\nand on () vector(time()) < on () max_over_time(vector(time())[1h:1h] @ end())',
+  // The sum of recorded growth: that of projects and models while all keys and users are chosen, and else that of keys.
+  // Only one of the two is read: no series has the label `none`, so All (.*) matches it and nothing else does.
+  grew(name, by='', range='$__interval', more='', at=''):
+    local read(matchers) = 'sum_over_time(' + matchers + '[' + range + ']' + at + ')';
+    local ofKeys(chosen) = read(it.usage(name, std.join(',', std.filter(function(text) text != '', [more, chosen]))));
+    'sum' + byWhich(by) + ' (' + (
+      if std.length(std.findSubstr('api_key_id', by)) + std.length(std.findSubstr('user_id', by)) > 0 then ofKeys('')
+      else std.join('\nor ', [
+        read(selector(series.ofProjects(name), ofModel + ',none=~"$key",none=~"$user"', more)),
+        ofKeys('none!~"$key"'),
+        ofKeys('none!~"$user"'),
+      ])
+    ) + ')',
 
-  // --- The `k` labels with the largest `ranking` at the end of the time range keep their line over the whole of it.
-  local largest(k, label, ranking) = 'on (' + label + ') topk(' + k + ', ' + it.sum(ranking + ' @ end()', label) + ')',
+  // --- The `k` labels with the largest `ranking`, one value each, keep their line over the whole time range.
+  // What there is at the end of the time range, and the sum of growth in all of it, with the running step of a chart.
+  atEnd(selected, label): it.sum(lately(selected), label),
+  inRange(name, label): it.grown(name, label, '$__range', at=' @ end() offset -$__interval'),
+  local largest(k, label, ranking) = 'on (' + label + ') topk(' + k + ', ' + ranking + ')',
   top(k, label, ranking, expr): '(' + expr + ')\nand ' + largest(k, label, ranking),
   rest(k, label, ranking, expr): 'sum(\n(' + expr + ')\nunless ' + largest(k, label, ranking) + '\n)',
   // The models that are probed most.
@@ -128,16 +146,17 @@ function(config) {
     + summed(by, valid, '$__interval]') + ' == 0) - 1\n)\nand on (' + by + ') bottomk(12,\n'
     + summed(by, good, '$__range] @ end()') + '\n/ ' + summed(by, valid, '$__range] @ end()') + '\n)',
 
-  // --- Names for ids, those at the end of the time range: a rename does not split a line, and a past from before names
-  // were read has them too. What has no name shows its id; what is not grouped says so.
-  local latest(info) = info + ' @ end()',
+  // --- Names for ids, those at the end of the time range or from the month after it: a rename does not split a line, and a
+  // past from before names were read has them too. What has no name shows its id; what is not grouped says so.
+  local lately(selected) = 'last_over_time(' + selected + '[1h] @ end())',
+  local latest(info) = 'last_over_time(' + info + '[31d] @ end() offset -31d) or ' + lately(info),
   local named(id, name, info, known, expr, absent='not grouped') =
     '(' + expr + ')\n* on (' + id + ') group_left (' + name + ') (\ntopk by (' + id + ') (1, max by ('
     + id + ', ' + name + ') (' + info + '))\nor on (' + id + ')\n' + it.idsAsNames(id, name, known, absent) + '\n)',
   idsAsNames(id, name, known, absent='not grouped'):
     'label_replace(label_replace(group by (' + id + ') (' + known + '), "' + name + '", "$1", "' + id + '", "(.+)"), "'
     + name + '", "' + absent + '", "' + id + '", "")',
-  local requests = latest(it.organization(metric.usage.requests)),
+  local requests = lately(it.organization(metric.usage.requests)),
   withProject(expr, known=requests, absent='not grouped'):
     named('project_id', 'project', latest(it.organization(metric.project.info)), known, expr, absent),
   withKey(expr, known=requests):
@@ -148,6 +167,23 @@ function(config) {
     named('owner_id', 'owner', asOwner(latest(it.organization(metric.user.info))), it.organization(metric.key.info), expr, 'nobody'),
   withUser(expr, known=requests):
     named('user_id', 'user', latest(it.organization(metric.user.info)), known, expr),
+
+  // Budgets by whom they bound: a project, key or user by its name, a model, or all.
+  withBounded(expr):
+    local of(info, id, name) =
+      'label_replace(label_replace(' + latest(it.organization(info)) + ', "id", "$1", "' + id + '", "(.+)"), "whose", "$1", "' + name + '", "(.+)")';
+    local infos = std.join('\nor ', [
+      of(metric.project.info, 'project_id', 'project'),
+      of(metric.key.info, 'api_key_id', 'api_key'),
+      of(metric.user.info, 'user_id', 'user'),
+    ]);
+    named('id', 'whose', infos, lately(it.organization(metric.budget.limit_usd)), expr, 'whole organization'),
+
+  // --- What each day (UTC) was billed, stamped with its start; of the running one what there is. Its sum is last shown as
+  // that of yesterday. An hour or a second is left out at the end, since midnight itself belongs to the next day.
+  daily(by=''):
+    local day(window, of) = 'sum' + byWhich(by) + ' (' + it.one('last_over_time(' + it.project(metric.costs.day_usd, 'window="' + window + '"') + of + ')') + ')';
+    day('yesterday', '[23h] offset -47h') + '\nor\n' + day('today', '[86399s] offset -86399s'),
 
   // --- Where there is nothing, tables of several queries and state timelines would say so without a reason: they get
   // one row, in which `label` says why.

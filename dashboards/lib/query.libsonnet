@@ -16,6 +16,8 @@ local base(expr) = {
   // Buckets of a histogram over time.
   heatmap(expr): base(expr) + { range: true, instant: false, format: 'heatmap', legendFormat: '{{le}}' },
 
+  // Of the step that begins at each point, not of the one that ends there: stamped with its start, the running one with it.
+  fromStart(query): query { expr: std.strReplace(super.expr, '[$__interval]', '[$__interval] offset -$__interval') },
   // Least step; $__rate_interval becomes at least four of them.
   withMinStep(step): { interval: step },
   // Shows the request id of single probes.

@@ -20,69 +20,72 @@ function(config, promql)
   // Dollars to the cent, where a bill is compared.
   local exact = [override.unit('locale'), override.decimals(2)];
   local tile(title, description, expr, unit=usd, noValue=words.short.costs) =
-    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
+    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))])
+    + panel.withNoFigure(noValue)
+    + (if unit == usd then panel.withDecimals(2) else {});
   local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
   local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.costGrowth, 'api_key_id=~"$key"'), range];
-  // Of each day (UTC), stamped at its start: the whole day as it stands a day later, and of today what there is.
-  local daily(by) = |||
-    sum by (%(by)s) (%(yesterday)s)
-    or
-    sum by (%(by)s) (%(today)s)
-  ||| % {
-    by: by,
-    yesterday: promql.one('last_over_time(%s[1d] offset -1d)' % project(costs.day_usd, 'window="yesterday"')),
-    today: promql.one('max_over_time(%s[1d])' % project(costs.day_usd, 'window="today"')),
-  };
   local largest(k, expr) = 'topk(%d, %s)' % [k, expr];
-  local budgets = '%s{%s,organization=~"$organization"}';
+  // To the page Usage of one project or key.
+  local usageOf(what, name, field) =
+    g.link.data(config.dashboards.usage, 'Usage of this ' + what, { [name]: field }, ['datasource', 'organization', 'project', 'key']);
+
+  // Bars of days, stamped with their start; up to two years of them.
+  local days = panel.timeSeries.withBarsFromStart + panel.withMaxDataPoints(400) + panel.withDecimals(2);
 
   {
     // --- The month so far
     today: tile('Today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.sum(organization(costs.day_usd, 'window="today"'))),
     yesterday: tile('Yesterday', 'Billed for the whole day before (UTC).', promql.sum(organization(costs.day_usd, 'window="yesterday"'))),
-    month: tile('Month', 'Billed since the first of the month (UTC); credits are deducted.', 'sum(%s)' % organization(series.costMonth)),
+    month: tile('This month', 'Billed since the first of the month (UTC); credits are deducted.', 'sum(%s)' % organization(series.costMonth)),
     forecast: tile('Forecast', 'What the month will cost: billed so far, and the mean of the last seven whole days for those to come.', 'sum(%s)' % organization(series.forecast)),
     previous: tile('Last month', 'Billed for the whole month before (UTC).', promql.sum(organization(costs.previous_month_usd))),
-    pace: tile('Vs. before', 'The forecast against the month before.', 'sum(%s) / %s - 1' % [organization(series.forecast), promql.sum(organization(costs.previous_month_usd))], 'percentunit')
+    pace: tile('MoM change', 'The forecast against the month before.', 'sum(%s) / %s - 1' % [organization(series.forecast), promql.sum(organization(costs.previous_month_usd))], 'percentunit')
           + panel.withDecimals(0),
 
     course:
-      panel.timeSeries.new('Month to date and forecast', 'Billed so far, and what the whole month will cost. The band is two standard deviations of the days before; the dashed line is the hard spend limit, where one is set.', usd, [
+      panel.timeSeries.new('Month to date and forecast', 'Billed so far, and what the whole month will cost. The band is two standard deviations of the days before; the dashed lines are the lowest monthly budget of the organization and its hard spend limit, where they are set.', usd, [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
         query.range('sum(%s)' % organization(series.forecastUpper), 'likely range'),
         query.range('sum(%s)' % organization(series.forecastLower), 'at least'),
         query.range(promql.sum(organization(metric.spend.limit_usd, 'scope="organization"')), 'spend limit'),
+        query.range('min(%s)' % organization(metric.budget.limit_usd, 'scope="organization",period="month"'), 'budget'),
       ])
       + panel.withOverrides([
         override.byName('month to date', [override.color('green'), override.fillOpacity(25)]),
         override.byName('forecast', [override.color('orange'), override.fillOpacity(0)]),
+        override.byName('budget', [override.color('red'), override.dashed, override.fillOpacity(0)]),
         override.byName('spend limit', [override.color('purple'), override.dashed, override.fillOpacity(0)]),
       ])
       + panel.timeSeries.withBand('likely range', 'at least', 'super-light-orange')
-      + panel.withTimeFrom('30d')
+      + panel.withDecimals(2)
       + panel.withNoValue(words.costs),
     budgets:
-      panel.barGauge.new('Budgets', 'Share of each budget that is spent in its period; the ten fullest. Orange from 80 %, red when it is spent.', 'percentunit', '${__field.labels.budget}', [
-        query.instant(largest(10, 'max by (organization, budget) (%s)' % organization(series.budgetRatio)), '{{budget}}'),
+      panel.barGauge.new('Budgets', 'Share of each budget that is used in its period, by whom it bounds; the ten fullest. Orange from 80 %, red when it is used up.', 'percentunit', '${__field.labels.budget}: ${__field.labels.whose}', [
+        query.instant('sort_desc(%s)' % promql.withBounded(largest(10, 'max by (organization, budget, scope, id, period) (%s)' % organization(series.budgetRatio))), '{{budget}}: {{whose}}'),
       ])
       + panel.withMax(1)
       + panel.withDecimals(0)
       + panel.withThresholds(threshold.rising(0.8, 1))
       + panel.withNoFigure(words.short.budgets),
     days:
-      panel.timeSeries.bars('Cost per day', 'Billed for each day (UTC). The last bar is yesterday; bills grow for some hours after the day.', usd, [
-        query.range(daily(''), 'billed'),
+      panel.timeSeries.bars('Cost per day', 'Billed for each day (UTC). The last bar is today, which is still running; bills grow for some hours after the day.', usd, [
+        query.range(promql.daily(), 'billed'),
       ], '1d')
-      + panel.withTimeFrom('30d')
+      + days
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
       + panel.withNoValue(words.costs),
     daysByProject:
+      // The month as it stands at the end of the running day, which is a step of the chart.
+      local lately = 'last_over_time(%s[1d] @ end() offset -1d)' % project(costs.month_to_date_usd);
+      local ofMonth = promql.sum(lately, 'project_id');
       panel.timeSeries.bars('Cost per day, by project', 'Billed for each day (UTC), where costs are grouped by project_id; the eight largest projects of this month. Alert on it with cost_per_day and a project.', usd, [
-        query.range(promql.withProject(promql.top(8, 'project_id', project(costs.month_to_date_usd), daily('project_id')), project(costs.month_to_date_usd)), '{{project}}'),
+        query.range(promql.withProject(promql.top(8, 'project_id', ofMonth, promql.daily('project_id')), lately), '{{project}}'),
       ], '1d')
-      + panel.withTimeFrom('30d')
+      + days
+      + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.costs),
     // --- Who and what
@@ -90,29 +93,37 @@ function(config, promql)
       panel.pieChart.new('This month by project', 'Billed since the first of the month; the eight largest projects.', usd, [
         query.instant(largest(8, promql.withProject('sum by (project_id) (%s) > 0' % billed(), project(costs.month_to_date_usd))), '{{project}}'),
       ])
+      + panel.withDecimals(2)
+      + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.withNoValue(words.costs),
     byLineItem:
       panel.barGauge.new('This month by line item', 'Billed since the first of the month, as the bill names it; the eight largest.', usd, '${__field.labels.line_item}', [
         query.instant('sort_desc(%s)' % largest(8, 'sum by (line_item) (%s) > 0' % billed('line_item!=""')), '{{line_item}}'),
       ])
       + panel.barGauge.withNamesAbove
+      + panel.withDecimals(2)
       + panel.withNoFigure(words.short.costs),
     byKey:
       panel.barGauge.new('This month by API key', 'Billed since the first of the month, where costs are grouped by api_key_id; the ten largest.', usd, '${__field.labels.api_key}', [
         query.instant('sort_desc(%s)' % promql.withKey(largest(10, 'sum by (api_key_id) (%s) > 0' % billed('api_key_id=~"$key",api_key_id!=""')), project(costs.month_to_date_usd)), '{{api_key}}'),
       ])
       + panel.barGauge.withNamesAbove
+      + panel.withDecimals(2)
+      + panel.withDataLinks([usageOf('API key', 'key', '__field.labels.api_key_id')])
       + panel.withNoFigure('Not grouped by key'),
     spenders:
       panel.table.new('Top spenders', 'API keys by the estimated cost of their tokens in the time range; the fifty largest.', usd, [
         query.table(largest(50, promql.withProject(promql.withKey(spent('api_key_id, project_id', '$__range') + ' > 0')))),
       ])
-      + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['Value', 'Cost']])
+      + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['api_key_id', 'api_key_id'], ['project_id', 'project_id'], ['Value', 'Cost']])
       + panel.table.withSort('Cost')
-      + panel.withOverrides([override.byName('Cost', [override.width(80), override.decimals(2)]), override.byName('API key', [override.width(180), override.links([
-        g.link.data(config.dashboards.usage, 'Usage of this project', { project: '__data.fields.project' }),
-      ])])])
-      + panel.withNoValue(words.recorded),
+      + panel.withOverrides([
+        override.byName('Cost', [override.width(90), override.decimals(2)]),
+        override.byName('API key', [override.width(180), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
+        override.byName('Project', [override.links([usageOf('project', 'project', '__data.fields.project_id')])]),
+        override.byRegexp('.*_id', [override.hidden]),
+      ])
+      + panel.withNoValue(words.usage),
     bill:
       panel.table.new('The bill', 'Every project and line item since the first of the month. Inspect the panel to save it as CSV.', usd, [
         query.table(promql.withProject('sum by (project_id, line_item) (%s)' % billed(), project(costs.month_to_date_usd))),
@@ -125,31 +136,33 @@ function(config, promql)
     // --- Budgets and limits
     budgetTable:
       panel.table.new('Budgets in detail', 'Every budget: its limit, what is spent by each way of counting, its share, and the share at the end of the month by the days of the last week.', usd, [
-        query.table(promql.orWhy('max by (budget, scope, period) (%s)' % organization(metric.budget.limit_usd), 'budget', words.short.budgets)),
-        query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.spent_usd, 'basis="billed"')),
-        query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.spent_usd, 'basis="estimated"')),
-        query.table('max by (budget, scope, period) (%s)' % organization(series.budgetRatio)),
-        query.table('max by (budget, scope, period) (%s)' % organization(series.budgetForecast)),
-        query.table('max by (budget, scope, period) (%s)' % organization(metric.budget.warn_ratio)),
-        query.table('min by (budget, scope, period) (%s)' % organization(metric.budget.remaining_usd)),
+        query.table(promql.orWhy(promql.withBounded('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.limit_usd)), 'budget', words.short.budgets)),
+        query.table('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.spent_usd, 'basis="billed"')),
+        query.table('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.spent_usd, 'basis="estimated"')),
+        query.table('max by (organization, budget, scope, id, period) (%s)' % organization(series.budgetRatio)),
+        query.table('max by (organization, budget, scope, id, period) (%s)' % organization(series.budgetForecast)),
+        query.table('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.warn_ratio)),
+        query.table('min by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.remaining_usd)),
       ])
       + panel.table.withColumns([
         ['budget', 'Budget'],
-        ['scope', 'Of'],
+        ['whose', 'Whom it bounds'],
+        ['scope', 'Scope'],
         ['period', 'Period'],
         ['Value #A', 'Limit, USD'],
         ['Value #B', 'Billed, USD'],
         ['Value #C', 'Est., USD'],
         ['Value #G', 'Left, USD'],
-        ['Value #D', 'Spent'],
-        ['Value #E', 'At the end'],
+        ['Value #D', 'Used'],
+        ['Value #E', 'Forecast'],
         ['Value #F', 'Warns at'],
       ])
-      + panel.table.withSort('Spent')
+      + panel.table.withSort('Used')
       + panel.withOverrides([
         override.byRegexp('.*USD', exact),
-        override.byRegexp('Spent|At the end|Warns at', [override.unit('percentunit'), override.decimals(0)]),
-        override.byRegexp('Spent|At the end', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
+        override.byRegexp('Used|Forecast|Warns at', [override.unit('percentunit'), override.decimals(0)]),
+        override.byName('Left, USD', [override.cell('color-text'), override.thresholds(threshold.steps([['red', null], ['text', 0]]))]),
+        override.byRegexp('Used|Forecast', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
       ])
       + panel.withNoValue(words.budgets),
     spendLimits:
@@ -158,16 +171,16 @@ function(config, promql)
         for it in [['max', metric.spend.limit_usd], ['max', metric.spend.limit_enforcing], ['min', metric.spend.alert_threshold_usd]]
       ];
       panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API mails; set in the organization's settings, not here.", usd, [
-        query.table(if i == 0 then promql.orWhy(limits[i], 'project', 'No spend limits') else limits[i])
+        query.table(if i == 0 then promql.orWhy(limits[i], 'project', 'No spend limits read') else limits[i])
         for i in std.range(0, std.length(limits) - 1)
       ])
       + panel.table.withColumns([
-        ['project', 'Of'],
+        ['project', 'Scope'],
         ['Value #A', 'Limit'],
         ['Value #B', 'Blocks'],
-        ['Value #C', 'Mails at'],
+        ['Value #C', 'Alerts at'],
       ])
-      + panel.withOverrides([override.byRegexp('Limit|Mails at', [override.width(72)]), override.byName('Blocks', [
+      + panel.withOverrides([override.byRegexp('Limit|Alerts at', [override.width(90), override.decimals(2)]), override.byName('Blocks', [
         override.width(68),
         override.cell('color-text'),
         override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),
@@ -180,12 +193,12 @@ function(config, promql)
       local unmatched = month(metric.drift.unmatched_usd, 'line_item');
       // What belongs to no model stands under the name that the bill gives it.
       local besides(expr) = 'label_replace(%s, "model", "$1", "line_item", "(.+)")' % expr;
-      panel.table.new('Estimated against billed', 'By model: list price of the tokens and the bill, for the same days of this month, up to the newest whose bill is complete. Line items that belong to no model have no estimate. Over is the bill less the estimate.', usd, [
+      panel.table.new('Estimated against billed', 'By model: list price of the tokens and the bill, for the same days of this month, up to the newest whose bill is complete. Line items that belong to no model have no estimate.', usd, [
         query.table(promql.orWhy(month(metric.drift.billed_usd) + '\nor sum by (model) (' + besides(unmatched) + ')', 'model', words.short.drift)),
         query.table(month(metric.drift.estimated_usd) + '\nor 0 * sum by (model) (' + besides(unmatched) + ')'),
       ])
       + panel.table.withColumns(
-        [['model', 'Model or line item'], ['Value #B', 'Est., USD'], ['Value #A', 'Billed, USD'], ['Bill - estimate', 'Over, USD']],
+        [['model', 'Model or line item'], ['Value #B', 'Est., USD'], ['Value #A', 'Billed, USD'], ['Bill - estimate', 'Bill minus est., USD']],
         [transformation.binary('Bill - estimate', 'Value #A', '-', 'Value #B')]
       )
       + panel.table.withSort('Billed, USD')
@@ -195,19 +208,19 @@ function(config, promql)
       ])
       + panel.withNoValue(words.drift),
     driftDay:
-      tile('Up to', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'time:YYYY-MM-DD', words.short.drift),
+      tile('Bill as of', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'time:YYYY-MM-DD', words.short.drift),
     anomaly:
-      panel.timeSeries.new('Spend and its usual band', 'Estimated cost of the last hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', usd, [
-        query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'usual band'),
-        query.range('sum(%s)' % organization(series.anomalyLower, 'anomaly="cost"'), 'band, bottom'),
+      panel.timeSeries.new('Spend and expected range', 'Estimated cost of the last hour, and the range that is expected from the same hour of the days before. Above it for long, an alert fires.', usd, [
+        query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'expected range'),
+        query.range('sum(%s)' % organization(series.anomalyLower, 'anomaly="cost"'), 'range, bottom'),
         query.range('sum(%s)' % organization(series.anomalyLevel, 'anomaly="cost"'), 'cost per hour'),
       ])
       + panel.timeSeries.withFill(0)
-      + panel.timeSeries.withBand('usual band', 'band, bottom', 'super-light-green')
+      + panel.timeSeries.withBand('expected range', 'range, bottom', 'super-light-green')
       + panel.withOverrides([override.byName('cost per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
     savedByCache:
-      tile('By cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
+      tile('From cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
         sum(
           sum by (model) (label_replace(%(costs)s, "model", "$1", "line_item", "(.+), (?:input|input_tokens)"))
           * on (model) (
@@ -221,13 +234,13 @@ function(config, promql)
         cachedCosts: billed('line_item=~".+, (cached input|cached_input_tokens|input_cached_tokens)"'),
         cached: promql.one(project(usage.input_cached_tokens, 'batch!="true"')),
         input: promql.one(project(usage.input_tokens, 'batch!="true"')),
-      }, noValue=words.short.none)
+      }, noValue=words.short.unknown)
       + panel.withThresholds(threshold.plain('green')),
     savedByBatch:
-      tile('By batch', 'Batch requests cost half the list price, so they saved as much as they cost. Estimated, month to date.', promql.sum(project(usage.estimated_cost_usd, 'batch="true"')), noValue=words.short.none)
+      tile('From batch', 'Batch requests cost half the list price, so they saved as much as they cost. Estimated, month to date.', promql.sum(project(usage.estimated_cost_usd, 'batch="true"')), noValue=words.short.unknown)
       + panel.withThresholds(threshold.plain('green')),
     driftRatio:
-      tile('Accuracy', 'The estimated cost of the month by the billed one; 100 % is right.', 'avg(%s)' % organization(series.costDrift), 'percentunit')
+      tile('Est./bill', 'The estimated cost of the month by the billed one; 100 % is right.', 'avg(%s)' % organization(series.costDrift), 'percentunit')
       + panel.withDecimals(1)
       + panel.withThresholds(threshold.steps([
         ['orange', null],
@@ -235,8 +248,9 @@ function(config, promql)
         ['orange', 1 + config.thresholds.costDrift.share],
       ])),
     unpriced:
-      tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', promql.sum(project(usage.unpriced_tokens)), 'short', words.short.none),
+      tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', '%s or 0 * %s' % [promql.sum(project(usage.unpriced_tokens)), promql.sum(project(usage.requests))], 'short', words.short.usage)
+      + panel.withThresholds(threshold.notice(1)),
     skipped:
-      tile('Skipped', 'Rows of the bill in a currency other than US dollars; they are in no sum.', '%s or 0 * sum(%s)' % [promql.sum(organization(costs.skipped_rows)), organization(series.costMonth)], 'short', words.short.costs)
+      tile('Non-USD', 'Rows of the bill in a currency other than US dollars; they are in no sum.', '%s or 0 * sum(%s)' % [promql.sum(organization(costs.skipped_rows)), organization(series.costMonth)], 'short', words.short.costs)
       + panel.withThresholds(threshold.notice(1)),
   }

@@ -14,24 +14,34 @@ local transformation = g.transformation;
 function(config, promql)
   local usage = metric.usage;
   local grown = promql.grown;
-  // What ranks models, projects, keys and users.
-  local inputs = promql.usage(usage.input_tokens);
+  // What ranks models and projects, and what ranks keys and users.
+  local inputs(label) = promql.inRange(usage.input_tokens, label);
+  local monthOf(label) = promql.atEnd(promql.usage(usage.input_tokens), label);
   local tokens(by='', range='$__interval') = promql.grew(series.tokensGrowth, by, range, 'direction=~"input|output"');
   local tile(title, description, unit, expr, noValue=words.short.usage) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
+  // The sum of a chart's bars, which begin and end with their step.
+  local sum(title, description, expr, unit='short') =
+    panel.stat.ofBars(title, description + ' The sum of the bars below: full hours, or their longer steps.', unit, [query.range(expr, std.asciiLower(title))])
+    + panel.withNoFigure(words.short.usage);
+  // To this page with one more choice, which keeps the others.
+  local only(what, name, field) =
+    g.link.data(config.dashboards.usage, 'Only this ' + what, { [name]: field }, ['datasource', 'organization', 'project', 'key', 'user', 'model']);
+  local hidden(id) = override.byName(id, [override.hidden]);
   // A chart of the eight largest and all the others, whose sum is the whole. `named` turns label into `shown`.
   local stacked(title, description, label, shown=label, named=function(expr) expr) =
     panel.timeSeries.bars(title, description, 'short', [
-      query.range(named(promql.top(8, label, inputs, tokens(label))), '{{' + shown + '}}'),
-      query.range(promql.rest(8, label, inputs, tokens(label)), 'all others'),
+      query.range(named(promql.top(8, label, inputs(label), tokens(label))), '{{' + shown + '}}'),
+      query.range(promql.rest(8, label, inputs(label), tokens(label)), 'all others'),
     ])
     + panel.timeSeries.withStacking
-    + panel.withOverrides([override.byName('all others', [override.color('text')])])
+    + panel.withDataLinks([only(shown, shown, '__field.labels.' + label)])
+    + panel.withOverrides([override.byName('all others', [override.color('text'), override.links([])])])
     + panel.withNoValue(words.usage);
   local ratio(title, description, unit, above, below) =
     panel.timeSeries.new(title, description, unit, [
       query.range(
-        promql.top(8, 'model', inputs, '%s\n/ %s' % [grown(above, 'model'), grown(below, 'model')]),
+        promql.top(8, 'model', inputs('model'), '%s\n/ %s' % [grown(above, 'model'), grown(below, 'model')]),
         '{{model}}'
       ) + query.withMinStep('1h'),
     ])
@@ -41,11 +51,17 @@ function(config, promql)
 
   {
     // --- In the time range
-    total: tile('Tokens', 'Input and output tokens in the time range.', 'short', tokens(range='$__range')),
-    input: tile('Input', 'Input tokens in the time range, cached ones included.', 'short', grown(usage.input_tokens, range='$__range')),
-    output: tile('Output', 'Output tokens in the time range; they include reasoning.', 'short', grown(usage.output_tokens, range='$__range')),
-    requests: tile('Requests', 'Requests to models in the time range.', 'short', grown(usage.requests, range='$__range')),
-    cost: tile('Est. cost', 'List price of the tokens in the time range. What is billed stands on the page Costs and budgets.', 'currencyUSD', grown(usage.estimated_cost_usd, range='$__range')),
+    total: sum('Tokens', 'Input and output tokens in the time range.', tokens()),
+    input: sum('Input', 'Input tokens in the time range, cached ones included.', grown(usage.input_tokens)) + panel.withColor('blue'),
+    output: sum('Output', 'Output tokens in the time range; they include reasoning.', grown(usage.output_tokens)) + panel.withColor('red'),
+    requests: sum('Requests', 'Requests to models in the time range.', grown(usage.requests)) + panel.withColor('green'),
+    cost: sum('Est. cost', 'List price of the tokens in the time range.', grown(usage.estimated_cost_usd), 'currencyUSD') + panel.withDecimals(2),
+    billed:
+      panel.stat.ofBars('Billed', 'Billed for the days (UTC) of the time range, the first one in full. Bills know projects only: the filters by API key, user and model do not apply.', 'currencyUSD', [
+        query.range(promql.daily(), 'billed'),
+      ], '1d')
+      + panel.withDecimals(2)
+      + panel.withNoFigure(words.short.costs),
     cached: tile('Cached', 'Share of the input tokens in the time range that came from the cache, at a lower price.', 'percentunit', '%s / %s' % [
       grown(usage.input_cached_tokens, range='$__range'),
       grown(usage.input_tokens, range='$__range'),
@@ -53,31 +69,43 @@ function(config, promql)
 
     // --- The three charts that everybody knows
     totalTokens:
-      panel.timeSeries.bars('Total tokens', 'Input and output tokens together. Each bar sums up one step of the chart, an hour at least.', 'short', [
+      panel.timeSeries.bars('Total tokens', 'Input and output tokens together. Each bar sums up one step of the chart, an hour at least; the last one is still running.', 'short', [
         query.range(tokens(), 'tokens'),
       ])
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
       + panel.withNoValue(words.usage),
     inputOutput:
-      panel.timeSeries.new('Input and output tokens', 'Input tokens (blue) and output tokens (red). Each point sums up one step of the chart, an hour at least.', 'short', [
-        query.range(grown(usage.input_tokens), 'input') + query.withMinStep('1h'),
-        query.range(grown(usage.output_tokens), 'output') + query.withMinStep('1h'),
+      panel.timeSeries.bars('Input and output tokens', 'Input tokens (blue) and output tokens (red). Each bar sums up one step of the chart, an hour at least; the last one is still running.', 'short', [
+        query.range(grown(usage.input_tokens), 'input'),
+        query.range(grown(usage.output_tokens), 'output'),
       ])
-      + panel.withMaxDataPoints(100)
+      + panel.timeSeries.withStacking
       + panel.withOverrides([override.byName('input', [override.color('blue')]), override.byName('output', [override.color('red')])])
       + panel.withNoValue(words.usage),
     requestsPerHour:
-      panel.timeSeries.bars('Requests per hour', 'Requests to models, as a mean per hour over each step of the chart.', 'short', [
+      panel.timeSeries.bars('Requests per hour', 'Requests to models in each hour; in longer steps, their mean per hour. The last bar is still running.', 'short', [
         query.range('3600000 / $__interval_ms * %s' % grown(usage.requests), 'requests per hour'),
       ])
+      + panel.withMaxDataPoints(200)
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
       + panel.withNoValue(words.usage),
 
+    // --- Cost
+    costPerDay:
+      panel.timeSeries.bars('Cost per day, estimated and billed', 'Of each day (UTC): the list price of the tokens, and what is billed. The last day is still running, and bills grow for some hours after the day. Bills know projects only: the filters by API key, user and model apply to the estimate alone.', 'currencyUSD', [
+        query.range(grown(usage.estimated_cost_usd), 'estimated'),
+        query.range(promql.daily(), 'billed'),
+      ], '1d')
+      + panel.timeSeries.withBarsFromStart
+      + panel.withOverrides([override.byName('estimated', [override.color('light-blue')]), override.byName('billed', [override.color('green'), override.fillOpacity(30), override.lineWidth(2)])])
+      + panel.withDecimals(2)
+      + panel.withNoValue(words.costs),
+
     // --- By model, project, key, user
-    byModel: stacked('Tokens by model', 'Tokens of the eight models that used most input tokens this month, and of all others together.', 'model'),
-    byProject: stacked('Tokens by project', 'Tokens of the eight projects that used most input tokens this month, and of all others together.', 'project_id', 'project', promql.withProject),
+    byModel: stacked('Tokens by model', 'Tokens of the eight models that used most input tokens in the time range, and of all others together.', 'model'),
+    byProject: stacked('Tokens by project', 'Tokens of the eight projects that used most input tokens in the time range, and of all others together.', 'project_id', 'project', function(expr) promql.withProject(expr, promql.inRange(usage.requests, 'project_id'))),
     models:
       panel.table.new('Models', 'Each model in the time range. The cost is an estimate by list price; a model without one has none.', 'short', [
         query.table(promql.orWhy(grown(usage.requests, 'model', '$__range') + ' > 0', 'model', words.short.usage)),
@@ -105,11 +133,11 @@ function(config, promql)
         override.byRegexp('Requests|Input/req.|Output/req.|Cost.*', [override.width(90)]),
         override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
         override.byName('Cost/req.', [override.decimals(5)]),
-        override.byName('Model', [override.width(245), override.links([g.link.data(config.dashboards.usage, 'Only this model', { model: '__value.raw' })])]),
+        override.byName('Model', [override.width(245), override.links([only('model', 'model', '__value.raw')])]),
       ])
       + panel.withNoValue(words.usage),
     keys:
-      local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', inputs, grown(name, 'api_key_id, project_id', '$__range'))));
+      local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', monthOf('api_key_id'), grown(name, 'api_key_id, project_id', '$__range'))));
       panel.table.new('API keys', 'Each API key in the time range; the fifty that used most input tokens this month. The cost is an estimate by list price.', 'short', [
         query.table(promql.orWhy(ofKeys(usage.requests), 'api_key', words.short.usage)),
       ] + [
@@ -119,18 +147,28 @@ function(config, promql)
       + panel.table.withColumns([
         ['api_key', 'API key'],
         ['project', 'Project'],
+        ['api_key_id', 'api_key_id'],
+        ['project_id', 'project_id'],
         ['Value #A', 'Requests'],
         ['Value #B', 'Input tokens'],
         ['Value #C', 'Output tokens'],
         ['Value #D', 'Cost'],
       ])
       + panel.table.withSort('Input tokens')
-      + panel.withOverrides([override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]), override.byRegexp('Requests|Cost', [override.width(90)]), override.byName('API key', [override.width(200)])])
+      + panel.withOverrides([
+        override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
+        override.byRegexp('Requests|Cost', [override.width(90)]),
+        override.byName('API key', [override.width(200), override.links([only('API key', 'key', '__data.fields.api_key_id')])]),
+        override.byName('Project', [override.links([only('project', 'project', '__data.fields.project_id')])]),
+        hidden('api_key_id'),
+        hidden('project_id'),
+      ])
       + panel.withNoValue(words.keys),
     users:
       panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most input tokens this month.', 'short', '${__field.labels.user}', [
-        query.instant('sort_desc(%s)' % promql.withUser(promql.top(10, 'user_id', inputs, tokens('user_id', '$__range'))), '{{user}}'),
+        query.instant('sort_desc(%s)' % promql.withUser(promql.top(10, 'user_id', monthOf('user_id'), tokens('user_id', '$__range'))), '{{user}}'),
       ])
+      + panel.withDataLinks([only('user', 'user', '__field.labels.user_id')])
       + panel.withNoFigure(words.short.users),
 
     // --- Ratios
@@ -141,8 +179,8 @@ function(config, promql)
 
     // --- When, and whether it is usual
     peakHours:
-      panel.barChart.new('Requests by hour of day', 'Mean requests per hour at each hour of the day (UTC) over the time range; choose a week or more.', 'short', [
-        query.range(grown(usage.requests, range='1h'), 'requests') + query.withMinStep('1h'),
+      panel.barChart.new('Requests by hour of day', 'Mean requests in each hour of the day (UTC) over the time range, without the running hour; choose a week or more.', 'short', [
+        query.fromStart(query.range(promql.whole(grown(usage.requests)), 'requests')) + query.withMinStep('1h'),
       ])
       + panel.withMaxDataPoints(1000)
       + panel.barChart.withNameField('Time')
@@ -154,40 +192,40 @@ function(config, promql)
       + panel.withColor('green')
       + panel.withNoValue(words.usage),
     anomaly:
-      panel.timeSeries.new('Tokens against their usual band', 'Tokens of the last hour, and the range that the same hour of the days before would lead to expect. Outside the band for long, an alert fires. Whole organizations: the filters by project, key, user and model do not apply.', 'short', [
-        query.range('sum(%s)' % promql.organization(series.anomalyUpper, 'anomaly="tokens"'), 'usual band'),
-        query.range('sum(%s)' % promql.organization(series.anomalyLower, 'anomaly="tokens"'), 'band, bottom'),
+      panel.timeSeries.new('Tokens and expected range', 'Tokens of the last hour, and the range that is expected from the same hour of the days before. Outside of it for long, an alert fires. Whole organizations: the filters by project, key, user and model do not apply.', 'short', [
+        query.range('sum(%s)' % promql.organization(series.anomalyUpper, 'anomaly="tokens"'), 'expected range'),
+        query.range('sum(%s)' % promql.organization(series.anomalyLower, 'anomaly="tokens"'), 'range, bottom'),
         query.range('sum(%s)' % promql.organization(series.anomalyLevel, 'anomaly="tokens"'), 'tokens per hour'),
       ])
       + panel.timeSeries.withFill(0)
-      + panel.timeSeries.withBand('usual band', 'band, bottom', 'super-light-green')
+      + panel.timeSeries.withBand('expected range', 'range, bottom', 'super-light-green')
       + panel.withOverrides([override.byName('tokens per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
 
     // --- The month before, as the API says it now
     previous:
       local of(name) = 'max by (operation, field) (%s)' % promql.one(promql.organization(name));
-      panel.table.new('The whole month before', 'Usage of the last month (UTC) as the API says it now, and what of it came after the month had ended, so that no counter has it. Whole organizations: the other filters do not apply.', 'locale', [
+      panel.table.new('Last month as the API reports it', 'Usage of the last month (UTC) as the API says it now, and what of it came after the month had ended, so that no counter has it. Whole organizations: the other filters do not apply.', 'locale', [
         query.table(promql.orWhy(of(metric.refresh.previous_month), 'operation', 'Not read yet')),
         query.table(of(metric.refresh.previous_month_late)),
       ])
-      + panel.table.withColumns([['operation', 'Usage endpoint'], ['field', 'Figure'], ['Value #A', 'Used'], ['Value #B', 'Came late']])
+      + panel.table.withColumns([['operation', 'Usage endpoint'], ['field', 'Figure'], ['Value #A', 'Used'], ['Value #B', 'Late']])
       + panel.table.withSort('Used')
       + panel.withDecimals(0)
-      + panel.withOverrides([override.byName('Came late', [override.cell('color-text'), override.thresholds(threshold.steps([['text', null], ['orange', 1]]))])])
+      + panel.withOverrides([override.byName('Late', [override.cell('color-text'), override.thresholds(threshold.steps([['text', null], ['orange', 1]]))])])
       + panel.withNoValue(words.usage),
 
     // --- More than text
-    cacheWrites: tile('To cache', 'Input tokens written to the cache in the time range.', 'short', grown(usage.input_cache_write_tokens, range='$__range'), words.short.none),
+    cacheWrites: tile('Cache writes', 'Input tokens written to the cache in the time range.', 'short', grown(usage.input_cache_write_tokens, range='$__range'), words.short.nothing),
     audioTokens: tile('Audio', 'Audio tokens in and out in the time range; a part of the input and output tokens.', 'short', '%s + %s' % [
       grown(usage.audio_input_tokens, range='$__range'),
       grown(usage.audio_output_tokens, range='$__range'),
-    ], words.short.none),
-    images: tile('Images', 'Images made or edited in the time range.', 'short', grown(usage.images, range='$__range'), words.short.none),
-    speech: tile('To speech', 'Characters turned into speech in the time range.', 'short', grown(usage.characters, range='$__range'), words.short.none),
-    transcribed: tile('To text', 'Audio transcribed in the time range.', 's', grown(usage.audio_seconds, range='$__range'), words.short.none),
-    tools: tile('Tool calls', 'File searches, web searches and code interpreter sessions in the time range.', 'short', '%s + (%s or vector(0))' % [
-      grown(usage.tool_calls, range='$__range'),
-      grown(usage.sessions, range='$__range'),
-    ], words.short.none),
+    ], words.short.nothing),
+    images: tile('Images', 'Images made or edited in the time range.', 'short', grown(usage.images, range='$__range'), words.short.nothing),
+    speech: tile('TTS chars', 'Characters turned into speech in the time range.', 'short', grown(usage.characters, range='$__range'), words.short.nothing),
+    transcribed: tile('STT audio', 'Audio transcribed in the time range.', 's', grown(usage.audio_seconds, range='$__range'), words.short.nothing),
+    tools: tile('Tool calls', 'File searches, web searches and code interpreter sessions in the time range.', 'short', '(%(calls)s or 0 * %(sessions)s) + (%(sessions)s or 0 * %(calls)s)' % {
+      calls: grown(usage.tool_calls, range='$__range'),
+      sessions: grown(usage.sessions, range='$__range'),
+    }, words.short.nothing),
   }

@@ -169,10 +169,11 @@ def _lines(name: str, samples: Sequence[Sample], write: Callable[[tuple[str, ...
 @cache  # of the catalogue's metrics
 def _head(metric: Metric, openmetrics: bool) -> bytes:
     name, text = metric.name, metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    kind = "untyped" if metric.kind is Kind.UNKNOWN and not openmetrics else metric.kind
     if openmetrics:
         text = text.replace('"', r"\"")
         name = name.removesuffix("_total") if metric.kind is Kind.COUNTER else name
-    return f"# HELP {name} {text}\n# TYPE {name} {metric.kind}\n".encode()
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode()
 
 
 def number(value: float) -> str:

@@ -260,6 +260,7 @@ class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
+    UNKNOWN = "unknown"
 
 
 class Page(StrEnum):
@@ -277,7 +278,7 @@ class Metric:
 
     Attributes:
         name: full name as exposed (counters end in `_total`).
-        kind: its Prometheus type.
+        kind: its Prometheus type; unknown is what is neither of the others.
         page: the path that exposes it.
         help: one sentence; names the API field it comes from, and any caching.
         labels: label names in the order of the values.

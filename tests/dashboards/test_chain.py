@@ -8,8 +8,8 @@ import pytest
 
 from tests.dashboards.asking import Asked, ask_all, empty, refused
 from tests.dashboards.conftest import Chain
-from tests.dashboards.grafana import choices, expression
-from tests.dashboards.pages import pages
+from tests.dashboards.grafana import ask, choices, expression
+from tests.dashboards.pages import Page, Panel, pages
 
 pytestmark = pytest.mark.stack
 
@@ -33,7 +33,7 @@ QUIET = {
         "Gone on",
         "slo / Each probe G",
     ),
-    "is compared with days that are not there": ("band", "Cost per day", "by hour of day"),
+    "is compared with days that are not there": ("band", "expected range", "by hour of day"),
     "needs usage that grows, which takes minutes": (
         "overview / Tokens",
         "Top spenders",
@@ -48,14 +48,14 @@ QUIET = {
     "no probed model retires": ("Next model shutdown", "Retiring models in use", "Days to the shutdown"),
     "the simulated organization does not use it, or the configuration does not read it": (
         "Images",
-        "To speech",
-        "To text",
+        "TTS chars",
+        "STT audio",
         "Tool calls",
         "Vector stores",
     ),
     "an answer of one token has no pace": ("Tokens/s", "Output tokens per second", "Gaps between tokens"),
     "the storage folder is in order": ("exporter / Failed calls B",),
-    "what came late is not known of a month before the exporter ran": ("The whole month before B",),
+    "what came late is not known of a month before the exporter ran": ("Last month as the API reports it B",),
     "the busiest minutes are read after some minutes": ("Project limits C", "Project limits D"),
     "plain HTTP has no certificate": ("probes / The last probe of each G",),
 }
@@ -93,6 +93,22 @@ def _unexpected(asked: list[Asked], more: tuple[str, ...] = ()) -> list[str]:
 
 def test_every_query_has_data_of_the_real_exporter(settled: Chain) -> None:
     assert _unexpected(_ask(settled)) == []
+
+
+def _of(page: str, title: str) -> tuple[Page, Panel]:
+    document = next(each for each in pages() if each.name == page)
+    return document, next(panel for panel in document.panels if panel.title == title)
+
+
+def test_a_budget_is_named_by_whom_it_bounds(settled: Chain) -> None:
+    document, panel = _of("costs", "Budgets in detail")
+    rows = ask(settled.server, document, panel, panel.targets[0], settled.so_far, {})["data"]["result"]
+    shown = [(row["metric"]["budget"], row["metric"]["whose"]) for row in rows]
+    limits = settled.server.ask("/api/v1/query", query="count(max without (instance) (openai_budget_limit_usd))")
+
+    assert len(shown) == len(set(shown)) == int(limits["data"]["result"][0]["value"][1])
+    assert "whole organization" in {whose for _, whose in shown}
+    assert not [whose for _, whose in shown if whose.startswith(("key_", "proj_", "user-"))]
 
 
 def test_a_chart_of_percentiles_shows_single_probes_with_their_request_ids(settled: Chain) -> None:

@@ -26,7 +26,6 @@ COUNTERS_AS_THEY_ARE = {
     "openai_usage_input_cached_tokens_total": "the savings of this month",
     "openai_usage_requests_total": "only its label sets are read, to name what has no name",
     "openai_usage_unpriced_tokens_total": "the tokens of this month that the estimate lacks",
-    "openai_usage_corrections_total": "what was taken back this month",
     "openai_exporter_upstream_calls_total": "ranks the APIs that are called",
     "openai_api_requests_total": "ranks the probed models",
 }

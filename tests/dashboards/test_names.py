@@ -64,17 +64,20 @@ NOT_SHOWN = {
 }
 """Metrics that are deliberately on no page, and why; those joined for names count as shown where they are joined."""
 _BUILT_IN = {"$__interval_ms": "3600000", "$__rate_interval": "5m", "$__interval": "1h", "$__range": "6h"}
+_NO_LABEL = re.compile(r',none[=!]~"[^"]*"')
+"""A matcher of a label that no series has: it says whether All is chosen."""
 _RECORDED = re.compile(r"\b[a-z_]+:[a-zA-Z0-9_]+:[a-zA-Z0-9_]+\b")
 
 
 def plain(text: str) -> str:
     """An expression that the linter's parser reads: variables filled in, `@` and steps of subqueries left out."""
+    text = _NO_LABEL.sub("", text)
     for name, value in _BUILT_IN.items():
         text = text.replace(name, value)
     text = re.sub(r"=~\"([^\"]*)\"", lambda found: f'=~"{re.sub(r"[$][a-z]+", "x", found[1])}"', text)
     text = re.sub(r"=\"\$[a-z]+\"", '="x"', text)
     return (
-        re.sub(r"(\[\w+):\w+\]", r"\1]", text)
+        re.sub(r"(\[\w+):\w+\]", r"\1]", re.sub(r"\)\[\w+:\w+\]", ")", text))
         .replace(" @ end()", "")
         .replace(" @ 0", "")
         .replace("offset -", "offset ")

@@ -10,8 +10,8 @@ import pytest
 from tests.dashboards.asking import ask_all, empty, refused
 from tests.dashboards.conftest import World
 from tests.dashboards.data.tsdb import Server
-from tests.dashboards.grafana import Range, ask, choices
-from tests.dashboards.pages import Page, Panel, pages
+from tests.dashboards.grafana import Range, Values, ask, choices
+from tests.dashboards.pages import Page, Panel, pages, strings
 
 pytestmark = pytest.mark.stack
 
@@ -139,3 +139,86 @@ def test_the_lines_of_a_stack_and_all_others_add_up_to_the_total(crowd: tuple[Se
 
     assert last("Tokens by model") == pytest.approx(last("Total tokens"), rel=1e-6)
     assert last("Tokens by project") == pytest.approx(last("Total tokens"), rel=1e-6)
+
+
+def _of(page: str, title: str) -> tuple[Page, Panel]:
+    document = _page(page)
+    return document, _panel(document, title)
+
+
+def _total(server: Server, when: Range, page: str, title: str, values: Values | None = None) -> float:
+    """The sum of all points of a chart or tile of bars."""
+    document, panel = _of(page, title)
+    answers = [ask(server, document, panel, target, when, values or {}) for target in panel.targets]
+    rows = [row for answer in answers for row in answer["data"]["result"]]
+    return sum(float(value) for row in rows for _, value in row["values"])
+
+
+@pytest.mark.parametrize(
+    ("tile", "charts"),
+    [
+        ("Tokens", ("Total tokens", "Input and output tokens", "Tokens by model", "Tokens by project")),
+        ("Requests", ("Requests per hour",)),
+    ],
+)
+def test_the_bars_of_charts_add_up_to_their_tile(
+    crowd: tuple[Server, Range], tile: str, charts: tuple[str, ...]
+) -> None:
+    server, when = crowd
+    whole = _total(server, when, "usage", tile)
+    for chart in charts:
+        assert _total(server, when, "usage", chart) == pytest.approx(whole) != 0, chart
+
+
+def test_the_last_bar_is_the_running_step(crowd: tuple[Server, Range]) -> None:
+    document, panel = _of("usage", "Requests per hour")
+    server, whole = crowd
+    when = Range(whole.start, whole.end - 1800)
+    answer = ask(server, document, panel, panel.targets[0], when, {})
+
+    assert answer["data"]["result"][0]["values"][-1][0] == when.end - when.end % 3600
+
+
+_ID = re.compile(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+)\}")
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("usage", "Tokens by model"),
+        ("usage", "Tokens by project"),
+        ("usage", "API keys"),
+        ("costs", "Top spenders"),
+        ("costs", "This month by project"),
+        ("costs", "This month by API key"),
+    ],
+)
+def test_a_link_leads_to_the_usage_of_what_was_clicked(crowd: tuple[Server, Range], page: str, title: str) -> None:
+    document, panel = _of(page, title)
+    server, when = crowd
+    rows = [row for each in panel.targets for row in ask(server, document, panel, each, when, {})["data"]["result"]]
+    links = [found for text in strings(panel.json["fieldConfig"]) for found in _ID.findall(text)]
+    ids = {(name, row["metric"][label]) for row in rows for name, label in links if label in row["metric"]}
+
+    assert ids
+    for name, value in ids:
+        if value:
+            assert _total(server, when, "usage", "Requests", {name: [value]}) > 0, (name, value)
+
+
+@pytest.mark.parametrize("title", ["API keys", "Tokens by project"])
+def test_people_read_names_where_queries_use_ids(crowd: tuple[Server, Range], title: str) -> None:
+    document, panel = _of("usage", title)
+    server, when = crowd
+    target = panel.targets[0]
+    rows = ask(server, document, panel, target, when, {})["data"]["result"]
+    names = {row["metric"][label] for row in rows for label in ("api_key", "project") if label in row["metric"]}
+
+    assert names
+    assert not [name for name in names if name.startswith(("key_", "proj_"))]
+
+
+def test_a_selection_without_usage_shows_no_figure_of_others(crowd: tuple[Server, Range]) -> None:
+    server, when = crowd
+    for title in ("Tokens", "Requests", "Est. cost", "Total tokens", "Tokens by model", "Tokens by project"):
+        assert _total(server, when, "usage", title, {"key": ["key_of_nobody"]}) == 0, title

@@ -11,7 +11,7 @@ import pytest
 from tests.dashboards.pages import DATASOURCE, Json, Page, Panel, config, drawn, expressions, failing, pages, panels
 from tests.mixin.bundle import mixin
 
-MOST_QUERIES = 40
+MOST_QUERIES = 42
 MOST_OPEN = 20
 _LETTERS = {4: 10, 5: 14, 6: 20}
 """Columns of a panel to letters that its head has room for beside an open menu in a window of 1280 pixels."""
@@ -131,17 +131,18 @@ def test_a_panel_has_distinct_queries_named_by_letter() -> None:
 
 @each_page
 def test_no_two_panels_ask_the_same(page: Page) -> None:
+    """But for tiles that add up the bars of a chart."""
     asked = [
         json.dumps([(target["expr"], target["instant"], target.get("interval")) for target in panel.targets])
         for panel in page.panels
-        if panel.targets
+        if panel.targets and panel.json["options"].get("reduceOptions", {}).get("calcs") != ["sum"]
     ]
 
     assert len(set(asked)) == len(asked)
 
 
 @each_page
-def test_a_page_asks_for_at_most_forty_queries(page: Page) -> None:
+def test_a_page_asks_for_few_queries(page: Page) -> None:
     assert sum(len(panel.targets) for panel in page.panels) <= MOST_QUERIES
 
 

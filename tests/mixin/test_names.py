@@ -45,9 +45,10 @@ def test_every_recorded_name_comes_from_the_shared_names() -> None:
 
 def test_an_import_writes_growth_under_the_names_and_labels_of_the_rules() -> None:
     rules = recorded_labels(rule_files())
-    written = {metric.name: set(metric.labels) | {"cluster", "job", "organization"} for metric in RECORDED.values()}
+    added = {"cluster", "job", "organization"}
+    written = {metric.name: added.union(metric.labels) for levels in RECORDED.values() for metric in levels}
 
-    assert written == {name: set(labels) for name, labels in rules.items() if name.startswith("key_user_model:")}
+    assert written == {name: set(labels) for name, labels in rules.items() if name.endswith(":growth10m")}
 
 
 def test_state_sets_are_asked_for_states_that_exist() -> None:

@@ -11,6 +11,9 @@ import yaml
 
 from openai_exporter.metrics.usage import RECORDED
 from openai_simulator.testing import SimulatorControl, running_simulator
+from tests.dashboards.data.tsdb import Server
+from tests.dashboards.grafana import Range, Values, ask
+from tests.dashboards.pages import pages
 from tests.exporter.report.commands import ADMIN_KEY, done, run, total, unix, usage
 from tests.exporter.web.exporters import poll
 from tests.mixin.bundle import ROOT, rule_files
@@ -109,10 +112,10 @@ def test_no_counter_jumps_at_the_joint(joined: Joined) -> None:
 @pytest.mark.parametrize(
     ("growth", "direction", "counter"),
     [
-        (RECORDED["requests"].name, "", "openai_usage_requests_total"),
-        (RECORDED["tokens"].name, "input", "openai_usage_input_tokens_total"),
-        (RECORDED["tokens"].name, "output", "openai_usage_output_tokens_total"),
-        (RECORDED["cost"].name, "", "openai_usage_estimated_cost_usd_total"),
+        (RECORDED["requests"][0].name, "", "openai_usage_requests_total"),
+        (RECORDED["tokens"][0].name, "input", "openai_usage_input_tokens_total"),
+        (RECORDED["tokens"][0].name, "output", "openai_usage_output_tokens_total"),
+        (RECORDED["cost"][0].name, "", "openai_usage_estimated_cost_usd_total"),
     ],
 )
 def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
@@ -139,6 +142,37 @@ def test_imported_growth_and_that_of_the_rules_add_up_to_the_counter(
     assert imported + live == pytest.approx((counted or 0) - (begun or 0), rel=1e-9)
 
 
+def test_bars_of_an_imported_day_are_stamped_with_the_hour_that_they_sum_up(joined: Joined) -> None:
+    """Hour by hour the simulator's own figures, by project and model as by key and user."""
+    page = next(page for page in pages() if page.name == "usage")
+    panel = next(panel for panel in page.panels if panel.title == "Requests per hour")
+    when = Range(JOINT - 2 * DAY, JOINT - 7 * HOUR)
+    keys = joined.prometheus.query(f"group by (api_key_id) (openai_usage_requests_total @ {JOINT})")
+    choices: tuple[Values, ...] = ({}, {"key": [row["metric"]["api_key_id"] for row in keys]})
+    for choice in choices:
+        answer = ask(Server(joined.prometheus.url), page, panel, panel.targets[0], when, choice)
+        ((_, *bars),) = (row["values"] for row in answer["data"]["result"])
+        assert len(bars) == 41
+        for start, requests in bars:
+            used = total(usage(joined.simulator, int(start), int(start) + HOUR), "num_model_requests")
+            assert float(requests) == pytest.approx(used, abs=1), start
+
+
+def test_bars_of_imported_days_are_stamped_with_the_day_that_was_billed(joined: Joined) -> None:
+    page = next(page for page in pages() if page.name == "costs")
+    panel = next(panel for panel in page.panels if panel.title == "Cost per day")
+    answer = ask(Server(joined.prometheus.url), page, panel, panel.targets[0], Range(FIRST, joined.last), {})
+    ((*bars, running),) = (row["values"] for row in answer["data"]["result"])
+
+    assert [start for start, _ in bars] == list(range(FIRST, JOINT - DAY, DAY))
+    for start, usd in bars:
+        later = min(start + 2 * DAY - HOUR, joined.last)
+        shown = joined.prometheus.value(f'sum(openai_costs_day_usd{{window="yesterday"}} @ {later})')
+        assert float(usd) == pytest.approx(shown), start
+    today = joined.prometheus.value(f'sum(openai_costs_day_usd{{window="today"}} @ {joined.last})')
+    assert float(running[1]) == pytest.approx(today)
+
+
 def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Path) -> None:
     """As the operations guide says it of an upgrade."""
     counter = "openai_usage_requests_total"
@@ -152,7 +186,7 @@ def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Pa
 
     assert made.returncode == 0, made.stderr
     with prometheus_of(tmp_path, tmp_path / "growth") as filled:
-        moment, requests = joined.last + 599, RECORDED["requests"].name
+        moment, requests = joined.last + 599, RECORDED["requests"][0].name
         grown = filled.value(f"sum(sum_over_time({requests}[1d] @ {moment}))")
     assert grown == joined.prometheus.value(counted)
 

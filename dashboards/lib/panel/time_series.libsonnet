@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lines, areas and bars over time.
 local override = import '../override.libsonnet';
+local query = import '../query.libsonnet';
 local threshold = import '../threshold.libsonnet';
 local common = import 'common.libsonnet';
 
@@ -36,11 +37,14 @@ local common = import 'common.libsonnet';
       },
     },
 
-  // One bar for each step of at least `step`, drawn over the time that it sums up.
+  // One bar for each step of at least `step`, drawn over the time that it sums up and stamped with its start. The last
+  // one is of the running step. What queries read over no $__interval is recorded at the end of its time, and stamped so.
   bars(title, description, unit, queries, step='1h'):
-    self.new(title, description, unit, [query { interval: step } for query in queries])
+    local started = std.all([std.length(std.findSubstr('[$__interval]', it.expr)) > 0 for it in queries]);
+    self.new(title, description, unit, [query.fromStart(it) { interval: step } for it in queries])
     + common.withMaxDataPoints(100)
-    + self.withCustom({ drawStyle: 'bars', lineWidth: 0, fillOpacity: 75, barAlignment: -1, showPoints: 'never' }),
+    + self.withCustom({ drawStyle: 'bars', lineWidth: 0, fillOpacity: 75, barAlignment: if started then 1 else -1, showPoints: 'never' }),
+  withBarsFromStart: self.withCustom({ barAlignment: 1 }),
 
   withCustom(custom): { fieldConfig+: { defaults+: { custom+: custom } } },
   withStacking: self.withCustom({ stacking: { mode: 'normal', group: 'A' } }),

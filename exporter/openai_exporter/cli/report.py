@@ -143,8 +143,8 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--prometheus", default="", callback=_prometheus, metavar="URL",
     help="With --live-from: asks that Prometheus what each live series began with, so that the import ends with just "
-    "that. Left out, the last hours before (`settle` of the organization) show as one increase where the live series "
-    "begin, and growth counts usage twice that the API showed after --live-from.",
+    "that. Left out, counters of the three days before (`settle` of the organization, if longer) show as one increase "
+    "where the live series begin, and growth counts usage twice that the API showed after --live-from.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
@@ -254,7 +254,7 @@ def _announce(console: Console, planned: Backfill, name: str, max_calls: int | N
         )
     elif not planned.request.prometheus:
         lines.append(
-            "Without --prometheus the last hours before the live series began show as one increase; "
+            "Without --prometheus counters of the last three days before the live series began show as one increase; "
             "give it, such as --prometheus http://localhost:9090, for an exact joint"
         )
     for line in lines:

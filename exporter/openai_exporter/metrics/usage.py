@@ -79,10 +79,13 @@ UNPRICED_CHARACTERS = _usage(
 UNPRICED_AUDIO_SECONDS = _usage(
     "unpriced_audio_seconds", "Seconds of audio of models without a price, missing from the estimated cost,"
 )
-CORRECTIONS = _counter(
+CORRECTIONS = Metric(
     "openai_usage_corrections_total",
-    "What the API took back this month and did not report again; usage is the counter less its corrections.",
-    *_FIELD,
+    Kind.UNKNOWN,  # it falls, and a gauge may not be called _total
+    Page.USAGE,
+    "What the API took back this month and has not reported again, to be subtracted from the counter; "
+    "it falls, so take no rate() or increase() of it.",
+    _FIELD,
 )
 PREVIOUS_MONTH = _gauge(
     "openai_usage_previous_month",
@@ -272,10 +275,18 @@ STATUS_FETCHED = _status("openai_status_last_success_timestamp_seconds", "Unix t
 # alerting/rules/growth.libsonnet; a test holds names and labels equal.
 
 
-def _growth(name: str, what: str, *more: str) -> Metric:
+_WHOSE = ("operation", "project_id", "api_key_id", "user_id", "model")
+
+
+def _growth(name: str, what: str, *more: str) -> tuple[Metric, Metric]:
+    """That of keys and users, and the sum of them by project and model."""
     text = f"What {what} grew by since the sample before; adds up over a range."
-    labels = ("operation", "project_id", "api_key_id", "user_id", "model", *more)
-    return Metric(f"key_user_model:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, labels)
+    levels = {"key_user_model": _WHOSE, "project_model": ("operation", "project_id", "model")}
+    by_key, by_project = (
+        Metric(f"{level}:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, (*labels, *more))
+        for level, labels in levels.items()
+    )
+    return by_key, by_project
 
 
 RECORDED = {

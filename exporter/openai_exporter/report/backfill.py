@@ -155,7 +155,7 @@ class Backfill:
 
 
 def joint(request: Request, source: Source) -> Joint | None:
-    """Where live series take over; what was younger than `settle` was not final there.
+    """Where live series take over; what was younger than `settle`, and than the lateness of usage, was not final there.
 
     Raises:
         StartError: Prometheus is to be asked and cannot be, or knows none.
@@ -170,7 +170,9 @@ def joint(request: Request, source: Source) -> Joint | None:
                 f"{request.prometheus}: has no usage with the labels {dict(request.labels)} within 5 minutes after "
                 f"--live-from; give the labels of the live series with --label, and the time at which they began"
             )
-    return Joint(int(request.live_from), ledger.hour_start(request.live_from - source.organization.settle), first)
+    late = max(source.organization.settle, counters.UNSETTLED_MONTH)
+    final = max(ledger.month_start(request.live_from), ledger.hour_start(request.live_from - late))
+    return Joint(int(request.live_from), int(final), first)
 
 
 _FIRST = 300

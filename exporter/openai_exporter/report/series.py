@@ -23,7 +23,7 @@ Line = list[Any]
 Slot = tuple[int, int, Iterable[Line]]
 """Start, end and rows of a bucket."""
 _RECORDED_LABELS = ("job", "organization")
-_METRICS = {**CATALOGUE, **{metric.name: metric for metric in metrics.RECORDED.values()}}
+_METRICS = {**CATALOGUE, **{metric.name: metric for levels in metrics.RECORDED.values() for metric in levels}}
 _ZERO = Decimal(0)
 
 
@@ -62,7 +62,7 @@ class Joint:
 
     Attributes:
         time: when the live series began, Unix seconds.
-        final: buckets that ended by then were final.
+        final: buckets that ended by then were final; not before the month of `time`.
         first: the values that the live series of a metric began with, by their labels; None where nobody knows.
     """
 
@@ -349,7 +349,7 @@ def _months(slots: Iterator[Slot]) -> Iterator[tuple[int, Iterator[Slot]]]:
     return groupby(slots, key=lambda slot: month_start(slot[0]))
 
 
-_RECORDED_INCREASES: Mapping[str, tuple[Metric, Mapping[str, str]]] = {
+_RECORDED_INCREASES: Mapping[str, tuple[tuple[Metric, ...], Mapping[str, str]]] = {
     metrics.INPUT_TOKENS.name: (metrics.RECORDED["tokens"], {"direction": "input"}),
     metrics.INPUT_CACHED_TOKENS.name: (metrics.RECORDED["tokens"], {"direction": "cached"}),
     metrics.OUTPUT_TOKENS.name: (metrics.RECORDED["tokens"], {"direction": "output"}),
@@ -364,24 +364,26 @@ class Increases:
 
     def __init__(self, families: Families) -> None:
         self._families = families
-        self._recorded: dict[Key, tuple[Metric, str, int]] = {}
+        self._recorded: dict[Key, list[tuple[Metric, str, int]]] = {}
         self._last: dict[Key, int] = {}
         self._sums: dict[tuple[Metric, str, int], int] = {}
 
     def learn(self, key: Key, column: Column, values: tuple[str, ...]) -> None:
         """Learn which recorded series a counter with these label values adds to."""
         if column.metric.name in _RECORDED_INCREASES:
-            metric, more = _RECORDED_INCREASES[column.metric.name]
+            levels, more = _RECORDED_INCREASES[column.metric.name]
             labels = {**dict(zip(column.metric.labels, values, strict=True)), **more}
-            series = self._families.series(metric, tuple(labels[name] for name in metric.labels))
-            self._recorded[key] = metric, series, column.unit
+            self._recorded[key] = [
+                (metric, self._families.series(metric, tuple(labels[name] for name in metric.labels)), column.unit)
+                for metric in levels
+            ]
 
     def note(self, key: Key, total: int) -> None:
         """A counter's value at the time that the next `write` names; its first one is no increase."""
-        target = self._recorded.get(key)
-        if target is not None:
+        if key in self._recorded:
             if key in self._last:
-                self._sums[target] = self._sums.get(target, 0) + max(0, total - self._last[key])
+                for target in self._recorded[key]:
+                    self._sums[target] = self._sums.get(target, 0) + max(0, total - self._last[key])
             self._last[key] = total
 
     def write(self, timestamp: int) -> None:

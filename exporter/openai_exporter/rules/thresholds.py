@@ -46,6 +46,7 @@ MUST_BE: Mapping[str, str] = {
     "for": "a duration such as 5m, or 0s",
     "team": "a name of letters, digits, dots, dashes and underscores",
     "endpoint": f"one or a list of {', '.join(ENDPOINTS)}",
+    "not_model": "the name of a model, a pattern with *, or a list of them",
     **{name: f"the name of a {name}, a pattern with *, or a list of them" for name in SCOPES if name != "endpoint"},
     "examples": "a list of examples, each with value or values, and fires",
     "value": "an amount, as in threshold",
@@ -102,8 +103,16 @@ def matcher(label: str, patterns: Sequence[str]) -> str:
         return f'{label}="{_quoted(patterns[0])}"'
     if len(patterns) == 1 and patterns[0] == "*":
         return f'{label}!=""'
-    regexes = [_SPECIAL.sub(r"\\\g<0>", text).replace(r"\*", ".*") for text in patterns]
-    return f'{label}=~"{_quoted("|".join(regexes))}"'
+    return f'{label}=~"{_regex(patterns)}"'
+
+
+def matcher_of_others(label: str, patterns: Sequence[str]) -> str:
+    """A label matcher of all that the patterns leave out, such as `model!~".*-pro|o3.*"`."""
+    return f'{label}!~"{_regex(patterns)}"'
+
+
+def _regex(patterns: Sequence[str]) -> str:
+    return _quoted("|".join(_SPECIAL.sub(r"\\\g<0>", text).replace(r"\*", ".*") for text in patterns))
 
 
 def an_instance(text: str) -> str:
@@ -224,6 +233,7 @@ class Threshold(Section):
     target: Patterns | None = Field(None, description="Targets of the configuration.")
     endpoint: Endpoints | None = Field(None, description="Endpoints.")
     model: Patterns | None = Field(None, description="Models.")
+    not_model: Patterns | None = Field(None, description="Models that are left out.")
     organization: Patterns | None = Field(None, description="Organizations of the configuration.")
     project: Patterns | None = Field(None, description="Ids of projects.")
     min_events: int | None = Field(None, ge=1, le=1000, description="As in settings.")
@@ -307,6 +317,21 @@ def _document(text: str, name: str) -> Document:
 PREFIX = "OpenAI"
 
 
+_SHIPPED = """
+    AlertDeliveryFailing AvailabilityBudgetBurn BudgetForecastExceeded BudgetSpent CertificateExpiring ClockSkew
+    CostAnomaly CostDrift CredentialsRejected ErrorBudgetExhausted ExporterConfigReloadFailed ExporterDown
+    ExporterReplicaDown ExporterRestarting ExporterUpstreamFailing FirstTokenBudgetBurn FreshnessBudgetBurn
+    KeyBudgetSpent KeyExpiring KeySpendSpike KeyUnused LatencyAnomaly LatencyBudgetBurn ModelNotListed ModelRetiring
+    ModelUnavailable ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh ProbesMissing
+    ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow RateLimited RuleEvaluationFailing
+    SLOMetricAbsent ScrapeFailing ServedModelChanged SpendLimitEnforcing SpendLimitNear SpendLimitReached
+    StatusComponentDown StatusIncident StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop
+    UnpricedModel UsageBucketsLate UsageDataStale UsageRefreshFailing UsageSeriesDropped UserBudgetSpent
+    """
+SHIPPED = frozenset(f"{PREFIX}{name}" for name in re.findall(r"\w+", _SHIPPED)) | {"Watchdog"}
+"""Alerts of the rules that ship. Routes, inhibitions and runbooks know them by name, so no other may have it."""
+
+
 def alert_name(name: str) -> str:
     """`high latency` -> `OpenAIHighLatency`; the prefix is what inhibitions and dashboards know our alerts by."""
     words = [part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name) if part]
@@ -365,6 +390,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 def _unique(file: ThresholdFile) -> Iterator[Finding]:
     keys = [(alert_name(threshold.name), threshold.severity) for threshold in file.thresholds]
+    for index, (alert, _) in enumerate(keys):
+        if alert in SHIPPED:
+            name = free = file.thresholds[index].name
+            while alert_name(free) in SHIPPED | {taken for taken, _ in keys}:
+                free = f"my_{free}"[:63]
+            text = f"is alert {alert}, which the shipped rules have already; use another name, such as {free}"
+            yield Finding(("thresholds", index, "name"), text, name)
     for index, first in repeated(keys):
         alert, severity = keys[index]
         text = f"is alert {alert} with severity {severity} again; give it another name or severity"
@@ -406,6 +438,8 @@ def _verdict(operator: str, limit: float, most: float | None) -> tuple[bool, boo
 
 
 def _scope(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+    if threshold.not_model is not None and "model" not in measure.scope:
+        yield Finding((*place, "not_model"), f"metric {measure.name} is not known by model; remove it")
     for key in SCOPES:
         if getattr(threshold, key) is not None and key not in measure.scope:
             text = f"metric {measure.name} is not known by {key}; allowed: {', '.join(measure.scope)}"

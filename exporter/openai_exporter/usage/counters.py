@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 UNSETTLED = 2 * ledger.DAY
 """Usage that is older does not change any more, as far as it matters for the size of series."""
 UNSETTLED_MONTH = 3 * ledger.DAY
-"""How long after a month's end it is read again with each audit; afterwards once a day."""
+"""How late usage may be shown: a month is read again with each audit for so long, and afterwards once a day."""
 
 
 class CounterDataset(dataset.Dataset):

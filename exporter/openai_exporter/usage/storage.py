@@ -2,7 +2,8 @@
 """Counters persisted over restarts: one locked file per organization, written atomically, checked when read.
 
 Without it a restart computes the counters anew from the API, which is right as long as the API took nothing
-back: a counter that fell would look like a reset. A damaged file is moved to another name, never fatal.
+back: a counter that fell would look like a reset. A file that is damaged, or of another API, is moved to another
+name, never fatal.
 One exporter at a time writes the file; another one reads it and takes over the writing when the first has ended.
 """
 
@@ -34,6 +35,10 @@ _HEAD = ("operation", "group_by", "columns", "month", "corrections", "closing", 
 
 class DamagedError(ValueError):
     """The file is not what was written."""
+
+
+class OtherSourceError(ValueError):
+    """The file is of another API than the one that is read now."""
 
 
 @dataclass(eq=False)
@@ -71,9 +76,11 @@ class Storage:
         except OSError as error:
             self.failed(READ)
             log.error("%s: cannot be read: %s; the counters begin anew", self.path, error.strerror)
+        except OtherSourceError as error:
+            self._set_aside(error, "other")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             self.failed(DAMAGED)
-            self._set_aside(error)
+            self._set_aside(f"damaged ({error})", DAMAGED)
         return {}
 
     def save(self, usage: Iterable[PersistedUsage]) -> bool:
@@ -123,17 +130,17 @@ class Storage:
             log.error("%s: %s", self.path, message)
         self._complaint = message
 
-    def _set_aside(self, error: Exception) -> None:
-        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+    def _set_aside(self, cause: object, kind: str) -> None:
+        aside = self.path.with_name(f"{self.path.name}.{kind}-{int(time.time())}")
         try:
             if not self._lock.acquire():
-                log.error("%s: damaged (%s), and %s", self.path, error, self._lock.occupied)
+                log.error("%s: %s, and %s", self.path, cause, self._lock.occupied)
                 return
             self.path.replace(aside)
         except OSError as failure:
-            log.error("%s: damaged (%s), cannot be set aside: %s", self.path, error, failure.strerror)
+            log.error("%s: %s, cannot be set aside: %s", self.path, cause, failure.strerror)
             return
-        log.error("%s: damaged (%s); set aside as %s, the counters begin anew", self.path, error, aside.name)
+        log.error("%s: %s; set aside as %s, the counters begin anew", self.path, cause, aside.name)
 
 
 def _encoded(usage: Iterable[PersistedUsage], source: str, identity: dict[str, str]) -> Iterator[str]:
@@ -166,7 +173,7 @@ def _decoded(lines: Iterable[str], source: str, identity: dict[str, str]) -> Ite
     if head.get("version") != VERSION:
         raise DamagedError(f"version {head.get('version')!r}, this program writes {VERSION}")
     if head.get("source", "") != source:
-        raise DamagedError(f"it is of {head.get('source')!r}, the configuration now reads {source!r}")
+        raise OtherSourceError(f"is of base_url {head.get('source')!r}, and {source!r} is configured now")
     identity.update(head.get("identity", {}))
     for entry in checked:
         yield _operation(entry, checked)

@@ -54,7 +54,8 @@ def fill_in(folder: Path, timeline: Timeline, groups: Sequence[Mapping[str, Any]
     for group in slow:
         paced = Paced(timeline.start, timeline.end, timeline.fine_from, int(_pace(group)))
         parts = [(paced.times[0], paced.times[-1], paced.pace)]
-        samples += _record(folder, paced, group["rules"], parts)
+        for level in levels([group]):
+            samples += _record(folder, paced, level, parts)
     return samples
 
 

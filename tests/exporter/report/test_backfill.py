@@ -44,7 +44,7 @@ def test_families_do_not_interleave_and_the_file_ends(imported: Path) -> None:
     found = families(imported)
 
     assert len(set(found)) == len(found)
-    known = [*CATALOGUE, *(metric.name for metric in RECORDED.values())]
+    known = [*CATALOGUE, *(metric.name for levels in RECORDED.values() for metric in levels)]
     assert found == [name.removesuffix("_total") for name in known if name.removesuffix("_total") in found]
     assert imported.read_text().endswith("\n# EOF\n")
 
@@ -99,29 +99,29 @@ def test_totals_equal_the_books(
 
 
 @pytest.mark.parametrize(
-    ("metric", "name", "direction"),
+    ("metric", "kind", "direction"),
     [
-        ("openai_usage_requests_total", RECORDED["requests"].name, ()),
-        ("openai_usage_input_tokens_total", RECORDED["tokens"].name, (("direction", "input"),)),
-        ("openai_usage_input_cached_tokens_total", RECORDED["tokens"].name, (("direction", "cached"),)),
-        ("openai_usage_output_tokens_total", RECORDED["tokens"].name, (("direction", "output"),)),
-        ("openai_usage_estimated_cost_usd_total", RECORDED["cost"].name, ()),
+        ("openai_usage_requests_total", "requests", ()),
+        ("openai_usage_input_tokens_total", "tokens", (("direction", "input"),)),
+        ("openai_usage_input_cached_tokens_total", "tokens", (("direction", "cached"),)),
+        ("openai_usage_output_tokens_total", "tokens", (("direction", "output"),)),
+        ("openai_usage_estimated_cost_usd_total", "cost", ()),
     ],
 )
 def test_growth_adds_up_to_the_counters_over_months(
-    history: Samples, metric: str, name: str, direction: tuple[tuple[str, str], ...]
+    history: Samples, metric: str, kind: str, direction: tuple[tuple[str, str], ...]
 ) -> None:
     september, october = unix("2026-09-30T23:59:59Z"), unix("2026-10-31T23:59:59Z")
     counted = sum(at(history, metric, moment) for moment in (september, october, END))
-    grown = sum(
-        value
-        for (found, labels), each in history.items()
-        if found == name and set(direction) <= set(labels)
-        for _, value in each
-    )
-
-    assert grown > 0
-    assert counted - at(history, metric, unix(FROM)) == pytest.approx(grown, rel=1e-12)
+    for level in RECORDED[kind]:
+        grown = sum(
+            value
+            for (found, labels), each in history.items()
+            if found == level.name and set(direction) <= set(labels)
+            for _, value in each
+        )
+        assert grown > 0
+        assert counted - at(history, metric, unix(FROM)) == pytest.approx(grown, rel=1e-12)
 
 
 def test_everything_ends_where_the_live_series_begin(simulator: SimulatorControl, tmp_path: Path) -> None:
@@ -145,27 +145,27 @@ def test_growth_adds_up_to_what_was_used_when_the_live_series_begin_and_counters
     simulator: SimulatorControl, tmp_path: Path, live: str
 ) -> None:
     output, name = tmp_path / "history.om", "openai_usage_requests_total"
-    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--step", "5m"))
+    done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), "--step", "5m"))
     without = samples(output)
-    done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), "--step", "2h", "--live-from", live))
+    done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), "--step", "2h", "--live-from", live))
     found = samples(output)
 
-    growth = RECORDED["requests"].name
+    growth = RECORDED["requests"][0].name
     grown = sum(value for (metric, _), each in found.items() if metric == growth for _, value in each)
-    assert 0 < grown == at(without, name, unix(live)) - at(without, name, unix("2026-11-18"))
-    final = unix("2026-11-18T08:00:00Z")  # six hours are `settle`
+    assert 0 < grown == at(without, name, unix(live)) - at(without, name, unix("2026-11-14"))
+    final = unix("2026-11-15T14:00:00Z")  # usage is up to three days late
     assert at(found, name, final) == at(without, name, final) == at(found, name, unix(live) - 60)
 
 
-def test_no_counter_falls_into_a_month_that_began_less_than_settle_before_the_live_series(
+def test_the_month_before_the_live_series_is_whole_and_their_own_begins_at_what_was_final(
     simulator: SimulatorControl, tmp_path: Path
 ) -> None:
     output, name = tmp_path / "history.om", "openai_usage_requests_total"
-    live = ("--live-from", "2026-11-01T02:30:00Z")
+    live, end = ("--live-from", "2026-11-01T02:30:00Z"), unix("2026-10-31T23:59:59Z")
     done(run(simulator, "backfill", "--from", "2026-10-30", "-o", str(output), *live))
     found = samples(output)
-    final = at(found, name, unix("2026-10-31T20:00:00Z"))
-    assert final == at(found, name, unix("2026-10-31T23:59:59Z")) > 0
+    october = total(usage(simulator, unix("2026-10-01"), end + 1), "num_model_requests")
+    assert october == at(found, name, end) - at(found, metrics.CORRECTIONS.name, end, ("field", "requests"))
     assert 0 == at(found, name, unix("2026-11-01")) == at(found, name, unix("2026-11-01T02:29:00Z"))
 
 
@@ -177,10 +177,10 @@ def test_counters_end_with_what_the_live_series_began_with_and_where_none_began_
     told = {"data": {"result": [{"metric": {"operation": "completions"}, "value": [0, "0"]}]}}
     with answering({"/api/v1/query": told}) as url:
         live = ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", url)
-        done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *live))
+        done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), *live))
     found, end = samples(output), unix("2026-11-18T14:09:00Z")
     assert 0 == at(found, name, end, ("operation", "completions"))
-    final = at(found, name, unix("2026-11-18T08:00:00Z"), ("operation", "embeddings"))
+    final = at(found, name, unix("2026-11-15T14:00:00Z"), ("operation", "embeddings"))
     assert 0 < final == at(found, name, end, ("operation", "embeddings"))
 
 

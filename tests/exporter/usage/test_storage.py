@@ -182,15 +182,23 @@ def test_a_failed_write_leaves_the_old_file_and_is_said_once(tmp_path: Path, cap
     assert {"completions": EXAMPLE} == file.load()
 
 
-def test_figures_of_another_api_are_set_aside(tmp_path: Path) -> None:
+def test_figures_of_another_api_are_set_aside_but_not_called_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     one = Storage(tmp_path, "acme", lambda: None, "https://one/v1")
-    one.save([])
+    one.save([EXAMPLE])
     one.release()
 
-    other = Storage(tmp_path, "acme", lambda: None, "https://two/v1")
+    failures: list[str] = []
+    other = Storage(tmp_path, "acme", lambda: None, "https://two/v1", failures.append)
 
     assert {} == other.load()
-    assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name]
+    [aside] = tmp_path.glob("*.other-*")
+    assert "is of base_url 'https://one/v1', and 'https://two/v1' is configured now; set aside as" in caplog.text
+    assert "damaged" not in caplog.text
+    assert [] == failures
+    aside.rename(one.path)
+    assert {"completions": EXAMPLE} == one.load()
 
 
 HOLD = """
