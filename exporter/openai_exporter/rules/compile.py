@@ -99,7 +99,7 @@ def _no_data(threshold: Threshold, settings: Settings) -> Rule:
             "description": f"Threshold {threshold.name} in thresholds.yml matches no series, though {measure.name} has"
             " others; check its names against the configuration.",
             "runbook_url": settings.runbook_url.replace("%s", "OpenAISLOMetricAbsent"),
-            "dashboard_url": f"{settings.grafana_url}/d/{measure.dashboard}",
+            "dashboard_url": _panel(measure, settings),
         },
     }
 
@@ -127,7 +127,11 @@ def _dashboard(measure: Measure, settings: Settings) -> str:
     variables = "".join(
         f"{{{{ with $labels.{name} }}}}&var-{name}={{{{ . | urlquery }}}}{{{{ end }}}}" for name in chosen
     )
-    return f"{settings.grafana_url}/d/{measure.dashboard}?from=now-6h&to=now{variables}"
+    return _panel(measure, settings) + variables
+
+
+def _panel(measure: Measure, settings: Settings) -> str:
+    return f"{settings.grafana_url}/d/{measure.dashboard}?from=now-6h&to=now&viewPanel={measure.panel}"
 
 
 def _team(threshold: Threshold, measure: Measure) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,6 +61,12 @@ _WORDS = {
 }
 """Operators in words, which are taken as their signs."""
 _SLIPS = {"=>": ">=", "=<": "<=", "≥": ">=", "≤": "<="}
+_SEVERITIES = {
+    **dict.fromkeys(("page", "crit", "error", "fatal", "emergency", "high", "p1", "sev1"), "critical"),
+    **dict.fromkeys(("ticket", "notify", "notice", "medium", "low", "p2", "p3", "sev2", "sev3"), "warning"),
+    **dict.fromkeys(("log", "none", "debug"), "info"),
+}
+"""Other systems' severities -> ours, which messages propose."""
 _BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
 _PATHS = {
     "chat/completions": "chat", "audio/transcriptions": "transcriptions", "audio/speech": "speech",
@@ -140,6 +146,14 @@ def _operator(value: str) -> str:
     raise ValueError(f"{text}; did you mean '{_SLIPS[sign]}'?" if sign in _SLIPS else text)
 
 
+def _severity(value: Any) -> Any:
+    meant = _SEVERITIES.get(value.strip().lower()) if isinstance(value, str) else None
+    if meant:
+        does = {"critical": "pages", "warning": "notifies", "info": "is logged"}[meant]
+        raise ValueError(f"must be one of {', '.join(get_args(Severity))}; write severity: {meant}, which {does}")
+    return value
+
+
 def _enabled(value: Any) -> Any:
     return _BOOLEANS.get(value.lower(), value) if isinstance(value, str) else value
 
@@ -213,7 +227,7 @@ class Threshold(Section):
     window: Annotated[PositiveDuration, BeforeValidator(_with_unit)] | None = Field(
         None, description="Time that one value looks back."
     )
-    severity: Severity = Field(description="Alertmanager routes by it.")
+    severity: Annotated[Severity, BeforeValidator(_severity)] = Field(description="Alertmanager routes by it.")
     enabled: Annotated[bool, BeforeValidator(_enabled)] = Field(True, description="Whether there is an alert.")
     team: str | None = Field(None, pattern=_TEAM, description="Alertmanager routes by it.")
     target: Patterns | None = Field(None, description="Targets of the configuration.")
@@ -348,7 +362,7 @@ def cross_check(file: ThresholdFile) -> Iterator[Finding]:
     for index, threshold in enumerate(file.thresholds):
         measure = MEASURES[threshold.metric]
         place: Place = ("thresholds", index)
-        yield from _limit(place, threshold, measure)
+        yield from _limit(place, threshold, measure, file.settings)
         yield from _scope(place, threshold, measure)
         yield from _window(place, threshold, measure, file.settings)
         yield from _texts(place, threshold, measure)
@@ -390,7 +404,7 @@ def _unique(file: ThresholdFile) -> Iterator[Finding]:
         yield Finding(("thresholds", index, "name"), text, name, ("thresholds", first, "name"))
 
 
-def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+def _limit(place: Place, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
     if threshold.operator not in measure.operators:
         text = f"metric {measure.name} takes {' or '.join(measure.operators)}"
         yield Finding((*place, "operator"), text, threshold.operator)
@@ -399,6 +413,13 @@ def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
         limit = parse_amount(measure.kind, threshold.threshold)
     except ValueError as error:
         text = str(error).replace("; write ", "; write threshold: ")
+        yield Finding((*place, "threshold"), text, threshold.threshold)
+        return
+    if measure.kind is Kind.SECONDS and limit >= settings.interval:
+        text = (
+            f"no probe takes {format_amount(measure.kind, limit)}: its deadline is below the interval of the probes, "
+        )
+        text += f"{format_duration(settings.interval)}; choose a limit below the deadline"
         yield Finding((*place, "threshold"), text, threshold.threshold)
         return
     never, always = _verdict(threshold.operator, limit, measure.most)
@@ -459,7 +480,7 @@ def _page(place: Place, threshold: Threshold, measure: Measure, settings: Settin
     use = f"use {PAGE_EVENTS} or more, or severity: warning"
     events = events_of(threshold, settings)
     if measure.counts_probes and events < PAGE_EVENTS:
-        text = f"{events} bad probes must not page, and severity critical pages; {use}"
+        text = f"{events} bad {'probe' if events == 1 else 'probes'} must not page, and severity critical pages; {use}"
         where: Place = ("settings",) if threshold.min_events is None else place
         yield Finding((*where, "min_events"), text, events)
     if measure.name == "throughput" and threshold.operator in ("<", "<="):

@@ -97,7 +97,20 @@ METRICS = (
         (
             "severity: warning",
             "severity: page",
-            "t.yml:8: thresholds[0].severity: 'page': must be one of critical, warning, info",
+            "t.yml:8: thresholds[0].severity: 'page': must be one of critical, warning, info; "
+            "write severity: critical, which pages",
+        ),
+        (
+            "severity: warning",
+            "severity: Ticket",
+            "t.yml:8: thresholds[0].severity: 'Ticket': must be one of critical, warning, info; "
+            "write severity: warning, which notifies",
+        ),
+        (
+            "threshold: 5s",
+            "threshold: 10m",
+            "t.yml:6: thresholds[0].threshold: '10m': no probe takes 10m: its deadline is below the interval of the "
+            "probes, 1m; choose a limit below the deadline",
         ),
         (
             "severity: warning",
