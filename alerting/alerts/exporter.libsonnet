@@ -18,8 +18,8 @@ function(config)
   |||, { up: selector, w: w, scrapes: scrapes }));
   // Scrapes that are further apart than five minutes leave gaps, which say nothing until one is missed.
   local rare(selector) = text.fill(
-    '(max by () (count_over_time(%(up)s[%(hour)s])) <= 12 and max by () (count_over_time(%(up)s[%(memory)s])) <= 73)',
-    { up: selector, hour: window('62m'), memory: window('6h') },
+    '(max by () (max_over_time((count_over_time(%s[%s]))[%s:%s])) < 3)',
+    [selector, window('9m'), window('6h'), window('3m')]
   );
   local probed = text.fill('up{%s, module!=""}', config.selector);
 

@@ -7,7 +7,7 @@
 //   target_model  one model on a target: job, target, model
 //   target        everything probed on a target: job, target, provider
 //   dataset       one dataset of an organization: job, organization, dataset
-//   organization, project_model, key, operation, model, budget     usage and costs by these labels
+//   organization, project_model, key, operation, operation_model, model, budget     usage and costs by these labels
 //   target_model_endpoint          one model at one endpoint of a target: job, target, model, endpoint
 //   project_model                  usage of a model by a project: job, organization, operation, project_id, model
 //   key_user_model                 usage of a model by a key and its user: job, organization, operation, project_id, api_key_id, user_id, model
@@ -59,6 +59,7 @@
   // US dollars in an hour: the mean and the highest of the week before. They stand still while OpenAIKeySpendSpike fires.
   keyUsual: 'key:openai_usual_cost_usd:avg7d',
   keyPeak: 'key:openai_usual_cost_usd:max7d',
+  operationModelRequests: 'operation_model:openai_usage_requests:increase1h',
   operationRequests: 'operation:openai_usage_requests:increase1h',
   modelRequests: 'model:openai_usage_requests:increase1h',
   modelInUse: 'model:openai_model_in_use:group',

@@ -94,7 +94,7 @@ function(config)
             and count without (slot) (%(day)s) == %(week)s
           |||, {
             day: series.budgetDay,
-            usual: text.fill('%s * quantile without (slot) (0.75, %s)', [text.number(unusualDay), series.budgetDay]),
+            usual: text.fill('%s * quantile without (slot) (0.6, %s)', [text.number(unusualDay), series.budgetDay]),
             factor: text.number(unusualDay),
             returns: series.slotReturns,
             week: std.length(slots),

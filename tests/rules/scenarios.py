@@ -13,7 +13,8 @@ generated, and writes docs/scenarios.md. test_scenarios.py asserts the entry's o
       probes:                      # default labels: target openai, module chat, endpoint chat, model gpt-6-luna
         - {story: 'ok 2h, timeout_total 5m, ok 1h', pace: 5m, min_interval: 60m, labels: {model: gpt-5}}
       series: {'up{job="x"}': 1x100}     # any other series, promtool's notation, one value per step
-      fault: 2h                    # moment that times are counted from; default: the end of the first phase
+      organization: {keys: 18,  days: 14, holiday: 8}     # healthy usage, days counted from 0
+    fault: 2h                    # moment that times are counted from; default: the end of the first phase
       pages: 1                     # notifications that the receiver `page` gets, reminders and resolutions left out
       tickets: 0                   # those of the receivers `notify` and `cost`
       first: 5m                    # latest moment of the first page (without page: ticket), counted from the fault
@@ -23,8 +24,11 @@ that fails, `none` no scrape at all, and `(...)x3` repeats. Key `shared: true`: 
 cached results. Every scenario starts at 1970-01-01 00:00, a Thursday. Receivers `info` and `nobody` are ignored.
 """
 
+import itertools
 import json
+import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -50,6 +54,8 @@ LABELS = {
     "job": "openai", "instance": "e:9985", "target": "openai", "provider": "openai", "module": "chat",
     "endpoint": "chat", "model": "gpt-6-luna",
 }  # fmt: skip
+LONG = 420
+"""Steps of a short scenario, at most."""
 _IGNORED = ("info", "nobody", "watchdog")
 _PHASE = re.compile(r"(\w+)(?:@([\d.]+)s)? (\w+)")
 
@@ -101,6 +107,8 @@ class Scenario:
     def steps(self) -> int:
         if self.stories:
             return max(map(len, self.stories))
+        if "organization" in self.data:
+            return int(self.data["organization"]["days"] * 86_400 / self.step)
         return 1 + max(sum(1 + int(n or 0) for n in re.findall(r"(?:^| )[^ ]+?(?:x(\d+))?(?= |$)", str(v))) - 1
                        for v in self.data["series"].values())  # fmt: skip
 
@@ -126,6 +134,8 @@ class Scenario:
         }
         for probe, story in zip(self.data.get("probes", ()), self.stories, strict=True):
             found |= self._probe(probe, story)
+        if "organization" in self.data:
+            found |= _organization(self.data["organization"], self.step, steps)
         return found | {name: str(values) for name, values in self.data.get("series", {}).items()}
 
     def _probe(self, probe: Mapping[str, Any], story: Sequence[tuple[str, float]]) -> dict[str, str]:
@@ -172,15 +182,57 @@ class Scenario:
                     groups.append({"name": group["name"], "rules": kept[::-1]})
         return groups[::-1]
 
-    def play(self) -> Firing:
-        """What fires at each step."""
-        return _promtool(self)
+    @property
+    def batch(self) -> str:
+        """Scenarios of one batch are played at once, each as a cluster of its own."""
+        rules = f"{self.data.get('areas', AREAS)}, thresholds {self.data.get('thresholds', True)}"
+        rules += f", {self.data['alerts']}" if "alerts" in self.data else ""
+        return f"{rules}, step {self.step:g}s, {'long' if self.steps > LONG else 'short'}"
 
 
 def all_rule_files() -> dict[str, Any]:
     """Those of the mixin and those of thresholds.yml, as they are committed."""
     user = (ROOT / "prometheus" / "rules").glob("user-*.yml")
     return {**rule_files(), **{path.name: yaml.safe_load(path.read_text()) for path in user}}
+
+
+def _organization(data: Mapping[str, Any], step: float, steps: int) -> dict[str, str]:
+    """Usage in health: nights, weekends, a holiday, jobs at night, keys that are new, and a budget that lasts."""
+    noise = random.Random(data.get("seed", 1))
+    own = 'job="openai",instance="e:9985",organization="acme"'
+    total = [0.0] * steps
+    found = {}
+    for key in range(data["keys"]):
+        # US dollars a day: the largest keys spend hundreds of times as much as most do.
+        size, nightly = min(noise.paretovariate(1.1) / 2, 40.0), key % 10 == 3
+        since = steps * 2 // 3 if key % 9 == 7 else 0
+        spent, values = noise.random() * 100, ["_"] * since
+        for number in range(since, steps):
+            day, seconds_of_day = divmod(number * step, 86_400)
+            hour = seconds_of_day / 3600
+            busy = (
+                0.2 + 1.6 * max(0.0, math.sin(math.pi * (hour - 6) / 14)) if not nightly else 16.0 * (2 <= hour < 3.5)
+            )
+            free = (day + 3) % 7 in (5, 6) or day == data["holiday"]
+            grown = size * step / 86_400 * busy * (0.3 if free else 1) * math.exp(noise.gauss(0, 0.3))
+            grown *= number > since
+            spent += grown
+            total[number] += grown
+            values.append(f"{spent:.3f}")
+        labels = f'{own},operation="completions",project_id="proj_{key % 20}",api_key_id="key_{key}",model="gpt-6"'
+        found[f"openai_usage_estimated_cost_usd_total{{{labels}}}"] = " ".join(values)
+    sums = list(itertools.accumulate(total))
+    found[f'openai_usage_input_tokens_total{{{own},operation="completions",model="gpt-6"}}'] = " ".join(
+        f"{value * 1e6:.0f}" for value in sums
+    )
+    budget = f'{own},budget="all",scope="organization",period="month"'
+    return found | {
+        f'openai_usage_up{{{own},dataset="completions"}}': f"1x{steps}",
+        f'openai_usage_last_success_timestamp_seconds{{{own},dataset="completions"}}': f"0+{step:g}x{steps}",
+        f"openai_budget_limit_usd{{{budget}}}": f"{sums[-1] * 2.6:.0f}x{steps}",
+        f"openai_budget_warn_ratio{{{budget}}}": f"0.8x{steps}",
+        f'openai_budget_spent_usd{{{budget},basis="billed"}}': " ".join(f"{value:.2f}" for value in sums),
+    }
 
 
 def _answer(
@@ -227,38 +279,62 @@ def _short(column: Sequence[str]) -> str:
 _FIRING = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'
 
 
-def _promtool(scenario: Scenario) -> Firing:
+def play(batch: Sequence[Scenario]) -> list[Firing]:
+    """What fires at each step of each scenario; all of them are of one batch."""
+    if not batch:
+        return []
+    step, steps = batch[0].step, [each.steps for each in batch]
+    found: list[dict[float, list[Labels]]] = [{} for _ in batch]
+    series = {
+        _in_cluster(number, name): values
+        for number, scenario in enumerate(batch)
+        for name, values in scenario.input_series().items()
+    }
+    for at, alerts in _promtool(batch[0].rules(), round(step), max(steps), series):
+        for each in alerts:
+            number = int(each.pop("cluster"))
+            if at < steps[number] * step:
+                found[number].setdefault(at, []).append(each)
+    return [*found]
+
+
+def _in_cluster(number: int, name: str) -> str:
+    metric, _, labels = name.rstrip("}").partition("{")
+    return f'{metric}{{cluster="{number}",{labels}}}'
+
+
+def _promtool(
+    groups: Sequence[Any], step: int, steps: int, series: Mapping[str, str]
+) -> Iterator[tuple[float, list[Labels]]]:
     assert PROMTOOL
-    step, found = scenario.step, {}
     with tempfile.TemporaryDirectory() as folder:
-        groups = scenario.rules()
         (Path(folder) / "rules.yml").write_text(json.dumps({"groups": groups}))
-        times = [f"{round(number * step)}s" for number in range(scenario.steps)]
+        times = [f"{number * step}s" for number in range(steps)]
         test = {
             "rule_files": ["rules.yml"],
-            "evaluation_interval": f"{round(step)}s",
+            "evaluation_interval": f"{step}s",
             "group_eval_order": [group["name"] for group in groups],
             "tests": [{
-                "interval": f"{round(step)}s",
-                "input_series": [{"series": k, "values": v} for k, v in scenario.input_series().items()],
+                "interval": f"{step}s",
+                "input_series": [{"series": k, "values": v} for k, v in series.items()],
                 "promql_expr_test": [{"expr": _FIRING, "eval_time": time, "exp_samples": []} for time in times],
             }],
         }  # fmt: skip
         (Path(folder) / "test.yml").write_text(json.dumps(test))
         command = [PROMTOOL, "test", "rules", f"{folder}/test.yml"]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | FRUGAL)
+        said = subprocess.run(command, capture_output=True, text=True, timeout=1200, env=os.environ | FRUGAL)
     output = said.stdout + said.stderr
-    for block in re.split(r"\n\s*expr: ", output)[1:]:
+    blocks = re.split(r"\n\s*expr: ", output)[1:]
+    assert blocks or said.returncode == 0, output
+    for block in blocks:
         assert "got:" in block, block
         when = re.search(r", time: (\w+)", block)
         assert when
-        at = sum(seconds(part) for part in re.findall(r"\d+[dhms]", when[1]))
         samples = re.findall(r"(\{(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*\}) [-+\d.eE]+", block.split("got:")[-1])
-        found[at] = [dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', each)) for each in samples]
-        for each in found[at]:
+        alerts = [dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', each)) for each in samples]
+        for each in alerts:
             del each["__name__"], each["alertstate"]
-    assert found or said.returncode == 0, output
-    return found
+        yield seconds(when[1]), alerts
 
 
 # Alertmanager, as far as it decides whether and when something is sent.
@@ -387,10 +463,20 @@ def scenarios() -> list[tuple[str, Scenario]]:
     return found
 
 
-def played(scenario: Scenario) -> Played:
+def batches() -> dict[str, list[Scenario]]:
+    """All scenarios by batch."""
+    found: dict[str, list[Scenario]] = {}
+    for _, each in scenarios():
+        found.setdefault(each.batch, []).append(each)
+    return found
+
+
+def played(batch: Sequence[Scenario]) -> list[Played]:
     config = yaml.safe_load((ALERTMANAGER / "alertmanager.yml").read_text())
-    firing = scenario.play()
-    return Played(scenario, firing, notifications(firing, scenario.step, scenario.steps * scenario.step, config))
+    return [
+        Played(each, firing, notifications(firing, each.step, each.steps * each.step, config))
+        for each, firing in zip(batch, play(batch), strict=True)
+    ]
 
 
 HEAD = """\
@@ -417,11 +503,10 @@ def page(found: Sequence[tuple[str, Played]]) -> str:
 
 if __name__ == "__main__":
     chosen = sys.argv[1:]
-    results = []
-    for group, entry in scenarios():
-        if chosen and not any(word in entry.name for word in chosen):
-            continue
-        results.append((group, played(entry)))
-        print(results[-1][1].row(), *results[-1][1].sent, sep="\n  ", flush=True)
+    results = {}
+    for batch in batches().values():
+        for each in played([each for each in batch if not chosen or any(word in each.name for word in chosen)]):
+            results[each.scenario.name] = each
+            print(each.row(), *each.sent, sep="\n  ", flush=True)
     if not chosen:
-        PAGE.write_text(page(results))
+        PAGE.write_text(page([(title, results[entry.name]) for title, entry in scenarios()]))

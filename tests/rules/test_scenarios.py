@@ -5,21 +5,26 @@ import pytest
 
 from tests.mixin.bundle import PROMTOOL
 from tests.mixin.lint.parser import seconds
-from tests.rules.scenarios import HEAD, PAGE, Scenario, notifications, page, played, scenarios
+from tests.rules.scenarios import HEAD, PAGE, Played, Scenario, batches, notifications, page, play, played, scenarios
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")]
 ALL = scenarios()
 
 
-@pytest.mark.parametrize("scenario", [entry for _, entry in ALL], ids=lambda entry: entry.name)
-def test_a_scenario_ends_as_it_should(scenario: Scenario) -> None:
-    found = played(scenario)
-    news = found.pages or found.tickets
+@pytest.mark.parametrize("batch", batches().values(), ids=batches())
+def test_scenarios_end_as_they_should(batch: list[Scenario]) -> None:
+    wrong = [fault for each in played(batch) if (fault := fault_of(each))]
 
-    assert (len(found.pages), len(found.tickets)) == (scenario.data["pages"], scenario.data["tickets"]), found.sent
-    if "first" in scenario.data:
-        assert news[0].at - scenario.fault <= seconds(scenario.data["first"]), found.sent
-    assert found.row() in PAGE.read_text(), "run `python -m tests.rules.scenarios`"
+    assert not wrong, "\n".join(wrong)
+
+
+def fault_of(found: Played) -> str:
+    scenario, sent = found.scenario, (found.pages or found.tickets)
+    if (len(found.pages), len(found.tickets)) != (scenario.data["pages"], scenario.data["tickets"]):
+        return f"{scenario.name}: {found.row()} {found.sent}"
+    if "first" in scenario.data and sent[0].at - scenario.fault > seconds(scenario.data["first"]):
+        return f"{scenario.name}: first after {sent[0].at - scenario.fault:g}s, {sent[0]}"
+    return "" if found.row() in PAGE.read_text() else f"{scenario.name}: run `python -m tests.rules.scenarios`"
 
 
 def test_the_page_has_these_scenarios_and_no_others() -> None:
@@ -67,7 +72,7 @@ def test_a_cause_is_seen_after_five_minutes_or_three_results_at_any_pace(pace: s
             for outcome in CAUSES
         ],
     })  # fmt: skip
-    firing = scenario.play()
+    firing = play([scenario])[0]
 
     first: dict[tuple[str, str], float] = {}
     for at in sorted(firing):

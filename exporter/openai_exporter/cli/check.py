@@ -74,6 +74,12 @@ _ENDPOINT = re.compile(
 """What a base URL ends in that holds more than the root of an API: an endpoint, a deployment, a document."""
 
 
+LOOKBACK = 300.0
+"""Seconds for which Prometheus takes a sample for present by default."""
+SLOWEST = 3600.0
+"""Seconds between two results of a probe for which the shipped rules still have a window."""
+
+
 def _notes(config: Config) -> Iterator[str]:
     """What is defined and has no effect, no limit, or no price."""
     used = {probe.module for probe in config.probes}
@@ -84,6 +90,16 @@ def _notes(config: Config) -> Iterator[str]:
         if module.stream and module.request.prompt == DEFAULT_PROMPT:
             yield f"module {name} streams the default prompt's one word: no gaps between tokens to measure"
         free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
+        if module.min_interval > SLOWEST:
+            yield (
+                f"module {name}: min_interval {format_duration(module.min_interval)} is longer than the hour that "
+                "alerts on results in a row cover; OpenAISLOMetricAbsent tells it"
+            )
+        if module.timeout > LOOKBACK:
+            yield (
+                f"module {name}: timeout {format_duration(module.timeout)} makes scrapes rarer than one in "
+                f"{format_duration(LOOKBACK)}, after which Prometheus takes a sample for gone; alerts have gaps"
+            )
         if not (free or module.min_interval or module.daily_cost_limit_usd):
             yield f"module {name} has no min_interval and no daily_cost_limit_usd: every scrape is paid"
     targets = {probe.target for probe in config.probes}

@@ -5,7 +5,16 @@ from typing import Any
 
 from openai_exporter.config.base import format_duration
 from openai_exporter.rules.measures import MEASURES, Kind, Measure, Query, format_amount, parse_amount
-from openai_exporter.rules.thresholds import SCOPES, Settings, Threshold, ThresholdFile, alert_name, events_of, matcher
+from openai_exporter.rules.thresholds import (
+    SCOPES,
+    Settings,
+    Threshold,
+    ThresholdFile,
+    alert_name,
+    events_of,
+    matcher,
+    matcher_of_others,
+)
 
 Group = dict[str, Any]
 Rule = dict[str, Any]
@@ -90,7 +99,7 @@ def _no_data(threshold: Threshold, settings: Settings) -> Rule:
             "description": f"Threshold {threshold.name} in thresholds.yml matches no series, though {measure.name} has"
             " others; check its names against the configuration.",
             "runbook_url": settings.runbook_url.replace("%s", "OpenAISLOMetricAbsent"),
-            "dashboard_url": f"{settings.grafana_url}/d/{measure.dashboard}",
+            "dashboard_url": _panel(measure, settings),
         },
     }
 
@@ -99,9 +108,10 @@ def _query_of(threshold: Threshold, settings: Settings) -> Query:
     """What the expression is built from."""
     measure = MEASURES[threshold.metric]
     scope = {measure.scope[key]: names for key in SCOPES if (names := getattr(threshold, key)) is not None}
+    others = [matcher_of_others(measure.scope["model"], threshold.not_model)] if threshold.not_model else []
     return Query(
         selector=settings.selector.strip().rstrip(",").rstrip(),
-        scope=tuple(matcher(label, patterns) for label, patterns in scope.items()),
+        scope=(*(matcher(label, patterns) for label, patterns in scope.items()), *others),
         by=tuple(scope),
         operator=threshold.operator,
         limit=parse_amount(measure.kind, threshold.threshold),
@@ -117,7 +127,11 @@ def _dashboard(measure: Measure, settings: Settings) -> str:
     variables = "".join(
         f"{{{{ with $labels.{name} }}}}&var-{name}={{{{ . | urlquery }}}}{{{{ end }}}}" for name in chosen
     )
-    return f"{settings.grafana_url}/d/{measure.dashboard}?from=now-6h&to=now{variables}"
+    return _panel(measure, settings) + variables
+
+
+def _panel(measure: Measure, settings: Settings) -> str:
+    return f"{settings.grafana_url}/d/{measure.dashboard}?from=now-6h&to=now&viewPanel={measure.panel}"
 
 
 def _team(threshold: Threshold, measure: Measure) -> str:

@@ -93,7 +93,7 @@ class Measure:
         scope: keys of a threshold that select series -> the label that they match.
         labels: labels of an alert; the scope's are added where `is_usage`.
         category: Alertmanager routes by it.
-        dashboard, runbook: where the alert points: a dashboard's uid, a runbook's name.
+        dashboard, panel, runbook: where the alert points: a dashboard's uid, a panel's id there, a runbook's name.
         is_usage: whether it is a sum by the labels that a threshold names, not a value per probe.
         counts_probes: whether `min_events` applies.
         most: the largest value that there is, None without bound.
@@ -107,6 +107,7 @@ class Measure:
     base: str
     category: str
     dashboard: str
+    panel: int
     runbook: str
     window: float = 300.0
     operators: tuple[str, ...] = (">", ">=", "<", "<=")
@@ -235,12 +236,12 @@ _probe = partial(Measure, dashboard="openai-probes")
 
 def _latency(
     name: str, title: str, function: str, metric: str = m.DURATION.name, outcome: str = 'outcome=~"timeout_.+"',
-    added: str = TIMED_OUT, runbook: str = "OpenAILatencyBudgetBurn",
+    added: str = TIMED_OUT, runbook: str = "OpenAILatencyBudgetBurn", panel: int = 9,
 ) -> Measure:  # fmt: skip
     return _probe(
         name, title, Kind.SECONDS,
         lambda query: _over(query, function, _samples(query, metric, outcome, added)),
-        base=metric, category="latency", runbook=runbook,
+        base=metric, category="latency", panel=panel, runbook=runbook,
     )  # fmt: skip
 
 
@@ -252,24 +253,24 @@ PROBE_MEASURES = (
     _latency("mean_latency", "The mean latency", "avg_over_time({})", added=""),
     _latency(
         "time_to_first_token", "The p95 time to the first token", "quantile_over_time(0.95, {})",
-        m.TIME_TO_FIRST_TOKEN.name, 'outcome="timeout_first_token"', runbook="OpenAIFirstTokenBudgetBurn",
+        m.TIME_TO_FIRST_TOKEN.name, 'outcome="timeout_first_token"', runbook="OpenAIFirstTokenBudgetBurn", panel=15,
     ),
     _probe(
         "error_rate", "The error rate", Kind.RATIO, error_rate, base=m.SUCCESS.name,
-        category="availability", runbook="OpenAIAvailabilityBudgetBurn", operators=_UP, most=1.0,
+        category="availability", panel=22, runbook="OpenAIAvailabilityBudgetBurn", operators=_UP, most=1.0,
     ),
     _probe(
         "throughput", "The throughput", Kind.PER_MINUTE, throughput, base=m.SUCCESS.name,
-        category="availability", runbook="OpenAIProbeNotRun", window=900.0, counts_probes=False,
+        category="availability", panel=23, runbook="OpenAIProbeNotRun", window=900.0, counts_probes=False,
     ),
     _probe(
         "tokens_per_second", "The speed of output tokens", Kind.PER_SECOND,
         lambda query: _over(query, "avg_over_time({})", _speed(query)), base=m.OUTPUT_TOKENS_PER_SECOND.name,
-        category="latency", runbook="OpenAILatencyBudgetBurn", window=900.0,
+        category="latency", panel=16, runbook="OpenAILatencyBudgetBurn", window=900.0,
     ),
     _probe(
         "headroom", "The rest of the rate limit", Kind.RATIO, headroom, base=m.RATE_LIMIT_REMAINING.name,
-        category="limits", runbook="OpenAIRateLimitHeadroomLow", window=900.0, counts_probes=False,
+        category="limits", panel=28, runbook="OpenAIRateLimitHeadroomLow", window=900.0, counts_probes=False,
         operators=_DOWN, labels=(*PROBE_LABELS, "limit_type"), most=1.0,
     ),
 )  # fmt: skip
@@ -341,27 +342,28 @@ _so_far = partial(
 USAGE_MEASURES = (
     _per_hour(
         "requests_per_hour", "The number of requests", Kind.PER_HOUR, partial(per_hour, u.REQUESTS.name),
-        base=u.REQUESTS.name, dashboard="openai-usage", runbook="OpenAITokenUsageAnomaly",
+        base=u.REQUESTS.name, dashboard="openai-usage", panel=11, runbook="OpenAITokenUsageAnomaly",
     ),
     _per_hour(
         "tokens_per_hour", "The number of tokens", Kind.PER_HOUR, tokens_per_hour,
-        base=u.INPUT_TOKENS.name, dashboard="openai-usage", runbook="OpenAITokenUsageAnomaly",
+        base=u.INPUT_TOKENS.name, dashboard="openai-usage", panel=10, runbook="OpenAITokenUsageAnomaly",
     ),
     _per_hour(
         "cost_per_hour", "The estimated cost per hour", Kind.USD, partial(per_hour, u.ESTIMATED_COST.name),
-        base=u.ESTIMATED_COST.name, dashboard="openai-costs", runbook="OpenAICostAnomaly",
+        base=u.ESTIMATED_COST.name, dashboard="openai-costs", panel=28, runbook="OpenAICostAnomaly",
     ),
     _so_far(
         "cost_per_day", "The billed cost of today", Kind.USD, partial(billed, u.COSTS_DAY.name, 'window="today"'),
-        base=u.COSTS_DAY.name, runbook="OpenAICostAnomaly",
+        base=u.COSTS_DAY.name, panel=12, runbook="OpenAICostAnomaly",
     ),
     _so_far(
         "cost_per_month", "The billed cost of this month", Kind.USD, partial(billed, u.COSTS_MONTH.name, ""),
-        base=u.COSTS_MONTH.name, runbook="OpenAIBudgetSpent",
+        base=u.COSTS_MONTH.name, panel=9, runbook="OpenAIBudgetSpent",
     ),
     _usage(
         "probe_cost_per_day", "The cost of the probes per day", Kind.USD, probe_cost_per_day,
-        base=m.PROBE_COST_TOTAL.name, dashboard="openai-costs", runbook="OpenAIProbeSpendHigh", window=DAY,
+        base=m.PROBE_COST_TOTAL.name, dashboard="openai-exporter", panel=26, runbook="OpenAIProbeSpendHigh",
+        window=DAY,
         scope={"target": "target", "model": "model"}, labels=("job", "target"),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -46,6 +46,7 @@ MUST_BE: Mapping[str, str] = {
     "for": "a duration such as 5m, or 0s",
     "team": "a name of letters, digits, dots, dashes and underscores",
     "endpoint": f"one or a list of {', '.join(ENDPOINTS)}",
+    "not_model": "the name of a model, a pattern with *, or a list of them",
     **{name: f"the name of a {name}, a pattern with *, or a list of them" for name in SCOPES if name != "endpoint"},
     "examples": "a list of examples, each with value or values, and fires",
     "value": "an amount, as in threshold",
@@ -60,6 +61,12 @@ _WORDS = {
 }
 """Operators in words, which are taken as their signs."""
 _SLIPS = {"=>": ">=", "=<": "<=", "≥": ">=", "≤": "<="}
+_SEVERITIES = {
+    **dict.fromkeys(("page", "crit", "error", "fatal", "emergency", "high", "p1", "sev1"), "critical"),
+    **dict.fromkeys(("ticket", "notify", "notice", "medium", "low", "p2", "p3", "sev2", "sev3"), "warning"),
+    **dict.fromkeys(("log", "none", "debug"), "info"),
+}
+"""Other systems' severities -> ours, which messages propose."""
 _BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
 _PATHS = {
     "chat/completions": "chat", "audio/transcriptions": "transcriptions", "audio/speech": "speech",
@@ -96,8 +103,16 @@ def matcher(label: str, patterns: Sequence[str]) -> str:
         return f'{label}="{_quoted(patterns[0])}"'
     if len(patterns) == 1 and patterns[0] == "*":
         return f'{label}!=""'
-    regexes = [_SPECIAL.sub(r"\\\g<0>", text).replace(r"\*", ".*") for text in patterns]
-    return f'{label}=~"{_quoted("|".join(regexes))}"'
+    return f'{label}=~"{_regex(patterns)}"'
+
+
+def matcher_of_others(label: str, patterns: Sequence[str]) -> str:
+    """A label matcher of all that the patterns leave out, such as `model!~".*-pro|o3.*"`."""
+    return f'{label}!~"{_regex(patterns)}"'
+
+
+def _regex(patterns: Sequence[str]) -> str:
+    return _quoted("|".join(_SPECIAL.sub(r"\\\g<0>", text).replace(r"\*", ".*") for text in patterns))
 
 
 def an_instance(text: str) -> str:
@@ -129,6 +144,14 @@ def _operator(value: str) -> str:
     if not sign:
         text += "; YAML reads a bare > as the start of a text, write it in quotes: '>'"
     raise ValueError(f"{text}; did you mean '{_SLIPS[sign]}'?" if sign in _SLIPS else text)
+
+
+def _severity(value: Any) -> Any:
+    meant = _SEVERITIES.get(value.strip().lower()) if isinstance(value, str) else None
+    if meant:
+        does = {"critical": "pages", "warning": "notifies", "info": "is logged"}[meant]
+        raise ValueError(f"must be one of {', '.join(get_args(Severity))}; write severity: {meant}, which {does}")
+    return value
 
 
 def _enabled(value: Any) -> Any:
@@ -204,12 +227,13 @@ class Threshold(Section):
     window: Annotated[PositiveDuration, BeforeValidator(_with_unit)] | None = Field(
         None, description="Time that one value looks back."
     )
-    severity: Severity = Field(description="Alertmanager routes by it.")
+    severity: Annotated[Severity, BeforeValidator(_severity)] = Field(description="Alertmanager routes by it.")
     enabled: Annotated[bool, BeforeValidator(_enabled)] = Field(True, description="Whether there is an alert.")
     team: str | None = Field(None, pattern=_TEAM, description="Alertmanager routes by it.")
     target: Patterns | None = Field(None, description="Targets of the configuration.")
     endpoint: Endpoints | None = Field(None, description="Endpoints.")
     model: Patterns | None = Field(None, description="Models.")
+    not_model: Patterns | None = Field(None, description="Models that are left out.")
     organization: Patterns | None = Field(None, description="Organizations of the configuration.")
     project: Patterns | None = Field(None, description="Ids of projects.")
     min_events: int | None = Field(None, ge=1, le=1000, description="As in settings.")
@@ -293,6 +317,21 @@ def _document(text: str, name: str) -> Document:
 PREFIX = "OpenAI"
 
 
+_SHIPPED = """
+    AlertDeliveryFailing AvailabilityBudgetBurn BudgetForecastExceeded BudgetSpent CertificateExpiring ClockSkew
+    CostAnomaly CostDrift CredentialsRejected ErrorBudgetExhausted ExporterConfigReloadFailed ExporterDown
+    ExporterReplicaDown ExporterRestarting ExporterUpstreamFailing FirstTokenBudgetBurn FreshnessBudgetBurn
+    KeyBudgetSpent KeyExpiring KeySpendSpike KeyUnused LatencyAnomaly LatencyBudgetBurn ModelNotListed ModelRetiring
+    ModelUnavailable ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh ProbesMissing
+    ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow RateLimited RuleEvaluationFailing
+    SLOMetricAbsent ScrapeFailing ServedModelChanged SpendLimitEnforcing SpendLimitNear SpendLimitReached
+    StatusComponentDown StatusIncident StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop
+    UnpricedModel UsageBucketsLate UsageDataStale UsageRefreshFailing UsageSeriesDropped UserBudgetSpent
+    """
+SHIPPED = frozenset(f"{PREFIX}{name}" for name in re.findall(r"\w+", _SHIPPED)) | {"Watchdog"}
+"""Alerts of the rules that ship. Routes, inhibitions and runbooks know them by name, so no other may have it."""
+
+
 def alert_name(name: str) -> str:
     """`high latency` -> `OpenAIHighLatency`; the prefix is what inhibitions and dashboards know our alerts by."""
     words = [part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name) if part]
@@ -323,7 +362,7 @@ def cross_check(file: ThresholdFile) -> Iterator[Finding]:
     for index, threshold in enumerate(file.thresholds):
         measure = MEASURES[threshold.metric]
         place: Place = ("thresholds", index)
-        yield from _limit(place, threshold, measure)
+        yield from _limit(place, threshold, measure, file.settings)
         yield from _scope(place, threshold, measure)
         yield from _window(place, threshold, measure, file.settings)
         yield from _texts(place, threshold, measure)
@@ -351,6 +390,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 def _unique(file: ThresholdFile) -> Iterator[Finding]:
     keys = [(alert_name(threshold.name), threshold.severity) for threshold in file.thresholds]
+    for index, (alert, _) in enumerate(keys):
+        if alert in SHIPPED:
+            name = free = file.thresholds[index].name
+            while alert_name(free) in SHIPPED | {taken for taken, _ in keys}:
+                free = f"my_{free}"[:63]
+            text = f"is alert {alert}, which the shipped rules have already; use another name, such as {free}"
+            yield Finding(("thresholds", index, "name"), text, name)
     for index, first in repeated(keys):
         alert, severity = keys[index]
         text = f"is alert {alert} with severity {severity} again; give it another name or severity"
@@ -358,7 +404,7 @@ def _unique(file: ThresholdFile) -> Iterator[Finding]:
         yield Finding(("thresholds", index, "name"), text, name, ("thresholds", first, "name"))
 
 
-def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+def _limit(place: Place, threshold: Threshold, measure: Measure, settings: Settings) -> Iterator[Finding]:
     if threshold.operator not in measure.operators:
         text = f"metric {measure.name} takes {' or '.join(measure.operators)}"
         yield Finding((*place, "operator"), text, threshold.operator)
@@ -367,6 +413,13 @@ def _limit(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Fin
         limit = parse_amount(measure.kind, threshold.threshold)
     except ValueError as error:
         text = str(error).replace("; write ", "; write threshold: ")
+        yield Finding((*place, "threshold"), text, threshold.threshold)
+        return
+    if measure.kind is Kind.SECONDS and limit >= settings.interval:
+        text = (
+            f"no probe takes {format_amount(measure.kind, limit)}: its deadline is below the interval of the probes, "
+        )
+        text += f"{format_duration(settings.interval)}; choose a limit below the deadline"
         yield Finding((*place, "threshold"), text, threshold.threshold)
         return
     never, always = _verdict(threshold.operator, limit, measure.most)
@@ -385,6 +438,8 @@ def _verdict(operator: str, limit: float, most: float | None) -> tuple[bool, boo
 
 
 def _scope(place: Place, threshold: Threshold, measure: Measure) -> Iterator[Finding]:
+    if threshold.not_model is not None and "model" not in measure.scope:
+        yield Finding((*place, "not_model"), f"metric {measure.name} is not known by model; remove it")
     for key in SCOPES:
         if getattr(threshold, key) is not None and key not in measure.scope:
             text = f"metric {measure.name} is not known by {key}; allowed: {', '.join(measure.scope)}"
@@ -425,7 +480,7 @@ def _page(place: Place, threshold: Threshold, measure: Measure, settings: Settin
     use = f"use {PAGE_EVENTS} or more, or severity: warning"
     events = events_of(threshold, settings)
     if measure.counts_probes and events < PAGE_EVENTS:
-        text = f"{events} bad probes must not page, and severity critical pages; {use}"
+        text = f"{events} bad {'probe' if events == 1 else 'probes'} must not page, and severity critical pages; {use}"
         where: Place = ("settings",) if threshold.min_events is None else place
         yield Finding((*where, "min_events"), text, events)
     if measure.name == "throughput" and threshold.operator in ("<", "<="):

@@ -28,7 +28,8 @@ def test_check_notes_what_anybody_could_spend(tmp_path: Path) -> None:
     text = """
 targets: [{name: a, api_key_env: KEY}]
 modules:
-  {free: {endpoint: models}, open: {endpoint: chat}, bounded: {endpoint: chat, stream: true, daily_cost_limit_usd: 1}}
+  {free: {endpoint: models, min_interval: 61m}, open: {endpoint: chat},
+   bounded: {endpoint: chat, stream: true, timeout: 6m, daily_cost_limit_usd: 1}}
 probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {target: a, module: bounded, models: [m]}]
 """
     (tmp_path / "exporter.yml").write_text(text)
@@ -36,6 +37,10 @@ probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {tar
     notes = [line for line in found.out.splitlines() if "note:" in line]
     assert notes == [
         "  note: module bounded streams the default prompt's one word: no gaps between tokens to measure",
+        "  note: module bounded: timeout 6m makes scrapes rarer than one in 5m, after which Prometheus takes a sample "
+        "for gone; alerts have gaps",
+        "  note: module free: min_interval 1h1m is longer than the hour that alerts on results in a row cover; "
+        "OpenAISLOMetricAbsent tells it",
         "  note: module open has no min_interval and no daily_cost_limit_usd: every scrape is paid",
     ]
 

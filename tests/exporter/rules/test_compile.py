@@ -75,7 +75,7 @@ def test_an_alert_carries_what_routes_and_people_need() -> None:
     assert notes["runbook_url"].endswith("/alerting/runbooks/OpenAILatencyBudgetBurn.md")
     assert notes["dashboard_url"] == (
         "https://g.example.org/d/openai-probes"
-        "?from=now-6h&to=now{{ with $labels.target }}&var-target={{ . | urlquery }}{{ end }}"
+        "?from=now-6h&to=now&viewPanel=9{{ with $labels.target }}&var-target={{ . | urlquery }}{{ end }}"
         "{{ with $labels.model }}&var-model={{ . | urlquery }}{{ end }}"
     )
 
@@ -295,9 +295,7 @@ def firing(rule: dict[str, Any], at: str, **texts: str) -> dict[str, Any]:
     """promtool's expectation of one alert with these annotations and the rule's others."""
     labels = dict(part.split("=") for part in LABELS.replace('"', "").split(","))
     notes = rule["annotations"] | texts
-    notes["dashboard_url"] = (
-        "http://localhost:3000/d/openai-probes?from=now-6h&to=now&var-target=openai&var-model=gpt-6"
-    )
+    notes["dashboard_url"] = notes["dashboard_url"].partition("{{")[0] + "&var-target=openai&var-model=gpt-6"
     alerts = [{"exp_labels": labels | rule["labels"], "exp_annotations": notes}]
     return {"eval_time": at, "alertname": rule["alert"], "exp_alerts": alerts}
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Amounts with units."""
+"""Amounts with units, and the panels that measures point to."""
+
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
-from openai_exporter.rules.measures import Kind, format_amount, parse_amount, plain
+from openai_exporter.rules.measures import MEASURES, Kind, format_amount, parse_amount, plain
 
 
 @pytest.mark.parametrize(
@@ -101,3 +104,28 @@ def test_a_plain_number_has_no_exponent_and_keeps_its_value(value: float) -> Non
     text = plain(value)
     assert "e" not in text
     assert float(text) == pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+DASHBOARDS = Path(__file__).parents[3] / "dashboards" / "generated"
+PANELS = {
+    "time_to_first_token": "Time to first token",
+    "error_rate": "Failures by type",
+    "throughput": "Each probe",
+    "tokens_per_second": "Output tokens per second",
+    "headroom": "Rate limits, share left",
+    "requests_per_hour": "Requests per hour",
+    "tokens_per_hour": "Input and output tokens",
+    "cost_per_hour": "Spend and its usual band",
+    "cost_per_day": "Cost per day",
+    "cost_per_month": "Month to date and forecast",
+    "probe_cost_per_day": "Cost of probing",
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_points_to_the_panel_that_shows_it(name: str) -> None:
+    measure = MEASURES[name]
+    document = json.loads((DASHBOARDS / f"{measure.dashboard.removeprefix('openai-')}.json").read_text())
+    titles = {panel["id"]: panel["title"] for panel in document["panels"]}
+
+    assert titles[measure.panel] == PANELS.get(name, "Latency")

@@ -82,6 +82,20 @@ def test_a_group_of_another_file_is_not_taken_twice(thresholds: Path, raw: Path)
     ]
 
 
+def test_a_raw_alert_with_the_name_of_a_shipped_one_is_left_out_and_gets_a_free_name(
+    thresholds: Path, raw: Path
+) -> None:
+    text = "groups: [{name: mine, rules: [{alert: %s, expr: vector(1)}]}]"
+    (raw / "a.yml").write_text(text % "OpenAITargetDown")
+
+    assert [(each.place, each.message) for each in build(thresholds, raw).left_out] == [(
+        f"{raw}/a.yml:1: groups[0].rules[0].alert",
+        "'OpenAITargetDown': is an alert of the shipped rules already; use another name, such as MyOpenAITargetDown",
+    )]  # fmt: skip
+    (raw / "a.yml").write_text(text % "MyOpenAITargetDown")
+    assert build(thresholds, raw).left_out == ()
+
+
 def test_a_file_with_a_name_that_is_not_read_is_noted(thresholds: Path, raw: Path) -> None:
     (raw / "mine.rules").write_text(RAW)
 

@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from openai_exporter.rules.examples import failures
 from openai_exporter.rules.rule_file import build, is_stale
-from openai_exporter.rules.thresholds import load_thresholds
+from openai_exporter.rules.thresholds import SHIPPED, load_thresholds
 
-from .prometheus import PROMTOOL, needs_promtool
+from .prometheus import PROMTOOL, needs_promtool, passes
 
 ROOT = Path(__file__).parents[3]
 ALERTING = ROOT / "alerting"
@@ -29,6 +30,13 @@ def test_the_four_classic_thresholds_are_enabled() -> None:
     ]
 
 
+def test_names_of_shipped_alerts_are_those_of_the_rules_and_none_is_free() -> None:
+    documents = [yaml.safe_load(path.read_text()) for path in (ROOT / "prometheus" / "rules").glob("alerts-*.yml")]
+    rules = [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+
+    assert {rule["alert"] for rule in rules} == SHIPPED
+
+
 def test_the_compiled_file_is_fresh() -> None:
     built = build(ALERTING / "thresholds.yml", ALERTING / "rules.d")
 
@@ -44,6 +52,37 @@ def test_every_example_holds_and_each_threshold_has_one_that_fires_and_one_that_
     assert failures(file, PROMTOOL) == []
     for each in file.thresholds:
         assert {example.fires for example in each.examples} == {True, False}, each.name
+
+
+@needs_promtool
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("model", "fires"),
+    [
+        ("gpt-6-luna", True),
+        ("gpt-5.4-mini", True),
+        ("gpt-5-pro", False),
+        ("gpt-6-pro-2026-08-01", False),
+        ("o3", False),
+        ("o4-mini-deep-research", False),
+        ("gpt-5-mini", False),
+        ("deep-thinker", False),
+    ],
+)
+def test_models_that_think_first_are_not_critical_for_ever(model: str, fires: bool, tmp_path: Path) -> None:
+    labels = (
+        f'job="openai",instance="a",target="openai",provider="openai",module="chat",endpoint="chat",model="{model}"'
+    )
+    names = {"probe_success": "1", "openai_probe_availability_good": "1", "probe_duration_seconds": "12"}
+    inputs = [{"series": f"{name}{{{labels}}}", "values": f"{value}x90"} for name, value in names.items()]
+    firing = [
+        {"expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})', "eval_time": "80m"}
+        | {"exp_samples": [{"labels": "{}", "value": 1}] if fires else []}
+        for alert in ("OpenAIHighLatency", "OpenAICriticalLatency")
+    ]
+    rules = (ROOT / "prometheus" / "rules" / "user-thresholds.yml").read_text()
+
+    assert passes(tmp_path, rules, [{"interval": "1m", "input_series": inputs, "promql_expr_test": firing}]) == ""
 
 
 def test_the_example_of_a_raw_file_can_be_used_as_it_is(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.rules.promql import check
 from openai_exporter.rules.thresholds import (
     DEFAULT_SELECTOR,
+    alert_name,
     an_instance,
     load_thresholds,
     matcher,
+    matcher_of_others,
     parse_thresholds,
     pattern,
 )
@@ -95,15 +97,28 @@ METRICS = (
         (
             "severity: warning",
             "severity: page",
-            "t.yml:8: thresholds[0].severity: 'page': must be one of critical, warning, info",
+            "t.yml:8: thresholds[0].severity: 'page': must be one of critical, warning, info; "
+            "write severity: critical, which pages",
+        ),
+        (
+            "severity: warning",
+            "severity: Ticket",
+            "t.yml:8: thresholds[0].severity: 'Ticket': must be one of critical, warning, info; "
+            "write severity: warning, which notifies",
+        ),
+        (
+            "threshold: 5s",
+            "threshold: 10m",
+            "t.yml:6: thresholds[0].threshold: '10m': no probe takes 10m: its deadline is below the interval of the "
+            "probes, 1m; choose a limit below the deadline",
         ),
         (
             "severity: warning",
             "severty: warning",
             "t.yml:3: thresholds[0].severity: is missing; must be one of critical, warning, info\n"
             "t.yml:8: thresholds[0].severty: unknown key 'severty'; did you mean 'severity'? allowed: name, metric, "
-            "operator, threshold, for, window, severity, enabled, team, target, endpoint, model, organization, "
-            "project, min_events, summary, description, runbook_url, examples",
+            "operator, threshold, for, window, severity, enabled, team, target, endpoint, model, not_model, "
+            "organization, project, min_events, summary, description, runbook_url, examples",
         ),
         (
             "model: gpt-6*",
@@ -209,6 +224,34 @@ def test_names_may_repeat_with_another_severity_only() -> None:
     assert message_of(document(same, {"name": "slow"})) == (
         "t.yml:8: thresholds[1].name: 'slow': is alert OpenAISlow with severity warning again; "
         "give it another name or severity; first on line 2 (thresholds[0].name)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "free"),
+    [
+        (["target_down"], "my_target_down"),
+        (["OpenAI target down"], "my_OpenAI target down"),
+        (["Target-Down", "my target down"], "my_my_Target-Down"),
+        (["quota exhausted"], "my_quota exhausted"),
+    ],
+)
+def test_a_name_of_a_shipped_alert_is_refused_with_one_that_is_free(names: list[str], free: str) -> None:
+    text = message_of(document(*({"name": name, "threshold": f"{number + 1}s"} for number, name in enumerate(names))))
+
+    assert text == (
+        f"t.yml:2: thresholds[0].name: {names[0]!r}: is alert {alert_name(names[0])}, which the shipped rules have already; "
+        f"use another name, such as {free}"
+    )
+    assert parse_thresholds(document({"name": free}), "t.yml").thresholds
+
+
+def test_models_that_are_left_out_need_a_metric_that_knows_models() -> None:
+    assert parse_thresholds(document({"not_model": "*-pro"}), "t.yml").thresholds
+    assert matcher_of_others("model", ["*-pro", "o3"]) == 'model!~".*-pro|o3"'
+    entry = {"metric": "cost_per_day", "threshold": "5 USD", "not_model": "o3"}
+    assert "thresholds[0].not_model: metric cost_per_day is not known by model; remove it" in message_of(
+        document(entry)
     )
 
 
@@ -360,10 +403,16 @@ def test_what_cannot_be_understood_is_refused_with_what_to_write(entry: dict[str
             "window: 4m",
             "window: '4m': must be at least 5m, 5 probes at the interval of 1m; else the alert can never fire",
         ),
+        (
+            "metric: throughput, operator: '<', threshold: 0.7/min",
+            "threshold: '0.7/min': fewer than 5 bad probes of 15m would page; use at most 0.667 per minute, a longer window, "
+            "or severity: warning",
+        ),
     ],
 )
 def test_a_page_needs_enough_bad_probes_whoever_writes_it(lines: str, expected: str) -> None:
-    entry = f"thresholds: [{{name: a, metric: p95_latency, operator: '>', threshold: 5s, severity: critical, {lines}}}]"
+    what = "" if "metric" in lines else "metric: p95_latency, operator: '>', threshold: 5s, "
+    entry = f"thresholds: [{{name: a, {what}severity: critical, {lines}}}]"
 
     assert expected in message_of(entry)
     assert parse_thresholds(entry.replace("critical", "warning"), "t.yml").thresholds
