@@ -172,7 +172,7 @@ def test_a_folder_of_somebody_else_is_not_emptied(folder: Path) -> None:
 
 THRESHOLDS = """
 thresholds:
-  - {name: down, metric: error_rate, operator: '>', threshold: 50%, window: 2m, for: 0s, severity: critical}
+  - {name: down, metric: error_rate, operator: '>', threshold: 50%, window: 10m, for: 0s, severity: critical}
 """
 
 

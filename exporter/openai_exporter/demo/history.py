@@ -167,7 +167,7 @@ def record(
 
 
 def levels(rules: Sequence[Rule]) -> list[list[Rule]]:
-    """Recording rules in groups that only need what is in the groups before.
+    """Recording rules in groups that only need what is in the groups before, or their own earlier samples.
 
     Raises:
         StartError: rules need each other in a circle.
@@ -176,7 +176,7 @@ def levels(rules: Sequence[Rule]) -> list[list[Rule]]:
     ordered: list[list[Rule]] = []
     while waiting:
         open_names = {rule["record"] for rule in waiting}
-        ready = [rule for rule in waiting if not open_names & set(_RECORDED.findall(rule["expr"]))]
+        ready = [rule for rule in waiting if not (open_names - {rule["record"]}) & set(_RECORDED.findall(rule["expr"]))]
         if not ready:
             raise StartError(f"recording rules need each other: {', '.join(sorted(open_names))}")
         ordered.append(ready)

@@ -68,6 +68,12 @@ def test_a_rule_comes_after_those_that_it_reads_and_alerts_are_left_out() -> Non
     assert levels([SECOND, {"alert": "A", "expr": "b:x:ratio"}, FIRST]) == [[FIRST], [SECOND]]
 
 
+def test_a_rule_may_read_its_own_earlier_samples() -> None:
+    usual = {"record": "c:x:avg7d", "expr": "last_over_time(c:x:avg7d[1h]) or a:x:sum"}
+
+    assert levels([usual, FIRST]) == [[FIRST], [usual]]
+
+
 def test_rules_that_need_each_other_are_refused_by_name() -> None:
     with pytest.raises(StartError, match="a:x:sum, c:x:sum"):
         levels([{"record": "a:x:sum", "expr": "c:x:sum"}, {"record": "c:x:sum", "expr": "a:x:sum"}])
