@@ -113,6 +113,16 @@ class Stack:
         self.config.write_text(yaml.safe_dump(exporter_document(self.simulator, limit_usd, prompt)))
         assert call(f"{self.exporter.url}/-/reload", "POST") == 200
 
+    def refused_anew(self, prompt: str) -> None:
+        """Have both probes refused once more, though back-off runs in real time; a budget is spent as well."""
+        since = time.monotonic()
+        self.reload(limit_usd=1, prompt=prompt)
+        wait_for(
+            lambda: sum(each["status"] == 429 for each in self.simulator.journal_since(since)) >= 2,
+            SLACK + 20,
+            "both probes are refused",
+        )
+
     def inhibited(self, alert: str) -> bool:
         """Whether Alertmanager holds that alert back because of another."""
         return any(
@@ -184,6 +194,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, note: Note) -> Iterator[Stac
                 groupWait={"page": f"{GROUP_WAIT:.0f}s", "notify": f"{GROUP_WAIT:.0f}s"},
                 groupInterval="1s",
                 audiences={"cost": ["webhook"]},
+                officeHours=[{"times": [{"start_time": "00:00", "end_time": "24:00"}]}],
             ),
             folder,
         )
@@ -283,7 +294,8 @@ def test_an_exhausted_quota_and_a_crossed_budget_page(stack: Stack) -> None:
     quota = Watched(stack, "OpenAIQuotaExhausted", bound(5, 1))
     budget = Watched(stack, "OpenAIBudgetSpent", bound(2, 5))
     stack.simulator.fault("insufficient_quota", path="/v1/chat/completions")
-    stack.reload(limit_usd=1)
+    for number in range(5):
+        stack.refused_anew(f"Reply with the number {number}")
 
     paged = quota.fires()
     crossed = budget.fires()
@@ -291,7 +303,7 @@ def test_an_exhausted_quota_and_a_crossed_budget_page(stack: Stack) -> None:
     stack.reload(prompt="Say pong")
 
     assert paged["annotations"]["summary"].startswith("The quota is exhausted")
-    assert crossed["labels"]["severity"] == "critical"
-    assert crossed["annotations"]["description"].startswith("Budget all is spent to")
+    assert crossed["labels"]["category"] == "cost"
+    assert crossed["annotations"]["description"].startswith("Budget all has reached ")
     quota.resolves()
     budget.resolves()
