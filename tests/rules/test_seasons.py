@@ -76,6 +76,7 @@ def test_ordinary_weeks_are_no_anomaly_and_a_break_is_one(tmp_path: Path) -> Non
         "openai_usage_input_tokens_total{$usage}": counter(2_000_000, 1),
         "openai_usage_estimated_cost_usd_total{$usage}": counter(12, 2),
         "probe_duration_seconds{$chat}": duration(3),
+        "openai_probe_availability_valid{$chat}": f"1x{steps}",
         "openai_probe_availability_good{$chat}": f"1x{steps}",
     }
     values = [

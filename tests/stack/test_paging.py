@@ -239,7 +239,7 @@ def test_an_outage_and_a_reached_spend_limit_page_and_their_end_resolves(stack: 
     stack.spend_limit(None)
 
     assert paged["labels"]["severity"] == "critical"
-    assert paged["annotations"]["description"].startswith("No probe of openai (openai) has succeeded for")
+    assert paged["annotations"]["description"].startswith("The last probes of openai (openai) all failed.")
     assert paged["annotations"]["runbook_url"].endswith("/OpenAITargetDown.md")
     assert enforced["labels"]["organization"] == "acme"
     assert stack.sink.alerts("OpenAIHighErrorRate", "firing", from_then) == []

@@ -342,11 +342,11 @@ _so_far = partial(
 USAGE_MEASURES = (
     _per_hour(
         "requests_per_hour", "The number of requests", Kind.PER_HOUR, partial(per_hour, u.REQUESTS.name),
-        base=u.REQUESTS.name, dashboard="openai-usage", panel=11, runbook="OpenAITokenUsageAnomaly",
+        base=u.REQUESTS.name, dashboard="openai-usage", panel=12, runbook="OpenAITokenUsageAnomaly",
     ),
     _per_hour(
         "tokens_per_hour", "The number of tokens", Kind.PER_HOUR, tokens_per_hour,
-        base=u.INPUT_TOKENS.name, dashboard="openai-usage", panel=10, runbook="OpenAITokenUsageAnomaly",
+        base=u.INPUT_TOKENS.name, dashboard="openai-usage", panel=11, runbook="OpenAITokenUsageAnomaly",
     ),
     _per_hour(
         "cost_per_hour", "The estimated cost per hour", Kind.USD, partial(per_hour, u.ESTIMATED_COST.name),

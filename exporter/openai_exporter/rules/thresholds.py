@@ -326,7 +326,8 @@ _SHIPPED = """
     ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow RateLimited RuleEvaluationFailing
     SLOMetricAbsent ScrapeFailing ServedModelChanged SpendLimitEnforcing SpendLimitNear SpendLimitReached
     StatusComponentDown StatusIncident StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop
-    UnpricedModel UsageBucketsLate UsageDataStale UsageRefreshFailing UsageSeriesDropped UserBudgetSpent
+    UnpricedModel UsageBucketsLate UsageDataStale UsageReadDoubted UsageRefreshFailing UsageSeriesDropped
+    UserBudgetSpent
     """
 SHIPPED = frozenset(f"{PREFIX}{name}" for name in re.findall(r"\w+", _SHIPPED)) | {"Watchdog"}
 """Alerts of the rules that ship. Routes, inhibitions and runbooks know them by name, so no other may have it."""

@@ -115,7 +115,7 @@ def test_windows_and_waits_shrink_as_the_interval_does() -> None:
     assert file.settings.interval == 5.0
     latency, _, errors, throughput, _ = file.thresholds
     assert (latency.hold, latency.window) == (10.0, 25.0)
-    assert (errors.hold, errors.window) == (25.0, 25.0)
+    assert (errors.hold, errors.window) == (25.0, 75.0)
     assert (throughput.hold, throughput.window) == (50.0, 75.0)
 
 

@@ -115,7 +115,7 @@ PANELS = {
     "headroom": "Rate limits, share left",
     "requests_per_hour": "Requests per hour",
     "tokens_per_hour": "Input and output tokens",
-    "cost_per_hour": "Spend and its usual band",
+    "cost_per_hour": "Spend and expected range",
     "cost_per_day": "Cost per day",
     "cost_per_month": "Month to date and forecast",
     "probe_cost_per_day": "Cost of probing",
@@ -126,6 +126,7 @@ PANELS = {
 def test_a_measure_points_to_the_panel_that_shows_it(name: str) -> None:
     measure = MEASURES[name]
     document = json.loads((DASHBOARDS / f"{measure.dashboard.removeprefix('openai-')}.json").read_text())
-    titles = {panel["id"]: panel["title"] for panel in document["panels"]}
+    panels = [each for panel in document["panels"] for each in (panel, *panel.get("panels", []))]
+    titles = {panel["id"]: panel["title"] for panel in panels}
 
     assert titles[measure.panel] == PANELS.get(name, "Latency")
