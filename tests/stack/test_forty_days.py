@@ -47,6 +47,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
 PATH = "/v1/organization/*"
 SEEDS = [int(each) for each in os.environ.get("FORTY_DAYS_SEEDS", "3").split()]
 """Seed 3 has credits in both months; give others, such as "3 8 23 64", to sail on other courses."""
+BELIEVING = "from openai_exporter.client.organization import Doubt\nDoubt.answers, Doubt.seconds = 1, 0.0\n"
+"""Run as the exporter starts: its days are those of header Date, far from this machine's and hours apart."""
 Series = dict[str, int]
 
 
@@ -194,7 +196,8 @@ def stop_usage(simulator: SimulatorControl) -> None:
 @pytest.fixture(scope="module", params=SEEDS, ids="seed {}".format)
 def voyage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voyage]:
     folder = tmp_path_factory.mktemp("forty days")
-    keys = {"OPENAI_ADMIN_KEY": "sk-admin-test"}
+    (folder / "sitecustomize.py").write_text(BELIEVING)
+    keys = {"OPENAI_ADMIN_KEY": "sk-admin-test", "PYTHONPATH": str(folder)}
     rng = random.Random(request.param)
     with (
         running_simulator(clock=START, speed=0, latency_scale=0, seed=request.param) as simulator,
@@ -235,7 +238,8 @@ def test_nothing_goes_down_but_at_the_beginning_of_the_month(voyage: Voyage) -> 
     fallen: dict[str, list[tuple[float, float]]] = {}
     for (_, before), (moment, after) in pairwise(voyage.pages):
         for series, value in before.items():
-            if "_total" in series.partition("{")[0] and after.get(series, value) < value:
+            name = series.partition("{")[0]  # corrections fall when the API pays back
+            if "_total" in name and name != metrics.CORRECTIONS.name and after.get(series, value) < value:
                 fallen.setdefault(series, []).append((moment, after[series]))
 
     assert len(fallen) > 60
@@ -249,15 +253,14 @@ def test_increase_in_prometheus_is_what_was_used(voyage: Voyage, tmp_path: Path)
     blocks = tmp_path / "blocks"
     make_blocks(voyage.recording.write(tmp_path / "scrapes.om"), blocks)
     (begun, first), (ended, last) = voyage.pages[0], voyage.pages[-1]
+    closing = [page for moment, page in voyage.pages if moment < NEXT][-1]
     window = f"[{int(ended - begun) + 2}s] @ {ended:.3f}"
     with prometheus_of(tmp_path, blocks) as found:
         for operation, column in columns():
             used = total(usage(voyage.simulator, MONTH, int(ended), (operation,)), column.source)
             flow = used - summed(first, operation, column)
             counted = found.value(f'sum(increase({column.metric.name}{{operation="{operation}"}}{window}))')
-            which = f'{{operation="{operation}",field="{column.name}"}}'
-            taken = found.value(f"sum(increase({metrics.CORRECTIONS.name}{which}{window}))")
+            taken = sum(figure(page, metrics.CORRECTIONS.name, operation, column) for page in (closing, last))
             late = figure(last, metrics.PREVIOUS_MONTH_LATE.name, operation, column)
             assert counted is not None
-            assert taken is not None
             assert flow == pytest.approx(counted - taken + late, rel=1e-4, abs=2), (operation, column.name)
