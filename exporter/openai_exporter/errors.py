@@ -131,6 +131,10 @@ class PermissionDeniedError(UpstreamError):
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
+EXHAUSTED = "the exporter has no file descriptor, thread or memory left"
+"""What is told then."""
+
+
 def is_exhausted(error: BaseException | None) -> bool:
     """Whether our own process has no file descriptor, thread or memory left, which is what an error comes from."""
     while error is not None:

@@ -115,6 +115,32 @@ def newer_version(path: Path, known: int) -> str:
     )
 
 
+LOCKED, NEWER = "locked", "newer"
+"""Why a state file was not replaced."""
+
+
+def replace_state(path: Path, lock: "FileLock", known: int, content: str | Iterable[str]) -> tuple[str, str] | None:
+    """Replace a state file, in a folder of its owner's alone, unless it is another program's.
+
+    Args:
+        known: the newest version of the format that this program can read.
+
+    Returns: why it was left as it is, `LOCKED` or `NEWER` with what to tell; None when it was replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not lock.acquire():
+        return LOCKED, lock.occupied
+    if newer := newer_version(path, known):
+        return NEWER, newer
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    write_atomically(path, content, mode=PRIVATE)
+    return None
+
+
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems answer that know no locks: then there is none to hold."""

@@ -404,13 +404,18 @@ def seconds_until(text: str, now: float, headers: Mapping[str, str] = MappingPro
     return max(left, 0.0) if left >= -_LATEST else None
 
 
+def iso_time(text: str) -> float:
+    """Unix seconds of an ISO date or date-time, in UTC without a zone; raises ValueError or OverflowError."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def unix_time(value: object) -> float | None:
     """Unix seconds of an ISO date or date-time, in UTC without a zone, or of a number of them; None for no time."""
     if isinstance(value, str):
         text = value.strip()
         try:
-            moment = datetime.fromisoformat(text)
-            value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            value = iso_time(text)
         except (ValueError, OverflowError):
             value = float(text) if _NUMBER.fullmatch(text) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not _LEAST_EPOCH <= value < 1e15:

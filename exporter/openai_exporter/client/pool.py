@@ -15,7 +15,7 @@ from openai_exporter.client import exchange as t, network
 from openai_exporter.client.connection import Connection, Reply, keep_stamping
 from openai_exporter.client.network import Route, open_connection
 from openai_exporter.config.secret import MASK
-from openai_exporter.errors import is_exhausted
+from openai_exporter.errors import EXHAUSTED, is_exhausted
 from openai_exporter.model import Chunk
 
 DEFAULT_CAP = 1024 * 1024
@@ -223,8 +223,7 @@ def _failure(trace: t.Trace, reply: Reply, error: t.StepError | None = None) -> 
     step = t.Step.TRANSFER if answered else trace.step
     if error is not None:
         if is_exhausted(error):
-            message = f"the exporter has no file descriptor, thread or memory left: {error}"
-            return t.Failure(t.FailureKind.BUSY, step, message)
+            return t.Failure(t.FailureKind.BUSY, step, f"{EXHAUSTED}: {error}")
         return t.Failure(error.kind, step, str(error))
     if trace.to_proxy:
         message = f"cannot reach the proxy {trace.proxy}: the deadline passed"

@@ -99,18 +99,8 @@ FINISHED = frozenset(
     {
         *("", "stop", "length", "tool_calls", "function_call"),  # OpenAI
         *("completed", "incomplete", "max_output_tokens"),  # and its Responses API
-        *(
-            "end",
-            "eos",
-            "eos_token",
-            "complete",
-            "done",
-            "endoftext",
-            "end_of_turn",
-            "end_of_text",
-            "normal",
-            "stop_token",
-        ),  # servers of open models
+        *("end", "eos", "eos_token", "stop_token", "complete", "done", "normal"),  # servers of open models
+        *("endoftext", "end_of_text", "end_of_turn"),
         *("end_turn", "stop_sequence", "max_tokens", "tool_use", "tool_call", "pause_turn", "token_limit"),  # gateways
         *("model_length", "max_length", "model_context_window_exceeded"),
     }

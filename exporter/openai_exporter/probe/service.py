@@ -23,7 +23,7 @@ from openai_exporter.client.pool import DEFAULT_CAP, Pool, Terms, Turns
 from openai_exporter.config import Config, Secret
 from openai_exporter.config.secret import Masker
 from openai_exporter.config.sections import Module, Target
-from openai_exporter.errors import CredentialError, is_exhausted
+from openai_exporter.errors import EXHAUSTED, CredentialError, is_exhausted
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.model import Endpoint, ProbeAnswer, ProbeKey, ProbeResult, Provider, Tokens
@@ -72,7 +72,7 @@ async def run_probe(
 def _own_failure(error: Exception) -> tuple[str, str]:
     """The outcome of a probe that an exception ended, and its message."""
     if is_exhausted(error):
-        return "exporter_busy", f"the exporter has no descriptor, thread or memory left: {located(error)}"
+        return "exporter_busy", f"{EXHAUSTED}: {located(error)}"
     return "internal", f"the exporter failed: {located(error)}"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_exporter.config.sections import Module
-from openai_exporter.files import PRIVATE, FileLock, newer_version, write_atomically
+from openai_exporter.files import NEWER, FileLock, newer_version, replace_state
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.judge import OUTCOMES, BackOff
 from openai_exporter.probe.result import ResultLog
@@ -335,16 +335,12 @@ class StateStore:
         assert self._path is not None
         assert self._lock is not None
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._lock.acquire():
-                self._complain("locked", self._lock.occupied)
-                return
-            if newer := newer_version(self._path, VERSION):
-                self._complain("newer", newer)
-                return
-            write_atomically(self._path, text, mode=PRIVATE)
+            left = replace_state(self._path, self._lock, VERSION, text)
         except OSError as error:
             self._unwritable(error)
+            return
+        if left:
+            self._complain(*left)
         else:
             self._complaint = ""
 
@@ -372,7 +368,7 @@ class StateStore:
             self._unwritable(error)
         try:
             if newer := newer_version(path, VERSION):
-                self._complain("newer", newer)
+                self._complain(NEWER, newer)
                 return
             self._restore(json.loads(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):

@@ -15,7 +15,17 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PICO
 from openai_exporter.usage.counters import CounterDataset
 from openai_exporter.usage.dataset import BudgetState, Context, Dataset
-from openai_exporter.usage.ledger import DAY, OTHER, Labels, Range, Row, day_start, month_start, previous_month_start
+from openai_exporter.usage.ledger import (
+    DAY,
+    OTHER,
+    Labels,
+    Range,
+    Row,
+    covers,
+    day_start,
+    month_start,
+    previous_month_start,
+)
 from openai_exporter.usage.limits import undated
 from openai_exporter.usage.pages import Add, Decode, Query, T, read, read_in_time
 from openai_exporter.usage.rows import OPERATIONS, CostRow, Estimator, Operation, RowDecoder, decoded
@@ -76,8 +86,7 @@ class Bill:
 
     def covers(self, period: str, now: float) -> bool:
         """Whether it is of the `day` or `month` that runs now, in the API's time."""
-        start = day_start if period == "day" else month_start
-        return start(now) <= start(self.now)
+        return covers(period, self.now, now)
 
     def by(self, dimension: str, *, period: str) -> dict[str, Decimal]:
         """This month's (`month`) or today's (`day`) costs by one dimension."""

@@ -65,7 +65,7 @@ class CounterDataset(dataset.Dataset):
             self.ledger.commit(reading, seen=seen, preferred=preferred)
         except ledger.VanishedError as error:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
-        if reading.start == reading.month:
+        if reading.whole:
             self._audit_at = clock.now() + audit_interval
         if reading.month != self.previous.month:
             self.previous.begin(reading.month, closing)
@@ -201,7 +201,7 @@ class CounterDataset(dataset.Dataset):
         loss = self.ledger.doubt(reading, self._organization.loss_limit)
         if loss is None:
             return
-        if reading.start == reading.month:
+        if reading.whole:
             self._audit_at = self._context.clock.now() + self._organization.audit_interval
         largest = max(loss.by_series, key=loss.by_series.__getitem__)
         labels = ", ".join(f"{name}={value}" for name, value in zip(self.group_by, largest, strict=True)) or "all"

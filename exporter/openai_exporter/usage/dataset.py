@@ -12,7 +12,7 @@ from openai_exporter.client.organization import Calls, Doubt
 from openai_exporter.exposition import Family
 from openai_exporter.metrics import usage as metrics
 from openai_exporter.prices import PriceTable
-from openai_exporter.usage.ledger import day_start, month_start
+from openai_exporter.usage.ledger import covers
 
 log = logging.getLogger(__name__)
 
@@ -236,17 +236,11 @@ class UsageSummary:
 
     def at(self, now: float) -> "UsageSummary":
         """What is still known at this time of the API: a day or a month that began since is unknown."""
-        if day_start(now) <= day_start(self.now):
+        if covers("day", self.now, now):
             return self
-        month = {
-            "month_to_date_usd",
-            "previous_month_usd",
-            "estimated_usd",
-            "requests",
-            "input_tokens",
-            "output_tokens",
-        }
-        turned = month_start(now) > month_start(self.now)
-        unknown: dict[str, Any] = dict.fromkeys({"today_usd", "yesterday_usd"} | (month if turned else set()))
+        of_month = {"month_to_date_usd", "previous_month_usd", "estimated_usd"}
+        of_month |= {"requests", "input_tokens", "output_tokens"}
+        turned = not covers("month", self.now, now)
+        unknown: dict[str, Any] = dict.fromkeys({"today_usd", "yesterday_usd"} | (of_month if turned else set()))
         budgets = [replace(b, spent_usd=None) if turned or b.period == "day" else b for b in self.budgets]
         return replace(self, budgets=tuple(budgets), **unknown)

@@ -87,6 +87,12 @@ def previous_month_start(now: float) -> int:
     return month_start(month_start(now) - 1)
 
 
+def covers(period: str, read: float, now: float) -> bool:
+    """Whether what was read at one time is of the `day` or `month` that runs now."""
+    start = day_start if period == "day" else month_start
+    return start(now) <= start(read)
+
+
 def whole_month(now: float, settle: float) -> Plan:
     """Read the month so far: days whose figures are final by the day, the rest by the hour."""
     month = month_start(now)
@@ -372,6 +378,11 @@ class Reading:
                 first[place] = min(first[place], day)
 
     @property
+    def whole(self) -> bool:
+        """Whether it is of the whole month."""
+        return self.start == self.month
+
+    @property
     def new(self) -> Rows:
         """The sums of series that are not known yet."""
         return dict(zip(self.buckets.series[self._known :], self._sums, strict=True))
@@ -502,7 +513,7 @@ class Ledger:
         """
         if not reading.count:
             return None
-        audit = reading.start == reading.month
+        audit = reading.whole
         loss = self._loss(self.buckets, reading.buckets, reading) if reading.month == self.month else None
         doubted = loss is not None and loss.ratio > limit and not (audit and self._agrees(reading, limit))
         if audit:
@@ -571,7 +582,7 @@ class Ledger:
 
     def covers(self, period: str, now: float) -> bool:
         """Whether the whole `day` or `month` that runs now has been read, as far as it has gone."""
-        return self.complete and (day_start(now) <= self._today if period == "day" else month_start(now) <= self.month)
+        return self.complete and covers(period, self._today if period == "day" else self.month, now)
 
     def restore(self, persisted: PersistedUsage) -> None:
         """Take over persisted figures, with which the next reading is compared."""
@@ -611,7 +622,7 @@ class Ledger:
     def _loss(self, old: Buckets, new: Buckets, reading: Reading) -> Loss:
         """What is missing of settled usage, or has moved in the hours that a reading has besides: the larger share."""
         weigh, zero, start = self._limit.weight, self._zero, reading.start
-        closes = reading.closes if start == reading.month else start
+        closes = reading.closes if reading.whole else start
         missing, moved = Counter[Labels](), Counter[Labels]()
         for span, before, after in changes(old, new, start, reading.days_end):
             pairs = ((labels, values, after.get(labels, zero)) for labels, values in before.items())
@@ -673,7 +684,6 @@ class Ledger:
         self.corrections = list(map(add, self.corrections, more))
 
     def _store(self, reading: Reading) -> None:
-        whole = reading.start == reading.month
         kept = {span: packed for span, packed in self.buckets.packed.items() if span[0] < reading.start}
         self.buckets = reading.buckets
         self.buckets.packed |= kept
@@ -682,7 +692,7 @@ class Ledger:
         self.closed_until = reading.closes
         self.complete = True
         if reading.newest is not None:
-            self.newest = reading.newest if whole else max(reading.newest, self.newest or 0)
+            self.newest = reading.newest if reading.whole else max(reading.newest, self.newest or 0)
 
 
 def merged(parts: Iterable[Rows]) -> Rows:

@@ -7,12 +7,12 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, ClassVar, Generic, TypeVar
 
 import ijson
 
+from openai_exporter.client.exchange import iso_time
 from openai_exporter.client.organization import Calls, Doubt, Reply
 from openai_exporter.errors import PartialError, UpstreamError
 from openai_exporter.exposition import Family
@@ -569,8 +569,7 @@ def seconds(item: Item, name: str, note: Callable[[MalformedError], None]) -> in
     value = item.get(name)
     try:
         if isinstance(value, str) and "-" in value:
-            moment = datetime.fromisoformat(value)
-            value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            value = iso_time(value)
         if value is None or 0 <= (found := amount(value, name)) <= LATEST:
             return None if value is None else int(found)
     except (MalformedError, ValueError, OverflowError):

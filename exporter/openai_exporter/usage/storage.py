@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 FORMAT = "openai-exporter usage counters"
 VERSION = 1
 
-READ, DAMAGED, LOCKED, WRITE, NEWER = REASONS = ("read", "damaged", "locked", "write", "newer")
+READ, DAMAGED, WRITE = "read", "damaged", "write"
+REASONS = (READ, DAMAGED, files.LOCKED, WRITE, files.NEWER)
 """Why figures were not read or not kept."""
 
 
@@ -67,7 +68,8 @@ class Storage:
     def load(self) -> dict[str, PersistedUsage]:
         """Persisted figures by operation; nothing when there are none, or none that can be used."""
         try:
-            if self._is_newer():
+            if newer := files.newer_version(self.path, VERSION):
+                self._complain(files.NEWER, newer)
                 return {}
             with self.path.open(encoding="utf-8") as lines:
                 return {usage.operation: usage for usage in _decoded(lines, self.source, self.identity)}
@@ -86,22 +88,17 @@ class Storage:
     def save(self, usage: Iterable[PersistedUsage]) -> bool:
         """Replace the file; False when that failed, which is said once in the log."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._lock.acquire():
-                self._complain(LOCKED, self._lock.occupied)
-                return False
-            if self._is_newer():
-                return False
-            for leftover in self.path.parent.glob(f".{self.path.name}.*.tmp"):
-                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
             lines = self._paused(_encoded(usage, self.source, self.identity))
-            files.write_atomically(self.path, lines, mode=files.PRIVATE)
+            left = files.replace_state(self.path, self._lock, VERSION, lines)
         except OSError as error:
             self._complain(
                 WRITE,
                 f"cannot be written: {error.strerror or error}; counters may seem to reset at the next start "
                 "if the API takes figures back meanwhile",
             )
+            return False
+        if left:
+            self._complain(*left)
             return False
         if self._complaint:
             log.info("%s: counters are kept again", self.path)
@@ -111,13 +108,6 @@ class Storage:
     def release(self) -> None:
         """Let another one write the file."""
         self._lock.release()
-
-    def _is_newer(self) -> bool:
-        """Whether the file is of a later program, which also one that has just ended may have written."""
-        reason = files.newer_version(self.path, VERSION)
-        if reason:
-            self._complain(NEWER, reason)
-        return bool(reason)
 
     def _paused(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:

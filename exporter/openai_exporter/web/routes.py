@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from openai_exporter.config import Config, dump
 from openai_exporter.config.base import format_duration, parse_duration
-from openai_exporter.errors import ExporterError, is_exhausted
+from openai_exporter.errors import EXHAUSTED, ExporterError, is_exhausted
 from openai_exporter.exposition import OPENMETRICS, TEXT, EncodedPage, encode, wants_openmetrics
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeKey
@@ -117,7 +117,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _internal_error(request: Request, error: Exception) -> Response:
     # Raised on to the limits afterwards, which log it.
     if is_exhausted(error):
-        return text("the exporter has no file descriptor, thread or memory left; raise the limits of its process", 503)
+        return text(f"{EXHAUSTED}; raise the limits of its process", 503)
     return text(INTERNAL_ERROR, 500)
 
 
