@@ -304,7 +304,9 @@ def test_an_exhausted_quota_and_a_crossed_budget_page(stack: Stack) -> None:
     stack.reload(prompt="Say pong")
 
     assert paged["annotations"]["summary"].startswith("The quota is exhausted")
-    assert crossed["labels"]["category"] == "cost"
-    assert crossed["annotations"]["description"].startswith("Budget all has reached ")
+    assert (crossed["labels"]["category"], crossed["labels"]["severity"]) == ("cost", "warning")
+    share = re.match("Budget all has reached ([0-9.e+]+)%", crossed["annotations"]["description"])
+    assert share
+    assert float(share[1]) >= 100
     quota.resolves()
     budget.resolves()
