@@ -76,6 +76,13 @@ def render_terminal(report: Report, width: int | None = None, *, color: bool = F
     return out.getvalue()
 
 
+def table_lines(table: TextTable, width: int | None) -> list[str]:
+    """Title, head and rows as lines for a terminal of that width."""
+    out = StringIO()
+    Console(file=out, width=width or _PLAIN_WIDTH, highlight=False).print(_rich(table))
+    return out.getvalue().rstrip().splitlines()
+
+
 def render_markdown(report: Report) -> str:
     """A document with tables in GitHub's form."""
     return "\n".join(_markdown(view(report))) + "\n"
