@@ -23,7 +23,7 @@ SCOPE = "api.management.write"
 _ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
 _NO_ANSWER = (408, 409)
-"""HTTP statuses, besides 5xx, after which it is not certain that nothing was changed."""
+"""HTTP statuses, besides 2xx and 5xx, after which it is not certain that nothing was changed."""
 _NOT_SENT = ("credential", "connect", "dns", "proxy", "tls")
 """Reasons of failures before the request is sent."""
 
@@ -170,7 +170,8 @@ class Applier:
                 return self._journal.settled(self._answered(entry, answer))
             except UpstreamError as error:
                 if error.status == 429 and attempt < _ATTEMPTS - 1:  # not done, and to be asked again
-                    self._sleep(min(error.retry_after or 2.0**attempt, _LONGEST_WAIT))
+                    wait = 2.0**attempt if error.retry_after is None else error.retry_after
+                    self._sleep(min(wait, _LONGEST_WAIT))
                     continue
                 return self._journal.settled(self._failed(entry, error))
         raise AssertionError("the last attempt returns")
@@ -193,7 +194,7 @@ class Applier:
 
     def _failed(self, entry: Entry, error: UpstreamError) -> Entry:
         entry = replace(entry, message=str(error), request_id=error.request_id or "")
-        if error.status is not None and error.status < 500 and error.status not in _NO_ANSWER:
+        if error.status is not None and 300 <= error.status < 500 and error.status not in _NO_ANSWER:
             return replace(entry, result="rejected")
         if error.status is None and error.reason in _NOT_SENT:
             return replace(entry, result="not_applied")
