@@ -32,7 +32,7 @@ from openai_exporter.limits.journal import FILE, Entry, Journal
 from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
 from openai_exporter.limits.setting import ORGANIZATION, RATES, RateLimit, Reader, Settings, SpendAlert, find_project
 from openai_exporter.model import Answer
-from openai_exporter.report.documents import UNKNOWN, TextTable, dollars, percent, table_lines
+from openai_exporter.report.documents import UNKNOWN, Grid, TextTable, dollars, percent
 from openai_exporter.report.source import Source, find_organization
 from openai_exporter.usage.limits import API
 from openai_exporter.usage.names import Project
@@ -212,7 +212,12 @@ def _print_tables(shown: Sequence[Settings], spend: Spend, peaks: Peaks, *, whol
     title = "Rate limits and last week's peak minute" + ("" if whole else ", of models in use")
     for table in (money, TextTable(title, heads, rates)):
         if table.rows:
-            click.echo("\n".join(map(printable, table_lines(table, width))) + "\n")
+            grid = Grid(table, width)
+            click.echo("\n".join(map(printable, grid.lines())) + "\n")
+            if grid.omitted:
+                _say(
+                    f"{width} columns have no room for {', '.join(grid.omitted)}: use a wider terminal or --format json."
+                )
 
 
 def _money_row(one: Settings, spend: Spend) -> tuple[str, ...]:

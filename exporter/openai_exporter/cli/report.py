@@ -6,8 +6,9 @@ import re
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from urllib.parse import urlsplit
@@ -73,11 +74,14 @@ def report(
     \b
     Exit status: 0 when it is made, 1 when not, 2 for a wrong flag.
     """
+    console = Console(stderr=True)
     with exit_on_error():
         reports.parse_period(span, reports.ANY_TIME)  # a typo is reported before anything is read
-        with _source(config_file, organization, lambda text: click.echo(printable(text), err=True)) as source:
-            text = _rendered(source, span, by, form)
+        with _progress(console) as progress, _source(config_file, organization, console) as source:
+            text = _rendered(source, span, by, form, progress)
         if output is None:
+            if isinstance(sys.stdout, TextIOWrapper):  # a terminal without a character, such as a dash, shows another
+                sys.stdout.reconfigure(errors="replace")
             click.echo(text, nl=False)
             return
         try:
@@ -90,16 +94,20 @@ def report(
             raise StartError(problem) from None
 
 
-def _rendered(source: Source, span: str, by: reports.By, form: str) -> str:
+def _rendered(source: Source, span: str, by: reports.By, form: str, progress: Progress) -> str:
+    task = progress.add_task("reading usage and costs", total=None)
     now = source.learn_time()
     period = reports.parse_period(span, now)
     if form == "focus":
         return data.render_focus(source, period, now)
-    made = reports.read_report(source, period, by, now)
+    made = reports.read_report(
+        source, period, by, now, lambda done, total: progress.update(task, completed=done, total=total)
+    )
     if form in _RENDERERS:
         return _RENDERERS[form](made)
-    tty = sys.stdout.isatty()
-    return documents.render_terminal(made, shutil.get_terminal_size().columns if tty else None, color=tty)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    color = width is not None and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    return documents.render_terminal(made, width, color=color)
 
 
 def _step(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -201,7 +209,7 @@ def backfill(
         reports.parse_days(first, last or first, names, reports.ANY_TIME)  # a typo is reported before anything is read
         if prometheus and live_from is None:
             raise StartError("--prometheus needs --live-from: when that Prometheus began to read the exporter")
-        with _source(config_file, organization, lambda text: console.print(Text(printable(text))), max_calls) as source:
+        with _source(config_file, organization, console, max_calls) as source:
             now = source.learn_time()
             start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
             began = None if live_from is None else reports.parse_time(live_from, "--live-from", now)
@@ -227,13 +235,12 @@ def _interruptible(output: Path) -> Iterator[None]:
         ) from None
 
 
-def _source(
-    config_file: Path | None, name: str | None, say: Callable[[str], object], max_calls: int | None = None
-) -> Source:
-    """The API of an organization; `say` prints why and when a call is retried."""
+def _source(config_file: Path | None, name: str | None, console: Console, max_calls: int | None = None) -> Source:
+    """The API of an organization; the console says why and when a call is retried."""
 
     def on_wait(reason: str, seconds: float) -> None:
-        say(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
+        text = printable(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
+        console.print(Text(text), soft_wrap=True)
 
     settings = Settings(env=dict(os.environ), proxies=urllib.request.getproxies(), config_file=config_file)
     config = read_config(settings)
