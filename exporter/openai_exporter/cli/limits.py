@@ -215,9 +215,8 @@ def _print_tables(shown: Sequence[Settings], spend: Spend, peaks: Peaks, *, whol
             grid = Grid(table, width)
             click.echo("\n".join(map(printable, grid.lines())) + "\n")
             if grid.omitted:
-                _say(
-                    f"{width} columns have no room for {', '.join(grid.omitted)}: use a wider terminal or --format json."
-                )
+                hidden = ", ".join(grid.omitted)
+                _say(f"{width} columns have no room for {hidden}: use a wider terminal or --format json.")
 
 
 def _money_row(one: Settings, spend: Spend) -> tuple[str, ...]:

@@ -4,18 +4,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from openai_exporter.config.sections import PeakMinute
 from openai_exporter.limits.change import Change
 from openai_exporter.limits.setting import RATES
 from openai_exporter.prices import PICO
 from openai_exporter.report.documents import dollars
-from openai_exporter.report.report import Book, read_costs, read_usage
+from openai_exporter.report.report import Book, read_costs, usage_reads
 from openai_exporter.report.source import Source
 from openai_exporter.usage import rows
 from openai_exporter.usage.ledger import HOUR, Labels, Range, Values, month_start
 from openai_exporter.usage.limits import PeakDataset, limited_as
 
+_Costs = dict[tuple[str, str], int]
+"""Pico-dollars by project and model."""
 WEEK = 7 * 86_400.0
 _DAY_HOURS = 24
 
@@ -54,33 +57,34 @@ def read_spend(source: Source, now: float) -> Spend:
         UpstreamError: usage or costs could not be read.
     """
     book, start = Book("project"), month_start(now)
-    read_usage(book, source, start, None)
-    read_costs(book, source, start, None)
+    since = (int(now) // HOUR - 1) * HOUR
+    priced = [name for name in source.organization.usage if name in rows.OPERATIONS and rows.OPERATIONS[name].pricing]
+    costs: dict[str, _Costs] = {name: {} for name in priced}
+    source.together(
+        [
+            *usage_reads(book, source, start, None),
+            lambda source: read_costs(book, source, start, None),
+            *(partial(_read_hours, name, since, read) for name, read in costs.items()),
+        ]
+    )
     groups = book.groups(start, int(now) + 1)
     spend = Spend({id: max(total.cost, total.list_price or Decimal(0)) for id, total in groups.items()})
-    since = (int(now) // HOUR - 1) * HOUR
-    costs: dict[tuple[str, str], int] = {}
-    for name in source.organization.usage:
-        if name in rows.OPERATIONS and rows.OPERATIONS[name].pricing:
-            _read_hours(source, name, since, costs)
     hours = Decimal(str(round((now - since) / HOUR, 6)))
-    for (project_id, model), pico in sorted(costs.items(), key=lambda item: -item[1]):
+    every = sorted((entry for read in costs.values() for entry in read.items()), key=lambda entry: -entry[1])
+    for (project_id, model), pico in every:
         spend.hourly[project_id] = spend.hourly.get(project_id, Decimal(0)) + Decimal(pico) / PICO / hours
         spend.models.setdefault(project_id, []).append(model)
     return spend
 
 
-def _read_hours(source: Source, name: str, since: int, costs: dict[tuple[str, str], int]) -> None:
+def _read_hours(name: str, since: int, read: _Costs, source: Source) -> None:
     place = [column.name for column in rows.OPERATIONS[name].columns].index("estimated_cost_usd")
-    read: dict[tuple[str, str], int] = {}
 
     def take(start: int, labels: Labels, values: Values) -> None:
         key = labels[0], labels[1]
         read[key] = read.get(key, 0) + values[place]
 
     source.usage(name, ("project_id", "model"), Range(since, None, "1h", _DAY_HOURS), read.clear, take)
-    for key, pico in read.items():
-        costs[key] = costs.get(key, 0) + pico
 
 
 def read_peaks(source: Source, models: Mapping[str, Iterable[str]], window: float) -> Peaks:

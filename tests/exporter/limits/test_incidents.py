@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -56,15 +57,15 @@ def once(rule: Callable[[], Rule]) -> Callable[[World], list[Rule]]:
 
 REJECTED = [(400, "threshold_amount must be above the current spend"), (401, "Incorrect API key provided"),
             (403, SCOPES), (404, "No such project"), (422, "cannot be processed")]  # fmt: skip
-UNANSWERED = [(408, "timed out"), (409, "The resource was changed by another request."), (500, "The server had an error"),
+UNANSWERED = [(408, "timed out"), (409, "The resource was changed by another request."), (500, "The server failed"),
               (502, "Bad gateway"), (503, "overloaded"), (504, "timed out")]  # fmt: skip
 
 CASES = [
-    *(Case(f"HTTP {status} to a spend limit", LIMIT, once(lambda status=status, text=text: answer(status, text)),
+    *(Case(f"HTTP {status} to a spend limit", LIMIT, once(partial(answer, status, text)),
            [f"HTTP {status}", text.split(".")[0], "0 of 1 changes are made"], 1, made=False, result="rejected")
       for status, text in REJECTED),
     *(Case(f"HTTP {status}, and nothing was changed", LIMIT,
-           once(lambda status=status, text=text: answer(status, text)),
+           once(partial(answer, status, text)),
            [f"HTTP {status}", "the old value is still set", "0 of 1"], 1, made=False, result="not_applied")
       for status, text in UNANSWERED),
     *(Case(f"lost answer to {what}", command, once(lambda: Rule("lose")), ["1 of 1 changes are made"], 1, made=True,
