@@ -60,7 +60,9 @@ class _Usd(click.ParamType):  # type: ignore[type-arg]
 
 
 _USD = _Usd()
-_currency = click.argument("currency", required=False, type=click.Choice(["USD"], case_sensitive=False), metavar="")
+_currency = click.argument(
+    "currency", required=False, type=click.Choice(["USD"], case_sensitive=False), metavar="[USD]"
+)
 _project = click.option("--project", metavar="P", help="Name or id of a project; the organization when omitted.")
 _apply = click.option("--apply", "apply_", is_flag=True, help="Make the changes; without it they are only shown.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask on a terminal before changes are made.")

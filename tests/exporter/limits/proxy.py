@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(status, answered, content)
 
     def _reply(self, status: int, headers: list[Any], content: bytes) -> None:
-        self.send_response(status)
+        self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                 self.send_header(name, value)
