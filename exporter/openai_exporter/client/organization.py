@@ -102,7 +102,7 @@ class Reply:
         for piece in self.chunks():
             size += len(piece)
             if size > most:
-                raise self.error(f"the answer is larger than {most >> 20} MiB", "too_large")
+                raise self.error(f"the answer is larger than {most >> 20} MiB", "response_too_large")
             pieces.append(piece)
         return b"".join(pieces)
 

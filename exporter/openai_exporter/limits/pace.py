@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 
-from openai_exporter.config.sections import PeakMinute
+from openai_exporter.config.sections import PeakUsage
 from openai_exporter.limits.change import Change
 from openai_exporter.limits.setting import RATES
 from openai_exporter.prices import PICO
@@ -97,8 +97,8 @@ def read_peaks(source: Source, models: Mapping[str, Iterable[str]], window: floa
         UpstreamError: usage could not be read.
     """
     limited = {project_id: list(names) for project_id, names in models.items()}
-    peak = PeakMinute.model_construct(window=window, refresh_interval=window)
-    organization = source.organization.model_copy(update={"peak_minute": peak})
+    peak = PeakUsage.model_construct(window=window, refresh_interval=window)
+    organization = source.organization.model_copy(update={"peak_usage": peak})
     dataset = PeakDataset(organization, source.context, lambda: limited)
     source.retry(lambda: dataset.read(source.calls, seen=True))
     return dataset.data

@@ -73,7 +73,7 @@ def _own_failure(error: Exception) -> tuple[str, str]:
     """The outcome of a probe that an exception ended, and its message."""
     if is_exhausted(error):
         return "exporter_busy", f"{EXHAUSTED}: {located(error)}"
-    return "internal", f"the exporter failed: {located(error)}"
+    return "exporter_error", f"the exporter failed: {located(error)}"
 
 
 def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> Decimal | None:

@@ -69,7 +69,7 @@ class Overview:
         # Its own: closing the event loop would wait for a call that hangs in the default one.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"overview-{organization.name}")
         self._running: asyncio.Future[None] | None = None
-        costs = organization.costs.refresh_interval if organization.costs else organization.audit_interval
+        costs = organization.costs.refresh_interval if organization.costs else organization.full_refresh_interval
         self._interval = max(costs, organization.refresh_interval)
         self._reading = Reading(Book("model"))
         self._offset = 0.0

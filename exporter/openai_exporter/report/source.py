@@ -32,7 +32,7 @@ Progress = Callable[[int, int], object]
 """Called with how many of how many reads are done."""
 FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 """No API key is older; an earlier date is a typo."""
-TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
+TRANSIENT = frozenset({"connect", "dns", "rate_limited", "connection_reset", "server_error", "timeout", "truncated"})
 """Reasons of failures that a retry may overcome."""
 _ATTEMPTS = 6
 _FIRST_WAIT = 1.0

@@ -31,7 +31,7 @@ def dataset_names(settings: Organization) -> tuple[str, ...]:
         "costs": settings.costs,
         "names": settings.names,
         "limits": settings.limits,
-        "peak_minute": settings.peak_minute,
+        "peak_usage": settings.peak_usage,
         "cost_drift": settings.cost_drift and settings.costs,
     }
     return (*settings.usage, *(name for name, setting in optional.items() if setting))
