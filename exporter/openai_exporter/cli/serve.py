@@ -83,6 +83,10 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 )  # fmt: skip
 @common.storage_option("Keeps usage counters, spend of probes and waits over a restart; empty keeps nothing.")
 @click.option(
+    "--stack.file", "stack_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Mode and problems of the stack around this exporter, as `prepare` of docker-compose.yml writes them.",
+)  # fmt: skip
+@click.option(
     "--log.level", "log_level", type=click.Choice(list(common.LEVELS)), default="info", show_default=True,
     envvar="OPENAI_EXPORTER_LOG_LEVEL",
 )  # fmt: skip
@@ -111,7 +115,8 @@ def serve(external_url: str, route_prefix: str | None, log_level: str, log_forma
 def _run(settings: live.Settings, masker: Masker, as_lines: bool) -> int:
     from openai_exporter.web.server import run
 
-    log.info("starting", extra={"fields": {"version": __version__}})
+    mode = live.read_stack(settings.stack_file).mode
+    log.info("starting", extra={"fields": {"version": __version__} | ({"mode": mode} if mode else {})})
     if settings.storage is None:
         log.info("no state is kept over a restart: --storage.path is empty")
     else:
