@@ -160,7 +160,7 @@ function(config)
         or
         0 * max by (job) (%(probed)s == 1)
         and on (job) max by (job) (last_over_time(%(probed)s[10m] offset %(memory)s)) >= 0
-        unless on (job) sum by (job) (sum_over_time(%(fresh)s{outcome!~"exporter_busy|internal|cost_limited"}[%(memory)s])) > 0
+        unless on (job) sum by (job) (sum_over_time(%(fresh)s{outcome!~"exporter_busy|exporter_error|cost_limited"}[%(memory)s])) > 0
         unless on (job) max by (job) (openai_probe_cost_limited{%(selector)s}) == 1
         or
         count by (job) (%(lasting)s) >= on (job) count by (job) (%(probed)s)

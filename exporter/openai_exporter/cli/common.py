@@ -34,6 +34,16 @@ def config_file_option(without: str) -> Callable[[_Command], _Command]:
     )  # fmt: skip
 
 
+def renamed_option(earlier: str, name: str) -> Callable[[_Command], _Command]:
+    """An option that exists only to reject its earlier spelling, naming the present one."""
+
+    def reject(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise click.UsageError(f"{earlier} was renamed to {name}", context)
+
+    return click.option(earlier, expose_value=False, hidden=True, callback=reject)
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Turn our errors into lines and exit status 1."""

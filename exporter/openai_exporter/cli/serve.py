@@ -123,6 +123,7 @@ def serve(external_url: str, route_prefix: str | None, log_level: str, log_forma
         proxies=urllib.request.getproxies(),
         external_url=external_url,
         route_prefix=urlsplit(external_url).path.rstrip("/") if route_prefix is None else route_prefix,
+        announce=True,
         **flags,
     )
     masker = Masker()

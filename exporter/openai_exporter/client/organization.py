@@ -29,7 +29,7 @@ MOST_BYTES = 16 << 20
 """Bound on an answer that is read whole."""
 _MOST_ERROR_BYTES = 64 << 10
 _CHUNK = 65_536
-_ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
+ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
 _SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]+(?:\.[a-z_]+)*)*)")
 
 _FIRST_WAIT = 15.0
@@ -102,7 +102,7 @@ class Reply:
         for piece in self.chunks():
             size += len(piece)
             if size > most:
-                raise self.error(f"the answer is larger than {most >> 20} MiB", "too_large")
+                raise self.error(f"the answer is larger than {most >> 20} MiB", "response_too_large")
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -222,7 +222,7 @@ def _with_advice(text: str, message: str, key: Secret, credential: Credential) -
         advice = f"give the admin key the {scope}, or make a new one"
     else:
         advice = f"this is not an admin key; it needs the {scope}, which only admin keys have"
-    return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"
+    return f"{text} [{credential.place}: {advice}; owners make them at {ADMIN_KEYS}]"
 
 
 class Calls:

@@ -45,8 +45,8 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.ContentDecodingError, "malformed"),
     (lower.DecodeError, "malformed"),
     (ConnectionRefusedError, "connect"),
-    (lower.ProtocolError, "reset"),
-    (OSError, "reset"),
+    (lower.ProtocolError, "connection_reset"),
+    (OSError, "connection_reset"),
 )
 """The first row counts that an exception is, or one that it wraps: broad classes of `requests` wrap narrower ones."""
 
@@ -56,7 +56,7 @@ _SENTENCES = {
     "connect": "no connection to {server}",
     "proxy": "the proxy on the way to {server} failed",
     "tls": "no TLS connection to {server}",
-    "reset": "{server} closed the connection before it answered completely",
+    "connection_reset": "{server} closed the connection before it answered completely",
     "truncated": "the answer of {server} ended too early",
     "malformed": "the answer of {server} is not valid HTTP",
 }
@@ -116,7 +116,7 @@ class Session:
             UpstreamError: no answer, or none that could be read to its end in time.
         """
         if self._closed:
-            raise UpstreamError("the connection is closed", api=api, reason="reset")
+            raise UpstreamError("the connection is closed", api=api, reason="connection_reset")
         with Watchdog(self._timeout) as watchdog:
             self._running = watchdog
             try:
@@ -151,7 +151,7 @@ class Session:
             return once()
         except requests.ConnectionError as error:
             # A connection that was kept alive may have been closed under the request; a GET may be repeated.
-            if watchdog.expired or self._closed or _reason(error) != "reset":
+            if watchdog.expired or self._closed or _reason(error) != "connection_reset":
                 raise
             return once()
 

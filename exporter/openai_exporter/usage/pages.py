@@ -142,7 +142,7 @@ def _page(reply: Reply, buckets: "Buckets[T]", number: int) -> str:
         hint = "" if "json" in kind else f" (content type {kind})"
         raise reply.error(f"page {number}: {error}{hint}", "malformed") from None
     except TooLargeError as error:
-        raise reply.error(f"page {number}: {error}", "too_large") from None
+        raise reply.error(f"page {number}: {error}", "response_too_large") from None
 
 
 @dataclass
@@ -339,7 +339,7 @@ PAGE = "100"
 _MOST_LIST_PAGES = 1000
 _EVERYWHERE = frozenset({"auth", "call_budget", "credential", "rate_limited"})
 """Reasons that hold for every other list as well."""
-_OUTAGE = frozenset({"connect", "dns", "proxy", "reset", "server_error", "timeout", "tls", "truncated"})
+_OUTAGE = frozenset({"connect", "dns", "proxy", "connection_reset", "server_error", "timeout", "tls", "truncated"})
 _MOST_IN_OUTAGE = 3
 
 Item = Mapping[str, Any]

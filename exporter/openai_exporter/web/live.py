@@ -46,6 +46,7 @@ class Settings:
         timeout_offset: seconds taken off the scrape timeout that Prometheus announces.
         storage: folder for marks that survive a restart, None for none.
         history_limit: results kept for /history, None for the configuration's.
+        announce: whether the log says after the start what is probed and read, and whether keys are accepted.
     """
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -59,6 +60,7 @@ class Settings:
     timeout_offset: float = DEFAULT_TIMEOUT_OFFSET
     storage: Path | None = None
     history_limit: int | None = None
+    announce: bool = False
 
 
 def format_address(host: str, port: int) -> str:
