@@ -77,7 +77,9 @@ def _command(name: str, command: click.Command, summary: str) -> str:
     rows = [_flag(each) for each in command.params if isinstance(each, click.Option) and not each.hidden]
     if not rows:
         return ""
-    return f"\n### `{_usage(name, command)}`\n\n{summary}\n\n" + _table(("flag", "default", "meaning"), iter(rows))
+    return f"\n### `{_usage(name, command)}`\n\n{textwrap.fill(summary, 100)}\n\n" + _table(
+        ("flag", "default", "meaning"), iter(rows)
+    )
 
 
 def _usage(name: str, command: click.Command) -> str:

@@ -381,6 +381,11 @@ class Prober:
         result = replace(running.result(), timeout=allowed) if short else running.result()
         return ProbeAnswer(result, backoff=state.backoff(shared.monotonic()), reason=reason)
 
+    async def try_once(self, key: ProbeKey) -> ProbeResult:
+        """Make one probe that is not counted, recorded or logged."""
+        state = ProbeState(running_until=self._shared.monotonic() + self._probes[key][1].timeout)
+        return await self._measure(key, state)
+
     async def _price(self, key: ProbeKey, state: ProbeState) -> None:
         """Learn what a call may cost today, in a thread that loads the list of prices."""
         now = self._shared.now()
