@@ -7,6 +7,7 @@ function(config, promql, variables)
   local panels = (import 'panels/costs.libsonnet')(config, promql);
 
   page.new(config, 'costs')
+  + page.downloads(config, { organization: 'organization', project_id: 'project', api_key_id: 'key' })
   + g.dashboard.withTime('now-30d')
   + g.dashboard.withTimezone('utc')
   + g.dashboard.withRefresh('5m')

@@ -38,6 +38,16 @@ local alerts(subject, severity, color) = annotation.prometheus(
     ]
   ],
 
+  // Links to the exporter's daily figures of what a page shows.
+  downloads(config, parameters):
+    local url = config.exporterUrl + '/api/v1/usage/daily';
+    if config.exporterUrl == '' then {} else {
+      links+: [
+        link.api(url + '?format=csv&', 'CSV', 'Each day of the time range with these variables, as CSV', parameters),
+        link.api(url + '?', 'JSON', 'Each day of the time range with these variables, as JSON', parameters),
+      ],
+    },
+
   // new(config, key): the page that config.dashboards gives a uid.
   new(config, key):
     local own = std.filter(function(page) page[0] == key, pages)[0];

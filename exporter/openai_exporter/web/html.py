@@ -67,6 +67,7 @@ async def _landing(request: Request) -> Response:
         "chart": {"STEP": STEP, "BAR": BAR, "HEIGHT": HEIGHT, "WIDTH": COURSE * STEP},
         "targets": targets,
         "simulated": _simulated(config, targets),
+        "stack": live.stack,
         "health": _health([row for target in targets for row in target["rows"]]),
         "organizations": [
             _organization(service.summary(), now, config.organization(name))

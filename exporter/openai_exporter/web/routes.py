@@ -261,6 +261,7 @@ async def status(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """The exporter's own metrics and the counters and histograms accumulated over probes."""
     live: Live = request.app.state.live
+    live.instruments.set(own.SIMULATED_WITH_REAL_KEY, live.simulated_with_real_key())
     return exposed(request, *live.instruments.render(request.headers.get("accept", "")))
 
 
