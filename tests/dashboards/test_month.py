@@ -21,6 +21,7 @@ def test_what_range_queries_read_is_there_over_the_whole_month() -> None:
     # Only their last values, which rank and name; or none at all, for exemplars.
     ends = {
         "openai_usage_input_tokens_total", "openai_usage_requests_total", "openai_costs_month_to_date_usd",
+        "budget:openai_budget_spent_per_limit:ratio", "budget:openai_budget_forecast_per_limit:ratio",
         "openai_api_latency_seconds_bucket",
     }  # fmt: skip
 

@@ -72,10 +72,8 @@ def render_terminal(report: Report, width: int | None = None, *, color: bool = F
     lines += _pairs(content.lead, width)
     omitted: dict[str, None] = {}
     for table in content.tables:
-        grid = _Grid(table, width)
-        lines += ["", style(table.title, _BOLD), *(style(line, _BOLD) for line in grid.row(table.head))]
-        lines += [line for row in table.rows for line in grid.row(row)]
-        lines += [style(line, _BOLD) for line in grid.row(table.foot)] if table.foot else []
+        grid = Grid(table, width)
+        lines += ["", *grid.lines(lambda line: style(line, _BOLD))]
         omitted |= dict.fromkeys(grid.omitted)
     notes = content.notes
     if omitted:
@@ -110,7 +108,7 @@ def _pairs(pairs: Sequence[tuple[str, str]], width: int | None) -> Iterator[str]
             yield f"    {value}"
 
 
-class _Grid:
+class Grid:
     """Lays a table out in `width` columns: figures that do not fit are omitted from the right, down to a few.
 
     Where names have too little room beside these, each stands on a line above its figures, as does a longer one.
@@ -141,6 +139,14 @@ class _Grid:
         while len(self._figures) > least and self._used > room:
             self._figures.pop()
         return self._used <= room
+
+    def lines(self, strong: Callable[[str], str] = str) -> Iterator[str]:
+        """Title, head, rows and foot; `strong` marks those that are not rows."""
+        yield strong(self._table.title)
+        yield from map(strong, self.row(self._table.head))
+        for row in self._table.rows:
+            yield from self.row(row)
+        yield from map(strong, self.row(self._table.foot) if self._table.foot else ())
 
     def row(self, cells: Sequence[str]) -> Iterator[str]:
         """One row in one line or two."""
