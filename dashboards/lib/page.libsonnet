@@ -9,7 +9,7 @@ local tag = 'openai-exporter';
 // Key in config.dashboards -> title, what a visitor finds there, and the alerts that are its subject.
 local pages = [
   ['overview', 'Overview', 'Is it up, is it fast, what does it cost, what is near a limit, what fires', 'category!=""'],
-  ['probes', 'Probes', 'Latency, first token, errors, rate limits, and the provider next to our own measurements', 'category=~"availability|latency|limits"'],
+  ['probes', 'Probes', 'Latency, first token, errors, rate limits, and the provider next to our measurements', 'category=~"availability|latency|limits"'],
   ['usage', 'Usage', 'Tokens and requests by model, project, key and user', 'category=~"usage|cost"'],
   ['costs', 'Costs and budgets', 'Month to date, forecast, budgets, who spends on what', 'category="cost"'],
   ['slo', 'Service levels', 'Error budgets, burn rates, when an error budget runs out', 'category=~"availability|latency"'],
