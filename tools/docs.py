@@ -26,6 +26,7 @@ from openai_simulator.faults import KINDS, Fault
 ROOT = Path(__file__).resolve().parent.parent
 README = "exporter/README.md"
 SCHEMA = "exporter/exporter.schema.json"
+SETTINGS_SCHEMA = "alerting/settings.schema.json"
 
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
@@ -37,7 +38,7 @@ def files(root: Path) -> dict[str, str]:
         KeyError: the README has a marker of an unknown name, or lacks one.
     """
     text = (root / README).read_text(encoding="utf-8")
-    return {README: _filled(text), SCHEMA: schema_text()}
+    return {README: _filled(text), SCHEMA: schema_text(), SETTINGS_SCHEMA: schema_text(settings=True)}
 
 
 def _filled(text: str) -> str:
