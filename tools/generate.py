@@ -75,10 +75,11 @@ def alerts(root: Path) -> Product:
 
 
 def reference(root: Path) -> Product:
-    """The reference tables of exporter/README.md and the JSON Schemas."""
+    """The reference tables of docs/reference/ and the JSON Schemas."""
     from tools import docs
 
-    return Product((), docs.files(root))
+    found = docs.files(root)
+    return Product(tuple(found), found)
 
 
 PRODUCERS: tuple[Producer, ...] = (compiled, mail, alerts, reference)

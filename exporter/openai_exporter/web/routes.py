@@ -49,9 +49,9 @@ def build_app(live: Live) -> Starlette:
         Route("/usage", usage),
         Route("/api/v1/usage/{name:str}", _late("api", "answer")),
         Route("/status", status),
-        Route("/metrics", _in_turn(metrics)),
-        Route("/sd", _in_turn(discover)),
-        Route("/config", _in_turn(configuration)),
+        Route("/metrics", in_turn(metrics)),
+        Route("/sd", in_turn(discover)),
+        Route("/config", in_turn(configuration)),
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Route("/-/reload", reload, methods=["POST", "PUT"]),
@@ -76,15 +76,15 @@ def build_app(live: Live) -> Starlette:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def _in_turn(handler: Handler) -> Handler:
+def in_turn(handler: Handler) -> Handler:
     """A handler whose page is made without a pause: one such page per turn of the loop, so that probes go on."""
 
-    async def in_turn(request: Request) -> Response:
+    async def alone(request: Request) -> Response:
         async with request.app.state.turn:
             await asyncio.sleep(0)  # the turn of others; else nobody would find the lock taken
             return text("", 503) if request.state.gone() else await handler(request)
 
-    return in_turn
+    return alone
 
 
 def _late(module: str, name: str) -> Handler:
@@ -93,7 +93,7 @@ def _late(module: str, name: str) -> Handler:
     async def handler(request: Request) -> Response:
         loaded = await run_in_threadpool(import_module, f"openai_exporter.web.{module}")
         late: Handler = getattr(loaded, name)
-        return await (_in_turn(late) if module == "html" else late)(request)
+        return await late(request)
 
     return handler
 
@@ -138,7 +138,8 @@ async def probe(request: Request) -> Response:
     if answer.result.outcome != "deadline_too_short":  # which is told to this scrape alone
         live.board.record(answer)
     if query.get("debug", "").lower() in ("true", "1"):
-        return text(live.masker(explain(answer, services.config.modules[key.module])))
+        explained = live.masker(explain(answer, services.config.modules[key.module]))
+        return await _text_or_page(request, "Probe", f"{key.module} on {key.target} {key.model}", explained)
     if answer.result.models:  # thousands of series: encoded in a thread
         return await exposition(request, EncodedPage(families(answer)))
     openmetrics = wants_openmetrics(request.headers.get("accept", ""))
@@ -261,6 +262,7 @@ async def status(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """The exporter's own metrics and the counters and histograms accumulated over probes."""
     live: Live = request.app.state.live
+    live.instruments.set(own.SIMULATED_WITH_REAL_KEY, live.simulated_with_real_key())
     return exposed(request, *live.instruments.render(request.headers.get("accept", "")))
 
 
@@ -465,4 +467,15 @@ async def reload(request: Request) -> Response:
 async def configuration(request: Request) -> Response:
     """The active configuration as YAML, defaults included, secrets masked."""
     live: Live = request.app.state.live
-    return text(live.masker(dump(live.services.config)))
+    file = live.settings.config_file or "built in"
+    return await _text_or_page(request, "Configuration", str(file), live.masker(dump(live.services.config)))
+
+
+async def _text_or_page(request: Request, title: str, subject: str, body: str) -> Response:
+    """A text as it is, or for a browser in the frame of the other pages."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return text(body, vary="Accept")
+    html = await run_in_threadpool(import_module, "openai_exporter.web.html")
+    page: Response = html.framed(request, title, subject, body)
+    page.headers["vary"] = "Accept"
+    return page

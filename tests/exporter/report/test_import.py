@@ -75,7 +75,7 @@ def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, 
 
 
 # An import into a Prometheus that has been reading the exporter meanwhile, while the API shows usage a day late,
-# far later than `settle`.
+# far later than `finalize_after`.
 
 HOUR = 3600
 JOINTS = ("2026-11-18T00:00:00Z", "2026-11-18T09:31:20Z")
@@ -85,7 +85,7 @@ ALSO_LIVE = """
   names: false
   limits: false
   refresh_interval: 20ms
-  audit_interval: 20ms
+  full_refresh_interval: 20ms
 """
 
 
@@ -129,15 +129,15 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def record_growth(folder: Path, start: int, end: int) -> None:
     """What the rules have recorded of the live series alone: the import comes later.
 
-    Sums by project are made of what the other rules have recorded, once that is in a block.
+    Sums by project or key are made of what the other rules have recorded, once that is in a block.
     """
     file = folder / "growth.yml"
     groups = yaml.safe_load((ROOT / "prometheus" / "rules" / "recording-growth.yml").read_text())["groups"]
-    (group,) = (each for each in groups if "usage" in each["name"])
+    recorded = [rule for group in groups if "usage" in group["name"] for rule in group["rules"]]
     begin = start - start % 600
     for summed in (False, True):
-        rules = [rule for rule in group["rules"] if rule["record"].startswith("project_model:") == summed]
-        file.write_text(yaml.safe_dump({"groups": [group | {"rules": rules}]}))
+        rules = [rule for rule in recorded if rule["record"].startswith("key_user_model:") != summed]
+        file.write_text(yaml.safe_dump({"groups": [{"name": "growth", "interval": "10m", "rules": rules}]}))
         with prometheus_of(folder, folder / "data") as found:
             argv = [
                 str(PROMTOOL), "tsdb", "create-blocks-from", "rules", "--url", found.url, "--start", str(begin),
@@ -152,7 +152,7 @@ def record_growth(folder: Path, start: int, end: int) -> None:
 def joined(live: Live, folder: Path, *options: str) -> Path:
     """Its data together with an import."""
     output = folder / "past.om"
-    label = ("--label", "instance=exporter:9985", "--live-from", live.began)
+    label = ("--label", "instance=exporter:9985", "--scraped-since", live.began)
     files = ("--config.file", str(live.config), "-o", str(output))
     done(run(live.simulator, "backfill", *files, "--from", "2026-11-10", *label, *options))
     shutil.copytree(live.data, folder / "data")
