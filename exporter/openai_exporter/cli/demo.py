@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 
 from openai_exporter.cli.common import exit_on_error, renamed_option
-from openai_exporter.cli.rules import bundle_root
 from openai_exporter.demo.history import Past, fill_new
 from openai_exporter.demo.page_sink import run
 from openai_exporter.demo.run import DemoSettings, run_demo
 from openai_exporter.demo.watch import Schedule
 from openai_exporter.errors import StartError
+from openai_exporter.rules.bundle import bundle_root
 from openai_simulator.server import ListenAddress
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -102,7 +102,9 @@ def demo(
 @click.option("--config.file", "config", type=_FILE, required=True, help="The exporter's configuration.")
 @click.option("--programs", type=_FOLDER, required=True, help="Folder that holds promtool and prometheus.")
 @click.option("--database", type=_FOLDER, required=True, help="Prometheus' data; it has not started yet.")
-@click.option("--history-days", type=click.IntRange(1, 60), default=30, show_default=True, metavar="N")
+@click.option(
+    "--history-days", type=click.IntRange(1, 60), default=30, show_default=True, metavar="N", help="Its length."
+)
 def demo_history(exporter: str, config: Path, programs: Path, database: Path, history_days: int) -> None:
     """Import the simulated organization's historical data into a new Prometheus; of docker-compose.yml's profile demo.
 
