@@ -202,9 +202,7 @@ _PARTS_HELP = "\b\nParts:\n" + "\n".join(f"  {name:<11} {part.use}" for name, pa
 )  # fmt: skip
 @click.option("--grafana-url", metavar="URL", help="Root of Grafana for links, in a new settings.yml.")
 @click.option("--selector", metavar="MATCHERS", help="Label matchers of the exporter's series, in a new settings.yml.")
-@click.option(
-    "--check", "only_check", is_flag=True, help="Write nothing; exit 1 when a file is stale or has an error."
-)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 when a file is stale or has an error.")
 @click.option("--force", is_flag=True, help="Replace templates and manifests that you have changed.")
 def bundle(
     directory: Path, only: tuple[str, ...], grafana_url: str | None, selector: str | None, only_check: bool, force: bool
