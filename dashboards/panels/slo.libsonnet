@@ -142,6 +142,7 @@ function(config, promql)
         override.byName('Exhausted on', [override.width(140), override.unit('time:YYYY-MM-DD HH:mm')]),
         override.byName('Module', [override.width(115)]),
         override.byRegexp('Objective|Burn rate', [override.width(90)]),
+        override.byName('Budget left', [override.width(100)]),
         override.byName('Model', [override.width(235), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),
       ])
       + panel.withNoValue(words.slo),
