@@ -24,7 +24,8 @@ function(config) {
   local ofProject = ofOrganization + ',project_id=~"$project"',
   // An alias of a model also selects its dated snapshots.
   local aliased = 'model=~"$model(-[0-9]{4}-[0-9]{2}-[0-9]{2})?"',
-  local ofUsage = ofProject + ',api_key_id=~"$key",user_id=~"$user",' + aliased,
+  local ofWhom = ofProject + ',api_key_id=~"$key",user_id=~"$user"',
+  local ofUsage = ofWhom + ',' + aliased,
   local ofModel = ofProject + ',' + aliased,
   local ofProbe = 'target=~"$target",model=~"$model"',
   local selector(name, matchers, more) =
@@ -104,13 +105,15 @@ function(config) {
     else it.sum('increase(' + it.usage(name, more) + '[' + range + '])' + at, by),
   // Of steps from their start: all but the running one, the last of the chart.
   whole(expr): '(' + expr + ')\nand on () vector(time()) < on () max_over_time(vector(time())[1h:1h] @ end())',
-  // The sum of recorded growth: that of projects and models while all keys and users are chosen, and else that of keys.
-  // Only one of the two is read: no series has the label `none`, so All (.*) matches it and nothing else does.
+  // The sum of recorded growth: that of projects and models while all keys and users are chosen, by keys or users that of
+  // them while all models are, and else that of all labels. Only one is read: no series has the label `none`, so All (.*)
+  // matches it and nothing else does.
   grew(name, by='', range='$__interval', more='', at=''):
     local read(matchers) = 'sum_over_time(' + matchers + '[' + range + ']' + at + ')';
     local ofKeys(chosen) = read(it.usage(name, std.join(',', std.filter(function(text) text != '', [more, chosen]))));
     'sum' + byWhich(by) + ' (' + (
-      if std.length(std.findSubstr('api_key_id', by)) + std.length(std.findSubstr('user_id', by)) > 0 then ofKeys('')
+      if std.length(std.findSubstr('api_key_id', by)) + std.length(std.findSubstr('user_id', by)) > 0
+      then read(selector(series.ofKeys(name), ofWhom + ',none=~"$model"', more)) + '\nor ' + ofKeys('none!~"$model"')
       else std.join('\nor ', [
         read(selector(series.ofProjects(name), ofModel + ',none=~"$key",none=~"$user"', more)),
         ofKeys('none!~"$key"'),

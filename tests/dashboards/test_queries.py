@@ -237,6 +237,28 @@ def test_people_read_names_where_queries_use_ids(crowd: tuple[Server, Range], ti
     assert not [name for name in names if name.startswith(("key_", "proj_"))]
 
 
+@pytest.mark.parametrize("title", ["API keys", "Users"])
+def test_keys_and_users_use_the_same_whether_all_models_are_chosen_or_each(
+    crowd: tuple[Server, Range], title: str
+) -> None:
+    server, when = crowd
+    document, panel = _of("usage", title)
+    of = "count by (model) (last_over_time(key_user_model:openai_usage_requests:growth10m[3h]))"
+    found = server.ask("/api/v1/query", query=of, time=when.end)["data"]["result"]
+    models = [row["metric"]["model"] for row in found]
+    shown = [
+        {
+            (number, row["metric"].get("api_key_id") or row["metric"]["user_id"]): float(row["value"][1])
+            for number, target in enumerate(panel.targets)
+            for row in ask(server, document, panel, target, when, values)["data"]["result"]
+        }
+        for values in ({}, {"model": models})
+    ]
+
+    assert shown[0]
+    assert shown[0] == pytest.approx(shown[1])
+
+
 def test_a_selection_without_usage_shows_no_figure_of_others(crowd: tuple[Server, Range]) -> None:
     server, when = crowd
     for title in ("Tokens", "Requests", "Est. cost", "Total tokens", "Tokens by model", "Tokens by project"):
