@@ -30,7 +30,7 @@ MINUTE = 60.0
 PROBES = 300
 MODELS = 10
 RULES = Path(__file__).parents[1] / "prometheus/rules"
-DEFAULTS = {"refresh_interval": 60, "audit_interval": 3600, "names_interval": 900}
+DEFAULTS = {"refresh_interval": 60, "full_refresh_interval": 3600, "names_interval": 900}
 COSTS_INTERVAL = 600
 
 

@@ -72,7 +72,7 @@ def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Co
 
 
 def _command(name: str, command: click.Command, summary: str) -> str:
-    rows = [_flag(each) for each in command.params if isinstance(each, click.Option)]
+    rows = [_flag(each) for each in command.params if isinstance(each, click.Option) and not each.hidden]
     if not rows:
         return ""
     return f"\n### `{_usage(name, command)}`\n\n{summary}\n\n" + _table(("flag", "default", "meaning"), iter(rows))

@@ -16,13 +16,6 @@ said=$(docker version 2>&1 > /dev/null) || {
 profiles=()
 for each in "$@"; do profiles+=(--profile "$each"); done
 
-# where NAME SERVICE PORT TEXT: one line, if that service runs.
-where() {
-  local address
-  address=$(docker compose port "$2" "$3" 2> /dev/null) || return 0
-  [ -z "$address" ] || printf '  %-13s http://%-22s %s\n' "$1" "${address/#0.0.0.0:/localhost:}" "$4"
-}
-
 # prepared: what `prepare` said; each run adds to its log, the last one counts.
 prepared() {
   local id
@@ -60,14 +53,6 @@ case $verb in
       echo "up: not everything is healthy; what went wrong: see above, or docker compose logs SERVICE" >&2
       exit 1
     }
-    echo
-    where grafana grafana 3000 'dashboards; user admin, password: docker compose exec grafana cat /stack/grafana/admin_password'
-    where exporter exporter 9985 'what is probed, last results, recent failures'
-    where prometheus prometheus 9090 'queries, targets, rules'
-    where alertmanager alertmanager 9093 'alerts that fire, silences'
-    where mailpit mailpit 8025 'mails of Alertmanager; nothing leaves this machine'
-    where simulator simulator 8085 'the simulated API; break it with POST /_simulator/faults'
-    where thanos thanos-query 10902 'queries over every Prometheus'
     echo
     prepared 2>&1
     ;;

@@ -113,7 +113,7 @@ function(config)
     ),
     // Old figures: what they say of spend is no news. Limits that the API enforces stay.
     rule(
-      ['alertname="OpenAIUsageDataStale"', 'dataset!~"names|limits|peak_minute|cost_drift"'],
+      ['alertname="OpenAIUsageDataStale"', 'dataset!~"names|limits|peak_usage|cost_drift"'],
       ['category=~"cost|usage"', 'severity!="critical"'],
       environment + ['organization'],
     ),

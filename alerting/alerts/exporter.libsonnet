@@ -86,6 +86,25 @@ function(config)
       description: 'The last reload on {{ $labels.instance }} failed.',
     }),
     new({
+      name: 'OpenAIStackSettingsKept',
+      panel: 'Config',
+      expr: text.fill(|||
+        max by (job, %s) (openai_exporter_stack_problems{%s}) > 0
+      |||, [config.instanceLabels, config.selector]),
+      'for': '5m',
+      summary: 'The stack has errors in its files or variables and runs on what it accepted before.',
+      description: '{{ $value }} errors keep a change of the stack on {{ $labels.instance }} from taking effect; the landing page of the exporter lists them.',
+    }),
+    new({
+      name: 'OpenAISimulatedWithRealKey',
+      expr: text.fill(|||
+        max by (job, %s) (openai_exporter_simulated_with_real_key{%s}) > 0
+      |||, [config.instanceLabels, config.selector]),
+      'for': '5m',
+      summary: 'A real key is configured, but the API is simulated: the real API is not monitored.',
+      description: '{{ $labels.instance }} has {{ $value }} real keys, and values from a simulator.',
+    }),
+    new({
       name: 'OpenAIExporterUpstreamFailing',
       panel: 'Failed calls',
       expr: text.fill(|||
@@ -160,7 +179,7 @@ function(config)
         or
         0 * max by (job) (%(probed)s == 1)
         and on (job) max by (job) (last_over_time(%(probed)s[10m] offset %(memory)s)) >= 0
-        unless on (job) sum by (job) (sum_over_time(%(fresh)s{outcome!~"exporter_busy|internal|cost_limited"}[%(memory)s])) > 0
+        unless on (job) sum by (job) (sum_over_time(%(fresh)s{outcome!~"exporter_busy|exporter_error|cost_limited"}[%(memory)s])) > 0
         unless on (job) max by (job) (openai_probe_cost_limited{%(selector)s}) == 1
         or
         count by (job) (%(lasting)s) >= on (job) count by (job) (%(probed)s)

@@ -15,7 +15,7 @@ local text = import 'text.libsonnet';
     rateLimit: ['rate_limited', 'rate_limited_requests', 'rate_limited_tokens', 'slow_down'],
     model: ['model_not_found'],
     invalid: ['bad_request', 'not_found', 'redirect', 'proxy', 'content_mismatch', 'content_filtered', 'status_mismatch'],
-    exporter: ['exporter_busy', 'internal'],
+    exporter: ['exporter_busy', 'exporter_error'],
     costLimit: ['cost_limited'],
     // Told to one scrape about its own timeout; it says nothing about the API, and alerts nobody.
     scrape: ['deadline_too_short'],

@@ -103,7 +103,7 @@ function(config)
   ];
 
   // The datasets that usage counters come from.
-  local usage = 'dataset!~"costs|names|limits|peak_minute|cost_drift"';
+  local usage = 'dataset!~"costs|names|limits|peak_usage|cost_drift"';
   local up(selector) = text.fill('max %s (openai_usage_up{%s})', [without, selector]);
   local unreadSince(selector) = text.fill('max %s (openai_usage_unread_since_timestamp_seconds{%s})', [without, selector]);
   local freshness = [

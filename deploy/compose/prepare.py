@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the settings that the services of docker-compose.yml read; the service `prepare` runs it before them.
 
-What runs decides: beside `simulator` the exporter probes it, beside `mailpit` alerts are mailed there, beside
-`thanos-receive` two Prometheus share the targets and write to it. With none of these, the user's keys and files are
-used as they are, by symbolic links, so that an edit is in force at the next reload. A mistake in a user's file ends
-this with status 1 before anything is written, and what runs goes on with what it had.
+Rules, dashboards and provisioning come from this image; the user's files and the variables of .env are checked and
+compiled with them. What is wrong at the first start ends this with status 1, before anything is written. Later, each
+part that is wrong is replaced by the one that was accepted before, so that what runs goes on, and this is said: here,
+on the exporter's landing page, and by an alert.
+
+The mode is what Compose was asked for: each profile has a service `asked-PROFILE` that leaves a marker. A stack that
+was once a demo or production stays that, for its volumes hold the data.
 
 `--check PROFILE...` looks for mistakes before anything of those profiles runs, and writes nothing.
 """
 
+import difflib
+import ipaddress
+import json
 import os
 import re
 import secrets
-import socket
+import shlex
+import ssl
 import sys
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
+from openai_exporter.cli.common import LEVELS
+from openai_exporter.cli.rules import bundle_root
+from openai_exporter.client.network import parse_proxy
 from openai_exporter.config import load_config
 from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.load import default_document, parse_config
@@ -38,36 +49,195 @@ SIMULATOR = "http://simulator:8085"
 USER = 65532
 SHARDS = 2
 RECEIVER, QUERIER, RULER = "thanos-receive", "thanos-query", "thanos-rule"
+# A name that ends in a dot is looked up as it is, in no search domain of this machine's.
 RELOADED = (
-    "http://exporter:9985/-/reload",
-    "http://alertmanager:9093/-/reload",
+    "http://exporter.:9985/-/reload",
+    "http://alertmanager.:9093/-/reload",
     # Prometheus looks for changes by itself; Thanos does not.
-    f"http://{RULER}:10902/-/reload",
+    f"http://{RULER}.:10902/-/reload",
 )
-PROFILES = {"demo": {"simulator", "mailpit"}, "mail": {"mailpit"}, "scale": {RECEIVER}}
-"""Profile -> its services that decide what is written."""
+DEMO, PRODUCTION = "demo", "production"
+PROFILES = ("demo", "mail", "scale")
 KEYS = {"openai_api_key": "OPENAI_API_KEY", "openai_admin_key": "OPENAI_ADMIN_KEY"}
 DEMO_KEYS = {"openai_api_key": "sk", "openai_admin_key": "sk-admin"}
 PURPOSE = {"openai_api_key": "nothing is probed", "openai_admin_key": "usage and costs are not read"}
+OF_ANOTHER_KIND = {"openai_api_key": ("sk-admin-",), "openai_admin_key": ("sk-proj-", "sk-svcacct-", "sk-service-")}
+"""File -> how the keys begin that belong into the other one."""
+AGAIN = "run `docker compose up --detach` again"
+
+
+# ---- Variables of .env ----------------------------------------------------------------------------------------------
+
+
+def _url(value: str) -> None:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._~:/%\[\]-]+", value):
+        raise ValueError("must be an http:// or https:// URL without user, query or fragment")
+    try:
+        usable = bool(urlsplit(value).hostname) and urlsplit(value).port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be a URL with a host, and with a port from 1 to 65535 if any")
+
+
+def _level(value: str) -> None:
+    if value not in LEVELS:
+        raise ValueError(f"must be one of {', '.join(LEVELS)}")
+
+
+def _port(value: str) -> None:
+    if not (value.isascii() and value.isdecimal() and 0 < int(value) < 65536):
+        raise ValueError("must be a port from 1 to 65535")
+
+
+def _interval(value: str) -> None:
+    if not parse_duration(value):
+        raise ValueError("must be longer than zero")
+
+
+_SPANS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0}
+
+
+def _retention(value: str) -> None:
+    parts = re.fullmatch("".join(rf"(?:(\d{{1,9}}){unit})?" for unit in _SPANS), value)
+    span = (
+        sum(int(number or 0) * each for number, each in zip(parts.groups(), _SPANS.values(), strict=True))
+        if parts
+        else 0
+    )
+    if not 2 * 3600 <= span <= 100 * _SPANS["y"]:
+        raise ValueError("must be a duration with its unit, such as 40d, from 2h to 100y")
+
+
+def _size(value: str) -> None:
+    if not re.fullmatch(r"[1-9]\d{0,8}(MB|GB|TB|PB)", value):
+        raise ValueError("must be a size with its unit, such as 512MB or 20GB")
+
+
+def _proxy(value: str) -> None:
+    parse_proxy(value)
+
+
+def _hosts(value: str) -> None:
+    if re.search(r"\s", value):
+        raise ValueError("must be names or addresses with commas between them, and no blank")
+
+
+def _authorities(value: str) -> None:
+    try:
+        ssl.create_default_context(cafile=value)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no certificate in it"
+        raise ValueError(f"must be a PEM file as the exporter sees it, such as /run/secrets/ca.pem: {reason}") from None
+
+
+def _address(value: str) -> None:
+    ipaddress.ip_address(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of .env: what it is when it is not set, and what raises ValueError when it may not be that."""
+
+    default: str
+    check: Callable[[str], None]
+    hidden: bool = False
+
+
+VARIABLES = {
+    "OPENAI_BASE_URL": Variable("", _url),
+    "LOG_LEVEL": Variable("info", _level),
+    "DEMO_INTERVAL": Variable("15s", _interval),
+    "HTTPS_PROXY": Variable("", _proxy, hidden=True),
+    "NO_PROXY": Variable("simulator,localhost,127.0.0.1", _hosts),
+    "CA_FILE": Variable("/etc/ssl/certs/ca-certificates.crt", _authorities),
+    "RETENTION": Variable("40d", _retention),
+    "RETENTION_SIZE": Variable("20GB", _size),
+    "BIND_ADDRESS": Variable("127.0.0.1", _address),
+    "GRAFANA_PORT": Variable("3000", _port),
+    "PROMETHEUS_PORT": Variable("9090", _port),
+    "ALERTMANAGER_PORT": Variable("9093", _port),
+    "EXPORTER_PORT": Variable("9985", _port),
+    "SIMULATOR_PORT": Variable("8085", _port),
+    "MAILPIT_PORT": Variable("8025", _port),
+    "THANOS_PORT": Variable("10902", _port),
+    "GRAFANA_URL": Variable("", _url),
+    "PROMETHEUS_URL": Variable("", _url),
+    "ALERTMANAGER_URL": Variable("", _url),
+}
+"""What this checks, in the order of .env.example; Compose itself checks sizes, and that folders are there."""
+OF_COMPOSE = (
+    "CONFIG_DIR", "SECRETS_DIR", "ALERTING_DIR", "EXPORTER_UID",
+    "EXPORTER_MEMORY", "PROMETHEUS_MEMORY", "ALERTMANAGER_MEMORY", "GRAFANA_MEMORY", "THANOS_MEMORY",
+    "PIP_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_CONFIG_FILE",
+)  # fmt: skip
+NOT_OURS = ("HTTP_PROXY", "FTP_PROXY", "ALL_PROXY", *KEYS.values())
+
+
+def checked(env: Mapping[str, str], accepted: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
+    """The value of each variable, that of before where it may not be what it is; and what is wrong."""
+    values, problems = {}, []
+    for name, variable in VARIABLES.items():
+        value = env.get(name, "").strip() or variable.default
+        try:
+            if value:
+                variable.check(value)
+        except ValueError as error:
+            text = f"{error}" if variable.hidden else f"{value!r}: {error}"
+            problems.append(Problem(f"{name} in .env", text))
+            value = accepted.get(name, variable.default)
+        values[name] = value
+    for tool in ("GRAFANA", "PROMETHEUS", "ALERTMANAGER"):
+        given = values[f"{tool}_URL"] or f"http://localhost:{values[f'{tool}_PORT']}"
+        values[f"{tool}_URL"] = given.rstrip("/")
+    return values, problems
+
+
+def misspelt(env: Mapping[str, str]) -> Iterator[Problem]:
+    """Names that are nearly those of variables; .env is read whole by this service for that."""
+    known = (*VARIABLES, *OF_COMPOSE)
+    for name in sorted(env.keys() - {*known, *NOT_OURS}):
+        if name.isupper() and (near := difflib.get_close_matches(name, known, 1, 0.85)):
+            yield Problem(f"{name} in .env", f"is not known, and has no effect; did you mean {near[0]}?")
+
+
+# ---- What is written ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Folders, as they are mounted here and in the services that follow the links.
+    """Folders, as they are mounted here.
 
     Attributes:
         settings: what this writes, for exporter, Prometheus, Alertmanager and Grafana.
         password: holds Grafana's password; only Grafana sees it.
-        bundle: `prometheus/`, `alerting/`, `dashboards/provisioning/` and `deploy/compose/` of the repository.
-        config: may hold the user's exporter.yml.
+        config: may hold the user's exporter.yml and prometheus.yml.
         keys: the user's key files.
+        alerting: the user's thresholds.yml and rules.d/.
+        bundle: what the image carries: `prometheus/`, `alerting/` and `dashboards/`.
     """
 
     settings: Path = Path("/stack/settings")
     password: Path = Path("/stack/grafana")
-    bundle: Path = Path("/bundle")
     config: Path = Path("/etc/openai-exporter")
     keys: Path = Path("/run/secrets")
+    alerting: Path = Path("/stack/alerting")
+    bundle: Path = field(default_factory=bundle_root)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the start before this one accepted.
+
+    Attributes:
+        mode: demo or production, empty at the first start.
+        values: the variables.
+        exporter: the exporter's configuration, None when none was accepted.
+    """
+
+    mode: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    exporter: str | None = None
 
 
 @dataclass(slots=True)
@@ -75,82 +245,293 @@ class Plan:
     """What is to be written.
 
     Attributes:
+        mode: demo or production.
         files: path below the settings -> text.
-        links: path below the settings -> where it points.
         notes: what a person should know.
+        problems: what is wrong, with what was accepted before in its place.
+        warnings: what is wrong and keeps nothing from what is right.
+        unused_keys: keys that the demo leaves alone.
     """
 
+    mode: str
     files: dict[str, str] = field(default_factory=dict)
-    links: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    unused_keys: list[str] = field(default_factory=list)
+
+    def first(self, *makers: Callable[[], None]) -> None:
+        """Run the first of these that raises no error; what is wrong with the very first is a problem.
+
+        Raises:
+            ConfigError: none can be used; the mistakes are those of the first.
+        """
+        found: list[Problem] = []
+        for make in makers:
+            try:
+                make()
+            except ExporterError as error:
+                found = found or problems_of(error)
+            else:
+                self.problems += found
+                return
+        raise ConfigError(found)
 
 
-def plan(place: Place, env: Mapping[str, str], running: frozenset[str]) -> Plan:
+def problems_of(error: ExporterError) -> list[Problem]:
+    return list(error.problems) if isinstance(error, ConfigError) else [Problem("prepare", str(error))]
+
+
+def before(settings: Path) -> Before:
+    """What is known of the start before; a volume of version 0.1.0 and older says it by its files alone."""
+    exporter = _text(settings / "accepted" / "exporter.yml")
+    with suppress(ValueError, TypeError, KeyError):
+        state = json.loads(_text(settings / "state.json") or "")
+        return Before(str(state["mode"]), dict(state["values"]), exporter)
+    file = settings / "exporter.yml"
+    if not os.path.lexists(file):
+        return Before()
+    made_up = (settings / "keys" / "openai_api_key").exists()
+    return Before(DEMO if made_up else PRODUCTION, {}, None if file.is_symlink() else _text(file))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def asked(settings: Path) -> frozenset[str]:
+    """The profiles whose service `asked-PROFILE` ran before this; a marker counts once."""
+    found = frozenset(name for name in PROFILES if (settings / f"asked-{name}").exists())
+    for name in found:
+        (settings / f"asked-{name}").unlink()
+    return found
+
+
+def mode_of(profiles: frozenset[str], known: Before) -> str:
+    """Demo or production.
+
+    Raises:
+        ConfigError: the volumes hold data of the other.
+    """
+    mode = DEMO if DEMO in profiles else PRODUCTION
+    if known.mode in ("", mode):
+        return mode
+    remove = "`docker compose --profile '*' down --volumes` removes this stack and its data"
+    if mode == DEMO:
+        text = (
+            "the volumes of this stack hold production data, which simulated data is not to be mixed with; run the "
+            "demo beside it, with COMPOSE_PROJECT_NAME=openai-demo and other ports (GRAFANA_PORT, ...) in front of "
+            f"`docker compose --profile demo up`; or {remove}"
+        )
+    else:
+        text = (
+            "the volumes of this stack hold simulated data of the demo, and the profile demo was not asked for; "
+            "go on with the demo by `docker compose --profile demo up --detach`; "
+            f"or, before production, {remove}"
+        )
+    raise ConfigError([Problem("mode", text)])
+
+
+def plan(place: Place, env: Mapping[str, str], profiles: frozenset[str], known: Before | None = None) -> Plan:
     """Everything that the services read.
 
     Raises:
-        ExporterError: a file of the user's cannot be used.
+        ExporterError: a file or variable of the user's cannot be used, and none was accepted before.
     """
-    made = Plan()
-    _exporter(made, place, env, demo="simulator" in running)
-    _rules(made, place, _grafana_url(env))
-    interval = env.get("DEMO_INTERVAL", "15s") if "simulator" in running else None
-    _prometheus(made, place, interval, scale=RECEIVER in running)
-    _alertmanager(made, place, caught="mailpit" in running)
-    _grafana(made, place, interval, scale=RECEIVER in running)
+    known = known or Before()
+    made = Plan(mode_of(profiles, known))
+    values, problems = checked(env, known.values)
+    if problems and not known.mode:
+        raise ConfigError(problems)
+    made.problems += problems
+    made.warnings += misspelt(env)
+    _exporter(made, place, {**env, **values}, known)
+    _alerting(made, place, values["GRAFANA_URL"], known, caught=bool(profiles & {"demo", "mail"}))
+    pace = values["DEMO_INTERVAL"] if made.mode == DEMO else None
+    _prometheus(made, place, pace, known, scale="scale" in profiles)
+    _grafana(made, place, pace, values, scale="scale" in profiles)
+    _values(made, values)
+    made.files["state.json"] = json.dumps({"mode": made.mode, "values": values}, indent=1) + "\n"
+    made.files["stack.json"] = outside(_stack(made), place, env)
     return made
 
 
-def _exporter(made: Plan, place: Place, env: Mapping[str, str], demo: bool) -> None:
-    own = place.config / "exporter.yml"
-    if demo:
+def _stack(made: Plan) -> str:
+    """What the exporter says of this on its landing page and in its metrics."""
+    told = [str(each) for each in (*made.problems, *made.warnings)]
+    return json.dumps({"mode": made.mode, "problems": told, "unused_keys": made.unused_keys}, indent=1) + "\n"
+
+
+def _values(made: Plan, values: Mapping[str, str]) -> None:
+    """Variables for the shells that start the services: checked, so that no service fails over one."""
+    given = {
+        "exporter": {
+            "OPENAI_EXPORTER_LOG_LEVEL": values["LOG_LEVEL"],
+            "HTTPS_PROXY": values["HTTPS_PROXY"],
+            "NO_PROXY": values["NO_PROXY"],
+            "SSL_CERT_FILE": values["CA_FILE"],
+        },
+        "prometheus": {name: values[name] for name in ("RETENTION", "RETENTION_SIZE", "PROMETHEUS_URL")},
+        "alertmanager": {"ALERTMANAGER_URL": values["ALERTMANAGER_URL"]},
+    }
+    for service, variables in given.items():
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        made.files[f"values/{service}"] = "".join(lines)
+    made.files["values/grafana"] = values["GRAFANA_URL"]
+
+
+# ---- The exporter ---------------------------------------------------------------------------------------------------
+
+
+def _exporter(made: Plan, place: Place, env: Mapping[str, str], known: Before) -> None:
+    present = _keys(made, place, env)
+    if made.mode == DEMO:
         made.notes.append(f"exporter: probes the simulator at {SIMULATOR}; no key is used, none is needed")
-        made.files |= {f"keys/{name}": f"{kind}-demo-{secrets.token_hex(12)}\n" for name, kind in DEMO_KEYS.items()}
+        made.unused_keys += present
+        for name in present:
+            made.warnings.append(Problem(f"{_shown(env)}/{name}", "is a real key, which the demo does not use"))
+        made.files |= _demo_keys(place)
         document = _with_files(exporter_document(SIMULATOR), place.settings / "keys")
-    elif own.exists():
-        config = load_config(own, env)
-        made.links["exporter.yml"] = own
-        made.notes.append(f"exporter: runs on {own}")
-        made.notes += [f"exporter: {problem}" for problem in config.unreadable_keys]
+        made.files["exporter.yml"] = _yaml(document)
         return
-    else:
-        document = _of_keys(made, place, env)
-    made.files["exporter.yml"] = _yaml(document)
+
+    def kept() -> None:
+        if known.exporter is None:
+            raise ConfigError([Problem("prepare", "no configuration was accepted before")])
+        made.files["exporter.yml"] = known.exporter
+
+    made.first(lambda: _current(made, place, env, present), kept)
+    made.files["accepted/exporter.yml"] = made.files["exporter.yml"]
 
 
-def _of_keys(made: Plan, place: Place, env: Mapping[str, str]) -> dict[str, Any]:
+def _demo_keys(place: Place) -> dict[str, str]:
+    """Keys that are made up, once for a stack."""
+    return {
+        f"keys/{name}": _text(place.settings / "keys" / name) or f"{kind}-demo-{secrets.token_hex(12)}\n"
+        for name, kind in DEMO_KEYS.items()
+    }
+
+
+def _shown(env: Mapping[str, str]) -> str:
+    return f"{env.get('SECRETS_DIR') or 'deploy/compose/secrets'}/exporter"
+
+
+def _keys(made: Plan, place: Place, env: Mapping[str, str]) -> list[str]:
+    """The key files that are there; a folder that may not be looked into is told, and taken for empty."""
+    try:
+        there = {path.name for path in place.keys.iterdir()}
+        return [name for name in KEYS if name in there]
+    except OSError as error:
+        if made.mode == PRODUCTION:
+            made.warnings.append(Problem(_shown(env), _unreadable(error, _shown(env))))
+        return []
+
+
+def _unreadable(error: OSError, shown: str) -> str:
+    return (
+        f"cannot be read by user {os.getuid()}: {error.strerror}; set EXPORTER_UID in .env to the user that owns it "
+        f"(id -u), or, if that is root, let others look into it: chmod a+rX {shown}"
+    )
+
+
+def _current(made: Plan, place: Place, env: Mapping[str, str], present: Sequence[str]) -> None:
+    """The user's exporter.yml, or the built-in configuration for the keys that are there."""
+    own = place.config / "exporter.yml"
+    try:
+        there = own.exists()
+    except OSError as error:
+        made.warnings.append(Problem(str(place.config), _unreadable(error, str(place.config))))
+        there = False
+    if not there:
+        made.files["exporter.yml"] = _yaml(_of_keys(made, place, env, present))
+        return
+    config = load_config(own, env)
+    made.files["exporter.yml"] = _absolute(own)
+    made.notes.append(f"exporter: runs on {own}")
+    made.warnings += config.unreadable_keys
+
+
+def _absolute(own: Path) -> str:
+    """The text of the user's file, which is read in another folder than its own."""
+    text = own.read_text(encoding="utf-8-sig")
+    document = yaml.safe_load(text)
+    return _yaml(document) if _rebase(document, own.parent) else text
+
+
+def _rebase(value: Any, folder: Path) -> bool:
+    """Make relative names of files absolute; whether there was one."""
+    entries: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        entries = list(value.items())
+    elif isinstance(value, list):
+        entries = list(enumerate(value))
+    changed = False
+    for key, each in entries:
+        if isinstance(each, str) and str(key).endswith("_file") and not each.startswith(("/", "~")):
+            value[key] = str(folder / each)
+            changed = True
+        changed = _rebase(each, folder) or changed
+    return changed
+
+
+def _of_keys(made: Plan, place: Place, env: Mapping[str, str], present: Sequence[str]) -> dict[str, Any]:
     """The built-in configuration, for the keys that are there; with none, the status page alone."""
-    found = [name for name in KEYS if (place.keys / name).exists()]
-    shown = f"{env.get('SECRETS_DIR', 'deploy/compose/secrets')}/exporter"
-    for name in KEYS:
-        if name not in found:
-            made.notes.append(
-                f"exporter: no {name}: {PURPOSE[name]}; put the key into {shown}/{name} and run "
-                "`docker compose up --detach` again"
-            )
-    _readable([place.keys / name for name in found], shown)
-    if not found:
+    shown = _shown(env)
+    _not_in_the_environment(made, env, present, shown)
+    for name in (each for each in KEYS if each not in present):
+        made.notes.append(f"exporter: no {name}: {PURPOSE[name]}; put the key into {shown}/{name} and {AGAIN}")
+    _usable([place.keys / name for name in present], shown)
+    if not present:
         made.notes.append("exporter: to see everything at work without a key: docker compose --profile demo up")
         return {"status_pages": [{"name": "openai"}]}
-    given = {KEYS[name]: "set" for name in found} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
+    given = {KEYS[name]: "set" for name in present} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
     document = _with_files(default_document(given) or {}, place.keys)
     # A key that is none is told here, with its file, rather than by an exporter that does not start.
     config = parse_config(_yaml(document), "built-in configuration", env, place.keys)
-    made.notes += [f"exporter: {problem}" for problem in config.unreadable_keys]
+    made.warnings += config.unreadable_keys
     return document
 
 
-def _readable(keys: Iterable[Path], shown: str) -> None:
-    """Refuse keys that the exporter, which runs as this user, could not read either."""
-    problems = [
-        Problem(
-            f"{shown}/{path.name}",
-            f"cannot be read by user {os.getuid()}; set EXPORTER_UID in .env to the user that owns it (id -u), or, if "
-            f"that is root, give it to the exporter's: chown {USER} {shown}/{path.name}",
-        )
-        for path in keys
-        if not os.access(path, os.R_OK)
-    ]
+def _not_in_the_environment(made: Plan, env: Mapping[str, str], present: Sequence[str], shown: str) -> None:
+    """Refuse a key of the shell or of .env when there is no file, and say what works; Compose tells only that it is."""
+    problems = []
+    for name, variable in KEYS.items():
+        if env.get(variable) and name in present:
+            made.notes.append(
+                f"exporter: {variable} of the shell or .env is not used; the key is that in {shown}/{name}"
+            )
+        elif env.get(variable):
+            command = f'(umask 077 && printf %s "${variable}" > {shown}/{name})'
+            problems.append(
+                Problem(
+                    variable,
+                    "is set in the shell or in .env, where `docker inspect` would show it, and is not used; put the "
+                    f'key into a file: {command} && echo "EXPORTER_UID=$(id -u)" >> .env (as root: chown {USER} '
+                    f"{shown}/{name} in place of the last), and {AGAIN}",
+                )
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _usable(keys: Iterable[Path], shown: str) -> None:
+    """Refuse keys that the exporter, which runs as this user, could not read either, and those of the other kind."""
+    problems = []
+    for path in keys:
+        if not os.access(path, os.R_OK):
+            text = (
+                f"cannot be read by user {os.getuid()}; set EXPORTER_UID in .env to the user that owns it (id -u), or, "
+                f"if that is root, give it to the exporter's: chown {USER} {shown}/{path.name}"
+            )
+            problems.append(Problem(f"{shown}/{path.name}", text))
+        elif (_text(path) or "").lstrip().startswith(OF_ANOTHER_KIND[path.name]):
+            (other,) = KEYS.keys() - {path.name}
+            kind = "an admin key" if other == "openai_admin_key" else "a project key"
+            text = f"holds {kind}, which cannot do the work of {path.name}; it belongs into {shown}/{other}"
+            problems.append(Problem(f"{shown}/{path.name}", text))
     if problems:
         raise ConfigError(problems)
 
@@ -165,30 +546,72 @@ def _with_files(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     return document
 
 
-def _grafana_url(env: Mapping[str, str]) -> str:
-    url = (env.get("GRAFANA_URL") or GRAFANA).rstrip("/")
-    if not re.fullmatch(r"https?://[A-Za-z0-9._~:/%\[\]-]+", url):
-        allowed = "must be an http:// or https:// URL without user, query or fragment"
-        raise ConfigError([Problem("GRAFANA_URL in .env", f"{url!r}: {allowed}")])
-    return url
+# ---- Rules and routing ----------------------------------------------------------------------------------------------
 
 
-def _rules(made: Plan, place: Place, grafana: str) -> None:
-    """The shipped rules by link, or with links to another Grafana; the user's thresholds and raw rules compiled."""
-    compiled = "user-thresholds.yml"
-    for path in sorted((place.bundle / "prometheus" / "rules").glob("*.yml")):
-        if path.name == compiled:
-            continue
-        text = path.read_text(encoding="utf-8")
-        name, led = f"prometheus/rules/{path.name}", _led(text, grafana)
-        if led == text:
-            made.links[name] = path
-        else:
-            made.files[name] = led
-    built = build(place.bundle / "alerting" / "thresholds.yml", place.bundle / "alerting" / "rules.d")
-    made.files[f"prometheus/rules/{compiled}"] = _led(built.text, grafana)
-    made.notes += [f"rules: left out: {problem}" for problem in built.left_out]
+def _alerting(made: Plan, place: Place, grafana: str, known: Before, caught: bool) -> None:
+    """Rules and Alertmanager's configuration, of the user's files, those accepted before, or as shipped."""
+    accepted, shipped = place.settings / "accepted" / "alerting", place.bundle / "alerting"
+
+    def of(folder: Path, strict: bool = False) -> Callable[[], None]:
+        return lambda: made.files.update(_compiled(made, place, folder, grafana, caught, strict))
+
+    makers = [of(accepted)] if accepted.is_dir() else []
+    try:
+        _inputs(place.alerting)
+    except OSError as error:
+        # As after `git clone` with umask 077: the files may be the shipped ones, but that is not known.
+        made.warnings.append(Problem(str(place.alerting), _unreadable(error, str(place.alerting))))
+        makers.append(of(shipped))
+    else:
+        makers.insert(0, of(place.alerting, strict=bool(known.mode)))
+        makers += [of(place.alerting), of(shipped)] if known.mode else []
+    made.first(*makers)
+
+
+def _inputs(folder: Path) -> dict[str, Path]:
+    """The user's files in a folder, as far as they are there; each can be opened.
+
+    Raises:
+        OSError: the folder or a file cannot be read.
+    """
+    found = {path.name: path for path in folder.iterdir() if path.name == "thresholds.yml"}
+    raw = folder / "rules.d"
+    if raw.is_dir():
+        found |= {f"rules.d/{path.name}": path for path in raw.iterdir() if path.suffix == ".yml"}
+    for path in found.values():
+        path.open("rb").close()
+    return found
+
+
+def _compiled(made: Plan, place: Place, folder: Path, grafana: str, caught: bool, strict: bool) -> dict[str, str]:
+    """What is made of a folder with thresholds.yml and rules.d/, and the inputs themselves, to go back to.
+
+    Raises:
+        ExporterError: a mistake; raw rule files with one are left out unless `strict`.
+    """
+    inputs = _inputs(folder)
+    raw = folder / "rules.d"
+    files = {}
+    for name, path in inputs.items():
+        try:
+            files[f"accepted/alerting/{name}"] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError([Problem(str(path), f"is not a text file: {error.reason}")]) from None
+    built = build(inputs.get("thresholds.yml", place.bundle / "alerting" / "thresholds.yml"), raw)
+    if built.left_out and strict:
+        raise ConfigError(list(built.left_out))
+    made.warnings += built.left_out
     made.notes += [f"rules: {note}" for note in built.notes]
+    for path in (place.bundle / "prometheus" / "rules").glob("*.yml"):
+        files[f"prometheus/rules/{path.name}"] = _led(path.read_text(encoding="utf-8"), grafana)
+    files["prometheus/rules/user-thresholds.yml"] = _led(built.text, grafana)
+    own = place.bundle / "alerting" / "alertmanager"
+    mail = Path(__file__).with_name("alertmanager-mail.yml")
+    files["alertmanager/alertmanager.yml"] = (mail if caught else own / "alertmanager.yml").read_text("utf-8")
+    for path in (own / "templates").glob("*.tmpl"):
+        files[f"alertmanager/templates/{path.name}"] = path.read_text(encoding="utf-8")
+    return files
 
 
 def _led(text: str, grafana: str) -> str:
@@ -196,15 +619,24 @@ def _led(text: str, grafana: str) -> str:
     return text.replace(f"{GRAFANA}/", f"{grafana}/")
 
 
-def _prometheus(made: Plan, place: Place, interval: str | None, scale: bool) -> None:
-    source = place.bundle / "prometheus" / "prometheus.yml"
-    if interval is None and not scale:
-        made.links["prometheus/prometheus.yml"] = source
-        return
-    document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+# ---- Prometheus and Grafana -----------------------------------------------------------------------------------------
+
+
+def _prometheus(made: Plan, place: Place, interval: str | None, known: Before, scale: bool) -> None:
+    own, accepted = place.config / "prometheus.yml", place.settings / "accepted" / "prometheus.yml"
+    shipped = place.bundle / "prometheus" / "prometheus.yml"
+    source = own if _text(own) is not None else shipped
+    document: dict[str, Any] = {}
+
+    def of(path: Path) -> Callable[[], None]:
+        return lambda: document.update(_scraping(path))
+
+    made.first(of(source), *(of(each) for each in (accepted, shipped) if known.mode))
+    made.files["accepted/prometheus.yml"] = _yaml(document)
     if interval is not None:
-        # The simulator costs nothing, and nobody wants to wait for a chart.
-        document["global"] |= _paced(interval)
+        # The simulator costs nothing, and nobody wants to wait for a chart. What it counts is told apart anywhere.
+        labels = {"external_labels": {**document["global"].get("external_labels", {}), "env": DEMO}}
+        document["global"] |= _paced(interval) | labels
     if not scale:
         made.files["prometheus/prometheus.yml"] = _yaml(document)
         return
@@ -215,13 +647,32 @@ def _prometheus(made: Plan, place: Place, interval: str | None, scale: bool) -> 
     made.notes.append(f"prometheus: {SHARDS} servers share the targets and write to {RECEIVER}; thanos-rule alerts")
 
 
-def _paced(interval: str) -> dict[str, str]:
+def _scraping(path: Path) -> dict[str, Any]:
+    """A configuration of Prometheus, as far as it can be judged here.
+
+    Raises:
+        ConfigError: it has not the form of one.
+    """
+    allowed = "global, rule_files, alerting, scrape_configs, remote_write, remote_read, storage, tracing, otlp, runtime"
     try:
-        seconds = parse_duration(interval)
-        if not seconds:
-            raise ValueError("must be longer than zero")
-    except ValueError as error:
-        raise ConfigError([Problem("DEMO_INTERVAL in .env", str(error))]) from None
+        document = yaml.safe_load(_text(path) or "")
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f":{place.line + 1}" if place else ""
+        raise ConfigError([Problem(f"{path}{line}", f"is no YAML: {getattr(error, 'problem', error)}")]) from None
+    if not isinstance(document, dict) or not isinstance(document.get("scrape_configs"), list):
+        raise ConfigError(
+            [Problem(str(path), "must be a mapping with scrape_configs; start from prometheus/prometheus.yml")]
+        )
+    unknown = [key for key in document if key not in allowed.split(", ")]
+    if unknown:
+        raise ConfigError([Problem(str(path), f"{unknown[0]!r}: unknown section; there are {allowed}")])
+    document.setdefault("global", {})
+    return document
+
+
+def _paced(interval: str) -> dict[str, str]:
+    seconds = parse_duration(interval)
     timeout = interval if seconds < DEFAULT_SCRAPE_TIMEOUT else format_duration(DEFAULT_SCRAPE_TIMEOUT)
     return {"scrape_interval": interval, "scrape_timeout": timeout, "evaluation_interval": interval}
 
@@ -257,24 +708,19 @@ def share(shard: int, shards: int) -> list[dict[str, Any]]:
     return [hashed, {"source_labels": ["__tmp_hash"], "regex": str(shard), "action": "keep"}]
 
 
-def _alertmanager(made: Plan, place: Place, caught: bool) -> None:
-    own = place.bundle / "alerting" / "alertmanager"
-    mail = place.bundle / "deploy" / "compose" / "alertmanager-mail.yml"
-    made.links["alertmanager/alertmanager.yml"] = mail if caught else own / "alertmanager.yml"
-    made.links["alertmanager/templates"] = own / "templates"
-    if caught:
-        made.notes.append("alertmanager: every alert is mailed to mailpit and nowhere else")
-
-
-def _grafana(made: Plan, place: Place, interval: str | None, scale: bool) -> None:
-    provisioning = place.bundle / "dashboards" / "provisioning"
-    made.links["grafana/dashboards"] = provisioning / "dashboards"
-    sources = provisioning / "datasources"
-    if interval is None and not scale:
-        made.links["grafana/datasources"] = sources
-        return
-    for path in sorted(sources.glob("*.yaml")):
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _grafana(made: Plan, place: Place, interval: str | None, values: Mapping[str, str], scale: bool) -> None:
+    """Data sources, and the pages with the path at which Grafana sees them."""
+    pages = place.bundle / "dashboards"
+    for path in (pages / "generated").glob("*.json"):
+        made.files[f"grafana/pages/{path.name}"] = path.read_text(encoding="utf-8")
+    for path in (pages / "provisioning" / "dashboards").glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        made.files[f"grafana/dashboards/{path.name}"] = text.replace(
+            "/etc/grafana/dashboards", "/stack/settings/grafana/pages"
+        )
+    for path in (pages / "provisioning" / "datasources").glob("*.yaml"):
+        text = path.read_text("utf-8").replace("localhost:9985", f"localhost:{values['EXPORTER_PORT']}")
+        document = yaml.safe_load(text)
         for each in document["datasources"]:
             if each["type"] == "prometheus":
                 # Grafana's shortest step and range: that of the scrapes.
@@ -289,33 +735,43 @@ def _yaml(document: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(document), sort_keys=False)
 
 
-def write(made: Plan, settings: Path) -> None:
-    """Bring the folder up to date, each file whole or not at all; what is no longer wanted goes."""
-    for name, target in made.links.items():
-        _put(settings / name, lambda new, target=target: new.symlink_to(target))
-    for name, text in made.files.items():
-        path = settings / name
-        if path.is_symlink() or not path.is_file() or path.read_text(encoding="utf-8") != text:
-            _put(path, lambda new, text=text: new.write_text(text, encoding="utf-8"))
-    wanted = {settings / name for name in (*made.links, *made.files)}
+# ---- Writing, and what is told --------------------------------------------------------------------------------------
+
+PRIVATE = ("state.json", "values/exporter")
+"""Files that may hold the password of a proxy."""
+
+
+def write(files: Mapping[str, str], settings: Path) -> None:
+    """Bring the folder up to date: all of it is on disk before the first file is replaced; what is unwanted goes.
+
+    Raises:
+        OSError: it cannot be written, as when the volume is full; nothing was replaced.
+    """
+    new: dict[Path, Path] = {}
+    try:
+        for name, text in files.items():
+            path = settings / name
+            if not path.is_symlink() and _text(path) == text:
+                continue
+            # Earlier versions linked folders.
+            for parent in reversed(path.relative_to(settings).parents[:-1]):
+                if (settings / parent).is_symlink():
+                    (settings / parent).unlink()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new[path] = path.with_name(f".{path.name}.new")
+            new[path].unlink(missing_ok=True)
+            new[path].write_text(text, encoding="utf-8")
+            new[path].chmod(0o640 if name in PRIVATE else 0o664)
+    except OSError:
+        for each in new.values():
+            each.unlink(missing_ok=True)
+        raise
+    for path, each in new.items():
+        each.replace(path)
+    wanted = {settings / name for name in files}
     for path in _present(settings):
         if path not in wanted:
             path.unlink()
-
-
-def _put(path: Path, make: Any) -> None:
-    for parent in reversed(path.parents):
-        if parent.is_symlink():
-            parent.unlink()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        new = Path(folder) / path.name
-        make(new)
-        if path.is_dir() and not path.is_symlink():
-            for each in path.iterdir():
-                each.unlink()
-            path.rmdir()
-        new.replace(path)
 
 
 def _present(folder: Path) -> Iterable[Path]:
@@ -327,25 +783,14 @@ def _present(folder: Path) -> Iterable[Path]:
 
 def write_password(folder: Path) -> None:
     """Make Grafana's password at the first start; kept as long as the volume."""
-    path = folder / "admin_password"
+    path, new = folder / "admin_password", folder / ".admin_password.new"
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(18), encoding="utf-8")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(18), encoding="utf-8")
         # Grafana runs as another user, in this group.
-        path.chmod(0o440)
-
-
-def running(names: Iterable[str]) -> frozenset[str]:
-    """Those services that have a container; Compose has started them before this."""
-    return frozenset(name for name in names if _resolves(name))
-
-
-def _resolves(name: str) -> bool:
-    try:
-        socket.getaddrinfo(name, None)
-    except OSError:
-        return False
-    return True
+        new.chmod(0o440)
+        new.replace(path)
 
 
 def reload(urls: Iterable[str]) -> Iterator[str]:
@@ -357,64 +802,104 @@ def reload(urls: Iterable[str]) -> Iterator[str]:
         except urllib.error.HTTPError as error:
             with error:
                 yield f"{url}: {error.read().decode(errors='replace').strip()}"
-        except OSError:
+        except (OSError, ValueError):
             continue
+
+
+def headline(profiles: frozenset[str], env: Mapping[str, str]) -> str:
+    """The first line of every start."""
+    caught = "alerts are mailed to the mail catcher and nowhere else"
+    if DEMO in profiles:
+        return f"mode: demo: a simulated API; no number is real, no key is used, {caught}"
+    api = env.get("OPENAI_BASE_URL") or "the real API"
+    told = caught if "mail" in profiles else "alerts go to the channels that are set"
+    return f"mode: production: {api}, with your keys; {told}"
+
+
+def addresses(made: Plan, profiles: frozenset[str], values: Mapping[str, str]) -> Iterator[str]:
+    """Where to look."""
+    host = values["BIND_ADDRESS"]
+    host = "localhost" if ipaddress.ip_address(host).is_unspecified or host == "127.0.0.1" else host
+    password = "user admin, password: docker compose exec grafana cat /stack/grafana/admin_password"
+    yield f"open: {values['GRAFANA_URL']} Grafana; {password}"
+    yield f"open: http://{host}:{values['EXPORTER_PORT']} exporter: what is probed, recent failures"
+    yield f"open: {values['PROMETHEUS_URL']} Prometheus; {values['ALERTMANAGER_URL']} Alertmanager"
+    if profiles & {"demo", "mail"}:
+        yield f"open: http://{host}:{values['MAILPIT_PORT']} Mailpit, the mail catcher"
+    if made.mode == DEMO:
+        yield f"open: http://{host}:{values['SIMULATOR_PORT']} the simulated API; break it with POST /_simulator/faults"
+    if "scale" in profiles:
+        yield f"open: http://{host}:{values['THANOS_PORT']} Thanos, which sees every Prometheus"
 
 
 def _not_root(user: int) -> None:
     if user == 0:
-        raise ConfigError(
-            [
-                Problem(
-                    "EXPORTER_UID in .env",
-                    "the exporter is not to run as root; leave the line out and give the key files to its own user: "
-                    f"chown {USER} deploy/compose/secrets/exporter/*",
-                )
-            ]
+        text = (
+            "the exporter is not to run as root; leave the line out and give the key files to its own user: "
+            f"chown {USER} deploy/compose/secrets/exporter/*"
         )
+        raise ConfigError([Problem("EXPORTER_UID in .env", text)])
 
 
 def outside(text: str, place: Place, env: Mapping[str, str]) -> str:
     """A message with paths as they are on the machine of the person who reads it, seen from the project's folder."""
-    keys = f"{env.get('SECRETS_DIR', 'deploy/compose/secrets')}/exporter"
-    folders = {place.config: env.get("CONFIG_DIR", "deploy/compose/config"), place.keys: keys}
+    folders = {
+        place.config: env.get("CONFIG_DIR") or "deploy/compose/config",
+        place.keys: _shown(env),
+        place.alerting: env.get("ALERTING_DIR") or "alerting",
+    }
     for inside, there in folders.items():
-        text = text.replace(f"{inside}/", f"{there}/")
+        text = re.sub(rf"{re.escape(str(inside))}(?=[/:; \"'),]|$)", lambda _, there=there: there, text)
     return text.replace(f"{place.bundle}/", "")
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Prepare the stack, or look for mistakes; 1 when a file of the user's cannot be used."""
-    os.umask(0o022)
-    place = Place()
+    """Prepare the stack, or look for mistakes; 1 when something cannot be used and nothing was accepted before."""
+    os.umask(0o002)
+    place, env = Place(), os.environ
     check = list(arguments[:1]) == ["--check"]
 
-    def say(text: str, **where: Any) -> None:
-        print(outside(text, place, os.environ), **where, flush=True)
+    def say(text: object, **where: Any) -> None:
+        print(outside(str(text), place, env), **where, flush=True)
 
-    try:
-        _not_root(os.getuid())
-        if check:
-            services = frozenset().union(*(PROFILES.get(each, set()) for each in arguments[1:]))
-        else:
-            services = running(("simulator", "mailpit", RECEIVER))
-        made = plan(place, os.environ, services)
-    except ExporterError as error:
-        problems = error.problems if isinstance(error, ConfigError) else [error]
+    def fail(problems: Iterable[Problem], last: str) -> None:
         for problem in problems:
             say(f"prepare: {problem}", file=sys.stderr)
-        again = "try again" if check else "run `docker compose up --detach` again"
-        say(f"prepare: nothing was changed; mend this and {again}", file=sys.stderr)
+        say(f"prepare: {last}", file=sys.stderr)
+
+    again = "try again" if check else AGAIN
+    nothing = f"nothing was changed; fix this and {again}"
+    try:
+        profiles = frozenset(arguments[1:]) if check else asked(place.settings)
+        say(headline(profiles, env))
+        _not_root(os.getuid())
+        known = before(place.settings)
+        made = plan(place, env, profiles, known)
+    except ExporterError as error:
+        fail(problems_of(error), nothing)
         return 1
     if check:
-        return 0
-    write(made, place.settings)
-    write_password(place.password)
+        if made.problems:
+            fail(made.problems, nothing)
+        return int(bool(made.problems))
+    values = json.loads(made.files["state.json"])["values"]
+    try:
+        write(made.files, place.settings)
+        write_password(place.password)
+    except OSError as error:
+        full = f"the settings cannot be written: {error.strerror}; make room for Docker's volumes (docker system df)"
+        fail([Problem("prepare", full)], f"what was accepted before stays in force; {AGAIN}")
+        return 0 if known.mode and (place.settings / "prometheus" / "prometheus.yml").is_file() else 1
     for note in made.notes:
         say(note)
-    say("grafana: user admin, password: docker compose exec grafana cat /stack/grafana/admin_password")
+    for line in addresses(made, profiles, values):
+        say(line)
     for complaint in reload(RELOADED):
         say(complaint)
+    if made.warnings:
+        fail(made.warnings, f"this has no effect as it is, what was accepted before or is shipped has; {AGAIN}")
+    if made.problems:
+        fail(made.problems, f"WHAT WAS ACCEPTED BEFORE STAYS IN FORCE in place of this; fix it and {AGAIN}")
     return 0
 
 

@@ -78,11 +78,11 @@ REASONS = (
     "proxy",
     "rate_limited",
     "redirect",
-    "reset",
+    "connection_reset",
     "server_error",
     "timeout",
     "tls",
-    "too_large",
+    "response_too_large",
     "truncated",
 )
 """Words for why a call to an organization or status API failed: the values of label `reason`."""

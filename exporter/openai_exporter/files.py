@@ -182,16 +182,21 @@ class FileLock:
 
     @property
     def occupied(self) -> str:
-        """What to tell when another one holds it, who wrote itself into the file: `process 42 on host`."""
-        try:
-            holder = self._path.read_text(encoding="utf-8").strip()[:200]
-        except (OSError, UnicodeDecodeError):
-            holder = ""
+        """What to tell when another exporter holds it."""
+        holder = self.holder
         by = f"another exporter ({holder})" if holder else "another exporter"
         return (
             f"{by} keeps its state there; this one goes on without keeping its own until that one ends; "
             "give each exporter its own --storage.path"
         )
+
+    @property
+    def holder(self) -> str:
+        """Who wrote itself into the file: `process 42 on host`; empty when that cannot be read."""
+        try:
+            return self._path.read_text(encoding="utf-8").strip()[:200]
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def _sign(self, file: int) -> None:
         # A full disk must not keep anybody from holding the lock.

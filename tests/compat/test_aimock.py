@@ -57,8 +57,8 @@ def test_first_event_first_token_and_gaps_are_as_long_as_the_server_waited(bench
         ("chat", "garbled", (200, "malformed", 1)),
         ("stream", "garbled", (200, "malformed", 1)),
         ("chat", "dropped", (500, "server_error", 1)),
-        ("chat", "hung-up", (0, "reset", 1)),
-        ("stream", "hung-up", (0, "reset", 1)),
+        ("chat", "hung-up", (0, "connection_reset", 1)),
+        ("stream", "hung-up", (0, "connection_reset", 1)),
         ("stream", "cut", (200, "truncated", 1)),
         ("hasty_stream", "late", (0, "timeout_headers", 1)),  # its headers wait for the first event
         ("hasty_stream", "slow", (200, "timeout_total", 1)),

@@ -62,6 +62,8 @@ def test_the_commands_of_a_document_run_one_after_the_other(
     env = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **KEYS,
+        "OPENAI_ADMIN_KEY_WRITE": "sk-admin-of-the-documents",
+        "XDG_STATE_HOME": str(tmp_path / "state"),
         "OPENAI_BASE_URL": simulator.api_url,
     }
     found = subprocess.run(

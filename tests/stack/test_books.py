@@ -41,7 +41,7 @@ def document(simulator: SimulatorControl) -> dict[str, Any]:
         "base_url": simulator.api_url,
         "admin_key_env": "OPENAI_ADMIN_KEY",
         "refresh_interval": "200ms",
-        "audit_interval": "1s",
+        "full_refresh_interval": "1s",
         "names_interval": "1h",
         "costs": {"refresh_interval": "200ms"},
     }

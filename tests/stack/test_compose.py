@@ -19,14 +19,22 @@ from openai_exporter import __version__
 from openai_exporter.client.network import BUNDLES
 from openai_exporter.config.base import parse_duration
 from tests.mixin.bundle import ALERTMANAGER, AMTOOL, evaluate
+from tests.stack.preparation import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
-ENDING = {"prepare", "thanos-volumes"}
+VALUES = {
+    "exporter": {"LOG_LEVEL", "HTTPS_PROXY", "NO_PROXY", "CA_FILE"},
+    "prometheus": {"RETENTION", "RETENTION_SIZE", "PROMETHEUS_URL"},
+    "alertmanager": {"ALERTMANAGER_URL"},
+}
+"""Service -> variables that its shell gets from a file that `prepare` writes."""
+ENDING = {"prepare", "thanos-volumes", "asked-demo", "asked-mail", "asked-scale"}
 """Services that do their work and end."""
-VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::-((?:[^{}]|\{[^}]*\})*))?\}")
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::[-+]((?:[^{}]|\{[^}]*\})*))?\}")
 """A default may hold a variable with a default."""
+KEYS = {"OPENAI_API_KEY", "OPENAI_ADMIN_KEY"}
 DOCKERFILES = [ROOT / "exporter" / "Dockerfile", *sorted((ROOT / "tests").rglob("Dockerfile"))]
 
 services = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -53,19 +61,23 @@ def test_a_service_runs_as_nobody_with_nothing_that_it_does_not_need(service: di
 
 @services
 def test_a_service_cannot_fill_memory_or_disk(service: dict[str, Any]) -> None:
-    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert re.fullmatch(r"\d+[mg]", VARIABLE.sub(r"\2", service["mem_limit"]))
     assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
     assert all("size=" in each for each in service.get("tmpfs", []))
 
 
 @services
 def test_an_image_has_an_exact_tag(service: dict[str, Any]) -> None:
-    assert re.fullmatch(r"(?:[\w.-]+/)*[\w-]+:v?\d+\.\d+\.\d+", service["image"])
+    assert re.fullmatch(r"(?:[\w.-]+/)*[\w-]+:v?\d+\.\d+\.\d+", VARIABLE.sub(r"\2", service["image"]))
 
 
-def test_the_image_has_the_version_of_the_package() -> None:
-    assert SERVICES["exporter"]["image"] == f"openai-exporter:{__version__}"
+def test_one_image_of_the_packages_version_is_built_at_each_start_and_pulled_by_nobody() -> None:
+    ours = {name: each for name, each in SERVICES.items() if "openai-exporter" in each["image"]}
+    policies = {name: VARIABLE.sub(r"\2", each["pull_policy"]) for name, each in ours.items()}
+
+    assert {VARIABLE.sub(r"\2", each["image"]) for each in ours.values()} == {f"openai-exporter:{__version__}"}
     assert SERVICES["exporter"]["build"]["args"]["VERSION"] == __version__
+    assert policies == dict.fromkeys(ours, "never") | {"exporter": "build"}
 
 
 def test_the_image_is_built_on_an_exact_tag() -> None:
@@ -76,10 +88,7 @@ def test_the_image_is_built_on_an_exact_tag() -> None:
 
 def test_the_exporter_trusts_the_authorities_of_its_image_unless_told_otherwise() -> None:
     # Not by the shell's SSL_CERT_FILE, nor by an empty one, with which OpenSSL would load none.
-    given = SERVICES["exporter"]["environment"]["SSL_CERT_FILE"]
-
-    assert VARIABLE.fullmatch(given)
-    assert VARIABLE.sub(r"\2", given) in BUNDLES
+    assert prepare.VARIABLES["CA_FILE"].default in BUNDLES
     assert "SSL_CERT_FILE" not in {match[1] for match in VARIABLE.finditer(TEXT)}
 
 
@@ -92,7 +101,7 @@ def test_ports_are_on_the_loopback_unless_somebody_says_otherwise(service: dict[
 def test_a_service_that_stays_says_whether_it_is_healthy_and_comes_back(name: str) -> None:
     service = SERVICES[name]
     # The exporter's check is in its image.
-    assert "healthcheck" in service or service["image"].startswith("openai-exporter:")
+    assert "healthcheck" in service or "build" in service
     assert service["restart"] == "unless-stopped"
 
 
@@ -108,11 +117,11 @@ def test_nothing_starts_before_what_it_needs_is_ready() -> None:
 
 
 def test_data_is_kept_as_long_as_rules_look_back() -> None:
-    kept = {match[2] for match in VARIABLE.finditer(TEXT) if match[1] == "RETENTION"}
+    kept = prepare.VARIABLES["RETENTION"].default
     config = evaluate("(import 'mixin.libsonnet')._config")
     longest = max(parse_duration(config["slo"]["period"]), parse_duration(f"{config['anomaly']['days'] + 1}d"))
 
-    assert kept == {config["retention"]}
+    assert kept == config["retention"]
     assert parse_duration(config["retention"]) > longest
 
 
@@ -123,18 +132,42 @@ def test_every_variable_stands_in_the_example_with_its_default() -> None:
         if re.match(r"#?[A-Z_]+=", line)
     )
     used = {match[1]: VARIABLE.sub(r"\2", match[2] or "") for match in VARIABLE.finditer(TEXT)}
-    defaults = {name: value for name, value in used.items() if value and name != "PIP_CONFIG_FILE"}
+    used = {name: value for name, value in used.items() if name not in KEYS}
+    checked = {name: each.default for name, each in prepare.VARIABLES.items() if each.default}
+    defaults = {name: value for name, value in (used | checked).items() if value and name != "PIP_CONFIG_FILE"}
 
-    assert example.keys() == used.keys()
+    assert example.keys() - {"COMPOSE_PROJECT_NAME"} == used.keys()
     assert {name: value.removeprefix("./") for name, value in defaults.items()} == {
         name: example[name].removeprefix("./") for name in defaults
     }
 
 
+def test_prepare_is_told_every_variable_that_it_checks_and_knows_the_rest_by_name() -> None:
+    told = set(SERVICES["prepare"]["environment"])
+    named = {match[1] for match in VARIABLE.finditer(TEXT)} - KEYS
+
+    assert {*prepare.VARIABLES, *KEYS, "CONFIG_DIR", "SECRETS_DIR", "ALERTING_DIR"} == told
+    assert {*prepare.VARIABLES, *prepare.OF_COMPOSE} == named
+
+
+def test_a_variable_that_a_service_reads_from_prepare_makes_a_new_container_when_it_changes() -> None:
+    for name, each in SERVICES.items():
+        script = str(each.get("command", ""))
+        for service, variables in VALUES.items():
+            if f"/stack/settings/values/{service}" in script and name not in prepare.PROFILES:
+                told = {match[1] for match in VARIABLE.finditer(str(each["environment"]["SET"]))}
+                assert told <= variables, name
+                assert {variable for variable in variables if f"${variable}" in script} <= told, name
+
+
 def test_no_service_is_given_a_key_or_a_password() -> None:
     for name, service in SERVICES.items():
-        given = [key for key in service.get("environment", {}) if re.search("KEY|PASSWORD|TOKEN|SECRET(?!S_DIR)", key)]
-        assert given == (["GF_SECURITY_ADMIN_PASSWORD__FILE"] if name == "grafana" else [])
+        environment = service.get("environment", {})
+        given = [key for key in environment if re.search("KEY|PASSWORD|TOKEN|SECRET(?!S_DIR)", key)]
+        allowed = {"grafana": ["GF_SECURITY_ADMIN_PASSWORD__FILE"], "prepare": sorted(KEYS, reverse=True)}
+        assert given == allowed.get(name, [])
+        # Only whether there is one.
+        assert all(environment[key] == f"${{{key}:+set}}" for key in given if key in KEYS)
 
 
 def test_each_service_sees_its_own_keys_only() -> None:
@@ -151,6 +184,18 @@ def test_each_service_sees_its_own_keys_only() -> None:
         "prometheus-1": ["prometheus"],
         "alertmanager": ["alertmanager"],
     }
+
+
+def test_only_what_people_edit_is_mounted_and_with_a_label_for_selinux() -> None:
+    mounted = [each for service in SERVICES.values() for each in service.get("volumes", []) if isinstance(each, dict)]
+
+    assert {re.findall(r"\{([A-Z_]+)", each["source"])[0] for each in mounted} == {
+        "CONFIG_DIR", "SECRETS_DIR", "ALERTING_DIR",
+    }  # fmt: skip
+    assert all(each["bind"] == {"create_host_path": False, "selinux": "z"} and each["read_only"] for each in mounted)
+    assert not [
+        each for service in SERVICES.values() for each in service.get("volumes", []) if str(each).startswith(".")
+    ]
 
 
 def test_what_is_mounted_is_there() -> None:
@@ -207,7 +252,7 @@ def test_what_is_fetched_has_an_exact_version() -> None:
     assert actions
     for action in actions:
         assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
-    for name in {service["image"] for service in SERVICES.values() if "image" in service}:
+    for name in {VARIABLE.sub(r"\2", service["image"]) for service in SERVICES.values() if "image" in service}:
         assert re.search(r":v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$", name), name
 
 
@@ -258,6 +303,7 @@ def test_no_wheel_and_no_commit_holds_a_key_that_lies_in_its_folder() -> None:
 
     assert not [path for path in build["wheel"]["force-include"] if key.startswith(f"{path}/")]
     assert "/deploy/compose/secrets/*/*" in build["sdist"]["exclude"]
+    assert "!/deploy/compose/secrets/*/.gitkeep" in build["sdist"]["exclude"]
     assert "deploy/compose/secrets/*/*" in ignored
 
 

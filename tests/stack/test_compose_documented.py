@@ -77,13 +77,13 @@ def test_make_up_says_where_things_are_and_make_down_keeps_the_data(newcomer: Ne
     kept = newcomer.types("docker volume ls --quiet").stdout.split()
 
     assert (0, 0) == (up.returncode, down.returncode), up.stdout + down.stdout
-    assert "http://127.0.0.1:3000" in up.stdout
+    assert "open: http://localhost:3000 Grafana" in up.stdout
     assert broken.returncode != 0
     assert "prepare: alerting/thresholds.yml:1: thresholds[0].metric: is missing" in broken.stdout
     assert len(before.split()) == 4
     assert before == after
     assert password not in up.stdout
-    assert {"openai-exporter_prometheus-data", "openai-exporter_grafana-password"} <= set(kept)
+    assert {"openaiexporter_prometheus-data", "openaiexporter_grafana-password"} <= set(kept)
     assert newcomer.types("docker compose ps --all --quiet").stdout == ""
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.stack.conftest import NoteLine
-from tests.stack.engine.compose import CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
+from tests.stack.engine.compose import BUNDLED, CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
 from tests.stack.engine.engine import ROOT, Engine, images
 from tests.stack.programs import wait_for
 
@@ -44,8 +44,7 @@ def demo(
     engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory, note_engine: NoteLine
 ) -> Iterator[Compose]:
     """`docker compose --profile demo up` with no key, at thirty times its pace."""
-    mounted = {"volumes": [f"{bundle}:/bundle/prometheus:ro"]}
-    over = {"services": {"prepare": mounted, "prometheus": mounted}}
+    over = {"services": {"prepare": {"volumes": [f"{bundle}:{BUNDLED}:ro"]}}}
     folder = tmp_path_factory.mktemp("demo")
     compose = project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
     began = time.monotonic()
@@ -61,7 +60,7 @@ def test_every_service_of_the_demo_is_healthy(demo: Compose) -> None:
     states = {name: demo.state(name) for name in demo.containers()}
     expected = dict.fromkeys(SERVICES | {"simulator", "mailpit"}, ("running", "healthy"))
 
-    assert expected | {"prepare": ("exited", "")} == states
+    assert expected | {"prepare": ("exited", ""), "asked-demo": ("exited", "")} == states
     assert "no key is used" in demo("logs", "prepare")
 
 
@@ -82,7 +81,7 @@ def test_prometheus_sees_every_target_by_its_service_name(demo: Compose) -> None
 
 
 def test_each_container_runs_as_nobody_with_no_capability_on_a_read_only_root(demo: Compose) -> None:
-    found = demo.confinement(demo.containers().keys() - {"prepare"})
+    found = demo.confinement(demo.containers().keys() - {"prepare", "asked-demo"})
 
     assert dict.fromkeys(SERVICES | {"simulator", "mailpit"}, CONFINED) == found
 
@@ -155,7 +154,7 @@ def test_every_program_ends_when_it_is_told_to(demo: Compose) -> None:
         for name, each in demo.containers().items()
     }
 
-    assert len(ended) == len(SERVICES) + 3
+    assert len(ended) == len(SERVICES) + 4
     assert {name for name, status in ended.items() if status == "137"} == set()
 
 

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the service `prepare` writes for the others, in each profile."""
 
-import importlib.util
 import json
 import shutil
 import stat
 import subprocess
-import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,46 +17,44 @@ from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError
 from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL
+from tests.stack.preparation import SOURCE, prepare
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "deploy" / "compose" / "prepare.py"
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("prepare", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["prepare"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-prepare = _module()
 ALONE: frozenset[str] = frozenset()
 
 
-def by_name(services: set[str]) -> str:
+def by_name(profiles: set[str]) -> str:
     """A test's id: a set has no order of its own, and every process must name the test alike."""
-    return "+".join(sorted(services)) or "none"
+    return "+".join(sorted(profiles)) or "none"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Any:
-    found = prepare.Place(*(tmp_path / name for name in ("settings", "password", "bundle", "config", "keys")))
+    names = ("settings", "password", "config", "keys", "alerting", "bundle")
+    found = prepare.Place(*(tmp_path / name for name in names))
     for folder in (found.settings, found.password, found.config, found.keys):
         folder.mkdir()
-    for part in ("prometheus", "alerting", "dashboards/provisioning", "deploy/compose"):
-        shutil.copytree(ROOT / part, found.bundle / part)
+    for part in ("prometheus", "alerting", "dashboards"):
+        shutil.copytree(ROOT / part, found.bundle / part, ignore=shutil.ignore_patterns("*.libsonnet", "runbooks"))
+    for part in ("thresholds.yml", "rules.d"):
+        source = ROOT / "alerting" / part
+        found.alerting.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, found.alerting / part)
     return found
 
 
-def written(place: Any, env: dict[str, str] | None = None, running: frozenset[str] = ALONE) -> list[str]:
-    made = prepare.plan(place, env or {}, running)
-    prepare.write(made, place.settings)
-    notes: list[str] = made.notes
-    return notes
+def planned(place: Any, env: dict[str, str] | None = None, profiles: frozenset[str] = ALONE) -> Any:
+    """The plan of one more start, carried out."""
+    made = prepare.plan(place, env or {}, profiles, prepare.before(place.settings))
+    prepare.write(made.files, place.settings)
+    return made
+
+
+def written(place: Any, env: dict[str, str] | None = None, profiles: frozenset[str] = ALONE) -> list[str]:
+    """What a person is told at one more start."""
+    made = planned(place, env, profiles)
+    return [*made.notes, *map(str, made.warnings), *map(str, made.problems)]
 
 
 def exporter(place: Any) -> dict[str, Any]:
@@ -153,12 +149,17 @@ def test_root_is_no_user_for_the_exporter(monkeypatch: pytest.MonkeyPatch, capsy
     assert "EXPORTER_UID in .env: the exporter is not to run as root" in capsys.readouterr().err
 
 
-def test_an_exporter_yml_of_ones_own_is_linked_so_that_edits_count(place: Any) -> None:
+def test_an_exporter_yml_of_ones_own_is_taken_over_with_its_relative_files(place: Any) -> None:
     own = place.config / "exporter.yml"
-    own.write_text("status_pages:\n- name: mine\n")
+    own.write_text("status_pages: # kept as written\n- name: mine\n")
+    written(place)
+    first = (place.settings / "exporter.yml").read_text()
+    (place.config / "key").write_text("sk-test")
+    own.write_text("targets:\n- {name: openai, api_key_file: key}\n")
     written(place)
 
-    assert (place.settings / "exporter.yml").readlink() == own
+    assert first == "status_pages: # kept as written\n- name: mine\n"
+    assert exporter(place)["targets"][0]["api_key_file"] == str(place.config / "key")
 
 
 def test_a_mistake_in_it_is_told_with_its_line_and_nothing_is_written(place: Any) -> None:
@@ -170,7 +171,7 @@ def test_a_mistake_in_it_is_told_with_its_line_and_nothing_is_written(place: Any
 
 
 def test_a_mistake_in_the_thresholds_is_told_and_nothing_is_written(place: Any) -> None:
-    (place.bundle / "alerting" / "thresholds.yml").write_text("thresholds:\n- {name: slow, metric: p95_latencyy}\n")
+    (place.alerting / "thresholds.yml").write_text("thresholds:\n- {name: slow, metric: p95_latencyy}\n")
 
     with pytest.raises(ConfigError, match=r"thresholds\.yml:2"):
         written(place)
@@ -179,7 +180,7 @@ def test_a_mistake_in_the_thresholds_is_told_and_nothing_is_written(place: Any) 
 
 def test_beside_the_simulator_keys_are_made_up_and_ones_own_are_left_alone(place: Any) -> None:
     (place.keys / "openai_api_key").write_text("sk-mine")
-    notes = written(place, running=frozenset({"simulator"}))
+    notes = written(place, profiles=frozenset({"demo"}))
     found = exporter(place)
     used = {Path(each["api_key_file"]) for each in found["targets"]}
 
@@ -189,18 +190,22 @@ def test_beside_the_simulator_keys_are_made_up_and_ones_own_are_left_alone(place
     assert "no key is used" in notes[0]
 
 
-@pytest.mark.parametrize("interval", ["5 minutes", "0s", ""])
+@pytest.mark.parametrize("interval", ["5 minutes", "0s"])
 def test_a_pace_of_the_demo_that_is_none_is_refused(place: Any, interval: str) -> None:
     with pytest.raises(ConfigError, match=r"DEMO_INTERVAL in \.env"):
-        written(place, {"DEMO_INTERVAL": interval}, frozenset({"simulator"}))
+        written(place, {"DEMO_INTERVAL": interval}, frozenset({"demo"}))
 
 
-def test_prometheus_reads_the_shipped_file_itself_and_the_users_rules_compiled(place: Any) -> None:
+def test_prometheus_reads_the_shipped_files_of_the_image_and_the_users_rules_compiled(place: Any) -> None:
     written(place)
     rules = place.settings / "prometheus" / "rules"
     shipped = {path.name for path in (ROOT / "prometheus" / "rules").glob("*.yml")}
+    found, own = (
+        yaml.safe_load((folder / "prometheus.yml").read_text())
+        for folder in (rules.parent, rules.parents[1].parent / "bundle" / "prometheus")
+    )
 
-    assert (place.settings / "prometheus" / "prometheus.yml").readlink() == place.bundle / "prometheus/prometheus.yml"
+    assert found == own
     assert shipped == {path.name for path in rules.iterdir()}
     assert (rules / "user-thresholds.yml").read_text() == (ROOT / "prometheus/rules/user-thresholds.yml").read_text()
 
@@ -230,13 +235,11 @@ def test_alerts_lead_to_grafana_where_people_reach_it(place: Any, given: dict[st
     written(place, given)
 
     assert links(place) == {expected}
-    # Recording rules have no links, and are read as shipped.
-    assert (place.settings / "prometheus" / "rules" / "recording-usage.yml").is_symlink()
 
 
 def test_a_grafana_that_was_set_in_the_rules_stays(place: Any) -> None:
     rules = place.bundle / "prometheus" / "rules"
-    for path in [*rules.glob("*.yml"), place.bundle / "alerting" / "thresholds.yml"]:
+    for path in [*rules.glob("*.yml"), place.alerting / "thresholds.yml"]:
         text = path.read_text().replace(prepare.GRAFANA, "https://own.example.org")
         path.write_text(text.replace("settings:\n", "settings:\n  grafana_url: https://own.example.org\n"))
     written(place, {"GRAFANA_URL": "http://localhost:3001"})
@@ -254,17 +257,17 @@ def test_a_grafana_that_is_no_url_is_refused(place: Any, url: str) -> None:
 def test_the_catcher_gets_the_mails_when_it_runs(place: Any) -> None:
     config = place.settings / "alertmanager" / "alertmanager.yml"
     written(place)
-    own = config.readlink()
-    written(place, running=frozenset({"mailpit"}))
+    own = config.read_text()
+    written(place, profiles=frozenset({"mail"}))
 
-    assert own == place.bundle / "alerting" / "alertmanager" / "alertmanager.yml"
-    assert config.readlink() == place.bundle / "deploy" / "compose" / "alertmanager-mail.yml"
+    assert own == (place.bundle / "alerting" / "alertmanager" / "alertmanager.yml").read_text()
+    assert config.read_text() == SOURCE.with_name("alertmanager-mail.yml").read_text()
     assert (place.settings / "alertmanager" / "templates" / "openai.tmpl").is_file()
 
 
-@pytest.mark.parametrize("running", [{"simulator"}, {"simulator", "thanos-receive"}], ids=by_name)
-def test_grafana_knows_the_pace_of_the_demo(place: Any, running: set[str]) -> None:
-    written(place, {"DEMO_INTERVAL": "5s"}, frozenset(running))
+@pytest.mark.parametrize("profiles", [{"demo"}, {"demo", "scale"}], ids=by_name)
+def test_grafana_knows_the_pace_of_the_demo(place: Any, profiles: set[str]) -> None:
+    written(place, {"DEMO_INTERVAL": "5s"}, frozenset(profiles))
     files = ("grafana/datasources/openai.yaml", "prometheus/prometheus.yml")
     sources, scraped = (yaml.safe_load((place.settings / name).read_text()) for name in files)
     source = next(each for each in sources["datasources"] if each["type"] == "prometheus")
@@ -276,10 +279,10 @@ def test_grafana_knows_the_pace_of_the_demo(place: Any, running: set[str]) -> No
 def test_from_one_profile_to_another_nothing_of_the_first_is_left(place: Any) -> None:
     written(place)
     plain = set(place.settings.rglob("*"))
-    for running in ({"simulator", "mailpit"}, {"thanos-receive"}, set()):
-        written(place, running=frozenset(running))
+    for profiles in ({"mail"}, {"scale"}, set()):
+        written(place, profiles=frozenset(profiles))
 
-    assert plain == {path for path in place.settings.rglob("*") if path.name != "keys"}
+    assert plain == set(place.settings.rglob("*"))
 
 
 def test_what_has_not_changed_is_not_written_again(place: Any) -> None:
@@ -304,18 +307,16 @@ def test_the_password_is_made_once_and_for_the_group_alone(place: Any) -> None:
 
 @pytest.mark.stack
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
-@pytest.mark.parametrize(
-    "running", [set(), {"simulator"}, {"thanos-receive"}, {"simulator", "thanos-receive"}], ids=by_name
-)
-def test_promtool_accepts_what_prometheus_reads(place: Any, running: set[str]) -> None:
-    written(place, running=frozenset(running))
+@pytest.mark.parametrize("profiles", [set(), {"demo"}, {"scale"}, {"demo", "scale"}], ids=by_name)
+def test_promtool_accepts_what_prometheus_reads(place: Any, profiles: set[str]) -> None:
+    written(place, profiles=frozenset(profiles))
     for path in sorted((place.settings / "prometheus").glob("*.yml")):
         found = subprocess.run([str(PROMTOOL), "check", "config", path], capture_output=True, text=True)
         assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_beside_thanos_each_prometheus_takes_its_share_writes_it_on_and_leaves_rules_to_it(place: Any) -> None:
-    written(place, running=frozenset({"thanos-receive"}))
+    written(place, profiles=frozenset({"scale"}))
     files = [place.settings / "prometheus" / name for name in ("prometheus.yml", "prometheus-1.yml")]
     shards = [yaml.safe_load(path.read_text()) for path in files]
     jobs = [[job["job_name"] for job in each["scrape_configs"]] for each in shards]
@@ -333,13 +334,15 @@ def test_beside_thanos_each_prometheus_takes_its_share_writes_it_on_and_leaves_r
 def test_what_does_not_look_for_changes_itself_is_told_of_them() -> None:
     document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     reads = {name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])}
-    by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))} | {"grafana"}
+    by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))}
+    # What is read at the start only: a new retention makes a new container.
+    by_itself |= {"grafana", "thanos-receive"}
 
-    assert {url.split("/")[2].partition(":")[0] for url in prepare.RELOADED} == reads - by_itself
+    assert {url.split("/")[2].partition(".:")[0] for url in prepare.RELOADED} == reads - by_itself
 
 
 def test_the_example_of_sharding_is_what_the_first_of_two_servers_does(place: Any) -> None:
-    written(place, running=frozenset({"thanos-receive"}))
+    written(place, profiles=frozenset({"scale"}))
     document = yaml.safe_load((place.settings / "prometheus" / "prometheus.yml").read_text())
 
     assert yaml.safe_load((ROOT / "prometheus" / "sharding.yml").read_text()) == document["scrape_configs"][:1]
@@ -388,3 +391,375 @@ def _page(labels: dict[str, str]) -> str:
     """What tells one page of the exporter from another."""
     asked = {name: value for name, value in labels.items() if name.startswith(("__metrics_path__", "__param_"))}
     return json.dumps(asked, sort_keys=True)
+
+
+# ---- Which mode -------------------------------------------------------------------------------------------------
+
+
+def started(place: Any, monkeypatch: pytest.MonkeyPatch, *asked: str, **env: str) -> int:
+    """One start as the service makes it, with the markers of these profiles."""
+    monkeypatch.setattr(prepare, "Place", lambda: place)
+    monkeypatch.setattr(prepare.os, "getuid", lambda: prepare.USER)
+    monkeypatch.setattr(prepare.os, "environ", env)
+    monkeypatch.setattr(prepare, "RELOADED", ())
+    for profile in asked:
+        (place.settings / f"asked-{profile}").touch()
+    status: int = prepare.main()
+    return status
+
+
+@pytest.mark.parametrize(
+    ("profiles", "mode", "line"),
+    [
+        ((), "production", "mode: production: the real API, with your keys; alerts go to the channels that are set"),
+        (
+            ("mail",),
+            "production",
+            "mode: production: the real API, with your keys; alerts are mailed to the mail catcher",
+        ),
+        (("scale",), "production", "mode: production: "),
+        (("demo",), "demo", "mode: demo: a simulated API; no number is real"),
+        (("demo", "mail", "scale"), "demo", "mode: demo: "),
+    ],
+)
+def test_the_mode_is_what_was_asked_for_and_the_first_line_whatever_a_name_server_answers(
+    place: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    profiles: tuple[str, ...],
+    mode: str,
+    line: str,
+) -> None:
+    (place.keys / "openai_api_key").write_text("sk-mine")
+    # A search domain with a wildcard: every name has an address.
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("192.0.2.1", 0))])
+    assert started(place, monkeypatch, *profiles) == 0
+
+    stack = json.loads((place.settings / "stack.json").read_text())
+    assert capsys.readouterr().out.startswith(line)
+    assert stack["mode"] == mode
+    assert stack["unused_keys"] == (["openai_api_key"] if mode == "demo" else [])
+    assert ("simulator" in (place.settings / "exporter.yml").read_text()) is (mode == "demo")
+    # What was asked for once is not asked for again.
+    assert not list(place.settings.glob("asked-*"))
+
+
+@pytest.mark.parametrize(("first", "then"), [(("demo",), ()), ((), ("demo",)), (("demo", "mail"), ("mail",))])
+def test_a_stack_that_was_one_is_not_made_the_other_and_the_ways_out_are_told(
+    place: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    first: tuple[str, ...],
+    then: tuple[str, ...],
+) -> None:
+    assert started(place, monkeypatch, *first) == 0
+    before = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+    capsys.readouterr()
+
+    assert started(place, monkeypatch, *then) == 1
+    said = capsys.readouterr().err
+    assert "prepare: mode: the volumes of this stack hold " in said
+    assert "docker compose --profile '*' down --volumes" in said
+    assert before == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+    assert started(place, monkeypatch, *first) == 0
+
+
+@pytest.mark.parametrize(("keys", "mode"), [(True, "demo"), (False, "production")])
+def test_the_volumes_of_an_earlier_version_say_what_they_are(place: Any, keys: bool, mode: str) -> None:
+    (place.settings / "exporter.yml").write_text("status_pages: [{name: openai}]\n")
+    if keys:
+        (place.settings / "keys").mkdir()
+        (place.settings / "keys" / "openai_api_key").write_text("sk-demo-1")
+
+    assert prepare.before(place.settings).mode == mode
+
+
+def test_the_settings_of_an_earlier_version_which_were_links_are_replaced(place: Any) -> None:
+    (place.settings / "prometheus" / "rules").mkdir(parents=True)
+    for name in ("prometheus/prometheus.yml", "prometheus/rules/recording-slo.yml", "exporter.yml"):
+        (place.settings / name).symlink_to("/bundle/gone")
+    for name in ("alertmanager", "grafana"):
+        (place.settings / name).mkdir()
+    for name in ("alertmanager/templates", "grafana/dashboards", "grafana/datasources"):
+        (place.settings / name).symlink_to("/bundle/gone")
+    written(place)
+
+    assert not [path for path in place.settings.rglob("*") if path.is_symlink()]
+    assert (place.settings / "grafana" / "dashboards" / "openai.yaml").is_file()
+
+
+def test_what_the_demo_counts_is_labelled_as_that(place: Any) -> None:
+    written(place, profiles=frozenset({"demo"}))
+    document = yaml.safe_load((place.settings / "prometheus" / "prometheus.yml").read_text())
+
+    assert document["global"]["external_labels"] == {"env": "demo"}
+
+
+# ---- Variables --------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "LOG_LEVEL": ["verbose", "INFO", "warning", "info,"],
+    "RETENTION": ["30", "40 d", "0d", "1h", "d", "40D", "1.5d", "101y", "-1d", "40days"],
+    "RETENTION_SIZE": ["20", "20 GB", "0GB", "20G", "all", "-1GB"],
+    "DEMO_INTERVAL": ["15", "0s", "fast"],
+    "HTTPS_PROXY": ["ftp://proxy:3128", "http://", "http://proxy:0x"],
+    "NO_PROXY": ["a, b"],
+    "CA_FILE": ["/run/secrets/gone.pem", "/etc/hostname", "/etc"],
+    "BIND_ADDRESS": ["localhost", "127.0.0", "0.0.0.0/0"],
+    "GRAFANA_PORT": ["0", "65536", "http", "-1", "3000-3010"],
+    "OPENAI_BASE_URL": ["api.openai.com", "ftp://x", "https://", "https://u:p@x", "https://x/?a"],
+    "GRAFANA_URL": ["grafana.example.org", "http://a b"],
+    "PROMETHEUS_URL": ["prometheus", "http://x:99999"],
+    "ALERTMANAGER_URL": ["//x", "http:///path"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_variable_that_may_not_be_so_is_refused_at_first_and_later_the_one_of_before_stays(
+    place: Any, name: str, value: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        written(place, {name: value})
+    assert list(place.settings.iterdir()) == []
+    (told,) = refused.value.problems
+    assert told.place == f"{name} in .env"
+    assert "must be " in told.message or name == "HTTPS_PROXY" or "unit" in told.message or "not appear" in told.message
+
+    written(place)
+    good = {path.name: path.read_text() for path in (place.settings / "values").iterdir()}
+    made = planned(place, {name: value, "LOG_LEVEL": "debug"} if name != "LOG_LEVEL" else {name: value})
+    now = {path.name: path.read_text() for path in (place.settings / "values").iterdir()}
+    assert [each.place for each in made.problems] == [f"{name} in .env"]
+    # The others count.
+    assert {each: text.replace("LEVEL=debug", "LEVEL=info") for each, text in now.items()} == good
+    assert written(place) == [each for each in written(place) if " in .env" not in each]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOG_LEVEL", "warn"), ("RETENTION", "1y2w3d"), ("RETENTION", "31d"), ("RETENTION_SIZE", "512MB"),
+        ("HTTPS_PROXY", "http://user:word@proxy:3128"), ("HTTPS_PROXY", "proxy:3128"), ("NO_PROXY", "a,.b,10.0.0.0/8"),
+        ("BIND_ADDRESS", "0.0.0.0"), ("BIND_ADDRESS", "::1"), ("GRAFANA_URL", "https://[::1]:3000/grafana/"),
+        ("OPENAI_BASE_URL", "http://api:8085/v1"), ("GRAFANA_PORT", "65535"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_may_be_so_is_taken(place: Any, name: str, value: str) -> None:
+    made = planned(place, {name: value})
+
+    assert made.problems == []
+    assert json.loads(made.files["state.json"])["values"][name] == value.rstrip("/")
+
+
+def test_a_password_of_a_proxy_is_read_by_the_group_alone_and_never_told(place: Any) -> None:
+    told = written(place, {"HTTPS_PROXY": "http://user:pa55w0rd@proxy:3128"})
+    told += written(place, {"HTTPS_PROXY": "http://user:pa55w0rd@proxy:x"})
+    holding = [path for path in place.settings.rglob("*") if path.is_file() and "pa55w0rd" in path.read_text()]
+
+    assert "pa55w0rd" not in "".join(told)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holding} == {0o640}
+
+
+def test_values_reach_a_shell_as_they_are(place: Any) -> None:
+    value = "a,$(id),'b',;"
+    written(place, {"NO_PROXY": value})
+    script = f'. {place.settings}/values/exporter && printf %s "$NO_PROXY"'
+
+    assert subprocess.run(["/bin/sh", "-euc", script], capture_output=True, text=True, check=True).stdout == value
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("RETENTON", "RETENTION"), ("RETENTION_SIZES", "RETENTION_SIZE"), ("GRAFANA_PORTS", "GRAFANA_PORT"),
+        ("LOGLEVEL", "LOG_LEVEL"), ("EXPORTER_UIDS", "EXPORTER_UID"), ("GRAFNA_URL", "GRAFANA_URL"),
+        ("SECRET_DIR", "SECRETS_DIR"), ("OPENAI_BASEURL", "OPENAI_BASE_URL"), ("BIND_ADRESS", "BIND_ADDRESS"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_nearly_one_is_told_with_the_right_one_and_nothing_else_suffers(
+    place: Any, name: str, near: str
+) -> None:
+    made = planned(place, {name: "1", "LOG_LEVEL": "debug"})
+
+    assert [str(each) for each in made.warnings] == [
+        f"{name} in .env: is not known, and has no effect; did you mean {near}?"
+    ]
+    assert "debug" in made.files["values/exporter"]
+    assert "RETENTON in .env" not in " ".join(written(place, {"PATH": "/bin", "HTTP_PROXY": "x", "HOSTNAME": "x"}))
+
+
+# ---- Keys -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "told"),
+    [
+        (
+            "openai_api_key",
+            "sk-admin-1",
+            "holds an admin key, which cannot do the work of openai_api_key; it belongs into",
+        ),
+        ("openai_admin_key", "sk-proj-1", "holds a project key, which cannot do the work of openai_admin_key"),
+        ("openai_admin_key", "sk-svcacct-1", "holds a project key"),
+    ],
+)
+def test_a_key_in_the_file_of_the_other_is_named_and_not_shown(place: Any, name: str, key: str, told: str) -> None:
+    (place.keys / name).write_text(key)
+
+    with pytest.raises(ConfigError) as refused:
+        written(place)
+    assert told in str(refused.value)
+    assert key not in str(refused.value)
+
+
+def test_a_key_of_the_shell_is_refused_with_the_way_that_works(place: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"OPENAI_API_KEY: is set in the shell or in \.env.*umask 077 && printf %s"
+    ) as _:
+        written(place, {"OPENAI_API_KEY": "set"})
+    (place.keys / "openai_api_key").write_text("sk-test")
+    told = written(place, {"OPENAI_API_KEY": "set"})
+
+    assert any("OPENAI_API_KEY of the shell or .env is not used; the key is that in" in each for each in told)
+    # What runs goes on when somebody has one in the shell later.
+    made = planned(place, {"OPENAI_ADMIN_KEY": "set"})
+    assert [each.place for each in made.problems] == ["OPENAI_ADMIN_KEY"]
+    assert "openai_api_key" in made.files["exporter.yml"]
+    # The demo needs no key, whoever has one.
+    assert prepare.plan(place, {"OPENAI_API_KEY": "set"}, frozenset({"demo"})).problems == []
+
+
+@pytest.mark.parametrize("folder", ["keys", "config", "alerting"])
+def test_a_folder_that_may_not_be_looked_into_keeps_nothing_from_starting_and_is_told(
+    place: Any, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    closed = getattr(place, folder)
+    listed, stated = Path.iterdir, Path.exists
+
+    def refused(path: Path, asked: Any) -> Any:
+        if path.is_relative_to(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return asked(path)
+
+    # Root reads everything.
+    monkeypatch.setattr(Path, "iterdir", lambda path: refused(path, listed))
+    monkeypatch.setattr(Path, "exists", lambda path: refused(path, stated))
+    made = planned(place)
+
+    (told,) = map(str, made.warnings)
+    assert "cannot be read by user" in told
+    assert "EXPORTER_UID" in told
+    assert "chmod a+rX" in told
+    assert (place.settings / "prometheus" / "rules" / "user-thresholds.yml").is_file()
+
+
+# ---- What runs goes on ------------------------------------------------------------------------------------------
+
+MISTAKES = {
+    "exporter.yml": ("config", "status_pages:\n- nam: mine\n", "exporter.yml:2"),
+    "prometheus.yml": ("config", "scrape_configs: {}\n", "prometheus.yml: must be a mapping with scrape_configs"),
+    "prometheus.yml, no YAML": ("config", "a: [\n", "prometheus.yml:2"),
+    "prometheus.yml, a section": ("config", "scrape_configs: []\nscrape: 1\n", "'scrape': unknown section"),
+    "thresholds.yml": ("alerting", "thresholds:\n- {name: slow, metric: p95_latencyy}\n", "thresholds.yml:2"),
+    "rules.d/own.yml": ("alerting", "groups:\n- {name: g, rules: [{alert: A, expr: 'sum('}]}\n", "own.yml"),
+    "rules.d/bytes.yml": ("alerting", "\udcff\udcfe", "bytes.yml"),
+    "openai_api_key": ("keys", '"OPENAI_API_KEY=sk-test"', "holds a quote or NAME="),
+    "openai_api_key, of the other kind": ("keys", "sk-admin-1", "holds an admin key"),
+}
+GOOD = {
+    "exporter.yml": "status_pages:\n- name: mine\n",
+    "prometheus.yml": "scrape_configs:\n- {job_name: mine}\n",
+    "thresholds.yml": None,
+    "rules.d/own.yml": "groups:\n- {name: g, rules: [{alert: Mine, expr: 'vector(1) > 0'}]}\n",
+    "openai_api_key": "sk-test",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_with_a_mistake_what_was_accepted_before_stays_and_this_is_said_everywhere(
+    place: Any, mistake: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, wrong, told = MISTAKES[mistake]
+    name = mistake.partition(",")[0]
+    file = getattr(place, folder) / name
+    if (good := GOOD.get(name)) is not None:
+        file.write_text(good)
+    assert started(place, monkeypatch) == 0
+    state = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    file.write_bytes(wrong.encode(errors="surrogateescape"))
+
+    # However often, and with other changes that count.
+    for level in ("info", "debug"):
+        assert started(place, monkeypatch, LOG_LEVEL=level) == 0
+        said = capsys.readouterr().err
+        assert told in said
+        assert "WHAT WAS ACCEPTED BEFORE STAYS IN FORCE" in said
+        assert told in " ".join(json.loads((place.settings / "stack.json").read_text())["problems"])
+    told_apart = {"stack.json", "state.json", "exporter"}
+    assert {path: text for path, text in state.items() if path.name not in told_apart} == {
+        path: path.read_bytes() for path in state if path.name not in told_apart
+    }
+    assert "debug" in (place.settings / "values" / "exporter").read_text()
+    if good is not None:
+        file.write_text(good)
+    else:
+        shutil.copy(ROOT / "alerting" / name, file) if (ROOT / "alerting" / name).exists() else file.unlink()
+    assert started(place, monkeypatch) == 0
+    assert state == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+
+
+def test_an_upgrade_takes_the_new_rules_though_the_users_have_a_mistake(place: Any) -> None:
+    written(place)
+    shipped = place.bundle / "prometheus" / "rules" / "recording-slo.yml"
+    shipped.write_text(shipped.read_text() + "# of the next version\n")
+    (place.alerting / "thresholds.yml").write_text("thresholds:\n- {name: slow, metric: p95_latencyy}\n")
+    made = planned(place)
+
+    assert {each.place.rpartition("/")[2].partition(": ")[0] for each in made.problems} == {"thresholds.yml:2"}
+    assert "of the next version" in (place.settings / "prometheus" / "rules" / shipped.name).read_text()
+    assert "OpenAI" in (place.settings / "prometheus" / "rules" / "user-thresholds.yml").read_text()
+
+
+def test_a_volume_that_is_full_keeps_what_was_accepted_and_no_half_of_anything(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, text: str, **how: Any) -> int:
+        if path.name == ".prometheus.yml.new":
+            raise OSError(28, "No space left on device")
+        return write(path, text, **how)
+
+    write = Path.write_text
+    assert started(place, monkeypatch) == 0
+    before = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+    own = yaml.safe_load((place.bundle / "prometheus" / "prometheus.yml").read_text())
+    write(place.config / "prometheus.yml", yaml.safe_dump(own | {"global": {"scrape_interval": "30s"}}))
+    write(place.config / "exporter.yml", "status_pages:\n- name: mine\n")
+    monkeypatch.setattr(Path, "write_text", full)
+
+    assert started(place, monkeypatch) == 0
+    assert "cannot be written: No space left on device; make room" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+
+
+def test_at_the_first_start_a_full_volume_ends_it(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, text: str, **how: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert started(place, monkeypatch) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not (place.password / "admin_password").exists()
+
+
+def test_a_start_ends_with_where_to_look(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert started(place, monkeypatch, "demo", "scale", GRAFANA_PORT="3001", BIND_ADDRESS="::") == 0
+    said = capsys.readouterr().out
+    addresses = [line.split()[1] for line in said.splitlines() if line.startswith("open: ")]
+
+    assert addresses == [f"http://localhost:{port}" for port in (3001, 9985, 9090, 8025, 8085, 10902)]
+    assert "docker compose exec grafana cat /stack/grafana/admin_password" in said

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.stack.conftest import NoteLine
-from tests.stack.engine.compose import CONFINED, SERVICES, Compose, faster_bundle, project
+from tests.stack.engine.compose import BUNDLED, CONFINED, SERVICES, Compose, faster_bundle, project
 from tests.stack.engine.engine import ROOT, Engine
 from tests.stack.programs import Prometheus, wait_for
 
@@ -32,11 +32,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def scale(engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The demo at scale, with no key, faster."""
-    mounted = {"volumes": [f"{bundle}:/bundle/prometheus:ro"]}
-    over: dict[str, Any] = dict.fromkeys(("prepare", "prometheus", "prometheus-1"), mounted)
     shipped = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["thanos-rule"]["command"]
-    faster = ["--eval-interval=2s" if flag.startswith("--eval-interval") else flag for flag in shipped]
-    over["thanos-rule"] = mounted | {"command": faster}
+    faster = [script.replace("--eval-interval=30s", "--eval-interval=2s") for script in shipped]
+    over: dict[str, Any] = {"thanos-rule": {"command": faster}}
+    over["prepare"] = {"volumes": [f"{bundle}:{BUNDLED}:ro"]}
     folder = tmp_path_factory.mktemp("scale")
     compose = project(engine, folder, {"services": over}, ("demo", "scale"), DEMO_INTERVAL="2s")
     try:
@@ -47,7 +46,7 @@ def scale(engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_every_service_is_healthy_and_confined(scale: Compose) -> None:
-    ending = {"prepare", "thanos-volumes"}
+    ending = {"prepare", "thanos-volumes", "asked-demo", "asked-scale"}
     staying = SERVICES | SCALE | {"simulator", "mailpit"}
     states = {name: scale.state(name) for name in scale.containers()}
 

@@ -63,7 +63,7 @@ def document(simulator: SimulatorControl) -> dict[str, Any]:
         "base_url": simulator.api_url,
         "admin_key_env": "OPENAI_ADMIN_KEY",
         "refresh_interval": "20ms",
-        "audit_interval": "5h",
+        "full_refresh_interval": "5h",
         "names": False,
         "limits": False,
         "costs": {"refresh_interval": "20ms"},

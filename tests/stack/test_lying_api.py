@@ -75,7 +75,7 @@ RESTARTS = {(2, 15), (3, 30), (3, 45)}
 """In which hour of five, and in which minute of it, the exporter is stopped and started."""
 MORE = """
   refresh_interval: 500ms
-  audit_interval: 50m
+  full_refresh_interval: 50m
   names_interval: 20m
   limits: false
 """
@@ -234,7 +234,7 @@ def prometheus(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     record_growth(folder, JOINT, END + 600)
     arguments = (
         "backfill", "--config.file", str(config), "-o", str(past), "--from", "2026-11-15",
-        "--live-from", BEGAN, "--label", "instance=exporter:9985", "--no-resume",
+        "--scraped-since", BEGAN, "--label", "instance=exporter:9985", "--no-resume",
     )  # fmt: skip
     with prometheus_of(folder, folder / "data") as live:
         for kind in ("repeated_buckets", "page_loop"):

@@ -2,6 +2,7 @@
 """What commands share: options, and standard error with structured logs or one line per problem."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -32,6 +33,43 @@ def config_file_option(without: str) -> Callable[[_Command], _Command]:
         "--config.file", "config_file", type=click.Path(path_type=Path), envvar="OPENAI_EXPORTER_CONFIG_FILE",
         show_envvar=True, metavar="FILE", help=f"Configuration; without one, {without} enough.",
     )  # fmt: skip
+
+
+_STORAGE = "OPENAI_EXPORTER_STORAGE_PATH"
+
+
+def storage_option(text: str) -> Callable[[_Command], _Command]:
+    """The option --storage.path, the folder of what is kept; `text` says what that is."""
+    return click.option(
+        "--storage.path", "storage", type=click.Path(file_okay=False), metavar="FOLDER",
+        envvar=_STORAGE, show_envvar=True, default=_state_folder, show_default=False, callback=_folder,
+        help=f"{text}  [default: openai-exporter in $XDG_STATE_HOME, or in ~/.local/state]",
+    )  # fmt: skip
+
+
+def _state_folder() -> str:
+    """The user's folder for state, as the XDG Base Directory Specification has it; empty where there is none."""
+    if _STORAGE in os.environ:  # and empty, or it would have been taken
+        return ""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        return str((state if state.is_absolute() else Path.home() / ".local/state") / "openai-exporter")
+    except RuntimeError:  # a user without a home
+        return ""
+
+
+def _folder(ctx: click.Context, param: click.Parameter, value: str) -> Path | None:
+    return Path(value) if value else None
+
+
+def renamed_option(earlier: str, name: str) -> Callable[[_Command], _Command]:
+    """An option that exists only to reject its earlier spelling, naming the present one."""
+
+    def reject(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise click.UsageError(f"{earlier} was renamed to {name}", context)
+
+    return click.option(earlier, expose_value=False, hidden=True, callback=reject)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from openai_exporter.cli.common import exit_on_error
+from openai_exporter.cli.common import exit_on_error, renamed_option
 from openai_exporter.cli.rules import bundle_root
 from openai_exporter.demo.page_sink import run
 from openai_exporter.demo.run import DemoSettings, run_demo
@@ -55,8 +55,9 @@ from openai_simulator.server import ListenAddress
     "--break-after", type=click.FloatRange(0), metavar="SECONDS", help="Break the simulated API after that long."
 )
 @click.option(
-    "--mend-after", type=click.FloatRange(0), metavar="SECONDS", help="Mend it after that long, counted alike."
+    "--restore-after", type=click.FloatRange(0), metavar="SECONDS", help="Restore it after that long, counted alike."
 )
+@renamed_option("--mend-after", "--restore-after")
 def demo(
     real: bool,
     config: Path | None,
@@ -66,7 +67,7 @@ def demo(
     history_days: int,
     seconds: float | None,
     break_after: float | None,
-    mend_after: float | None,
+    restore_after: float | None,
 ) -> None:
     """Run simulator, exporter, Prometheus, Alertmanager and Grafana on loopback, as far as they are installed.
 
@@ -80,9 +81,9 @@ def demo(
     """
     if config is not None and not real:
         raise click.UsageError("--config.file goes with --real; the simulated demo brings its own configuration")
-    if real and (break_after is not None or mend_after is not None):
-        raise click.UsageError("--break-after and --mend-after need the simulator; leave out --real")
-    schedule = Schedule(seconds, break_after, mend_after)
+    if real and (break_after is not None or restore_after is not None):
+        raise click.UsageError("--break-after and --restore-after need the simulator; leave out --real")
+    schedule = Schedule(seconds, break_after, restore_after)
     keys = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_ADMIN_KEY")
     with exit_on_error():
         bundle_dir = bundle_dir or bundle_root()

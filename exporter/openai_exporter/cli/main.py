@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("openai_exporter.cli.check:check", "Check a configuration file."),
     "probe": ("openai_exporter.cli.probe:probe", "Make one probe and explain it."),
     "report": ("openai_exporter.cli.report:report", "Report usage and costs of a period."),
+    "limits": ("openai_exporter.cli.limits:limits", "Show and change spend limits, alerts and rate limits."),
     "backfill": ("openai_exporter.cli.report:backfill", "Write the past for Prometheus to import."),
     "demo": ("openai_exporter.cli.demo:demo", "Run everything together on the simulator."),
     "rules": ("openai_exporter.cli.rules:rules", "Compile thresholds and raw rules for Prometheus."),

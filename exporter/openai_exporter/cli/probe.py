@@ -5,9 +5,11 @@ import asyncio
 import json
 import os
 import sys
+import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -17,10 +19,12 @@ from rich.text import Text
 
 from openai_exporter.cli import common
 from openai_exporter.config import Config
-from openai_exporter.config.secret import Masker
+from openai_exporter.config.secret import Masker, printable
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.judge import OUTCOMES
+from openai_exporter.probe.reading import Setting
+from openai_exporter.probe.result import FREE
 from openai_exporter.web import html, live, routes
 
 Line = tuple[str, str]
@@ -29,7 +33,7 @@ Line = tuple[str, str]
 @click.command()
 @click.option("--target", metavar="NAME", help="Target; may be left out when there is one.")
 @click.option("--module", metavar="NAME", help="Module; may be left out when the target has one.")
-@click.option("--model", metavar="NAME", help="Model; may be left out when the module has one.")
+@click.option("--model", metavar="NAME", help="Model; may be left out when the module has one, and on a terminal.")
 @common.config_file_option("OPENAI_API_KEY is")
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
@@ -51,8 +55,11 @@ def probe(
 ) -> None:
     """Make one probe now, and show timings, headers and outcome. It costs what one request costs.
 
+    Without options it is the cheapest one that is configured, which is free where the list of models is probed.
+
     \b
     Examples:
+      OPENAI_API_KEY=... openai-exporter probe
       OPENAI_API_KEY=... openai-exporter probe --module models
       openai-exporter probe --config.file exporter.yml --target openai --module chat --model gpt-5.4-mini
       openai-exporter probe --module chat_stream --model gpt-5.4-mini --json | jq .stream.first_token
@@ -68,7 +75,8 @@ def probe(
     with common.exit_on_error():
         settings = live.Settings(env=dict(os.environ), proxies=urllib.request.getproxies(), config_file=config_file)
         config = live.read_config(settings)
-    key = _key(config, {"target": target, "module": module, "model": model})
+    query = {name: value for name, value in (("target", target), ("module", module), ("model", model)) if value}
+    key = _key(config, query) if query else _cheapest(config)
     answer = asyncio.run(_probe(config, key, timeout, settings.proxies, masker))
     if as_json:
         click.echo(masker(_json(answer.result)))
@@ -81,16 +89,40 @@ def probe(
     sys.exit(0 if answer.result.success else common.FAILED)
 
 
-def _key(config: Config, options: dict[str, str | None]) -> ProbeKey:
-    query = {name: value for name, value in options.items() if value}
+def _cheapest(config: Config) -> ProbeKey:
+    """The probe that costs least: a free one, else by the most that a call may cost."""
+    keys = live.probe_keys(config)
+    if not keys:
+        raise click.UsageError("no probes are configured; add some under `probes:`")
+    free = [key for key in keys if config.modules[key.module].endpoint in FREE]
+    key = free[0] if free else min(keys, key=lambda key: _price(config, key))
+    if len(keys) > 1:
+        model = f" --model {key.model}" if key.model else ""
+        options = f"--target {key.target} --module {key.module}{model}"
+        click.echo(printable(f"the cheapest of {len(keys)} configured probes: {options}"), err=True)
+    return key
+
+
+def _price(config: Config, key: ProbeKey) -> Decimal:
+    """USD of a call at most; without a price, more than any."""
+    from openai_exporter.probe.service import call_price
+
+    target = config.target(key.target)
+    assert target is not None
+    setting = Setting(config.modules[key.module], target.provider, key.model, config.all_prices)
+    price = call_price(setting, time.time())
+    return Decimal("Infinity") if price is None else price
+
+
+def _key(config: Config, query: dict[str, str]) -> ProbeKey:
     for name in ("target", "module"):
         left = {getattr(key, name) for key in _matching(config, query)}
         if name not in query and len(left) == 1:
             query[name] = left.pop()
-    if "model" not in query:
-        models = [key.model for key in _matching(config, query) if key.model]
-        if models and {"target", "module"} <= query.keys():
-            query["model"] = models[0]
+    models = [key.model for key in _matching(config, query)]
+    asked = len(models) > 1 and {"target", "module"} == query.keys() and sys.stdin.isatty() and sys.stderr.isatty()
+    if asked:
+        query["model"] = click.prompt("Model", type=click.Choice(models), err=True)
     try:
         return routes.find_probe(config, query)
     except routes.BadRequestError as error:

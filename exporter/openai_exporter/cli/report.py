@@ -6,8 +6,9 @@ import re
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from openai_exporter.cli.common import config_file_option, exit_on_error
+from openai_exporter.cli.common import config_file_option, exit_on_error, renamed_option
 from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
 from openai_exporter.config.secret import printable
@@ -73,11 +74,14 @@ def report(
     \b
     Exit status: 0 when it is made, 1 when not, 2 for a wrong flag.
     """
+    console = Console(stderr=True)
     with exit_on_error():
         reports.parse_period(span, reports.ANY_TIME)  # a typo is reported before anything is read
-        with _source(config_file, organization, lambda text: click.echo(printable(text), err=True)) as source:
-            text = _rendered(source, span, by, form)
+        with _progress(console) as progress, _source(config_file, organization, console) as source:
+            text = _rendered(source, span, by, form, progress)
         if output is None:
+            if isinstance(sys.stdout, TextIOWrapper):  # a terminal without a character, such as a dash, shows another
+                sys.stdout.reconfigure(errors="replace")
             click.echo(text, nl=False)
             return
         try:
@@ -90,16 +94,20 @@ def report(
             raise StartError(problem) from None
 
 
-def _rendered(source: Source, span: str, by: reports.By, form: str) -> str:
+def _rendered(source: Source, span: str, by: reports.By, form: str, progress: Progress) -> str:
+    task = progress.add_task("reading usage and costs", total=None)
     now = source.learn_time()
     period = reports.parse_period(span, now)
     if form == "focus":
         return data.render_focus(source, period, now)
-    made = reports.read_report(source, period, by, now)
+    made = reports.read_report(
+        source, period, by, now, lambda done, total: progress.update(task, completed=done, total=total)
+    )
     if form in _RENDERERS:
         return _RENDERERS[form](made)
-    tty = sys.stdout.isatty()
-    return documents.render_terminal(made, shutil.get_terminal_size().columns if tty else None, color=tty)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    color = width is not None and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    return documents.render_terminal(made, width, color=color)
 
 
 def _step(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -136,15 +144,16 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option("--from", "first", required=True, metavar="DATE", help="First day (UTC), such as 2026-08-01.")
 @click.option("--to", "last", metavar="DATE", help="Last day (UTC); today when left out.")
 @click.option(
-    "--live-from", metavar="TIME",
+    "--scraped-since", metavar="TIME",
     help="When Prometheus began to read the exporter, such as 2026-11-21T09:30:00Z: the import ends there. Needed "
     "wherever that has begun: left out, the time since is counted twice.",
 )  # fmt: skip
 @click.option(
     "--prometheus", default="", callback=_prometheus, metavar="URL",
-    help="With --live-from: asks that Prometheus what each live series began with, so that the import ends with just "
-    "that. Left out, counters of the three days before (`settle` of the organization, if longer) show as one increase "
-    "where the live series begin, and growth counts usage twice that the API showed after --live-from.",
+    help="With --scraped-since: asks that Prometheus what each live series began with, so that the import ends with "
+    "just that. Left out, counters of the three days before (`finalize_after` of the organization, if longer) show as "
+    "one increase where the live series begin, and the recorded increase counts usage twice that the API showed after "
+    "--scraped-since.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
@@ -157,7 +166,7 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     help="Time between two samples of a series.",
 )  # fmt: skip
 @click.option(
-    "--fine-days", type=click.IntRange(0, 366), default=14, show_default=True, metavar="N",
+    "--hourly-days", type=click.IntRange(0, 366), default=14, show_default=True, metavar="N",
     help="Days before the end that are read by the hour; days before them are read whole.",
 )  # fmt: skip
 @click.option(
@@ -166,16 +175,18 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 )  # fmt: skip
 @click.option("--max-calls", type=click.IntRange(1), metavar="N", help="Stop after N API calls; run again to go on.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with what an earlier run has read.")
+@renamed_option("--live-from", "--scraped-since")
+@renamed_option("--fine-days", "--hourly-days")
 def backfill(
     first: str,
     last: str | None,
-    live_from: str | None,
+    scraped_since: str | None,
     prometheus: str,
     output: Path,
     organization: str | None,
     config_file: Path | None,
     step: int,
-    fine_days: int,
+    hourly_days: int,
     labels: dict[str, str],
     max_calls: int | None,
     resume: bool,
@@ -191,7 +202,7 @@ def backfill(
     \b
     Example:
       OPENAI_ADMIN_KEY=... openai-exporter backfill --from 2026-08-01 --output history.om \\
-          --label instance=exporter:9985 --live-from 2026-11-21T09:30:00Z
+          --label instance=exporter:9985 --scraped-since 2026-11-21T09:30:00Z
 
     \b
     Exit status: 0 when the file is written; 1 when not; what was read is kept, and the same command goes on.
@@ -199,16 +210,16 @@ def backfill(
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):
         reports.parse_days(first, last or first, names, reports.ANY_TIME)  # a typo is reported before anything is read
-        if prometheus and live_from is None:
-            raise StartError("--prometheus needs --live-from: when that Prometheus began to read the exporter")
-        with _source(config_file, organization, lambda text: console.print(Text(printable(text))), max_calls) as source:
+        if prometheus and scraped_since is None:
+            raise StartError("--prometheus needs --scraped-since: when that Prometheus began to read the exporter")
+        with _source(config_file, organization, console, max_calls) as source:
             now = source.learn_time()
             start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
-            began = None if live_from is None else reports.parse_time(live_from, "--live-from", now)
+            began = None if scraped_since is None else reports.parse_time(scraped_since, "--scraped-since", now)
             if began is not None and began <= start:
-                raise StartError(f"--live-from: {live_from} is not after --from, so there is no past to import")
+                raise StartError(f"--scraped-since: {scraped_since} is not after --from, so there is no past to import")
             named = {"job": "openai", "organization": source.organization.name} | labels
-            request = Request(start, end, step, fine_days, tuple(sorted(named.items())), began, prometheus)
+            request = Request(start, end, step, hourly_days, tuple(sorted(named.items())), began, prometheus)
             planned = Backfill(source, request, output, now, resume=resume)
             _announce(console, planned, source.organization.name, max_calls)
             _read(console, planned)
@@ -227,13 +238,12 @@ def _interruptible(output: Path) -> Iterator[None]:
         ) from None
 
 
-def _source(
-    config_file: Path | None, name: str | None, say: Callable[[str], object], max_calls: int | None = None
-) -> Source:
-    """The API of an organization; `say` prints why and when a call is retried."""
+def _source(config_file: Path | None, name: str | None, console: Console, max_calls: int | None = None) -> Source:
+    """The API of an organization; the console says why and when a call is retried."""
 
     def on_wait(reason: str, seconds: float) -> None:
-        say(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
+        text = printable(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
+        console.print(Text(text), soft_wrap=True)
 
     settings = Settings(env=dict(os.environ), proxies=urllib.request.getproxies(), config_file=config_file)
     config = read_config(settings)
@@ -247,10 +257,10 @@ def _announce(console: Console, planned: Backfill, name: str, max_calls: int | N
     before = f", {len(planned.steps) - planned.missing} more were made before" if planned.resumed else ""
     lines = [f"organization {name}: {start} to {end}: {planned.missing} API calls{before}{bound}"]
     # Before the first call: the same command with the option then resumes, and has nothing to read twice.
-    if planned.request.live_from is None:
+    if planned.request.scraped_since is None:
         lines.append(
-            f"Without --live-from the import goes up to {end}: where Prometheus reads the exporter already, "
-            "the time since that began is counted twice; give it, such as --live-from 2026-11-21T09:30:00Z"
+            f"Without --scraped-since the import goes up to {end}: where Prometheus reads the exporter already, "
+            "the time since that began is counted twice; give it, such as --scraped-since 2026-11-21T09:30:00Z"
         )
     elif not planned.request.prometheus:
         lines.append(

@@ -50,24 +50,6 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     return f"/{stripped}" if stripped else ""
 
 
-_STORAGE = "OPENAI_EXPORTER_STORAGE_PATH"
-
-
-def _state_folder() -> str:
-    """The user's folder for state, as the XDG Base Directory Specification has it; empty where there is none."""
-    if _STORAGE in os.environ:  # and empty, or it would have been taken
-        return ""
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    try:
-        return str((state if state.is_absolute() else Path.home() / ".local/state") / "openai-exporter")
-    except RuntimeError:  # a user without a home
-        return ""
-
-
-def _folder(ctx: click.Context, param: click.Parameter, value: str) -> Path | None:
-    return Path(value) if value else None
-
-
 @click.command(epilog=_ENVIRONMENT)
 @common.config_file_option("keys of the environment are")
 @click.option(
@@ -99,11 +81,10 @@ def _folder(ctx: click.Context, param: click.Parameter, value: str) -> Path | No
     "--history.limit", "history_limit", type=click.IntRange(1, 10_000), metavar="N",
     help="Probe results kept for /history.  [default: history.limit of the configuration]",
 )  # fmt: skip
+@common.storage_option("Keeps usage counters, spend of probes and waits over a restart; empty keeps nothing.")
 @click.option(
-    "--storage.path", "storage", type=click.Path(file_okay=False), metavar="FOLDER",
-    envvar=_STORAGE, show_envvar=True, default=_state_folder, show_default=False, callback=_folder,
-    help="Keeps usage counters, spend of probes and waits over a restart; empty keeps nothing.  "
-    "[default: openai-exporter in $XDG_STATE_HOME, or in ~/.local/state]",
+    "--stack.file", "stack_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Mode and problems of the stack around this exporter, as `prepare` of docker-compose.yml writes them.",
 )  # fmt: skip
 @click.option(
     "--log.level", "log_level", type=click.Choice(list(common.LEVELS)), default="info", show_default=True,
@@ -123,6 +104,7 @@ def serve(external_url: str, route_prefix: str | None, log_level: str, log_forma
         proxies=urllib.request.getproxies(),
         external_url=external_url,
         route_prefix=urlsplit(external_url).path.rstrip("/") if route_prefix is None else route_prefix,
+        announce=True,
         **flags,
     )
     masker = Masker()
@@ -133,7 +115,8 @@ def serve(external_url: str, route_prefix: str | None, log_level: str, log_forma
 def _run(settings: live.Settings, masker: Masker, as_lines: bool) -> int:
     from openai_exporter.web.server import run
 
-    log.info("starting", extra={"fields": {"version": __version__}})
+    mode = live.read_stack(settings.stack_file).mode
+    log.info("starting", extra={"fields": {"version": __version__} | ({"mode": mode} if mode else {})})
     if settings.storage is None:
         log.info("no state is kept over a restart: --storage.path is empty")
     else:

@@ -130,12 +130,12 @@ class Connection(asyncio.Protocol):
         """The connection ended before the answer did, unless its end is that of the answer too."""
         how = "reset" if self.lost is not None else "closed"
         if reply.first_at is None:
-            raise StepError(FailureKind.RESET, f"the connection was {how} before an answer")
+            raise StepError(FailureKind.CONNECTION_RESET, f"the connection was {how} before an answer")
         framed = any(name in ("content-length", "transfer-encoding") for name, _ in reply.headers)
         if self.lost is None and reply.headers_done and not framed:
             reply.done = True
             return
-        kind = FailureKind.RESET if self.lost is not None else FailureKind.TRUNCATED
+        kind = FailureKind.CONNECTION_RESET if self.lost is not None else FailureKind.TRUNCATED
         raise StepError(kind, f"the connection was {how} in the middle of the answer")
 
 
@@ -192,7 +192,7 @@ class Reply:
             self.arrivals.append((now, self.size))
         self._received += len(data)
         if not self.headers_done and self._received > MAX_HEAD:
-            self.problem = (FailureKind.TOO_LARGE, f"the answer's head is larger than {MAX_HEAD} bytes")
+            self.problem = (FailureKind.RESPONSE_TOO_LARGE, f"the answer's head is larger than {MAX_HEAD} bytes")
         elif not self.done and self._received - self.size > 2 * MAX_HEAD + MAX_FRAMING * self.size:
             message = "not an HTTP/1 answer: endless chunk extensions or trailers"
             self.problem = self.problem or (FailureKind.MALFORMED, message)
@@ -202,7 +202,7 @@ class Reply:
         if self.done or self.headers_done:
             return  # a trailer, or a second message
         if len(self.headers) >= MAX_HEADERS:
-            self.problem = (FailureKind.TOO_LARGE, f"the answer has more than {MAX_HEADERS} headers")
+            self.problem = (FailureKind.RESPONSE_TOO_LARGE, f"the answer has more than {MAX_HEADERS} headers")
             return
         self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
 
@@ -227,7 +227,7 @@ class Reply:
             return
         self.size += len(body)
         if self.size > self.cap:
-            self.problem = (FailureKind.TOO_LARGE, f"the answer is larger than {self.cap} bytes")
+            self.problem = (FailureKind.RESPONSE_TOO_LARGE, f"the answer is larger than {self.cap} bytes")
             body = body[: len(body) - (self.size - self.cap)]
         self.parts.append(body)
 

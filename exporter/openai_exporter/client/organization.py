@@ -29,7 +29,7 @@ MOST_BYTES = 16 << 20
 """Bound on an answer that is read whole."""
 _MOST_ERROR_BYTES = 64 << 10
 _CHUNK = 65_536
-_ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
+ADMIN_KEYS = "https://platform.openai.com/settings/organization/admin-keys"
 _SCOPES = re.compile(r"[Mm]issing scopes?:\s*([a-z_]+(?:\.[a-z_]+)*(?:,\s*[a-z_]+(?:\.[a-z_]+)*)*)")
 
 _FIRST_WAIT = 15.0
@@ -102,7 +102,7 @@ class Reply:
         for piece in self.chunks():
             size += len(piece)
             if size > most:
-                raise self.error(f"the answer is larger than {most >> 20} MiB", "too_large")
+                raise self.error(f"the answer is larger than {most >> 20} MiB", "response_too_large")
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -139,7 +139,10 @@ class OrganizationClient:
 
     Attributes:
         keys: how many keys were used, one after the other.
+        scopes: what the key needs.
     """
+
+    scopes: ClassVar[str] = "scopes api.usage.read and api.management.read"
 
     def __init__(self, base_url: str, credential: Credential, timeout: float, network: "Network | None" = None) -> None:
         # Loaded late: it loads requests, which takes longer than all the rest of a start.
@@ -168,17 +171,20 @@ class OrganizationClient:
         Raises:
             UpstreamError: as `get`.
         """
+        key = self._current_key(api)
+        with self._session.get(path, params, authorization(key), api=api) as reply:
+            if reply.status != 200:
+                raise self._refused(reply, key)
+            yield reply
+
+    def _current_key(self, api: str) -> Secret:
         try:
             key = self._credential.read()
         except CredentialError as error:
             raise UpstreamError(str(error), api=api, reason="credential") from None
         if key != self._key:
             self._key, self.keys = key, self.keys + 1
-        headers = {"Authorization": f"Bearer {key.reveal()}"}
-        with self._session.get(path, params, headers, api=api) as reply:
-            if reply.status != 200:
-                raise self._refused(reply, key)
-            yield reply
+        return key
 
     @property
     def rekeyed(self) -> bool:
@@ -201,9 +207,28 @@ class OrganizationClient:
             text = f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
         elif reply.status in (401, 403):
             kind = PermissionDeniedError
-            text = _with_advice(text, message, key, self._credential)
+            text = self._with_advice(text, message, key)
         wait = retry_after(reply.headers, time.time())
         return reply.error(text, status_reason(reply.status), kind, code=code, retry_after=wait)
+
+    def _with_advice(self, text: str, message: str, key: Secret) -> str:
+        match = _SCOPES.search(message)
+        scope = f"scope {match.group(1)}" if match else self.scopes
+        if is_admin_key(key):
+            advice = f"give the admin key the {scope}, or make a new one"
+        else:
+            advice = f"this is not an admin key; it needs the {scope}, which only admin keys have"
+        return f"{text} [{self._credential.place}: {advice}; owners make them at {ADMIN_KEYS}]"
+
+
+def authorization(key: Secret) -> dict[str, str]:
+    """The header that a call is made with."""
+    return {"Authorization": f"Bearer {key.reveal()}"}
+
+
+def is_admin_key(key: Secret) -> bool:
+    """Whether a key has the form of an admin key."""
+    return key.reveal().startswith("sk-admin-")
 
 
 def _error_of(reply: Reply) -> tuple[str, str | None]:
@@ -213,16 +238,6 @@ def _error_of(reply: Reply) -> tuple[str, str | None]:
     except UpstreamError:
         return "", None
     return error.message[:300], error.code[:100] or None
-
-
-def _with_advice(text: str, message: str, key: Secret, credential: Credential) -> str:
-    match = _SCOPES.search(message)
-    scope = f"scope {match.group(1)}" if match else "scopes api.usage.read and api.management.read"
-    if key.reveal().startswith("sk-admin-"):
-        advice = f"give the admin key the {scope}, or make a new one"
-    else:
-        advice = f"this is not an admin key; it needs the {scope}, which only admin keys have"
-    return f"{text} [{credential.place}: {advice}; owners make them at {_ADMIN_KEYS}]"
 
 
 class Calls:

@@ -153,7 +153,7 @@ class Pool:
                 return await self._attempt(warm, payload, terms, trace, reply)
             except t.StepError as error:
                 at_once = monotonic() - trace.began <= max(STALE_SECONDS, 2 * warm.connect_seconds)
-                if error.kind is not t.FailureKind.RESET or reply.last_at is not None or not at_once:
+                if error.kind is not t.FailureKind.CONNECTION_RESET or reply.last_at is not None or not at_once:
                     raise
             trace.retry()
         assert self._route is not None
@@ -280,7 +280,7 @@ def _decoded(
         except zlib.error:
             raise t.StepError(t.FailureKind.MALFORMED, f"the answer is not valid {coding}") from None
         if len(out) > cap:
-            raise t.StepError(t.FailureKind.TOO_LARGE, f"the answer is larger than {cap} bytes")
+            raise t.StepError(t.FailureKind.RESPONSE_TOO_LARGE, f"the answer is larger than {cap} bytes")
         stamped.append((at, len(out)))
         start = end
     return bytes(out), stamped

@@ -45,8 +45,8 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.ContentDecodingError, "malformed"),
     (lower.DecodeError, "malformed"),
     (ConnectionRefusedError, "connect"),
-    (lower.ProtocolError, "reset"),
-    (OSError, "reset"),
+    (lower.ProtocolError, "connection_reset"),
+    (OSError, "connection_reset"),
 )
 """The first row counts that an exception is, or one that it wraps: broad classes of `requests` wrap narrower ones."""
 
@@ -56,7 +56,7 @@ _SENTENCES = {
     "connect": "no connection to {server}",
     "proxy": "the proxy on the way to {server} failed",
     "tls": "no TLS connection to {server}",
-    "reset": "{server} closed the connection before it answered completely",
+    "connection_reset": "{server} closed the connection before it answered completely",
     "truncated": "the answer of {server} ended too early",
     "malformed": "the answer of {server} is not valid HTTP",
 }
@@ -106,21 +106,24 @@ class Session:
         self._running: Watchdog | None = None
         self._closed = False
 
-    @contextlib.contextmanager
     def get(
         self, path: str, params: Params = (), headers: Mapping[str, str] | None = None, *, api: str
-    ) -> Iterator[Reply]:
+    ) -> contextlib.AbstractContextManager[Reply]:
         """Send a GET request; read the reply inside the block, which ends with the deadline.
 
         Raises:
             UpstreamError: no answer, or none that could be read to its end in time.
         """
+        return self._exchange(lambda watchdog: self._send(path, params, headers or {}, watchdog), api)
+
+    @contextlib.contextmanager
+    def _exchange(self, send: Callable[["Watchdog"], requests.Response], api: str) -> Iterator[Reply]:
         if self._closed:
-            raise UpstreamError("the connection is closed", api=api, reason="reset")
+            raise UpstreamError("the connection is closed", api=api, reason="connection_reset")
         with Watchdog(self._timeout) as watchdog:
             self._running = watchdog
             try:
-                with self._send(path, params, headers or {}, watchdog) as response:
+                with send(watchdog) as response:
                     yield Reply(response, api)
             except (requests.RequestException, lower.HTTPError, OSError) as error:
                 reason = "timeout" if watchdog.expired else _reason(error)
@@ -138,22 +141,20 @@ class Session:
 
     def _send(self, path: str, params: Params, headers: Mapping[str, str], watchdog: "Watchdog") -> requests.Response:
         def once() -> requests.Response:
-            return self._session.get(
-                f"{self._base_url}{path}",
-                params=list(params),
-                headers=dict(headers),
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(_CONNECT_SECONDS, watchdog.left), watchdog.left),
-            )
+            return self._request("GET", path, watchdog, params=list(params), headers=dict(headers))
 
         try:
             return once()
         except requests.ConnectionError as error:
             # A connection that was kept alive may have been closed under the request; a GET may be repeated.
-            if watchdog.expired or self._closed or _reason(error) != "reset":
+            if watchdog.expired or self._closed or _reason(error) != "connection_reset":
                 raise
             return once()
+
+    def _request(self, method: str, path: str, watchdog: "Watchdog", **content: Any) -> requests.Response:
+        timeout = (min(_CONNECT_SECONDS, watchdog.left), watchdog.left)
+        url = f"{self._base_url}{path}"
+        return self._session.request(method, url, stream=True, allow_redirects=False, timeout=timeout, **content)
 
     def _sentence(self, reason: str, error: BaseException) -> str:
         """One sentence for a person; says nothing of what was sent."""

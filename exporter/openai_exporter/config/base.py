@@ -306,6 +306,12 @@ def unknown(kind: str, name: str, configured: Iterable[str]) -> str:
     return f"{shown(name)}: unknown {kind}; {nearest(name, names)}configured: {listing(names)}"
 
 
+RENAMED_KEYS = {"settle": "finalize_after", "audit_interval": "full_refresh_interval", "peak_minute": "peak_usage"}
+"""Earlier spelling of a key -> its name."""
+
+
 def unknown_key(key: str, allowed: Sequence[str], hint: str = "") -> str:
     """`unknown key 'x'; did you mean 'y'? allowed: y, z`; the hint stands where no key is near."""
+    if RENAMED_KEYS.get(key) in allowed:
+        return f"unknown key {shown(key)}; it was renamed to {RENAMED_KEYS[key]}"
     return f"unknown key {shown(key)}; {nearest(key, allowed) or hint}allowed: {listing(allowed)}"

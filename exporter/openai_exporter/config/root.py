@@ -222,16 +222,17 @@ def _grouped(
     yield Finding(where, f"{text}; add {dimension} to {places}{also}")
 
 
-def unreadable_keys(config: Config) -> Iterator[Finding]:
-    """Yield every key that cannot be read now."""
+def unreadable_keys(config: Config, absent: bool = True) -> Iterator[Finding]:
+    """Yield every key that cannot be read now; those that are not there at all only with `absent`."""
     for index, target in enumerate(config.targets):
-        yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name))
+        yield from _unreadable(("targets", index), "api_key", config.target_credential(target.name), absent)
     for index, owner in enumerate(config.organizations):
-        yield from _unreadable(("organizations", index), "admin_key", config.organization_credential(owner.name))
+        source = config.organization_credential(owner.name)
+        yield from _unreadable(("organizations", index), "admin_key", source, absent)
 
 
-def _unreadable(place: Place, key: str, source: Credential | None) -> Iterator[Finding]:
-    if source is None:
+def _unreadable(place: Place, key: str, source: Credential | None, absent: bool) -> Iterator[Finding]:
+    if source is None or (source.absent and not absent):
         return
     try:
         source.read()

@@ -81,6 +81,11 @@ class Credential:
     path: Path | None = None
     value: Secret | None = None
 
+    @property
+    def absent(self) -> bool:
+        """Whether there is no key at all: no such file, or a variable that is not set."""
+        return self.value is None if self.path is None else not os.path.lexists(self.path)
+
     def read(self) -> Secret:
         """The key as it is now.
 

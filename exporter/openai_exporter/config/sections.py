@@ -243,7 +243,7 @@ class Costs(Section):
     refresh_interval: base.PositiveDuration = Field(600.0, description="Least time between two reads.")
 
 
-class PeakMinute(Section):
+class PeakUsage(Section):
     """Usage by the minute, for its peak beside the rate limits of projects."""
 
     window: Annotated[base.PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
@@ -255,7 +255,9 @@ class PeakMinute(Section):
 class CostDrift(Section):
     """Estimated cost beside the bill, by model, of days whose bill is complete."""
 
-    settle: base.PositiveDuration = Field(172_800.0, description="Age at which a day's bill counts as complete.")
+    finalize_after: base.PositiveDuration = Field(
+        172_800.0, description="Age at which a day's bill counts as complete."
+    )
     refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
@@ -278,8 +280,10 @@ class Organization(Section):
     )
     costs: Costs | None = Field(default_factory=Costs, description="Read billed costs; null reads none.")
     refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads of usage.")
-    settle: base.PositiveDuration = Field(21_600.0, description="Age at which an hour's usage counts as final.")
-    audit_interval: base.PositiveDuration = Field(3600.0, description="Time between two reads of the whole month.")
+    finalize_after: base.PositiveDuration = Field(21_600.0, description="Age at which an hour's usage counts as final.")
+    full_refresh_interval: base.PositiveDuration = Field(
+        3600.0, description="Time between two reads of the whole month."
+    )
     loss_limit: float = Field(
         0.5,
         gt=0,
@@ -300,7 +304,7 @@ class Organization(Section):
         900.0, description="Least time between two reads of names and limits."
     )
     limits: bool = Field(True, description="Read spend limits, spend alerts and project rate limits.")
-    peak_minute: PeakMinute | None = Field(None, description="Read usage by the minute, for its peak; null reads none.")
+    peak_usage: PeakUsage | None = Field(None, description="Read usage by the minute, for its peak; null reads none.")
     cost_drift: CostDrift | None = Field(
         default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
     )

@@ -94,10 +94,10 @@ def fill(past: Past, report: Report, stopping: Callable[[], bool], now: Callable
     return ""
 
 
-def _parts(days: int, end: int, fine_days: int, gap: int) -> list[Part]:
-    """Up to `fine_days` at the fine step, and what is before them, up to `gap` seconds earlier, at the coarse one."""
-    near = end - min(days, fine_days) * DAY
-    coarse = [Part(end - days * DAY, near - gap, COARSE_STEP)] if days > fine_days else []
+def _parts(days: int, end: int, hourly_days: int, gap: int) -> list[Part]:
+    """Up to `hourly_days` at the fine step, and what is before them, up to `gap` seconds earlier, at the coarse one."""
+    near = end - min(days, hourly_days) * DAY
+    coarse = [Part(end - days * DAY, near - gap, COARSE_STEP)] if days > hourly_days else []
     return [*coarse, Part(near, end, FINE_STEP)]
 
 
@@ -105,7 +105,7 @@ def _import_usage(past: Past, folder: Path, part: Part) -> None:
     output = folder / f"usage-{part.step}.om"
     first, last = (datetime.fromtimestamp(unix, UTC).date().isoformat() for unix in (part.start, part.end))
     argv = [sys.executable, "-m", "openai_exporter", "backfill", "--config.file", str(past.data / "exporter.yml")]
-    argv += ["--from", first, "--to", last, "--step", f"{part.step}s", "--fine-days", str(past.days)]
+    argv += ["--from", first, "--to", last, "--step", f"{part.step}s", "--hourly-days", str(past.days)]
     _run([*argv, "--no-resume", "--label", f"instance={past.instance}", "--output", str(output)])
     _import(past, output)
 

@@ -7,7 +7,7 @@ Code refers to the constants; documents, rules, panels and tests read `CATALOGUE
 from openai_exporter.metrics import own, probe, usage
 from openai_exporter.model import Kind, Metric, Page
 
-__all__ = ["CATALOGUE", "LABELS", "Kind", "Metric", "Page"]
+__all__ = ["CATALOGUE", "LABELS", "RENAMED_VALUES", "Kind", "Metric", "Page"]
 
 CATALOGUE: dict[str, Metric] = {
     metric.name: metric
@@ -30,7 +30,7 @@ LABELS: dict[str, str] = {
     "component_id": "Id of a component on the status page.",
     "context_level": "Search context of web searches: `low`, `medium` or `high`.",
     "currency": "Currency as the API writes it, in lower case.",
-    "dataset": "What a refresh reads: a usage operation, `costs`, `names`, `limits`, `peak_minute` or `cost_drift`.",
+    "dataset": "What a refresh reads: a usage operation, `costs`, `names`, `limits`, `peak_usage` or `cost_drift`.",
     "direction": "`input`, `output`, `cached` (a part of input) or `reasoning` (a part of output).",
     "endpoint": "What a module probes, such as `chat` or `embeddings`.",
     "error_type": "Outcome of a failed probe, one of the outcome taxonomy.",
@@ -81,3 +81,13 @@ LABELS: dict[str, str] = {
     "window": "`today` or `yesterday` (UTC); of the cost drift `day` or `month`.",
 }
 """What each label means."""
+
+RENAMED_VALUES = {
+    "empty": "empty_response",
+    "internal": "exporter_error",
+    "peak_minute": "peak_usage",
+    "reset": "connection_reset",
+    "too_large": "response_too_large",
+    "wrong_shape": "schema_mismatch",
+}
+"""Earlier spelling -> value of `outcome`, `error_type`, `reason` or `dataset`: files of users may still have it."""

@@ -26,6 +26,18 @@ UNREADABLE_KEYS = _gauge(
     "openai_exporter_config_unreadable_keys",
     "Keys that could not be read when the configuration was loaded; what needs one of them fails until it is there.",
 )
+STACK_INFO = _gauge(
+    "openai_exporter_stack_info", "Mode of the stack that --stack.file tells of: demo or production.", "mode"
+)
+STACK_PROBLEMS = _gauge(
+    "openai_exporter_stack_problems",
+    "Errors in files and variables of the stack; what was accepted before stays active in their place.",
+)
+SIMULATED_WITH_REAL_KEY = _gauge(
+    "openai_exporter_simulated_with_real_key",
+    "Real keys that are configured while the API is simulated: keys that the demo leaves alone, and keys of targets "
+    "that a simulator answers.",
+)
 UPSTREAM_CALLS = _counter(
     "openai_exporter_upstream_calls_total", "Calls to organization and status APIs.", "organization", "api"
 )

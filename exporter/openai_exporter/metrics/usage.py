@@ -177,12 +177,12 @@ PROJECT_TPM = _gauge(
 
 PEAK_RPM = _gauge(
     "openai_project_peak_requests_per_minute",
-    "Most requests of a project in one minute of key peak_minute.window; model as its rate limit names it.",
+    "Most requests of a project in one minute of key peak_usage.window; model as its rate limit names it.",
     *_PROJECT_MODEL,
 )
 PEAK_TPM = _gauge(
     "openai_project_peak_tokens_per_minute",
-    "Most input and output tokens of a project in one minute of key peak_minute.window.",
+    "Most input and output tokens of a project in one minute of key peak_usage.window.",
     *_PROJECT_MODEL,
 )
 

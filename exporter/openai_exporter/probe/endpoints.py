@@ -80,7 +80,7 @@ def read_reply(exchange: Exchange, setting: Setting) -> Reading:
             return Reading(error=stated)
         try:
             if read_events is not None:
-                raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+                raise ReplyError("schema_mismatch", "a stream was asked for, but something else came")
             if setting.module.endpoint is Endpoint.MODELS and isinstance(document, list):
                 document = {"data": document}
             return method.read(r.checked(document, "the answer", dict))
@@ -161,7 +161,7 @@ def _read_chat(document: Document) -> Reading:
         served_model=r.text_of(document, "model"),
         service_tier=r.text_of(document, "service_tier"),
         finish=_NULLS.get(finish, finish),
-        problem=None if produced or finish.lower() in CUT else ("empty", "the answer has no text"),
+        problem=None if produced or finish.lower() in CUT else ("empty_response", "the answer has no text"),
     )
 
 
@@ -256,11 +256,11 @@ def _chat_problem(stream: Stream, visible: bool, finish: str, tokens: Tokens | N
         stream.error = next((error for error in words if error is not None and error.message), None)
         if visible:
             return ("truncated", "the stream ended without a finish reason")
-        return ("wrong_shape", "the stream's events are no chat completion")
+        return ("schema_mismatch", "the stream's events are no chat completion")
     if visible or finish.lower() in CUT or (tokens is not None and tokens.output > 0):
         return None
     worked = any(_worked(delta) for _, _, delta in _deltas(stream))
-    return None if worked else ("empty", "the stream had no text")
+    return None if worked else ("empty_response", "the stream had no text")
 
 
 # Endpoint `responses`: POST /responses, plain or streamed.
@@ -307,9 +307,9 @@ def _read_response(document: Document, streamed: str = "") -> Reading:
     produced = text or any(isinstance(item, dict) and item.get("type") != "message" for item in output)
     problem = None
     if not final:
-        problem = ("wrong_shape", f"the response's status is {status[:40]!r}, not a final one")
+        problem = ("schema_mismatch", f"the response's status is {status[:40]!r}, not a final one")
     elif status != "incomplete" and not produced and not (tokens and tokens.output > 0):
-        problem = ("empty", "the response has no text")
+        problem = ("empty_response", "the response has no text")
     return Reading(
         text=text,
         tokens=tokens,
@@ -351,7 +351,7 @@ def _read_response_stream(stream: Stream, whole: bool) -> Reading:
             elif not kind:
                 words = error_object(event, refused=True)
                 stream.error = stream.error or (words if words is not None and words.message else None)
-                raise ReplyError("wrong_shape", "an event has no type")
+                raise ReplyError("schema_mismatch", "an event has no type")
     except ReplyError as error:
         problem = (error.outcome, str(error))
     if stream.error is not None:
@@ -384,7 +384,7 @@ def _embeddings_body(setting: Setting) -> dict[str, Any]:
 def _read_embeddings(document: Document) -> Reading:
     length = _length(r.first_of(document, "data", "the answer has no vectors").get("embedding"))
     if length == 0:
-        raise ReplyError("empty", "the vector has no elements")
+        raise ReplyError("empty_response", "the vector has no elements")
     tokens = r.usage_of(document, "prompt", "completion")
     return Reading(tokens=tokens, served_model=r.text_of(document, "model"), vector_length=length)
 
@@ -394,17 +394,17 @@ def _length(vector: object) -> int:
         try:
             data = base64.b64decode(vector, validate=True)
         except (binascii.Error, ValueError):
-            raise ReplyError("wrong_shape", "the vector is neither an array nor base64") from None
+            raise ReplyError("schema_mismatch", "the vector is neither an array nor base64") from None
         if len(data) % _FLOAT32:
-            raise ReplyError("wrong_shape", "the vector's base64 holds no whole number of floats")
+            raise ReplyError("schema_mismatch", "the vector's base64 holds no whole number of floats")
         vector = list(struct.unpack(f"<{len(data) // _FLOAT32}f", data))
     elements: list[Any] = r.checked(vector, "the vector", list)
     if not {int, float}.issuperset(map(type, elements)):
-        raise ReplyError("wrong_shape", "the vector holds something that is no number")
+        raise ReplyError("schema_mismatch", "the vector holds something that is no number")
     if not all(abs(element) < _MOST_FLOAT for element in elements):
-        raise ReplyError("wrong_shape", "the vector holds a number that is not finite")
+        raise ReplyError("schema_mismatch", "the vector holds a number that is not finite")
     if elements and not any(elements):
-        raise ReplyError("wrong_shape", "every element of the vector is 0")
+        raise ReplyError("schema_mismatch", "every element of the vector is 0")
     return len(elements)
 
 
@@ -427,7 +427,7 @@ MAX_MODELS = 10_000
 def _read_models(document: Document) -> Reading:
     data = _model_list(document)
     if not data:
-        raise ReplyError("empty", "the list has no models")
+        raise ReplyError("empty_response", "the list has no models")
     cards: dict[str, ModelCard] = {}
     for entry in data[:MAX_MODELS]:
         card = _card(entry if isinstance(entry, dict) else {"id": entry})
@@ -435,7 +435,7 @@ def _read_models(document: Document) -> Reading:
             # Label values are bounded: two names that are the same up to there would be one series twice.
             cards.setdefault(card.id[: MAX_LABEL - 1], card)
     if not cards:
-        raise ReplyError("wrong_shape", "no entry of the list has the name of a model")
+        raise ReplyError("schema_mismatch", "no entry of the list has the name of a model")
     more = len(data) > MAX_MODELS or bool(document.get("has_more") or document.get("nextPageToken"))
     return Reading(text="\n".join(cards), models=tuple(cards.values()), more_models=more)
 
@@ -511,11 +511,11 @@ def _read_images(document: Document) -> Reading:
         try:
             picture = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
-            raise ReplyError("wrong_shape", "the image is not base64") from None
+            raise ReplyError("schema_mismatch", "the image is not base64") from None
         if not any(picture.startswith(mark, start) for start, mark in _PICTURES) or len(picture) < _LEAST_PICTURE:
-            raise ReplyError("wrong_shape", f"{len(picture)} bytes came that are no image")
+            raise ReplyError("schema_mismatch", f"{len(picture)} bytes came that are no image")
     elif not _LINK.match(url):
-        raise ReplyError("wrong_shape", "the image has neither b64_json nor the URL of one")
+        raise ReplyError("schema_mismatch", "the image has neither b64_json nor the URL of one")
     return Reading(tokens=r.usage_of(document, "input", "output"))
 
 
@@ -547,7 +547,7 @@ def _speech_body(setting: Setting) -> dict[str, Any]:
 def _read_sound(exchange: Exchange, setting: Setting) -> Reading:
     body, request = exchange.body, setting.module.request
     if not body:
-        raise ReplyError("empty", "the answer has no content")
+        raise ReplyError("empty_response", "the answer has no content")
     requested = str(request.extra.get("response_format") or request.audio_format)
     mark = _MARKS.get(requested)
     if mark is None and not _TEXTUAL.match(exchange.header("content-type") or ""):
@@ -556,9 +556,11 @@ def _read_sound(exchange: Exchange, setting: Setting) -> Reading:
         error, stated = refusal(body)
         if stated:
             return Reading(error=error)
-        raise ReplyError("wrong_shape", f"{requested} was asked for, but this came: {error.message[: r.MAX_QUOTED]!r}")
+        raise ReplyError(
+            "schema_mismatch", f"{requested} was asked for, but this came: {error.message[: r.MAX_QUOTED]!r}"
+        )
     if len(body) < _LEAST_SOUND:
-        raise ReplyError("empty", f"{len(body)} bytes are no sound")
+        raise ReplyError("empty_response", f"{len(body)} bytes are no sound")
     return Reading()
 
 

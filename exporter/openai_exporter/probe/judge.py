@@ -123,15 +123,15 @@ _TABLE = (
         "Check the status page and the network; when it never worked, check base_url.",
     ),
     _provider("stream_error", "The stream ended with an error event."),
-    _provider("empty", "A success status without any content."),
+    _provider("empty_response", "A success status without any content."),
     _provider("malformed", "The answer is not valid HTTP, JSON or event stream."),
-    _provider("wrong_shape", "Valid JSON, but not of the documented shape."),
-    _provider("too_large", "The answer is larger than the bound.", "Check what base_url really serves."),
+    _provider("schema_mismatch", "Valid JSON, but not of the documented shape."),
+    _provider("response_too_large", "The answer is larger than the bound.", "Check what base_url really serves."),
     # What happened on the way.
     _provider("dns", "The host name cannot be resolved.", _NETWORK),
     _provider("connect", "No connection could be made.", _NETWORK),
     _provider("tls", "The TLS handshake failed.", "Check the certificate, the CA bundle and the clock."),
-    _provider("reset", "The connection was closed or reset before the answer was there.", _NETWORK),
+    _provider("connection_reset", "The connection was closed or reset before the answer was there.", _NETWORK),
     _provider("truncated", "The answer broke off.", _NETWORK),
     _provider("timeout_connect", "No connection within the deadline.", _NETWORK),
     _provider("timeout_headers", "Connected, but no answer within the deadline."),
@@ -150,7 +150,7 @@ _TABLE = (
         "Not probed: too many probes were in flight, or no file descriptor, thread or memory was left.",
         "Scrape less often, or raise the limits of the process.",
     ),
-    _ours("internal", "The exporter failed.", "Report it with the log."),
+    _ours("exporter_error", "The exporter failed.", "Report it with the log."),
 )
 
 OUTCOMES: Mapping[str, OutcomeFact] = MappingProxyType({fact.name: fact for fact in _TABLE})
@@ -185,7 +185,7 @@ def judge(exchange: Exchange, setting: Setting) -> Verdict:
         streaming = good_status and setting.module.stream
         reading = read_reply(exchange, setting) if streaming else Reading()
         # A stream that had marked its end is whole, however its connection ended then.
-        if not (reading.ended and exchange.failure.kind in (FailureKind.RESET, FailureKind.TRUNCATED)):
+        if not (reading.ended and exchange.failure.kind in (FailureKind.CONNECTION_RESET, FailureKind.TRUNCATED)):
             return _broken(exchange, reading, streaming)
     if exchange.status not in expect.status:
         if good_status:
@@ -457,7 +457,7 @@ def classify_failure(exchange: Exchange, stream: StreamTiming | None) -> str:
     failure = exchange.failure
     assert failure is not None
     if failure.kind is FailureKind.REQUEST:
-        return "internal"
+        return "exporter_error"
     if failure.kind is not FailureKind.TIMEOUT:
         return str(failure.kind)
     if failure.step in (Step.RESOLVE, Step.CONNECT, Step.PROXY, Step.TLS):

@@ -82,13 +82,13 @@ def load_answer(body: bytes) -> Any:
     """A body as a JSON value with something in it.
 
     Raises:
-        ReplyError: `empty` or `malformed`.
+        ReplyError: `empty_response` or `malformed`.
     """
     if not body.strip():
-        raise ReplyError("empty", "the answer has no content")
+        raise ReplyError("empty_response", "the answer has no content")
     document = load_json(body)
     if document in (None, {}, []):
-        raise ReplyError("empty", "the answer is an empty JSON value")
+        raise ReplyError("empty_response", "the answer is an empty JSON value")
     return document
 
 
@@ -96,7 +96,7 @@ def child(parent: Mapping[str, Any], name: str, expected: type) -> Any:
     """A member that must be there with this JSON type.
 
     Raises:
-        ReplyError: `wrong_shape`.
+        ReplyError: `schema_mismatch`.
     """
     return checked(parent.get(name), f"field {name}", expected)
 
@@ -105,10 +105,10 @@ def checked(value: Any, what: str, *expected: type) -> Any:
     """A value that must have one of these JSON types; the first names them in the message.
 
     Raises:
-        ReplyError: `wrong_shape`.
+        ReplyError: `schema_mismatch`.
     """
     if not isinstance(value, expected):
-        raise ReplyError("wrong_shape", f"{what} is {kind(value)}, not {_NAMES[expected[0]]}")
+        raise ReplyError("schema_mismatch", f"{what} is {kind(value)}, not {_NAMES[expected[0]]}")
     return value
 
 
@@ -116,11 +116,11 @@ def first_of(document: Mapping[str, Any], name: str, nothing: str) -> Mapping[st
     """The first object of an array that must have one; `nothing` says what an empty array lacks.
 
     Raises:
-        ReplyError: `empty` or `wrong_shape`.
+        ReplyError: `empty_response` or `schema_mismatch`.
     """
     items = child(document, name, list)
     if not items:
-        raise ReplyError("empty", nothing)
+        raise ReplyError("empty_response", nothing)
     first: Mapping[str, Any] = checked(items[0], f"{name}[0]", dict)
     return first
 
@@ -277,7 +277,7 @@ def read_stream(exchange: Exchange) -> Stream:
     """
     events = parse_events(exchange.body, exchange.chunks, exchange.failure is None)
     if not events and exchange.failure is None:
-        raise ReplyError("wrong_shape", "a stream was asked for, but something else came")
+        raise ReplyError("schema_mismatch", "a stream was asked for, but something else came")
     stream = Stream(first_event=events[0].at if events else None)
     try:
         _decode(events, stream)

@@ -207,7 +207,7 @@ class ResultLog:
                 _log(logging.INFO, "probe results that repeat", {**asdict(result.key), "results": counts})
             self.since, self.logged, self.counts = now, set(), {}
         changed, self.outcome = result.outcome != self.outcome, result.outcome
-        level = logging.ERROR if result.outcome == "internal" else logging.INFO
+        level = logging.ERROR if result.outcome == "exporter_error" else logging.INFO
         if not changed or result.outcome in self.logged:
             level = logging.DEBUG
             self.counts[result.outcome] = self.counts.get(result.outcome, 0) + 1
@@ -403,7 +403,7 @@ USUAL_ERRORS = (
     ("server_error", "500"),
     ("overloaded", "503"),
     ("connect", "0"),
-    ("reset", "0"),
+    ("connection_reset", "0"),
     ("timeout_headers", "0"),
     ("timeout_total", "200"),
 )

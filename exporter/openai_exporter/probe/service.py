@@ -73,7 +73,7 @@ def _own_failure(error: Exception) -> tuple[str, str]:
     """The outcome of a probe that an exception ended, and its message."""
     if is_exhausted(error):
         return "exporter_busy", f"{EXHAUSTED}: {located(error)}"
-    return "internal", f"the exporter failed: {located(error)}"
+    return "exporter_error", f"the exporter failed: {located(error)}"
 
 
 def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> Decimal | None:
@@ -380,6 +380,11 @@ class Prober:
             shared.totals.cached(key)
         result = replace(running.result(), timeout=allowed) if short else running.result()
         return ProbeAnswer(result, backoff=state.backoff(shared.monotonic()), reason=reason)
+
+    async def try_once(self, key: ProbeKey) -> ProbeResult:
+        """Make one probe that is not counted, recorded or logged."""
+        state = ProbeState(running_until=self._shared.monotonic() + self._probes[key][1].timeout)
+        return await self._measure(key, state)
 
     async def _price(self, key: ProbeKey, state: ProbeState) -> None:
         """Learn what a call may cost today, in a thread that loads the list of prices."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from openai_exporter.config.sections import Module
 from openai_exporter.files import NEWER, FileLock, newer_version, replace_state
+from openai_exporter.metrics import RENAMED_VALUES
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, RateLimit
 from openai_exporter.probe.judge import OUTCOMES, BackOff
 from openai_exporter.probe.result import ResultLog
@@ -406,6 +407,7 @@ def _wait(entry: Any, now: float) -> Wait:
     at, strikes = float(entry["at"]), int(entry["strikes"])
     if not (math.isfinite(at) and math.isfinite(until)):
         raise ValueError("a time is none")
-    if entry["outcome"] not in OUTCOMES:
+    outcome = RENAMED_VALUES.get(entry["outcome"], entry["outcome"])
+    if outcome not in OUTCOMES:
         raise ValueError("an outcome is unknown")
-    return Wait(key, until, at, strikes, entry["outcome"], int(entry["status_code"]), str(entry["message"]))
+    return Wait(key, until, at, strikes, outcome, int(entry["status_code"]), str(entry["message"]))

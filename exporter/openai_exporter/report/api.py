@@ -14,7 +14,7 @@ from openai_exporter.config import Config
 from openai_exporter.config.sections import Organization
 from openai_exporter.errors import ExporterError
 from openai_exporter.report.data import budget, forecast, totals
-from openai_exporter.report.report import Book, format_date, iso, make_forecast, read_costs, read_usage
+from openai_exporter.report.report import Book, format_date, iso, make_forecast, read_costs, usage_reads
 from openai_exporter.report.source import Source
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.ledger import DAY, day_start, month_start, next_month_start, previous_month_start
@@ -69,7 +69,7 @@ class Overview:
         # Its own: closing the event loop would wait for a call that hangs in the default one.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"overview-{organization.name}")
         self._running: asyncio.Future[None] | None = None
-        costs = organization.costs.refresh_interval if organization.costs else organization.audit_interval
+        costs = organization.costs.refresh_interval if organization.costs else organization.full_refresh_interval
         self._interval = max(costs, organization.refresh_interval)
         self._reading = Reading(Book("model"))
         self._offset = 0.0
@@ -111,8 +111,8 @@ class Overview:
             self._offset = now - self._now()
             start = month_start(day_start(now) - DAYS * DAY)
             book = Book("model")
-            read_usage(book, source, start, None)
-            read_costs(book, source, start, None)
+            reads = usage_reads(book, source, start, None)
+            source.together([*reads, lambda source: read_costs(book, source, start, None)])
             return Reading(book, start, now)
 
 

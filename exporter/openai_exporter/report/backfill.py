@@ -38,18 +38,18 @@ class Request:
         start: first second, the start of a UTC day.
         end: the end of the last day.
         step: seconds between two samples of a series.
-        fine_days: days before the end that are read by the hour.
+        hourly_days: days before the end that are read by the hour.
         labels: added to each series.
-        live_from: when the live series began, None after the end: the import ends there.
+        scraped_since: when the live series began, None after the end: the import ends there.
         prometheus: root of a Prometheus that read them then; empty when none is to be asked.
     """
 
     start: int
     end: int
     step: int
-    fine_days: int
+    hourly_days: int
     labels: tuple[tuple[str, str], ...]
-    live_from: float | None = None
+    scraped_since: float | None = None
     prometheus: str = ""
 
 
@@ -135,7 +135,7 @@ class Backfill:
 
     def _write_dataset(self, name: str, families: Families) -> None:
         organization, request = self._source.organization, self.request
-        end = self.end if request.live_from is None else min(self.end, int(request.live_from))
+        end = self.end if request.scraped_since is None else min(self.end, int(request.scraped_since))
         steps = [step for step in self.steps if step.dataset == name]
         slots = functools.partial(_slots, self.journal, steps)
         if name == costs.NAME:
@@ -155,12 +155,12 @@ class Backfill:
 
 
 def joint(request: Request, source: Source) -> Joint | None:
-    """Where live series take over; what was younger than `settle`, and than the lateness of usage, was not final there.
+    """Where live series take over. Usage younger than `finalize_after`, or than usage may be late, is not final there.
 
     Raises:
         StartError: Prometheus is to be asked and cannot be, or knows none.
     """
-    if request.live_from is None:
+    if request.scraped_since is None:
         return None
     first = None
     if request.prometheus:
@@ -168,11 +168,11 @@ def joint(request: Request, source: Source) -> Joint | None:
         if not first(metrics.SERIES):
             raise StartError(
                 f"{request.prometheus}: has no usage with the labels {dict(request.labels)} within 5 minutes after "
-                f"--live-from; give the labels of the live series with --label, and the time at which they began"
+                f"--scraped-since; give the labels of the live series with --label, and the time at which they began"
             )
-    late = max(source.organization.settle, counters.UNSETTLED_MONTH)
-    final = max(ledger.month_start(request.live_from), ledger.hour_start(request.live_from - late))
-    return Joint(int(request.live_from), int(final), first)
+    late = max(source.organization.finalize_after, counters.UNSETTLED_MONTH)
+    final = max(ledger.month_start(request.scraped_since), ledger.hour_start(request.scraped_since - late))
+    return Joint(int(request.scraped_since), int(final), first)
 
 
 _FIRST = 300
@@ -183,7 +183,7 @@ def _first_values(request: Request, source: Source, metric: Metric) -> dict[ledg
     """What the live series of a metric began with, by their labels: a counter is least at first."""
     names, values = zip(*request.labels, strict=True)
     selector = f"{metric.name}{LabelWriter(names).write(values).strip()}"
-    at = (request.live_from or 0) + _FIRST
+    at = (request.scraped_since or 0) + _FIRST
     params = [("query", f"min_over_time({selector}[{_FIRST + MARGIN}s])"), ("time", str(at))]
     session = Session(request.prometheus, _TIMEOUT, source.network)
     try:
@@ -208,7 +208,7 @@ def plan(organization: Organization, request: Request, end: int) -> tuple[Step, 
     A counter begins with its month, so each dataset is read from the start of the month on.
     """
     month = ledger.month_start(request.start)
-    fine = min(end, max(month, ledger.day_start(end - request.fine_days * ledger.DAY)))
+    fine = min(end, max(month, ledger.day_start(end - request.hourly_days * ledger.DAY)))
     steps: list[Step] = []
     for name in organization.usage:
         if name in rows.OPERATIONS:
@@ -230,7 +230,8 @@ def _identity(source: Source, request: Request) -> dict[str, Any]:
     """What decides the queries and their results: a journal of another identity is of no use."""
     config, organization = source.config, source.organization
     identity = asdict(request)
-    del identity["live_from"], identity["prometheus"]  # decide only what is written
+    del identity["scraped_since"], identity["prometheus"]  # decide only what is written
+    identity["fine_days"] = identity.pop("hourly_days")  # its name in journals
     identity["organization"] = {
         "name": organization.name,
         "base_url": organization.base_url,

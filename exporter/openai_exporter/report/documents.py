@@ -5,11 +5,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
-from io import StringIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
 from openai_exporter import __version__
 from openai_exporter.config.secret import printable
@@ -22,7 +19,10 @@ CENT = Decimal("0.01")
 TITLES = {"model": "Model", "project": "Project", "key": "API key", "user": "User", "line_item": "Line item"}
 _USAGE = ("Requests", "Input", "Output", "Cached", "Out/in", "Tokens/req.")
 _MOST_BUDGETS = 30
-_PLAIN_WIDTH = 200
+_FIGURES, _NAME_WIDTH, _BETWEEN = 4, 20, "  "
+"""Figures that names and their columns give way to in a narrow terminal, and what stands between two."""
+_VALUE_WIDTH = 18
+_BOLD, _DIM = 1, 2
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 
 
@@ -62,18 +62,100 @@ def view(report: Report) -> View:
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
-    """Tables for the terminal; as wide as `width`, or as they need to be."""
-    content, out = view(report), StringIO()
-    console = Console(file=out, width=width or _PLAIN_WIDTH, force_terminal=color, no_color=not color, highlight=False)
-    console.print(Text(content.title, style="bold"))
-    for name, value in content.lead:
-        console.print(Text(f"  {name:<24} {value:>18}"))
+    """Tables for a terminal of that width, or as wide as they need to be: no name is dropped and no number is cut."""
+    content = view(report)
+
+    def style(text: str, code: int) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if color else text
+
+    lines = [style(line, _BOLD) for line in _wrapped(content.title, width)]
+    lines += _pairs(content.lead, width)
+    omitted: dict[str, None] = {}
     for table in content.tables:
-        console.print()
-        console.print(_rich(table))
-    for note in content.notes:
-        console.print(Text(note, style="dim"))
-    return out.getvalue()
+        grid = Grid(table, width)
+        lines += ["", *grid.lines(lambda line: style(line, _BOLD))]
+        omitted |= dict.fromkeys(grid.omitted)
+    notes = content.notes
+    if omitted:
+        hidden = f"{width} columns have no room for {', '.join(omitted)}: use a wider terminal or --format csv."
+        notes = (hidden, *notes)
+    lines += ["", *(style(line, _DIM) for note in notes for line in _wrapped(note, width))]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    """Lines of at most `width` columns; a word that is longer stands alone, and the terminal breaks it."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width is None or cell_len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], width: int | None) -> Iterator[str]:
+    """Names, and values on their right; a value that does not fit there stands below its name."""
+    name_width = max(len(name) for name, _ in pairs)
+    value_width = max(_VALUE_WIDTH, *(len(value) for _, value in pairs))
+    for name, value in pairs:
+        room = value_width if width is None else min(value_width, width - name_width - 4)
+        if len(value) <= room:
+            yield f"  {name:<{name_width}}  {value:>{room}}"
+        else:
+            yield f"  {name}"
+            yield f"    {value}"
+
+
+class Grid:
+    """Lays a table out in `width` columns: figures that do not fit are omitted from the right, down to a few.
+
+    Where names have too little room beside these, each stands on a line above its figures, as does a longer one.
+
+    Attributes:
+        omitted: heads of the columns that are not shown.
+    """
+
+    def __init__(self, table: TextTable, width: int | None) -> None:
+        self._table = table
+        rows = (table.head, *table.rows, *([table.foot] if table.foot else []))
+        names, *figures = (max(map(cell_len, column)) for column in zip(*rows, strict=True))
+        self._figures = figures
+        self._name = names
+        if width is not None:
+            beside = min(names, _NAME_WIDTH) + len(_BETWEEN)
+            room = beside if self._fit(width - beside, _FIGURES) else 0
+            self._fit(width - room, 1)
+            self._name = min(names, max(0, width - self._used - len(_BETWEEN))) if room else 0
+        self.omitted = table.head[1 + len(self._figures) :]
+
+    @property
+    def _used(self) -> int:
+        return sum(self._figures) + len(_BETWEEN) * (len(self._figures) - 1)
+
+    def _fit(self, room: int, least: int) -> bool:
+        """Omit figures until the others fit, but keep `least`; whether they fit."""
+        while len(self._figures) > least and self._used > room:
+            self._figures.pop()
+        return self._used <= room
+
+    def lines(self, strong: Callable[[str], str] = str) -> Iterator[str]:
+        """Title, head, rows and foot; `strong` marks those that are not rows."""
+        yield strong(self._table.title)
+        yield from map(strong, self.row(self._table.head))
+        for row in self._table.rows:
+            yield from self.row(row)
+        yield from map(strong, self.row(self._table.foot) if self._table.foot else ())
+
+    def row(self, cells: Sequence[str]) -> Iterator[str]:
+        """One row in one line or two."""
+        name, *figures = cells
+        if cell_len(name) > self._name:
+            yield name
+            name = ""
+        shown = [figure.rjust(width) for figure, width in zip(figures, self._figures, strict=False)]
+        yield _BETWEEN.join([set_cell_size(name, self._name), *shown] if self._name else shown)
 
 
 def render_markdown(report: Report) -> str:
@@ -99,17 +181,19 @@ def apportioned(parts: Sequence[Decimal]) -> list[Decimal]:
     return down
 
 
-def dollars(usd: Decimal | None) -> str:
-    """`$1,234.56`; to the cent."""
+def dollars(usd: Decimal | None, rounded: Decimal | None = None) -> str:
+    """`$1,234.56`; to the cent, or as it is `rounded`. What is less than a cent is not shown as nothing."""
     if usd is None:
         return UNKNOWN
-    amount = cents(usd)
+    amount = cents(usd) if rounded is None else rounded
+    if usd and not amount:
+        return "<$0.01" if usd > 0 else ">-$0.01"
     return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
 
 
 def percent(ratio: float | None) -> str:
     """`12.3 %`."""
-    return UNKNOWN if ratio is None else f"{ratio * 100:,.1f} %"
+    return UNKNOWN if ratio is None else f"{round(ratio * 100, 1) + 0.0:,.1f} %"
 
 
 def ratio(value: float | None) -> str:
@@ -154,7 +238,10 @@ def _parts(report: Report, amounts: Amounts) -> TextTable:
     def row(part: Part, now: Decimal, before: Decimal) -> tuple[str, ...]:
         whole = total.now.cost
         share = percent(float(part.now.cost / whole) if whole > 0 else None)
-        columns = (clean(part.name), dollars(now), share, dollars(before), change(part), *_usage(part.now, billed))
+        columns = (
+            clean(part.name), dollars(part.now.cost, now), share, dollars(part.before.cost, before), change(part),
+            *_usage(part.now, billed),
+        )  # fmt: skip
         return columns[: len(head)]
 
     rows = tuple(row(part, *amounts[part.id]) for part in report.parts)
@@ -176,9 +263,9 @@ def _movers(report: Report, amounts: Amounts) -> TextTable:
     rows = []
     for part in report.movers:
         now, before = amounts[part.id]
-        difference = dollars(now - before)
-        signed = difference if difference.startswith("-") else f"+{difference}"
-        rows.append((clean(part.name), signed, dollars(before), dollars(now)))
+        sign = "+" if now > before else ""
+        shown = dollars(part.before.cost, before), dollars(part.now.cost, now)
+        rows.append((clean(part.name), f"{sign}{dollars(part.difference, now - before)}", *shown))
     return TextTable("Top movers", (TITLES[report.by], "Difference", "Before", "Now"), tuple(rows))
 
 
@@ -187,31 +274,14 @@ def _budgets(report: Report) -> TextTable:
     rows = tuple(
         (
             clean(f"{state.name} ({state.whose}, {state.period}, {state.basis})"),
+            percent(state.ratio),
             dollars(state.spent_usd),
             dollars(state.limit_usd),
             dollars(None if state.spent_usd is None else state.limit_usd - state.spent_usd),
-            percent(state.ratio),
         )
         for state in ranked[:_MOST_BUDGETS]
     )
-    return TextTable("Budgets now", ("Budget", "Spent", "Limit", "Left", "Used"), rows)
-
-
-def _rich(table: TextTable) -> Table:
-    made = Table(
-        title=table.title, title_justify="left", title_style="bold", box=None, pad_edge=False,
-        show_footer=bool(table.foot),
-    )  # fmt: skip
-    for place, name in enumerate(table.head):
-        foot = Text(table.foot[place] if table.foot else "")
-        numbers = place > 0
-        made.add_column(
-            Text(name), foot, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold",
-            footer_style="bold",
-        )  # fmt: skip
-    for row in table.rows:
-        made.add_row(*map(Text, row))
-    return made
+    return TextTable("Budgets now", ("Budget", "Used", "Spent", "Limit", "Left"), rows)
 
 
 def _markdown(content: View) -> Iterator[str]:

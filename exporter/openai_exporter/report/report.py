@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
+from threading import Lock
 from typing import Literal
 
 from openai_exporter.config.sections import GROUPABLE
 from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
-from openai_exporter.report.source import FIRST, Source, TakeUsage
+from openai_exporter.report.source import FIRST, Progress, Read, Source, TakeUsage
 from openai_exporter.usage import costs, dataset, ledger, refresh, rows, service
 from openai_exporter.usage.ledger import DAY, Range, day_start, month_start, next_month_start, previous_month_start
+from openai_exporter.usage.names import Directory
 
 COUNTS = (
     "requests", "input_tokens", "input_cached_tokens", "output_tokens",
@@ -134,6 +137,7 @@ class Book:
     skipped: dict[str, int] = field(default_factory=dict)
     unpriced: set[tuple[int, str]] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def groups(self, start: int, end: int) -> dict[str, Totals]:
         """Totals of each group in [start, end)."""
@@ -155,8 +159,9 @@ class Book:
 
     def merge(self, cells: Cells) -> None:
         """Add the cells of a query that was read to its end."""
-        for key, totals in cells.items():
-            self.cells.setdefault(key, Totals()).add(totals)
+        with self._lock:  # several queries are made at once
+            for key, totals in cells.items():
+                self.cells.setdefault(key, Totals()).add(totals)
 
     def _within(self, start: int, end: int) -> Iterator[tuple[str, Totals]]:
         return ((id, totals) for (day, id), totals in self.cells.items() if start <= day < end)
@@ -246,7 +251,9 @@ class Report:
     notes: tuple[str, ...]
 
 
-def read_report(source: Source, period: Period, by: By, now: float) -> Report:
+def read_report(
+    source: Source, period: Period, by: By, now: float, progress: Progress = lambda done, total: None
+) -> Report:
     """Read what a report needs, and make it.
 
     Args:
@@ -257,14 +264,24 @@ def read_report(source: Source, period: Period, by: By, now: float) -> Report:
     """
     book = Book(by)
     costs_start, end = period.before_start, None if period.end > now else period.end
-    read_usage(book, source, period.before_start, end)
+    reads = usage_reads(book, source, period.before_start, end)
     if period.end > month_start(now):
         costs_start = min(costs_start, month_start(now), day_start(now) - (_MEAN_DAYS + 1) * DAY)
         end = None
-    read_costs(book, source, costs_start, end)
-    spending = _read_budgets(source)
-    named = {by, *(budget.scope for budget in spending)} & {"project", "key", "user"}
-    title = source.directory(book.notes).title if named else lambda scope, id: ""
+    spending: tuple[dataset.BudgetState, ...] = ()
+    notes: list[str] = []
+    directory = Directory()
+
+    def read_budgets(source: Source) -> None:
+        nonlocal spending, directory
+        spending = _read_budgets(source)
+        if {by, *(budget.scope for budget in spending)} & {"project", "key", "user"}:
+            directory = source.directory(notes)
+
+    reads += [lambda source: read_costs(book, source, costs_start, end), read_budgets]
+    source.together(reads, progress)
+    book.notes += notes
+    title = directory.title
     titled = tuple(replace(budget, title=title(budget.scope, budget.id)) for budget in spending)
     return make_report(book, source.organization.name, period, now, lambda id: title(by, id), titled)
 
@@ -354,20 +371,18 @@ def _notes(book: Book, period: Period, now: float) -> Iterator[str]:
         yield f"Without a price, and so missing from list prices: {', '.join(amounts)}{named}."
 
 
-def read_usage(book: Book, source: Source, start: int, end: int | None) -> None:
-    """Add the usage of all configured endpoints.
+def usage_reads(book: Book, source: Source, start: int, end: int | None) -> list[Read]:
+    """The reads of all configured usage endpoints, which add to the book."""
+    names = [name for name in source.organization.usage if name in rows.OPERATIONS]
+    return [partial(_read_usage, book, name, Range(start, end, "1d", costs.USAGE_DAYS)) for name in names]
 
-    Raises:
-        UpstreamError: one of them could not be read.
-    """
-    for name in source.organization.usage:
-        if name in rows.OPERATIONS:
-            requested = dict.fromkeys((DIMENSIONS[book.by], "model"))
-            group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
-            cells: Cells = {}
-            take = _usage_taker(book, cells, name, group_by)
-            source.usage(name, group_by, Range(start, end, "1d", costs.USAGE_DAYS), cells.clear, take)
-            book.merge(cells)
+
+def _read_usage(book: Book, name: str, part: Range, source: Source) -> None:
+    requested = dict.fromkeys((DIMENSIONS[book.by], "model"))
+    group_by = tuple(dimension for dimension in requested if dimension in GROUPABLE[name])
+    cells: Cells = {}
+    source.usage(name, group_by, part, cells.clear, _usage_taker(book, cells, name, group_by))
+    book.merge(cells)
 
 
 def _usage_taker(book: Book, cells: Cells, name: str, group_by: tuple[str, ...]) -> TakeUsage:

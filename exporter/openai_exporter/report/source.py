@@ -3,12 +3,14 @@
 
 import contextlib
 import functools
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from typing import Self
 
-from openai_exporter.client.organization import Calls, Doubt, OrganizationClient, Params, Reply
+from openai_exporter.client.organization import ADMIN_KEYS, Calls, Doubt, OrganizationClient, Params, Reply
 from openai_exporter.client.session import Network
 from openai_exporter.config import Config
 from openai_exporter.config.sections import Organization
@@ -25,9 +27,12 @@ Restart = Callable[[], object]
 """Called at the start of each attempt, to forget the rows of the one before."""
 TakeUsage = Callable[[int, ledger.Labels, ledger.Values], None]
 TakeCosts = Callable[[int, rows.CostRow], None]
+Read = Callable[["Source"], object]
+Progress = Callable[[int, int], object]
+"""Called with how many of how many reads are done."""
 FIRST = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 """No API key is older; an earlier date is a typo."""
-TRANSIENT = frozenset({"connect", "dns", "rate_limited", "reset", "server_error", "timeout", "truncated"})
+TRANSIENT = frozenset({"connect", "dns", "rate_limited", "connection_reset", "server_error", "timeout", "truncated"})
 """Reasons of failures that a retry may overcome."""
 _ATTEMPTS = 6
 _FIRST_WAIT = 1.0
@@ -79,6 +84,7 @@ class Source:
     ) -> None:
         self.config = config
         self.organization = organization
+        self._now = now
         credential = config.organization_credential(organization.name)
         self.network = Network(proxies)
         self._client = _LimitedClient(organization.base_url, credential, organization.timeout, self.network)
@@ -87,12 +93,36 @@ class Source:
         self.context = dataset.Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)
         self._attempts = attempts
         self._on_wait = on_wait
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._ended.set()
         self._client.close()
+
+    def together(self, reads: Sequence[Read], progress: Progress = lambda done, total: None) -> None:
+        """Make several reads at once, each on a connection of its own.
+
+        Raises:
+            UpstreamError: one of them failed; the others are cut.
+        """
+        with ThreadPoolExecutor(len(reads)) as pool, contextlib.ExitStack() as sources:
+            running = [pool.submit(read, sources.enter_context(self._another())) for read in reads]
+            progress(0, len(running))
+            for done, read in enumerate(as_completed(running), 1):
+                read.result()
+                progress(done, len(running))
+
+    def _another(self) -> "Source":
+        """A source of the same organization with a connection of its own and the clock of this one."""
+        source = Source(
+            self.config, self.organization, self.network.proxies, now=self._now, on_wait=self._on_wait,
+            attempts=self._attempts,
+        )  # fmt: skip
+        source.context.clock.adopt(self.context.clock)
+        return source
 
     def learn_time(self) -> float:
         """The API's time, by a small call that also shows whether the key is accepted; more where clocks differ.
@@ -162,12 +192,12 @@ class Source:
                 action()
                 return
             except UpstreamError as error:
-                if error.reason not in TRANSIENT or attempt == self._attempts - 1:
+                if error.reason not in TRANSIENT or attempt == self._attempts - 1 or self._ended.is_set():
                     raise
                 wait = error.retry_after if error.retry_after is not None else _FIRST_WAIT * 2.0**attempt
                 wait = min(wait, _LONGEST_WAIT)
                 self._on_wait(str(error), wait)
-            time.sleep(wait)
+            self._ended.wait(wait)
 
     def _read(self, query: Query, restart: Restart, decode: Decode[T], add: Add[T]) -> None:
         def attempt() -> None:
@@ -185,7 +215,10 @@ def find_organization(config: Config, name: str | None) -> Organization:
     """
     names = [organization.name for organization in config.organizations]
     if not names:
-        raise StartError("no organization is configured; set OPENAI_ADMIN_KEY, or add one under `organizations:`")
+        raise StartError(
+            "no admin key: set OPENAI_ADMIN_KEY, or add an organization under `organizations:`; a key for probes "
+            f"(OPENAI_API_KEY) cannot read usage and costs. Owners make admin keys at {ADMIN_KEYS}"
+        )
     if name is None and len(names) == 1:
         return config.organizations[0]
     organization = config.organization(name) if name else None

@@ -9,6 +9,7 @@ from typing import Any
 import promql_parser
 
 from openai_exporter.config.base import compiled
+from openai_exporter.metrics import RENAMED_VALUES
 
 SCALAR, VECTOR, MATRIX, STRING = "scalar", "instant vector", "range vector", "string"
 
@@ -89,6 +90,20 @@ def check(expression: str) -> str:
     for node in _nodes(root):
         _check_node(node)
     return _type_of(root)
+
+
+_MATCHER = re.compile(r"""\b(?:outcome|error_type|reason|dataset)\s*(?:!=|=~|!~|=)\s*(["'`])(.*?)\1""")
+
+
+def renamed_value(expression: str) -> str | None:
+    """A sentence on the first matcher of the exporter's metrics that has only the earlier spelling of a value."""
+    for match in _MATCHER.finditer(expression) if "openai" in expression else ():
+        values = match[2].split("|")
+        for earlier in values:
+            name = RENAMED_VALUES.get(earlier)
+            if name is not None and name not in values:
+                return f"{match[0][:60]}: {earlier} was renamed to {name}"
+    return None
 
 
 def _one_line(message: str) -> str:

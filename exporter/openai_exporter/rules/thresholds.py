@@ -19,7 +19,7 @@ from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.files import read_text
 from openai_exporter.model import Endpoint
 from openai_exporter.rules.measures import MEASURES, NAMES, Kind, Measure, format_amount, parse_amount
-from openai_exporter.rules.promql import PromQLError, check
+from openai_exporter.rules.promql import PromQLError, check, renamed_value
 
 Severity = Literal["critical", "warning", "info"]
 OPERATORS = (">", ">=", "<", "<=")
@@ -384,6 +384,8 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         check(f"up{{{settings.selector}}}")
     except PromQLError as error:
         yield Finding(("settings", "selector"), f"must be {MUST_BE['selector']}: {error}", settings.selector)
+    if renamed := renamed_value(f"openai{{{settings.selector}}}"):
+        yield Finding(("settings", "selector"), renamed)
     if settings.interval > LOOKBACK:
         text = f"must be at most {format_duration(LOOKBACK)}; Prometheus takes an older sample for gone"
         yield Finding(("settings", "interval"), text, format_duration(settings.interval))

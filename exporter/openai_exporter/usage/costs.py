@@ -147,7 +147,7 @@ class CostsDataset(Dataset):
         self.interval = organization.costs.refresh_interval
         self.shape = self._group_by = organization.costs.group_by
         self._limit = organization.series_limit
-        self._loss_limit, self._patience = Decimal(organization.loss_limit), organization.audit_interval
+        self._loss_limit, self._patience = Decimal(organization.loss_limit), organization.full_refresh_interval
         self._context = context
         self._doubted: Bill | None = None
 
@@ -159,7 +159,7 @@ class CostsDataset(Dataset):
         return True
 
     def _doubt(self, bill: Bill) -> None:
-        """Keep the last bill when one lacks too much of it, until another one says the same an `audit_interval` later.
+        """Keep the last bill when one lacks too much of it, until one a `full_refresh_interval` later says the same.
 
         Raises:
             UpstreamError: says how much is missing.
@@ -307,15 +307,15 @@ class DriftDataset(Dataset):
     def __init__(self, organization: Organization, context: Context) -> None:
         assert organization.cost_drift is not None
         self.interval = organization.cost_drift.refresh_interval
-        self._settle = organization.cost_drift.settle
+        self._finalize_after = organization.cost_drift.finalize_after
         self._operations = tuple(OPERATIONS[name] for name in organization.usage if name in PRICED)
-        self.shape = (self._settle, self._operations)
+        self.shape = (self._finalize_after, self._operations)
         self._limit = organization.series_limit
         self._context = context
 
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read usage and bill of the month up to the newest day whose bill is complete."""
-        comparison = Comparison(day_start(self._context.clock.now() - self._settle) - DAY)
+        comparison = Comparison(day_start(self._context.clock.now() - self._finalize_after) - DAY)
         for operation in self._operations:
             self._read_usage(calls, operation, comparison)
 

@@ -53,8 +53,8 @@ class CounterDataset(dataset.Dataset):
 
     def read(self, calls: Calls, *, seen: bool) -> bool:
         """Read the hours that may have changed; the whole month, and the one before, when an audit is due."""
-        clock, audit_interval = self._context.clock, self._organization.audit_interval
-        audit = not 0 <= self._audit_at - clock.now() <= audit_interval
+        clock, full_refresh_interval = self._context.clock, self._organization.full_refresh_interval
+        audit = not 0 <= self._audit_at - clock.now() <= full_refresh_interval
         reading = pages.read_in_time(lambda: self._read_month(calls, audit=audit), self.name)
         self._count_negative(self._decoding())
         self._doubt(reading)
@@ -66,10 +66,10 @@ class CounterDataset(dataset.Dataset):
         except ledger.VanishedError as error:
             raise UpstreamError(str(error), api=self.name, reason="malformed") from None
         if reading.whole:
-            self._audit_at = clock.now() + audit_interval
+            self._audit_at = clock.now() + full_refresh_interval
         if reading.month != self.previous.month:
             self.previous.begin(reading.month, closing)
-        if self.previous.due(clock.now(), audit_interval):
+        if self.previous.due(clock.now(), full_refresh_interval):
             self._read_previous(calls)
         return True
 
@@ -202,7 +202,7 @@ class CounterDataset(dataset.Dataset):
         if loss is None:
             return
         if reading.whole:
-            self._audit_at = self._context.clock.now() + self._organization.audit_interval
+            self._audit_at = self._context.clock.now() + self._organization.full_refresh_interval
         largest = max(loss.by_series, key=loss.by_series.__getitem__)
         labels = ", ".join(f"{name}={value}" for name, value in zip(self.group_by, largest, strict=True)) or "all"
         what = "that were settled are missing or moved" if loss.settled else "of the last hours moved"
@@ -225,14 +225,14 @@ class CounterDataset(dataset.Dataset):
 
     def _read_month(self, calls: Calls, *, audit: bool) -> ledger.Reading:
         """A complete reading, planned with the time that the first answer's Date shows."""
-        settle, clock = self._organization.settle, self._context.clock
+        finalize_after, clock = self._organization.finalize_after, self._context.clock
         self._decoding().begin()
-        plan = self.ledger.plan(clock.now(), settle, audit=audit)
+        plan = self.ledger.plan(clock.now(), finalize_after, audit=audit)
         reading = self.ledger.begin(plan, clock.now())
 
         def planned() -> bool:
             nonlocal reading
-            again = self.ledger.plan(clock.now(), settle, audit=audit)
+            again = self.ledger.plan(clock.now(), finalize_after, audit=audit)
             reading = self.ledger.begin(again, clock.now())
             return (again.month, again.hours) == (plan.month, plan.hours)
 

@@ -93,18 +93,18 @@ def covers(period: str, read: float, now: float) -> bool:
     return start(now) <= start(read)
 
 
-def whole_month(now: float, settle: float) -> Plan:
+def whole_month(now: float, finalize_after: float) -> Plan:
     """Read the month so far: days whose figures are final by the day, the rest by the hour."""
     month = month_start(now)
-    closes = max(month, hour_start(now - settle))
+    closes = max(month, hour_start(now - finalize_after))
     first = max(month, day_start(closes))
     days = Range(month, first, "1d", 31) if first > month else None
     return Plan(month, month, closes, Range(first, None, "1h", 168), days)
 
 
-def since(closed_until: int, now: float, settle: float) -> Plan:
+def since(closed_until: int, now: float, finalize_after: float) -> Plan:
     """Read the hours that were not final at the last reading, however long ago that was."""
-    closes = max(closed_until, hour_start(now - settle))
+    closes = max(closed_until, hour_start(now - finalize_after))
     return Plan(month_start(now), closed_until, closes, Range(closed_until, None, "1h", 168), None)
 
 
@@ -490,12 +490,12 @@ class Ledger:
         self._today = 0
         self._of_today: Rows | None = None
 
-    def plan(self, now: float, settle: float, *, audit: bool) -> Plan:
+    def plan(self, now: float, finalize_after: float, *, audit: bool) -> Plan:
         """What to read next; `audit` asks for the whole month."""
         now = self._not_back(now)
         if audit or month_start(now) != self.month or not self.month <= self.closed_until <= now:
-            return whole_month(now, settle)
-        return since(self.closed_until, now, settle)
+            return whole_month(now, finalize_after)
+        return since(self.closed_until, now, finalize_after)
 
     def begin(self, plan: Plan, now: float) -> Reading:
         """An empty reading for a plan."""

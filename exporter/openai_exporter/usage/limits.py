@@ -13,7 +13,7 @@ from openai_exporter.usage import dataset, ledger, pages
 from openai_exporter.usage.rows import OPERATIONS, MalformedError, Operation, RowDecoder
 
 API = "limits"
-PEAK_API = "peak_minute"
+PEAK_API = "peak_usage"
 _CENTS = 100
 _MINUTE = 60
 _MOST_MINUTES = 1440
@@ -175,10 +175,10 @@ class PeakDataset(dataset.Dataset):
     name = PEAK_API
 
     def __init__(self, organization: Organization, context: dataset.Context, limited: Limited) -> None:
-        assert organization.peak_minute is not None
-        self.interval = organization.peak_minute.refresh_interval
+        assert organization.peak_usage is not None
+        self.interval = organization.peak_usage.refresh_interval
         self.data: dict[_Key, _Counts] = {}
-        self._window = organization.peak_minute.window
+        self._window = organization.peak_usage.window
         counted = [OPERATIONS[name] for name in organization.usage if name in OPERATIONS]
         self._operations = tuple(_peaking(operation) for operation in counted if operation.tokens)
         self.shape = (self._window, self._operations)

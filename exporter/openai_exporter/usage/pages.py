@@ -142,7 +142,7 @@ def _page(reply: Reply, buckets: "Buckets[T]", number: int) -> str:
         hint = "" if "json" in kind else f" (content type {kind})"
         raise reply.error(f"page {number}: {error}{hint}", "malformed") from None
     except TooLargeError as error:
-        raise reply.error(f"page {number}: {error}", "too_large") from None
+        raise reply.error(f"page {number}: {error}", "response_too_large") from None
 
 
 @dataclass
@@ -339,7 +339,7 @@ PAGE = "100"
 _MOST_LIST_PAGES = 1000
 _EVERYWHERE = frozenset({"auth", "call_budget", "credential", "rate_limited"})
 """Reasons that hold for every other list as well."""
-_OUTAGE = frozenset({"connect", "dns", "proxy", "reset", "server_error", "timeout", "tls", "truncated"})
+_OUTAGE = frozenset({"connect", "dns", "proxy", "connection_reset", "server_error", "timeout", "tls", "truncated"})
 _MOST_IN_OUTAGE = 3
 
 Item = Mapping[str, Any]
@@ -382,7 +382,7 @@ class Lists:
         odd: MalformedError | None = None
         self.skipped.setdefault(kind, 0)
         try:
-            for page in _everything(self._calls, path, self._api, params):
+            for page in read_list(lambda query: self._calls.get(path, query, api=self._api).body, self._api, params):
                 for index, item in enumerate(page):
                     self._place = kind, f"{path}: data[{index}]"
                     try:
@@ -501,16 +501,20 @@ class ListsDataset(Dataset):
             log.warning("organization %s: dataset %s: %s", self.organization, self.name, text)
 
 
-def _everything(calls: Calls, path: str, api: str, params: Sequence[tuple[str, str]]) -> Iterator[list[Any]]:
+def read_list(
+    get: Callable[[Sequence[tuple[str, str]]], Mapping[str, Any]], api: str, params: Sequence[tuple[str, str]]
+) -> Iterator[list[Item]]:
     """Yield the entries of a list, a page at a time.
+
+    Args:
+        get: the body of the list for these parameters.
 
     Raises:
         UpstreamError: a page failed, or the list does not end; MalformedError: it is no list.
     """
     after, seen = "", set[str]()
     for _ in range(_MOST_LIST_PAGES):
-        query = [*params, ("limit", PAGE), *([("after", after)] if after else [])]
-        body = calls.get(path, query, api=api).body
+        body = get([*params, ("limit", PAGE), *([("after", after)] if after else [])])
         items, more = body.get("data"), body.get("has_more")
         if not isinstance(items, list):
             raise MalformedError(f"data: expected an array, got {abbreviated(items)}")

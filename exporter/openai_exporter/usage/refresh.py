@@ -317,7 +317,7 @@ class Datasets:
             self.first.append(self.costs)
         if organization.limits:
             self.second.append(limits)
-        if organization.peak_minute is not None:
+        if organization.peak_usage is not None:
             self.second.append(PeakDataset(organization, context, lambda: limits.models))
         if organization.cost_drift is not None and self.costs:
             self.second.append(costs.DriftDataset(organization, context))

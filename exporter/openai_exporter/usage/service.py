@@ -31,7 +31,7 @@ def dataset_names(settings: Organization) -> tuple[str, ...]:
         "costs": settings.costs,
         "names": settings.names,
         "limits": settings.limits,
-        "peak_minute": settings.peak_minute,
+        "peak_usage": settings.peak_usage,
         "cost_drift": settings.cost_drift and settings.costs,
     }
     return (*settings.usage, *(name for name, setting in optional.items() if setting))
@@ -80,6 +80,11 @@ class UsageService:
 
     async def page(self, limit: float | None = None) -> EncodedPage:
         """The page, refreshed when it is due; the last one when that takes longer than `limit` seconds."""
+        await self.refresh(limit)
+        return self._shown()
+
+    async def refresh(self, limit: float | None = None) -> None:
+        """Refresh what is due, which no scrape has seen then, and wait for it no longer than `limit` seconds."""
         if self._asked is None:
             self._asked = self.now()
         if self._running is None and not self._closed and (self._reader is None or self._reader.due):
@@ -92,7 +97,6 @@ class UsageService:
                 self._running.add_done_callback(self._finished)
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=limit)
-        return self._shown()
 
     def summary(self) -> UsageSummary:
         """The figures as of the last refresh; no call is made."""

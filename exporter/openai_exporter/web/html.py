@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages for people: /, /history and /history/{id}. They call no API; the first request loads the template engine."""
+"""Pages for people: /, /history and /history/{id}. They probe nothing; the first request loads the template engine."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from openai_exporter.status import StatusService
 from openai_exporter.usage.dataset import BudgetState, DatasetState, UsageSummary
 from openai_exporter.web.limits import text
 from openai_exporter.web.live import COURSE, Live, Point, Track, probe_keys
+from openai_exporter.web.routes import in_turn
 
 RECENT_FAILURES = 10
 MOST_BUDGETS = 8
@@ -32,12 +34,30 @@ OLD, OLD_INTERVALS = 900.0, 3
 STEP, BAR, HEIGHT = 4, 3, 22
 """Of the small chart, in pixels: one bar per result, as high as it took long."""
 
+RELOAD, SOON = 30, 3
+"""Seconds after which the landing page is loaded again: always, and while the first figures are being read."""
+
 View = dict[str, Any]
 """What a template shows; `state` is `good`, `bad`, `ours` (a failure that is not the provider's) or `none`."""
 
 
+FIRST_READ = 2.0
+"""Seconds that the landing page waits for the first figures of organizations and status pages."""
+
+
 async def landing(request: Request) -> Response:
-    """The landing page."""
+    """The landing page; it reads what is due as a scrape does, and waits only for the first figures, for a moment."""
+    live: Live = request.app.state.live
+    usages, statuses = live.services.usages.values(), live.services.statuses.values()
+    await asyncio.gather(
+        *(each.refresh(0 if each.summary().datasets else FIRST_READ) for each in usages),
+        *(each.page(0 if each.tried else FIRST_READ) for each in statuses),
+    )
+    return await _landing(request)
+
+
+@in_turn
+async def _landing(request: Request) -> Response:
     live: Live = request.app.state.live
     now, services = live.now(), live.services
     config = services.config
@@ -47,6 +67,7 @@ async def landing(request: Request) -> Response:
         "chart": {"STEP": STEP, "BAR": BAR, "HEIGHT": HEIGHT, "WIDTH": COURSE * STEP},
         "targets": targets,
         "simulated": _simulated(config, targets),
+        "stack": live.stack,
         "health": _health([row for target in targets for row in target["rows"]]),
         "organizations": [
             _organization(service.summary(), now, config.organization(name))
@@ -55,6 +76,7 @@ async def landing(request: Request) -> Response:
         "statuses": [_status(services.statuses[page.name], now) for page in config.status_pages],
         "failures": [{"id": each.id, **result_view(each.answer, now)} for each in failed[:RECENT_FAILURES]],
         "root": _root(request, live),
+        "reload": SOON if any(not each.summary().datasets for each in services.usages.values()) else RELOAD,
         "started": ago(live.started_at, now),
         "source": str(live.settings.config_file or "built in"),
     }
@@ -261,6 +283,7 @@ def _status(page: StatusService, now: float) -> View:
 # GET /history and /history/{id}: recent results, and one with its log, request and reply.
 
 
+@in_turn
 async def history(request: Request) -> Response:
     """Recent results, newest first; failures are kept longer.
 
@@ -279,6 +302,7 @@ async def history(request: Request) -> Response:
     return render("history.html", live.settings.route_prefix, view)
 
 
+@in_turn
 async def entry(request: Request) -> Response:
     """One result with all that is known about it; 404 once it is forgotten."""
     live: Live = request.app.state.live

@@ -2,6 +2,7 @@
 """The active configuration and its services; a reload replaces both at once or not at all."""
 
 import asyncio
+import json
 import logging
 import platform
 import time
@@ -14,8 +15,8 @@ from typing import Any
 from openai_exporter import __version__
 from openai_exporter.client.network import check_proxies
 from openai_exporter.config import Config, load_config, zero_config
-from openai_exporter.config.secret import Masker
-from openai_exporter.errors import ConfigError
+from openai_exporter.config.secret import Credential, Masker
+from openai_exporter.errors import ConfigError, CredentialError
 from openai_exporter.exposition import Instruments
 from openai_exporter.metrics import own
 from openai_exporter.model import ProbeAnswer, ProbeKey
@@ -45,7 +46,9 @@ class Settings:
         max_requests: scrapes served at once; more are refused.
         timeout_offset: seconds taken off the scrape timeout that Prometheus announces.
         storage: folder for marks that survive a restart, None for none.
+        stack_file: what the stack around this exporter says of itself, None for none.
         history_limit: results kept for /history, None for the configuration's.
+        announce: whether the log says after the start what is probed and read, and whether keys are accepted.
     """
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -58,7 +61,9 @@ class Settings:
     max_requests: int = DEFAULT_MAX_REQUESTS
     timeout_offset: float = DEFAULT_TIMEOUT_OFFSET
     storage: Path | None = None
+    stack_file: Path | None = None
     history_limit: int | None = None
+    announce: bool = False
 
 
 def format_address(host: str, port: int) -> str:
@@ -120,6 +125,45 @@ def probe_keys(config: Config) -> list[ProbeKey]:
     return [ProbeKey(probe.target, probe.module, model) for probe in config.probes for model in probe.models or ("",)]
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What the stack around this exporter says of itself.
+
+    Attributes:
+        mode: `demo` or `production`, empty when nothing is said.
+        problems: what is wrong in its files and variables.
+        unused_keys: real keys that its demo leaves alone.
+    """
+
+    mode: str = ""
+    problems: tuple[str, ...] = ()
+    unused_keys: tuple[str, ...] = ()
+
+
+def read_stack(file: Path | None) -> Stack:
+    """The content of --stack.file; nothing when there is none, or it cannot be used."""
+    if file is None:
+        return Stack()
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return Stack(str(data["mode"]), tuple(map(str, data["problems"])), tuple(map(str, data["unused_keys"])))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("--stack.file cannot be used, the mode is not known: %s: %s", file, error)
+        return Stack()
+
+
+MADE_UP = ("sk-demo", "sk-admin-demo")
+"""How keys begin that a demo made up."""
+
+
+def _is_real(source: Credential | None) -> bool:
+    """Whether a key is there that no demo made up."""
+    try:
+        return source is not None and not source.read().reveal().startswith(MADE_UP)
+    except CredentialError:
+        return False
+
+
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 0.4
@@ -171,6 +215,7 @@ class Live:
         self.full: Callable[[], bool] = lambda: False
         self.now = now
         self.started_at = now()
+        self.stack = Stack()
         self._lock = asyncio.Lock()
         self.instruments.set(own.BUILD_INFO, 1, (__version__, platform.python_version()))
         self._loaded(config)
@@ -211,6 +256,18 @@ class Live:
         statuses = [each for name, each in old.statuses.items() if new.statuses.get(name) is not each]
         await _close(old.prober, *usages, *statuses)
 
+    def simulated_with_real_key(self) -> int:
+        """Keys that the demo of the stack leaves alone, and real ones that go to an API that a simulator answers."""
+        config = self.services.config
+        keys = probe_keys(config)
+        simulated = {key.target for key in keys if (track := self.board.track(key)) and track.answer.result.simulated}
+        roots = {target.base_url for target in config.targets if target.name in simulated}
+        sources = [config.target_credential(name) for name in simulated]
+        sources += [
+            config.organization_credential(each.name) for each in config.organizations if each.base_url in roots
+        ]
+        return len(self.stack.unused_keys) + sum(map(_is_real, sources))
+
     async def close(self) -> None:
         """End every service."""
         self.ready = False
@@ -242,6 +299,14 @@ class Live:
         self.instruments.set(own.CONFIG_RELOAD_SUCCESSFUL, 1)
         self.instruments.set(own.CONFIG_RELOAD_TIMESTAMP, self.now())
         self.instruments.set(own.UNREADABLE_KEYS, len(config.unreadable_keys))
+        if self.stack.mode:
+            self.instruments.forget(own.STACK_INFO, (self.stack.mode,))
+        self.stack = read_stack(self.settings.stack_file)
+        if self.stack.mode:
+            self.instruments.set(own.STACK_INFO, 1, (self.stack.mode,))
+            self.instruments.set(own.STACK_PROBLEMS, len(self.stack.problems))
+        for text in self.stack.problems:
+            log.error("what was accepted before stays active in place of this: %s", text)
         for problem in config.unreadable_keys:
             log.error("a key cannot be read, what needs it fails until it can: %s", problem)
 

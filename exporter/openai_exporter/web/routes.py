@@ -49,9 +49,9 @@ def build_app(live: Live) -> Starlette:
         Route("/usage", usage),
         Route("/api/v1/usage/{name:str}", _late("api", "answer")),
         Route("/status", status),
-        Route("/metrics", _in_turn(metrics)),
-        Route("/sd", _in_turn(discover)),
-        Route("/config", _in_turn(configuration)),
+        Route("/metrics", in_turn(metrics)),
+        Route("/sd", in_turn(discover)),
+        Route("/config", in_turn(configuration)),
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Route("/-/reload", reload, methods=["POST", "PUT"]),
@@ -76,15 +76,15 @@ def build_app(live: Live) -> Starlette:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def _in_turn(handler: Handler) -> Handler:
+def in_turn(handler: Handler) -> Handler:
     """A handler whose page is made without a pause: one such page per turn of the loop, so that probes go on."""
 
-    async def in_turn(request: Request) -> Response:
+    async def alone(request: Request) -> Response:
         async with request.app.state.turn:
             await asyncio.sleep(0)  # the turn of others; else nobody would find the lock taken
             return text("", 503) if request.state.gone() else await handler(request)
 
-    return in_turn
+    return alone
 
 
 def _late(module: str, name: str) -> Handler:
@@ -93,7 +93,7 @@ def _late(module: str, name: str) -> Handler:
     async def handler(request: Request) -> Response:
         loaded = await run_in_threadpool(import_module, f"openai_exporter.web.{module}")
         late: Handler = getattr(loaded, name)
-        return await (_in_turn(late) if module == "html" else late)(request)
+        return await late(request)
 
     return handler
 
@@ -261,6 +261,7 @@ async def status(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """The exporter's own metrics and the counters and histograms accumulated over probes."""
     live: Live = request.app.state.live
+    live.instruments.set(own.SIMULATED_WITH_REAL_KEY, live.simulated_with_real_key())
     return exposed(request, *live.instruments.render(request.headers.get("accept", "")))
 
 

@@ -122,12 +122,19 @@ class ExporterServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept, say so, then load what is slow in the background."""
+        """Start to accept, say so, then load what is slow and look at the keys in the background."""
         asyncio.get_running_loop().set_exception_handler(self._loop_error)
         await super().startup(sockets)
         for listener in sockets or []:
             log.info("listening", extra={"fields": self._address(listener)})
-        self._start(self.live.services.prober.warm, "warm-up")
+        self._start(self._warm_up, "warm-up")
+
+    async def _warm_up(self) -> None:
+        await self.live.services.prober.warm()
+        if self.live.settings.announce:
+            from openai_exporter.web.startup import announce
+
+            await announce(self.live)
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what the loop reports; that it cannot accept comes thousands of times a second, and is logged once."""

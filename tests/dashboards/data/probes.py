@@ -11,7 +11,7 @@ from tests.dashboards.data.timeline import DAY, Timeline
 
 OWN = {"job": "openai", "instance": "exporter:9985"}
 DEADLINE = 14.5
-_FAILURES = ("server_error", "overloaded", "timeout_first_token", "rate_limited_tokens", "reset")
+_FAILURES = ("server_error", "overloaded", "timeout_first_token", "rate_limited_tokens", "connection_reset")
 
 
 @dataclass(frozen=True)

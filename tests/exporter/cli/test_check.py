@@ -24,6 +24,48 @@ def test_check_refuses_a_key_that_cannot_be_read_though_others_can(tmp_path: Pat
     assert "exporter.yml:7: targets[1].api_key_file: " in found.err
 
 
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "deploy/kubernetes/base/exporter.yml",
+        "deploy/kubernetes/overlays/demo/exporter.yml",
+        "deploy/systemd/exporter.yml",
+        "exporter/exporter.yml",
+    ],
+)
+def test_check_without_keys_passes_what_is_shipped_and_says_that_no_key_was_looked_for(path: str) -> None:
+    found = cli("check", "--without-keys", str(ROOT / path))
+
+    assert found.status == 0, found.err
+    assert found.out.startswith(f"{ROOT / path}: can be used, if the keys are there: they were not looked for\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "content", "told"),
+    [
+        ({"api_key_file": "gone"}, "", ""),
+        ({"api_key_env": "NOT_SET"}, "", ""),
+        ({"api_key_file": "key"}, "OPENAI_API_KEY=sk-1", "holds a quote or NAME="),
+        ({"api_key_file": "key"}, "", "is empty"),
+        ({"api_key_file": "gone", "base_ulr": "x"}, "", "base_ulr"),
+        ({"api_key_file": "."}, "", "is not a regular file"),
+    ],
+)
+def test_check_without_keys_still_tells_each_other_mistake(
+    tmp_path: Path, target: dict[str, str], content: str, told: str
+) -> None:
+    (tmp_path / "key").write_text(content)
+    document = {"targets": [{"name": "a", **target}], "status_pages": [{"name": "openai"}]}
+    (tmp_path / "exporter.yml").write_text(yaml.safe_dump(document, sort_keys=False))
+    found = cli("check", "--without-keys", str(tmp_path / "exporter.yml"))
+
+    assert found.status == (1 if told else 0), found.err
+    assert told in found.err
+
+
 def test_check_notes_what_anybody_could_spend(tmp_path: Path) -> None:
     text = """
 targets: [{name: a, api_key_env: KEY}]

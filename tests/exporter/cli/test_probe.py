@@ -2,13 +2,17 @@
 """`openai-exporter probe`: what is printed, and the exit status."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.cli.commands import cli
-from tests.exporter.web.exporters import ENV, KEY, MODEL
+from tests.exporter.web.exporters import ENV, KEY, MODEL, document
 
 
 def test_a_probe_shows_timings_answer_and_limits(file: Path) -> None:
@@ -82,17 +86,58 @@ def test_a_probe_needs_no_configuration(simulator: SimulatorControl) -> None:
     assert "models listed" in found.out
 
 
-def test_without_a_model_the_first_one_of_the_module_is_probed(file: Path) -> None:
-    found = cli("probe", "--config.file", str(file), "--module", "chat_stream", "--json", env=ENV)
+def test_without_options_the_cheapest_probe_is_made(file: Path) -> None:
+    found = cli("probe", "--config.file", str(file), env=ENV)
 
-    assert 0 == found.status
-    assert '"model": "gpt-6-luna"' in found.out
+    assert (0, True) == (found.status, found.out.startswith("success  models on sim in "))
+    assert "the cheapest of 5 configured probes: --target sim --module models\n" == found.err
+
+
+def test_where_no_probe_is_free_the_cheapest_is_found_by_its_price(tmp_path: Path, simulator: SimulatorControl) -> None:
+    config = document(simulator.api_url)
+    config["modules"] |= {"priced": {"endpoint": "chat", "price_per_call_usd": 0.0000001}}
+    models = {"chat": ["gpt-6-sol"], "priced": ["odd-model", MODEL]}
+    config["probes"] = [{"target": "sim", "module": name, "models": models[name]} for name in models]
+    path = tmp_path / "exporter.yml"
+    path.write_text(yaml.safe_dump(config))
+    found = cli("probe", "--config.file", str(path), env=ENV)
+
+    assert "the cheapest of 3 configured probes: --target sim --module priced --model odd-model\n" == found.err
+
+
+def test_without_a_probe_it_says_where_to_add_one(tmp_path: Path, simulator: SimulatorControl) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text(yaml.safe_dump(document(simulator.api_url, probes=[])))
+
+    assert "no probes are configured; add some under `probes:`" in cli("probe", "--config.file", str(path), env=ENV).err
+
+
+def test_on_a_terminal_the_model_is_asked_for(file: Path) -> None:
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "openai_exporter", "probe", "--config.file", str(file), "--module", "chat_stream"]
+    process = subprocess.Popen(
+        command, env={**os.environ, **ENV}, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal, text=True
+    )
+    shown = ""
+    while "gpt-5.4-mini): " not in shown:
+        shown += os.read(ours, 1000).decode()
+    os.write(ours, b"gpt-5.4-mini\n")
+    out, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    os.close(ours)
+
+    assert f"Model ({MODEL}, gpt-5.4-mini): " in shown
+    assert out.startswith("success  chat_stream on sim, gpt-5.4-mini in ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--module is missing; configured of target sim: models, chat, chat_stream, slow"),
+        (["--target", "sim"], "--module is missing; configured of target sim: models, chat, chat_stream, slow"),
+        (
+            ["--module", "chat_stream"],
+            f"--model is missing; configured of module chat_stream on target sim: {MODEL}, gpt-5.4-mini",
+        ),
         (["--module", "x"], "unknown module 'x'; configured of target sim: models, chat, chat_stream, slow"),
         (["--target", "x"], "unknown target 'x'; configured: sim"),
     ],

@@ -243,13 +243,13 @@ async def test_an_answer_without_end_is_too_large() -> None:
             await turn.send(b" " * MOST_BYTES)
 
     found = await failure(flood)
-    assert ("too_large", "the answer is larger than 16 MiB") == (found.reason, str(found))
+    assert ("response_too_large", "the answer is larger than 16 MiB") == (found.reason, str(found))
 
 
 async def test_a_gzip_bomb_is_too_large() -> None:
     bomb = gzip.compress(b" " * (MOST_BYTES * 8), 9)
     found = await failure(lambda turn: answer(bomb, more="Content-Encoding: gzip\r\n"))
-    assert "too_large" == found.reason
+    assert "response_too_large" == found.reason
 
 
 async def test_a_key_file_is_read_again_for_each_call(tmp_path: Path) -> None:

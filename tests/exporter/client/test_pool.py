@@ -254,7 +254,7 @@ async def test_a_warm_connection_that_breaks_while_the_api_works_is_a_failure_an
         found = await broken(pool, server.url)
         passed = monotonic() - began
     assert found.failure is not None
-    assert (FailureKind.RESET, True, 0) == (found.failure.kind, found.reused, found.retries)
+    assert (FailureKind.CONNECTION_RESET, True, 0) == (found.failure.kind, found.reused, found.retries)
     assert works <= found.duration <= passed
     assert total(found) == pytest.approx(found.duration)
     assert 2 == len(server.requests)
@@ -326,18 +326,18 @@ def endless(start: bytes) -> Answer:
 
 
 BREAKS: dict[str, tuple[Answer, FailureKind, Step, int]] = {
-    "reset before the answer": (then_reset(b""), FailureKind.RESET, Step.PROCESSING, 0),
-    "closed before the answer": (then_close(b""), FailureKind.RESET, Step.PROCESSING, 0),
-    "reset in the head": (then_reset(b"HTTP/1.1 200"), FailureKind.RESET, Step.TRANSFER, 0),
+    "reset before the answer": (then_reset(b""), FailureKind.CONNECTION_RESET, Step.PROCESSING, 0),
+    "closed before the answer": (then_close(b""), FailureKind.CONNECTION_RESET, Step.PROCESSING, 0),
+    "reset in the head": (then_reset(b"HTTP/1.1 200"), FailureKind.CONNECTION_RESET, Step.TRANSFER, 0),
     "closed in the head": (then_close(b"HTTP/1.1 200"), FailureKind.TRUNCATED, Step.TRANSFER, 0),
     "reset in the body": (
-        then_reset(HEAD + b"Content-Length: 9\r\n\r\n12"), FailureKind.RESET, Step.TRANSFER, 200,
+        then_reset(HEAD + b"Content-Length: 9\r\n\r\n12"), FailureKind.CONNECTION_RESET, Step.TRANSFER, 200,
     ),
     "reset in a body without a length": (
-        then_reset(HEAD + b"\r\n{}"), FailureKind.RESET, Step.TRANSFER, 200,
+        then_reset(HEAD + b"\r\n{}"), FailureKind.CONNECTION_RESET, Step.TRANSFER, 200,
     ),
     "reset after an interim answer": (
-        then_reset(b"HTTP/1.1 103 Early Hints\r\n\r\n"), FailureKind.RESET, Step.PROCESSING, 0,
+        then_reset(b"HTTP/1.1 103 Early Hints\r\n\r\n"), FailureKind.CONNECTION_RESET, Step.PROCESSING, 0,
     ),
     "closed in the body": (
         then_close(HEAD + b"Content-Length: 9\r\n\r\n12"), FailureKind.TRUNCATED, Step.TRANSFER, 200,
@@ -363,10 +363,11 @@ BREAKS: dict[str, tuple[Answer, FailureKind, Step, int]] = {
         FailureKind.MALFORMED, Step.TRANSFER, 0,
     ),
     "a huge head": (
-        always(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000), FailureKind.TOO_LARGE, Step.TRANSFER, 0,
+        always(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000), FailureKind.RESPONSE_TOO_LARGE, Step.TRANSFER, 0,
     ),
     "too many headers": (
-        always(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n"), FailureKind.TOO_LARGE, Step.TRANSFER, 200,
+        always(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n"),
+        FailureKind.RESPONSE_TOO_LARGE, Step.TRANSFER, 200,
     ),
     "a content coding unasked for": (
         always(answer(b"xx", more="Content-Encoding: br\r\n")), FailureKind.MALFORMED, Step.TRANSFER, 200,
@@ -425,7 +426,7 @@ async def test_an_answer_over_the_bound_is_cut_there(data: bytes) -> None:
     async with raw_server(always(data)) as server:
         found = await broken(new_pool(server.url), server.url, cap=1000)
     assert found.failure is not None
-    assert found.failure.kind is FailureKind.TOO_LARGE
+    assert found.failure.kind is FailureKind.RESPONSE_TOO_LARGE
     assert len(found.body) <= 1000
 
 

@@ -99,7 +99,7 @@ async def test_a_reset_is_a_reset(when: str) -> None:
             await asyncio.sleep(0.05)
         turn.reset()
 
-    assert "reset" == (await failure(respond)).reason
+    assert "connection_reset" == (await failure(respond)).reason
 
 
 async def test_a_body_that_ends_too_early_is_truncated() -> None:
@@ -115,7 +115,7 @@ async def test_what_is_no_http_is_named() -> None:
         await turn.send("220 mail.example.com ESMTP\r\n")
         turn.close()
 
-    assert (await failure(respond)).reason in ("reset", "malformed")
+    assert (await failure(respond)).reason in ("connection_reset", "malformed")
 
 
 async def test_a_refused_connection_is_named_with_the_address() -> None:

@@ -268,18 +268,18 @@ ROWS = (
         for module in ("chat", "chat_stream", "responses", "responses_stream", "embeddings", "models")
     ),
     *(
-        row(module, "wrong_types", "wrong_shape", BAD, 200, "outcome=wrong_shape")
+        row(module, "wrong_types", "schema_mismatch", BAD, 200, "outcome=schema_mismatch")
         for module in ("chat", "chat_stream", "responses", "responses_stream", "moderations", "models", "images")
     ),
     row("chat", "wrong_types", "success", GOOD, 200, "event=body", fields=["usage"]),
     *(
-        row("chat", "empty", "empty", BAD, 200, "event=body bytes=", content=content)
+        row("chat", "empty", "empty_response", BAD, 200, "event=body bytes=", content=content)
         for content in ("nothing", "object", "array", "null")
     ),
-    row("chat_stream", "empty", "empty", BAD, 200, "outcome=empty"),
-    row("speech", "empty", "empty", BAD, 200, "outcome=empty"),
-    row("chat", "huge", "too_large", BAD, 200, "kind=too_large step=transfer"),
-    row("chat_stream", "huge", "too_large", BAD, 200, "kind=too_large step=transfer"),
+    row("chat_stream", "empty", "empty_response", BAD, 200, "outcome=empty_response"),
+    row("speech", "empty", "empty_response", BAD, 200, "outcome=empty_response"),
+    row("chat", "huge", "response_too_large", BAD, 200, "kind=response_too_large step=transfer"),
+    row("chat_stream", "huge", "response_too_large", BAD, 200, "kind=response_too_large step=transfer"),
     row("chat_stream", "stream_error", "stream_error", BAD, 200, "error code=server_error"),
     row("responses_stream", "stream_error", "stream_error", BAD, 200, "error code=server_error"),
     row("responses_stream", "stream_error", "stream_error", BAD, 200, "code=server_error", shape="failed"),
@@ -297,10 +297,10 @@ ROWS = (
     row("chat_stream", "reasoning_only", "content_mismatch", OURS, 200, "reasoning=16"),
     row("responses_stream", "reasoning_only", "content_mismatch", OURS, 200, "reasoning=16"),
     # Broken connections.
-    row("chat", "reset", "reset", BAD, 0, "kind=reset step=processing"),
-    row("chat_stream", "reset", "reset", BAD, 200, "kind=reset step=transfer", when="mid_body"),
-    row("models", "reset", "reset", BAD, 200, "kind=reset step=transfer", when="mid_body"),
-    row("embeddings", "outage", "reset", BAD, 0, "kind=reset step=processing", mode="reset"),
+    row("chat", "reset", "connection_reset", BAD, 0, "kind=connection_reset step=processing"),
+    row("chat_stream", "reset", "connection_reset", BAD, 200, "kind=connection_reset step=transfer", when="mid_body"),
+    row("models", "reset", "connection_reset", BAD, 200, "kind=connection_reset step=transfer", when="mid_body"),
+    row("embeddings", "outage", "connection_reset", BAD, 0, "kind=connection_reset step=processing", mode="reset"),
     row("chat", "truncate", "truncated", BAD, 200, "kind=truncated step=transfer"),
     row("chat_stream", "truncate", "truncated", BAD, 200, "kind=truncated step=transfer"),
     row("responses_stream", "truncate", "truncated", BAD, 200, "kind=truncated step=transfer", after_bytes=900),
@@ -356,7 +356,7 @@ OUTSIDE = {
     "a scrape with too little time": Outside(
         hanging, "deadline_too_short", OURS, 0, "the scrape left 0.2 s, and the probe goes on for up to 9.5 s", 0.2,
     ),
-    "no authorities": Outside(unreadable_authorities, "internal", OURS, 0, "the exporter failed: "),
+    "no authorities": Outside(unreadable_authorities, "exporter_error", OURS, 0, "the exporter failed: "),
 }  # fmt: skip
 
 
@@ -648,7 +648,7 @@ FOREIGN: dict[str, Foreign] = {
            ("end_turn", "success", GOOD, ""),
            (None, "success", GOOD, ""),
        )},
-    "calls of tools that are none": gives("chat", chat("", "tool_calls"), "empty", BAD),
+    "calls of tools that are none": gives("chat", chat("", "tool_calls"), "empty_response", BAD),
     "MiniMax: a balance": gives("chat", {"choices": None, "base_resp": {"status_code": 1008,
         "status_msg": "no balance"}},
                                 "quota_exhausted", OURS, "no balance"),
@@ -670,25 +670,25 @@ FOREIGN: dict[str, Foreign] = {
     "Volcengine: an image with an error": gives(
         "images", {"data": [{"error": {"code": "X", "message": "may contain sensitive information"}}]},
         "content_filtered", OURS, "may contain"),
-    "an answer that is a message": gives("chat", {"code": 17, "message": "come back later"}, "wrong_shape", BAD,
+    "an answer that is a message": gives("chat", {"code": 17, "message": "come back later"}, "schema_mismatch", BAD,
                                          "come back later"),
     "a content in parts": gives("chat", chat([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
                                               {"type": "text", "text": "pong"}]), "success", GOOD),
-    "a content in empty parts": gives("chat", chat([{"type": "text", "text": ""}]), "empty", BAD),
+    "a content in empty parts": gives("chat", chat([{"type": "text", "text": ""}]), "empty_response", BAD),
     "a response that ended otherwise": gives(
         "responses", {"status": "incomplete", "incomplete_details": {"reason": "error"}, "output": OUTPUT},
         "server_error", BAD, "'error'"),
-    "a vector with a NaN": Foreign("embeddings", answer(FLOAT_NAN), "wrong_shape", BAD, "not finite"),
-    "a vector of zeros": gives("embeddings", {"data": [{"embedding": [0.0] * 1536}]}, "wrong_shape", BAD, "is 0"),
-    "a sound of zeros": Foreign("speech", answer(bytes(4000), kind="audio/wav"), "wrong_shape", BAD),
+    "a vector with a NaN": Foreign("embeddings", answer(FLOAT_NAN), "schema_mismatch", BAD, "not finite"),
+    "a vector of zeros": gives("embeddings", {"data": [{"embedding": [0.0] * 1536}]}, "schema_mismatch", BAD, "is 0"),
+    "a sound of zeros": Foreign("speech", answer(bytes(4000), kind="audio/wav"), "schema_mismatch", BAD),
     "a sound of a head alone": Foreign("speech", answer(b"RIFF\x24\0\0\0WAVE" + bytes(32), kind="audio/wav"),
-        "empty", BAD),
-    "words in place of a sound": Foreign("speech", answer(b"Something went wrong", kind="text/plain"), "wrong_shape",
-        BAD,
+        "empty_response", BAD),
+    "words in place of a sound": Foreign("speech", answer(b"Something went wrong", kind="text/plain"),
+        "schema_mismatch", BAD,
                                          "Something went wrong"),
-    "an image of zeros": gives("images", {"data": [{"b64_json": "A" * 400}]}, "wrong_shape", BAD, "no image"),
-    "an image of nothing": gives("images", {"data": [{"b64_json": ""}]}, "wrong_shape", BAD),
-    "a list of models without a name": gives("models", {"data": [{"id": ""}, 5]}, "wrong_shape", BAD),
+    "an image of zeros": gives("images", {"data": [{"b64_json": "A" * 400}]}, "schema_mismatch", BAD, "no image"),
+    "an image of nothing": gives("images", {"data": [{"b64_json": ""}]}, "schema_mismatch", BAD),
+    "a list of models without a name": gives("models", {"data": [{"id": ""}, 5]}, "schema_mismatch", BAD),
     "a bare list of models": gives("models", [{"id": "a"}], "success", GOOD),
     # Streams end as they end.
     "a stream whose last event has one newline": streams("success", GOOD, PONG, data(delta(finish="stop"), end=b"\n")),
@@ -749,7 +749,7 @@ FOREIGN: dict[str, Foreign] = {
     "a response that is done": streams(
         "success", GOOD, SAID, data(completed("response.done", status="completed", output=OUTPUT)),
         module="responses_stream"),
-    "a response of nothing": streams("empty", BAD, data(completed(status="completed", output=[])),
+    "a response of nothing": streams("empty_response", BAD, data(completed(status="completed", output=[])),
                                      module="responses_stream"),
     "a response that failed before it ended": streams(
         "stream_error", BAD, SAID, data(completed("response.failed", status="failed", error={"message": "lost"})),

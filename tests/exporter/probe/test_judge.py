@@ -277,7 +277,7 @@ def test_error_events_of_a_stream(error: ApiError, outcome: str) -> None:
         (timeout(), 500, StreamTiming(), "timeout_total"),
         (Failure(FailureKind.DNS, Step.RESOLVE, ""), 0, None, "dns"),
         (Failure(FailureKind.PROXY, Step.PROXY, ""), 0, None, "proxy"),
-        (Failure(FailureKind.REQUEST, Step.CONNECT, ""), 0, None, "internal"),
+        (Failure(FailureKind.REQUEST, Step.CONNECT, ""), 0, None, "exporter_error"),
     ],
 )
 def test_broken_exchanges(failure: Failure, status: int, stream: StreamTiming | None, outcome: str) -> None:
@@ -322,20 +322,20 @@ PLAIN: list[tuple[str, Endpoint, Any, str]] = [
     ("cut off by the bound", Endpoint.CHAT, chat("", "length", usage=None), "success"),
     ("only reasoning, elsewhere", Endpoint.CHAT, chat("", usage=None, message={"reasoning_content": "hm"}), "success"),
     ("only reasoning, by usage", Endpoint.CHAT, chat(""), "success"),
-    ("nothing said at all", Endpoint.CHAT, chat("", usage=None), "empty"),
+    ("nothing said at all", Endpoint.CHAT, chat("", usage=None), "empty_response"),
     ("withheld by the filter", Endpoint.CHAT, chat("", "content_filter"), "content_filtered"),
-    ("no choices", Endpoint.CHAT, chat(choices=[]), "empty"),
-    ("choices that are an object", Endpoint.CHAT, chat(choices={}), "wrong_shape"),
-    ("a choice that is a string", Endpoint.CHAT, chat(choices=["x"]), "wrong_shape"),
-    ("a message that is missing", Endpoint.CHAT, {"choices": [{"text": "completion"}]}, "wrong_shape"),
-    ("content that is a number", Endpoint.CHAT, chat(5), "wrong_shape"),
+    ("no choices", Endpoint.CHAT, chat(choices=[]), "empty_response"),
+    ("choices that are an object", Endpoint.CHAT, chat(choices={}), "schema_mismatch"),
+    ("a choice that is a string", Endpoint.CHAT, chat(choices=["x"]), "schema_mismatch"),
+    ("a message that is missing", Endpoint.CHAT, {"choices": [{"text": "completion"}]}, "schema_mismatch"),
+    ("content that is a number", Endpoint.CHAT, chat(5), "schema_mismatch"),
     ("usage of other types", Endpoint.CHAT, chat(usage={"prompt_tokens": "12", "completion_tokens": -1}), "success"),
     ("an error with status 200", Endpoint.CHAT, {"error": {"message": "no", "code": "insufficient_quota"}},
      "quota_exhausted"),
     ("an unknown error with status 200", Endpoint.CHAT, {"error": "boom"}, "server_error"),
-    ("a list", Endpoint.CHAT, [1], "wrong_shape"),
-    ("a string", Endpoint.CHAT, "pong", "wrong_shape"),
-    ("null", Endpoint.CHAT, None, "empty"),
+    ("a list", Endpoint.CHAT, [1], "schema_mismatch"),
+    ("a string", Endpoint.CHAT, "pong", "schema_mismatch"),
+    ("null", Endpoint.CHAT, None, "empty_response"),
     ("an answer", Endpoint.RESPONSES, response(), "success"),
     ("a refusal in words", Endpoint.RESPONSES,
      response(output=[{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]), "success"),
@@ -347,54 +347,54 @@ PLAIN: list[tuple[str, Endpoint, Any, str]] = [
     ("failed without a word", Endpoint.RESPONSES, response(status="failed"), "server_error"),
     ("failed by a limit", Endpoint.RESPONSES,
      response(status="failed", error={"code": "rate_limit_exceeded", "message": "no"}), "rate_limited"),
-    ("still queued", Endpoint.RESPONSES, response(status="queued"), "wrong_shape"),
-    ("no output", Endpoint.RESPONSES, response(output=[], usage=None), "empty"),
-    ("output that is an object", Endpoint.RESPONSES, response(output={}), "wrong_shape"),
-    ("an item that is a string", Endpoint.RESPONSES, response(output=["x"]), "wrong_shape"),
+    ("still queued", Endpoint.RESPONSES, response(status="queued"), "schema_mismatch"),
+    ("no output", Endpoint.RESPONSES, response(output=[], usage=None), "empty_response"),
+    ("output that is an object", Endpoint.RESPONSES, response(output={}), "schema_mismatch"),
+    ("an item that is a string", Endpoint.RESPONSES, response(output=["x"]), "schema_mismatch"),
     ("text that is a number", Endpoint.RESPONSES,
-     response(output=[{"type": "message", "content": [{"type": "output_text", "text": 5}]}]), "wrong_shape"),
+     response(output=[{"type": "message", "content": [{"type": "output_text", "text": 5}]}]), "schema_mismatch"),
     ("a vector", Endpoint.EMBEDDINGS, EMBEDDING, "success"),
     ("a packed vector", Endpoint.EMBEDDINGS, {"data": [{"embedding": PACKED}]}, "success"),
-    ("a vector of nothing", Endpoint.EMBEDDINGS, {"data": [{"embedding": []}]}, "empty"),
-    ("no vectors", Endpoint.EMBEDDINGS, {"data": []}, "empty"),
-    ("a vector of strings", Endpoint.EMBEDDINGS, {"data": [{"embedding": ["1"]}]}, "wrong_shape"),
-    ("a vector that is no base64", Endpoint.EMBEDDINGS, {"data": [{"embedding": "%%"}]}, "wrong_shape"),
-    ("a vector with half a float", Endpoint.EMBEDDINGS, {"data": [{"embedding": "AAAA"}]}, "wrong_shape"),
-    *(("a vector that cannot be one", Endpoint.EMBEDDINGS, {"data": [{"embedding": elements}]}, "wrong_shape")
+    ("a vector of nothing", Endpoint.EMBEDDINGS, {"data": [{"embedding": []}]}, "empty_response"),
+    ("no vectors", Endpoint.EMBEDDINGS, {"data": []}, "empty_response"),
+    ("a vector of strings", Endpoint.EMBEDDINGS, {"data": [{"embedding": ["1"]}]}, "schema_mismatch"),
+    ("a vector that is no base64", Endpoint.EMBEDDINGS, {"data": [{"embedding": "%%"}]}, "schema_mismatch"),
+    ("a vector with half a float", Endpoint.EMBEDDINGS, {"data": [{"embedding": "AAAA"}]}, "schema_mismatch"),
+    *(("a vector that cannot be one", Endpoint.EMBEDDINGS, {"data": [{"embedding": elements}]}, "schema_mismatch")
       for elements in ([0.1, float("nan")], [float("inf"), 1.0], [10**400], [True], [0.0, 0], [[0.1]], [None])),
-    *(("a packed one that is none", Endpoint.EMBEDDINGS, {"data": [{"embedding": packed(data)}]}, "wrong_shape")
+    *(("a packed one that is none", Endpoint.EMBEDDINGS, {"data": [{"embedding": packed(data)}]}, "schema_mismatch")
       for data in (struct.pack("<2f", 1, float("nan")), struct.pack("<f", float("-inf")), bytes(8), bytes(7))),
-    ("a packed vector of nothing", Endpoint.EMBEDDINGS, {"data": [{"embedding": ""}]}, "empty"),
-    ("a vector that is missing", Endpoint.EMBEDDINGS, {"data": [{}]}, "wrong_shape"),
-    ("an entry that is a string", Endpoint.EMBEDDINGS, {"data": ["x"]}, "wrong_shape"),
-    ("an entry that is a string", Endpoint.IMAGES, {"data": ["x"]}, "wrong_shape"),
-    ("a result that is a string", Endpoint.MODERATIONS, {"results": ["x"]}, "wrong_shape"),
+    ("a packed vector of nothing", Endpoint.EMBEDDINGS, {"data": [{"embedding": ""}]}, "empty_response"),
+    ("a vector that is missing", Endpoint.EMBEDDINGS, {"data": [{}]}, "schema_mismatch"),
+    ("an entry that is a string", Endpoint.EMBEDDINGS, {"data": ["x"]}, "schema_mismatch"),
+    ("an entry that is a string", Endpoint.IMAGES, {"data": ["x"]}, "schema_mismatch"),
+    ("a result that is a string", Endpoint.MODERATIONS, {"results": ["x"]}, "schema_mismatch"),
     ("a content part that is a string", Endpoint.RESPONSES,
-     response(output=[{"type": "message", "content": ["x"]}]), "wrong_shape"),
+     response(output=[{"type": "message", "content": ["x"]}]), "schema_mismatch"),
     *(("an error with status 200", endpoint, {"error": {"code": "slow_down"}}, "slow_down") for endpoint in Endpoint),
     ("a judgement", Endpoint.MODERATIONS, {"model": "o", "results": [{"flagged": False}]}, "success"),
-    ("no judgement", Endpoint.MODERATIONS, {"results": []}, "empty"),
-    ("a judgement in words", Endpoint.MODERATIONS, {"results": [{"flagged": "no"}]}, "wrong_shape"),
+    ("no judgement", Endpoint.MODERATIONS, {"results": []}, "empty_response"),
+    ("a judgement in words", Endpoint.MODERATIONS, {"results": [{"flagged": "no"}]}, "schema_mismatch"),
     ("a list of models", Endpoint.MODELS, {"data": [{"id": "a", "owned_by": "x", "created": 5}]}, "success"),
-    ("no models", Endpoint.MODELS, {"object": "list", "data": []}, "empty"),
+    ("no models", Endpoint.MODELS, {"object": "list", "data": []}, "empty_response"),
     ("models by name", Endpoint.MODELS, {"models": [{"name": "a"}]}, "success"),
     ("models that are strings", Endpoint.MODELS, {"data": ["a"]}, "success"),
     ("a bare list of models", Endpoint.MODELS, [{"id": "a"}], "success"),
     ("one bad entry of a list", Endpoint.MODELS, {"data": [{"id": None}, 5, None, {"id": "a"}]}, "success"),
-    ("bad entries only", Endpoint.MODELS, {"data": [{"id": None}, 5]}, "wrong_shape"),
-    ("a list that is a number", Endpoint.MODELS, {"data": 5}, "wrong_shape"),
+    ("bad entries only", Endpoint.MODELS, {"data": [{"id": None}, 5]}, "schema_mismatch"),
+    ("a list that is a number", Endpoint.MODELS, {"data": 5}, "schema_mismatch"),
     ("a transcript", Endpoint.TRANSCRIPTIONS, {"text": "", "usage": {"type": "duration", "seconds": 1}}, "success"),
-    ("a transcript of a list", Endpoint.TRANSCRIPTIONS, {"text": []}, "wrong_shape"),
+    ("a transcript of a list", Endpoint.TRANSCRIPTIONS, {"text": []}, "schema_mismatch"),
     *(("an image", Endpoint.IMAGES, {"data": [{"b64_json": packed(mark + bytes(40))}]}, "success")
       for mark in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF....WEBP")),
-    *(("no image", Endpoint.IMAGES, {"data": [{"b64_json": text}]}, "wrong_shape")
+    *(("no image", Endpoint.IMAGES, {"data": [{"b64_json": text}]}, "schema_mismatch")
       for text in ("%%", "AAAAA", packed(bytes(80)), packed(b"<html>" + bytes(80)), packed(b"\x89PNG\r\n\x1a\n"))),
     ("an image elsewhere", Endpoint.IMAGES, {"data": [{"url": "https://x"}]}, "success"),
-    *(("an image nowhere", Endpoint.IMAGES, {"data": [{"url": url}]}, "wrong_shape")
+    *(("an image nowhere", Endpoint.IMAGES, {"data": [{"url": url}]}, "schema_mismatch")
       for url in ("", "none", "https://", "javascript:alert(1)", "data:image/png;base64,")),
-    ("no image", Endpoint.IMAGES, {"data": []}, "empty"),
-    ("an image without content", Endpoint.IMAGES, {"data": [{"b64_json": None}]}, "wrong_shape"),
-    ("JSON in place of sound", Endpoint.SPEECH, {"ok": True}, "wrong_shape"),
+    ("no image", Endpoint.IMAGES, {"data": []}, "empty_response"),
+    ("an image without content", Endpoint.IMAGES, {"data": [{"b64_json": None}]}, "schema_mismatch"),
+    ("JSON in place of sound", Endpoint.SPEECH, {"ok": True}, "schema_mismatch"),
     ("an error in place of sound", Endpoint.SPEECH, {"error": {"code": "slow_down"}}, "slow_down"),
 ]  # fmt: skip
 
@@ -423,22 +423,22 @@ STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
     ("with usage without choices", Endpoint.CHAT, [delta(content="pong"), FINISH, {"usage": USAGE}], "success"),
     ("with a ping of its own", Endpoint.CHAT, [{"type": "ping"}, delta(content="pong"), FINISH], "success"),
     ("with content in parts", Endpoint.CHAT, [delta(content=[{"type": "text", "text": "pong"}]), FINISH], "success"),
-    ("of something else", Endpoint.CHAT, [{"type": "ping"}], "wrong_shape"),
+    ("of something else", Endpoint.CHAT, [{"type": "ping"}], "schema_mismatch"),
     ("with a rate limit by number", Endpoint.CHAT, [{"error": {"message": "no", "code": 429}}], "rate_limited"),
     ("with a bad key by number", Endpoint.CHAT, [{"error": {"message": "no", "code": "401"}}], "auth"),
     ("with our mistake by number", Endpoint.CHAT, [{"error": {"message": "no", "code": 400}}], "bad_request"),
     ("that just ends", Endpoint.CHAT, [delta(content="pong")], "truncated"),
     ("of reasoning only", Endpoint.CHAT, [delta(reasoning_content="hm"), FINISH, "[DONE]"], "success"),
-    ("of nothing", Endpoint.CHAT, [delta(role="assistant"), FINISH, "[DONE]"], "empty"),
+    ("of nothing", Endpoint.CHAT, [delta(role="assistant"), FINISH, "[DONE]"], "empty_response"),
     ("with an error event", Endpoint.CHAT, [delta(content="p"), {"error": {"message": "no", "code": None}}],
      "stream_error"),
     ("with an overload", Endpoint.CHAT, [{"error": {"message": "no", "code": "server_is_overloaded"}}], "overloaded"),
     ("with broken JSON", Endpoint.CHAT, [delta(content="p"), "{"], "malformed"),
-    ("with a number", Endpoint.CHAT, ["5"], "wrong_shape"),
-    ("with choices that are a number", Endpoint.CHAT, [{"choices": 5}], "wrong_shape"),
-    ("with a choice that is a number", Endpoint.CHAT, [{"choices": [5]}], "wrong_shape"),
-    ("with a delta that is a string", Endpoint.CHAT, [{"choices": [{"delta": "x"}]}], "wrong_shape"),
-    ("with content that is a number", Endpoint.CHAT, [delta(content=5)], "wrong_shape"),
+    ("with a number", Endpoint.CHAT, ["5"], "schema_mismatch"),
+    ("with choices that are a number", Endpoint.CHAT, [{"choices": 5}], "schema_mismatch"),
+    ("with a choice that is a number", Endpoint.CHAT, [{"choices": [5]}], "schema_mismatch"),
+    ("with a delta that is a string", Endpoint.CHAT, [{"choices": [{"delta": "x"}]}], "schema_mismatch"),
+    ("with content that is a number", Endpoint.CHAT, [delta(content=5)], "schema_mismatch"),
     ("with an error after what cannot be read", Endpoint.CHAT,
      [{"choices": 5}, {"error": {"message": "no", "code": "slow_down"}}], "slow_down"),
     ("that the filter ended", Endpoint.CHAT, [{"choices": [{"delta": {}, "finish_reason": "content_filter"}]}],
@@ -453,9 +453,9 @@ STREAMS: list[tuple[str, Endpoint, list[Any], str]] = [
      [{"delta": "x"}, {"type": "error", "code": "slow_down", "message": "no"}], "slow_down"),
     ("with a nested error", Endpoint.RESPONSES, [{"error": {"code": "rate_limit_exceeded"}}], "rate_limited"),
     ("that just ends", Endpoint.RESPONSES, [TEXT], "truncated"),
-    ("of events without type", Endpoint.RESPONSES, [{"x": 1}], "wrong_shape"),
-    ("with a delta that is a number", Endpoint.RESPONSES, [{**TEXT, "delta": 5}], "wrong_shape"),
-    ("with a list", Endpoint.RESPONSES, ["[]"], "wrong_shape"),
+    ("of events without type", Endpoint.RESPONSES, [{"x": 1}], "schema_mismatch"),
+    ("with a delta that is a number", Endpoint.RESPONSES, [{**TEXT, "delta": 5}], "schema_mismatch"),
+    ("with a list", Endpoint.RESPONSES, ["[]"], "schema_mismatch"),
 ]  # fmt: skip
 
 
@@ -483,7 +483,7 @@ def test_tokens_are_counted_though_an_event_cannot_be_read() -> None:
     events = [delta(content="pong"), {"choices": [5]}, LAST, "[DONE]"]
     found = verdict(streamed([event(each) for each in events]), setting(Endpoint.CHAT, stream=True))
 
-    assert ("wrong_shape", Tokens(12, 3, 4)) == (found.outcome, found.reading.tokens)
+    assert ("schema_mismatch", Tokens(12, 3, 4)) == (found.outcome, found.reading.tokens)
 
 
 def test_event_names_stand_in_for_types_of_a_responses_stream() -> None:
@@ -497,8 +497,8 @@ def test_event_names_stand_in_for_types_of_a_responses_stream() -> None:
 def test_a_plain_error_in_place_of_a_stream_is_read() -> None:
     about = setting(Endpoint.CHAT, stream=True)
     assert "quota_exhausted" == verdict(exchange({"error": {"code": "insufficient_quota"}}), about).outcome
-    assert "wrong_shape" == verdict(exchange(chat()), about).outcome
-    assert "empty" == verdict(exchange(b""), about).outcome
+    assert "schema_mismatch" == verdict(exchange(chat()), about).outcome
+    assert "empty_response" == verdict(exchange(b""), about).outcome
 
 
 def test_a_stream_that_breaks_keeps_what_had_come() -> None:
@@ -510,7 +510,7 @@ def test_a_stream_that_breaks_keeps_what_had_come() -> None:
 
 
 def test_a_reset_after_an_error_event_is_the_errors_outcome() -> None:
-    failure = Failure(FailureKind.RESET, Step.TRANSFER, "reset")
+    failure = Failure(FailureKind.CONNECTION_RESET, Step.TRANSFER, "the connection was reset")
     broken = streamed([event({"error": {"message": "no", "code": "insufficient_quota"}})], failure)
     assert "quota_exhausted" == verdict(broken, setting(Endpoint.CHAT, stream=True)).outcome
 
@@ -585,17 +585,17 @@ REASONED = {"reasoning_tokens": 16}
         ("aac", bytes(4) + b"ftypM4A " + bytes(200), "success"),
         ("flac", b"fLaC" + bytes(200), "success"),
         ("pcm", bytes(100) + b"\x01" + bytes(100), "success"),
-        ("wav", b"", "empty"),
-        ("wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28), "empty"),
-        ("mp3", b"ID3", "empty"),
-        ("pcm", b"\x00\x01", "empty"),
+        ("wav", b"", "empty_response"),
+        ("wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28), "empty_response"),
+        ("mp3", b"ID3", "empty_response"),
+        ("pcm", b"\x00\x01", "empty_response"),
         ("pcm", b' {"error": {"message": "no such voice"}}' + b" " * 200, "server_error"),
         ("pcm", b'{\x00"\x01' + bytes(200), "success"),
-        ("wav", b"ID3" + bytes(200), "wrong_shape"),
-        ("wav", b"RIFF....AVI " + bytes(200), "wrong_shape"),
+        ("wav", b"ID3" + bytes(200), "schema_mismatch"),
+        ("wav", b"RIFF....AVI " + bytes(200), "schema_mismatch"),
         ("mp3", b"\xff\xff" + bytes(200), "success"),
-        ("mp3", b"\xff\x00" + bytes(200), "wrong_shape"),
-        *((audio, bytes(300), "wrong_shape") for audio in ("wav", "mp3", "opus", "aac", "flac", "pcm")),
+        ("mp3", b"\xff\x00" + bytes(200), "schema_mismatch"),
+        *((audio, bytes(300), "schema_mismatch") for audio in ("wav", "mp3", "opus", "aac", "flac", "pcm")),
     ],
 )
 def test_sound_is_known_by_its_first_bytes(audio: str, body: bytes, outcome: str) -> None:

@@ -68,7 +68,7 @@ def test_a_failure_is_recorded_with_its_fields(caplog: pytest.LogCaptureFixture)
     log = ResultLog()
     log.record(result(), 0)
     log.record(result("auth", status_code=401, message="no", request_id="req_1", error_code="invalid_api_key"), 1)
-    log.record(result("internal", status_code=0, message="boom"), 2)
+    log.record(result("exporter_error", status_code=0, message="boom"), 2)
     assert [("probe failed", logging.INFO), ("probe failed", logging.ERROR)] == [
         (each.getMessage(), each.levelno) for each in caplog.records
     ]

@@ -114,7 +114,7 @@ async def _everything(
     pieces += [explain(each, config.modules[module]) for each in (found, again)]
     pieces += [encode(families(found)).decode(), instruments.render("application/openmetrics-text")[0].decode()]
     pieces += [found.result.request, found.result.reply, "\n".join(found.result.log)]
-    assert found.result.outcome != "internal"
+    assert found.result.outcome != "exporter_error"
     return "\n".join(pieces)
 
 

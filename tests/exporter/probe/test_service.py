@@ -32,7 +32,7 @@ from tests.exporter.probe.probers import KEY, MODULES, QUIET, configuration, key
 
 # One probe and the turns that it takes, so that many that end at once hold up nothing else.
 
-RESET = Failure(FailureKind.RESET, Step.TRANSFER, "reset")
+RESET = Failure(FailureKind.CONNECTION_RESET, Step.TRANSFER, "reset")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Caller:
     ("failure", "outcome", "turns"),
     [
         pytest.param(None, "success", 2, id="an answer is judged in a turn of its own"),
-        pytest.param(RESET, "reset", 2, id="so is a broken one"),
+        pytest.param(RESET, "connection_reset", 2, id="so is a broken one"),
         pytest.param(timeout(), "timeout_total", 1, id="one that was cut had its turn for that"),
     ],
 )
@@ -430,6 +430,18 @@ async def test_a_restart_goes_on_waiting_as_the_api_asked(simulator: SimulatorCo
     assert ("success", False) == (after.result.outcome, after.cached)
 
 
+async def test_a_wait_is_kept_whose_outcome_was_renamed_since(simulator: SimulatorControl, tmp_path: Path) -> None:
+    now, config = Clock(20_000 * 86_400.0), configuration(simulator.api_url, modules())
+    simulator.fault("rate_limit", retry_after=60)
+    async with prober_for(config, now=now, monotonic=Clock(), storage=tmp_path) as prober:
+        assert (await prober.probe(CHAT)).result.outcome == "rate_limited_requests"
+    state = tmp_path / "probe-state.json"
+    state.write_text(state.read_text().replace('"rate_limited_requests"', '"wrong_shape"'))
+    async with prober_for(config, now=now, monotonic=Clock(7.0), storage=tmp_path) as prober:
+        waiting = await prober.probe(CHAT)
+    assert ("schema_mismatch", "backoff") == (waiting.result.outcome, waiting.reason)
+
+
 async def test_what_a_restart_cannot_read_is_set_aside_and_told(simulator: SimulatorControl, tmp_path: Path) -> None:
     (tmp_path / "probe-state.json").write_text('{"format": "openai-exporter probes", "version": 1, "day": "x"')
     instruments = Instruments(process=False)
@@ -638,7 +650,7 @@ async def test_an_internal_failure_is_an_outcome_with_a_log_and_no_traceback(
     monkeypatch.setattr("openai_exporter.probe.service.judge", fail)
     async with prober_for(configuration(simulator.api_url)) as prober:
         found = await prober.probe(CHAT)
-    assert ("internal", False, False) == (found.result.outcome, found.result.success, found.result.valid)
+    assert ("exporter_error", False, False) == (found.result.outcome, found.result.success, found.result.valid)
     assert "RuntimeError: boom <secret> at test_service.py:" in found.result.message
     (logged,) = caplog.records
     assert logged.levelno == logging.ERROR
@@ -656,7 +668,7 @@ async def test_a_certificate_bundle_that_cannot_be_loaded_is_an_outcome(
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
     async with prober_for(configuration("https://127.0.0.1:1/v1")) as prober:
         found = await prober.probe(CHAT)
-    assert "internal" == found.result.outcome
+    assert "exporter_error" == found.result.outcome
 
 
 async def test_a_missing_audio_file_is_our_fault(simulator: SimulatorControl) -> None:
@@ -709,7 +721,7 @@ async def test_failures_are_counted_by_outcome_and_status(simulator: SimulatorCo
         await prober.probe(CHAT)
     lines = instruments.render("")[0].decode().splitlines()
     labels = 'endpoint="chat",error_type="{}",model="gpt-6-luna",module="chat",status_code="{}",target="api"'
-    for error, status, count in (("server_error", 500, 1.0), ("reset", 0, 1.0), ("overloaded", 503, 0.0)):
+    for error, status, count in (("server_error", 500, 1.0), ("connection_reset", 0, 1.0), ("overloaded", 503, 0.0)):
         assert f"openai_api_errors_total{{{labels.format(error, status)}}} {count}" in lines
     latency = "openai_api_latency_seconds_count"
     assert 1 == sum(line.startswith(latency) for line in lines), "a reset had no status, so it is no latency"

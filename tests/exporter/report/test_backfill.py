@@ -126,7 +126,7 @@ def test_growth_adds_up_to_the_counters_over_months(
 
 def test_everything_ends_where_the_live_series_begin(simulator: SimulatorControl, tmp_path: Path) -> None:
     output = tmp_path / "history.om"
-    live = ("--live-from", "2026-11-18T14:10:00Z")
+    live = ("--scraped-since", "2026-11-18T14:10:00Z")
     done(run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output), *live))
     last: dict[str, int] = {}
     for (name, _), found in samples(output).items():
@@ -147,7 +147,7 @@ def test_growth_adds_up_to_what_was_used_when_the_live_series_begin_and_counters
     output, name = tmp_path / "history.om", "openai_usage_requests_total"
     done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), "--step", "5m"))
     without = samples(output)
-    done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), "--step", "2h", "--live-from", live))
+    done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), "--step", "2h", "--scraped-since", live))
     found = samples(output)
 
     growth = RECORDED["requests"][0].name
@@ -161,7 +161,7 @@ def test_the_month_before_the_live_series_is_whole_and_their_own_begins_at_what_
     simulator: SimulatorControl, tmp_path: Path
 ) -> None:
     output, name = tmp_path / "history.om", "openai_usage_requests_total"
-    live, end = ("--live-from", "2026-11-01T02:30:00Z"), unix("2026-10-31T23:59:59Z")
+    live, end = ("--scraped-since", "2026-11-01T02:30:00Z"), unix("2026-10-31T23:59:59Z")
     done(run(simulator, "backfill", "--from", "2026-10-30", "-o", str(output), *live))
     found = samples(output)
     october = total(usage(simulator, unix("2026-10-01"), end + 1), "num_model_requests")
@@ -176,7 +176,7 @@ def test_counters_end_with_what_the_live_series_began_with_and_where_none_began_
     output, name = tmp_path / "history.om", "openai_usage_requests_total"
     told = {"data": {"result": [{"metric": {"operation": "completions"}, "value": [0, "0"]}]}}
     with answering({"/api/v1/query": told}) as url:
-        live = ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", url)
+        live = ("--scraped-since", "2026-11-18T14:10:00Z", "--prometheus", url)
         done(run(simulator, "backfill", "--from", "2026-11-14", "-o", str(output), *live))
     found, end = samples(output), unix("2026-11-18T14:09:00Z")
     assert 0 == at(found, name, end, ("operation", "completions"))
@@ -185,14 +185,14 @@ def test_counters_end_with_what_the_live_series_began_with_and_where_none_began_
 
 
 ASKED = {
-    "without a time": (("--prometheus", "http://127.0.0.1:1"), "--prometheus needs --live-from"),
+    "without a time": (("--prometheus", "http://127.0.0.1:1"), "--prometheus needs --scraped-since"),
     "no URL": (("--prometheus", "prometheus"), "'prometheus' is not a URL such as http://localhost:9090"),
     "nobody there": (
-        ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", "http://127.0.0.1:1"),
+        ("--scraped-since", "2026-11-18T14:10:00Z", "--prometheus", "http://127.0.0.1:1"),
         "http://127.0.0.1:1: cannot be asked: no connection to 127.0.0.1:1",
     ),
     "something else": (
-        ("--live-from", "2026-11-18T14:10:00Z", "--prometheus", "SIMULATOR"), "cannot be asked: ",
+        ("--scraped-since", "2026-11-18T14:10:00Z", "--prometheus", "SIMULATOR"), "cannot be asked: ",
     ),
 }  # fmt: skip
 
@@ -210,7 +210,7 @@ def test_a_prometheus_that_cannot_be_asked_is_told_before_anything_is_read(
 
 def test_growth_in_the_last_second_of_a_month_is_there_once(simulator: SimulatorControl, tmp_path: Path) -> None:
     output = tmp_path / "history.om"
-    live = ("--live-from", "2026-10-31T23:59:59Z")
+    live = ("--scraped-since", "2026-10-31T23:59:59Z")
     done(run(simulator, "backfill", "--from", "2026-10-30", "--to", "2026-11-01", "-o", str(output), *live))
     for found in samples(output).values():
         moments = [moment for moment, _ in found]
@@ -223,12 +223,14 @@ def test_it_asks_for_the_begin_of_the_live_series_which_may_be_told_later(
     arguments = ("backfill", "--from", "2026-11-18", "-o", str(tmp_path / "history.om"))
     stopped = run(simulator, *arguments, "--max-calls", "4")
     assert "where Prometheus reads the exporter already, the time since that began is counted twice" in stopped.stderr
-    assert "give it, such as --live-from 2026-11-21T09:30:00Z" in stopped.stderr
+    assert "give it, such as --scraped-since 2026-11-21T09:30:00Z" in stopped.stderr
 
-    resumed = run(simulator, *arguments, "--live-from", "2026-11-18T14:10:00Z")
+    plan = tmp_path / "history.om.parts" / "plan.json"
+    assert '"fine_days"' in plan.read_text(), "journals of earlier versions name it so"
+    resumed = run(simulator, *arguments, "--scraped-since", "2026-11-18T14:10:00Z")
     done(resumed)
     assert "1 more were made before" in resumed.stderr
-    assert "--live-from" not in resumed.stderr
+    assert "--scraped-since" not in resumed.stderr
     assert "give it, such as --prometheus http://localhost:9090, for an exact joint" in resumed.stderr
 
 
@@ -285,7 +287,7 @@ def canned(folder: Path, *buckets: dict[str, Any]) -> Samples:
             f"organizations: [{{name: acme, base_url: '{url}', admin_key_env: KEY, costs: null, series_limit: 2, "
             "usage: {completions: {group_by: [project_id]}}}]\n"
         )
-        days = ("--from", "2026-10-01", "--to", "2026-10-31", "--step", "12h", "--fine-days", "0")
+        days = ("--from", "2026-10-01", "--to", "2026-10-31", "--step", "12h", "--hourly-days", "0")
         command = ("backfill", "--config.file", str(config), *days, "-o", str(output))
         done(CliRunner().invoke(main, command, env={"KEY": ADMIN_KEY}))
     return samples(output, *TARGET)
@@ -437,11 +439,14 @@ def test_it_says_how_to_import_it(simulator: SimulatorControl, tmp_path: Path) -
         (("--from", "2026-12-01"), "--from: 2026-12-01 is in the future; today is 2026-11-19 (UTC)"),
         (("--from", "soon"), "--from: 'soon' is not a date such as 2026-11-21"),
         (
-            ("--from", "2026-11-10", "--live-from", "noon"),
-            "--live-from: 'noon' is not a time such as 2026-11-21T09:30:00Z",
+            ("--from", "2026-11-10", "--scraped-since", "noon"),
+            "--scraped-since: 'noon' is not a time such as 2026-11-21T09:30:00Z",
         ),
-        (("--from", "2026-11-10", "--live-from", "2026-12-01"), "--live-from: 2026-12-01 is in the future"),
-        (("--from", "2026-11-10", "--live-from", "2026-11-10T00:00:00Z"), "is not after --from, so there is no past"),
+        (("--from", "2026-11-10", "--scraped-since", "2026-12-01"), "--scraped-since: 2026-12-01 is in the future"),
+        (
+            ("--from", "2026-11-10", "--scraped-since", "2026-11-10T00:00:00Z"),
+            "is not after --from, so there is no past",
+        ),
         (("--from", "2026-11-18", "-o", "/nonexistent/x.om"), "/nonexistent/x.om: cannot be written: No such file"),
         (("--from", "2026-11-18", "-o", "/tmp"), "/tmp: cannot be written: Is a directory"),
         (("--from", "2026-11-18", "--organization", "x"), "unknown organization 'x'"),
@@ -462,6 +467,8 @@ def test_bad_input_is_one_line_with_the_remedy(
     ("arguments", "message"),
     [
         (("--step", "7m"), "must be 1m or longer and divide a day"),
+        (("--live-from", "2026-11-18"), "--live-from was renamed to --scraped-since"),
+        (("--fine-days", "2"), "--fine-days was renamed to --hourly-days"),
         (("--label", "model=x"), "'model' is a label that the series have themselves"),
         (("--label", "instance"), "is not NAME=VALUE, such as instance=exporter:9985"),
     ],

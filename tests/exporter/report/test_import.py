@@ -75,7 +75,7 @@ def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, 
 
 
 # An import into a Prometheus that has been reading the exporter meanwhile, while the API shows usage a day late,
-# far later than `settle`.
+# far later than `finalize_after`.
 
 HOUR = 3600
 JOINTS = ("2026-11-18T00:00:00Z", "2026-11-18T09:31:20Z")
@@ -85,7 +85,7 @@ ALSO_LIVE = """
   names: false
   limits: false
   refresh_interval: 20ms
-  audit_interval: 20ms
+  full_refresh_interval: 20ms
 """
 
 
@@ -152,7 +152,7 @@ def record_growth(folder: Path, start: int, end: int) -> None:
 def joined(live: Live, folder: Path, *options: str) -> Path:
     """Its data together with an import."""
     output = folder / "past.om"
-    label = ("--label", "instance=exporter:9985", "--live-from", live.began)
+    label = ("--label", "instance=exporter:9985", "--scraped-since", live.began)
     files = ("--config.file", str(live.config), "-o", str(output))
     done(run(live.simulator, "backfill", *files, "--from", "2026-11-10", *label, *options))
     shutil.copytree(live.data, folder / "data")

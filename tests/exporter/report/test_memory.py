@@ -37,7 +37,7 @@ def peak_mib(url: str, folder: Path, days: int) -> float:
     output = folder / f"{days}.om"
     argv = [
         sys.executable, "-c", RUN, "backfill", "--config.file", str(config), "--from", first,
-        "-o", str(output), "--step", "1d", "--fine-days", "2",
+        "-o", str(output), "--step", "1d", "--hourly-days", "2",
     ]  # fmt: skip
     ended = subprocess.run(argv, env=environment(KEY=ADMIN_KEY), capture_output=True, text=True, check=True)
     assert output.stat().st_size > days * ROWS * 9 * 150

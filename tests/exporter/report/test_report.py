@@ -23,7 +23,7 @@ from openai_exporter.report.report import (
     format_date,
     parse_period,
     read_costs,
-    read_usage,
+    usage_reads,
 )
 from openai_exporter.report.source import Restart, Source, TakeCosts, TakeUsage
 from openai_exporter.usage.ledger import Range
@@ -347,7 +347,8 @@ def book(config: Config, by: By, error: UpstreamError | None = None) -> Book:
     with Canned(config, config.organizations[0], {}) as source:
         source.error = error
         made = Book(by)
-        read_usage(made, source, DAY, None)
+        for read in usage_reads(made, source, DAY, None):
+            read(source)
         read_costs(made, source, DAY, None)
     return made
 

@@ -202,6 +202,43 @@ def test_a_mistake_in_the_thresholds_builds_nothing(thresholds: Path) -> None:
         build(thresholds)
 
 
+RENAMED = [
+    ('openai_probe_outcome{outcome="empty"}', "empty_response"),
+    ("sum(rate(openai_api_errors_total{error_type=~'dns|reset'}[5m]))", "connection_reset"),
+    ('probe:openai_probe_fresh_outcome:sum{module="chat", outcome!~"exporter_busy|internal"}', "exporter_error"),
+    ('openai_exporter_upstream_errors_total{reason = "too_large"}', "response_too_large"),
+    ('openai_probe_outcome{outcome!="wrong_shape"}', "schema_mismatch"),
+    ('openai_usage_data_age_seconds{dataset!~"limits|peak_minute"}', "peak_usage"),
+]
+
+
+@pytest.mark.parametrize(("expression", "name"), RENAMED)
+def test_a_raw_rule_with_an_earlier_value_of_a_label_is_refused_and_learns_the_new_one(
+    thresholds: Path, raw: Path, expression: str, name: str
+) -> None:
+    (raw / "a.yml").write_text(f"groups:\n  - name: mine\n    rules:\n    - record: a:b\n      expr: {expression}\n")
+
+    (problem,) = build(thresholds, raw).left_out
+
+    assert f"{raw}/a.yml:5: groups[0].rules[0].expr" == problem.place
+    assert problem.message.endswith(f"was renamed to {name}")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'openai_probe_outcome{outcome=~"reset|connection_reset"}',
+        'openai_probe_outcome{outcome=~"timeout_.*"}',
+        'node_systemd_unit_state{reason="reset"}',
+    ],
+)
+def test_a_raw_rule_that_has_both_spellings_or_is_of_others_is_used(
+    thresholds: Path, raw: Path, expression: str
+) -> None:
+    (raw / "a.yml").write_text(f"groups:\n  - name: mine\n    rules:\n    - record: a:b\n      expr: {expression}\n")
+    assert ("a.yml",) == build(thresholds, raw).raw
+
+
 def test_a_program_that_is_no_promtool_is_told(thresholds: Path, tmp_path: Path) -> None:
     with pytest.raises(StartError, match="cannot be run"):
         build(thresholds, None, str(tmp_path / "no-promtool"))

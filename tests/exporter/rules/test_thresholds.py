@@ -186,6 +186,11 @@ METRICS = (
             "t.yml:2: settings.selector: 'job=': must be label matchers as PromQL writes them, such as "
             f"{DEFAULT_SELECTOR}: is not valid PromQL",
         ),
+        (
+            "\nthresholds:",
+            "\nsettings: {selector: 'outcome!=\"internal\"'}\nthresholds:",
+            't.yml:2: settings.selector: outcome!="internal": internal was renamed to exporter_error',
+        ),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )

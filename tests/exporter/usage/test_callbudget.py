@@ -33,7 +33,7 @@ async def test_a_refresh_reads_one_page_of_each_endpoint(make: Make, simulator: 
 async def test_what_was_read_late_or_long_ago_is_caught_up_in_one_page_too(
     make: Make, simulator: SimulatorControl, now: Now
 ) -> None:
-    usage = make(more=f"{ALL}\n  audit_interval: 12h\n  names: false\n  limits: false\n  cost_drift: null\n")
+    usage = make(more=f"{ALL}\n  full_refresh_interval: 12h\n  names: false\n  limits: false\n  cost_drift: null\n")
     await usage.page()
     before = asked(usage)
     await later(simulator, now, usage, 300 * MINUTE)

@@ -43,8 +43,8 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("drip-headers", "timeout", {"kind": "drip", "interval_seconds": 0.1, "part": "headers"}),
     ("hang", "timeout", {"kind": "hang"}),
     ("hang-mid-body", "timeout", {"kind": "hang", "when": "mid_body", "after_bytes": 20}),
-    ("reset", "reset", {"kind": "reset"}),
-    ("reset-mid-body", "reset", {"kind": "reset", "when": "mid_body", "after_bytes": 20}),
+    ("reset", "connection_reset", {"kind": "reset"}),
+    ("reset-mid-body", "connection_reset", {"kind": "reset", "when": "mid_body", "after_bytes": 20}),
     ("truncate", "truncated", {"kind": "truncate", "after_bytes": 20}),
     ("malformed-json", "malformed", {"kind": "malformed_json"}),
     ("html-502", "server_error", {"kind": "html"}),
@@ -54,9 +54,9 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("empty-object", "malformed", {"kind": "empty", "content": "object"}),
     ("empty-array", "malformed", {"kind": "empty", "content": "array"}),
     ("empty-null", "malformed", {"kind": "empty", "content": "null"}),
-    ("huge", "too_large", {"kind": "huge"}),
+    ("huge", "response_too_large", {"kind": "huge"}),
     ("outage-503", "server_error", {"kind": "outage", "mode": "503", "scope": "organization"}),
-    ("outage-reset", "reset", {"kind": "outage", "mode": "reset", "scope": "organization"}),
+    ("outage-reset", "connection_reset", {"kind": "outage", "mode": "reset", "scope": "organization"}),
 ]  # fmt: skip
 
 

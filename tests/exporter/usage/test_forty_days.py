@@ -18,7 +18,7 @@ from tests.exporter.usage.scraping import Now, Scrape, counters, net, of, scrape
 MORE = """
   names: false
   limits: false
-  audit_interval: 6h
+  full_refresh_interval: 6h
   usage:
     completions: {group_by: [project_id, model, batch, service_tier]}
     embeddings: {group_by: [api_key_id, model]}

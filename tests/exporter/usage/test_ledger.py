@@ -93,9 +93,9 @@ def test_an_outage_is_read_again_from_its_beginning() -> None:
     assert (closed, at("2026-11-21T04:00")) == (plan.start, plan.closes)
 
 
-@given(now=st.integers(1_600_000_000, 2_500_000_000), settle=st.integers(1, 20 * DAY))
-def test_a_plan_covers_the_month_once_and_without_a_gap(now: int, settle: int) -> None:
-    plan: Plan = whole_month(now, settle)
+@given(now=st.integers(1_600_000_000, 2_500_000_000), finalize_after=st.integers(1, 20 * DAY))
+def test_a_plan_covers_the_month_once_and_without_a_gap(now: int, finalize_after: int) -> None:
+    plan: Plan = whole_month(now, finalize_after)
     assert plan.month <= plan.hours.start <= plan.closes <= max(plan.month, now)
     assert plan.closes % HOUR == 0
     assert plan.hours.start % DAY == 0
@@ -103,7 +103,7 @@ def test_a_plan_covers_the_month_once_and_without_a_gap(now: int, settle: int) -
         assert plan.hours.start == plan.month
     else:
         assert (plan.month, plan.hours.start) == (plan.days.start, plan.days.end)
-        assert plan.hours.start <= now - settle
+        assert plan.hours.start <= now - finalize_after
 
 
 @given(now=st.floats(0, 4e9))
@@ -225,11 +225,11 @@ def read(
     *,
     audit: bool = False,
     seen: bool = True,
-    settle: float = SETTLE,
+    finalize_after: float = SETTLE,
     daily: dict[int, Rows] | None = None,
 ) -> None:
     """A reading of all that an API with these hours would say; its days are their sums unless they are given."""
-    books.commit(answered(books, hours, now, audit=audit, settle=settle, daily=daily), seen=seen)
+    books.commit(answered(books, hours, now, audit=audit, finalize_after=finalize_after, daily=daily), seen=seen)
 
 
 def answered(
@@ -238,10 +238,10 @@ def answered(
     now: float = NOON,
     *,
     audit: bool = True,
-    settle: float = SETTLE,
+    finalize_after: float = SETTLE,
     daily: dict[int, Rows] | None = None,
 ) -> Reading:
-    plan = books.plan(now, settle, audit=audit)
+    plan = books.plan(now, finalize_after, audit=audit)
     reading = books.begin(plan, now)
     days: dict[int, Rows] = {}
     for start, rows in hours.items():
@@ -333,9 +333,9 @@ def test_a_day_that_is_read_by_the_hour_again_is_paid_back_by_its_hours() -> Non
     books, yesterday = ledger(), NOON - DAY
     read(books, {yesterday: {A: (40,)}, NOON: {A: (1,)}})
     read(books, {yesterday: {A: (30,)}, NOON: {A: (1,)}}, audit=True)
-    read(books, {yesterday: {A: (30,)}, NOON: {A: (1,)}}, audit=True, settle=2 * DAY)
+    read(books, {yesterday: {A: (30,)}, NOON: {A: (1,)}}, audit=True, finalize_after=2 * DAY)
     assert ({A: 41}, [10]) == (shown(books), books.corrections)
-    read(books, {yesterday: {A: (42,)}, NOON: {A: (1,)}}, settle=2 * DAY)
+    read(books, {yesterday: {A: (42,)}, NOON: {A: (1,)}}, finalize_after=2 * DAY)
     assert ({A: 43}, [0]) == (shown(books), books.corrections)
 
 

@@ -180,7 +180,7 @@ PEAK_MORE = """
     completions: {group_by: [model]}
     embeddings: {group_by: []}
     images: {group_by: [model]}
-  peak_minute: {window: 2h}
+  peak_usage: {window: 2h}
 """
 NOW = int(datetime.fromisoformat("2026-11-21T09:40:00+00:00").timestamp())
 
@@ -236,9 +236,9 @@ async def test_every_peak_of_a_limited_model_joins_its_limit(make: Make) -> None
 async def test_it_is_read_only_where_asked_for_and_with_one_page_per_endpoint(
     make: Make, simulator: SimulatorControl
 ) -> None:
-    assert "peak_minute" not in up(scrape(await make(more="").page()))
+    assert "peak_usage" not in up(scrape(await make(more="").page()))
     found = scrape(await make(more=PEAK_MORE).page())
-    assert of(found, metrics.REFRESH_CALLS)[("dataset", "peak_minute"),] == 2
+    assert of(found, metrics.REFRESH_CALLS)[("dataset", "peak_usage"),] == 2
 
 
 def peak_listed(*items: object) -> object:
@@ -270,7 +270,7 @@ async def test_snapshots_of_one_alias_are_summed_by_the_minute_before_the_peak_i
             {"id": "1", "model": "gpt-5.4", **limit}, {"id": "2", "model": "own-2026-01-01", **limit}
         ),
     }
-    more = "  usage: {completions: {group_by: []}}\n  costs: null\n  names: false\n  peak_minute: {}\n"
+    more = "  usage: {completions: {group_by: []}}\n  costs: null\n  names: false\n  peak_usage: {}\n"
     with answering(documents) as url:
         usage = service(url, Now(), more=more)
         found = scrape(await usage.page())
@@ -280,8 +280,8 @@ async def test_snapshots_of_one_alias_are_summed_by_the_minute_before_the_peak_i
 
 
 def test_a_window_longer_than_six_hours_is_refused() -> None:
-    text = document("https://api.openai.com/v1", "  peak_minute: {window: 7h}\n")
-    with pytest.raises(ConfigError, match=r"organizations\[0\]\.peak_minute\.window: '7h': must be at most 6h"):
+    text = document("https://api.openai.com/v1", "  peak_usage: {window: 7h}\n")
+    with pytest.raises(ConfigError, match=r"organizations\[0\]\.peak_usage\.window: '7h': must be at most 6h"):
         parse_config(text, "test", {"KEY": ADMIN_KEY}, Path())
 
 

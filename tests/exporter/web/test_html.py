@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from openai_exporter.model import StreamTiming, Tokens
 from openai_exporter.web import html
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.web.exporters import MODEL, Exporter, document, page_of, running
+from tests.exporter.web.exporters import MODEL, Exporter, document, page_of, poll, running
 
 CHAT = f"/probe?target=sim&module=chat&model={MODEL}"
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
@@ -36,6 +36,32 @@ def test_it_shows_what_probes_organization_and_status_page_said(tmp_path: Path, 
     assert "up to date" in page.text
     assert re.search(r"Budget .* all", page.text)
     assert "operational" in page.text
+
+
+def test_opening_it_reads_usage_and_status_once_as_scrapes_do(tmp_path: Path, simulator: SimulatorControl) -> None:
+    def calls() -> dict[str, int]:
+        return {call["path"]: call["count"] for call in simulator.state()["calls"]}
+
+    before = calls().get("/v1/organization/usage/completions", 0)
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        poll(lambda: "not read yet" not in exporter.get("/").text and "billed this month" in exporter.get("/").text)
+        page = page_of(exporter.get("/"))
+        after = calls()
+        for _ in range(5):
+            exporter.get("/")
+        exporter.get("/usage")
+        assert after == calls()
+    assert before < after["/v1/organization/usage/completions"]
+    assert re.search(r"acme: billed this month\s+\$[\d,]+\.\d\d", page.text)
+    assert "operational" in page.text
+
+
+def test_an_api_that_hangs_delays_the_page_for_a_moment_only(tmp_path: Path, simulator: SimulatorControl) -> None:
+    simulator.fault("hang", "/v1/organization/*")
+    with running(tmp_path, document(simulator.api_url, status_pages=[])) as exporter:
+        page = exporter.get("/")
+    assert f'content="{html.SOON}"' in page.text
+    assert re.search(r"billed this month .* reading ", page_of(page).text)
 
 
 def test_a_simulator_is_called_one(exporter: Exporter) -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
 import yaml
 
 from openai_simulator.testing import SimulatorControl
@@ -125,3 +126,54 @@ def test_sighup_reloads_too(tmp_path: Path, simulator: SimulatorControl) -> None
         assert status == 0
         assert 'msg="configuration reloaded"' in log
         assert "not reloaded, the one in force stays" in log
+
+
+def test_what_the_stack_says_of_itself_is_in_metrics_and_on_the_landing_page(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    stack = tmp_path / "stack.json"
+    stack.write_text('{"mode": "demo", "problems": [], "unused_keys": ["openai_api_key"]}')
+    with running(tmp_path, document(simulator.api_url), stack_file=stack) as exporter:
+        demo, page = exporter.get("/metrics").text, exporter.get("/").text
+        stack.write_text('{"mode": "production", "problems": ["RETENTION in .env: <30>"], "unused_keys": []}')
+        assert exporter.send("POST", "/-/reload").status == 200
+        production, later = exporter.get("/metrics").text, exporter.get("/").text
+
+    assert (_metric(demo, PROBLEMS), _metric(demo, REAL)) == (0, 1)
+    assert 'openai_exporter_stack_info{mode="demo"} 1.0' in demo
+    assert "Mode: demo; a real key is there and not used: openai_api_key" in page
+    assert (_metric(production, PROBLEMS), _metric(production, REAL)) == (1, 0)
+    assert [line for line in production.splitlines() if line.startswith("openai_exporter_stack_info")] == [
+        'openai_exporter_stack_info{mode="production"} 1.0'
+    ]
+    assert "in place of this: RETENTION in .env: &lt;30&gt;" in later
+
+
+PROBLEMS, REAL = "openai_exporter_stack_problems", "openai_exporter_simulated_with_real_key"
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"mode": "demo"}', "\udcff"])
+def test_a_file_of_the_stack_that_says_nothing_claims_nothing(
+    tmp_path: Path, simulator: SimulatorControl, content: str | None
+) -> None:
+    stack = tmp_path / "stack.json"
+    if content is not None:
+        stack.write_bytes(content.encode(errors="surrogateescape"))
+    with running(tmp_path, document(simulator.api_url), stack_file=stack) as exporter:
+        own, page = exporter.get("/metrics").text, exporter.get("/").text
+
+    assert "openai_exporter_stack_" not in own
+    assert "Mode: " not in page
+
+
+@pytest.mark.parametrize(("key", "real"), [("sk-proj-1", 2), ("sk-demo", 0), ("sk-demo-3f", 0), ("sk-admin-demo", 0)])
+def test_a_real_key_that_a_simulator_answers_is_counted_and_a_made_up_one_is_not(
+    tmp_path: Path, simulator: SimulatorControl, key: str, real: int
+) -> None:
+    env = dict.fromkeys(ENV, key)
+    with running(tmp_path, document(simulator.api_url), env=env) as exporter:
+        before = _metric(exporter.get("/metrics").text, REAL)
+        exporter.get(CHAT)
+        after = _metric(exporter.get("/metrics").text, REAL)
+
+    assert (before, after) == (0, real)

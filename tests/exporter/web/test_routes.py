@@ -594,7 +594,7 @@ async def test_pages_that_many_ask_for_at_once_are_made_one_per_turn_of_the_loop
         made.append(turn)
         return text("x")
 
-    in_turn: Any = getattr(routes, "_in_turn")  # noqa: B009
+    in_turn: Any = routes.in_turn
     app = SimpleNamespace(state=SimpleNamespace(turn=asyncio.Lock()))
     hung_up = Request({"type": "http", "app": app, "state": {"gone": lambda: True}})
     asking = Request({"type": "http", "app": app, "state": {"gone": lambda: False}})

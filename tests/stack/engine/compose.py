@@ -30,6 +30,8 @@ SERVICES = {"exporter", "prometheus", "alertmanager", "grafana"}
 """What runs in every profile."""
 
 
+BUNDLED = "/opt/openai-exporter/lib/python3.13/site-packages/openai_exporter/_bundle/prometheus"
+"""Where the image has the folder `prometheus/`."""
 CONFINED = (False, {0}, "1", "ro")
 """What `confinement` says of a container that can do nothing."""
 

@@ -1,0 +1,627 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`openai-exporter limits`: show, change, plan, freeze and undo what is set at the API."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+from pydantic import ValidationError
+
+from openai_exporter.cli import common
+from openai_exporter.client.organization import HEADER, Params
+from openai_exporter.config import mask_keys
+from openai_exporter.config.secret import Credential, credential, printable
+from openai_exporter.errors import StartError
+from openai_exporter.limits import change as changing
+from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone, words
+from openai_exporter.limits.change import Change, LimitsFile, Wanted
+from openai_exporter.limits.journal import FILE, Entry, Journal
+from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
+from openai_exporter.limits.setting import ORGANIZATION, RATES, RateLimit, Reader, Settings, SpendAlert, find_project
+from openai_exporter.model import Answer
+from openai_exporter.report.documents import UNKNOWN, Grid, TextTable, dollars, percent
+from openai_exporter.report.source import Source, find_organization
+from openai_exporter.usage.limits import API
+from openai_exporter.usage.names import Project
+from openai_exporter.web import live
+
+WRITE_KEY = "OPENAI_ADMIN_KEY_WRITE"
+_READ_KEY = "OPENAI_ADMIN_KEY"
+_AMOUNT = re.compile(r"\$?(\d{1,3}(?:,\d{3})+|\d{1,12})(\.\d{1,2})?(?:\s*USD)?", re.IGNORECASE)
+_T = TypeVar("_T")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_HOUR = 3600.0
+
+
+class _Usd(click.ParamType):  # type: ignore[type-arg]
+    """An amount: `500`, `$1,000.50` or `500 USD`."""
+
+    name = "USD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _AMOUNT.fullmatch(str(value).strip())
+        amount = float((match[1] + (match[2] or "")).replace(",", "")) if match else 0.0
+        if amount < 0.01:
+            self.fail(f"{value!r} is not an amount in US dollars, such as 500 or 49.99", param, ctx)
+        return amount
+
+
+_USD = _Usd()
+_currency = click.argument(
+    "currency", required=False, type=click.Choice(["USD"], case_sensitive=False), metavar="[USD]"
+)
+_project = click.option("--project", metavar="P", help="Name or id of a project; the organization when omitted.")
+_apply = click.option("--apply", "apply_", is_flag=True, help="Make the changes; without it they are only shown.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask on a terminal before changes are made.")
+
+
+def _shared(command: _Command) -> _Command:
+    """The options of every subcommand."""
+    for option in (
+        common.storage_option("Keeps the journal of changes."),
+        click.option(
+            "--admin-key-file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help=f"Admin key with scope api.management.write; also: environment variable {WRITE_KEY}.",
+        ),
+        common.config_file_option(f"{_READ_KEY} or {WRITE_KEY} is"),
+        click.option("--organization", metavar="NAME", help="May be omitted when there is one."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def limits() -> None:
+    """Show and change what is set at the API: spend limits, spend alerts, rate limits of projects.
+
+    Nothing is changed without --apply. Each change is written to a journal first, and `undo` brings the old values
+    back. Changes need an admin key with scope api.management.write, in OPENAI_ADMIN_KEY_WRITE or --admin-key-file;
+    the exporter itself never uses that key.
+
+    \b
+    In an emergency:
+      openai-exporter limits freeze --project Search            shows what would change
+      openai-exporter limits freeze --project Search --apply    stops the project's spend
+      openai-exporter limits undo --apply                       brings the old limits back
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What a subcommand works with.
+
+    Attributes:
+        write: where the key that changes limits is read from; None where none is given.
+        now: the API's time.
+    """
+
+    source: Source
+    write: Credential | None
+    storage: Path | None
+    now: float
+
+    @property
+    def organization(self) -> str:
+        """Name of the organization in the configuration."""
+        return self.source.organization.name
+
+    def projects(self) -> tuple[Project, ...]:
+        """All projects, archived ones included."""
+        return self._read(Reader(self.get).projects)
+
+    def settings(self, project: str | None) -> Settings:
+        """What is set for a project by name or id, or for the organization."""
+        return self.of(find_project(self.projects(), project) if project else Project(ORGANIZATION, "", "active"))
+
+    def of(self, project: Project) -> Settings:
+        """What is set for a project."""
+        return self._read(lambda: Reader(self.get).settings(project.id, project.name or project.id))
+
+    def get(self, path: str, params: Params) -> Answer:
+        """Read one page."""
+        return self.source.calls.get(path, params, api=API)
+
+    def _read(self, once: Callable[[], _T]) -> _T:
+        found: list[_T] = []
+        self.source.retry(lambda: found.append(once()))
+        return found[-1]
+
+
+@contextmanager
+def _desk(
+    organization: str | None, config_file: Path | None, admin_key_file: Path | None, storage: Path | None
+) -> Iterator[_Desk]:
+    env, write = dict(os.environ), None
+    if admin_key_file is not None:
+        write = Credential(f"--admin-key-file {admin_key_file}", str(admin_key_file), admin_key_file)
+    elif env.get(WRITE_KEY, "").strip():
+        write = credential(None, WRITE_KEY, env, Path())
+    if write is not None and config_file is None and not env.get(_READ_KEY, "").strip():
+        env[_READ_KEY] = write.read().reveal()  # what may write may read
+    settings = live.Settings(env=env, proxies=urllib.request.getproxies(), config_file=config_file)
+    config = live.read_config(settings)
+
+    def on_wait(reason: str, seconds: float) -> None:
+        _say(f"{reason}; trying again in {seconds:.0f} s")
+
+    with Source(config, find_organization(config, organization), settings.proxies, on_wait=on_wait) as source:
+        yield _Desk(source, write, storage, source.learn_time())
+
+
+def _say(text: str) -> None:
+    click.echo(printable(mask_keys(text)), err=True)
+
+
+@limits.command()
+@_project
+@click.option("--format", "form", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
+@_shared
+def show(project: str | None, form: str, **options: Any) -> None:
+    """Show what is set beside what is used: spend limits and alerts, rate limits and last week's peak minute.
+
+    \b
+    --format yaml writes the file that `plan` and `apply` read:
+      openai-exporter limits show --format yaml > limits.yml
+    """
+    with common.exit_on_error(), _desk(**options) as desk:
+        projects = desk.projects()
+        if project is not None:
+            shown = [desk.of(find_project(projects, project))]
+        else:
+            active = [one for one in projects if one.status == "active"]
+            shown = [desk.of(one) for one in (Project(ORGANIZATION, "", "active"), *active)]
+        if form == "yaml":
+            click.echo(yaml.safe_dump(_as_file(shown), sort_keys=False, allow_unicode=True), nl=False)
+            return
+        spend = read_spend(desk.source, desk.now)
+        peaks = read_peaks(desk.source, {one.project_id: [rate.model for rate in one.rates] for one in shown}, WEEK)
+        if form == "json":
+            click.echo(json.dumps(_as_json(shown, spend, peaks), indent=2))
+            return
+        _print_tables(shown, spend, peaks, whole=project is not None)
+        _note_open(desk)
+
+
+def _print_tables(shown: Sequence[Settings], spend: Spend, peaks: Peaks, *, whole: bool) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    money = TextTable(
+        "Spend limits (USD a month)",
+        ("", "Limit", "Spent", "Used", "Enforced", "Alerts at"),
+        tuple(_money_row(one, spend) for one in shown),
+    )
+    rates = tuple(
+        (f"{one.name}: {rate.model}", *_rate_row(rate, peaks.get((one.project_id, rate.model))))
+        for one in shown
+        for rate in one.rates
+        if whole or (one.project_id, rate.model) in peaks
+    )
+    heads = ("", "Requests/min", "Peak", "Tokens/min", "Peak")
+    title = "Rate limits and last week's peak minute" + ("" if whole else ", of models in use")
+    for table in (money, TextTable(title, heads, rates)):
+        if table.rows:
+            grid = Grid(table, width)
+            click.echo("\n".join(map(printable, grid.lines())) + "\n")
+            if grid.omitted:
+                hidden = ", ".join(grid.omitted)
+                _say(f"{width} columns have no room for {hidden}: use a wider terminal or --format json.")
+
+
+def _money_row(one: Settings, spend: Spend) -> tuple[str, ...]:
+    spent = spend.of_month(one.project_id)
+    limit = None if one.spend_limit is None else Decimal(one.spend_limit) / 100
+    alerts = ", ".join(dollars(Decimal(alert.cents) / 100) for alert in one.alerts) or "none"
+    return (
+        one.name or "(organization)",
+        "none" if limit is None else dollars(limit),
+        dollars(spent),
+        UNKNOWN if limit is None else percent(float(spent / limit)),
+        "yes" if one.enforcing else "no",
+        alerts,
+    )
+
+
+def _rate_row(rate: RateLimit, peak: tuple[int, int] | None) -> Iterator[str]:
+    for place, name in enumerate(("requests_per_minute", "tokens_per_minute")):
+        limit = rate.limits.get(RATES[name])
+        yield UNKNOWN if limit is None else f"{limit:,}"
+        yield UNKNOWN if peak is None else f"{peak[place]:,}"
+
+
+def _as_file(shown: Sequence[Settings]) -> dict[str, Any]:
+    names = Counter(one.name for one in shown)
+    return {"limits": [_entry(one, one.name if names[one.name] == 1 else one.project_id) for one in shown]}
+
+
+def _entry(one: Settings, name: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"project": name} if one.project_id else {}
+    entry["spend_limit_usd"] = None if one.spend_limit is None else _usd(one.spend_limit)
+    if one.alerts:
+        entry["spend_alerts"] = [_alert_entry(alert) for alert in one.alerts]
+    ours = {field: name for name, field in RATES.items()}
+    if one.rates:
+        entry["rate_limits"] = [
+            {"model": rate.model, **{ours[field]: n for field, n in rate.limits.items()}} for rate in one.rates
+        ]
+    return entry
+
+
+def _alert_entry(alert: SpendAlert) -> dict[str, Any]:
+    prefix = {"subject_prefix": alert.subject_prefix} if alert.subject_prefix is not None else {}
+    return {"at_usd": _usd(alert.cents), "notify": [*alert.recipients], **prefix}
+
+
+def _usd(cents: int) -> int | float:
+    return cents // 100 if cents % 100 == 0 else cents / 100
+
+
+def _as_json(shown: Sequence[Settings], spend: Spend, peaks: Peaks) -> list[dict[str, Any]]:
+    rows = []
+    for one in shown:
+        row = {"project_id": one.project_id or None, "name": one.name or None, **_entry(one, one.name)}
+        row.pop("project", None)
+        row["enforcing"] = one.enforcing
+        row["spent_usd"] = float(spend.of_month(one.project_id))
+        row["usd_per_hour"] = float(spend.an_hour(one.project_id))
+        for rate in row.get("rate_limits", []):
+            peak = peaks.get((one.project_id, rate["model"]))
+            rate["peak_requests_per_minute"], rate["peak_tokens_per_minute"] = peak or (None, None)
+        rows.append(row)
+    return rows
+
+
+@limits.command("set")
+@_project
+@click.option("--spend-limit", type=_USD, metavar="USD", help="US dollars a month, such as 500 or 500 USD.")
+@click.option(
+    "--spend-alert", type=_USD, multiple=True, metavar="USD", help="Send an e-mail at this spend; repeatable."
+)
+@click.option("--notify", multiple=True, metavar="EMAIL", help="Whom; default is whom another alert there notifies.")
+@click.option("--model", metavar="M", help="Model of the rate limits; `*` is each of the project.")
+@click.option("--requests-per-minute", type=click.IntRange(0), metavar="N", help="Rate limit of --model.")
+@click.option("--tokens-per-minute", type=click.IntRange(0), metavar="N", help="Rate limit of --model.")
+@_currency
+@_apply
+@_yes
+@_shared
+def set_(
+    project: str | None,
+    spend_limit: float | None,
+    spend_alert: tuple[float, ...],
+    notify: tuple[str, ...],
+    model: str | None,
+    requests_per_minute: int | None,
+    tokens_per_minute: int | None,
+    currency: str | None,
+    apply_: bool,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Set limits of the organization or of a project: shows from what to what, and what that means now.
+
+    \b
+    Examples:
+      openai-exporter limits set --project Search --spend-limit 500 USD
+      openai-exporter limits set --project Search --model gpt-6-luna --requests-per-minute 100 --apply
+      openai-exporter limits set --spend-alert 4000 --notify finance@example.com --apply
+    """
+    rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
+    limited = any(value is not None for value in rates.values())
+    if limited != (model is not None):
+        raise click.UsageError("--model needs --requests-per-minute or --tokens-per-minute, and these need --model")
+    if limited and project is None:
+        raise click.UsageError("rate limits are set for projects; give --project")
+    wanted: dict[str, Any] = {"project": project}
+    if spend_limit is not None:
+        wanted["spend_limit_usd"] = spend_limit
+    if spend_alert:
+        wanted["spend_alerts"] = [{"at_usd": usd, **({"notify": [*notify]} if notify else {})} for usd in spend_alert]
+    if limited:
+        wanted["rate_limits"] = [{"model": model, **{name: n for name, n in rates.items() if n is not None}}]
+    if len(wanted) == 1:
+        raise click.UsageError("nothing to set; give --spend-limit, --spend-alert, or --model with a rate limit")
+    try:
+        entry = Wanted.model_validate(wanted)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise click.UsageError(f"{first['loc'][-1] if first['loc'] else 'limits'}: {first['msg']}") from None
+    with common.exit_on_error(), _desk(**options) as desk:
+        _propose(desk, [*changing.changes(desk.settings(project), entry)], "set", apply_=apply_, yes=yes)
+
+
+@limits.command()
+@_project
+@click.option("--spend-limit", is_flag=True, help="Remove the spend limit.")
+@click.option(
+    "--spend-alert", type=_USD, multiple=True, metavar="USD", help="Remove the alert at this spend; repeatable."
+)
+@_currency
+@_apply
+@_yes
+@_shared
+def clear(
+    project: str | None,
+    spend_limit: bool,
+    spend_alert: tuple[float, ...],
+    currency: str | None,
+    apply_: bool,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Remove the spend limit or spend alerts. (Rate limits cannot be removed; set them.)
+
+    \b
+    Example:
+      openai-exporter limits clear --project Search --spend-limit --apply
+    """
+    if not spend_limit and not spend_alert:
+        raise click.UsageError("nothing to remove; give --spend-limit or --spend-alert")
+    with common.exit_on_error(), _desk(**options) as desk:
+        alerts = [changing.cents(usd) for usd in spend_alert]
+        changes = changing.cleared(desk.settings(project), spend_limit=spend_limit, alerts=alerts)
+        _propose(desk, [*changes], "clear", apply_=apply_, yes=yes)
+
+
+@limits.command()
+@click.option("--project", metavar="P", required=True, help="Name or id of the project.")
+@_apply
+@_yes
+@_shared
+def freeze(project: str, apply_: bool, yes: bool, **options: Any) -> None:
+    """Stop a project's spend: a spend limit just above what is spent, and one request a minute for each model.
+
+    Rate limits hold at once, those of the models that cost most first; OpenAI enforces spend limits some minutes
+    later. `undo` brings everything back.
+    """
+    with common.exit_on_error(), _desk(**options) as desk:
+        settings, spend = desk.settings(project), read_spend(desk.source, desk.now)
+        busy = busy_models(spend, settings.project_id, [rate.model for rate in settings.rates])
+        changes = [*changing.frozen(settings, spend.of_month(settings.project_id), busy)]
+        _propose(desk, changes, "freeze", apply_=apply_, yes=yes, spend=spend)
+
+
+@limits.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--check", is_flag=True, help="Exit with status 1 when something differs, for CI.")
+@_shared
+def plan(file: Path, check: bool, organization: str | None, **options: Any) -> None:
+    """Show what FILE would change. Nothing that the file does not name is touched.
+
+    \b
+    FILE, which `show --format yaml` writes a first one of:
+      limits:
+        - spend_limit_usd: 5000              # the organization
+          spend_alerts: [{at_usd: 4000, notify: [finance@example.com]}]
+        - project: Search                    # name or id
+          spend_limit_usd: 500               # null removes it
+          rate_limits: [{model: gpt-6-luna, requests_per_minute: 100}]
+        - each: project_id                   # every other active project
+          spend_limit_usd: 200
+    """
+    with common.exit_on_error():
+        wanted = changing.load_limits(file)
+        with _desk(organization or wanted.organization, **options) as desk:
+            changes = _planned(desk, wanted)
+            _propose(desk, changes, "plan", apply_=False, yes=False)
+            if changes and check:
+                sys.exit(common.FAILED)
+
+
+@limits.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@_yes
+@_shared
+def apply(file: Path, yes: bool, organization: str | None, **options: Any) -> None:
+    """Make the changes that `plan FILE` shows: alerts first, then what allows more, then what allows less.
+
+    It shows them and asks; without a terminal it needs --yes. It stops at the first failure and says what was done.
+    """
+    with common.exit_on_error():
+        wanted = changing.load_limits(file)
+        with _desk(organization or wanted.organization, **options) as desk:
+            _propose(desk, _planned(desk, wanted), "apply", apply_=yes or sys.stdin.isatty(), yes=yes)
+
+
+def _planned(desk: _Desk, wanted: LimitsFile) -> list[Change]:
+    scopes = changing.by_project(wanted.limits, desk.projects())
+    found = (changing.changes(desk.of(project), entry) for project, entry in scopes.values())
+    return changing.ordered(change for changes in found for change in changes)
+
+
+@limits.command()
+@click.argument("batch", type=click.IntRange(1), required=False, metavar="[N]")
+@_apply
+@_yes
+@_shared
+def undo(batch: int | None, apply_: bool, yes: bool, **options: Any) -> None:
+    """Bring back the values before change N of the journal; the last change when N is omitted.
+
+    What somebody changed since then is shown and left as it is. An undo can be undone, too.
+    """
+    with common.exit_on_error(), _desk(**options) as desk, _journal(desk) as journal:
+        _settle(desk, journal)
+        ours = [entry for entry in journal.entries.values() if entry.organization == desk.organization]
+        number = batch or max((entry.batch for entry in ours if entry.done), default=0)
+        entries = [entry for entry in ours if entry.batch == number]
+        if not entries:
+            known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
+            raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
+        changes = [change for change in undone(entries) if _still_set(desk, journal, change)]
+        _propose(desk, changes, f"undo {number}", apply_=apply_, yes=yes, journal=journal)
+
+
+def _still_set(desk: _Desk, journal: Journal, change: Change) -> bool:
+    """Whether what an undo takes back is still set; says what is, when not."""
+    current = _looking(desk, journal).current(change)
+    if current not in (change.old, change.new):
+        _say(f"{change.title}: {words(current)} is set now, not {words(change.old)}: left as it is")
+    return current == change.old
+
+
+@limits.command()
+@_shared
+def journal(organization: str | None, storage: Path | None, **options: Any) -> None:
+    """Print every change that was made from this machine: when, by whom, from what to what, with what result."""
+    with common.exit_on_error(), Journal.held(_folder(storage), time.time) as held:
+        for entry in held.entries.values():
+            if organization in (None, entry.organization):
+                click.echo(printable(mask_keys(_journal_line(entry))))
+
+
+def _journal_line(entry: Entry) -> str:
+    what = "; ".join(f"{name} {old} -> {new}" for name, old, new in entry.change.lines())
+    more = f" ({entry.message})" if entry.message else ""
+    request = f" {entry.request_id}" if entry.request_id else ""
+    head = f"{entry.batch}.{entry.number} {entry.time} {entry.who} {entry.command}"
+    return f"{head}: {entry.change.title}: {what}: {entry.result}{request}{more}"
+
+
+# From changes to their result, with a person in between.
+
+
+def _propose(
+    desk: _Desk,
+    changes: Sequence[Change],
+    command: str,
+    *,
+    apply_: bool,
+    yes: bool,
+    spend: Spend | None = None,
+    journal: Journal | None = None,
+) -> None:
+    """Show changes and what they mean; make them where that is asked for.
+
+    Raises:
+        StartError: they cannot be made, or not all of them were.
+    """
+    if not changes:
+        click.echo("Nothing to change: everything is set like that already.")
+        return
+    for line in _diff(changes, spend or read_spend(desk.source, desk.now), _peaks(desk, changes)):
+        click.echo(printable(line))
+    if not apply_:
+        how = "run `limits apply`" if command == "plan" else "add --yes" if command == "apply" else "add --apply"
+        click.echo(f"\nNothing is changed yet. To make {_count(changes)}, {how}.")
+        return
+    if desk.write is None:
+        how = f"set {WRITE_KEY}, or give --admin-key-file"
+        raise StartError(f"changes need an admin key with scope {SCOPE}: {how}; nothing is changed")
+    if not yes and sys.stdin.isatty() and not click.confirm(f"\nMake {_count(changes)}?"):
+        raise StartError("nothing is changed")
+    if journal is not None:
+        _apply_changes(desk, desk.write, journal, changes, command)
+        return
+    with _journal(desk) as held:
+        _settle(desk, held)
+        _apply_changes(desk, desk.write, held, changes, command)
+
+
+def _count(changes: Sequence[Change]) -> str:
+    return "this change" if len(changes) == 1 else f"these {len(changes)} changes"
+
+
+def _peaks(desk: _Desk, changes: Sequence[Change]) -> Peaks:
+    models: dict[str, list[str]] = {}
+    for change in changes:
+        if change.what == "rate_limit":
+            models.setdefault(change.project_id, []).append(change.label)
+    return read_peaks(desk.source, models, _HOUR) if models else {}
+
+
+def _diff(changes: Sequence[Change], spend: Spend, peaks: Peaks) -> Iterator[str]:
+    """Lines of a diff, under the title of each project, with what each change means."""
+    title = None
+    for change in changes:
+        scope = f"project {change.project}" if change.project_id else "organization"
+        if scope != title:
+            title = scope
+            yield scope
+        for name, old, new in change.lines():
+            yield f"  {f'{change.label}: ' if change.label else ''}{name}: {old} -> {new}"
+        if effect := consequence(change, spend, peaks):
+            yield f"      {effect}"
+
+
+def _folder(storage: Path | None) -> Path:
+    if storage is None:
+        raise StartError("changes need a folder for their journal: give --storage.path")
+    return storage
+
+
+def _journal(desk: _Desk) -> AbstractContextManager[Journal]:
+    return Journal.held(_folder(desk.storage), time.time)
+
+
+def _settle(desk: _Desk, journal: Journal) -> None:
+    """Find out and say what became of changes that an earlier command did not see the end of."""
+    for entry in _looking(desk, journal).settle():
+        _say(f"an earlier command ended before it knew: {_journal_line(entry)}")
+
+
+def _looking(desk: _Desk, journal: Journal) -> Applier:
+    """One that only reads."""
+
+    def never(method: str, path: str, body: Any) -> Answer:
+        raise AssertionError("this one only reads")
+
+    return Applier(journal, desk.organization, desk.get, never)
+
+
+def _note_open(desk: _Desk) -> None:
+    if desk.storage is None or not (desk.storage / FILE).exists():
+        return
+    with Journal.held(desk.storage, time.time) as held:
+        if waiting := held.open(desk.organization):
+            _say(f"{len(waiting)} changes have no known result; `limits undo` finds it out, without changing anything")
+
+
+def _apply_changes(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Change], command: str) -> None:
+    """Send changes, say what became of each, and fail when not all are made."""
+    organization = desk.source.organization
+    client = WritingClient(organization.base_url, key, organization.timeout, desk.source.network)
+    identity = desk.source.calls.identity.get(HEADER, "")
+
+    def get(path: str, params: Params) -> Answer:
+        answer = client.get(path, params, api=API)
+        other = answer.headers.get(HEADER, "")
+        if identity and other and other != identity:
+            raise StartError(
+                f"{key.place}: this key is of organization {other}, but the plan was made for {identity}; "
+                "give a key of the same organization"
+            )
+        return answer
+
+    def told(number: int, count: int, entry: Entry) -> None:
+        result = "done" if entry.done else entry.result.replace("_", " ")
+        request = f" ({entry.request_id})" if entry.request_id else ""
+        click.echo(printable(f"{number}/{count} {entry.change.title}: {result}{request}"))
+
+    try:
+        client.check()
+        outcome = Applier(journal, desk.organization, get, client.write, say=told).apply(changes, command)
+    finally:
+        client.close()
+    _conclude(outcome, len(changes))
+
+
+def _conclude(outcome: Outcome, count: int) -> None:
+    made = [entry for entry in outcome.entries if entry.done]
+    back = f"; `openai-exporter limits undo {made[0].batch} --apply` brings the old values back" if made else ""
+    if outcome.problem:
+        left = count - len(made)
+        raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")
+    click.echo(f"{len(made)} of {count} changes are made{back}.")

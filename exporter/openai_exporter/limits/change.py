@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what is set to what is wanted: the limits file, and the changes that it asks for in a safe order."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from openai_exporter.config import base
+from openai_exporter.config.document import Document
+from openai_exporter.config.schema import Shape
+from openai_exporter.errors import ConfigError, Problem, StartError
+from openai_exporter.files import read_text
+from openai_exporter.limits.setting import RATES, RateLimit, Settings, SpendAlert, Value, base as path_of, find_project
+from openai_exporter.usage.names import Project
+
+What = Literal["spend_limit", "spend_alert", "rate_limit"]
+_WORDS: Mapping[str, str] = {field: name.replace("_", " ") for name, field in RATES.items()}
+"""The API's rate limits in words."""
+FLOOR = 1
+"""Requests and tokens a minute that `freeze` leaves: the official description has no lower one that is safe to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One call that changes one setting.
+
+    Attributes:
+        project_id: empty for the organization.
+        project: its name.
+        target: id of the spend alert (empty for a new one) or of the rate limit.
+        label: what a person calls it: a model, or nothing.
+        old: what is set before; None where nothing is.
+        new: what is to be set; None removes it.
+    """
+
+    project_id: str
+    project: str
+    what: What
+    target: str
+    label: str
+    old: Value | None
+    new: Value | None
+
+    @property
+    def title(self) -> str:
+        """Such as `project Search: gpt-6-luna`."""
+        scope = f"project {self.project}" if self.project_id else "organization"
+        return f"{scope}: {self.label}" if self.label else scope
+
+    @property
+    def request(self) -> tuple[str, str, dict[str, Any] | None]:
+        """Method, path and body of the call."""
+        path = f"{path_of(self.project_id)}/{self.what}"
+        if self.what == "rate_limit":
+            return "POST", f"{path}s/{self.target}", dict(self.new or {})
+        if self.what == "spend_alert":
+            path = f"{path}s/{self.target}" if self.target else f"{path}s"
+        if self.new is None:
+            return "DELETE", path, None
+        body = {"threshold_amount": self.new["cents"], "currency": "USD", "interval": "month"}
+        if self.what == "spend_alert":
+            channel = {"type": "email", "recipients": self.new["recipients"]}
+            prefix = self.new["subject_prefix"]
+            body["notification_channel"] = channel | ({"subject_prefix": prefix} if prefix is not None else {})
+        return "POST", path, body
+
+    @property
+    def tightens(self) -> bool:
+        """Whether requests may be rejected after it that were not before."""
+        if self.what == "spend_alert" or self.new is None:
+            return False
+        old = self.old or {}
+        return any(name not in old or number < old[name] for name, number in self.new.items())
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """What is set, from what, to what, in words."""
+        if self.what != "rate_limit":
+            yield self.what.replace("_", " "), _money(self.old), _money(self.new)
+            return
+        for field, number in (self.new or {}).items():
+            yield _WORDS[field], f"{(self.old or {})[field]:,}", f"{number:,}"
+
+    def reversed(self, target: str, value: Value | None) -> "Change":
+        """What brings the old value back, where `value` is set now under the id `target`."""
+        target = "" if self.what == "spend_alert" and value is None else target
+        return Change(self.project_id, self.project, self.what, target, self.label, value, self.old)
+
+
+def _money(value: Value | None) -> str:
+    if value is None:
+        return "none"
+    amount = f"${Decimal(value['cents']) / 100:,.2f}"
+    return f"{amount} to {', '.join(value['recipients'])}" if "recipients" in value else amount
+
+
+_CENT = Decimal(100)
+
+
+def cents(usd: float) -> int:
+    """Whole cents of an amount in US dollars.
+
+    Raises:
+        ValueError: it is less than a cent, or not a whole number of them.
+    """
+    amount = Decimal(str(usd)) * _CENT
+    if amount != int(amount) or amount < 1:
+        raise ValueError("must be a whole number of cents, at least 0.01 USD")
+    return int(amount)
+
+
+def _in_cents(usd: float) -> float:
+    cents(usd)
+    return usd
+
+
+Usd = Annotated[base.Money, AfterValidator(_in_cents)]
+_EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+")
+
+
+def _email(address: str) -> str:
+    if not _EMAIL.fullmatch(address):
+        raise ValueError("must be an e-mail address, such as finance@example.com")
+    return address
+
+
+Email = Annotated[str, AfterValidator(_email)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class WantedAlert(base.Section):
+    """A spend alert, known by its amount."""
+
+    at_usd: Usd = Field(description="Month's spend at which OpenAI sends the e-mail, in US dollars.")
+    notify: Annotated[tuple[Email, ...], base.LIST, base.DISTINCT] | None = Field(
+        None, description="E-mail addresses; when omitted, those of an alert that is there already."
+    )
+    subject_prefix: Annotated[str, Field(max_length=100)] | None = Field(None, description="Before the subject.")
+
+
+class WantedRates(base.Section):
+    """Rate limits for one model; what is omitted stays as it is."""
+
+    model: base.ModelName = Field(description="Model as the project's rate limits name it; `*` is each of them.")
+    requests_per_minute: Count | None = Field(None, description="Requests a minute.")
+    tokens_per_minute: Count | None = Field(None, description="Input and output tokens a minute.")
+    images_per_minute: Count | None = Field(None, description="Images a minute.")
+    audio_megabytes_per_minute: Count | None = Field(None, description="Megabytes of audio a minute.")
+    requests_per_day: Count | None = Field(None, description="Requests a day.")
+    batch_input_tokens_per_day: Count | None = Field(None, description="Input tokens of the Batch API a day.")
+
+
+class Wanted(base.Section):
+    """The limits of the organization, of a project, or of each project; what is omitted stays as it is."""
+
+    project: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Name or id; the organization itself when omitted."
+    )
+    each: Literal["project_id"] | None = Field(None, description="Every active project that has no entry of its own.")
+    spend_limit_usd: Usd | None = Field(None, description="US dollars a month; null removes the limit.")
+    spend_alerts: Annotated[tuple[WantedAlert, ...], Field(strict=False)] = Field(
+        (), description="Alerts that must be there; others stay."
+    )
+    rate_limits: Annotated[tuple[WantedRates, ...], Field(strict=False)] = Field(
+        (), description="Rate limits of models; others stay."
+    )
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> Self:
+        if self.project is not None and self.each is not None:
+            raise ValueError("gives project and each; keep one of them")
+        if self.rate_limits and self.project is None and self.each is None:
+            raise ValueError("gives rate_limits for the organization; the API sets them for projects: give project")
+        if not self.model_fields_set - {"project", "each"}:
+            raise ValueError("gives no limit; give spend_limit_usd, spend_alerts or rate_limits")
+        return self
+
+
+class LimitsFile(base.Section):
+    """A file of wanted limits."""
+
+    organization: str | None = Field(None, description="Name in the configuration; may be omitted when there is one.")
+    limits: Annotated[tuple[Wanted, ...], Field(strict=False, min_length=1)]
+
+
+@cache
+def _shape() -> Shape:
+    return Shape(LimitsFile.model_json_schema())
+
+
+_EXAMPLE = "start with `limits:` and a list, such as `- {project: my-project, spend_limit_usd: 500}`"
+
+
+def load_limits(path: Path) -> LimitsFile:
+    """The file of wanted limits.
+
+    Raises:
+        ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
+    """
+    document = Document(read_text(path, "a file of limits"), str(path))
+    if not isinstance(document.data, dict) or not document.data:
+        raise ConfigError([Problem(str(path), f"is no file of limits; {_EXAMPLE}")])
+    try:
+        file = LimitsFile.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(_shape().problems(error, document)) from None
+    scopes = [(wanted.project, wanted.each) for wanted in file.limits]
+    twice = list(base.repeated(scopes))
+    if twice:
+        text = "is there twice; join the entries"
+        raise ConfigError(
+            [
+                document.problem(("limits", later), f"{text}; first on line {document.line(('limits', first))}")
+                for later, first in twice
+            ]
+        )
+    return file
+
+
+def by_project(wanted: Iterable[Wanted], projects: tuple[Project, ...]) -> dict[str, tuple[Project, Wanted]]:
+    """What is wanted of each project, and of the organization under the empty id.
+
+    Raises:
+        StartError: a project is unknown, or is named twice.
+    """
+    found: dict[str, tuple[Project, Wanted]] = {}
+    each = None
+    for entry in wanted:
+        if entry.each is not None:
+            each = entry
+            continue
+        project = find_project(projects, entry.project) if entry.project else Project("", "", "active")
+        if project.id in found:
+            raise StartError(f"project {project.name} ({project.id}) has two entries; join them")
+        found[project.id] = project, entry
+    if each is not None:
+        for project in projects:
+            if project.status == "active":
+                found.setdefault(project.id, (project, each))
+    return found
+
+
+def changes(settings: Settings, wanted: Wanted) -> Iterator[Change]:
+    """What must be changed so that `wanted` holds; nothing where it does.
+
+    Raises:
+        StartError: the project has no rate limit for a model, or an alert has nobody to notify.
+    """
+    scope = settings.project_id, settings.name
+    if "spend_limit_usd" in wanted.model_fields_set:
+        old = None if settings.spend_limit is None else {"cents": settings.spend_limit}
+        new = None if wanted.spend_limit_usd is None else {"cents": cents(wanted.spend_limit_usd)}
+        if old != new:
+            yield Change(*scope, "spend_limit", "", "", old, new)
+    for alert in wanted.spend_alerts:
+        yield from _alert(settings, alert)
+    explicit = {rates.model for rates in wanted.rate_limits}
+    for rates in wanted.rate_limits:
+        if rates.model != "*":
+            yield from _rates(settings, settings.rate(rates.model), rates)
+            continue
+        for rate in settings.rates:
+            if rate.model not in explicit:
+                yield from _rates(settings, rate, rates)
+
+
+def _rates(settings: Settings, rate: RateLimit, wanted: WantedRates) -> Iterator[Change]:
+    """A model is changed by one call. `*` skips what a model has no limit on."""
+    named = {RATES[name]: n for name, n in wanted.model_dump(exclude={"model"}, exclude_none=True).items()}
+    unknown = [_WORDS[field] for field in named if field not in rate.limits]
+    if unknown and wanted.model != "*":
+        raise StartError(f"project {settings.name}: the API has no limit of {rate.model} on {', '.join(unknown)}")
+    new = {field: n for field, n in named.items() if rate.limits.get(field, n) != n}
+    if new:
+        yield _rate_change(settings, rate, new)
+
+
+def _rate_change(settings: Settings, rate: RateLimit, new: Mapping[str, int]) -> Change:
+    old = {field: rate.limits[field] for field in new}
+    return Change(settings.project_id, settings.name, "rate_limit", rate.id, rate.model, old, new)
+
+
+def _alert(settings: Settings, wanted: WantedAlert) -> Iterator[Change]:
+    amount = cents(wanted.at_usd)
+    there = next((alert for alert in settings.alerts if alert.cents == amount), None)
+    notify = wanted.notify or (there or next(iter(settings.alerts), SpendAlert("", 0, ()))).recipients
+    if not notify:
+        scope = settings.name or "organization"
+        raise StartError(f"{scope}: the alert at {wanted.at_usd:g} USD has nobody to notify; give an e-mail address")
+    prefix = wanted.subject_prefix if wanted.subject_prefix is not None or there is None else there.subject_prefix
+    new = SpendAlert("", amount, tuple(notify), prefix).value
+    if there is None or there.value != new:
+        old = None if there is None else there.value
+        yield Change(settings.project_id, settings.name, "spend_alert", there.id if there else "", "", old, new)
+
+
+def cleared(settings: Settings, *, spend_limit: bool, alerts: Sequence[int]) -> Iterator[Change]:
+    """What removes the spend limit, and the alerts at those amounts in cents.
+
+    Raises:
+        StartError: there is no alert at an amount.
+    """
+    scope = settings.project_id, settings.name
+    for amount in alerts:
+        named = [alert for alert in settings.alerts if alert.cents == amount]
+        if not named:
+            have = ", ".join(f"{alert.cents / 100:g}" for alert in settings.alerts) or "none"
+            raise StartError(f"no spend alert is at {amount / 100:g} USD; there are: {have}")
+        for alert in named:
+            yield Change(*scope, "spend_alert", alert.id, "", alert.value, None)
+    if spend_limit and settings.spend_limit is not None:
+        yield Change(*scope, "spend_limit", "", "", {"cents": settings.spend_limit}, None)
+
+
+def frozen(settings: Settings, spent: Decimal, busy: Sequence[str]) -> Iterator[Change]:
+    """What stops a project: the lowest spend limit above what is spent, rate limits at the floor.
+
+    Args:
+        spent: US dollars of this month.
+        busy: models in use, those that cost most first: their rate limits are changed first.
+    """
+    scope = settings.project_id, settings.name
+    lowest = max(1, int(spent * _CENT) + 1)
+    if settings.spend_limit is None or settings.spend_limit > lowest:
+        old = None if settings.spend_limit is None else {"cents": settings.spend_limit}
+        yield Change(*scope, "spend_limit", "", "", old, {"cents": lowest})
+    rank = {model: place for place, model in enumerate(busy)}
+    for rate in sorted(settings.rates, key=lambda rate: rank.get(rate.model, len(rank))):
+        new = {field: FLOOR for field, limit in rate.limits.items() if limit > FLOOR}
+        if new:
+            yield _rate_change(settings, rate, new)
+
+
+def ordered(changes: Iterable[Change]) -> list[Change]:
+    """Alerts, which reject nothing; then what allows more; then what allows less.
+
+    A plan that stops half-way so rejects no request that both the old and the new limits allow.
+    """
+    return sorted(changes, key=lambda change: (change.what != "spend_alert", change.tightens))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal of changes: each is written down before it is sent, and again when its result is known."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from openai_exporter.errors import StartError
+from openai_exporter.files import FileLock, private
+from openai_exporter.limits.change import Change
+from openai_exporter.limits.setting import Value
+from openai_exporter.report.report import iso
+
+Result = Literal["sent", "applied", "rejected", "not_applied", "changed", "unknown"]
+"""`sent`: the program ended before it knew; `not_applied`: no answer, and the old value is still set; `changed`: no
+answer, and neither is set; `unknown`: no answer, and what is set could not be read."""
+OPEN: tuple[Result, ...] = ("sent", "unknown")
+"""Results that are still to be found out."""
+_VERSION = 1
+FILE = "limits.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change and what became of it.
+
+    Attributes:
+        batch: number of the command that made it; `undo` takes it.
+        number: its place in the batch, from 1.
+        time: when it was sent, ISO 8601 in UTC.
+        who: user and host.
+        command: such as `set` or `freeze`.
+        target: id of what was set; of a new spend alert only known afterwards.
+        value: what the API says is set now.
+        request_id: of the answer.
+        message: why it failed.
+    """
+
+    batch: int
+    number: int
+    time: str
+    who: str
+    command: str
+    organization: str
+    change: Change
+    result: Result = "sent"
+    target: str = ""
+    value: Value | None = None
+    request_id: str = ""
+    message: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the API took it."""
+        return self.result == "applied"
+
+
+class Journal:
+    """The file of all changes, one JSON object a line, appended to and synced; nothing in it is ever replaced.
+
+    Attributes:
+        path: the file.
+        entries: what it holds, by batch and number.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        self.path = path
+        self.entries: dict[tuple[int, int], Entry] = {}
+        self._now = now
+        self._torn = False
+
+    @classmethod
+    @contextmanager
+    def held(cls, folder: Path, now: Callable[[], float]) -> Iterator[Self]:
+        """The journal of a state folder, which one command at a time may hold.
+
+        Raises:
+            StartError: it cannot be read or written, or another command holds it.
+        """
+        journal = cls(folder / FILE, now)
+        lock = FileLock(folder / f"{FILE}.lock")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not lock.acquire():
+                raise StartError(f"another `limits` command is running ({lock.holder}); run this one when it has ended")
+            journal._load()
+        except OSError as error:
+            problem = f"{journal.path}: {error.strerror or error}; changes need a journal: give --storage.path"
+            raise StartError(problem) from None
+        try:
+            yield journal
+        finally:
+            lock.release()
+
+    @property
+    def last(self) -> int:
+        """Number of the last batch; 0 where there is none."""
+        return max((batch for batch, _ in self.entries), default=0)
+
+    def batch(self, number: int) -> list[Entry]:
+        """The entries of a batch, in the order in which they were sent."""
+        return [entry for (batch, _), entry in sorted(self.entries.items()) if batch == number]
+
+    def open(self, organization: str) -> list[Entry]:
+        """Entries of an organization whose result is not known."""
+        return [e for e in self.entries.values() if e.result in OPEN and e.organization == organization]
+
+    def sending(self, entry: Entry) -> Entry:
+        """Write down what is going to be sent, before it is."""
+        entry = replace(entry, time=iso(self._now()))
+        change = asdict(entry.change)
+        self._append({
+            "version": _VERSION, "batch": entry.batch, "number": entry.number, "time": entry.time, "who": entry.who,
+            "command": entry.command, "organization": entry.organization, "result": "sent", "change": change,
+        })  # fmt: skip
+        self.entries[entry.batch, entry.number] = entry
+        return entry
+
+    def settled(self, entry: Entry) -> Entry:
+        """Write down what became of it."""
+        self._append({
+            "version": _VERSION, "batch": entry.batch, "number": entry.number, "time": iso(self._now()),
+            "result": entry.result, "target": entry.target, "value": entry.value, "request_id": entry.request_id,
+            "message": entry.message,
+        })  # fmt: skip
+        self.entries[entry.batch, entry.number] = entry
+        return entry
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        text = json.dumps(line, separators=(",", ":")) + "\n"
+        try:
+            with open(self.path, "a", encoding="utf-8", opener=private) as stream:
+                # A line that a crash cut short stays what it is.
+                stream.write(f"\n{text}" if self._torn else text)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise StartError(f"{self.path}: cannot be written: {error.strerror}; nothing more is sent") from None
+        self._torn = False
+
+    def _load(self) -> None:
+        if not self.path.exists():
+            return
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        self._torn = bool(text) and not text.endswith("\n")
+        for line in text.splitlines():
+            self._take(line)
+
+    def _take(self, line: str) -> None:
+        try:
+            data = json.loads(line)
+            key = int(data["batch"]), int(data["number"])
+            if data["version"] != _VERSION:
+                raise StartError(f"{self.path}: a newer openai-exporter wrote it; use that one")
+            if "change" in data:
+                sent = {name: data[name] for name in ("batch", "number", "time", "who", "command", "organization")}
+                change = Change(**data["change"])
+                self.entries[key] = Entry(**sent, change=change, target=change.target)
+            else:
+                settled = {name: data[name] for name in ("result", "target", "value", "request_id", "message")}
+                self.entries[key] = replace(self.entries[key], **settled)
+        except (ValueError, KeyError, TypeError):
+            return  # a line that a crash cut short, before anything was sent

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The subcommands of `limits`: what they show, refuse, and never do."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from tests.exporter.limits.world import KEY, World
+
+SEARCH = "Search"
+CHANGES: Sequence[Sequence[str]] = [
+    ("set", "--project", SEARCH, "--spend-limit", "500"),
+    ("set", "--spend-limit", "900"),
+    ("set", "--project", SEARCH, "--spend-alert", "400", "--notify", "ops@example.com"),
+    ("set", "--project", SEARCH, "--model", "gpt-6-luna", "--requests-per-minute", "10", "--tokens-per-minute", "5"),
+    ("set", "--project", SEARCH, "--model", "*", "--tokens-per-minute", "5"),
+    ("clear", "--spend-limit"),
+    ("clear", "--spend-alert", "8000"),
+    ("freeze", "--project", SEARCH),
+    ("undo",),
+    ("undo", "1"),
+    ("plan", "FILE"),
+    ("plan", "FILE", "--check"),
+    ("apply", "FILE"),
+    ("show",),
+    ("show", "--project", SEARCH, "--format", "json"),
+    ("journal",),
+]
+FILE = """\
+limits:
+  - spend_limit_usd: 4000
+    spend_alerts: [{at_usd: 3000, notify: [finance@example.com]}]
+  - project: Search
+    spend_limit_usd: 300
+    rate_limits:
+      - {model: gpt-6-luna, requests_per_minute: 20}
+      - {model: "*", tokens_per_minute: 90}
+  - each: project_id
+    spend_limit_usd: 200
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "limits.yml"
+    path.write_text(FILE)
+    return path
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=24)
+@given(command=st.sampled_from(CHANGES), yes=st.booleans(), organization=st.booleans(), data=st.data())
+def test_nothing_is_written_without_apply(
+    command: Sequence[str], yes: bool, organization: bool, data: st.DataObject, world: World, file: Path
+) -> None:
+    flags = ["--yes"] if yes and command[0] in ("set", "clear", "freeze", "undo") else []
+    flags += ["--organization=default"] if organization else []
+    words = [str(file) if word == "FILE" else word for word in command]
+    key = {"OPENAI_ADMIN_KEY_WRITE": data.draw(st.sampled_from([KEY, "sk-admin-read"]))}
+    world.run(words[0], *data.draw(st.permutations(flags)), *words[1:], **key)
+    assert world.proxy.sent == []
+
+
+def test_a_change_says_from_what_to_what_and_what_it_means_now(world: World) -> None:
+    output = world.run("set", "--project", SEARCH, "--spend-limit", "0.50", "USD").output
+    assert "project Search\n  spend limit: none -> $0.50\n      below what is spent ($" in output
+    assert "requests will be rejected (HTTP 429) until the month ends" in output
+    assert "Nothing is changed yet. To make this change, add --apply." in output
+    output = world.run("set", "--spend-limit", "99,999.99").output
+    assert "spend limit: $50,000.00 -> $99,999.99" in output
+    assert "an hour reached in about " in output
+    one = ("set", "--project", SEARCH, "--model", "gpt-6-luna", "--requests-per-minute", "1")
+    assert "requests per minute: " in world.run(*one).output
+
+
+def test_a_rate_limit_below_the_last_hours_peak_is_told(world: World) -> None:
+    output = world.run("set", "--project", SEARCH, "--model", "*", "--tokens-per-minute", "1").output
+    assert "below the last hour's peak (" in output
+    assert "tokens a minute): requests will be rejected (HTTP 429)" in output
+
+
+def test_a_plan_names_every_change_and_apply_makes_them_in_a_safe_order(world: World, file: Path) -> None:
+    before = world.snapshot()
+    planned = world.run("plan", str(file))
+    assert planned.exit_code == 0
+    assert "spend alert: none -> $3,000.00 to finance@example.com" in planned.output
+    assert "project Search\n  spend limit: none -> $300.00" in planned.output
+    assert world.run("plan", str(file), "--check").exit_code == 1
+    assert "add --yes" in world.run("apply", str(file)).output, "without a terminal nobody can be asked"
+    assert world.snapshot() == before
+    applied = world.run("apply", str(file), "--yes")
+    assert applied.exit_code == 0, applied.output
+    assert [path.rpartition("/")[2] for _, path in world.proxy.sent[:1]] == ["spend_alerts"], "alerts reject nothing"
+    assert world.limit() == 400_000
+    assert world.limit(world.projects["Mobile app"]) == 20_000, "each other project has the limit of all"
+    assert world.rate(SEARCH, "gpt-6-luna")["max_requests_per_1_minute"] == 20
+    assert world.rate(SEARCH, "gpt-6-luna")["max_tokens_per_1_minute"] != 90, "its own entry stands before `*`"
+    assert world.rate(SEARCH, "gpt-6-sol")["max_tokens_per_1_minute"] == 90
+    assert world.run("plan", str(file), "--check").exit_code == 0
+    assert world.run("undo", "--apply").exit_code == 0
+    assert world.snapshot() == before
+    assert world.limit(world.projects["Mobile app"]) is None
+
+
+def test_what_show_writes_as_yaml_is_a_plan_without_a_change(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "limits.yml"
+    path.write_text(world.run("show", "--format", "yaml").stdout)
+    assert "Nothing to change" in world.run("plan", str(path)).output
+    assert yaml.safe_load(path.read_text())["limits"][0]["spend_limit_usd"] == 50_000
+
+
+def test_show_sets_limits_beside_what_is_used(world: World) -> None:
+    world.set_limit(world.projects[SEARCH], 100)
+    rows = {row["name"]: row for row in json.loads(world.run("show", "--format", "json").stdout)}
+    assert rows[SEARCH]["spend_limit_usd"] == 1
+    assert rows[SEARCH]["enforcing"] is True
+    assert rows[SEARCH]["spent_usd"] > 1
+    assert any(rate["peak_requests_per_minute"] for rate in rows[SEARCH]["rate_limits"])
+    table = world.run("show", "--project", SEARCH).output
+    assert "Enforced" in table
+    assert "Search: gpt-6-luna" in table
+
+
+def test_a_freeze_leaves_one_request_a_minute_and_comes_back_with_one_undo(world: World) -> None:
+    before = world.snapshot()
+    frozen = world.run("freeze", "--project", SEARCH, "--apply")
+    assert frozen.exit_code == 0, frozen.output
+    assert world.rate(SEARCH, "gpt-6-luna")["max_requests_per_1_minute"] == 1
+    spent = float(world.simulator.state()["books"]["billed_cost_usd"]["true"]["by_project"][world.projects[SEARCH]])
+    limit = world.limit(world.projects[SEARCH])
+    assert limit is not None
+    assert limit / 100 >= spent, "above what is spent"
+    assert "Nothing to change" in world.run("freeze", "--project", SEARCH).output
+    assert world.run("undo", "--apply").exit_code == 0
+    assert world.snapshot() == before
+
+
+REFUSED = [
+    ("an unknown project", ("set", "--project", "Serch", "--spend-limit", "5"), 1, "did you mean 'Search'?"),
+    ("an amount that is none", ("set", "--spend-limit", "much"), 2, "is not an amount in US dollars, such as 500"),
+    ("a negative amount", ("set", "--spend-limit", "-5"), 2, "is not an amount in US dollars"),
+    ("another currency", ("set", "--spend-limit", "5", "EUR"), 2, "'EUR' is not"),
+    ("nothing to set", ("set", "--project", SEARCH), 2, "nothing to set; give --spend-limit"),
+    ("a model without a limit", ("set", "--project", SEARCH, "--model", "gpt-6-luna"), 2, "--model needs"),
+    ("a limit without a model", ("set", "--project", SEARCH, "--requests-per-minute", "5"), 2, "these need --model"),
+    ("rates of the organization", ("set", "--model", "gpt-6-luna", "--requests-per-minute", "5"), 2, "give --project"),
+    ("an unknown model", ("set", "--project", SEARCH, "--model", "gpt-6-lunar", "--tokens-per-minute", "5"), 1,
+     "did you mean 'gpt-6-luna'?"),
+    ("nobody to notify", ("set", "--project", SEARCH, "--spend-alert", "5"), 1, "nobody to notify; give an e-mail"),
+    ("no address", ("set", "--spend-alert", "5", "--notify", "ops"), 2, "must be an e-mail address"),
+    ("nothing to clear", ("clear", "--project", SEARCH), 2, "give --spend-limit or --spend-alert"),
+    ("an alert that is not there", ("clear", "--spend-alert", "7"), 1, "there are: 8000, 12000"),
+    ("an undo of nothing", ("undo",), 1, "to undo; there are: none"),
+    ("a file that is not there", ("plan", "nowhere.yml"), 1, "nowhere.yml: cannot be read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "command", "status", "says"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_what_cannot_be_done_is_refused_with_the_fix(
+    name: str, command: Sequence[str], status: int, says: str, world: World
+) -> None:
+    result = world.run(*command)
+    assert (result.exit_code, says in result.output) == (status, True), result.output
+    assert world.proxy.sent == []
+
+
+FILES = [
+    ("nothing", "", "is no file of limits"),
+    ("unknown key", "limits: [{project: Search, spend_limt_usd: 5}]", "did you mean 'spend_limit_usd'?"),
+    ("nothing wanted", "limits: [{project: Search}]", "gives no limit"),
+    ("project and each", "limits: [{project: a, each: project_id, spend_limit_usd: 5}]", "gives project and each"),
+    ("rates of nobody", "limits: [{rate_limits: [{model: m, requests_per_minute: 1}]}]", "give project"),
+    ("less than a cent", "limits: [{spend_limit_usd: 0.001}]", "a whole number of cents"),
+    ("negative", "limits: [{spend_limit_usd: -5}]", "must be a number above 0"),
+    ("text for an amount", "limits: [{spend_limit_usd: 500 USD}]", "must be a number above 0"),
+    ("no address", "limits: [{spend_alerts: [{at_usd: 5, notify: [me]}]}]", "must be an e-mail address"),
+    ("twice", "limits: [{spend_limit_usd: 5}, {spend_limit_usd: 6}]", "is there twice"),
+    ("name and id of one", "limits: [{project: Search, spend_limit_usd: 5}, {project: ID, spend_limit_usd: 6}]",
+     "has two entries"),
+    ("rate without a model", "limits: [{project: Search, rate_limits: [{requests_per_minute: 1}]}]",
+     "model: is missing"),
+    ("fraction of a request", "limits: [{project: Search, rate_limits: [{model: m, requests_per_minute: 1.5}]}]",
+     "a whole number"),
+    ("a limit that the model has not",
+     "limits: [{project: Search, rate_limits: [{model: gpt-6-luna, images_per_minute: 1}]}]",
+     "has no limit of gpt-6-luna on images per minute"),
+    ("not YAML", "limits: [", "limits.yml:1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "says"), FILES, ids=[row[0] for row in FILES])
+def test_a_file_with_a_mistake_changes_nothing(name: str, text: str, says: str, world: World, tmp_path: Path) -> None:
+    path = tmp_path / "limits.yml"
+    path.write_text(text.replace("ID", world.projects[SEARCH]))
+    result = world.run("apply", str(path), "--yes")
+    assert (result.exit_code, says in result.output) == (1, True), result.output
+    assert world.proxy.sent == []
+
+
+KEYS = [
+    ("no key that may write", {"OPENAI_ADMIN_KEY_WRITE": None, "OPENAI_ADMIN_KEY": KEY},
+     "changes need an admin key with scope api.management.write: set OPENAI_ADMIN_KEY_WRITE, or give --admin-key-file"),
+    ("a project's key", {"OPENAI_ADMIN_KEY_WRITE": "sk-proj-0123456789abcdef", "OPENAI_ADMIN_KEY": KEY},
+     "environment variable OPENAI_ADMIN_KEY_WRITE: this is not an admin key"),
+    ("no key at all", {"OPENAI_ADMIN_KEY_WRITE": None}, "OPENAI_ADMIN_KEY"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keys", "says"), KEYS, ids=[row[0] for row in KEYS])
+def test_a_key_that_may_not_write_is_told_with_what_it_lacks(
+    name: str, keys: dict[str, str | None], says: str, world: World
+) -> None:
+    result = world.run(*CHANGES[0], "--apply", **keys)
+    assert (result.exit_code, says in result.output) == (1, True), result.output
+    assert "0123456789abcdef" not in result.output
+    assert world.proxy.sent == []
+
+
+def test_the_key_comes_from_a_file_too_and_stands_nowhere(world: World, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(f"{KEY}\n")
+    none = {"OPENAI_ADMIN_KEY_WRITE": None}
+    result = world.run(*CHANGES[0], "--apply", "--admin-key-file", str(key), **none)
+    assert result.exit_code == 0, result.output
+    journal = world.state / "limits.jsonl"
+    assert KEY not in result.output + journal.read_text()
+    assert journal.stat().st_mode & 0o077 == 0

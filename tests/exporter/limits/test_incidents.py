@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong between a change and its answer: nothing half-done without being told, nothing done twice."""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tests.exporter.limits.proxy import Rule
+from tests.exporter.limits.world import World
+
+SEARCH, SUPPORT = "Search", "Customer support"
+LIMIT = ("set", "--project", SEARCH, "--spend-limit", "2000", "--apply")
+RATE = ("set", "--project", SEARCH, "--model", "gpt-6-luna", "--requests-per-minute", "77", "--apply")
+ALERT = ("set", "--project", SEARCH, "--spend-alert", "1900", "--notify", "ops@example.com", "--apply")
+BOTH = (*LIMIT[:-1], "--spend-alert", "1900", "--notify", "ops@example.com", "--apply")
+CLEAR = ("clear", "--project", SUPPORT, "--spend-limit", "--apply")
+FREEZE = ("freeze", "--project", SEARCH, "--apply")
+
+
+def error(message: str, code: str | None = None) -> bytes:
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return json.dumps({"error": body}).encode()
+
+
+def answer(status: int, message: str, **headers: str) -> Rule:
+    return Rule("answer", status=status, body=error(message), headers=headers)
+
+
+SCOPES = "You have insufficient permissions for this operation. Missing scopes: api.management.write."
+
+
+@dataclass(frozen=True)
+class Case:
+    """One incident.
+
+    `rules` act on the first write unless they say otherwise; `made` is whether the change is set in the end, `sent` how
+    many writes left the command, and `result` is what the journal has of the last change.
+    """
+
+    name: str
+    command: Sequence[str]
+    rules: Callable[[World], list[Rule]]
+    says: Sequence[str]
+    sent: int
+    made: bool
+    result: str = "applied"
+    exit: int = 1
+
+
+def once(rule: Callable[[], Rule]) -> Callable[[World], list[Rule]]:
+    return lambda world: [rule()]
+
+
+REJECTED = [(400, "threshold_amount must be above the current spend"), (401, "Incorrect API key provided"),
+            (403, SCOPES), (404, "No such project"), (422, "cannot be processed")]  # fmt: skip
+UNANSWERED = [(408, "timed out"), (409, "The resource was changed by another request."), (500, "The server failed"),
+              (502, "Bad gateway"), (503, "overloaded"), (504, "timed out")]  # fmt: skip
+
+CASES = [
+    *(Case(f"HTTP {status} to a spend limit", LIMIT, once(partial(answer, status, text)),
+           [f"HTTP {status}", text.split(".")[0], "0 of 1 changes are made"], 1, made=False, result="rejected")
+      for status, text in REJECTED),
+    *(Case(f"HTTP {status}, and nothing was changed", LIMIT,
+           once(partial(answer, status, text)),
+           [f"HTTP {status}", "the old value is still set", "0 of 1"], 1, made=False, result="not_applied")
+      for status, text in UNANSWERED),
+    *(Case(f"lost answer to {what}", command, once(lambda: Rule("lose")), ["1 of 1 changes are made"], 1, made=True,
+           exit=0)
+      for what, command in (("a spend limit", LIMIT), ("a rate limit", RATE), ("a new alert", ALERT),
+                            ("a removed limit", CLEAR))),
+    *(Case(f"connection closed before {what} arrived", command, once(lambda: Rule("drop")),
+           ["the old value is still set", "0 of 1"], 1, made=False, result="not_applied")
+      for what, command in (("a spend limit", LIMIT), ("a rate limit", RATE), ("a new alert", ALERT),
+                            ("a removed limit", CLEAR))),
+    Case("500 although it was done", LIMIT, lambda world: [Rule("answer", status=500, body=error("oops"),
+         then=lambda: world.set_limit(world.projects[SEARCH], 200_000))],
+         ["1 of 1 changes are made"], 1, made=True, exit=0),
+    Case("429, then taken", LIMIT, once(lambda: answer(429, "slow down", **{"retry-after": "0"})),
+         ["1 of 1 changes are made"], 2, made=True, exit=0),
+    Case("429 for ever", LIMIT, once(lambda: Rule("answer", number=0, status=429, body=error("slow down"),
+         headers={"retry-after": "0"})), ["HTTP 429", "0 of 1"], 5, made=False, result="rejected"),
+    Case("somebody else changes it between plan and change", LIMIT,
+         lambda world: [Rule("pass", method="GET", path="spend_limit", number=2,
+                             then=lambda: world.set_limit(world.projects[SEARCH], 123_400))],
+         ["was changed meanwhile, to 1,234.00 USD", "nothing was sent", "0 of 1"], 0, made=False, result=""),
+    Case("somebody else changes it while the answer is lost", LIMIT,
+         lambda world: [Rule("lose", then=lambda: world.set_limit(world.projects[SEARCH], 123_400))],
+         ["1,234.00 USD is set now", "0 of 1"], 1, made=False, result="changed"),
+    Case("the second of two changes is refused", BOTH,
+         once(lambda: Rule("answer", number=2, status=403, body=error(SCOPES))),
+         ["api.management.write", "1 of 2 changes are made, 1 are not", "limits undo 1 --apply"], 2, made=True,
+         result="rejected"),
+    Case("the fifth change of a freeze finds the API gone", FREEZE, once(lambda: Rule("drop", number=5)),
+         ["4 of 40 changes are made, 36 are not", "limits undo 1 --apply"], 5, made=False, result="not_applied"),
+    Case("a project that is archived meanwhile", RATE, once(lambda: answer(400, "Project is archived")),
+         ["HTTP 400: Project is archived", "0 of 1"], 1, made=False, result="rejected"),
+    Case("a redirect", LIMIT, once(lambda: Rule("answer", status=302, headers={"location": "https://example.com/"})),
+         ["HTTP 302", "0 of 1"], 1, made=False, result="rejected"),
+    Case("an answer that is no JSON", LIMIT, once(lambda: Rule("answer", status=200, body=b"<html>")),
+         ["the old value is still set"], 1, made=False, result="not_applied"),
+    Case("an answer of another organization", LIMIT,
+         lambda world: [Rule("answer", method="GET", path="spend_limit", number=2, status=200,
+                             body=json.dumps({"threshold_amount": 1, "currency": "USD"}).encode(),
+                             headers={"openai-organization": "org-other"})],
+         ["org-other", "0 of 1"], 0, made=False, result=""),
+    Case("neither the change nor the look afterwards is answered", LIMIT,
+         lambda world: [Rule("lose"), Rule("drop", method="GET", path="spend_limit", number=3),
+                        Rule("drop", method="GET", path="spend_limit", number=4)],
+         ["could not be read either", "limits show", "0 of 1"], 1, made=True, result="unknown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_an_incident_is_told_and_can_be_undone(case: Case, world: World) -> None:
+    before = world.snapshot()
+    world.proxy.rules = case.rules(world)
+    result = world.run(*case.command)
+    assert result.exit_code == case.exit, result.output
+    for words in case.says:
+        assert words in result.output
+    assert len(world.proxy.sent) == case.sent
+    others = world.limit(world.projects[SEARCH]) if "else" in case.name else None
+    assert (world.snapshot() == before) is not (case.made or others is not None or "freeze" in case.name)
+    last = (world.run("journal").output.splitlines() or [""])[-1]
+    assert f": {case.result}" in last if case.result else last == ""
+    world.proxy.rules = []
+    undo = world.run("undo", "--apply")
+    if others is None:
+        assert world.snapshot() == before, undo.output
+    else:
+        assert world.limit(world.projects[SEARCH]) == others, "what somebody else set is left as it is"
+
+
+KILLED = [
+    ("before the request arrived", "drop", "the old value is still set"),
+    ("before the answer", "lose", "applied"),
+]
+
+
+@pytest.mark.parametrize(("when", "act", "found"), KILLED, ids=[row[0] for row in KILLED])
+@pytest.mark.parametrize("command", [LIMIT, RATE, ALERT, CLEAR], ids=["limit", "rate", "alert", "clear"])
+def test_a_command_that_is_killed_is_found_out_and_can_be_undone(
+    command: Sequence[str], when: str, act: str, found: str, world: World
+) -> None:
+    before, running = world.snapshot(), list[subprocess.Popen[str]]()
+    world.proxy.rules = [Rule("lose" if act == "lose" else "drop", then=lambda: running[0].kill())]
+    with world.process(*command) as process:
+        running.append(process)
+        process.communicate(timeout=120)
+    assert process.returncode == -9
+    assert (world.snapshot() != before) is (act == "lose")
+    world.proxy.rules = []
+    undone = world.run("undo", "--apply")
+    assert "an earlier command ended before it knew" in undone.output
+    assert found in undone.output
+    assert world.snapshot() == before
+    sent = len(world.proxy.sent)
+    assert world.run(*command).exit_code == 0, "the same command again does what it says"
+    assert len(world.proxy.sent) == sent + 1
+    world.run("undo", "--apply")
+    assert world.snapshot() == before
+
+
+def test_two_commands_at_once_do_not_mix(world: World) -> None:
+    said: list[str] = []
+    world.proxy.rules = [Rule("pass", then=lambda: said.append(world.run(*RATE).output))]
+    assert world.run(*LIMIT).exit_code == 0
+    assert "another `limits` command is running (process " in said[0]
+    assert world.limit(world.projects[SEARCH]) == 200_000
+    assert world.rate(SEARCH, "gpt-6-luna")["max_requests_per_1_minute"] != 77
+
+
+def test_two_people_on_two_machines_do_not_overwrite_each_other(world: World) -> None:
+    """The second one planned on what the first one has changed meanwhile."""
+    other = world.state.with_name("other")
+    said: list[str] = []
+    command = ("set", "--project", SEARCH, "--spend-limit", "3000", "--apply")
+    first = Rule("pass", method="GET", path="spend_limit", number=2)
+    first.then = lambda: said.append(world.run(*LIMIT, OPENAI_EXPORTER_STORAGE_PATH=str(other)).output)
+    world.proxy.rules = [first]
+    result = world.run(*command)
+    assert "1 of 1 changes are made" in said[0]
+    assert result.exit_code == 1
+    assert "was changed meanwhile, to 2,000.00 USD" in result.output
+    assert world.limit(world.projects[SEARCH]) == 200_000
+
+
+def test_a_journal_that_cannot_be_written_stops_everything_before_it_is_sent(world: World) -> None:
+    world.state.write_text("a file where the folder should be")
+    world.state = world.state / "below"
+    result = world.run(*LIMIT)
+    assert result.exit_code == 1
+    assert "changes need a journal: give --storage.path" in result.output
+    assert world.proxy.sent == []
+
+
+def test_a_line_cut_short_by_a_crash_spoils_neither_the_journal_nor_the_next_line(world: World) -> None:
+    assert world.run(*LIMIT).exit_code == 0
+    file = world.state / "limits.jsonl"
+    file.write_text(file.read_text() + '{"version":1,"batch":2,"num')
+    assert world.run(*RATE).exit_code == 0
+    lines = world.run("journal").output.splitlines()
+    assert [line.split()[0] for line in lines] == ["1.1", "2.1"]
+    before = world.limit(world.projects[SEARCH])
+    assert world.run("undo", "2", "--apply").exit_code == 0
+    assert world.limit(world.projects[SEARCH]) == before
