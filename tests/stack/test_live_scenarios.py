@@ -94,7 +94,7 @@ DEAD = "exporter of staging killed"
 
 def exporter_document(simulator: SimulatorControl, prompt: str = "pong") -> dict[str, Any]:
     """A target for each row. Two servers share its probes; another prompt is another probe, without back-off."""
-    chat = {"endpoint": "chat", "timeout": "3s", "min_interval": f"{PACE - 0.5}s"}
+    chat = {"endpoint": "chat", "timeout": "3s", "min_interval": f"{1000 * PACE - 500:.0f}ms"}
     targets = [{"name": name, "base_url": simulator.api_url, "api_key_env": "OPENAI_API_KEY"} for name in ROWS]
     modules = {
         name: chat | {"request": {"prompt": prompt if name == "quota" else "pong", "reasoning_effort": "none"}}
@@ -105,13 +105,13 @@ def exporter_document(simulator: SimulatorControl, prompt: str = "pong") -> dict
 
 
 def prometheus_document(urls: Mapping[str, str], replica: str, rules: Path, alertmanager: str) -> dict[str, Any]:
-    """One of two servers: a job per environment, labels as docs/operations.md says."""
+    """One of two servers: a job per environment, told apart by the label of `clusterLabels`."""
     jobs = [
         {
             "job_name": f"openai-{name}",
             "http_sd_configs": [{"url": f"{url}/sd", "refresh_interval": "5s"}],
             "relabel_configs": [
-                {"target_label": "env", "replacement": name},
+                {"target_label": "cluster", "replacement": name},
                 {"target_label": "job", "replacement": "openai"},
             ],
         }
@@ -151,7 +151,7 @@ class Live:
 
     def of(self, target: str) -> list[dict[str, Any]]:
         """Pages that say something new of a target, or of staging."""
-        label = ("env", "staging") if target == "staging" else ("target", target)
+        label = ("cluster", "staging") if target == "staging" else ("target", target)
         found: list[dict[str, Any]] = []
         known: set[str] = set()
         for page in self.pages():
@@ -175,7 +175,7 @@ class Live:
     def firing(self) -> list[set[tuple[str, ...]]]:
         """The critical alerts that fire on each server."""
         text = 'ALERTS{alertstate="firing",severity="critical"}'
-        names = ("alertname", "env", "target", "model")
+        names = ("alertname", "cluster", "target", "model")
         return [{tuple(each["metric"].get(name, "") for name in names) for each in s.query(text)} for s in self.servers]
 
 
@@ -264,7 +264,7 @@ def test_an_exporter_that_dies_pages_for_its_own_environment_and_mutes_no_other(
 
 
 def test_the_second_server_fires_what_the_first_does_and_nothing_else(live: Live) -> None:
-    text = 'count by (alertname, env, target) (count_over_time(ALERTS{alertstate="firing",severity!="none"}[15m]))'
+    text = 'count by (alertname, cluster, target) (count_over_time(ALERTS{alertstate="firing",severity!="none"}[15m]))'
     fired = [{tuple(sorted(each["metric"].items())) for each in server.query(text)} for server in live.servers]
 
     assert fired[0] == fired[1]
