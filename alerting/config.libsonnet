@@ -152,6 +152,8 @@ local slowest = '.*-pro|.*-pro-.*|.*deep-research.*';
 
     // --- Where alerts point and whom they concern.
     grafanaUrl: 'http://localhost:3000',
+    // Where browsers reach the exporter, for links to its CSV; empty for no such links.
+    exporterUrl: 'http://localhost:9985',
     runbookUrlPattern: 'https://github.com/openai-exporter/openai-exporter/blob/main/alerting/runbooks/%s.md',
     // Dashboard -> its fixed uid.
     dashboards: {

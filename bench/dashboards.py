@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long Prometheus takes for every range query of every page, over 30 days with 20,000 series.
+"""How long Prometheus takes for every range query of every page, over 30 days with 100,000 usage series.
 
-`python -m bench.dashboards --data FOLDER` keeps the database there, so that it is built once (some minutes);
+`python -m bench.dashboards --data FOLDER` keeps the database there, so that it is built once (ten minutes and more);
 bench/month.py says what is in it. Queries have their variables at All, and the step that Grafana chooses for a window
 1600 pixels wide. `cold` is the first answer of a Prometheus that has just started (the kernel may still hold its
 files), `median` that of three after it, `CPU` what it costs the processors, garbage collection with it: on a busy
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         data = options.data or Path(folder) / "month"
         if not (data / "series").is_file():
             began = time.monotonic()
-            print("building 30 days, which takes some minutes", flush=True)
+            print("building 30 days, which takes ten minutes and more", flush=True)
             month.build(data, promtool)
             print(f"built in {time.monotonic() - began:.0f} s", flush=True)
         report(prometheus, data)

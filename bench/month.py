@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Prometheus database of 30 days with 20,000 series, as a team of 10 models x 4 probes and its organization has.
+"""A Prometheus database of 30 days: a team of 10 models x 4 probes and an organization with 100,000 usage series.
 
 What a range query of a page reads is there with its true spacing: 60 s where it is scraped, that of its rule group
-where it is recorded. All else has samples near the end only, and brings the number of series to 20,000: the usage
-counters, of which pages read the end and rules the last day, buckets, and most gauges of `/probe`.
+where it is recorded. All else has samples near the end only: the usage counters, of which pages read the end and
+rules the last day, growth by key, user and model, which pages read where keys or users are chosen, and buckets.
 """
 
 import itertools
@@ -19,7 +19,6 @@ import yaml
 
 from openai_exporter.metrics import probe
 
-SERIES = 20_000
 END = 1_795_014_000
 """2026-11-18 15:00 UTC, in the middle of a month, so that every build is the same."""
 DAYS = 30
@@ -27,7 +26,7 @@ SCRAPED, RECORDED, RECENT, DAY = 60, 30, 7200, 86_400
 RULES = Path(__file__).parents[1] / "prometheus" / "rules"
 MODELS = [f"gpt-6-model-{number}" for number in range(10)]
 MODULES = {"chat": "chat", "chat_stream": "chat", "responses": "responses", "responses_stream": "responses"}
-KEYS, PROJECTS, MODELS_PER_KEY = 310, 40, 3
+KEYS, PROJECTS, MODELS_PER_KEY = 910, 40, 10
 _BLOCK = "--max-block-duration=4374h"
 """One block for it all, which END lies well within: promtool reads a file once per block."""
 _POOL = 997
@@ -65,6 +64,8 @@ COLUMNS = (
     "estimated_cost_usd",
     "unpriced_tokens",
 )
+LEVELS = {"key_user_model": (), "key_user": ("model",), "project_model": ("api_key_id", "user_id")}
+"""Of recorded growth, and the labels of usage that they do not have."""
 GROWING = ("requests", "input_tokens", "input_cached_tokens", "output_tokens", "estimated_cost_usd")
 
 
@@ -80,15 +81,15 @@ class Family:
 
 def families() -> Iterator[list[Family]]:
     """Everything, in parts that are imported one after the other."""
-    own = ("api_key_id", "user_id")
     by_key = [{"job": "openai", **each} for each in USAGE]
-    by_project = {tuple(pair for pair in each.items() if pair[0] not in own): None for each in by_key}
-    for level, grown in (("key_user", by_key), ("project", [dict(pairs) for pairs in by_project])):
-        usage = f"{level}_model:openai_usage_{{}}:growth10m".format
+    for level, absent in LEVELS.items():
+        kept = {tuple(pair for pair in each.items() if pair[0] not in absent): None for each in by_key}
+        grown = [dict(pairs) for pairs in kept]
+        seconds = DAYS * DAY if absent else DAY
+        usage = f"{level}:openai_usage_{{}}:growth10m".format
         for direction in ("input", "cached", "output"):
-            yield [Family(usage("tokens"), [each | {"direction": direction} for each in grown])]
-        yield [Family(usage("requests"), grown)]
-        yield [Family(usage("estimated_cost_usd"), grown)]
+            yield [Family(usage("tokens"), [each | {"direction": direction} for each in grown], seconds=seconds)]
+        yield [Family(usage(name), grown, seconds=seconds) for name in ("requests", "estimated_cost_usd")]
     yield list(_probes())
     yield list(_levels())
     yield list(_rest())
@@ -216,9 +217,6 @@ def build(folder: Path, promtool: str) -> int:
     folder.mkdir(parents=True)
     parts = list(families())
     known = sum(len(family.labels) for part in parts for family in part)
-    more = max(0, SERIES - known)
-    fill = Family("probe_other", [{**PROBES[n % 40], "part": str(n // 40)} for n in range(more)], seconds=RECENT)
-    parts[-1].append(fill)
     paths = [folder / f"part{number}.om" for number in range(len(parts))]
     jobs = list(zip(paths, parts, itertools.repeat(spacings()), strict=False))
     with multiprocessing.Pool(1) as pool:
@@ -230,8 +228,8 @@ def build(folder: Path, promtool: str) -> int:
             argv = ["nice", promtool, "tsdb", "create-blocks-from", "--quiet", "openmetrics", _BLOCK]
             subprocess.run([*argv, str(path), str(folder / "tsdb")], check=True, capture_output=True)
             path.unlink()
-    (folder / "series").write_text(str(known + more))
-    return known + more
+    (folder / "series").write_text(str(known))
+    return known
 
 
 def write(part: tuple[Path, list[Family], Mapping[str, int]]) -> Path:

@@ -7,6 +7,7 @@ function(config, promql, variables)
   local panels = (import 'panels/costs.libsonnet')(config, promql);
 
   page.new(config, 'costs')
+  + page.downloads(config, { organization: 'organization', project_id: 'project', api_key_id: 'key' })
   + g.dashboard.withTime('now-30d')
   + g.dashboard.withTimezone('utc')
   + g.dashboard.withRefresh('5m')
@@ -36,7 +37,7 @@ function(config, promql, variables)
     g.row.new('Budget details', 7, [
       [24, panels.budgetTable],
     ]),
-    g.row.new('Savings and accuracy', 4, [
+    g.row.new('Savings and estimate', 4, [
       [4, panels.savedByCache],
       [4, panels.savedByBatch],
       [4, panels.driftRatio],
@@ -49,7 +50,7 @@ function(config, promql, variables)
       [10, panels.drift],
       [7, panels.spendLimits],
     ]),
-    g.row.collapsed('Billed line items', 10, [
+    g.row.collapsed('Billed cost in detail', 10, [
       [16, panels.bill],
       [8, panels.byKey],
     ]),

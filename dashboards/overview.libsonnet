@@ -24,9 +24,9 @@ function(config, promql, variables)
       [6, panels.forecast],
       [6, panels.fullestBudget],
     ]),
-    g.row.new('Probe and alert history', 8, [
-      [12, panels.probes],
-      [12, panels.firing],
+    g.row.new('Alerts and probes', 7, [
+      [24, panels.firing],
+      [24, panels.probes],
       [8, panels.latencyByModel],
       [8, panels.tokens],
       [8, panels.spend],

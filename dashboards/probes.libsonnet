@@ -9,7 +9,7 @@ function(config, promql, variables)
   page.new(config, 'probes')
   + g.dashboard.withVariables([variables.datasource, variables.target, variables.model, variables.window])
   + g.dashboard.withRows([
-    g.row.new('Success, latency and pace', 4, [
+    g.row.new('Success and latency', 4, [
       [4, panels.up],
       [4, panels.success],
       [4, panels.median],
@@ -17,14 +17,14 @@ function(config, promql, variables)
       [4, panels.firstToken],
       [4, panels.failures],
     ]),
-    g.row.new('Latency', 9, [
+    g.row.new('Latency', 10, [
       [12, panels.percentiles],
       [12, panels.heatmap],
       [8, panels.byModel],
       [8, panels.byEndpoint],
       [8, panels.anomaly],
     ]),
-    g.row.new('Streams', 8, [
+    g.row.new('Streams', 10, [
       [8, panels.firstTokenByModel],
       [8, panels.tokensPerSecond],
       [8, panels.gaps],

@@ -7,6 +7,13 @@ function(config, promql, variables)
   local panels = (import 'panels/usage.libsonnet')(config, promql);
 
   page.new(config, 'usage')
+  + page.downloads(config, {
+    organization: 'organization',
+    project_id: 'project',
+    api_key_id: 'key',
+    user_id: 'user',
+    model: 'model',
+  })
   + g.dashboard.withTime('now-7d')
   + g.dashboard.withTimezone('utc')
   + g.dashboard.withRefresh('5m')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the generated parts of exporter/README.md and exporter/exporter.schema.json; --check says which are stale.
+"""Writes the generated parts of docs/reference/ and exporter/exporter.schema.json; --check lists the stale ones.
 
 A part stands between `<!-- generated: name -->` and `<!-- end: name -->`; what is around it is written by people.
 """
@@ -9,6 +9,7 @@ import importlib
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from openai_exporter.probe.judge import CODES, OUTCOMES, BackOff, OutcomeFact
 from openai_simulator.faults import KINDS, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
-README = "exporter/README.md"
+REFERENCE = "docs/reference"
+PAGES = ("cli.md", "configuration.md", "metrics.md", "outcomes.md", "simulator.md")
 SCHEMA = "exporter/exporter.schema.json"
 
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
@@ -34,16 +36,16 @@ def files(root: Path) -> dict[str, str]:
     """Every generated file: path relative to `root` -> text as it should be.
 
     Raises:
-        KeyError: the README has a marker of an unknown name, or lacks one.
+        KeyError: a page has a marker of an unknown name, or one that is missing or repeated.
     """
-    text = (root / README).read_text(encoding="utf-8")
-    return {README: _filled(text), SCHEMA: schema_text()}
+    pages = {f"{REFERENCE}/{name}": (root / REFERENCE / name).read_text(encoding="utf-8") for name in PAGES}
+    marked = [match[1] for text in pages.values() for match in re.finditer(r"<!-- generated: (\w+) -->", text)]
+    if sorted(marked) != sorted(PARTS):
+        raise KeyError(f"{REFERENCE} has the generated parts {marked}, not each of {list(PARTS)} once")
+    return {path: _filled(text) for path, text in pages.items()} | {SCHEMA: schema_text()}
 
 
 def _filled(text: str) -> str:
-    found = [match[1] for match in re.finditer(r"<!-- generated: (\w+) -->", text)]
-    if sorted(found) != sorted(PARTS):
-        raise KeyError(f"{README} has the generated parts {found}, not each of {list(PARTS)} once")
     return _PART.sub(lambda match: match[1] + PARTS[match[2]]() + match[3], text)
 
 
@@ -75,7 +77,9 @@ def _command(name: str, command: click.Command, summary: str) -> str:
     rows = [_flag(each) for each in command.params if isinstance(each, click.Option) and not each.hidden]
     if not rows:
         return ""
-    return f"\n### `{_usage(name, command)}`\n\n{summary}\n\n" + _table(("flag", "default", "meaning"), iter(rows))
+    return f"\n### `{_usage(name, command)}`\n\n{textwrap.fill(summary, 100)}\n\n" + _table(
+        ("flag", "default", "meaning"), iter(rows)
+    )
 
 
 def _usage(name: str, command: click.Command) -> str:
@@ -101,7 +105,7 @@ def configuration() -> str:
     document = schema_document()
     text = f"\n{_section('(top level)', document)}"
     for path, node in _sections(document, ""):
-        text += f"\n### `{path}`\n\n{node.get('description', '')}\n\n{_section(path, node)}"
+        text += f"\n### `{path}`\n\n{textwrap.fill(node.get('description', ''), 100)}\n\n{_section(path, node)}"
     return text + "\n"
 
 
@@ -167,10 +171,10 @@ def labels() -> str:
 def outcomes() -> str:
     """The outcome taxonomy."""
     rows = (
-        (f"`{each.name}`", each.meaning, told_by(each.name), _counts(each), _WAITS[each.backoff], each.remedy)
+        (f"`{each.name}`", each.meaning, matched_on(each.name), _counts(each), _WAITS[each.backoff], each.remedy)
         for each in OUTCOMES.values()
     )
-    head = ("outcome", "meaning", "told by", "counts for availability", "waits", "what to do")
+    head = ("outcome", "meaning", "matched on", "availability", "backoff", "what to do")
     return "\n" + _table(head, rows) + "\n"
 
 
@@ -178,10 +182,10 @@ _WAITS = {BackOff.NONE: "", BackOff.LIMIT: "Retry-After, else 5 s to 5 min", Bac
 
 
 def _counts(fact: OutcomeFact) -> str:
-    return "no" if not fact.valid else "as good" if fact.good else "as bad"
+    return "not counted" if not fact.valid else "good event" if fact.good else "bad event"
 
 
-def told_by(outcome: str) -> str:
+def matched_on(outcome: str) -> str:
     """The codes and statuses that make an outcome, as the tables that judge answers have them."""
     codes = [f"`{code}`" for code, found in CODES.items() if found == outcome]
     statuses = [str(status) for status, (_, found) in STATUSES.items() if found == outcome]

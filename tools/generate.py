@@ -154,10 +154,11 @@ def alerts(root: Path) -> Product:
 
 
 def reference(root: Path) -> Product:
-    """The reference tables of exporter/README.md and the JSON Schema of the configuration."""
+    """The reference tables of docs/reference/ and the JSON Schema of the configuration."""
     from tools import docs
 
-    return Product(("exporter/README.md", "exporter/exporter.schema.json"), docs.files(root))
+    found = docs.files(root)
+    return Product(tuple(found), found)
 
 
 def user_rules(root: Path) -> Product:

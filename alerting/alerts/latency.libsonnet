@@ -47,7 +47,7 @@ function(config)
     }),
     new({
       name: 'OpenAILatencyAnomaly',
-      panel: 'Latency against its usual band',
+      panel: 'Latency and expected range',
       expr: text.fill(|||
         %(level)s{anomaly="latency"} > %(upper)s
       |||, { level: series.anomalyLevel, upper: series.anomalyUpper }),

@@ -37,7 +37,7 @@ function(config)
     }),
     new({
       name: 'OpenAIRateLimitHeadroomLow',
-      panel: 'Rate limits, share left',
+      panel: 'Rate limit headroom',
       expr: text.fill(|||
         max_over_time(%(headroom)s[%(window)s]) < %(share)s
       |||, { headroom: series.headroom, window: duration.scaled(config, t.headroom.window), share: text.number(t.headroom.share) }),

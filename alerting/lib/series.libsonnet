@@ -10,6 +10,7 @@
 //   organization, project_model, key, operation, operation_model, model, budget     usage and costs by these labels
 //   target_model_endpoint          one model at one endpoint of a target: job, target, model, endpoint
 //   project_model                  usage of a model by a project: job, organization, operation, project_id, model
+//   key_user                       usage of a key and its user: job, organization, operation, project_id, api_key_id, user_id
 //   key_user_model                 usage of a model by a key and its user: job, organization, operation, project_id, api_key_id, user_id, model
 //   anomaly       job and the labels of the signal (organization, or those of a probe), plus anomaly
 {
@@ -74,6 +75,8 @@
   costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth10m',
   // The same without keys and users, which has few series however many keys there are.
   ofProjects(growth):: std.strReplace(growth, 'key_user_model:', 'project_model:'),
+  // The same of all models, which ranks keys and users.
+  ofKeys(growth):: std.strReplace(growth, 'key_user_model:', 'key_user:'),
 
   // --- costs
   costMonth: 'organization:openai_costs_month_to_date_usd:sum',
@@ -117,6 +120,7 @@
     'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m': 'probes page: percentiles over a month',
     'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m': 'probes page: time to first token over a month',
     'key_user_model:openai_usage_*': 'usage and costs pages: a month by key and user',
+    'key_user:openai_usage_*:growth10m': 'usage and costs pages: a month of every key and user, quickly',
     'project_model:openai_usage_*:growth10m': 'usage page: a month by model and project, quickly',
     'organization:openai_costs_forecast_*': 'costs page: forecast to the end of the month with its band',
   },

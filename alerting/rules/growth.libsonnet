@@ -61,13 +61,13 @@ function(config)
         )
         or
         (
-          %(now)s
-          - (
-            (
+          (
+            %(now)s
+            - (
               %(before)s
             )
-            <= %(now)s
           )
+          >= 0
         )
         or
         (
@@ -95,16 +95,24 @@ function(config)
     });
   // Cached tokens are a part of the input.
   local counters = { input: 'input_tokens', cached: 'input_cached_tokens', output: 'output_tokens' };
-  local tokens(direction) = {
-    record: series.tokensGrowth,
-    expr: usage('openai_usage_' + counters[direction] + '_total'),
-    labels: { direction: direction },
-  };
-  // Read over less than the step, so that what is no longer recorded is not taken again.
-  local ofProjects(growth) = {
-    record: series.ofProjects(growth),
-    expr: text.fill('sum without (api_key_id, user_id) (last_over_time(%s[%s]))', [growth, duration.scaled(config, '5m')]),
-  };
+  // A group for each counter, since one reads it fifteen times: no burst of them all, and none delays another.
+  local grown(name, growth, direction=null) =
+    local labels = if direction == null then {} else { labels: { direction: direction } };
+    local recorded = if direction == null then growth else text.fill('%s{direction="%s"}', [growth, direction]);
+    // Read over less than the step, so that what is no longer recorded is not taken again.
+    local without(record, absent) = {
+      record: record,
+      expr: text.fill('sum without (%s) (last_over_time(%s[%s]))', [absent, recorded, duration.scaled(config, '5m')]),
+    } + labels;
+    {
+      name: 'openai-usage-growth-' + std.strReplace(name, '_', '-'),
+      interval: usageStep,
+      rules: [
+        { record: growth, expr: usage('openai_usage_' + name + '_total') } + labels,
+        without(series.ofProjects(growth), 'api_key_id, user_id'),
+        without(series.ofKeys(growth), 'model'),
+      ],
+    };
 
   [
     {
@@ -122,24 +130,9 @@ function(config)
         },
       ],
     },
-    {
-      name: 'openai-usage-growth',
-      interval: usageStep,
-      rules: [
-        tokens(direction)
-        for direction in std.objectFields(counters)
-      ] + [
-        {
-          record: series.requestsGrowth,
-          expr: usage('openai_usage_requests_total'),
-        },
-        {
-          record: series.costGrowth,
-          expr: usage('openai_usage_estimated_cost_usd_total'),
-        },
-      ] + [
-        ofProjects(growth)
-        for growth in [series.tokensGrowth, series.requestsGrowth, series.costGrowth]
-      ],
-    },
+    grown('requests', series.requestsGrowth),
+    grown('estimated_cost_usd', series.costGrowth),
+  ] + [
+    grown(counters[direction], series.tokensGrowth, direction)
+    for direction in std.objectFields(counters)
   ]

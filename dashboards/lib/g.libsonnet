@@ -14,7 +14,6 @@
   panel: (import 'panel/common.libsonnet') + {
     timeSeries: import 'panel/time_series.libsonnet',
     stat: import 'panel/stat.libsonnet',
-    gauge: import 'panel/gauge.libsonnet',
     barGauge: import 'panel/bar_gauge.libsonnet',
     table: import 'panel/table.libsonnet',
     stateTimeline: import 'panel/state_timeline.libsonnet',

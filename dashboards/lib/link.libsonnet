@@ -15,6 +15,15 @@
     tags: [tag],
   },
 
+  // From the head of a page to the exporter's API, with the time range. `parameters` maps its parameters to variables.
+  api(url, title, tooltip, parameters): self.panel('', title) + {
+    local pairs = ['%s=${%s:csv}' % [name, parameters[name]] for name in std.objectFields(parameters)],
+    url: url + std.join('&', ['from=${__from}', 'to=${__to}'] + pairs),
+    tooltip: tooltip,
+    icon: 'doc',
+    targetBlank: true,
+  },
+
   // From a panel's head to the page that explains it.
   panel(uid, title): {
     type: 'link',

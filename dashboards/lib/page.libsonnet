@@ -9,7 +9,7 @@ local tag = 'openai-exporter';
 // Key in config.dashboards -> title, what a visitor finds there, and the alerts that are its subject.
 local pages = [
   ['overview', 'Overview', 'Is it up, is it fast, what does it cost, what is near a limit, what fires', 'category!=""'],
-  ['probes', 'Probes', 'Latency, first token, errors, rate limits, and the provider next to our own measurements', 'category=~"availability|latency|limits"'],
+  ['probes', 'Probes', 'Latency, first token, errors, rate limits, and the provider next to our measurements', 'category=~"availability|latency|limits"'],
   ['usage', 'Usage', 'Tokens and requests by model, project, key and user', 'category=~"usage|cost"'],
   ['costs', 'Costs and budgets', 'Month to date, forecast, budgets, who spends on what', 'category="cost"'],
   ['slo', 'Service levels', 'Error budgets, burn rates, when an error budget runs out', 'category=~"availability|latency"'],
@@ -37,6 +37,16 @@ local alerts(subject, severity, color) = annotation.prometheus(
       ['exporter', 'exporter|freshness'],
     ]
   ],
+
+  // Links to the exporter's daily figures of what a page shows.
+  downloads(config, parameters):
+    local url = config.exporterUrl + '/api/v1/usage/daily';
+    if config.exporterUrl == '' then {} else {
+      links+: [
+        link.api(url + '?format=csv&', 'CSV', 'Each day of the time range with these variables, as CSV', parameters),
+        link.api(url + '?', 'JSON', 'Each day of the time range with these variables, as JSON', parameters),
+      ],
+    },
 
   // new(config, key): the page that config.dashboards gives a uid.
   new(config, key):

@@ -24,7 +24,8 @@ function(config) {
   local ofProject = ofOrganization + ',project_id=~"$project"',
   // An alias of a model also selects its dated snapshots.
   local aliased = 'model=~"$model(-[0-9]{4}-[0-9]{2}-[0-9]{2})?"',
-  local ofUsage = ofProject + ',api_key_id=~"$key",user_id=~"$user",' + aliased,
+  local ofWhom = ofProject + ',api_key_id=~"$key",user_id=~"$user"',
+  local ofUsage = ofWhom + ',' + aliased,
   local ofModel = ofProject + ',' + aliased,
   local ofProbe = 'target=~"$target",model=~"$model"',
   local selector(name, matchers, more) =
@@ -50,6 +51,8 @@ function(config) {
   // Over time: a line of zeros that says so where there is none.
   orNone(expr, label, text, proof): expr + '\nor on () label_replace(0 * group(' + proof + '), "' + label + '", "' + text + '", "", "")',
   noneWhere(expr, proof): '(' + expr + ') or on () 0 * group(' + proof + ')',
+  // Where usage is read and a selection has none: a trace below zero, for which panel.stat.withSelection has the words.
+  orUnmatched(expr): expr + '\nor on () 0 * group(' + it.organization(metric.refresh.up) + ') - 1e-9',
   // Facts that change in weeks, such as the list of models, stay known for a day after their last reading.
   lasting(expr): 'last_over_time(' + expr + '[1d])',
   // Seconds since the last reading where that is more than ten minutes ago.
@@ -102,13 +105,15 @@ function(config) {
     else it.sum('increase(' + it.usage(name, more) + '[' + range + '])' + at, by),
   // Of steps from their start: all but the running one, the last of the chart.
   whole(expr): '(' + expr + ')\nand on () vector(time()) < on () max_over_time(vector(time())[1h:1h] @ end())',
-  // The sum of recorded growth: that of projects and models while all keys and users are chosen, and else that of keys.
-  // Only one of the two is read: no series has the label `none`, so All (.*) matches it and nothing else does.
+  // The sum of recorded growth: that of projects and models while all keys and users are chosen, by keys or users that of
+  // them while all models are, and else that of all labels. Only one is read: no series has the label `none`, so All (.*)
+  // matches it and nothing else does.
   grew(name, by='', range='$__interval', more='', at=''):
     local read(matchers) = 'sum_over_time(' + matchers + '[' + range + ']' + at + ')';
     local ofKeys(chosen) = read(it.usage(name, std.join(',', std.filter(function(text) text != '', [more, chosen]))));
     'sum' + byWhich(by) + ' (' + (
-      if std.length(std.findSubstr('api_key_id', by)) + std.length(std.findSubstr('user_id', by)) > 0 then ofKeys('')
+      if std.length(std.findSubstr('api_key_id', by)) + std.length(std.findSubstr('user_id', by)) > 0
+      then read(selector(series.ofKeys(name), ofWhom + ',none=~"$model"', more)) + '\nor ' + ofKeys('none!~"$model"')
       else std.join('\nor ', [
         read(selector(series.ofProjects(name), ofModel + ',none=~"$key",none=~"$user"', more)),
         ofKeys('none!~"$key"'),
@@ -129,10 +134,16 @@ function(config) {
   // For sparklines: that a figure has ended shows, in place of its last value.
   course(expr): '(' + expr + ') or vector(NaN)',
 
-  // The share of ones, with labels that say it in words: up="5", all="8".
+  // The organizations' cost in two lines of which one is there: within the budget, or over it, by the ratio of their own
+  // budgets of that period at the end of the time range.
+  byBudget(expr, ratio, period):
+    local over = 'max(' + it.organization(ratio, 'scope="organization",period="' + period + '"') + ' @ end()) >= 1';
+    ['(' + it.course(expr) + ')\n' + side + ' on () (' + over + ')' for side in ['unless', 'and']],
+
+  // The share of ones, with a label that says it in words: text="5 of 8".
   upOf(expr):
-    'sum(' + expr + ') / count(' + expr + ')\n* on () group_right () (\n  count_values("up", sum(' + expr
-    + '))\n  * on () group_left (all) count_values("all", count(' + expr + '))\n)',
+    it.orWhy('label_join(\nsum(' + expr + ') / count(' + expr + ')\n* on () group_right () (\n  count_values("up", sum(' + expr
+             + '))\n  * on () group_left (all) count_values("all", count(' + expr + '))\n),\n"text", " of ", "up", "all"\n)', 'text', 'Unknown'),
 
   // --- Share of valid probes that were good, over a range.
   success(range, by=''):
@@ -179,13 +190,16 @@ function(config) {
       of(metric.key.info, 'api_key_id', 'api_key'),
       of(metric.user.info, 'user_id', 'user'),
     ]);
-    named('id', 'whose', infos, lately(it.organization(metric.budget.limit_usd)), expr, 'whole organization'),
+    named('id', 'whose', infos, lately(it.organization(metric.budget.limit_usd)), expr, 'all'),
 
   // --- What each day (UTC) was billed, stamped with its start; of the running one what there is. Its sum is last shown as
   // that of yesterday. An hour or a second is left out at the end, since midnight itself belongs to the next day.
   daily(by=''):
     local day(window, of) = 'sum' + byWhich(by) + ' (' + it.one('last_over_time(' + it.project(metric.costs.day_usd, 'window="' + window + '"') + of + ')') + ')';
     day('yesterday', '[23h] offset -47h') + '\nor\n' + day('today', '[86399s] offset -86399s'),
+
+  // Bars of days need a day: a shorter range has none of their starts.
+  inDays(expr): '(\n' + expr + '\n) and on () vector($__range_s) >= 86400',
 
   // --- Where there is nothing, tables of several queries and state timelines would say so without a reason: they get
   // one row, in which `label` says why.
@@ -200,7 +214,7 @@ function(config) {
   // Latency is that of good answers: an outage would make it look fast. What is recorded has no others.
   quantile(q, name, by='', range='$window'):
     local labels = 'le' + (if by == '' then '' else ', ' + by);
-    'histogram_quantile(' + q + ', '
+    'histogram_quantile(%g, ' % q
     + (
       if std.startsWith(range, '$') then it.buckets(name, labels, range)
       else 'sum by (' + labels + ') (increase(' + it.probe(name, if name == metric.api.latency_seconds then 'status_code=~"2.."' else '') + '[' + range + ']))'

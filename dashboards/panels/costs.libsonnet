@@ -17,14 +17,14 @@ function(config, promql)
   local costs = metric.costs;
   local usage = metric.usage;
   local usd = 'currencyUSD';
-  // Dollars to the cent, where a bill is compared.
-  local exact = [override.unit('locale'), override.decimals(2)];
+  // Dollars to the cent, where money is compared.
+  local exact = [override.unit('prefix:$'), override.decimals(2)];
   local tile(title, description, expr, unit=usd, noValue=words.short.costs) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))])
     + panel.withNoFigure(noValue)
     + (if unit == usd then panel.withDecimals(2) else {});
   local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
-  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.costGrowth, 'api_key_id=~"$key"'), range];
+  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.ofKeys(series.costGrowth), 'api_key_id=~"$key"'), range];
   local largest(k, expr) = 'topk(%d, %s)' % [k, expr];
   // To the page Usage of one project or key.
   local usageOf(what, name, field) =
@@ -35,16 +35,16 @@ function(config, promql)
 
   {
     // --- The month so far
-    today: tile('Today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.sum(organization(costs.day_usd, 'window="today"'))),
-    yesterday: tile('Yesterday', 'Billed for the whole day before (UTC).', promql.sum(organization(costs.day_usd, 'window="yesterday"'))),
-    month: tile('This month', 'Billed since the first of the month (UTC); credits are deducted.', 'sum(%s)' % organization(series.costMonth)),
-    forecast: tile('Forecast', 'What the month will cost: billed so far, and the mean of the last seven whole days for those to come.', 'sum(%s)' % organization(series.forecast)),
-    previous: tile('Last month', 'Billed for the whole month before (UTC).', promql.sum(organization(costs.previous_month_usd))),
+    today: panel.stat.ofBudget('Today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.byBudget(promql.sum(organization(costs.day_usd, 'window="today"')), series.budgetRatio, 'day')),
+    yesterday: tile('Yesterday', 'Billed for the full day before (UTC).', promql.sum(organization(costs.day_usd, 'window="yesterday"'))),
+    month: panel.stat.ofBudget('This month', 'Billed since the first of the month (UTC); credits are deducted.', promql.byBudget('sum(%s)' % organization(series.costMonth), series.budgetRatio, 'month')),
+    forecast: panel.stat.ofBudget('Forecast', 'What the month will cost: billed so far, and the mean of the last seven full days for those to come.', promql.byBudget('sum(%s)' % organization(series.forecast), series.budgetForecast, 'month')),
+    previous: tile('Last month', 'Billed for the full month before (UTC).', promql.sum(organization(costs.previous_month_usd))),
     pace: tile('MoM change', 'The forecast against the month before.', 'sum(%s) / %s - 1' % [organization(series.forecast), promql.sum(organization(costs.previous_month_usd))], 'percentunit')
           + panel.withDecimals(0),
 
     course:
-      panel.timeSeries.new('Month to date and forecast', 'Billed so far, and what the whole month will cost. The band is two standard deviations of the days before; the dashed lines are the lowest monthly budget of the organization and its hard spend limit, where they are set.', usd, [
+      panel.timeSeries.new('Month to date and forecast', 'Billed so far, and what the full month will cost. The band is two standard deviations of the days before; the dashed lines are the lowest monthly budget of the organization and its hard spend limit, where they are set.', usd, [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
         query.range('sum(%s)' % organization(series.forecastUpper), 'likely range'),
@@ -62,7 +62,7 @@ function(config, promql)
       + panel.withDecimals(2)
       + panel.withNoValue(words.costs),
     budgets:
-      panel.barGauge.new('Budgets', 'Share of each budget that is used in its period, by whom it bounds; the ten fullest. Orange from 80 %, red when it is used up.', 'percentunit', '${__field.labels.budget}: ${__field.labels.whose}', [
+      panel.barGauge.new('Budgets', 'Share of each budget that is used in its period, by what it applies to; the ten with the highest use. Orange from 80 %, red when it is used up.', 'percentunit', '${__field.labels.budget}: ${__field.labels.whose}', [
         query.instant('sort_desc(%s)' % promql.withBounded(largest(10, 'max by (organization, budget, scope, id, period) (%s)' % organization(series.budgetRatio))), '{{budget}}: {{whose}}'),
       ])
       + panel.withMax(1)
@@ -71,23 +71,23 @@ function(config, promql)
       + panel.withNoFigure(words.short.budgets),
     days:
       panel.timeSeries.bars('Cost per day', 'Billed for each day (UTC). The last bar is today, which is still running; bills grow for some hours after the day.', usd, [
-        query.range(promql.daily(), 'billed'),
+        query.range(promql.inDays(promql.daily()), 'billed'),
       ], '1d')
       + days
       + panel.withColor('green')
       + panel.timeSeries.withoutLegend
-      + panel.withNoValue(words.costs),
+      + panel.withNoValue(words.days),
     daysByProject:
       // The month as it stands at the end of the running day, which is a step of the chart.
       local lately = 'last_over_time(%s[1d] @ end() offset -1d)' % project(costs.month_to_date_usd);
       local ofMonth = promql.sum(lately, 'project_id');
       panel.timeSeries.bars('Cost per day, by project', 'Billed for each day (UTC), where costs are grouped by project_id; the eight largest projects of this month. Alert on it with cost_per_day and a project.', usd, [
-        query.range(promql.withProject(promql.top(8, 'project_id', ofMonth, promql.daily('project_id')), lately), '{{project}}'),
+        query.range(promql.inDays(promql.withProject(promql.top(8, 'project_id', ofMonth, promql.daily('project_id')), lately)), '{{project}}'),
       ], '1d')
       + days
       + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.timeSeries.withStacking
-      + panel.withNoValue(words.costs),
+      + panel.withNoValue(words.days),
     // --- Who and what
     byProject:
       panel.pieChart.new('This month by project', 'Billed since the first of the month; the eight largest projects.', usd, [
@@ -97,7 +97,7 @@ function(config, promql)
       + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.withNoValue(words.costs),
     byLineItem:
-      panel.barGauge.new('This month by line item', 'Billed since the first of the month, as the bill names it; the eight largest.', usd, '${__field.labels.line_item}', [
+      panel.barGauge.new('This month by line item', 'Billed since the first of the month, by the names of the invoice; the eight largest.', usd, '${__field.labels.line_item}', [
         query.instant('sort_desc(%s)' % largest(8, 'sum by (line_item) (%s) > 0' % billed('line_item!=""')), '{{line_item}}'),
       ])
       + panel.barGauge.withNamesAbove
@@ -125,17 +125,17 @@ function(config, promql)
       ])
       + panel.withNoValue(words.usage),
     bill:
-      panel.table.new('The bill', 'Every project and line item since the first of the month. Inspect the panel to save it as CSV.', usd, [
+      panel.table.new('Billed line items', 'Every project and line item since the first of the month. Inspect the panel to save it as CSV.', usd, [
         query.table(promql.withProject('sum by (project_id, line_item) (%s)' % billed(), project(costs.month_to_date_usd))),
       ])
-      + panel.table.withColumns([['project', 'Project'], ['line_item', 'Line item'], ['Value', 'Billed, USD']])
-      + panel.table.withSort('Billed, USD')
-      + panel.withOverrides([override.byName('Billed, USD', exact), override.byName('Line item', [override.width(420)])])
+      + panel.table.withColumns([['project', 'Project'], ['line_item', 'Line item'], ['Value', 'Billed']])
+      + panel.table.withSort('Billed')
+      + panel.withOverrides([override.byName('Billed', exact), override.byName('Line item', [override.width(420)])])
       + panel.withNoValue(words.costs),
 
     // --- Budgets and limits
     budgetTable:
-      panel.table.new('Budgets in detail', 'Every budget: its limit, what is spent by each way of counting, its share, and the share at the end of the month by the days of the last week.', usd, [
+      panel.table.new('Budgets in detail', 'Every budget: its limit, billed and estimated cost, the ratio used, and the forecast for the end of the month at the run rate of the last week.', usd, [
         query.table(promql.orWhy(promql.withBounded('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.limit_usd)), 'budget', words.short.budgets)),
         query.table('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.spent_usd, 'basis="billed"')),
         query.table('max by (organization, budget, scope, id, period) (%s)' % organization(metric.budget.spent_usd, 'basis="estimated"')),
@@ -146,22 +146,22 @@ function(config, promql)
       ])
       + panel.table.withColumns([
         ['budget', 'Budget'],
-        ['whose', 'Whom it bounds'],
+        ['whose', 'Applies to'],
         ['scope', 'Scope'],
         ['period', 'Period'],
-        ['Value #A', 'Limit, USD'],
-        ['Value #B', 'Billed, USD'],
-        ['Value #C', 'Est., USD'],
-        ['Value #G', 'Left, USD'],
+        ['Value #A', 'Limit'],
+        ['Value #B', 'Billed'],
+        ['Value #C', 'Est.'],
+        ['Value #G', 'Left'],
         ['Value #D', 'Used'],
         ['Value #E', 'Forecast'],
         ['Value #F', 'Warns at'],
       ])
       + panel.table.withSort('Used')
       + panel.withOverrides([
-        override.byRegexp('.*USD', exact),
+        override.byRegexp('Limit|Billed|Est.|Left', exact),
         override.byRegexp('Used|Forecast|Warns at', [override.unit('percentunit'), override.decimals(0)]),
-        override.byName('Left, USD', [override.cell('color-text'), override.thresholds(threshold.steps([['red', null], ['text', 0]]))]),
+        override.byName('Left', [override.cell('color-text'), override.thresholds(threshold.steps([['red', null], ['text', 0]]))]),
         override.byRegexp('Used|Forecast', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
       ])
       + panel.withNoValue(words.budgets),
@@ -170,7 +170,7 @@ function(config, promql)
         promql.withProject('%s by (scope, project_id) (%s)' % [it[0], organization(it[1])], organization(it[1]), 'all')
         for it in [['max', metric.spend.limit_usd], ['max', metric.spend.limit_enforcing], ['min', metric.spend.alert_threshold_usd]]
       ];
-      panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API mails; set in the organization's settings, not here.", usd, [
+      panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API sends mail; set in the organization's settings, not here.", usd, [
         query.table(if i == 0 then promql.orWhy(limits[i], 'project', 'No spend limits read') else limits[i])
         for i in std.range(0, std.length(limits) - 1)
       ])
@@ -193,22 +193,22 @@ function(config, promql)
       local unmatched = month(metric.drift.unmatched_usd, 'line_item');
       // What belongs to no model stands under the name that the bill gives it.
       local besides(expr) = 'label_replace(%s, "model", "$1", "line_item", "(.+)")' % expr;
-      panel.table.new('Estimated against billed', 'By model: list price of the tokens and the bill, for the same days of this month, up to the newest whose bill is complete. Line items that belong to no model have no estimate.', usd, [
+      panel.table.new('Estimated against billed', 'By model: list price of the tokens and billed cost, for the same days of this month, up to the newest whose billing is complete. Line items that belong to no model have no estimate.', usd, [
         query.table(promql.orWhy(month(metric.drift.billed_usd) + '\nor sum by (model) (' + besides(unmatched) + ')', 'model', words.short.drift)),
         query.table(month(metric.drift.estimated_usd) + '\nor 0 * sum by (model) (' + besides(unmatched) + ')'),
       ])
       + panel.table.withColumns(
-        [['model', 'Model or line item'], ['Value #B', 'Est., USD'], ['Value #A', 'Billed, USD'], ['Bill - estimate', 'Bill minus est., USD']],
+        [['model', 'Model or line item'], ['Value #B', 'Est.'], ['Value #A', 'Billed'], ['Bill - estimate', 'Bill minus est.']],
         [transformation.binary('Bill - estimate', 'Value #A', '-', 'Value #B')]
       )
-      + panel.table.withSort('Billed, USD')
+      + panel.table.withSort('Billed')
       + panel.withOverrides([
-        override.byRegexp('.*USD', exact + [override.width(80)]),
-        override.byName('Billed, USD', [override.width(98)]),
+        override.byRegexp('Est.|Billed|Bill minus est.', exact + [override.width(80)]),
+        override.byName('Billed', [override.width(98)]),
       ])
       + panel.withNoValue(words.drift),
     driftDay:
-      tile('Bill as of', 'The newest day whose bill is complete: estimates and bills are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'time:YYYY-MM-DD', words.short.drift),
+      tile('Bill as of', 'The newest day whose billing is complete: estimated and billed cost are compared for the days of its month up to it.', promql.date('max(%s)' % organization(metric.drift.day_timestamp_seconds)), 'time:YYYY-MM-DD', words.short.drift),
     anomaly:
       panel.timeSeries.new('Spend and expected range', 'Estimated cost of the last hour, and the range that is expected from the same hour of the days before. Above it for long, an alert fires.', usd, [
         query.range('sum(%s)' % organization(series.anomalyUpper, 'anomaly="cost"'), 'expected range'),
@@ -220,7 +220,7 @@ function(config, promql)
       + panel.withOverrides([override.byName('cost per hour', [override.color('green')])])
       + panel.withNoValue(words.learning),
     savedByCache:
-      tile('From cache', "What this month's cached input tokens would have cost more at the full input price that the bill shows for the same model. Needs costs by line item.", |||
+      tile('From cache', "What this month's cached input tokens would have cost more at the full input price of the invoice for the same model. Needs costs by line item.", |||
         sum(
           sum by (model) (label_replace(%(costs)s, "model", "$1", "line_item", "(.+), (?:input|input_tokens)"))
           * on (model) (
@@ -251,6 +251,6 @@ function(config, promql)
       tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', '%s or 0 * %s' % [promql.sum(project(usage.unpriced_tokens)), promql.sum(project(usage.requests))], 'short', words.short.usage)
       + panel.withThresholds(threshold.notice(1)),
     skipped:
-      tile('Non-USD', 'Rows of the bill in a currency other than US dollars; they are in no sum.', '%s or 0 * sum(%s)' % [promql.sum(organization(costs.skipped_rows)), organization(series.costMonth)], 'short', words.short.costs)
+      tile('Non-USD', 'Billed rows in a currency other than US dollars; they are in no sum.', '%s or 0 * sum(%s)' % [promql.sum(organization(costs.skipped_rows)), organization(series.costMonth)], 'short', words.short.costs)
       + panel.withThresholds(threshold.notice(1)),
   }

@@ -22,13 +22,12 @@ function(config, promql)
         lines(title, description, unit, expr, legend, noValue) =
     panel.timeSeries.new(title, description, unit, [query.range(expr, legend)])
     + panel.timeSeries.withFill(0)
-    + panel.withShades('blue')
     + panel.withNoValue(noValue);
 
   {
     // --- At a glance
     scraped:
-      panel.stat.new('Targets up', 'Scrape targets of the exporter that answered their last scrape, of all.', 'percentunit', [query.instant(promql.upOf(own(metric.scrape.up)), '{{up}} of {{all}}')])
+      panel.stat.new('Targets up', 'Scrape targets of the exporter that answered their last scrape, of all.', 'percentunit', [query.instant(promql.upOf(own(metric.scrape.up)), '{{text}}')])
       + panel.withNoFigure(words.short.unknown)
       + panel.stat.withTextMode('name')
       + panel.withThresholds(threshold.falling(0.5, 1)),
@@ -37,11 +36,11 @@ function(config, promql)
       + panel.withMappings([g.mapping.values({ '0': ['Reload failed', 'red'], '1': ['Loaded', 'green'] })]),
     loaded: tile('Reloaded', 'When the configuration was last loaded.', 'dateTimeFromNow', promql.date('max(%s)' % own(exporter.config_last_reload_success_timestamp_seconds))),
     version:
-      panel.stat.new('Version', 'Version of the exporter.', 'string', [query.instant('max by (version) (%s)' % own(exporter.build_info), '{{version}}')])
+      panel.stat.new('Version', 'Version of the exporter.', 'string', [query.instant(promql.orWhy('max by (version) (%s)' % own(exporter.build_info), 'version', words.short.unknown), '{{version}}')])
       + panel.stat.withTextMode('name')
       + panel.withNoFigure(words.short.unknown),
     prices:
-      panel.stat.new('Price list', 'Version of the list prices that estimates are made of.', 'string', [query.instant('max by (version) (%s)' % own(exporter.price_table_info), '{{version}}')])
+      panel.stat.new('Price list', 'Version of the list prices that estimates are made of.', 'string', [query.instant(promql.orWhy('max by (version) (%s)' % own(exporter.price_table_info), 'version', words.short.unknown), '{{version}}')])
       + panel.stat.withTextMode('name')
       + panel.withNoFigure(words.short.unknown),
     uptime: tile('Uptime', "Time since the exporter's process started.", 's', 'time() - max(%s)' % own(metric.process.start_time_seconds))
@@ -53,7 +52,7 @@ function(config, promql)
     buckets:
       lines('Age of the newest usage', 'Time since the start of the newest usage bucket with data, by usage endpoint. The API itself lags by minutes to an hour.', 'm', '(time() - max by (operation) (%s)) / 60' % organization(refresh.newest_bucket_timestamp_seconds), '{{operation}}', words.usage),
     up:
-      panel.stateTimeline.new('Refresh status', 'Whether the last read of each dataset succeeded; a failed one leaves the figures of the one before.', 'none', [
+      panel.stateTimeline.new('Refresh status', 'Whether the last refresh of each dataset succeeded; after a failed one, the previous values stay.', 'none', [
         query.range(promql.orWhyAllTheTime('min by (organization, dataset) (%(up)s)\nand on (organization, dataset) bottomk(12, min by (organization, dataset) (min_over_time(%(up)s[$__range] @ end())))' % { up: organization(refresh.up) }, organization(refresh.up), 'organization', words.short.usage), '{{organization}} {{dataset}}'),
       ])
       + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Succeeds', 'green'] })])
@@ -72,11 +71,10 @@ function(config, promql)
       panel.timeSeries.bars('API calls', 'Calls to organization and status APIs in each step, those to the ten that are called most; they cost nothing but are rate-limited.', 'short', [
         query.range('sum by (api) (increase(%(calls)s[$__interval]))\nand on (api) topk(10, sum by (api) (%(calls)s @ end()))' % { calls: own(exporter.upstream_calls) }, '{{api}}'),
       ], '5m')
-      + panel.withShades('blue')
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage),
     failures:
-      panel.timeSeries.bars('Failed calls', 'Failed calls to organization and status APIs in each step, by API and reason; and refreshes whose counters could not be kept in the storage folder.', 'short', [
+      panel.timeSeries.bars('Failed calls', 'Failed calls to organization and status APIs in each step, by API and reason; and refreshes whose state could not be written to the storage directory.', 'short', [
         query.range(promql.orNone('sum by (api, reason) (increase(%s[$__interval])) > 0' % own(exporter.upstream_failures), 'api', 'no failed calls', own(exporter.upstream_calls)), '{{api}} {{reason}}'),
         query.range('sum by (reason) (increase(%s[$__interval])) > 0' % organization(exporter.storage_failures), 'storage {{reason}}'),
       ], '5m')
@@ -92,7 +90,6 @@ function(config, promql)
       panel.timeSeries.bars('Cost of probing', 'Estimated list price of the probes, by model, in each step.', 'currencyUSD', [
         query.range('sum by (model) (increase(%s[$__interval])) > 0' % promql.probe(metric.api.cost_usd, 'model!=""'), '{{model}}'),
       ])
-      + panel.withShades('blue')
       + panel.timeSeries.withStacking
       + panel.withDecimals(4)
       + panel.withNoValue(words.probes),
@@ -107,7 +104,7 @@ function(config, promql)
       + panel.withThresholds(threshold.notice(1)),
     unpriced: tile('Unpriced', 'Probes of the last 24 hours whose model has no list price, so that no cost was counted.', 'short', 'round(sum(increase(%s[1d])))' % promql.probe(metric.api.unpriced))
               + panel.withThresholds(threshold.notice(1)),
-    cached: tile('Cache hits', 'Share of the probe scrapes of the last 24 hours that were answered with the last result.', 'percentunit', |||
+    cached: tile('Cache hits', 'Ratio of the probe scrapes of the last 24 hours that got the cached result.', 'percentunit', |||
       sum(increase(%(cached)s[1d]))
       / (sum(increase(%(cached)s[1d])) + sum(increase(%(called)s[1d])))
     ||| % { cached: promql.probe(metric.api.cached_answers), called: promql.probe(metric.api.requests) }),
@@ -115,14 +112,13 @@ function(config, promql)
     // --- Scrapes
     scrapeDuration:
       local seconds(more) = own(metric.scrape.duration_seconds, more);
-      panel.timeSeries.new('Slowest scrapes', "Duration of the exporter's slowest scrape targets. A probe's scrape lasts as long as its answer.", 's', [
+      panel.timeSeries.new('Slowest scrapes', "Duration of the exporter's slowest scrape targets. The scrape of a probe lasts as long as its response.", 's', [
         query.range('max by (%(by)s) (max_over_time(%(it)s[$__interval]))\nand on (%(by)s) topk(8, max by (%(by)s) (max_over_time(%(it)s[$__range] @ end())))' % {
           by: 'target, module, model',
           it: seconds('module!=""'),
         }, '{{target}} {{module}} {{model}}'),
         query.range('max(max_over_time(%s[$__interval]))' % seconds('module=""'), 'usage, status and own pages'),
       ])
-      + panel.withShades('blue')
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.probes),
     scrapeSamples: lines('Samples by page', 'Samples of each scrape; usage grows with projects, keys and models.', 'short', |||
@@ -145,9 +141,9 @@ function(config, promql)
       + panel.table.withColumns([['operation', 'Usage endpoint'], ['Value #A', 'Series'], ['Value #B', 'In `other`'], ['Value #C', 'Corrections']])
       + panel.withOverrides([override.byName('Usage endpoint', [override.width(190)]), override.byName('In `other`', [override.cell('color-text'), override.thresholds(threshold.notice(1))])])
       + panel.withNoValue(words.usage),
-    inFlight: lines('Probes in flight', 'Probes that wait for their answer.', 'short', 'max(%s)' % own(exporter.probes_in_flight), 'in flight', words.probes),
+    inFlight: lines('Probes in flight', 'Probes that are waiting for their response.', 'short', 'max(%s)' % own(exporter.probes_in_flight), 'in flight', words.probes),
     refused:
-      panel.timeSeries.bars('Requests refused', 'Requests to the exporter that were refused, or that named something unknown.', 'short', [
+      panel.timeSeries.bars('Rejected requests', 'Requests to the exporter that it rejected, or that named something unknown.', 'short', [
         query.range(promql.orNone('sum by (reason) (increase(%s[$__interval])) > 0' % own(exporter.requests_refused), 'reason', 'none', own(exporter.requests_refused)), '{{reason}}'),
         query.range('sum by (kind) (increase(%s[$__interval])) > 0' % own(exporter.unknown_names), 'unknown {{kind}}'),
       ], '5m')
@@ -165,16 +161,16 @@ function(config, promql)
       + panel.withNoValue(words.probes),
     storage:
       local written = organization(exporter.storage_last_write_successful);
-      panel.stateTimeline.new('State persisted', 'Whether the usage counters could be written to the storage folder after each refresh, so that a restart loses nothing.', 'none', [
+      panel.stateTimeline.new('State persisted', 'Whether the usage counters could be written to the storage directory after each refresh, so that a restart loses nothing.', 'none', [
         query.range(promql.orWhyAllTheTime('min by (organization) (%s)' % written, written, 'organization', 'No --storage.path'), '{{organization}}'),
       ])
-      + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Kept', 'green'] })])
+      + panel.withMappings([g.mapping.values({ '0': ['Fails', 'red'], '1': ['Persisted', 'green'] })])
       + panel.withNoValue('No --storage.path is set'),
     clock: lines('Clock offset', "The API's clock less ours; days and months follow the API's clock.", 's', 'max by (organization) (%s)' % organization(refresh.clock_offset_seconds), '{{organization}}', words.usage)
            + panel.timeSeries.withFreeMin,
     cpu: lines('CPU', 'Processor time of the exporter, 100 % is one core.', 'percentunit', 'sum by (instance) (rate(%s[$__rate_interval]))' % own(metric.process.cpu_seconds_total), '{{instance}}', words.probes),
     memory: lines('Memory', 'Resident memory of the exporter.', 'bytes', 'sum by (instance) (%s)' % own(metric.process.resident_memory_bytes), '{{instance}}', words.probes),
     connections:
-      lines('Reused connections', 'Share of the probes that used a connection that was open already.', 'percentunit', 'avg by (target) (avg_over_time(%s[$__interval]))' % promql.probe(metric.probe.connection_reused), '{{target}}', words.probes)
+      lines('Reused connections', 'Ratio of the probes that reused an open connection.', 'percentunit', 'avg by (target) (avg_over_time(%s[$__interval]))' % promql.probe(metric.probe.connection_reused), '{{target}}', words.probes)
       + panel.withMax(1),
   }

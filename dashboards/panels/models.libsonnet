@@ -152,7 +152,6 @@ function(config, promql)
       panel.timeSeries.new('Vector stores', 'Bytes in vector stores, by project.', 'bytes', [
         query.range('topk(10, %s)' % promql.withProject('max by (project_id) (%s)' % promql.project(metric.refresh.vector_store_bytes), promql.project(metric.refresh.vector_store_bytes)), '{{project}}'),
       ])
-      + panel.withShades('blue')
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.operations),
   }

@@ -18,31 +18,36 @@ function(config, promql)
   local probe = promql.probe;
   local organization = promql.organization;
   local bound(slo) = config.slo[slo].bounds[std.length(config.slo[slo].bounds) - 1].bound;
+  // Shares without the tails of binary fractions.
+  local tight = config.thresholds.headroom.share, roomy = std.round(300 * tight) / 100;
   local shutdown = promql.lasting(promql.select(metric.model.shutdown_timestamp_seconds, ['target=~"$target"']));
+  local linked(key) = panel.withDataLinks([g.link.data(page[key], why)]);
   local tile(key, title, description, unit, queries, noValue) =
-    panel.stat.new(title, description, unit, queries) + panel.withNoFigure(noValue) + panel.withDataLinks([g.link.data(page[key], why)]);
+    panel.stat.new(title, description, unit, queries) + panel.withNoFigure(noValue) + linked(key);
   local latency(title, description, slo, name) =
-    tile('probes', title, description + ' Red: not under the objective of %g s.' % bound(slo), 's', [
+    tile('probes', title, description + ' Red: at or over the objective of %g s.' % bound(slo), 's', [
       query.instant(promql.quantile(0.95, name, range='15m'), 'p95'),
     ], words.short.good)
     + panel.withThresholds(threshold.rising(0.8 * bound(slo), bound(slo)));
+
+  local spending(title, description, exprs) = panel.stat.ofBudget(title, description, exprs, query.range) + panel.stat.withSparkline + linked('costs');
 
   {
     // --- Is it up, is it fast?
     up:
       tile('probes', 'Up now', 'Probes whose last result was a success, of all that are scraped now.', 'percentunit', [
-        query.instant(promql.upOf('max by (target, module, model) (%s)' % probe(metric.probe.success)), '{{up}} of {{all}}'),
+        query.instant(promql.upOf('max by (target, module, model) (%s)' % probe(metric.probe.success)), '{{text}}'),
       ], words.short.unknown)
       + panel.stat.withTextMode('name')
       + panel.withThresholds(threshold.falling(0.5, 1)),
     success:
-      tile('probes', 'Success', 'Share of the valid probes in the time range that got the expected answer. Client-side errors (key, quota, request) are no valid probes.', 'percentunit', [
+      tile('probes', 'Success', 'Ratio of valid probes in the time range that succeeded. Probes with client-side errors (key, quota, request) are not valid.', 'percentunit', [
         query.instant(promql.success('$__range'), 'success'),
       ], words.short.probes)
       + panel.withDecimals(2)
       + panel.withThresholds(threshold.falling(0.95, 0.99)),
-    latency: latency('Latency p95', 'The duration that 95 % of the good answers of the last 15 minutes stayed under, all endpoints together.', 'latency', metric.api.latency_seconds),
-    firstToken: latency('TTFT p95', 'Time to the first visible token that 95 % of the streamed probes of the last 15 minutes stayed under.', 'first_token', metric.api.time_to_first_token_seconds),
+    latency: latency('Latency p95', '95th percentile of the duration of successful probes over the last 15 minutes, all endpoints together.', 'latency', metric.api.latency_seconds),
+    firstToken: latency('TTFT p95', '95th percentile of the time to the first visible token of streamed probes over the last 15 minutes.', 'first_token', metric.api.time_to_first_token_seconds),
     budgetLeft:
       tile('slo', 'Error budget left', 'What is left of the availability error budget of the probe that has least of it. Below zero the objective is missed.', 'percentunit', [
         query.range(promql.course('min(%s)' % probe(series.budgetRemaining('probe'), 'slo="availability"')), 'left'),
@@ -70,33 +75,27 @@ function(config, promql)
 
     // --- What does it cost, what is near a limit?
     today:
-      tile('costs', 'Spent today', 'Billed since midnight UTC. The API books costs with a delay of hours.', 'currencyUSD', [
-        query.instant(promql.sum(organization(metric.costs.day_usd, 'window="today"')), 'today'),
-      ], words.short.costs),
+      spending('Spent today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.byBudget(
+        promql.sum(organization(metric.costs.day_usd, 'window="today"')), series.budgetRatio, 'day'
+      )),
     month:
-      tile('costs', 'Month to date', 'Billed since the first of the month (UTC).', 'currencyUSD', [
-        query.range(promql.course('sum(%s)' % organization(series.costMonth)), 'month to date'),
-      ], words.short.costs)
-      + panel.stat.withSparkline,
+      spending('Month to date', 'Billed since the first of the month (UTC).', promql.byBudget('sum(%s)' % organization(series.costMonth), series.budgetRatio, 'month')),
     forecast:
-      tile('costs', 'Forecast', 'What the month will cost at the mean of the last seven whole days.', 'currencyUSD', [
-        query.range(promql.course('sum(%s)' % organization(series.forecast)), 'forecast'),
-      ], words.short.costs)
-      + panel.stat.withSparkline,
+      spending('Forecast', 'What the month will cost at the mean of the last seven full days.', promql.byBudget('sum(%s)' % organization(series.forecast), series.budgetForecast, 'month')),
     fullestBudget:
-      tile('costs', 'Highest budget use', 'Share used of the budget that is nearest to its limit.', 'percentunit', [
+      tile('costs', 'Highest budget use', 'Used ratio of the budget that is closest to its limit.', 'percentunit', [
         query.instant('max(%s)' % organization(series.budgetRatio), 'used'),
       ], words.short.budgets)
       + panel.withDecimals(0)
       + panel.withThresholds(threshold.rising(0.8, 1)),
     headroom:
-      tile('probes', 'Rate limit headroom', 'Share left of the rate limit that is nearest to its end, from the headers of the last answers; unknown where none has them.', 'percentunit', [
+      tile('probes', 'Rate limit headroom', 'Remaining ratio of the rate limit that is closest to exhaustion, from the headers of the last responses; unknown if none has them.', 'percentunit', [
         query.instant('min(%s)' % probe(series.headroom), 'left'),
       ], words.short.unknown)
       + panel.withDecimals(0)
-      + panel.withThresholds(threshold.falling(config.thresholds.headroom.share, 3 * config.thresholds.headroom.share)),
+      + panel.withThresholds(threshold.falling(tight, roomy)),
     retirement:
-      tile('models', 'Next model shutdown', 'Time until the API shuts down a model that is probed or was used in the last seven days; a list of models that is older than ten minutes has its age beside it.', 'suffix: days', [
+      tile('models', 'Next model shutdown', 'Time until the API shuts down a model that is probed or was used in the last seven days; a list of models that is older than ten minutes shows its age.', 'suffix: days', [
         query.instant('min((min by (model) (%s) - time()) / 86400 and on (model) %s)\nor on () 0 * group(%s) + Inf' % [shutdown, series.modelInUse, promql.lasting(probe(metric.model.info))], 'in'),
         query.instant('(%s) / 60' % promql.ageOf(promql.select(metric.model.info, ['target=~"$target"'])), 'list read'),
       ], words.short.unknown)
@@ -107,19 +106,18 @@ function(config, promql)
 
     // --- Courses
     probes:
-      panel.stateTimeline.new('Probes', "Share of each probe's calls that succeeded, by target: green is all, red is less than half. Blue marks client-side errors (key, quota, request), which say nothing about the provider.", 'percentunit', [
+      panel.stateTimeline.new('Probes', 'Success ratio of each probe, by target: green is 99 % and more, red is less than half. Blue: client-side errors (key, quota, request), which say nothing about the provider.', 'percentunit', [
         query.range(promql.orWhyAllTheTime(promql.shares('target, module, model'), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{target}} {{module}} {{model}}'),
       ])
       + panel.withNoValue(words.probes)
       + panel.stateTimeline.withShares
       + to('probes'),
     latencyByModel:
-      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the good answers of each model stayed under, in the slowest twenty minutes of each step; of its slowest target. The dashed line is the objective.', 's', [
+      panel.timeSeries.new('Latency by model, p95', '95th percentile of the duration of successful probes by model, in the slowest twenty minutes of each step; of its slowest target. The dashed line is the objective.', 's', [
         query.range(promql.models(promql.slowest), '{{model}}'),
       ])
       + panel.withNoValue(words.probes)
       + panel.timeSeries.withFill(0)
-      + panel.withShades('blue')
       + panel.timeSeries.withObjective(bound('latency'))
       + panel.withDataLinks([g.link.data(page.probes, 'Probes of this model', { model: '__field.labels.model' })])
       + to('probes'),
@@ -133,7 +131,7 @@ function(config, promql)
       + panel.withOverrides([override.byName('input', [override.color('blue')]), override.byName('output', [override.color('red')])])
       + to('usage'),
     spend:
-      panel.timeSeries.new('Month to date and forecast', 'Billed so far this month, and what the whole month will cost at the pace of the last seven days.', 'currencyUSD', [
+      panel.timeSeries.new('Month and forecast', 'Billed so far this month, and what the full month will cost at the run rate of the last seven days. The last thirty days, or the range of dates that is chosen.', 'currencyUSD', [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
       ])
@@ -145,7 +143,7 @@ function(config, promql)
       + panel.withTimeFrom('30d')
       + to('costs'),
     budgets:
-      panel.barGauge.new('Budgets', 'Share of each budget that is spent in its period; the ten fullest.', 'percentunit', '${__field.labels.budget}', [
+      panel.barGauge.new('Budgets', 'Used ratio of each budget in its period; the ten with the highest use.', 'percentunit', '${__field.labels.budget}', [
         query.instant('topk(10, max by (organization, budget) (%s))' % organization(series.budgetRatio), '{{budget}}'),
       ])
       + panel.withMax(1)
@@ -156,14 +154,14 @@ function(config, promql)
 
     // --- Near a limit
     limits:
-      panel.barGauge.new('Rate limits used', "Share used of each model's rate limits, from the headers of the last answers; the six tightest.", 'percentunit', '${__field.labels.model}, ${__field.labels.limit_type}', [
+      panel.barGauge.new('Rate limits used', "Used ratio of each model's rate limits, from the headers of the last responses; the six with the highest use.", 'percentunit', '${__field.labels.model}, ${__field.labels.limit_type}', [
         query.instant('topk(6, 1 - min by (model, limit_type) (%s))' % probe(series.headroom), '{{model}} {{limit_type}}'),
       ])
       + panel.withMax(1)
       + panel.withDecimals(0)
       + panel.withNoFigure(words.short.rateLimits)
       + panel.barGauge.withNamesAbove
-      + panel.withThresholds(threshold.rising(1 - 3 * config.thresholds.headroom.share, 1 - config.thresholds.headroom.share))
+      + panel.withThresholds(threshold.rising(1 - roomy, 1 - tight))
       + to('probes'),
     retiring:
       panel.table.new('Retiring models in use', 'Models that are probed or were used in the last seven days and have a shutdown date, as the last list of models has it.', 'short', [
@@ -209,13 +207,13 @@ function(config, promql)
       + panel.table.withSort('Since', descending=false)
       + panel.withNoValue(words.recorded)
       + panel.withOverrides([
-        override.byName('Alert', [override.width(215), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
-        override.byName('Subject', [override.minWidth(160), override.links([g.link.pageOf('Dashboard', 'Dashboard')])]),
-        override.byName('Since', [override.width(115), override.unit('dateTimeFromNow')]),
-        override.byName('Count', [override.width(55), override.decimals(0)]),
+        override.byName('Alert', [override.width(280), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Subject', [override.minWidth(130), override.links([g.link.pageOf('Dashboard', 'Dashboard')])]),
+        override.byName('Since', [override.width(120), override.unit('dateTimeFromNow')]),
+        override.byName('Count', [override.width(65), override.decimals(0)]),
         override.byName('Dashboard', [override.hidden]),
         override.byName('Severity', [
-          override.width(75),
+          override.width(80),
           override.cell('color-text'),
           override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] })]),
         ]),

@@ -25,7 +25,7 @@ function(config, promql)
   // The bound of what no other entry matches.
   local bound(slo) = config.slo[slo].bounds[std.length(config.slo[slo].bounds) - 1].bound;
   local objective(slo) = panel.withThresholds(threshold.rising(0.8 * bound(slo), bound(slo)));
-  local compared = panel.timeSeries.withFill(0) + panel.withShades('blue') + panel.timeSeries.withLegendTable;
+  local compared = panel.timeSeries.withFill(0) + panel.timeSeries.withLegendTable();
   // Outcomes of probes by who has to act, in the colour of the timelines; what matches none is the API's failure.
   local outcomes = import '../../alerting/lib/outcomes.libsonnet';
   local ours = std.flattenArrays([outcomes.kinds[kind] for kind in std.objectFields(outcomes.kinds) if kind != 'rateLimit']);
@@ -34,22 +34,22 @@ function(config, promql)
     // --- Over the whole time range
     up:
       tile('Up now', 'Probes whose last result was a success, of all that are scraped now.', 'percentunit', [
-        query.instant(promql.upOf('max by (%s) (%s)' % [byProbe, probe(metric.probe.success)]), '{{up}} of {{all}}'),
+        query.instant(promql.upOf('max by (%s) (%s)' % [byProbe, probe(metric.probe.success)]), '{{text}}'),
       ], words.short.unknown)
       + panel.stat.withTextMode('name')
       + panel.withThresholds(threshold.falling(0.5, 1)),
     success:
-      tile('Success', 'Share of valid probes in the time range that got the expected answer. Client-side errors (key, quota, request) are no valid probes.', 'percentunit', [
+      tile('Success', 'Ratio of valid probes in the time range that succeeded. Probes with client-side errors (key, quota, request) are not valid.', 'percentunit', [
         query.instant(promql.success('$__range'), 'success'),
       ])
       + panel.withDecimals(2)
       + panel.withThresholds(threshold.falling(0.95, 0.99)),
     median:
-      tile('p50', 'Latency: the duration that half of the good answers in the time range stayed under.', 's', [overRange(0.5)], words.short.good),
-    tail: tile('p95', 'Latency: the duration that 95 % of the good answers in the time range stayed under. Red: beyond the objective of ' + bound('latency') + ' s.', 's', [overRange(0.95)], words.short.good)
+      tile('p50', 'Latency: median duration of successful probes in the time range.', 's', [overRange(0.5)], words.short.good),
+    tail: tile('p95', 'Latency: 95th percentile of the duration of successful probes in the time range. Red: at or over the objective of ' + bound('latency') + ' s.', 's', [overRange(0.95)], words.short.good)
           + objective('latency'),
     firstToken:
-      tile('TTFT p95', 'Time to the first visible token that 95 % of the streamed probes in the time range stayed under. Red: beyond the objective of ' + bound('first_token') + ' s.', 's', [
+      tile('TTFT p95', '95th percentile of the time to the first visible token of streamed probes in the time range. Red: at or over the objective of ' + bound('first_token') + ' s.', 's', [
         query.instant(promql.quantile(0.95, metric.api.time_to_first_token_seconds, range='$__range'), 'p95'),
       ], words.short.good)
       + objective('first_token'),
@@ -62,7 +62,7 @@ function(config, promql)
 
     // --- Latency
     percentiles:
-      panel.timeSeries.new('Latency', 'Duration of the good answers, from the start of the request to the end of the answer, in windows of twenty minutes or more. The dots are single probes with their request id.', 's', [
+      panel.timeSeries.new('Latency', 'Duration of successful probes, from the start of the request to the end of the response, in windows of twenty minutes or more. The dots are single probes with their request id.', 's', [
         query.range(percentile(0.5), 'p50'),
         query.range(percentile(0.95), 'p95'),
         query.range(promql.withExemplarsOf(metric.api.latency_seconds, percentile(0.99)), 'p99') + query.withExemplars,
@@ -70,35 +70,35 @@ function(config, promql)
       ])
       + percentileColors
       + panel.timeSeries.withFill(0)
-      + panel.timeSeries.withLegendTable
+      + panel.timeSeries.withLegendTable()
       + panel.timeSeries.withObjective(bound('latency'))
       + panel.withNoValue(words.probes),
     heatmap:
-      panel.heatmap.new('Latency, distribution', 'How many good answers took how long; a second band shows what percentiles hide.', 's', [
-        query.heatmap(promql.buckets(metric.api.latency_seconds, 'le', '$__interval')),
+      panel.heatmap.new('Latency, distribution', 'How many successful probes took how long, in windows of twenty minutes or more; a second band shows what percentiles hide.', 's', [
+        query.heatmap(promql.buckets(metric.api.latency_seconds, 'le', '$window')),
       ])
       + panel.withMaxDataPoints(100)
       + panel.withNoValue(words.probes),
     byModel:
-      panel.timeSeries.new('Latency by model, p95', 'The duration that 95 % of the good answers of each model stayed under, in the slowest twenty minutes of each step; of its slowest target.', 's', [
+      panel.timeSeries.new('Latency by model, p95', '95th percentile of the duration of successful probes by model, in the slowest twenty minutes of each step; of its slowest target.', 's', [
         query.range(promql.models(promql.slowest), '{{model}}'),
       ])
       + compared
       + panel.withNoValue(words.probes),
     byEndpoint:
-      panel.timeSeries.new('Latency by endpoint, p95', 'The duration that 95 % of the good answers of each endpoint stayed under.', 's', [
+      panel.timeSeries.new('Latency by endpoint, p95', '95th percentile of the duration of successful probes by endpoint.', 's', [
         query.range(promql.quantile(0.95, metric.api.latency_seconds, by='endpoint'), '{{endpoint}}'),
       ])
       + compared
       + panel.withNoValue(words.probes),
     anomaly:
-      panel.timeSeries.new('Latency against its usual band', 'Mean duration of good probes over an hour, and the range that the same hour of the days before would lead to expect. Above the band for long, an alert fires.', 's', [
-        query.range('max(%s)' % probe(series.anomalyUpper, 'anomaly="latency"'), 'usual band'),
-        query.range('max(%s)' % probe(series.anomalyLower, 'anomaly="latency"'), 'band, bottom'),
+      panel.timeSeries.new('Latency and expected range', 'Mean duration of successful probes in the last hour, of the slowest probe, and the range that is expected from the same hour of the days before. Above it for long, an alert fires.', 's', [
+        query.range('max(%s)' % probe(series.anomalyUpper, 'anomaly="latency"'), 'expected range'),
+        query.range('max(%s)' % probe(series.anomalyLower, 'anomaly="latency"'), 'range, bottom'),
         query.range('max(%s)' % probe(series.anomalyLevel, 'anomaly="latency"'), 'slowest probe'),
       ])
       + panel.timeSeries.withFill(0)
-      + panel.timeSeries.withBand('usual band', 'band, bottom', 'super-light-blue')
+      + panel.timeSeries.withBand('expected range', 'range, bottom', 'super-light-blue')
       + panel.withOverrides([override.byName('slowest probe', [override.color('blue')])])
       + panel.withNoValue(words.learning),
 
@@ -126,7 +126,7 @@ function(config, promql)
 
     // --- Where the time goes
     phases:
-      panel.timeSeries.new('Phases of a request', 'Mean time in each phase, stacked. Processing runs from the last byte sent to the first byte received; resolve, connect and tls are zero on a warm connection.', 's', [
+      panel.timeSeries.new('Phases of a request', 'Mean time in each phase, stacked. Processing runs from the last byte sent to the first byte received; resolve, connect and tls are zero on a reused connection.', 's', [
         query.range('avg by (phase) (avg_over_time(%s[$__interval]))' % probe(metric.probe.http_duration_seconds), '{{phase}}'),
       ])
       + panel.timeSeries.withStacking
@@ -151,7 +151,7 @@ function(config, promql)
 
     // --- Errors
     errors:
-      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status (0: no answer came). Red: the API failed; orange: too slow, or no connection; yellow: rate limits; blue: client-side errors. The runbook of an alert says what each outcome means.', 'short', [
+      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status (0: no response). Red: the API failed; orange: too slow, or no connection; yellow: rate limits; blue: client-side errors. The runbook of an alert says what each outcome means.', 'short', [
         query.range(promql.orNone(
           'round(sum by (error_type, status_code) (increase(%s[$__interval]))) > 0' % probe(metric.api.errors),
           'error_type',
@@ -162,15 +162,15 @@ function(config, promql)
       + panel.timeSeries.withStacking
       + panel.withShades('red')
       + panel.withOverrides([
-        override.byRegexp('/^(timeout|connect|dns|tls|reset|network|refused|stalled|truncated)/', [override.shades('orange')]),
-        override.byRegexp('/^(%s)/' % std.join('|', outcomes.kinds.rateLimit), [override.shades('yellow')]),
+        override.byRegexp('/^(timeout|connect|dns|tls|network|refused|stalled|truncated)/', [override.color('orange')]),
+        override.byRegexp('/^(%s)/' % std.join('|', outcomes.kinds.rateLimit), [override.color('yellow')]),
         override.byRegexp('/^(%s) /' % std.join('|', ours), [override.shades('blue')]),
         override.byRegexp('/^no failures/', [override.color('green')]),
       ])
       + panel.withDecimals(0)
       + panel.withNoValue(words.probes),
     states:
-      panel.stateTimeline.new('Each probe', "Share of each probe's calls that succeeded. Blue marks client-side errors (key, quota, request), which say nothing about the provider.", 'percentunit', [
+      panel.stateTimeline.new('Each probe', 'Success ratio of each probe: green is 99 % and more, red is less than half. Blue: client-side errors (key, quota, request), which say nothing about the provider.', 'percentunit', [
         query.range(promql.orWhyAllTheTime(promql.shares(byProbe), probe(metric.probe.availability_valid), 'module', words.short.probes), panel.stateTimeline.room + '{{target}} {{module}} {{model}}'),
       ])
       + panel.stateTimeline.withShares
@@ -178,17 +178,16 @@ function(config, promql)
 
     // --- Limits and the provider
     headroom:
-      panel.timeSeries.new('Rate limits, share left', 'What is left of the rate limits, from the headers of the answers; the tightest model for each kind of limit.', 'percentunit', [
+      panel.timeSeries.new('Rate limit headroom', 'Remaining ratio of the rate limits, from the headers of the responses; the lowest of all models for each limit.', 'percentunit', [
         query.range('min by (limit_type) (min_over_time(%s[$__interval]))' % probe(series.headroom), '{{limit_type}}'),
       ])
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
-      + panel.withShades('blue')
       + panel.timeSeries.withThresholdLine
       + panel.withThresholds(threshold.steps([['red', null], ['transparent', headroom]]))
       + panel.withNoValue(words.rateLimits),
     limits:
-      panel.table.new('Rate limits now', 'Limits as the last answers gave them: what is allowed in the window, what is left, and when the window resets.', 'short', [
+      panel.table.new('Rate limits now', 'Limits by the headers of the last responses: what is allowed in the window, what is left, and when the window resets.', 'short', [
         query.table(promql.orWhy('min by (target, model, limit_type) (%s)' % probe(metric.limit.limit), 'model', words.short.rateLimits)),
       ] + [
         query.table('min by (target, model, limit_type) (%s)' % probe(metric.limit[what]))
@@ -226,7 +225,7 @@ function(config, promql)
       })])
       + panel.withNoValue(words.status),
     ownView:
-      panel.timeSeries.new('Measured availability', 'Share of our own valid probes that succeeded, by target.', 'percentunit', [
+      panel.timeSeries.new('Measured availability', 'Ratio of valid probes that succeeded, by target.', 'percentunit', [
         query.range('sum by (target) (sum_over_time(%s[$__interval])) / sum by (target) (sum_over_time(%s[$__interval]))' % [
           probe(metric.probe.availability_good),
           probe(metric.probe.availability_valid),
@@ -234,7 +233,6 @@ function(config, promql)
       ])
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
-      + panel.withShades('blue')
       + panel.withNoValue(words.probes),
 
     // --- The last probe of each

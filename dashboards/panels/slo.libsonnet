@@ -25,11 +25,11 @@ function(config, promql)
 
   {
     // --- The worst probe
-    objective: tile('Objective', 'The share of good events that is promised; the strictest of the chosen probes.', 'percentunit', 'max(%s)' % slo(series.objective('probe')))
+    objective: tile('Objective', 'The ratio of good events that is promised; the strictest of the selected probes.', 'percentunit', 'max(%s)' % slo(series.objective('probe')))
                + panel.withDecimals(2),
     level:
       local level = '1 - sum(%s) / sum(%s)' % [slo(series.badEvents('probe', period)), slo(series.events('probe', period))];
-      panel.stat.new('SLI', 'Share of good events over %s, of all chosen probes together; red below the strictest objective.' % period, 'percentunit', [
+      panel.stat.new('SLI', 'Ratio of good events over %s, of all selected probes together; red below the strictest objective.' % period, 'percentunit', [
         query.instant('(%s) %s on () max(%s)' % [level, side[0], slo(series.objective('probe'))], side[1])
         for side in [['>=', 'objective met'], ['<', 'objective missed']]
       ])
@@ -67,8 +67,7 @@ function(config, promql)
       + panel.timeSeries.withFreeMin
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
-      + panel.withShades('blue')
-      + panel.timeSeries.withLegendTable
+      + panel.timeSeries.withLegendTable(smallestFirst=true)
       + panel.timeSeries.withThresholdLine
       + panel.withThresholds(threshold.steps([['red', null], ['transparent', 0]]))
       + panel.withNoValue(words.slo),
@@ -79,7 +78,7 @@ function(config, promql)
       ])
       + panel.timeSeries.withFill(0)
       + panel.withOverrides([
-        override.byName(rows[i].long, [override.color(['purple', 'blue', 'light-blue', 'green'][std.min(i, 3)])])
+        override.byName(rows[i].long, [override.color(['purple', 'blue', 'light-blue', 'green', 'dark-green'][std.min(i, 4)])])
         for i in std.range(0, std.length(rows) - 1)
       ])
       + panel.withNoValue(words.slo),
@@ -106,7 +105,6 @@ function(config, promql)
       + panel.timeSeries.withFreeMin
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
-      + panel.withShades('blue')
       + panel.withNoValue(words.slo),
 
     // --- Each probe
@@ -150,7 +148,7 @@ function(config, promql)
 
     // --- The figures behind the alerts
     freshness:
-      panel.timeSeries.new('Freshness of the usage data', 'Share of the last day in which each dataset was younger than its bound; the twelve that were late the most.', 'percentunit', [
+      panel.timeSeries.new('Freshness of the usage data', 'Ratio of the last day in which each dataset was younger than its limit; the twelve that were late the most.', 'percentunit', [
         query.range('1 - max by (dataset) (%(late)s)\nand on (dataset) topk(12, max by (dataset) (%(late)s @ end()))' % { late: promql.organization(series.errorRatio('dataset', '1d'), 'slo="freshness"') }, '{{dataset}}'),
       ])
       + panel.withMax(1)
@@ -160,10 +158,10 @@ function(config, promql)
       + panel.withNoValue(words.slo),
     policy:
       panel.text.new('When an alert fires', 'The windows and factors of the burn-rate alerts, as they are configured.', |||
-        | severity | over | and over | burns faster than | budget gone in | bad events at least |
+        | severity | over | and over | burns faster than | budget exhausted in | bad events at least |
         |---|---|---|---|---|---|
         %s
-        An alert needs both windows above the factor: the long one shows that it matters, the short one that it still goes on.
+        An alert needs both windows above the factor: the long one shows that it matters, the short one that it continues.
       ||| % std.join('\n', [
         '| %s | %s | %s | %gx | %s | %d |' % [row.severity, row.long, row.short, row.factor, burn.exhaustion(config.slo, row), row.minBad]
         for row in rows

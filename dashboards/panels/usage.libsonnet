@@ -19,11 +19,12 @@ function(config, promql)
   local monthOf(label) = promql.atEnd(promql.usage(usage.input_tokens), label);
   local tokens(by='', range='$__interval') = promql.grew(series.tokensGrowth, by, range, 'direction=~"input|output"');
   local tile(title, description, unit, expr, noValue=words.short.usage) =
-    panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))]) + panel.withNoFigure(noValue);
+    panel.stat.new(title, description, unit, [query.instant(promql.orUnmatched(expr), std.asciiLower(title))]) + panel.withNoFigure(noValue) + panel.stat.withSelection;
   // The sum of a chart's bars, which begin and end with their step.
   local sum(title, description, expr, unit='short') =
-    panel.stat.ofBars(title, description + ' The sum of the bars below: full hours, or their longer steps.', unit, [query.range(expr, std.asciiLower(title))])
-    + panel.withNoFigure(words.short.usage);
+    panel.stat.ofBars(title, description + ' The sum of the bars below: full hours, or their longer steps.', unit, [query.range(promql.orUnmatched(expr), std.asciiLower(title))])
+    + panel.withNoFigure(words.short.usage)
+    + panel.stat.withSelection;
   // To this page with one more choice, which keeps the others.
   local only(what, name, field) =
     g.link.data(config.dashboards.usage, 'Only this ' + what, { [name]: field }, ['datasource', 'organization', 'project', 'key', 'user', 'model']);
@@ -62,7 +63,7 @@ function(config, promql)
       ], '1d')
       + panel.withDecimals(2)
       + panel.withNoFigure(words.short.costs),
-    cached: tile('Cached', 'Share of the input tokens in the time range that came from the cache, at a lower price.', 'percentunit', '%s / %s' % [
+    cached: tile('Cached', 'Ratio of the input tokens in the time range that came from the cache, at a lower price.', 'percentunit', '%s / %s' % [
       grown(usage.input_cached_tokens, range='$__range'),
       grown(usage.input_tokens, range='$__range'),
     ]) + panel.withDecimals(1),
@@ -95,13 +96,13 @@ function(config, promql)
     // --- Cost
     costPerDay:
       panel.timeSeries.bars('Cost per day, estimated and billed', 'Of each day (UTC): the list price of the tokens, and what is billed. The last day is still running, and bills grow for some hours after the day. Bills know projects only: the filters by API key, user and model apply to the estimate alone.', 'currencyUSD', [
-        query.range(grown(usage.estimated_cost_usd), 'estimated'),
-        query.range(promql.daily(), 'billed'),
+        query.range(promql.inDays(grown(usage.estimated_cost_usd)), 'estimated'),
+        query.range(promql.inDays(promql.daily()), 'billed'),
       ], '1d')
       + panel.timeSeries.withBarsFromStart
       + panel.withOverrides([override.byName('estimated', [override.color('light-blue')]), override.byName('billed', [override.color('green'), override.fillOpacity(30), override.lineWidth(2)])])
       + panel.withDecimals(2)
-      + panel.withNoValue(words.costs),
+      + panel.withNoValue(words.days),
 
     // --- By model, project, key, user
     byModel: stacked('Tokens by model', 'Tokens of the eight models that used most input tokens in the time range, and of all others together.', 'model'),
@@ -130,7 +131,7 @@ function(config, promql)
       ])
       + panel.table.withSort('Input tokens')
       + panel.withOverrides([
-        override.byRegexp('Requests|Input/req.|Output/req.|Cost.*', [override.width(90)]),
+        override.byRegexp('Requests|Input/req.|Output/req.|Cost.*', [override.width(100)]),
         override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
         override.byName('Cost/req.', [override.decimals(5)]),
         override.byName('Model', [override.width(245), override.links([only('model', 'model', '__value.raw')])]),
@@ -174,7 +175,7 @@ function(config, promql)
     // --- Ratios
     inputPerRequest: ratio('Input per request', 'Mean input tokens of a request, by model: long prompts cost and slow down.', 'short', usage.input_tokens, usage.requests),
     outputPerInput: ratio('Output per input', 'Output tokens for each input token, by model.', 'percentunit', usage.output_tokens, usage.input_tokens),
-    cachedShare: ratio('Cached share of input', 'Share of the input tokens that came from the cache, by model.', 'percentunit', usage.input_cached_tokens, usage.input_tokens)
+    cachedShare: ratio('Cached input ratio', 'Ratio of the input tokens that came from the cache, by model.', 'percentunit', usage.input_cached_tokens, usage.input_tokens)
                  + panel.withMax(1),
 
     // --- When, and whether it is usual
@@ -192,7 +193,7 @@ function(config, promql)
       + panel.withColor('green')
       + panel.withNoValue(words.usage),
     anomaly:
-      panel.timeSeries.new('Tokens and expected range', 'Tokens of the last hour, and the range that is expected from the same hour of the days before. Outside of it for long, an alert fires. Whole organizations: the filters by project, key, user and model do not apply.', 'short', [
+      panel.timeSeries.new('Tokens and expected range', 'Tokens of the last hour, and the range that is expected from the same hour of the days before. Outside of it for long, an alert fires. Per organization: the filters by project, key, user and model do not apply.', 'short', [
         query.range('sum(%s)' % promql.organization(series.anomalyUpper, 'anomaly="tokens"'), 'expected range'),
         query.range('sum(%s)' % promql.organization(series.anomalyLower, 'anomaly="tokens"'), 'range, bottom'),
         query.range('sum(%s)' % promql.organization(series.anomalyLevel, 'anomaly="tokens"'), 'tokens per hour'),
@@ -205,7 +206,7 @@ function(config, promql)
     // --- The month before, as the API says it now
     previous:
       local of(name) = 'max by (operation, field) (%s)' % promql.one(promql.organization(name));
-      panel.table.new('Last month as the API reports it', 'Usage of the last month (UTC) as the API says it now, and what of it came after the month had ended, so that no counter has it. Whole organizations: the other filters do not apply.', 'locale', [
+      panel.table.new('Last month as the API reports it', 'Usage of the last month (UTC) as the API reports it now, and its late-arriving part, which no counter has. Per organization: the other filters do not apply.', 'locale', [
         query.table(promql.orWhy(of(metric.refresh.previous_month), 'operation', 'Not read yet')),
         query.table(of(metric.refresh.previous_month_late)),
       ])
@@ -216,16 +217,16 @@ function(config, promql)
       + panel.withNoValue(words.usage),
 
     // --- More than text
-    cacheWrites: tile('Cache writes', 'Input tokens written to the cache in the time range.', 'short', grown(usage.input_cache_write_tokens, range='$__range'), words.short.nothing),
+    cacheWrites: tile('Cache writes', 'Input tokens written to the cache in the time range.', 'short', grown(usage.input_cache_write_tokens, range='$__range')),
     audioTokens: tile('Audio', 'Audio tokens in and out in the time range; a part of the input and output tokens.', 'short', '%s + %s' % [
       grown(usage.audio_input_tokens, range='$__range'),
       grown(usage.audio_output_tokens, range='$__range'),
-    ], words.short.nothing),
-    images: tile('Images', 'Images made or edited in the time range.', 'short', grown(usage.images, range='$__range'), words.short.nothing),
-    speech: tile('TTS chars', 'Characters turned into speech in the time range.', 'short', grown(usage.characters, range='$__range'), words.short.nothing),
-    transcribed: tile('STT audio', 'Audio transcribed in the time range.', 's', grown(usage.audio_seconds, range='$__range'), words.short.nothing),
+    ]),
+    images: tile('Images', 'Images made or edited in the time range.', 'short', grown(usage.images, range='$__range')),
+    speech: tile('TTS chars', 'Characters turned into speech in the time range.', 'short', grown(usage.characters, range='$__range')),
+    transcribed: tile('STT audio', 'Audio transcribed in the time range.', 's', grown(usage.audio_seconds, range='$__range')),
     tools: tile('Tool calls', 'File searches, web searches and code interpreter sessions in the time range.', 'short', '(%(calls)s or 0 * %(sessions)s) + (%(sessions)s or 0 * %(calls)s)' % {
       calls: grown(usage.tool_calls, range='$__range'),
       sessions: grown(usage.sessions, range='$__range'),
-    }, words.short.nothing),
+    }),
   }

@@ -267,11 +267,11 @@ class Bucket:
     @property
     def until_full(self) -> float:
         """Seconds until the bucket is full again."""
-        return (self.limit - self._level) * 60 / self.limit
+        return (self.limit - self._level) * 60 / max(self.limit, 1)
 
     def until(self, amount: float) -> float:
         """Seconds until `amount` can be taken."""
-        return max(0.0, min(amount, self.limit) - self._level) * 60 / self.limit
+        return max(0.0, min(amount, self.limit) - self._level) * 60 / self.limit if self.limit else 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,28 +284,34 @@ class Buckets:
 
 
 class RateLimits:
-    """All buckets. `overrides` sets (requests, tokens) per minute for a model instead of the catalogue's."""
+    """All buckets: one set per key and model, or per project and model where the project's limits were set.
+
+    `overrides` sets (requests, tokens) per minute for a model instead of the catalogue's.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._buckets: dict[tuple[str, str], Buckets] = {}
+        self._projects: dict[tuple[str, str], tuple[int, int]] = {}
         self.overrides: dict[str, tuple[int, int]] = {}
 
-    def buckets(self, key: str, model: Model) -> Buckets:
-        """The buckets of this key and model."""
-        buckets = self._buckets.get((key, model.snapshot))
+    def buckets(self, key: str, model: Model, project_id: str = "") -> Buckets:
+        """The buckets of this key, or of its project, and model."""
+        limits = self._projects.get((project_id, model.snapshot))
+        owner = (key if limits is None else project_id, model.snapshot)
+        buckets = self._buckets.get(owner)
         if buckets is None:
-            limits = (model.requests_per_minute, model.tokens_per_minute)
-            requests, tokens = self.overrides.get(model.id, limits)
+            if limits is None:
+                limits = self.overrides.get(model.id, (model.requests_per_minute, model.tokens_per_minute))
+            requests, tokens = limits
             now = self._monotonic()
-            project = max(1, int(tokens * PROJECT_SHARE))
-            buckets = Buckets(Bucket(requests, now), Bucket(tokens, now), Bucket(project, now))
-            self._buckets[key, model.snapshot] = buckets
+            project = max(1, int(tokens * PROJECT_SHARE)) if owner[0] == key else tokens
+            self._buckets[owner] = buckets = Buckets(Bucket(requests, now), Bucket(tokens, now), Bucket(project, now))
         return buckets
 
-    def take(self, key: str, model: Model, tokens: int) -> Buckets:
+    def take(self, key: str, model: Model, tokens: int, project_id: str = "") -> Buckets:
         """Count one request of `tokens`; raises the API's 429. A refused one counts as a request all the same."""
-        buckets, now = self.buckets(key, model), self._monotonic()
+        buckets, now = self.buckets(key, model, project_id), self._monotonic()
         for bucket, amount, name in (
             (buckets.requests, 1, "requests"),
             (buckets.tokens, tokens, "tokens"),
@@ -319,6 +325,11 @@ class RateLimits:
         """Set the limits per minute of a model; its buckets start afresh."""
         self.overrides[model] = (requests, tokens)
         self._buckets.clear()
+
+    def limit_project(self, project_id: str, model: Model, requests: int, tokens: int) -> None:
+        """Set a project's limits per minute for a model and its snapshots."""
+        self._projects[project_id, model.snapshot] = (requests, tokens)
+        self._buckets.pop((project_id, model.snapshot), None)
 
 
 def refused(model: str, name: str, wait: float, limit: int) -> ApiError:

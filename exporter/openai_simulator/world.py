@@ -60,6 +60,7 @@ class World:
             size=settings.size,
             amounts=settings.amounts,
             late_seconds=settings.late_seconds,
+            limit_rates=self.rate_limits.limit_project,
         )
         self.seen_prompts: set[int] = set()
 

@@ -7,8 +7,8 @@ from tests.dashboards.data.tsdb import Server
 from tests.dashboards.grafana import Range, Values, ask
 from tests.dashboards.pages import Json, Page, Panel
 
-_NOTHING = {"NaN", "-2"}
-"""Values of the row that says why there is nothing."""
+_NOTHING = {"NaN", "-2", "-1e-09"}
+"""Values that stand for words why there is nothing."""
 
 
 @dataclass(frozen=True)

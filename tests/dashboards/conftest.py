@@ -66,9 +66,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ra
     _needs_programs()
     folder = tmp_path_factory.mktemp("crowd") / "data"
     groups = [
-        group
-        for group in _groups()
-        if group["name"] in ("openai-usage", "openai-budgets", "openai-limits", "openai-usage-growth")
+        group for group in _groups() if group["name"].startswith(("openai-usage", "openai-budgets", "openai-limits"))
     ]
     scenarios.build_large(folder, scenarios.timeline(END, 0.15, fine=HOUR), groups)
     with serving(folder) as server:
@@ -77,7 +75,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ra
 
 @dataclass(frozen=True)
 class Chain:
-    """Simulator, exporter and Prometheus with our rules, all real, a scrape every two seconds."""
+    """Simulator, exporter and Prometheus with our rules and the alerts on availability, scraped every two seconds."""
 
     server: Server
     simulator: SimulatorControl
@@ -94,7 +92,9 @@ def running_chain(folder: Path, change: Callable[[dict[str, Any]], object] = dic
     """Args: `change` adapts the exporter's configuration, `simulated` are options of the simulator."""
     _needs_programs()
     rules = folder / "rules.yml"
-    rules.write_text(json.dumps(mixin("prometheusRules", "{ probeInterval: '2s', timeScale: 0.02 }")))
+    hurried = "{ probeInterval: '2s', timeScale: 0.02 }"
+    alerts = [each for each in mixin("prometheusAlerts", hurried)["groups"] if each["name"].endswith("availability")]
+    rules.write_text(json.dumps({"groups": mixin("prometheusRules", hurried)["groups"] + alerts}))
     with running_simulator(**simulated) as simulator:
         document = exporter_document(simulator.base_url)
         change(document)

@@ -90,6 +90,7 @@ def expression(page: Page, panel: Panel, target: Json, when: Range, values: Valu
     """What Prometheus is asked: intervals and variables filled in."""
     step, rate = step_of(panel, target, when)
     text = target["expr"].replace("$__interval_ms", f"{1000 * step:.0f}")
+    text = text.replace("$__range_s", f"{when.length:.0f}")
     for name, value in (("rate_interval", rate), ("interval", step), ("range", when.length)):
         text = text.replace(f"$__{name}", _duration(value))
     # Hidden intervals grow with the range: a hundredth of it, and their least.

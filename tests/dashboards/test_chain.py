@@ -26,7 +26,7 @@ QUIET = {
         "Firing alerts",
         "Next model shutdown B",
         "Failed calls",
-        "Requests refused",
+        "Rejected requests",
         "slo / SLO by probe G",
         "slo / SLI",
     ),
@@ -39,7 +39,7 @@ QUIET = {
         "usage / Cached",
         "Input per request",
         "Output per input",
-        "Cached share of input",
+        "Cached input ratio",
     ),
     "so few that each has its own colour, and there are no others": ("Tokens by model B", "Tokens by project B"),
     "no probed model retires": ("Next model shutdown", "Retiring models in use"),
@@ -104,7 +104,7 @@ def test_a_budget_is_named_by_whom_it_bounds(settled: Chain) -> None:
     limits = settled.server.ask("/api/v1/query", query="count(max without (instance) (openai_budget_limit_usd))")
 
     assert len(shown) == len(set(shown)) == int(limits["data"]["result"][0]["value"][1])
-    assert "whole organization" in {whose for _, whose in shown}
+    assert "all" in {whose for _, whose in shown}
     assert not [whose for _, whose in shown if whose.startswith(("key_", "proj_", "user-"))]
 
 

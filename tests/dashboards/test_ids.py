@@ -13,7 +13,7 @@ IDS: dict[str, list[str]] = yaml.safe_load((Path(__file__).parent / "ids.yml").r
 _COLOR = re.compile(
     r"(?:(?:super-light|light|semi-dark|dark)-)?(?:green|yellow|orange|red|purple|blue)|text|transparent"
 )
-_DATE = re.compile(r"time:[-YMDHm: ]+|suffix: [a-z ]+")
+_DATE = re.compile(r"time:[-YMDHm: ]+|suffix: [a-z ]+|prefix:\$")
 
 
 def _properties(panel: Panel, name: str) -> Iterator[object]:

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from openai_exporter.metrics import CATALOGUE
-from tests.dashboards.pages import Page, config, expressions, pages
+from tests.dashboards.pages import Page, expressions, pages
 from tests.mixin.bundle import evaluate, rule_files
 from tests.mixin.lint.checks import GROWTH
 from tests.mixin.lint.files import recorded_labels
@@ -68,6 +68,7 @@ _BUILT_IN = {
     "$__rate_interval": "5m",
     "$__interval": "1h",
     "$window": "20m",
+    "$__range_s": "21600",
     "$__range": "6h",
 }
 _NO_LABEL = re.compile(r',none[=!]~"[^"]*"')
@@ -197,10 +198,14 @@ def _alerts() -> Iterator[Mapping[str, str]]:
             yield from (rule["annotations"] for rule in group["rules"] if "alert" in rule)
 
 
-def test_alerts_link_to_pages_that_exist() -> None:
-    linked = {re.sub(r".*/d/([\w-]+).*", r"\1", found["dashboard_url"]) for found in _alerts()}
+def test_alerts_link_to_panels_that_exist_over_the_last_hours_and_hand_over_no_empty_variable() -> None:
+    drawing = {(page.json["uid"], panel.json["id"]) for page in pages() for panel in page.panels}
+    urls = {found["dashboard_url"] for found in _alerts()}
+    links = [re.fullmatch(r"[^?]*/d/([\w-]+)\?from=now-6h&to=now&viewPanel=(\d+)(.*)", url) for url in urls]
+    handed = r"(\{\{ with \$labels\.(\w+) \}\}&var-\2=\{\{ \. \| urlquery \}\}\{\{ end \}\})*"
 
-    assert linked <= set(config()["dashboards"].values())
+    print(f"{len(links)} links")
+    assert all(link and (link[1], int(link[2])) in drawing and re.fullmatch(handed, link[3]) for link in links)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)

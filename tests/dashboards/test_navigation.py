@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from openai_exporter.report.api import FILTERS
 from tests.dashboards.pages import DATASOURCE, Page, config, expressions, pages, strings, variables_in
 
 _PAGE_LINK = re.compile(r"/d/([\w-]+)(?:\?(.*))?")
@@ -47,10 +48,26 @@ def test_links_lead_to_pages_that_exist_and_set_variables_that_these_have(page: 
 
 @each_page
 def test_the_head_of_a_page_leads_to_all_others_and_keeps_time_and_variables(page: Page) -> None:
-    (menu,) = page.json["links"]
+    menu, *_ = page.json["links"]
 
     assert ("dashboards", True, True, True) == (menu["type"], menu["asDropdown"], menu["keepTime"], menu["includeVars"])
     assert all(set(menu["tags"]) <= set(other.json["tags"]) for other in pages())
+
+
+@pytest.mark.parametrize("name", ["usage", "costs"])
+def test_usage_and_costs_lead_to_the_api_with_the_same_range_and_variables(name: str) -> None:
+    [page] = [each for each in pages() if each.name == name]
+    _, *links = page.json["links"]
+
+    assert ["CSV", "JSON"] == [each["title"] for each in links]
+    for link in links:
+        root, _, query = link["url"].partition("?")
+        assert "http://localhost:9985/api/v1/usage/daily" == root
+        parameters = dict(part.split("=") for part in query.split("&"))
+        assert ("${__from}", "${__to}") == (parameters.pop("from"), parameters.pop("to"))
+        assert ("csv" if link["title"] == "CSV" else None) == parameters.pop("format", None)
+        assert parameters.keys() <= {"organization", *FILTERS}
+        assert {f"${{{each}:csv}}" for each in page.variables if each != "datasource"} == {*parameters.values()}
 
 
 @each_page

@@ -11,7 +11,7 @@ from tests.dashboards.asking import ask_all, empty, refused
 from tests.dashboards.conftest import World
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.grafana import Range, Values, ask, choices
-from tests.dashboards.pages import Page, Panel, pages, strings
+from tests.dashboards.pages import Json, Page, Panel, pages, strings
 
 pytestmark = pytest.mark.stack
 
@@ -19,11 +19,11 @@ MOST_LINES = 12
 QUIET_WHEN_WELL = {
     "overview / Firing alerts": "no alert fires",
     "exporter / Failed calls B": "the folder of the counters is in order",
-    "exporter / Requests refused B": "every name is known",
+    "exporter / Rejected requests B": "every name is known",
 }
 """Panels that are rightly empty while all is well, and why."""
 QUIET_IN_AN_OUTAGE = {
-    "exporter / Requests refused B": "an outage of the API refuses nothing at the exporter",
+    "exporter / Rejected requests B": "an outage of the API refuses nothing at the exporter",
     "exporter / Failed calls B": "the folder of the counters is in order",
 }
 RARELY = {
@@ -33,6 +33,21 @@ RARELY = {
     "slo / SLO by probe G": "nothing burns, so no end is in sight",
     "slo / SLI A": "the objective is missed",
     "slo / SLI B": "the objective is met",
+    **{
+        f"{tile} {line}": "one line is within the budget, the other is over it"
+        for tile in (
+            "overview / Spent today",
+            "overview / Month to date",
+            "overview / Forecast",
+            "costs / Today",
+            "costs / This month",
+            "costs / Forecast",
+        )
+        for line in "AB"
+    },
+    "costs / Cost per day": "a range of hours",
+    "costs / Cost per day, by project": "a range of hours",
+    "usage / Cost per day, estimated and billed": "a range of hours",
 }
 """Single queries that may be empty while their panel is not, and why."""
 NO_DATA = Range(0, 6 * 3600)
@@ -215,7 +230,57 @@ def test_people_read_names_where_queries_use_ids(crowd: tuple[Server, Range], ti
     assert not [name for name in names if name.startswith(("key_", "proj_"))]
 
 
+@pytest.mark.parametrize("title", ["API keys", "Users"])
+def test_keys_and_users_use_the_same_whether_all_models_are_chosen_or_each(
+    crowd: tuple[Server, Range], title: str
+) -> None:
+    server, when = crowd
+    document, panel = _of("usage", title)
+    of = "count by (model) (last_over_time(key_user_model:openai_usage_requests:growth10m[3h]))"
+    found = server.ask("/api/v1/query", query=of, time=when.end)["data"]["result"]
+    models = [row["metric"]["model"] for row in found]
+    shown = [
+        {
+            (number, row["metric"].get("api_key_id") or row["metric"]["user_id"]): float(row["value"][1])
+            for number, target in enumerate(panel.targets)
+            for row in ask(server, document, panel, target, when, values)["data"]["result"]
+        }
+        for values in ({}, {"model": models})
+    ]
+
+    assert shown[0]
+    assert shown[0] == pytest.approx(shown[1])
+
+
 def test_a_selection_without_usage_shows_no_figure_of_others(crowd: tuple[Server, Range]) -> None:
     server, when = crowd
     for title in ("Tokens", "Requests", "Est. cost", "Total tokens", "Tokens by model", "Tokens by project"):
-        assert _total(server, when, "usage", title, {"key": ["key_of_nobody"]}) == 0, title
+        total = _total(server, when, "usage", title, {"key": ["key_of_nobody"]})
+        assert total == pytest.approx(0, abs=1e-6), title
+
+
+def _rows(server: Server, when: Range, page: str, title: str) -> list[Json]:
+    document, panel = _of(page, title)
+    return [row for each in panel.targets for row in ask(server, document, panel, each, when, {})["data"]["result"]]
+
+
+def test_a_range_of_hours_asks_for_a_day_and_a_month_has_its_days(world: World) -> None:
+    long = Range(world.healthy.end - 2 * 86400, world.healthy.end)
+    for page, title in (("costs", "Cost per day"), ("usage", "Cost per day, estimated and billed")):
+        assert _rows(world.server, world.healthy, page, title) == []
+        assert "choose a day or more" in _of(page, title)[1].defaults["noValue"]
+        assert all(
+            int(time) % 86400 == 0 for row in _rows(world.server, long, page, title) for time, _ in row["values"]
+        )
+
+
+def test_an_amount_over_its_budget_is_a_line_of_its_own(world: World) -> None:
+    """Two organizations' amounts would be one; the budget of the first is a month's."""
+    _, panel = _of("costs", "Forecast")
+    within, over = (target["legendFormat"] for target in panel.targets)
+    (red,) = (each for each in panel.overrides if each["matcher"]["options"] == over)
+
+    assert (within, over) == ("within budget", "over budget")
+    assert red["properties"][0]["value"]["steps"] == [{"color": "red", "value": None}]
+    for title in ("This month", "Forecast"):
+        assert len(_rows(world.server, world.healthy, "costs", title)) == 1, title

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tiles say, and in which colour, where the real chain reads usage alone, and where there is nothing at all.
+"""What tiles say, and in which color: the real chain healthy, in an outage, with usage alone, and with nothing.
 
-A cell is `words|colour`, a regular expression; a tile of several figures has one after the other, joined by `; `.
+A cell is `words|color`, a regular expression; a tile of several values has one after the other, joined by `; `.
 """
 
 import math
@@ -20,30 +20,67 @@ from tests.dashboards.pages import Json, Page, Panel, pages
 
 pytestmark = pytest.mark.stack
 
+STATES = ("healthy", "outage", "usage alone", "nothing")
 UNKNOWN = r"Unknown\|text"
-STATES = ("usage alone", "nothing")
-TABLE: dict[str, tuple[str, str]] = {
-    "overview / Up now": (UNKNOWN, UNKNOWN),
-    "overview / Success": (r"No probes yet\|text", r"No probes yet\|text"),
-    "overview / Latency p95": (r"No good answers\|text", r"No good answers\|text"),
-    "overview / TTFT p95": (r"No good answers\|text", r"No good answers\|text"),
-    "overview / Alerts firing": (r"0\|green; \d+\|(green|orange)", UNKNOWN),
-    "overview / Error budget left": (r"Not recorded yet\|text", r"Not recorded yet\|text"),
-    "overview / Provider incidents": (r"(None|0)\|green", UNKNOWN),
-    "overview / Rate limit headroom": (UNKNOWN, UNKNOWN),
-    "overview / Next model shutdown": (UNKNOWN, UNKNOWN),
-    "probes / Up now": (UNKNOWN, UNKNOWN),
-    "probes / p95": (r"No good answers\|text", r"No good answers\|text"),
-    "probes / Failures": (r"No probes yet\|text", r"No probes yet\|text"),
-    "slo / SLI": (r"Not recorded yet\|text", r"Not recorded yet\|text"),
-    "slo / Runs out": (r"Not recorded yet\|text", r"Not recorded yet\|text"),
-    "models / Listed": (UNKNOWN, UNKNOWN),
-    "models / Retiring": (UNKNOWN, UNKNOWN),
-    "models / API keys": (r"[1-9]\d*\|text", UNKNOWN),
-    "models / Unused": (r"\d+\|(green|orange)", UNKNOWN),
-    "exporter / Targets up": (r"(\d+) of \1\|green", UNKNOWN),
-    "exporter / Config": (r"Loaded\|green", UNKNOWN),
-}
+ALL_UP, NONE_UP = r"(\d+) of \1\|green", r"[01] of [2-9]\|red"
+NO_PROBES, NO_SUCCESSES = r"No probes yet\|text", r"No successes\|text"
+NO_USAGE, NO_COSTS = r"No usage read\|text", r"No costs read\|text"
+NOT_RECORDED = r"Not recorded yet\|text"
+FAST = r"0[.\d]*(e-\d+)?\|green"
+PLAIN = r"[.\d]+\|text"
+NOTICE = r"\d+\|(green|orange)"
+
+
+def _all(cell: str, nothing: str) -> tuple[str, str, str, str]:
+    """What probes do not change."""
+    return cell, cell, cell, nothing
+
+
+TABLE: dict[str, tuple[str, str, str, str]] = {
+    "overview / Up now": (ALL_UP, NONE_UP, UNKNOWN, UNKNOWN),
+    "overview / Success": (r"1\|green", r"0[.\d]*\|(red|orange)", NO_PROBES, NO_PROBES),
+    "overview / Latency p95": (FAST, rf"{NO_SUCCESSES}|{FAST}", NO_SUCCESSES, NO_SUCCESSES),
+    "overview / TTFT p95": (FAST, rf"{NO_SUCCESSES}|{FAST}", NO_SUCCESSES, NO_SUCCESSES),
+    "overview / Alerts firing": (
+        rf"0\|green; {NOTICE}", rf"[1-9]\d*\|red; {NOTICE}", rf"0\|green; {NOTICE}", UNKNOWN,
+    ),
+    "overview / Error budget left": (r"1\|green", r"-?[.\d]+\|(red|orange)", NOT_RECORDED, NOT_RECORDED),
+    "overview / Provider incidents": (r"None\|green", r"None\|green|\d+\|orange", r"None\|green", UNKNOWN),
+    "overview / Rate limit headroom": (r"[.\d]+\|green", UNKNOWN, UNKNOWN, UNKNOWN),
+    "overview / Next model shutdown": (
+        r"None in use\|green|[.\d]+\|\w+", r"None in use\|green|[.\d]+\|\w+(; .*)?", UNKNOWN, UNKNOWN,
+    ),
+    "overview / Month to date": _all(r"[.\d]+\|(text|red)", NO_COSTS),
+    "overview / Forecast": _all(r"[.\d]+\|(text|red)", NO_COSTS),
+    "overview / Highest budget use": _all(r"[.\d]+\|(green|orange|red)", r"No budgets read\|text"),
+    "probes / Up now": (ALL_UP, NONE_UP, UNKNOWN, UNKNOWN),
+    "probes / p95": (FAST, rf"{NO_SUCCESSES}|{FAST}", NO_SUCCESSES, NO_SUCCESSES),
+    "probes / Failures": (r"0\|green", r"[1-9]\d*\|orange", NO_PROBES, NO_PROBES),
+    "slo / SLI": (r"1\|green", r"0[.\d]*\|red", NOT_RECORDED, NOT_RECORDED),
+    "slo / Budget": (r"1\|green", r"-?[.\d]+\|(red|orange)", NOT_RECORDED, NOT_RECORDED),
+    "slo / Runs out": (r"Not in sight\|green", r"Exhausted\|red", NOT_RECORDED, NOT_RECORDED),
+    "models / Listed": (r"[1-9]\d*\|text", r"[1-9]\d*\|text", UNKNOWN, UNKNOWN),
+    "models / Retiring": (NOTICE, NOTICE, UNKNOWN, UNKNOWN),
+    "models / API keys": _all(r"[1-9]\d*\|text", UNKNOWN),
+    "models / Unused": _all(NOTICE, UNKNOWN),
+    "exporter / Targets up": _all(ALL_UP, UNKNOWN),
+    "exporter / Config": _all(r"Loaded\|green", UNKNOWN),
+    "exporter / Version": _all(r"\d[\w.]+\|text", UNKNOWN),
+    "exporter / Capped": (r"0\|green", r"0\|green", UNKNOWN, UNKNOWN),
+    "usage / Tokens": _all(r"[1-9][.\de+]*\|text", NO_USAGE),
+    "usage / Input": _all(r"[1-9][.\de+]*\|blue", NO_USAGE),
+    "usage / Output": _all(r"[1-9][.\de+]*\|red", NO_USAGE),
+    "usage / Requests": _all(r"[1-9][.\de+]*\|green", NO_USAGE),
+    "usage / Est. cost": _all(PLAIN, NO_USAGE),
+    "usage / Billed": _all(PLAIN, NO_COSTS),
+    "costs / Today": _all(r"[.\d]+\|(text|red)", NO_COSTS),
+    "costs / Yesterday": _all(PLAIN, NO_COSTS),
+    "costs / This month": _all(r"[.\d]+\|(text|red)", NO_COSTS),
+    "costs / Forecast": _all(r"[.\d]+\|(text|red)", NO_COSTS),
+    "costs / Last month": _all(PLAIN, NO_COSTS),
+    "costs / Est./bill": _all(r"[.\d]+\|(green|orange)", UNKNOWN.replace("Unknown", "(Not compared|No costs read)")),
+    "costs / Non-USD": _all(r"0\|green", NO_COSTS),
+}  # fmt: skip
 """Tile -> its cells, in the order of STATES."""
 
 
@@ -52,7 +89,7 @@ def _tile(name: str) -> tuple[Page, Panel]:
 
 
 def _settings(panel: Panel, legend: str) -> Json:
-    """The panel's settings with those overrides by name that fit a figure."""
+    """The panel's settings with those overrides by name that fit a value."""
     found = dict(panel.defaults)
     for override in panel.overrides:
         if override["matcher"]["options"] == legend:
@@ -65,42 +102,52 @@ def _mapped(value: float, mappings: list[Json]) -> Json:
         options = each["options"]
         if each["type"] == "special" and math.isnan(value):
             return dict(options["result"])
-        if each["type"] == "value" and not math.isnan(value) and f"{value:g}" in options:
-            return dict(options[f"{value:g}"])
+        if each["type"] == "value" and not math.isnan(value) and f"{value + 0.0:g}" in options:
+            return dict(options[f"{value + 0.0:g}"])
         low, high = options.get("from"), options.get("to")
         if each["type"] == "range" and (low is None or value >= low) and (high is None or value <= high):
             return dict(options["result"])
     return {}
 
 
-def _figure(panel: Panel, legend: str, name: str, value: float) -> str:
-    """Words and colour of one figure, by the rules of Grafana's field display."""
+def _value(panel: Panel, legend: str, name: str, value: float) -> str:
+    """Words and color of one value, by the rules of Grafana's field display."""
     settings = _settings(panel, legend)
     steps = [step for step in settings["thresholds"]["steps"] if step["value"] is None or value >= step["value"]]
+    color = steps[-1]["color"] if steps else "text"
+    if settings["color"]["mode"] == "fixed":
+        color = settings["color"]["fixedColor"]
     mapped = _mapped(value, settings.get("mappings", []))
-    words = name if panel.json["options"]["textMode"] == "name" and not math.isnan(value) else f"{value:g}"
-    return f"{mapped.get('text', words)}|{mapped.get('color', steps[-1]['color'] if steps else 'text')}"
+    words = name if panel.json["options"]["textMode"] == "name" else mapped.get("text", f"{value:g}")
+    return f"{words}|{mapped.get('color', color)}"
+
+
+def _reduced(panel: Panel, row: Json) -> float:
+    """The one number that the tile makes of a series."""
+    values = [float(value) for _, value in row.get("values") or [row["value"]]]
+    if panel.json["options"]["reduceOptions"]["calcs"] == ["sum"]:
+        return math.fsum(value for value in values if not math.isnan(value))
+    return values[-1]
 
 
 def _shown(server: Server, name: str, when: Range) -> str:
     """What a tile shows."""
     page, panel = _tile(name)
-    figures = []
+    found = []
     for target in panel.targets:
         answer = ask(server, page, panel, target, when, {})
         assert answer["status"] == "success", (name, answer)
         for row in answer["data"]["result"]:
-            value = float((row.get("value") or row["values"][-1])[1])
             legend = target["legendFormat"]
             label = re.sub(r"\{\{(\w+)\}\}", lambda found, row=row: row["metric"].get(found[1], ""), legend)  # type: ignore[misc]
-            figures.append(_figure(panel, legend, label, value))
-    return "; ".join(figures) or _figure(panel, "", "", math.nan)
+            found.append(_value(panel, legend, label, _reduced(panel, row)))
+    return "; ".join(found) or _value(panel, "", "", math.nan)
 
 
 def _wrong(server: Server, when: Range, state: str, names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Those of the tiles whose cell differs: tile -> (what is wanted, what is shown)."""
+    """Those of the tiles whose cell differs: tile -> (what is expected, what is shown)."""
     cells = {name: (TABLE[name][STATES.index(state)], _shown(server, name, when)) for name in names}
-    return {name: (wanted, shown) for name, (wanted, shown) in cells.items() if not re.fullmatch(wanted, shown)}
+    return {name: (cell, shown) for name, (cell, shown) in cells.items() if not re.fullmatch(cell, shown)}
 
 
 def _reached(chain: Chain, state: str, began: float, deadline: float = 200.0) -> None:
@@ -115,19 +162,34 @@ def _reached(chain: Chain, state: str, began: float, deadline: float = 200.0) ->
     assert wrong == {}, state
 
 
+def _few_probes(document: dict[str, Any]) -> None:
+    """One of each kind: a busy machine sends them in time."""
+    kinds = {each["module"]: each | {"models": each["models"][:1]} for each in document["probes"] if "models" in each}
+    document["probes"] = [{"target": "openai", "module": "models"}, kinds["chat_stream"], kinds["embeddings"]]
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """Few probes that are answered at once."""
+    with running_chain(Path(tmp_path_factory.mktemp("healthy")), _few_probes, latency_scale=0) as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
 def usage_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """An exporter that probes nothing."""
-
-    def without(document: dict[str, Any]) -> None:
-        document["probes"] = []
-
-    with running_chain(Path(tmp_path_factory.mktemp("usage")), without) as found:
+    with running_chain(Path(tmp_path_factory.mktemp("usage")), lambda document: document.update(probes=[])) as found:
         yield found
 
 
 def test_the_table_has_enough_cells() -> None:
-    assert len(TABLE) * len(STATES) >= 40
+    assert len(TABLE) * len(STATES) >= 60
+
+
+def test_tiles_while_all_is_well_and_in_a_total_outage(healthy: Chain) -> None:
+    _reached(healthy, "healthy", healthy.started)
+    healthy.simulator.fault("outage", scope="inference", mode="503")
+    _reached(healthy, "outage", time.time() + 8)
 
 
 def test_tiles_with_usage_alone(usage_alone: Chain) -> None:

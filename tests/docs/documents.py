@@ -7,11 +7,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    [
-        *(ROOT / name for name in ("README.md", "exporter/README.md", "alerting/README.md", "dashboards/README.md")),
+    {
+        *ROOT.glob("*.md"),
+        *(ROOT / name / "README.md" for name in ("exporter", "alerting", "dashboards")),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "deploy").rglob("*.md"),
-    ]
+    }
+    - {ROOT / "CHANGELOG.md"}
 )
 ALL = sorted(
     {*DOCUMENTS, ROOT / "CHANGELOG.md", *(ROOT / "alerting").rglob("*.md"), *(ROOT / "prometheus").rglob("*.md")}

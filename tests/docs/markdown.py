@@ -32,9 +32,14 @@ def shell_blocks(text: str) -> Iterator[Commands]:
     yield from (Commands(match[2].strip(), match[3]) for match in _BLOCK.finditer(text) if match[1] in SHELLS)
 
 
+def without_blocks(text: str) -> str:
+    """The text without fenced blocks."""
+    return _FENCE.sub("", text)
+
+
 def prose(text: str) -> str:
     """The text without code."""
-    return _CODE.sub("", _FENCE.sub("", text))
+    return _CODE.sub("", without_blocks(text))
 
 
 def links(text: str) -> Iterator[str]:

@@ -17,12 +17,13 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Kind
 from openai_exporter.probe.judge import OUTCOMES
 from tests.docs.documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
+from tests.docs.markdown import without_blocks
 
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
 NOT_METRICS = {"openai_exporter", "openai_api_key", "openai_admin_key", "probe_cost_per_day"}
 """Words of the same form: the package, files that hold keys, a metric of thresholds.yml."""
-FOREIGN_FLAGS = {"--data.retention", "--storage.tsdb.retention.time", "--enable-feature"}
+FOREIGN_FLAGS = {"--data.retention", "--storage.tsdb.retention.time", "--enable-feature", "--web.enable-lifecycle"}
 """Prometheus' own, where the text speaks of it."""
 TARGET_LABELS = {
     *("job", "instance", "le", "target", "module", "model", "endpoint", "provider", "organization", "status_page")
@@ -110,10 +111,31 @@ def test_every_configuration_that_a_document_shows_loads(path: Path) -> None:
 def test_the_documents_are_there_and_show_something() -> None:
     texts = [path.read_text(encoding="utf-8") for path in DOCUMENTS]
     assert {"README.md", "exporter/README.md"} <= {path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
-    for text in texts[:1]:
-        assert list(metric_names(text))
-        assert list(flags(text))
-        assert list(yaml_blocks(text))
+    assert any(map(list, map(metric_names, texts)))
+    assert any(map(list, map(flags, texts)))
+    assert any(map(list, map(yaml_blocks, texts)))
+
+
+def long_lines(text: str) -> list[str]:
+    """Lines of prose above 100 characters; a table's row, a heading, an image, one link or piece of code may be."""
+    lines = [line for line in without_blocks(text).splitlines() if len(line) > 100 and line[0] not in "|#!<"]
+    return [line for line in lines if " " in re.sub(r"`[^`]+`|\[[^]]+\]\([^)]+\)", "x", line).strip("-*. ")]
+
+
+@documents
+def test_prose_is_wrapped_at_a_hundred_characters(path: Path) -> None:
+    assert long_lines(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_long_line_is_caught_and_a_block_or_table_is_not() -> None:
+    long = "word " * 29 + "word"
+    assert long_lines(f"{long}\n```\n{long}\n```\n| {long} |\n") == [long]
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert text.count("![") == 1
 
 
 ALERTS = {path.stem for path in (ROOT / "alerting/runbooks").glob("OpenAI*.md")}
@@ -138,7 +160,7 @@ def test_every_recorded_series_that_a_document_names_exists(path: Path) -> None:
 
 
 def test_the_readme_counts_right() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert "over forty outcomes" in text
     assert 40 < len(OUTCOMES) < 50
     assert "over fifty alerts" in text

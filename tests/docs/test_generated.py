@@ -17,12 +17,13 @@ from openai_simulator.faults import KINDS
 from tests.docs.documents import ROOT
 from tools import docs
 
-README = (ROOT / docs.README).read_text(encoding="utf-8")
+TEXT = "".join((ROOT / docs.REFERENCE / name).read_text(encoding="utf-8") for name in docs.PAGES)
+METRICS = f"{docs.REFERENCE}/metrics.md"
 
 
 def part(name: str) -> str:
     """The generated part of that name."""
-    found = re.search(rf"<!-- generated: {name} -->\n(.*?)<!-- end: {name} -->", README, re.DOTALL)
+    found = re.search(rf"<!-- generated: {name} -->\n(.*?)<!-- end: {name} -->", TEXT, re.DOTALL)
     assert found
     return found[1]
 
@@ -50,12 +51,12 @@ def test_every_fault_of_the_simulator_is_documented_with_its_fields() -> None:
     assert "`retry_after`" in row
 
 
-def test_outcomes_say_what_they_are_told_by_and_how_they_count() -> None:
+def test_outcomes_say_what_they_are_matched_on_and_how_they_count() -> None:
     rows = {row.split("`")[1]: row for row in part("outcomes").splitlines() if row.startswith("| `")}
     assert "`insufficient_quota`, " in rows["quota_exhausted"]
-    assert "402 | no | 1 min to 1 h |" in rows["quota_exhausted"]
-    assert "| as bad |" in rows["server_error"]
-    assert "| as good |" in rows["success"]
+    assert "402 | not counted | 1 min to 1 h |" in rows["quota_exhausted"]
+    assert "| bad event |" in rows["server_error"]
+    assert "| good event |" in rows["success"]
 
 
 def test_commands_of_a_group_have_their_flags_documented() -> None:
@@ -84,7 +85,7 @@ def test_the_published_schema_is_the_one_of_the_code() -> None:
 
 
 def copy_of_the_documents(folder: Path) -> Path:
-    for name in (docs.README, docs.SCHEMA):
+    for name in (*(f"{docs.REFERENCE}/{page}" for page in docs.PAGES), docs.SCHEMA):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     return folder
@@ -92,25 +93,26 @@ def copy_of_the_documents(folder: Path) -> Path:
 
 def test_a_stale_table_is_reported_and_then_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = copy_of_the_documents(tmp_path)
-    page = root / docs.README
-    page.write_text(README.replace("| `probe_success` |", "| `probe_succes` |"), encoding="utf-8")
+    page = root / METRICS
+    good = page.read_text(encoding="utf-8")
+    page.write_text(good.replace("| `probe_success` |", "| `probe_succes` |"), encoding="utf-8")
     (root / docs.SCHEMA).unlink()
     assert docs.main(["--check", "--root", str(root)]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "docs: exporter/README.md: is stale; run `make generate`",
+        "docs: docs/reference/metrics.md: is stale; run `make generate`",
         "docs: exporter/exporter.schema.json: is stale; run `make generate`",
     ]
     assert docs.main(["--root", str(root)]) == 0
-    assert page.read_text(encoding="utf-8") == README
+    assert page.read_text(encoding="utf-8") == good
     assert docs.main(["--check", "--root", str(root)]) == 0
 
 
 def test_a_lost_marker_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = copy_of_the_documents(tmp_path)
-    page = root / docs.README
-    page.write_text(README.replace("<!-- generated: labels -->", ""), encoding="utf-8")
+    page = root / METRICS
+    page.write_text(page.read_text("utf-8").replace("<!-- generated: labels -->", ""), encoding="utf-8")
     assert docs.main(["--check", "--root", str(root)]) == 1
-    assert "exporter/README.md has the generated parts" in capsys.readouterr().err
+    assert "docs/reference has the generated parts" in capsys.readouterr().err
 
 
 def test_the_program_runs_by_itself() -> None:

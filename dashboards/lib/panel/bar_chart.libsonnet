@@ -8,7 +8,6 @@ local common = import 'common.libsonnet';
     common.base('barchart', title, description, unit, queries)
     + common.withMin(0)
     + common.withThresholds(threshold.plain('green'))
-    + common.withColorScheme('palette-classic')
     + {
       fieldConfig+: { defaults+: { custom: { lineWidth: 0, fillOpacity: 75, gradientMode: 'none', axisPlacement: 'auto', axisLabel: '' } } },
       options: {

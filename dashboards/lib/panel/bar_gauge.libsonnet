@@ -26,8 +26,6 @@ local common = import 'common.libsonnet';
       },
     },
 
-  // One colour for the whole bar, where the low end of the scale is the bad one.
-  withPlainBars: { options+: { displayMode: 'basic' } },
   // For long names: above the bar.
   withNamesAbove: { options+: { namePlacement: 'top', text: { titleSize: 12, valueSize: 12 } } },
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One figure, coloured by its thresholds.
+local mapping = import '../mapping.libsonnet';
+local override = import '../override.libsonnet';
 local query = import '../query.libsonnet';
 local threshold = import '../threshold.libsonnet';
+local words = import '../words.libsonnet';
 local common = import 'common.libsonnet';
 
 {
@@ -25,9 +28,23 @@ local common = import 'common.libsonnet';
   ofBars(title, description, unit, queries, step='1h'):
     self.new(title, description, unit, [query.fromStart(it) { interval: step } for it in queries])
     + common.withMaxDataPoints(100)
-    + { options+: { graphMode: 'area', reduceOptions+: { calcs: ['sum'] } } },
+    + { options+: { reduceOptions+: { calcs: ['sum'] } } },
 
   // Its course behind the figure. Queries are over time, with NaN where there is nothing: promql.course.
   withSparkline: { maxDataPoints: 200, options+: { graphMode: 'area', reduceOptions+: { calcs: ['last'] } } },
+  // Two figures of which one is there (promql.byBudget): red where a budget is used up.
+  ofBudget(title, description, exprs, asked=query.instant):
+    self.new(title, description + ' Red: over a budget of the organization.', 'currencyUSD', [
+      asked(exprs[0], 'within budget'),
+      asked(exprs[1], 'over budget'),
+    ])
+    + common.withDecimals(2)
+    + common.withNoFigure(words.short.costs)
+    + common.withOverrides([override.byName('over budget', [override.thresholds(threshold.plain('red'))])]),
+
+  // Words for a selection without usage (promql.orUnmatched), which is neither unknown nor zero.
+  withSelection: common.withMappings([mapping.range(null, -1e-12, words.short.unmatched, 'text')]),
+
+  // `name`: the legend in place of the value; its query has a row also where there is nothing (promql.orWhy).
   withTextMode(mode): { options+: { textMode: mode } },
 }

@@ -10,7 +10,7 @@ local common = import 'common.libsonnet';
   new(title, description, unit, queries):
     common.base('state-timeline', title, description, unit, queries)
     // Colours come from mappings, which thresholds would override.
-    + common.withColorScheme('palette-classic')
+    + common.withColor('text')
     + common.withMappings([mapping.values({ [self.nothing]: ['–', 'transparent'] })])
     + {
       fieldConfig+: { defaults+: { custom: { lineWidth: 0, fillOpacity: 80 } } },
@@ -27,12 +27,13 @@ local common = import 'common.libsonnet';
   // The value of the row that says why there is nothing; see promql.orWhyAllTheTime.
   nothing: '-2',
 
-  // Shares of success: green is all, red is less than half; -1 stands for faults of our own.
+  // Shares of success: green is all, red is less than half; -1 stands for client-side errors.
   withShares: common.withMappings([
-    mapping.values({ '-1': ['Our own fault', 'blue'] }),
-    mapping.band(0, 0.4999, 'red'),
-    mapping.band(0.5, 0.8999, 'orange'),
-    mapping.band(0.9, 0.9899, 'yellow'),
+    mapping.values({ '-1': ['Client-side error', 'blue'] }),
+    // The first that fits counts.
     mapping.band(0.99, 1, 'green'),
+    mapping.band(0.9, 0.99, 'yellow'),
+    mapping.band(0.5, 0.9, 'orange'),
+    mapping.band(0, 0.5, 'red'),
   ]),
 }

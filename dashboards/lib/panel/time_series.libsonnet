@@ -11,7 +11,7 @@ local common = import 'common.libsonnet';
     common.base('timeseries', title, description, unit, queries)
     + common.withMin(0)
     + common.withThresholds(threshold.plain('green'))
-    + common.withColorScheme('palette-classic')
+    + common.withScale
     + {
       fieldConfig+: { defaults+: { custom: {
         drawStyle: 'line',
@@ -52,8 +52,10 @@ local common = import 'common.libsonnet';
   withThresholdLine: self.withCustom({ thresholdsStyle: { mode: 'dashed' } }),
   // A dashed line at `bound`, beyond which an objective is missed.
   withObjective(bound): self.withThresholdLine + common.withThresholds(threshold.steps([['transparent', null], ['red', bound]])),
-  // A table of the last, mean and largest value of each line.
-  withLegendTable: { options+: { legend+: { displayMode: 'table', calcs: ['lastNotNull', 'mean', 'max'] } } },
+  // A table of the last, mean and largest value of each line, that with the largest last value first.
+  withLegendTable(smallestFirst=false): {
+    options+: { legend+: { displayMode: 'table', calcs: ['lastNotNull', 'mean', 'max'], sortBy: 'Last *', sortDesc: !smallestFirst } },
+  },
   // The scale starts where the values do.
   withFreeMin: { fieldConfig+: { defaults+: { min:: null } } },
   // Two of the lines are the edges of a band; the legend names it once.

@@ -278,15 +278,18 @@ STATUS_FETCHED = _status("openai_status_last_success_timestamp_seconds", "Unix t
 _WHOSE = ("operation", "project_id", "api_key_id", "user_id", "model")
 
 
-def _growth(name: str, what: str, *more: str) -> tuple[Metric, Metric]:
-    """That of keys and users, and the sum of them by project and model."""
+def _growth(name: str, what: str, *more: str) -> tuple[Metric, ...]:
+    """That of keys, users and models, and the sums of them by project and model and by key and user."""
     text = f"What {what} grew by since the sample before; adds up over a range."
-    levels = {"key_user_model": _WHOSE, "project_model": ("operation", "project_id", "model")}
-    by_key, by_project = (
+    levels = {
+        "key_user_model": _WHOSE,
+        "project_model": ("operation", "project_id", "model"),
+        "key_user": ("operation", "project_id", "api_key_id", "user_id"),
+    }
+    return tuple(
         Metric(f"{level}:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, (*labels, *more))
         for level, labels in levels.items()
     )
-    return by_key, by_project
 
 
 RECORDED = {

@@ -286,6 +286,10 @@ def read_stream(exchange: Exchange) -> Stream:
     return stream
 
 
+_MAY_BE_ERROR = re.compile(r"error|success|base_resp|\\u")
+"""Without a word by which an event states an error, or an escape that may stand for one, it states none."""
+
+
 def _decode(events: Iterable[Event], stream: Stream) -> None:
     for event in events:
         data, failing = event.data.strip(), event.name == "error"
@@ -300,9 +304,10 @@ def _decode(events: Iterable[Event], stream: Stream) -> None:
             if not failing:
                 raise
             document = data  # a gateway's plain words
-        stream.error = error_object(document, refused=failing) or (ApiError() if failing else None)
-        if stream.error is not None:
-            return
+        if failing or _MAY_BE_ERROR.search(data):
+            stream.error = error_object(document, refused=failing) or (ApiError() if failing else None)
+            if stream.error is not None:
+                return
         checked(document, "an event", dict)
         named = document.get("type")
         stream.events.append((event.at, named if isinstance(named, str) and named else event.name, document))

@@ -6,14 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from openai_exporter.config import Config
-from openai_exporter.config.sections import Organization
+from openai_exporter.config.sections import GROUPABLE, Organization
 from openai_exporter.errors import ExporterError
-from openai_exporter.report.data import budget, forecast, totals
+from openai_exporter.report.data import Cell, budget, forecast, table, totals
 from openai_exporter.report.report import Book, format_date, iso, make_forecast, read_costs, usage_reads
 from openai_exporter.report.source import Source
 from openai_exporter.usage.dataset import BudgetState
@@ -25,6 +26,24 @@ DAYS = 92
 """Days that are read back, at least; always whole months."""
 _SOONEST_AGAIN = 60.0
 _SUMS = ("today", "yesterday", "month_to_date", "previous_month", "forecast")
+
+
+FILTERS = ("project_id", "api_key_id", "user_id", "model", "operation")
+"""Parameters that choose usage, by the labels of the metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which usage is asked for: values by the names in `FILTERS`, none for all; and the days from `start` to `end`."""
+
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    start: int | None = None
+    end: int | None = None
+
+    @property
+    def read(self) -> tuple[tuple[str, str], ...]:
+        """What the API is to choose; the model is chosen from what was read."""
+        return tuple((name, value) for name in FILTERS if name != "model" for value in self.values.get(name, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,8 @@ class Overview:
 
     Args:
         now: our clock in Unix seconds.
+        only: what the API is to choose, by the names in `FILTERS`; nothing for all.
+        worker: reads one after the other; None makes one.
     """
 
     def __init__(
@@ -60,14 +81,17 @@ class Overview:
         proxies: Mapping[str, str],
         *,
         now: Callable[[], float] = time.time,
+        only: Sequence[tuple[str, str]] = (),
+        worker: ThreadPoolExecutor | None = None,
     ) -> None:
         self.config = config
+        self._only = only
         self._organization = organization
         self._proxies = proxies
         self._now = now
         self._tried: float | None = None
         # Its own: closing the event loop would wait for a call that hangs in the default one.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"overview-{organization.name}")
+        self.worker = worker or ThreadPoolExecutor(1, thread_name_prefix=f"overview-{organization.name}")
         self._running: asyncio.Future[None] | None = None
         costs = organization.costs.refresh_interval if organization.costs else organization.full_refresh_interval
         self._interval = max(costs, organization.refresh_interval)
@@ -78,11 +102,16 @@ class Overview:
         """The last reading; made anew when it is due, waiting at most `limit` seconds for that."""
         if self._running is None and self._due():
             self._tried = self._now()
-            self._running = asyncio.get_running_loop().run_in_executor(self._worker, self._refresh)
+            self._running = asyncio.get_running_loop().run_in_executor(self.worker, self._refresh)
             self._running.add_done_callback(self._finished)
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=limit)
         return replace(self._reading, now=self._now() + self._offset)
+
+    @property
+    def running(self) -> bool:
+        """Whether a reading is under way or waits for its turn."""
+        return self._running is not None
 
     def _due(self) -> bool:
         wait = min(self._interval, _SOONEST_AGAIN) if self._reading.error else self._interval
@@ -106,73 +135,131 @@ class Overview:
         self._running = None
 
     def _read(self) -> Reading:
-        with Source(self.config, self._organization, self._proxies, now=self._now, attempts=1) as source:
+        filters = [(f"{name}s", value) for name, value in self._only if name != "operation"]
+        operations = [value for name, value in self._only if name == "operation"]
+        dimensions = {name for name, _ in self._only} - {"operation"}
+        with Source(
+            self.config, self._organization, self._proxies, now=self._now, attempts=1, filters=filters
+        ) as source:
             now = source.learn_time()
             self._offset = now - self._now()
             start = month_start(day_start(now) - DAYS * DAY)
             book = Book("model")
-            reads = usage_reads(book, source, start, None)
-            source.together([*reads, lambda source: read_costs(book, source, start, None)])
+            chosen = [name for name in self._organization.usage if not operations or name in operations]
+            told = [name for name in chosen if dimensions <= {*GROUPABLE.get(name, ())}]
+            reads = usage_reads(book, source, start, None, told) if told else []
+            by = ", ".join(sorted(dimensions))
+            book.notes += [
+                f"The API has no {name} by {by}; they are not included." for name in chosen if name not in told
+            ]
+            if operations or "user_id" in dimensions:
+                book.notes.append("The API has no costs by operation or user; amounts are list prices of the usage.")
+            else:
+                reads.append(lambda source: read_costs(book, source, start, None))
+            source.together(reads)
             return Reading(book, start, now)
 
 
-def daily(reading: Reading, organization: str, days: int) -> dict[str, Any]:
-    """The last `days` days, the newest first; `complete` says whether a day is over; what is not read is null."""
-    today = day_start(reading.now)
-    first = max(reading.start, today - (days - 1) * DAY)
+def daily(reading: Reading, organization: str, choice: Choice, days: int) -> dict[str, Any]:
+    """The days that are asked for, or the last `days`, the newest first.
+
+    `complete` says whether a day is over; what is not read is null.
+    """
+    start, end = _range(reading, choice, days)
     listed = [
-        {"date": format_date(day), "complete": day + DAY <= reading.as_of, **_totals(reading, day, day + DAY)}
-        for day in range(today, first - 1, -DAY)
+        {"date": format_date(day), "complete": day + DAY <= reading.as_of, **_totals(reading, choice, day, day + DAY)}
+        for day in range(end - DAY, start - DAY, -DAY)
     ]
-    return {**_facts(reading, organization), "days": listed if reading.as_of else []}
+    return {**_facts(reading, organization, choice), "days": listed if reading.as_of else []}
 
 
-def monthly(reading: Reading, organization: str) -> dict[str, Any]:
-    """The months that are known, the newest first; one that began since is null."""
+def _range(reading: Reading, choice: Choice, days: int) -> tuple[int, int]:
+    """The first day that is asked for and known, and the end of the last."""
+    today = day_start(reading.now)
+    end = today + DAY if choice.end is None else min(choice.end, today + DAY)
+    return max(reading.start, end - days * DAY if choice.start is None else choice.start), end
+
+
+def monthly(reading: Reading, organization: str, choice: Choice) -> dict[str, Any]:
+    """The months that are known, the newest first, or those that have a day of what is asked for; one that began since
+    is null.
+    """
     months = []
     month = month_start(reading.now)
     while reading.as_of and month >= reading.start:
         end = next_month_start(month)
         name = datetime.fromtimestamp(month, UTC).strftime("%Y-%m")
-        months.append({"month": name, "complete": end <= reading.as_of, **_totals(reading, month, end)})
+        if (choice.start or 0) < end and month < (choice.end or end):
+            months.append({"month": name, "complete": end <= reading.as_of, **_totals(reading, choice, month, end)})
         month = previous_month_start(month)
-    return {**_facts(reading, organization), "months": months}
+    return {**_facts(reading, organization, choice), "months": months}
 
 
-def dashboard(reading: Reading, organization: str, budgets: Sequence[BudgetState]) -> dict[str, Any]:
+def dashboard(reading: Reading, organization: str, choice: Choice, budgets: Sequence[BudgetState]) -> dict[str, Any]:
     """Today, yesterday, this month and the one before, models of this month, forecast and budgets.
 
-    What is of a day or month that began since the reading, or was not over then, is null.
+    What is of a day or month that began since the reading, or was not over then, is null. `range` is of the days that
+    are asked for, and the models are of them then.
     """
     if not reading.as_of:
-        return {**_facts(reading, organization), **dict.fromkeys(_SUMS), "models": [], "budgets": []}
+        return {**_facts(reading, organization, choice), **dict.fromkeys(_SUMS), "models": [], "budgets": []}
     book, today, month = reading.book, day_start(reading.now), month_start(reading.now)
-    end = today + DAY
-    of_day, of_month = today <= reading.as_of, month <= reading.as_of
-    groups = sorted(book.groups(month, end).items(), key=lambda item: (-item[1].cost, item[0]))
+    end, only = today + DAY, choice.values.get("model", ())
+    ranged = choice.start is not None or choice.end is not None
+    start, stop = _range(reading, choice, DAYS) if ranged else (month, end)
+    groups = sorted(book.groups(start, stop).items(), key=lambda item: (-item[1].cost, item[0]))
+    days = {"from": format_date(start), "to": format_date(stop - 1)}
+    whole = not choice.values and book.billed and month <= reading.as_of
     return {
-        **_facts(reading, organization),
-        "today": totals(book.total(today, end)) if of_day else None,
-        "yesterday": totals(book.total(today - DAY, today)) if of_day else None,
-        "month_to_date": totals(book.total(month, end)) if of_month else None,
-        "previous_month": totals(book.total(previous_month_start(month), month)) if of_month else None,
-        "forecast": forecast(make_forecast(book, reading.as_of) if book.billed and of_month else None),
-        "models": [{"model": id, **totals(group)} for id, group in groups],
+        **_facts(reading, organization, choice),
+        **({"range": {**days, **_totals(reading, choice, start, stop)}} if ranged else {}),
+        "today": _known(reading, choice, today, end),
+        "yesterday": totals(book.total(today - DAY, today, only)) if today <= reading.as_of else None,
+        "month_to_date": _known(reading, choice, month, end),
+        "previous_month": (
+            totals(book.total(previous_month_start(month), month, only)) if month <= reading.as_of else None
+        ),
+        "forecast": forecast(make_forecast(book, reading.as_of) if whole else None),
+        "models": [{"model": id, **totals(group)} for id, group in groups if not only or id in only],
         "budgets": [budget(state) for state in budgets],
     }
 
 
-def _totals(reading: Reading, start: int, end: int) -> dict[str, Any]:
+def render_csv(document: Mapping[str, Any]) -> str:
+    """The rows of a document: its days, months or models, with the organization in each."""
+    rows = next(document[name] for name in ("days", "months", "models") if name in document)
+    organization = {"organization": document["organization"]}
+    head = ("organization", *(rows[0] if rows else ()))
+    return table(head, ({**organization, **{name: _cell(name, value) for name, value in row.items()}} for row in rows))
+
+
+def _cell(name: str, value: Any) -> Cell:
+    if name.endswith("_usd") and value is not None:
+        return Decimal(value)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _known(reading: Reading, choice: Choice, start: int, end: int) -> dict[str, Any] | None:
+    """The figures of a period, None where it began after the reading."""
+    return _totals(reading, choice, start, end) if start <= reading.as_of else None
+
+
+def _totals(reading: Reading, choice: Choice, start: int, end: int) -> dict[str, Any]:
     """The figures of a period, null where it began after the reading."""
-    found = totals(reading.book.total(start, end))
+    found = totals(reading.book.total(start, end, choice.values.get("model", ())))
     return found if start <= reading.as_of else dict.fromkeys(found)
 
 
-def _facts(reading: Reading, organization: str) -> dict[str, Any]:
+def _facts(reading: Reading, organization: str, choice: Choice) -> dict[str, Any]:
     """What every response begins with; `error` is why the data is not newer."""
+    notes = list(reading.book.notes)
+    if choice.start is not None and reading.as_of and choice.start < reading.start:
+        first = format_date(reading.start)
+        notes.append(f"Days before {first} are not read; `openai-exporter report --period FROM..TO` reads them.")
     return {
         "organization": organization,
         "as_of": iso(reading.as_of) if reading.as_of else None,
         "error": reading.error or None,
-        "notes": list(reading.book.notes),
+        "notes": notes,
+        **({"filters": {name: list(values) for name, values in choice.values.items()}} if choice.values else {}),
     }

@@ -3,7 +3,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -146,11 +146,12 @@ class Book:
             groups.setdefault(self._group(id), self.nothing()).add(totals)
         return groups
 
-    def total(self, start: int, end: int) -> Totals:
-        """Totals of everything in [start, end)."""
+    def total(self, start: int, end: int, only: Collection[str] = ()) -> Totals:
+        """Totals of everything in [start, end), or of some groups."""
         total = self.nothing()
-        for _, totals in self._within(start, end):
-            total.add(totals)
+        for id, totals in self._within(start, end):
+            if not only or self._group(id) in only:
+                total.add(totals)
         return total
 
     def nothing(self) -> Totals:
@@ -371,9 +372,12 @@ def _notes(book: Book, period: Period, now: float) -> Iterator[str]:
         yield f"Without a price, and so missing from list prices: {', '.join(amounts)}{named}."
 
 
-def usage_reads(book: Book, source: Source, start: int, end: int | None) -> list[Read]:
-    """The reads of all configured usage endpoints, which add to the book."""
+def usage_reads(
+    book: Book, source: Source, start: int, end: int | None, operations: Collection[str] = ()
+) -> list[Read]:
+    """The reads of all configured usage endpoints, or of some, which add to the book."""
     names = [name for name in source.organization.usage if name in rows.OPERATIONS]
+    names = [name for name in names if not operations or name in operations]
     return [partial(_read_usage, book, name, Range(start, end, "1d", costs.USAGE_DAYS)) for name in names]
 
 
@@ -428,9 +432,10 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
     try:
         source.costs((dimension,), Range(start, end, "1d", costs.COST_DAYS), restart, take)
     except UpstreamError as error:
-        if error.status != 400 or book.by not in ("key", "user"):
+        if error.status != 400 or not (source.filters or book.by in ("key", "user")):
             raise
-        book.notes.append(f"The API does not tell costs by {book.by}; amounts are list prices of the usage.")
+        by = ", ".join(sorted({name for name, _ in source.filters})) or book.by
+        book.notes.append(f"The API does not tell costs by {by}; amounts are list prices of the usage.")
         return
     book.merge(cells)
     book.billed = True

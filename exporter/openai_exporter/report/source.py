@@ -69,6 +69,7 @@ class Source:
         max_calls: calls that may be made, None for any number.
         on_wait: called with the reason and the seconds before a failed call is retried.
         attempts: of each query.
+        filters: parameters of every query that choose rows, such as ("project_ids", id).
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Source:
         now: Callable[[], float] = time.time,
         on_wait: Callable[[str, float], None] = lambda reason, seconds: None,
         attempts: int = _ATTEMPTS,
+        filters: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.config = config
         self.organization = organization
@@ -92,6 +94,7 @@ class Source:
         self.calls = Calls(self._client, organization.name, Instruments(process=False), now)
         self.context = dataset.Context(ApiClock(now), functools.cache(lambda: price_table(config)), lambda: None)
         self._attempts = attempts
+        self.filters = filters
         self._on_wait = on_wait
         self._ended = threading.Event()
 
@@ -119,7 +122,7 @@ class Source:
         """A source of the same organization with a connection of its own and the clock of this one."""
         source = Source(
             self.config, self.organization, self.network.proxies, now=self._now, on_wait=self._on_wait,
-            attempts=self._attempts,
+            attempts=self._attempts, filters=self.filters,
         )  # fmt: skip
         source.context.clock.adopt(self.context.clock)
         return source
@@ -154,7 +157,7 @@ class Source:
             for labels, values in bucket:
                 take(start, labels, values)
 
-        query = Query(operation.path, name, part, operation.read_by(group_by))
+        query = Query(operation.path, name, part, operation.read_by(group_by), self.filters)
         self._read(query, restart, decoder.decode, add)
 
     def costs(
@@ -166,7 +169,7 @@ class Source:
             for row in bucket:
                 take(start, row)
 
-        query = Query(costs.PATH, costs.NAME, part, group_by)
+        query = Query(costs.PATH, costs.NAME, part, group_by, self.filters)
         self._read(query, restart, lambda result, start: rows.decoded(result, group_by, quantities=quantities), add)
 
     def directory(self, notes: list[str]) -> Directory:

@@ -42,12 +42,14 @@ class Query:
     Attributes:
         api: name in errors and counters.
         span: which buckets.
+        filters: parameters that choose rows, such as ("project_ids", id).
     """
 
     path: str
     api: str
     span: Range
     group_by: Sequence[str] = ()
+    filters: Sequence[tuple[str, str]] = ()
 
     @property
     def params(self) -> list[tuple[str, str]]:
@@ -57,6 +59,7 @@ class Query:
         if span.end is not None:
             params.append(("end_time", str(span.end)))
         # The official SDK spells arrays so; the description leaves it open.
+        params += [(f"{name}[]", value) for name, value in self.filters]
         return params + [("group_by[]", name) for name in self.group_by]
 
 

@@ -20,15 +20,21 @@ from openai_exporter.config.sections import Organization
 from openai_exporter.files import template_environment
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult, StreamTiming, Tokens
 from openai_exporter.probe.judge import OUTCOMES
+from openai_exporter.probe.state import Entry
 from openai_exporter.status import StatusService
 from openai_exporter.usage.dataset import BudgetState, DatasetState, UsageSummary
 from openai_exporter.web.limits import text
 from openai_exporter.web.live import COURSE, Live, Point, Track, probe_keys
 from openai_exporter.web.routes import in_turn
 
-RECENT_FAILURES = 10
+CAUSES = 10
+"""Causes of failures shown, the newest first."""
+PAGE = 50
+"""Results on a page of the history."""
 MOST_BUDGETS = 8
 """Budgets shown, those used most first; `each:` can make one per user."""
+_NAMED = 4
+"""Probes named per cause."""
 OLD, OLD_INTERVALS = 900.0, 3
 """Age in seconds, and in intervals, from which on data is shown as old: nobody has scraped since."""
 STEP, BAR, HEIGHT = 4, 3, 22
@@ -62,7 +68,7 @@ async def _landing(request: Request) -> Response:
     now, services = live.now(), live.services
     config = services.config
     targets = list(_targets(live, now))
-    failed = [each for each in live.history.recent() if not each.answer.result.success]
+    causes = list(_causes(live, now))
     view = {
         "chart": {"STEP": STEP, "BAR": BAR, "HEIGHT": HEIGHT, "WIDTH": COURSE * STEP},
         "targets": targets,
@@ -74,13 +80,14 @@ async def _landing(request: Request) -> Response:
             for name, service in services.usages.items()
         ],
         "statuses": [_status(services.statuses[page.name], now) for page in config.status_pages],
-        "failures": [{"id": each.id, **result_view(each.answer, now)} for each in failed[:RECENT_FAILURES]],
+        "failures": causes[:CAUSES],
+        "more_failures": max(0, len(causes) - CAUSES),
         "root": _root(request, live),
         "reload": SOON if any(not each.summary().datasets for each in services.usages.values()) else RELOAD,
         "started": ago(live.started_at, now),
         "source": str(live.settings.config_file or "built in"),
     }
-    return render("landing.html", live.settings.route_prefix, view)
+    return render("landing.html", live, view)
 
 
 def _root(request: Request, live: Live) -> str:
@@ -160,6 +167,31 @@ def _row(config: Config, key: ProbeKey, track: Track | None, now: float) -> View
     elif answer.backoff > 0:
         row["note"] = f"backing off for {span(answer.backoff)}"
     return row
+
+
+_VARIES = re.compile(r"\b(?:[a-z]+_)?[0-9a-f]{8,}\b|\d+(?:\.\d+)?")
+"""What differs between two messages of one cause: ids, ports, times."""
+
+
+def _causes(live: Live, now: float) -> Iterator[View]:
+    """The failures that are kept by their cause, the newest first; the view of each is that of its newest."""
+    by_cause: dict[tuple[str, str, int, str], list[Entry]] = {}
+    for entry in live.history.recent():
+        result = entry.answer.result
+        if not result.success:
+            cause = (result.key.target, result.outcome, result.status_code, _VARIES.sub("#", result.message))
+            by_cause.setdefault(cause, []).append(entry)
+    for entries in by_cause.values():
+        keys = dict.fromkeys(entry.answer.result.key for entry in entries)
+        names = [f"{key.module} · {key.model}" if key.model else key.module for key in keys]
+        more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+        yield {
+            **result_view(entries[0].answer, now),
+            "id": entries[0].id,
+            "count": len(entries),
+            "first": ago(entries[-1].answer.result.started_at, now),
+            "probes": ", ".join(names[:_NAMED] + more),
+        }
 
 
 def result_view(answer: ProbeAnswer, now: float) -> View:
@@ -285,7 +317,7 @@ def _status(page: StatusService, now: float) -> View:
 
 @in_turn
 async def history(request: Request) -> Response:
-    """Recent results, newest first; failures are kept longer.
+    """Recent results, newest first, in pages; failures are kept longer.
 
     `?failures=true` leaves out the rest, and `?request_id=ID` all but the result of that request, to which the
     exemplars of the latency charts lead.
@@ -293,13 +325,26 @@ async def history(request: Request) -> Response:
     live: Live = request.app.state.live
     only = request.query_params.get("failures", "").lower() in ("true", "1")
     request_id = request.query_params.get("request_id", "")
-    rows = [
-        {"id": row.id, **result_view(row.answer, live.now())}
-        for row in live.history.recent()
-        if not (only and row.answer.result.success) and row.answer.result.request_id.startswith(request_id)
+    entries = [
+        entry
+        for entry in live.history.recent()
+        if not (only and entry.answer.result.success) and entry.answer.result.request_id.startswith(request_id)
     ]
-    view = {"rows": rows, "only_failures": only, "request_id": request_id}
-    return render("history.html", live.settings.route_prefix, view)
+    number, pages = request.query_params.get("page", "1"), max(1, -(-len(entries) // PAGE))
+    page = min(max(1, int(number)), pages) if re.fullmatch("[0-9]{1,6}", number) else 1
+    shown = entries[(page - 1) * PAGE : page * PAGE]
+    choice = ({"failures": "true"} if only else {}) | ({"request_id": request_id} if request_id else {})
+    view = {
+        "rows": [{"id": entry.id, **result_view(entry.answer, live.now())} for entry in shown],
+        "total": len(entries),
+        "first": (page - 1) * PAGE + bool(shown),
+        "last": (page - 1) * PAGE + len(shown),
+        "newer": urlencode({**choice, "page": page - 1}) if page > 1 else "",
+        "older": urlencode({**choice, "page": page + 1}) if page < pages else "",
+        "only_failures": only,
+        "request_id": request_id,
+    }
+    return render("history.html", live, view)
 
 
 @in_turn
@@ -318,7 +363,7 @@ async def entry(request: Request) -> Response:
         "sent": live.masker(result.request),
         "received": live.masker(result.reply),
     }
-    return render("entry.html", live.settings.route_prefix, view)
+    return render("entry.html", live, view)
 
 
 def _facts(result: ProbeResult) -> list[tuple[str, str]]:
@@ -454,7 +499,14 @@ def _templates() -> Any:
     return made
 
 
-def render(name: str, prefix: str, view: Mapping[str, object]) -> Response:
-    """The template `name` filled with `view`; links start with `prefix`."""
-    body = _templates().get_template(name).render(prefix=prefix, **view)
+def framed(request: Request, title: str, subject: str, body: str) -> Response:
+    """A text, in which secrets are masked, in the frame of the other pages."""
+    live: Live = request.app.state.live
+    return render("text.html", live, {"title": title, "subject": subject, "body": body})
+
+
+def render(name: str, live: Live, view: Mapping[str, object]) -> Response:
+    """The template `name` filled with `view`; `mask` in it is for what an API said that nothing has masked yet."""
+    view = {"prefix": live.settings.route_prefix, "mask": live.masker, **view}
+    body = _templates().get_template(name).render(view)
     return Response(body, 200, _HEADERS, "text/html")

@@ -138,7 +138,8 @@ async def probe(request: Request) -> Response:
     if answer.result.outcome != "deadline_too_short":  # which is told to this scrape alone
         live.board.record(answer)
     if query.get("debug", "").lower() in ("true", "1"):
-        return text(live.masker(explain(answer, services.config.modules[key.module])))
+        explained = live.masker(explain(answer, services.config.modules[key.module]))
+        return await _text_or_page(request, "Probe", f"{key.module} on {key.target} {key.model}", explained)
     if answer.result.models:  # thousands of series: encoded in a thread
         return await exposition(request, EncodedPage(families(answer)))
     openmetrics = wants_openmetrics(request.headers.get("accept", ""))
@@ -473,4 +474,15 @@ async def reload(request: Request) -> Response:
 async def configuration(request: Request) -> Response:
     """The active configuration as YAML, defaults included, secrets masked."""
     live: Live = request.app.state.live
-    return text(live.masker(dump(live.services.config)))
+    file = live.settings.config_file or "built in"
+    return await _text_or_page(request, "Configuration", str(file), live.masker(dump(live.services.config)))
+
+
+async def _text_or_page(request: Request, title: str, subject: str, body: str) -> Response:
+    """A text as it is, or for a browser in the frame of the other pages."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return text(body, vary="Accept")
+    html = await run_in_threadpool(import_module, "openai_exporter.web.html")
+    page: Response = html.framed(request, title, subject, body)
+    page.headers["vary"] = "Accept"
+    return page

@@ -216,13 +216,14 @@ class Job:
         return self.context.request_id.removeprefix("req_").replace("-", "")
 
     def admit(self, tokens: int) -> None:
-        """Count the request against its rate limits and set their headers; raises the API's 429."""
-        limits = self.world.rate_limits
+        """Count the request against its limits and set the headers of its rate limits; raises the API's 429."""
+        limits, project_id = self.world.rate_limits, self.identity.project_id
         headers = azure_headers if self.context.azure else openai_headers
+        self.world.organization.admit(project_id)
         try:
-            limits.take(self.key, self.model, tokens)
+            limits.take(self.key, self.model, tokens, project_id)
         finally:
-            self.context.extra_headers = headers(limits.buckets(self.key, self.model))
+            self.context.extra_headers = headers(limits.buckets(self.key, self.model, project_id))
 
     def record(self, operation: Operation, **quantities: Any) -> None:
         """Enter the call in the organization's usage."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from threading import RLock
+from time import monotonic
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,10 @@ MANAGEMENT_WRITE = "api.management.write"
 
 _ORGANIZATION_ALERTS = (800_000, 1_200_000)  # cents
 _ORGANIZATION_LIMIT = 5_000_000
+ENFORCED_AFTER = 60.0
+"""Simulated seconds after which spend counts for a limit: enforcement is not instantaneous (OpenAI's spend limits
+guide), so a little more is spent."""
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +157,31 @@ Answer = Callable[[Request, Any], Body]
 class LimitsApi:
     """The settings, with believable first values, and their endpoints.
 
-    `enforcing` follows the true spend of the month, as the real one does.
+    `enforcing` follows the true spend of the month, as the real one does. Requests are rejected because of limits that
+    were set through the API; those of the first moment are far above the usage.
 
     Args:
         spent: USD billed this month until a time, of one project (None: of all).
+        limit_rates: told a project, a model, and its requests and tokens a minute from now on.
     """
 
     def __init__(
-        self, seed: int, roster: Roster, clock: SimClock, spent: Callable[[float, str | None], Decimal], lock: RLock
+        self,
+        seed: int,
+        roster: Roster,
+        clock: SimClock,
+        spent: Callable[[float, str | None], Decimal],
+        limit_rates: Callable[[str, Model, int, int], object],
+        lock: RLock,
     ) -> None:
         self._seed = seed
         self._projects = roster.projects
         self._clock = clock
         self._spent = spent
+        self._limit_rates = limit_rates
         self._lock = lock
+        # Scopes whose limit was set, with the time of the last look and what it saw.
+        self._guarded: dict[str | None, tuple[float, bool]] = {}
         self._made = 0
         self._rate_limits: dict[str, list[RateLimit]] = {}
         # By project id, None for the organization; spend limits are in cents.
@@ -212,6 +228,27 @@ class LimitsApi:
         """The spend limits in cents, by project id (empty for the organization's)."""
         return {scope or "": cents for scope, cents in self._spend_limits.items()}
 
+    def admit(self, project_id: str) -> None:
+        """Raise the API's 429 when a limit of the project, or of the organization, is reached."""
+        if not self._guarded:
+            return
+        with self._lock:
+            for scope, code in ((project_id, "project"), (None, "organization")):
+                if self._rejects(scope):
+                    raise errors.quota_error(f"{code}_spend_limit_exceeded")
+
+    def _rejects(self, scope: str | None) -> bool:
+        looked = self._guarded.get(scope)
+        if looked is None:
+            return False
+        now = monotonic()
+        if now - looked[0] >= _LOOK_SECONDS:  # adding up a month takes some time
+            self._guarded[scope] = looked = (now, self._enforcing(scope, self._spend_limits[scope]))
+        return looked[1]
+
+    def _enforcing(self, scope: str | None, cents: int) -> bool:
+        return self._spent(self._clock.now() - ENFORCED_AFTER, scope) * 100 >= cents
+
     def _route(self, path: str, method: str, answer: Answer) -> Route:
         scope = MANAGEMENT_READ if method == "GET" else MANAGEMENT_WRITE
 
@@ -234,20 +271,21 @@ class LimitsApi:
         cents = self._spend_limits.get(project_id)
         if cents is None:
             raise errors.ApiError(404, "No spend limit is configured.", code="not_found")
-        spent = self._spent(self._clock.now(), project_id)
         return {
             "object": f"{_kind(request)}.spend_limit",
             "threshold_amount": cents,
             "currency": "USD",
             "interval": "month",
-            "enforcement": {"status": "enforcing" if spent * 100 >= cents else "inactive"},
+            "enforcement": {"status": "enforcing" if self._enforcing(project_id, cents) else "inactive"},
         }
 
     def _set_limit(self, request: Request, body: Any) -> Body:
         self._spend_limits[_project_id(request)] = _cents(_members(body, _MONEY, _MONEY), least=1)
+        self._guarded[_project_id(request)] = (float("-inf"), False)
         return self._get_limit(request, None)
 
     def _delete_limit(self, request: Request, _body: Any) -> Body:
+        self._guarded.pop(_project_id(request), None)
         if self._spend_limits.pop(_project_id(request), None) is None:
             raise errors.ApiError(404, "No spend limit is configured.", code="not_found")
         return {"object": f"{_kind(request)}.spend_limit.deleted", "deleted": True}
@@ -298,6 +336,12 @@ class LimitsApi:
         limits = self._limits_of(request.path_params["project_id"])
         old = find(limits, request.path_params["rate_limit_id"], "rate limit")
         limits[limits.index(old)] = changed = rate_limit_body(body, old)
+        self._limit_rates(
+            request.path_params["project_id"],
+            MODELS[changed.model],
+            changed.limits["max_requests_per_1_minute"],
+            changed.limits["max_tokens_per_1_minute"],
+        )
         return changed.shown()
 
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from openai_simulator.catalogue import SimClock
+from openai_simulator.catalogue import Model, SimClock
 from openai_simulator.errors import ADMIN_PREFIX, INVALID_PREFIX, ApiError
 from openai_simulator.faults import Faults
 from openai_simulator.organization import reports
@@ -42,7 +42,8 @@ class Organization:
     """The usage of a simulated organization and the /v1/organization endpoints on it.
 
     Everything is a function of `seed`, `size`, the simulated time, the active faults and the calls recorded.
-    `late_seconds` is how long (simulated) the newest usage takes to appear; 0 shows all at once.
+    `late_seconds` is how long (simulated) the newest usage takes to appear; 0 shows all at once. `limit_rates` is told
+    when a rate limit of a project is set.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Organization:
         size: OrganizationSize | None = None,
         amounts: reports.Amounts = "string",
         late_seconds: float = 600.0,
+        limit_rates: Callable[[str, Model, int, int], object] = lambda project_id, model, requests, tokens: None,
     ) -> None:
         self._clock = clock
         self._lock = RLock()
@@ -68,7 +70,7 @@ class Organization:
         self._usage = Visibility(clock, faults, usage, self._recorded, self._lock)
         self._costs = Visibility(clock, faults, costs, self._recorded, self._lock)
         self._truth = GroundTruth(records, billing, self._usage, self._costs)
-        self._limits = LimitsApi(seed, people, clock, self._truth.spent_this_month, self._lock)
+        self._limits = LimitsApi(seed, people, clock, self._truth.spent_this_month, limit_rates, self._lock)
         self._by_secret = {f"sk-{key.id}": key for key in people.keys}
         self._default_keys = _default_keys(people)
         self._routes = [
@@ -103,6 +105,10 @@ class Organization:
             return None
         key = self._by_secret.get(bearer) or self._default_keys[crc32(bearer.encode()) % len(self._default_keys)]
         return Identity(project_id=key.project_id, api_key_id=key.id, user_id=key.owner_id)
+
+    def admit(self, project_id: str) -> None:
+        """Raise the API's 429 for a project whose spend limit, or the organization's, is reached."""
+        self._limits.admit(project_id)
 
     def stop_usage(self, at: float | None) -> None:
         """Let no seeded usage happen after `at` (unix seconds), so that late data can catch up; None lifts it."""

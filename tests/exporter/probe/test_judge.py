@@ -646,3 +646,19 @@ def test_every_name_that_is_used_elsewhere_is_in_the_table() -> None:
     used |= {str(kind) for kind in FailureKind} - {"timeout", "request"}
     assert used <= set(OUTCOMES)
     assert ("outcome",) == OUTCOME.labels
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"error": "no"}',
+        r'{"\u0065rror": {"message": "no"}}',
+        '{"success": false, "message": "no"}',
+        '{"object": "error", "message": "no"}',
+        '{"type": "error", "message": "no"}',
+        '{"base_resp": {"status_code": 7, "status_msg": "no"}}',
+        '[{"error": {"message": "no"}}]',
+    ],
+)
+def test_an_event_that_states_an_error_in_any_form_is_one(data: str) -> None:
+    assert "stream_error" == verdict(streamed([event(data)]), setting(Endpoint.CHAT, stream=True)).outcome

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET /api/v1/usage: the books as JSON over a real socket, without a call per request."""
 
+import csv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
 
 from openai_exporter.report import api
-from openai_exporter.report.api import Reading
+from openai_exporter.report.api import Choice, Reading
 from openai_exporter.report.report import COUNTS, Book, Totals
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.report.commands import NOW, bill, spent, total, unix, usage
@@ -109,6 +111,18 @@ def test_requests_share_one_reading(simulator: SimulatorControl, exporter: Expor
         ("daily?organization=acme&days=0", "parameter days: expected a whole number from 1 to 92, got '0'"),
         ("daily?organization=acme&days=ten", "expected a whole number from 1 to 92, got 'ten'"),
         ("dashboard?organization=acme&days=3", "unknown parameter 'days'; allowed: organization"),
+        ("daily?organization=acme&organization=broken", "parameter organization takes one value, got 2: acme, broken"),
+        ("daily?organization=acme,broken", "unknown organization 'acme,broken'; configured: acme, broken"),
+        ("daily?organization=.*", "parameter organization is missing; configured: acme, broken"),
+        ("daily?organization=acme&from=2026-11-01&from=2026-11-02", "parameter from takes one value, got 2"),
+        ("daily?organization=acme&from=now-7d", "parameter from: expected a date such as 2026-11-21, a time"),
+        ("daily?organization=acme&to=2026-02-30", "parameter to: expected a date such as 2026-11-21"),
+        ("daily?organization=acme&to=99999999999999", "parameter to: expected a date"),
+        ("daily?organization=acme&from=2026-11-02&to=2026-11-01", "2026-11-02 is after parameter to"),
+        ("monthly?organization=acme&from=2999-01-01", "2999-01-01 is after the present"),
+        ("daily?organization=acme&from=2026-11-02&days=3", "parameters days and from: give one of them"),
+        ("daily?organization=acme&operation=images", "unknown operation 'images'; configured of organization acme"),
+        ("daily?organization=acme&format=xml", "parameter format: expected json or csv, got 'xml'"),
     ],
 )
 def test_unknown_names_are_refused_with_what_is_allowed(exporter: Exporter, path: str, message: str) -> None:
@@ -116,6 +130,86 @@ def test_unknown_names_are_refused_with_what_is_allowed(exporter: Exporter, path
 
     assert 400 == answer.status
     assert message in answer.json()["error"]
+
+
+RANGES = {
+    "dates": "from=2026-11-02&to=2026-11-03",
+    "times": "from=2026-11-02T09:30:00Z&to=2026-11-03T09:30:00%2B01:00",
+    "seconds": f"from={unix('2026-11-02')}&to={unix('2026-11-04')}",
+    "milliseconds, as Grafana's": f"from={unix('2026-11-02')}000&to={unix('2026-11-03')}999",
+    "days back from the last": "days=2&to=2026-11-03",
+}
+
+
+@pytest.mark.parametrize("query", RANGES.values(), ids=list(RANGES))
+def test_a_range_has_the_days_that_it_touches(exporter: Exporter, query: str) -> None:
+    assert ["2026-11-03", "2026-11-02"] == [day["date"] for day in read(exporter, "daily", f"&{query}")["days"]]
+
+
+def test_a_range_that_is_not_read_whole_says_where_to_find_the_rest(exporter: Exporter) -> None:
+    found = read(exporter, "daily", "&from=2025-01-01&to=2999-01-01")
+
+    assert ("2026-11-19", "2026-08-01") == (found["days"][0]["date"], found["days"][-1]["date"])
+    assert ["Days before 2026-08-01 are not read; `openai-exporter report --period FROM..TO` reads them."] == found[
+        "notes"
+    ]
+
+
+def test_a_range_chooses_months_and_models_of_the_dashboard(simulator: SimulatorControl, exporter: Exporter) -> None:
+    months = read(exporter, "monthly", "&from=2026-10-31&to=2026-11-01")["months"]
+    found = read(exporter, "dashboard", "&from=2026-11-02&to=2026-11-03")
+
+    assert ["2026-11", "2026-10"] == [each["month"] for each in months]
+    agrees(simulator, found["range"], unix("2026-11-02"), unix("2026-11-04"))
+    assert found["range"]["requests"] == sum(each["requests"] for each in found["models"])
+
+
+@pytest.mark.parametrize("name", ["project_id", "api_key_id", "user_id", "model"])
+def test_a_choice_equals_the_books(simulator: SimulatorControl, exporter: Exporter, name: str) -> None:
+    start, end = unix("2026-11-02"), unix("2026-11-04")
+    rows = usage(simulator, start, end)
+    chosen = sorted({row[name] for row in rows if row[name]})[:2]
+    found = read(exporter, "daily", f"&from=2026-11-02&to=2026-11-03&{name}={','.join(chosen)}")
+    twice = read(exporter, "daily", f"&from=2026-11-02&to=2026-11-03&{name}={chosen[0]}&{name}={chosen[1]}")
+
+    expected = [row for row in rows if row[name] in chosen]
+    assert total(expected, "num_model_requests") == sum(day["requests"] for day in found["days"]) > 0
+    assert total(expected, "output_tokens") == sum(day["output_tokens"] for day in found["days"])
+    assert found == twice
+    if name == "project_id":
+        billed = spent([row for row in bill(simulator, start, end) if row[name] in chosen])[""]
+        assert billed == sum(Decimal(day["billed_usd"]) for day in found["days"])
+    if name == "user_id":
+        assert {None} == {day["billed_usd"] for day in found["days"]}
+        assert "The API has no costs by operation or user; amounts are list prices of the usage." in found["notes"]
+
+
+def test_an_operation_is_chosen_by_its_name(simulator: SimulatorControl, exporter: Exporter) -> None:
+    rows = usage(simulator, unix("2026-11-02"), unix("2026-11-03"), ["embeddings"])
+    [day] = read(exporter, "daily", "&from=2026-11-02&to=2026-11-02&operation=embeddings")["days"]
+
+    assert (total(rows, "num_model_requests"), None) == (day["requests"], day["billed_usd"])
+
+
+@pytest.mark.parametrize("value", ["", ".*", "$__all", "All"])
+def test_what_chooses_everything_is_no_choice(exporter: Exporter, value: str) -> None:
+    assert read(exporter, "daily", "&days=2") == read(exporter, "daily", f"&days=2&project_id={value}&model={value}")
+
+
+@pytest.mark.parametrize("name", ["daily", "monthly", "dashboard"])
+def test_csv_is_what_json_shows(exporter: Exporter, name: str) -> None:
+    document = read(exporter, name)
+    answer = exporter.get(f"/api/v1/usage/{name}?organization=acme&format=csv")
+    rows = list(csv.DictReader(StringIO(answer.text)))
+
+    assert "text/csv; charset=utf-8" == answer.headers["content-type"]
+    assert f"attachment; filename=openai-usage-{name}.csv" == answer.headers["content-disposition"]
+    shown = document[{"daily": "days", "monthly": "months", "dashboard": "models"}[name]]
+    assert len(shown) == len(rows) > 1
+    for row, expected in zip(rows, shown, strict=True):
+        assert {"organization", *expected} == row.keys()
+        assert ("acme", str(expected["requests"])) == (row["organization"], row["requests"])
+        assert (row["billed_usd"] or None) == (expected["billed_usd"] and f"{Decimal(expected['billed_usd']):f}")
 
 
 def test_there_is_no_other_document(exporter: Exporter) -> None:
@@ -140,7 +234,12 @@ def known(now: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """The documents at a time, of what was read at NOW."""
     book = Book("model", {(TODAY, "m"): Totals(Decimal(3), 0, {"requests": 5})}, billed=True)
     reading = Reading(book, unix("2026-10-01"), unix(NOW), "no answer", unix(now))
-    return api.dashboard(reading, "acme", ()), api.daily(reading, "acme", 2), api.monthly(reading, "acme")
+    everything = Choice()
+    return (
+        api.dashboard(reading, "acme", everything, ()),
+        api.daily(reading, "acme", everything, 2),
+        api.monthly(reading, "acme", everything),
+    )
 
 
 def test_a_day_that_began_since_is_unknown() -> None:

@@ -112,7 +112,7 @@ PANELS = {
     "error_rate": "Failures by type",
     "throughput": "Each probe",
     "tokens_per_second": "Output tokens per second",
-    "headroom": "Rate limits, share left",
+    "headroom": "Rate limit headroom",
     "requests_per_hour": "Requests per hour",
     "tokens_per_hour": "Input and output tokens",
     "cost_per_hour": "Spend and expected range",

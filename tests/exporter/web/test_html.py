@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from openai_exporter.model import StreamTiming, Tokens
 from openai_exporter.web import html
 from openai_simulator.testing import SimulatorControl
-from tests.exporter.web.exporters import MODEL, Exporter, document, page_of, poll, running
+from tests.exporter.web.exporters import ENV, MODEL, Exporter, document, page_of, poll, running
 
 CHAT = f"/probe?target=sim&module=chat&model={MODEL}"
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'"
@@ -39,19 +39,22 @@ def test_it_shows_what_probes_organization_and_status_page_said(tmp_path: Path, 
 
 
 def test_opening_it_reads_usage_and_status_once_as_scrapes_do(tmp_path: Path, simulator: SimulatorControl) -> None:
-    def calls() -> dict[str, int]:
-        return {call["path"]: call["count"] for call in simulator.state()["calls"]}
+    def calls(path: str = "/v1/organization") -> int:
+        return sum(call["count"] for call in simulator.state()["calls"] if call["path"].startswith(path))
 
-    before = calls().get("/v1/organization/usage/completions", 0)
+    def read(text: str) -> bool:
+        return f'content="{html.RELOAD}"' in text and "not read yet" not in text
+
+    before = calls("/v1/organization/usage/completions")
     with running(tmp_path, document(simulator.api_url)) as exporter:
-        poll(lambda: "not read yet" not in exporter.get("/").text and "billed this month" in exporter.get("/").text)
+        poll(lambda: read(exporter.get("/").text))
         page = page_of(exporter.get("/"))
         after = calls()
         for _ in range(5):
             exporter.get("/")
         exporter.get("/usage")
         assert after == calls()
-    assert before < after["/v1/organization/usage/completions"]
+    assert before < calls("/v1/organization/usage/completions")
     assert re.search(r"acme: billed this month\s+\$[\d,]+\.\d\d", page.text)
     assert "operational" in page.text
 
@@ -77,7 +80,7 @@ def test_simulated_results_are_marked_on_every_page(exporter: Exporter, simulato
     number = exporter.live.history.recent()[0].id
     front = page_of(exporter.get("/")).text
     assert "Target sim simulated" in " ".join(front.split())
-    assert "chat simulated sim" in " ".join(front.split("Recent failures")[1].split())
+    assert "sim simulated chat" in " ".join(front.split("Recent failures")[1].split())
     history = " ".join(page_of(exporter.get("/history")).text.split())
     assert "results marked simulated were answered by a simulator" in history
     assert "sim simulated chat" in history
@@ -177,6 +180,63 @@ def test_the_history_lists_results_and_failures(exporter: Exporter, simulator: S
     assert "success" in everything
     assert "success" not in failed.replace("succe" + "ed", "")
     assert "Recent failures" in failed
+
+
+def test_failures_of_one_cause_are_one_row_with_their_count(tmp_path: Path, simulator: SimulatorControl) -> None:
+    simulator.fault("insufficient_quota", "/v1/chat/completions")
+    simulator.fault("malformed_json", "/v1/models")
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        for query in (f"chat&model={MODEL}", f"chat_stream&model={MODEL}", "chat_stream&model=gpt-5.4-mini", "models"):
+            exporter.get(f"/probe?target=sim&module={query}")
+        newest = [entry.id for entry in exporter.live.history.recent()][1]
+        page = page_of(exporter.get("/"))
+
+    rows = " ".join(page.text.split("Recent failures")[1].split("For Prometheus")[0].split())
+    names = f"chat_stream · gpt-5.4-mini, chat_stream · {MODEL}, chat · {MODEL}"
+    assert 1 == rows.count("quota_exhausted")
+    assert f" 3 sim simulated {names} quota_exhausted HTTP 429 " in rows
+    assert " 1 sim simulated models malformed " in rows
+    assert f"/history/{newest}" in page.links
+
+
+def test_budgets_are_before_failures(tmp_path: Path, simulator: SimulatorControl) -> None:
+    with running(tmp_path, document(simulator.api_url, budgets=[{"name": "all", "limit_usd": 1}])) as exporter:
+        exporter.get("/usage")
+        text = exporter.get("/").text
+    assert text.index(">Budget<") < text.index(">Dataset<") < text.index(">Recent failures<")
+
+
+def test_the_history_has_pages(tmp_path: Path, simulator: SimulatorControl) -> None:
+    simulator.fault("outage", "/v1/chat/completions")
+    with running(tmp_path, document(simulator.api_url)) as exporter:
+        exporter.get(CHAT)
+        result = exporter.live.history.recent()[0].answer
+        for _ in range(2 * html.PAGE):
+            exporter.live.history.add(result)
+        first, second, last, beyond, odd = (
+            page_of(exporter.get(f"/history?failures=true&page={page}")) for page in ("1", "2", "3", "9", "x")
+        )
+    assert "1 to 50 of 101 kept" in first.text
+    assert "51 to 100 of 101 kept" in second.text
+    assert "101 to 101 of 101 kept" in last.text
+    assert (last.text, first.text) == (beyond.text, odd.text)
+    assert {"/history?failures=true&page=1", "/history?failures=true&page=3"} <= set(second.links)
+    assert "/history?failures=true&page=2" in first.links
+    assert not [link for link in last.links if "page=4" in link]
+
+
+@pytest.mark.parametrize("path", ["/config", f"{CHAT}&debug=true"])
+def test_configuration_and_debug_output_are_text_or_in_the_frame(exporter: Exporter, path: str) -> None:
+    plain, framed = exporter.get(path), exporter.get(path, accept="text/html,*/*;q=0.8")
+    page = page_of(framed)
+
+    assert ("text/plain; charset=utf-8", "Accept") == (plain.headers["content-type"], plain.headers["vary"])
+    assert "Accept" == framed.headers["vary"]
+    assert "/history" in page.links
+    line = "name: sim" if path == "/config" else "probe_success 1"
+    assert line in plain.text
+    assert line in page.text
+    assert ENV["TEST_KEY"] not in framed.text
 
 
 def test_the_history_finds_a_result_by_its_request_id(exporter: Exporter) -> None:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spend limits, spend alerts and rate limits on a socket."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import httpx2
 import pytest
 
+from openai_simulator.organization.limits import ENFORCED_AFTER
+from openai_simulator.organization.organization import month_start
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.simulator.conformance import Facts
 from tests.simulator.organization.conftest import ADMIN, NOW
@@ -40,6 +42,10 @@ def scopes(projects: list[str]) -> list[tuple[str, str]]:
     return [("organization", ""), ("project", f"/projects/{projects[0]}")]
 
 
+def test_projects_have_a_limit_or_none(client: httpx2.Client, projects: list[str]) -> None:
+    assert {200, 404} == {client.get(f"/projects/{one}/spend_limit").status_code for one in projects[1:]}
+
+
 def test_a_spend_limit_is_set_read_and_deleted(client: httpx2.Client, facts: Facts, projects: list[str]) -> None:
     for kind, base in scopes(projects):
         made = client.post(f"{base}/spend_limit", json=LIMIT)
@@ -61,11 +67,14 @@ def test_a_limit_below_the_months_spend_is_enforcing(client: httpx2.Client, proj
         assert made.json()["enforcement"] == {"status": "enforcing"}
 
 
-def test_a_limit_is_enforcing_from_the_cent_on_that_was_spent(
+def test_a_limit_is_enforcing_from_the_cent_on_that_was_spent_a_minute_ago(
     client: httpx2.Client, simulator_of_this_file: SimulatorControl
 ) -> None:
-    spent = simulator_of_this_file.state()["books"]["billed_cost_usd"]["true"]["month_to_date"]
-    cents = int(Decimal(spent) * 100)
+    now = simulator_of_this_file.clock()
+    span = {"start": month_start(now), "end": now - ENFORCED_AFTER}
+    url = f"{simulator_of_this_file.base_url}/_simulator/organization/bill"
+    rows = httpx2.get(url, params=span, timeout=20, trust_env=False).json()["data"]
+    cents = int(sum(Decimal(row["usd"]) for row in rows) * 100)
     statuses = [
         client.post("/spend_limit", json={**LIMIT, "threshold_amount": amount}).json()["enforcement"]["status"]
         for amount in (cents, cents + 1)
@@ -73,8 +82,59 @@ def test_a_limit_is_enforcing_from_the_cent_on_that_was_spent(
     assert statuses == ["enforcing", "inactive"]
 
 
-def test_projects_have_a_limit_or_none(client: httpx2.Client, projects: list[str]) -> None:
-    assert {200, 404} == {client.get(f"/projects/{one}/spend_limit").status_code for one in projects[1:]}
+@pytest.fixture
+def ask(simulator_of_this_file: SimulatorControl, projects: list[str]) -> Iterator[Callable[[], httpx2.Response]]:
+    """A chat request of a key of the second project; its limits are as before afterwards."""
+    url = simulator_of_this_file.api_url
+    with httpx2.Client(base_url=url, timeout=20, trust_env=False) as user:
+        admin = httpx2.Client(base_url=f"{url}/organization", headers=ADMIN, timeout=20, trust_env=False)
+        key = admin.get(f"/projects/{projects[1]}/api_keys").json()["data"][0]["id"]
+        headers = {"Authorization": f"Bearer sk-{key}"}
+        body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 5}
+        yield lambda: user.post("/chat/completions", json=body, headers=headers)
+        for base in ("", f"/projects/{projects[1]}"):
+            admin.delete(f"{base}/spend_limit")
+        admin.close()
+
+
+@pytest.mark.parametrize("kind", ["project", "organization"])
+def test_requests_are_rejected_once_a_limit_that_was_set_is_reached(
+    kind: str, client: httpx2.Client, projects: list[str], ask: Callable[[], httpx2.Response]
+) -> None:
+    base = f"/projects/{projects[1]}" if kind == "project" else ""
+    assert ask().status_code == 200
+    client.post(f"{base}/spend_limit", json={**LIMIT, "threshold_amount": 1})
+    refused = ask()
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (429, f"{kind}_spend_limit_exceeded")
+    assert error["type"] == "insufficient_quota"
+    client.delete(f"{base}/spend_limit")
+    assert ask().status_code == 200
+
+
+def test_a_limit_of_another_project_rejects_nothing(
+    client: httpx2.Client, projects: list[str], ask: Callable[[], httpx2.Response]
+) -> None:
+    client.post(f"/projects/{projects[0]}/spend_limit", json={**LIMIT, "threshold_amount": 1})
+    assert ask().status_code == 200
+    client.delete(f"/projects/{projects[0]}/spend_limit")
+
+
+def test_a_rate_limit_that_was_set_holds_for_all_keys_of_the_project_and_stands_in_the_headers(
+    client: httpx2.Client, projects: list[str], ask: Callable[[], httpx2.Response]
+) -> None:
+    path = RATE_LIMIT.format(project=projects[1])
+    before = next(one for one in client.get(f"/projects/{projects[1]}/rate_limits").json()["data"]
+                  if one["model"] == "gpt-6-luna")  # fmt: skip
+    client.post(path, json={"max_requests_per_1_minute": 2})
+    replies = [ask() for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    assert replies[0].headers["x-ratelimit-limit-requests"] == "2"
+    assert replies[2].json()["error"]["code"] == "rate_limit_exceeded"
+    client.post(path, json={"max_requests_per_1_minute": 0})
+    assert ask().status_code == 429
+    client.post(path, json={"max_requests_per_1_minute": before["max_requests_per_1_minute"]})
+    assert ask().status_code == 200
 
 
 def test_alerts_are_listed_added_changed_and_deleted(client: httpx2.Client, facts: Facts, projects: list[str]) -> None:
