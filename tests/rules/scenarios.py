@@ -500,14 +500,16 @@ HEAD = """\
 
 What fires in which incident, when, and how many notifications follow.
 
-promtool runs each scenario against the generated rules; notifications are what the generated Alertmanager
-configuration then sends, without reminders and resolved messages. Times count from the start of the fault.
-Probes run once a minute unless the scenario says otherwise. Alerts of severity info are omitted where
-nobody is notified. Inhibited alerts are listed, and count as no notification. Alerts of one group that start
-at different times cause at most one more notification every ten minutes (`groupInterval`).
+promtool runs each scenario against the generated rules; notifications are what the generated
+Alertmanager configuration then sends, without reminders and resolved messages. Times count from
+the start of the fault. Probes run once a minute unless the scenario says otherwise. Alerts of
+severity info are omitted where nobody is notified. Inhibited alerts are listed, and count as no
+notification. Alerts of one group that start at different times cause at most one more
+notification every ten minutes (`groupInterval`).
 
-`tests/stack/test_live_scenarios.py` runs outages, a hang, a revoked key, an exhausted quota, a dead exporter,
-two Prometheus servers and two environments with the real programs, ten times faster, and counts the pages.
+`tests/stack/test_live_scenarios.py` runs outages, a hang, a revoked key, an exhausted quota, a
+dead exporter, two Prometheus servers and two environments with the real programs, ten times
+faster, and counts the pages.
 """
 
 
