@@ -40,6 +40,16 @@ function(config)
   );
   local dollars =
     ofLimit('%f * ', ['$value'], function(value) ': ' + alert.usd(value)) + ofLimit('', [], function(value) ' of ' + alert.usd(value));
+  // A monthly budget of a project or of the organization becomes its spend limit; the API has none for others.
+  local capped(budget) =
+    if budget.name != 'OpenAIBudgetSpent' then alert.limits('show')
+    else
+      alert.limits(
+        '{{ if and (eq $labels.period "month") (or (eq $labels.scope "project") (eq $labels.scope "organization")) }}set'
+        + '{{ if eq $labels.scope "project" }} --project ' + alert.word('$labels.id') + '{{ end }} --spend-limit '
+        + ofLimit('', [], function(value) '{{ %s | printf "%%.2f" }}' % value)
+        + '{{ else }}show{{ end }}'
+      );
   local threshold(step) =
     if step.at == 'warn_ratio'
     then text.fill('max %s (openai_budget_warn_ratio{%s})', [without, config.selector])
@@ -56,6 +66,7 @@ function(config)
     'for': t.budget['for'],
     severity: step.severity,
     labels: { threshold: step.at },
+    command: capped(budget),
     summary: budget.summary,
     description: theBudget + ' has reached ' + alert.share('$value') + ' of its limit in this {{ $labels.period }}' + dollars + '.',
   });
@@ -68,6 +79,7 @@ function(config)
     expr: text.fill(month + '\n/ ' + limit + '\n> ' + text.number(t.spendLimit.share) + '\n', { labels: labels, scope: scope }),
     'for': t.spendLimit['for'],
     labels: { scope: scope },
+    command: alert.limits('show' + (if scope == 'project' then ' --project ' + alert.word('$labels.project_id') else '')),
     summary: 'A hard spend limit is close; when it is reached the API refuses requests.',
     description:
       who + ' has spent ' + alert.share('$value') + ' of its hard monthly limit'
@@ -101,6 +113,7 @@ function(config)
       expr: text.fill('max %s (openai_spend_limit_enforcing{%s}) == 1\n', [without, config.selector]),
       'for': '2m',
       severity: 'critical',
+      command: alert.limits('show{{ with $labels.project_id }} --project ' + alert.word('.') + '{{ end }}'),
       summary: 'A hard spend limit is reached and the API refuses requests now.',
       description: 'The spend limit of {{ $labels.scope }} {{ with $labels.project_id }}{{ . }}{{ else }}{{ $labels.organization }}{{ end }} is enforcing.',
     }),

@@ -27,6 +27,7 @@ function(config)
   local costAnomaly = {
     name: 'OpenAICostAnomaly',
     panel: 'Spend and expected range',
+    command: alert.limits('show'),
     summary: 'Spend is unusually high for this hour of the day.',
     description: 'Organization {{ $labels.organization }} spent an estimated ' + alert.usd('$value') + ' in the last hour, above' + sameHour,
   };
@@ -37,6 +38,7 @@ function(config)
     expr: names.key(config, std.stripChars(spike.new(config, condition), '\n')),
     'for': hold,
     severity: severity,
+    command: alert.limits('freeze --project ' + alert.word('$labels.project_id')),
     summary: 'An API key spends far more than it did in the week before.',
     description:
       'Key ' + names.keyWords + ' of project {{ $labels.project_id }} spent an estimated ' + alert.usd('$value')

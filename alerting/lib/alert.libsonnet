@@ -49,6 +49,10 @@ local severities = ['critical', 'warning', 'info', 'none'];
       function(value) ' At this rate the error budget of %s lasts %s.' % [config.slo.period, lib.duration(value)]
     ),
 
+  // A call of `openai-exporter limits`, with values of labels as quoted words of a shell.
+  limits(words):: 'openai-exporter limits ' + words,
+  word(value):: '{{ %s | reReplaceAll `[^A-Za-z0-9_.:@/-]` `` }}' % value,
+
   // What fails now: the most frequent outcome, its status code, of how many probes, since when, and what the provider says.
   cause(config, labels)::
     local values = ['$labels.' + label for label in labels];
@@ -98,6 +102,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
       keep: null,  // how long it goes on firing once its cause is gone, for causes that come and go
       variables: [],
       panel: null,  // title of a panel of the dashboard
+      command: '',  // what to paste into a terminal to act at once; empty where nothing is to be changed
       labels: {},
     } + fields;
     assert std.member(severities, it.severity) :
@@ -122,6 +127,7 @@ local severities = ['critical', 'warning', 'info', 'none'];
              else ''),
         runbook_url: std.strReplace(config.runbookUrlPattern, '%s', it.name),
         dashboard_url: lib.dashboardUrl(config, it.dashboard, it.variables, it.panel),
+        [if it.command != '' then 'command']: it.command,
       },
     },
 }

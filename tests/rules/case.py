@@ -136,7 +136,8 @@ class Case:
         rule = rule_of(self.alert, firing.get("rule", {}))
         labels = self._all_labels(firing)
         annotations = {name: _linked(text, labels) for name, text in rule["annotations"].items()}
-        return {"exp_labels": labels, "exp_annotations": annotations | {"description": firing["description"]}}
+        given = {name: firing[name] for name in ("description", "command") if name in firing}
+        return {"exp_labels": labels, "exp_annotations": annotations | given}
 
     def _values(self) -> Iterator[dict[str, Any]]:
         for each in self.data.get("values", ()):
@@ -169,7 +170,8 @@ def _linked(text: str, labels: Labels) -> str:
     def filled(match: re.Match[str]) -> str:
         return f"&var-{match[1]}={quote_plus(labels[match[1]])}" if labels.get(match[1]) else ""
 
-    return re.sub(r"\{\{ with \$labels\.(\w+) \}\}&var-\w+=\{\{ \. \| urlquery \}\}\{\{ end \}\}", filled, text)
+    text = re.sub(r"\{\{ with \$labels\.(\w+) \}\}&var-\w+=\{\{ \. \| urlquery \}\}\{\{ end \}\}", filled, text)
+    return re.sub(r"\{\{ \$labels\.(\w+) \| reReplaceAll `\S+` `` \}\}", lambda match: labels.get(match[1], ""), text)
 
 
 @cache
