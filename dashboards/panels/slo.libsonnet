@@ -65,6 +65,7 @@ function(config, promql)
         query.range('max by (%(by)s) (%(left)s)\nand on (%(by)s) bottomk(10, max by (%(by)s) (%(left)s @ end()))' % { by: byProbe, left: slo(series.budgetRemaining('probe')) }, name),
       ])
       + panel.timeSeries.withFreeMin
+      + panel.withScale('last')
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
       + panel.timeSeries.withLegendTable(smallestFirst=true)
@@ -103,6 +104,7 @@ function(config, promql)
         query.range('max by (target) (%s)' % promql.select(series.budgetRemaining('target'), ['slo="$slo"', 'target=~"$target"']), '{{target}}'),
       ])
       + panel.timeSeries.withFreeMin
+      + panel.withScale('last')
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.slo),
