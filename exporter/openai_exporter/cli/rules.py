@@ -188,7 +188,7 @@ PARTS: Mapping[str, Part] = {
         "the Jsonnet sources, for jsonnet-bundler, Tanka and kube-prometheus",
     ),
     "kubernetes": Part(
-        ("deploy/kubernetes", "dashboards"),
+        ("deploy/kubernetes", "dashboards", "prometheus/rules"),
         "Kustomize base and overlays: kubectl apply -k deploy/kubernetes/overlays/operator",
     ),
     "systemd": Part(("deploy/systemd", "exporter/exporter.yml"), "unit and settings for a Debian server"),
