@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every setting of rules and alerts, with its unit. Override with `_config+::`, or in user.libsonnet.
+// Every setting of rules and alerts, with its unit. Override with `_config+::`; without Jsonnet, settings.yml.
 
 // Models that think before they answer, unless a module says otherwise (reasoning_effort), and those that think long.
 local reasoning = 'o[0-9].*|gpt-5|gpt-5-(mini|nano|20[0-9-]+).*|.*(reason|think).*';
@@ -85,8 +85,8 @@ local slowest = '.*-pro|.*-pro-.*|.*deep-research.*';
       ],
       // A row ends where nothing failed within `window` though `due` failures were due at the ratio of its short window.
       recovered: { window: '10m', due: 2 },
-      // For so long after a page about the same, budgets that it used up are no news.
-      told: { critical: '1h', warning: '10h' },
+      // For so long after a page about the same, budgets that it used up are no news: it takes failures that are new.
+      told: { critical: '6h', warning: '10h' },
     },
 
     // --- Thresholds.

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from openai_exporter import __version__
-from openai_exporter.cli.rules import part_files
+from openai_exporter.cli.main import main
 from openai_exporter.config.load import parse_config
+from openai_exporter.errors import StartError
+from openai_exporter.rules.bundle import evaluate
 from tests.deploy.kubernetes import (
     CHART,
     FOLDER,
@@ -32,7 +35,6 @@ from tests.deploy.kubernetes import (
     written,
 )
 from tests.docs.markdown import shell_blocks
-from tools import generate
 
 OPERATOR_KINDS = {"AlertmanagerConfig", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"}
 APPLY_LIMIT = 262_144
@@ -52,12 +54,17 @@ def test_every_overlay_builds_and_names_each_resource_once(name: str) -> None:
     assert ("Deployment", "openai-exporter") in keys
 
 
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    found = CliRunner().invoke(main, ["bundle", "--only", "kubernetes", str(folder)])
+    assert found.exit_code == 0, found.output
+    return folder
+
+
 @overlays
-def test_the_part_of_the_bundle_is_all_that_an_overlay_needs(name: str, tmp_path: Path) -> None:
-    for path in part_files(ROOT, ("kubernetes",)):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / path, tmp_path / path)
-    assert build(tmp_path / "deploy/kubernetes/overlays" / name) == overlay(name)
+def test_the_part_of_the_bundle_is_all_that_an_overlay_needs(name: str, bundled: Path) -> None:
+    assert build(bundled / "deploy/kubernetes/overlays" / name) == overlay(name)
 
 
 @overlays
@@ -397,7 +404,7 @@ CHANNELS = """{alertmanager+: {channels+: {
 def alertmanager_config(settings: str) -> Any:
     library = "(import 'deploy/kubernetes/operator.libsonnet')"
     mixin = f"((import 'mixin.libsonnet') + {{_config+:: {settings}}})"
-    return generate.evaluate(f"{library}({mixin}).alertmanagerConfig", ROOT)
+    return evaluate(f"{library}({mixin}).alertmanagerConfig", ROOT)
 
 
 def test_every_channel_becomes_one_of_the_operator_with_its_secrets() -> None:
@@ -423,7 +430,7 @@ def test_every_channel_becomes_one_of_the_operator_with_its_secrets() -> None:
 
 def test_a_time_zone_is_refused_with_the_remedy() -> None:
     settings = "{alertmanager+: {officeHours: [{location: 'Europe/Berlin'}]}}"
-    with pytest.raises(RuntimeError, match="knows no time zones; give the hours in UTC"):
+    with pytest.raises(StartError, match="knows no time zones; give the hours in UTC"):
         alertmanager_config(settings)
 
 
