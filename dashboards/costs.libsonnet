@@ -35,7 +35,8 @@ function(config, promql, variables)
       [9, panels.spenders],
     ]),
     g.row.new('Budget details', 7, [
-      [24, panels.budgetTable],
+      [19, panels.budgetTable],
+      [5, panels.credit],
     ]),
     g.row.new('Savings and estimate', 4, [
       [4, panels.savedByCache],
