@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every setting of rules and alerts, with its unit. Override with `_config+::`, or in user.libsonnet.
+// Every setting of rules and alerts, with its unit. Override with `_config+::`; without Jsonnet, settings.yml.
 
 // Models that think before they answer, unless a module says otherwise (reasoning_effort), and those that think long.
 local reasoning = 'o[0-9].*|gpt-5|gpt-5-(mini|nano|20[0-9-]+).*|.*(reason|think).*';

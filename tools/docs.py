@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = "docs/reference"
 PAGES = ("cli.md", "configuration.md", "metrics.md", "outcomes.md", "simulator.md")
 SCHEMA = "exporter/exporter.schema.json"
+SETTINGS_SCHEMA = "alerting/settings.schema.json"
 
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
@@ -42,7 +43,8 @@ def files(root: Path) -> dict[str, str]:
     marked = [match[1] for text in pages.values() for match in re.finditer(r"<!-- generated: (\w+) -->", text)]
     if sorted(marked) != sorted(PARTS):
         raise KeyError(f"{REFERENCE} has the generated parts {marked}, not each of {list(PARTS)} once")
-    return {path: _filled(text) for path, text in pages.items()} | {SCHEMA: schema_text()}
+    schemas = {SCHEMA: schema_text(), SETTINGS_SCHEMA: schema_text(settings=True)}
+    return {path: _filled(text) for path, text in pages.items()} | schemas
 
 
 def _filled(text: str) -> str:

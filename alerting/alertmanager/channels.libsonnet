@@ -115,6 +115,9 @@ local renderers = {
 
 {
   names: std.objectFields(allowed),
+  allowed:: allowed,
+  required:: required,
+  since:: since,
 
   // The entry of a channel in the receiver of an audience.
   render(config, audience, name, settings)::

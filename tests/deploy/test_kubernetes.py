@@ -13,9 +13,9 @@ import yaml
 
 from openai_exporter import __version__
 from openai_exporter.config.load import parse_config
+from openai_exporter.rules.bundle import evaluate
 from tests.deploy.kubernetes import FOLDER, OVERLAYS, ROOT, Resource, build, kubectl, mistakes, named, overlay, written
 from tests.docs.markdown import shell_blocks
-from tools import generate
 
 OPERATOR_KINDS = {"AlertmanagerConfig", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"}
 APPLY_LIMIT = 262_144
@@ -323,7 +323,7 @@ CHANNELS = """{alertmanager+: {channels+: {
 def alertmanager_config(settings: str) -> Any:
     library = "(import 'deploy/kubernetes/operator.libsonnet')"
     mixin = f"((import 'mixin.libsonnet') + {{_config+:: {settings}}})"
-    return generate.evaluate(f"{library}({mixin}).alertmanagerConfig", ROOT)
+    return evaluate(f"{library}({mixin}).alertmanagerConfig", ROOT)
 
 
 def test_every_channel_becomes_one_of_the_operator_with_its_secrets() -> None:

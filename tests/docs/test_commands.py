@@ -122,7 +122,7 @@ def test_every_call_of_the_command_names_commands_and_flags_that_exist() -> None
         ("probe --targt a", "probe has no flag --targt"),
         ("--config.fil=x", "serve has no flag --config.fil"),
         ("rules biuld", "no command biuld"),
-        ("rules build --outptu x", "rules has no flag --outptu"),
+        ("rules check --thresholsd x", "rules has no flag --thresholsd"),
         ("probe --target a > file", None),
     ],
 )

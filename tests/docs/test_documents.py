@@ -16,6 +16,8 @@ from openai_exporter.config.schema import config_shape
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Kind
 from openai_exporter.probe.judge import OUTCOMES
+from openai_exporter.rules.bundle import facts
+from openai_exporter.rules.settings import parse_settings, schema_document
 from tests.docs.documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
 from tests.docs.markdown import without_blocks
 
@@ -34,6 +36,10 @@ SERIES = {name: metric for name, metric in CATALOGUE.items() if metric.kind is n
     if metric.kind is Kind.HISTOGRAM
     for suffix in ("", "_bucket", "_count", "_sum")
 }
+
+
+FACTS = facts(ROOT)
+SETTINGS = set(schema_document(FACTS)["properties"])
 
 
 def unknown_metrics(text: str) -> list[str]:
@@ -57,11 +63,17 @@ def unknown_keys(text: str) -> list[str]:
 
 
 def yaml_mistakes(block: str) -> list[str]:
-    """What the loader has to say about a block that is a configuration; keys need not be there."""
+    """What the loader has to say about a block that is a configuration, or settings; keys need not be there."""
     data = Document(block, "block").data
-    if not isinstance(data, dict) or not set(data) & set(Config.model_fields):
+    if not isinstance(data, dict) or isinstance(data.get("thresholds"), list):
+        return []
+    settings = set(data) <= SETTINGS
+    if not settings and not set(data) & set(Config.model_fields):
         return []
     try:
+        if settings:
+            parse_settings(block, "block", FACTS)
+            return []
         parse_config(block, "block", {}, Path("/nonexistent"))
     except ConfigError as error:
         keys = ("_key_file", "_key_env")

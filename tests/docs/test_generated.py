@@ -60,7 +60,7 @@ def test_outcomes_say_what_they_are_matched_on_and_how_they_count() -> None:
 
 
 def test_commands_of_a_group_have_their_flags_documented() -> None:
-    assert "### `openai-exporter rules build [flags]`" in part("flags")
+    assert "### `openai-exporter rules check [flags]`" in part("flags")
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:
@@ -85,7 +85,8 @@ def test_the_published_schema_is_the_one_of_the_code() -> None:
 
 
 def copy_of_the_documents(folder: Path) -> Path:
-    for name in (*(f"{docs.REFERENCE}/{page}" for page in docs.PAGES), docs.SCHEMA):
+    pages = (f"{docs.REFERENCE}/{page}" for page in docs.PAGES)
+    for name in (*pages, docs.SCHEMA, docs.SETTINGS_SCHEMA):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     return folder

@@ -85,8 +85,8 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Install
 def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         names = set(archive.namelist())
-    for path in part_files(ROOT, tuple(PARTS)):
-        assert f"openai_exporter/_bundle/{path.as_posix()}" in names
+    for path in part_files(ROOT, tuple(PARTS), ()):
+        assert f"openai_exporter/_bundle/{path}" in names
     packages = {"openai_exporter", "openai_simulator"}
     source = ROOT / "exporter"
     for file in (file for package in packages for file in (source / package).rglob("*")):
@@ -117,8 +117,24 @@ def test_the_installed_command_knows_its_version_and_explains_itself(installed: 
 def test_the_bundle_comes_out_as_it_is_in_the_checkout(installed: Installed) -> None:
     found = installed.run("bundle", "my monitoring")
     assert found.returncode == 0, found.stderr
-    for path in part_files(ROOT, tuple(PARTS)):
+    shipped = [path.relative_to(ROOT).as_posix() for path in (ROOT / "prometheus" / "rules").glob("*.yml")]
+    shipped += [path.relative_to(ROOT).as_posix() for path in (ROOT / "dashboards" / "generated").glob("*.json")]
+    for path in (*shipped, "alerting/settings.yml", "alerting/alertmanager/alertmanager.yml"):
         assert (installed.folder / "my monitoring" / path).read_bytes() == (ROOT / path).read_bytes(), path
+    settings = installed.folder / "my monitoring" / "alerting" / "settings.yml"
+    settings.write_text(
+        "channels: {slack: {api_url_file: /run/secrets/slack, channel: '#openai'}}\n"
+        "slo: {availability: {objectives: [{objective: 99.9%}]}}\nlinks: {grafana: 'https://g.example.org'}\n"
+    )
+    compiled = installed.run("bundle", "my monitoring")
+    assert compiled.returncode == 0, compiled.stderr
+    texts = {
+        "alerting/alertmanager/alertmanager.yml": "#openai",
+        "prometheus/rules/recording-slo.yml": "+ 0.999",
+        "prometheus/rules/alerts-availability.yml": "dashboard_url: https://g.example.org/d/",
+    }
+    for name, text in texts.items():
+        assert text in (installed.folder / "my monitoring" / name).read_text(), name
     checked = installed.run("rules", "check", "--thresholds", "my monitoring/alerting/thresholds.yml",
                             "--rules-dir", "my monitoring/alerting/rules.d")  # fmt: skip
     assert checked.returncode == 0, checked.stderr

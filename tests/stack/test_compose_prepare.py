@@ -241,7 +241,9 @@ def test_a_grafana_that_was_set_in_the_rules_stays(place: Any) -> None:
     rules = place.bundle / "prometheus" / "rules"
     for path in [*rules.glob("*.yml"), place.alerting / "thresholds.yml"]:
         text = path.read_text().replace(prepare.GRAFANA, "https://own.example.org")
-        path.write_text(text.replace("settings:\n", "settings:\n  grafana_url: https://own.example.org\n"))
+        path.write_text(
+            text.replace("\nthresholds:\n", "\nsettings: {grafana_url: 'https://own.example.org'}\nthresholds:\n")
+        )
     written(place, {"GRAFANA_URL": "http://localhost:3001"})
 
     assert links(place) == {"https://own.example.org"}

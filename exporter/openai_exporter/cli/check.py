@@ -19,6 +19,8 @@ from openai_exporter.config.sections import DEFAULT_PROMPT
 from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint, Provider
+from openai_exporter.rules.bundle import bundle_root, facts
+from openai_exporter.rules.settings import schema_document as settings_schema
 from openai_exporter.web.webconfig import WebFile
 
 
@@ -122,14 +124,16 @@ def _notes(config: Config) -> Iterator[str]:
 
 
 @click.command()
-def schema() -> None:
+@click.option("--settings", is_flag=True, help="That of the bundle's settings.yml instead of exporter.yml's.")
+def schema(settings: bool) -> None:
     """Print the JSON Schema of the configuration, for editors and CI.
 
     \b
     In an editor that knows YAML language servers, first line of exporter.yml:
       # yaml-language-server: $schema=exporter.schema.json
     """
-    click.echo(schema_text(), nl=False)
+    with exit_on_error():
+        click.echo(schema_text(settings=settings), nl=False)
 
 
 @click.command()
@@ -142,9 +146,10 @@ def metrics(form: str) -> None:
         click.echo("\n".join(line for page in Page for line in _table(page)), nl=False)
 
 
-def schema_text() -> str:
-    """The JSON Schema of `exporter.yml`, ending in a newline."""
-    return json.dumps(schema_document(), indent=2) + "\n"
+def schema_text(*, settings: bool = False) -> str:
+    """The JSON Schema of `exporter.yml`, or of `settings.yml`, ending in a newline."""
+    document = settings_schema(facts(bundle_root())) if settings else schema_document()
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _document(metric: Metric) -> dict[str, object]:

@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 
 from openai_exporter.cli.common import exit_on_error, renamed_option
-from openai_exporter.cli.rules import bundle_root
 from openai_exporter.demo.page_sink import run
 from openai_exporter.demo.run import DemoSettings, run_demo
 from openai_exporter.demo.watch import Schedule
 from openai_exporter.errors import StartError
+from openai_exporter.rules.bundle import bundle_root
 from openai_simulator.server import ListenAddress
 
 

@@ -23,8 +23,13 @@ _ABSENT = object()
 
 def schema_document() -> Node:
     """The published JSON Schema (draft 2020-12): a new dict at each call."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
-    return {**head, **copy.deepcopy(_schema()), "title": "openai-exporter configuration"}
+    return schema_head(SCHEMA_ID, copy.deepcopy(_schema()), "openai-exporter configuration")
+
+
+def schema_head(identifier: str, schema: Node, title: str) -> Node:
+    """A JSON Schema as it is published."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": identifier}
+    return {**head, **schema, "title": title}
 
 
 @functools.cache

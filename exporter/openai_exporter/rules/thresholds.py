@@ -267,13 +267,13 @@ _EMPTY = "is empty; start with `thresholds:`, or write `thresholds: []` for none
 _BARE_SIGN = "expected chomping or indentation indicators"
 
 
-def load_thresholds(path: Path) -> ThresholdFile:
-    """Decode and check a file of thresholds.
+def load_thresholds(path: Path, shared: Mapping[str, Any] | None = None) -> ThresholdFile:
+    """Decode and check a file of thresholds; `shared` are settings that it need not repeat.
 
     Raises:
         ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
     """
-    return parse_thresholds(read_text(path, _WHAT), str(path))
+    return parse_thresholds(read_text(path, _WHAT), str(path), shared)
 
 
 def place_of(path: Path, inner: Place) -> str:
@@ -281,7 +281,7 @@ def place_of(path: Path, inner: Place) -> str:
     return _document(read_text(path, _WHAT), str(path)).place(inner)
 
 
-def parse_thresholds(text: str, name: str) -> ThresholdFile:
+def parse_thresholds(text: str, name: str, shared: Mapping[str, Any] | None = None) -> ThresholdFile:
     """Decode and check the text of thresholds; `name` is shown in errors.
 
     Raises:
@@ -290,6 +290,9 @@ def parse_thresholds(text: str, name: str) -> ThresholdFile:
     document = _document(text, name)
     if document.data is None or document.data == {}:
         raise ConfigError([Problem(name, _EMPTY)])
+    own = document.data.get("settings", {}) if isinstance(document.data, dict) else None
+    if shared and isinstance(own, dict):
+        document.data["settings"] = {**shared, **own}
     try:
         file = ThresholdFile.model_validate(document.data)
     except ValidationError as error:

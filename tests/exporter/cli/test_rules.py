@@ -4,7 +4,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from openai_exporter.cli.rules import rules
@@ -13,7 +12,6 @@ from tests.exporter.rules.documents import document
 from tests.exporter.rules.prometheus import needs_promtool
 
 RAW = "groups: [{name: mine, rules: [{record: 'a:up:sum', expr: sum(up)}]}]\n"
-TEMPLATE = "groups: [{name: more, rules: [{alert: A, expr: up, annotations: {summary: '{{ $value }}'}}]}]\n"
 BROKEN = "groups: [{name: mine, rules: [{record: 'a:up:sum', expr: sum(up}]}]\n"
 EXAMPLES = [{"value": "6s", "fires": True}, {"value": "4s", "fires": False}]
 
@@ -36,63 +34,6 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(rules, arguments)
 
 
-def test_build_writes_once_and_says_so(bundle: Path) -> None:
-    output = bundle / "prometheus" / "rules" / "user-thresholds.yml"
-
-    first, second = run("build"), run("build")
-
-    assert (first.exit_code, first.stdout) == (0, "prometheus/rules/user-thresholds.yml: written, 1 rule\n")
-    assert (second.exit_code, second.stdout) == (0, "prometheus/rules/user-thresholds.yml: up to date, 1 rule\n")
-    assert yaml.safe_load(output.read_text())["groups"][0]["name"] == "openai-user-p95-latency"
-
-
-def test_build_check_writes_nothing_and_tells_a_stale_file(bundle: Path) -> None:
-    stale = run("build", "--check")
-
-    assert stale.exit_code == 1
-    assert stale.stderr == (
-        "openai-exporter: prometheus/rules/user-thresholds.yml: is stale; run `openai-exporter rules build`\n"
-    )
-    assert not (bundle / "prometheus").exists()
-    run("build")
-    assert run("build", "--check").exit_code == 0
-
-
-def test_build_prints_where_the_output_is_a_dash() -> None:
-    found = run("build", "--output", "-")
-
-    assert found.exit_code == 0
-    assert yaml.safe_load(found.stdout)["groups"]
-
-
-def test_build_leaves_out_a_broken_raw_file_and_writes_the_rest(bundle: Path, without_promtool: None) -> None:
-    (bundle / "alerting" / "rules.d" / "a.yml").write_text(BROKEN)
-    (bundle / "alerting" / "rules.d" / "b.yml").write_text(RAW)
-    (bundle / "alerting" / "rules.d" / "c.yml").write_text(TEMPLATE)
-
-    found = run("build")
-
-    assert (found.exit_code, found.stdout) == (0, "prometheus/rules/user-thresholds.yml: written, 3 rules\n")
-    assert found.stderr.splitlines() == [
-        "openai-exporter: alerting/rules.d/a.yml:1: groups[0].rules[0].expr: 'sum(up': unclosed left parenthesis",
-        "openai-exporter: 1 file of raw rules left out",
-        "note: templates not checked: promtool is not on PATH",
-    ]
-
-
-def test_a_mistake_leaves_the_old_file_as_it_is(bundle: Path) -> None:
-    run("build")
-    output = bundle / "prometheus" / "rules" / "user-thresholds.yml"
-    before = output.read_bytes()
-    (bundle / "alerting" / "thresholds.yml").write_text("thresholds: [{name: a}]")
-
-    found = run("build")
-
-    assert found.exit_code == 1
-    assert "alerting/thresholds.yml:1: thresholds[0].metric: is missing" in found.stderr
-    assert output.read_bytes() == before
-
-
 @needs_promtool
 @pytest.mark.stack
 def test_check_says_what_there_is(bundle: Path) -> None:
@@ -107,6 +48,15 @@ def test_check_says_what_there_is(bundle: Path) -> None:
         "promtool accepts 2 rules",
     ]
     assert not (bundle / "prometheus").exists()
+
+
+def test_check_takes_what_all_rules_share_from_the_settings_beside_the_thresholds(bundle: Path) -> None:
+    (bundle / "alerting" / "settings.yml").write_text("probe_interval: 5s\n")
+
+    found = run("check")
+
+    assert found.exit_code == 1
+    assert "threshold: '5s': no probe takes 5s: its deadline is below the interval of the probes, 5s" in found.stderr
 
 
 def test_check_fails_for_a_broken_raw_file_and_says_who_did_not_look(bundle: Path, without_promtool: None) -> None:
@@ -150,7 +100,7 @@ def test_test_without_promtool_fails_and_says_how_to_get_it(without_promtool: No
 def test_without_a_bundle_the_missing_file_is_named(bundle: Path) -> None:
     (bundle / "alerting" / "thresholds.yml").unlink()
 
-    found = run("build")
+    found = run("check")
 
     assert found.exit_code == 1
     assert found.stderr == (
