@@ -35,8 +35,7 @@ function(config, promql, variables)
       [9, panels.spenders],
     ]),
     g.row.new('Budget details', 7, [
-      [19, panels.budgetTable],
-      [5, panels.credit],
+      [24, panels.budgetTable],
     ]),
     g.row.new('Savings and estimate', 4, [
       [4, panels.savedByCache],
@@ -47,9 +46,10 @@ function(config, promql, variables)
       [4, panels.skipped],
     ]),
     g.row.collapsed('Expected range, estimate and limits', 9, [
-      [7, panels.anomaly],
-      [10, panels.drift],
+      [6, panels.anomaly],
+      [8, panels.drift],
       [7, panels.spendLimits],
+      [3, panels.credit],
     ]),
     g.row.collapsed('Billed cost in detail', 10, [
       [16, panels.bill],

@@ -92,7 +92,7 @@ function(config)
   });
   local credit(severity, days) = new({
     name: 'OpenAIPrepaidCreditLow',
-    panel: 'Prepaid credit',
+    panel: 'Credit',
     expr: text.fill('min %s (openai_credit_exhausted_timestamp_seconds{%s}) - time()\n< %s\n', [
       without,
       config.selector,

@@ -166,7 +166,7 @@ function(config, promql)
       ])
       + panel.withNoValue(words.budgets),
     credit:
-      panel.stat.new('Prepaid credit', 'Credits of the configuration less billed costs since; computed, as the API does not say it. Days are those that it lasts at the mean of the last days.', usd, [
+      panel.stat.new('Credit', 'Credits of the configuration less billed costs since; computed, as the API does not say it. Days are those that it lasts at the mean of the last days.', usd, [
         query.instant('sum(%s)' % organization(metric.credit.balance_usd), 'left'),
         query.instant('(min(%s) - time()) / 86400' % organization(metric.credit.exhausted_timestamp_seconds), 'days'),
       ])
