@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks every query of a page, and tells what was refused or empty."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.dashboards.data.tsdb import Server
-from tests.dashboards.grafana import Range, Values, ask
+from tests.dashboards.grafana import Range, Values, ask, seconds
 from tests.dashboards.pages import Json, Page, Panel
 
 _NOTHING = {"NaN", "-2", "-1e-09"}
 """Values that stand for words why there is nothing."""
+QUIET_IN_THE_DEMO = {
+    "exporter / State persisted": "No --storage.path is set",
+    "overview / Retiring models in use": "No model in use has a shutdown date",
+}
+"""Panels that may be empty a minute after the demo started, and what they say then."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +60,14 @@ def refused(asked: list[Asked]) -> list[str]:
 def empty(asked: list[Asked]) -> list[str]:
     """Names of queries without data."""
     return [each.name for each in asked if not each.has_data]
+
+
+def without_data(server: Server, pages: Iterable[Page], now: float) -> Iterator[tuple[Panel, str]]:
+    """Panels of which no query has data in the range that their page opens with, and the text that they show then."""
+    for page in pages:
+        for panel in page.panels:
+            back = panel.json.get("timeFrom") or page.json["time"]["from"].removeprefix("now-")
+            when = Range(now - seconds(back), now)
+            asked = [Asked(panel, target, ask(server, page, panel, target, when, {})) for target in panel.targets]
+            if asked and not any(each.answer["status"] == "success" and each.has_data for each in asked):
+                yield panel, panel.defaults.get("noValue", "")

@@ -141,7 +141,7 @@ def test_the_bundle_comes_out_as_it_is_in_the_checkout(installed: Installed) -> 
 
 
 def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
-    found = installed.run("demo", "--seconds", "10", "--history-days", "2", "--data-dir", "demo data", seconds=300)
+    found = installed.run("demo", "--seconds", "100", "--history-days", "0", "--data-dir", "demo data", seconds=300)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "simulator" in found.stdout
     config = installed.folder / "demo data" / "prometheus.yml"

@@ -30,7 +30,7 @@ VALUES = {
     "alertmanager": {"ALERTMANAGER_URL"},
 }
 """Service -> variables that its shell gets from a file that `prepare` writes."""
-ENDING = {"prepare", "thanos-volumes", "asked-demo", "asked-mail", "asked-scale"}
+ENDING = {"prepare", "thanos-volumes", "asked-demo", "asked-mail", "asked-scale", "history-programs", "history"}
 """Services that do their work and end."""
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::[-+]((?:[^{}]|\{[^}]*\})*))?\}")
 """A default may hold a variable with a default."""

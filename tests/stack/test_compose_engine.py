@@ -17,12 +17,18 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.dashboards.asking import QUIET_IN_THE_DEMO, without_data
+from tests.dashboards.data.tsdb import Server
+from tests.dashboards.pages import pages
 from tests.stack.conftest import NoteLine
 from tests.stack.engine.compose import BUNDLED, CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
 from tests.stack.engine.engine import ROOT, Engine, images
 from tests.stack.programs import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine]
+
+ENDED = {"prepare", "asked-demo", "history", "history-programs"}
+"""Services of the demo that do their work and end."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +40,48 @@ def test_compose_itself_accepts_every_profile(engine: Engine) -> None:
     said = engine.docker("compose", "--project-directory", ROOT, "--profile", "*", "config", "--services")
 
     assert set(said.split()) == set(images())
+
+
+# ---- The demo as shipped: what it shows at first ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shipped(engine: Engine, tmp_path_factory: pytest.TempPathFactory, note_engine: NoteLine) -> Iterator[Compose]:
+    """`docker compose --profile demo up` with no key, at its own pace."""
+    compose = project(engine, tmp_path_factory.mktemp("shipped"), {}, ("demo",))
+    began = time.monotonic()
+    try:
+        compose("up", "--detach", "--wait", "--wait-timeout", "900")
+        note_engine(f"demo with 30 days of history: all healthy after {time.monotonic() - began:.0f} s")
+        yield compose
+    finally:
+        compose.down()
+
+
+def test_every_panel_has_data_a_minute_after_all_is_healthy_or_says_why_not(
+    shipped: Compose, note_engine: NoteLine
+) -> None:
+    time.sleep(60)
+    server = Server(shipped.url("prometheus"))
+    found = shipped.engine.there(lambda: list(without_data(server, pages(), time.time())))
+    mails = shipped.mails("")
+    total = sum(len(page.panels) for page in pages())
+    note_engine(f"demo, a minute after all is healthy: {len(found)} of {total} panels without data, {len(mails)} mails")
+
+    assert [f"{panel}: {text}" for panel, text in found if QUIET_IN_THE_DEMO.get(str(panel)) != text] == []
+    assert mails == []
+    assert shipped.value('max(max_over_time(openai_probe_outcome{outcome="overloaded"}[30d]))') == 1
+    assert (shipped.value("min(probe:openai_period_error_budget_remaining:ratio)") or 1) < 1
+
+
+def test_a_second_up_imports_nothing(shipped: Compose) -> None:
+    counted = "sum(count_over_time(probe_success[30d] offset 5m))"
+    before = shipped.value(counted) or 0
+    shipped("up", "--detach", "--wait", "--wait-timeout", "300")
+
+    assert "holds data already, nothing is imported" in shipped("logs", "history")
+    assert before > 10_000
+    assert (shipped.value(counted) or 0) < 1.1 * before
 
 
 # ---- The demo -----------------------------------------------------------------------------------------------
@@ -49,7 +97,7 @@ def demo(
     compose = project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
     began = time.monotonic()
     try:
-        compose("up", "--detach", "--wait", "--wait-timeout", "300")
+        compose("up", "--detach", "--wait", "--wait-timeout", "600")
         note_engine(f"demo: all healthy after {time.monotonic() - began:.0f} s")
         yield compose
     finally:
@@ -60,7 +108,7 @@ def test_every_service_of_the_demo_is_healthy(demo: Compose) -> None:
     states = {name: demo.state(name) for name in demo.containers()}
     expected = dict.fromkeys(SERVICES | {"simulator", "mailpit"}, ("running", "healthy"))
 
-    assert expected | {"prepare": ("exited", ""), "asked-demo": ("exited", "")} == states
+    assert expected | dict.fromkeys(ENDED, ("exited", "")) == states
     assert "no key is used" in demo("logs", "prepare")
 
 
@@ -81,7 +129,7 @@ def test_prometheus_sees_every_target_by_its_service_name(demo: Compose) -> None
 
 
 def test_each_container_runs_as_nobody_with_no_capability_on_a_read_only_root(demo: Compose) -> None:
-    found = demo.confinement(demo.containers().keys() - {"prepare", "asked-demo"})
+    found = demo.confinement(demo.containers().keys() - ENDED)
 
     assert dict.fromkeys(SERVICES | {"simulator", "mailpit"}, CONFINED) == found
 
@@ -154,7 +202,7 @@ def test_every_program_ends_when_it_is_told_to(demo: Compose) -> None:
         for name, each in demo.containers().items()
     }
 
-    assert len(ended) == len(SERVICES) + 4
+    assert len(ended) == len(SERVICES) + 2 + len(ENDED)
     assert {name for name, status in ended.items() if status == "137"} == set()
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from openai_exporter.demo import processes
+from openai_exporter.demo.probe_history import INCIDENTS
+from tests.dashboards.asking import QUIET_IN_THE_DEMO, without_data
+from tests.dashboards.data.tsdb import Server
+from tests.dashboards.pages import pages
 from tests.docs.markdown import shell_blocks
 from tests.exporter.demo.terminal import Terminal
 from tests.stack.programs import PROMETHEUS, Prometheus, environment, wait_for
@@ -96,18 +101,32 @@ def test_the_demo_gets_every_probe_to_succeed_and_leaves_no_process(folder: Path
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
-def test_pages_have_a_past_as_soon_as_the_demo_runs(folder: Path) -> None:
-    with running_demo(folder, history_days=2) as demo:
-        wait_for(lambda: demo.said("Ctrl-C ends it all"), DEADLINE, lambda: f"it runs; it said {demo.lines}")
+def test_dashboards_have_historical_data_as_soon_as_the_demo_runs(folder: Path) -> None:
+    with running_demo(folder, history_days=8) as demo:
+        wait_for(lambda: demo.said("Ctrl-C ends it all"), 3 * DEADLINE, lambda: f"it runs; it said {demo.lines}")
         (line,) = (line for line in demo.lines if line.startswith("prometheus"))
         prometheus = Prometheus(line.split()[1])
-        grown = "sum(increase(openai_usage_input_tokens_total[1d]))"
+        used, begin = prometheus.value, "sum(increase(openai_usage_input_tokens_total[1d]))"
 
         assert demo.said("the past is there, in ")
-        assert (prometheus.value(grown) or 0) > 1e6
-        assert prometheus.value("count(organization:openai_costs_month_to_date_usd:sum offset 1d)") == 1
+        assert (used(begin) or 0) > 1e6
+        assert used("count(organization:openai_costs_month_to_date_usd:sum offset 1d)") == 1
         recorded = 'sum(sum_over_time(key_user_model:openai_usage_tokens:growth10m{direction="input"}[1d]))'
-        assert prometheus.value(recorded) == pytest.approx(prometheus.value(grown), rel=0.1)
+        assert used(recorded) == pytest.approx(used(begin), rel=0.1)
+        for incident in INCIDENTS:
+            seen = f'max(max_over_time(openai_probe_outcome{{outcome="{incident.outcome}"}}[8d]))'
+            assert used(seen) == 1, incident
+        # Of the outage, of the slow afternoon, and of none that an alert of service levels still sees.
+        assert (used('max(max_over_time(probe:openai_sli_error:ratio1h{slo="availability"}[8d]))') or 0) > 0.3
+        assert (used('max(max_over_time(probe:openai_sli_error:ratio1h{slo="first_token"}[8d]))') or 0) > 0.3
+        assert used("max(max_over_time(probe:openai_sli_error:ratio1h[3d]))") == 0
+        server, mostly = Server(prometheus.url), set(QUIET_IN_THE_DEMO)
+
+        def empty() -> set[str]:
+            return {str(panel) for panel, _ in without_data(server, pages(), time.time())}
+
+        wait_for(lambda: empty() <= mostly, DEADLINE, lambda: f"each panel has data or says why not: {empty()}")
+        assert prometheus.query('ALERTS{severity="critical", alertstate="firing"}') == []
 
 
 def test_without_prometheus_the_demo_says_so_and_scrapes_by_itself(folder: Path) -> None:
@@ -141,7 +160,7 @@ def test_the_readme_s_make_demo_runs(folder: Path) -> None:
     mark = f"tested-by: {Path(__file__).relative_to(ROOT).as_posix()}"
     (block,) = (each for each in shell_blocks((ROOT / "README.md").read_text()) if each.mark == mark)
     demo, test = (line.partition("#")[0].split() for line in block.text.splitlines())
-    flags = f"--seconds 1 --history-days 0 --data-dir '{folder / 'demo data'}'"
+    flags = f"--seconds 30 --history-days 0 --data-dir '{folder / 'demo data'}'"
     # What `make setup` makes is there, and not made anew because a file is younger.
     argv = [demo[0], "-o", ".venv/.ready", *demo[1:]]
     found = subprocess.run(

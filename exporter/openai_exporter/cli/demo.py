@@ -8,12 +8,16 @@ import click
 from rich.console import Console
 
 from openai_exporter.cli.common import exit_on_error, renamed_option
+from openai_exporter.demo.history import Past, fill_new
 from openai_exporter.demo.page_sink import run
 from openai_exporter.demo.run import DemoSettings, run_demo
 from openai_exporter.demo.watch import Schedule
 from openai_exporter.errors import StartError
 from openai_exporter.rules.bundle import bundle_root
 from openai_simulator.server import ListenAddress
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("demo")
@@ -23,10 +27,7 @@ from openai_simulator.server import ListenAddress
     help="Probe the API of OPENAI_API_KEY (and OPENAI_ADMIN_KEY, OPENAI_BASE_URL) instead of the simulator.",
 )
 @click.option(
-    "--config.file",
-    "config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="With --real: the exporter's configuration (default: the built-in one).",
+    "--config.file", "config", type=_FILE, help="With --real: the exporter's configuration (default: the built-in one)."
 )
 @click.option(
     "--data-dir",
@@ -37,7 +38,7 @@ from openai_simulator.server import ListenAddress
 )
 @click.option(
     "--bundle-dir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=_FOLDER,
     help="Folder that holds prometheus/rules, alerting/thresholds.yml and dashboards/generated, such as "
     "`openai-exporter bundle` writes.  [default: the bundle of this version]",
 )
@@ -50,9 +51,12 @@ from openai_simulator.server import ListenAddress
     metavar="N",
     help="Days of the simulated organization's usage and costs to fill in at the start (needs promtool).",
 )
-@click.option("--seconds", type=click.FloatRange(1), help="End by itself after that long.")
+@click.option("--seconds", type=click.FloatRange(1), help="End by itself that long after the start.")
 @click.option(
-    "--break-after", type=click.FloatRange(0), metavar="SECONDS", help="Break the simulated API after that long."
+    "--break-after",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Break the simulated API that long after the start.",
 )
 @click.option(
     "--restore-after", type=click.FloatRange(0), metavar="SECONDS", help="Restore it after that long, counted alike."
@@ -91,6 +95,28 @@ def demo(
             raise StartError("environment: --real needs OPENAI_API_KEY (probes) or OPENAI_ADMIN_KEY (usage and costs)")
         settings = DemoSettings(data_dir, bundle_dir, real, config, seed, history_days, schedule)
         raise SystemExit(run_demo(settings, Console(highlight=False)))
+
+
+@click.command("demo-history")
+@click.option("--exporter", required=True, metavar="URL", help="Root of the running exporter, as Prometheus sees it.")
+@click.option("--config.file", "config", type=_FILE, required=True, help="The exporter's configuration.")
+@click.option("--programs", type=_FOLDER, required=True, help="Folder that holds promtool and prometheus.")
+@click.option("--database", type=_FOLDER, required=True, help="Prometheus' data; it has not started yet.")
+@click.option(
+    "--history-days", type=click.IntRange(1, 60), default=30, show_default=True, metavar="N", help="Its length."
+)
+def demo_history(exporter: str, config: Path, programs: Path, database: Path, history_days: int) -> None:
+    """Import the simulated organization's historical data into a new Prometheus; of docker-compose.yml's profile demo.
+
+    Never ends with an error: the demo starts without historical data, too.
+    """
+    past = Past(
+        str(programs / "promtool"), str(programs / "prometheus"), exporter, config, bundle_root(), database,
+        database / "history.tmp", history_days,
+    )  # fmt: skip
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    problem = fill_new(past, lambda text: console.print(f"history: {text}"))
+    console.print(f"history: {problem or f'{history_days} days of historical data are imported'}")
 
 
 @click.command("page-sink")

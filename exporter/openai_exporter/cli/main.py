@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "limits": ("openai_exporter.cli.limits:limits", "Show and change spend limits, alerts and rate limits."),
     "backfill": ("openai_exporter.cli.report:backfill", "Write the past for Prometheus to import."),
     "demo": ("openai_exporter.cli.demo:demo", "Run everything together on the simulator."),
+    "demo-history": ("openai_exporter.cli.demo:demo_history", "Import made-up historical data into a new Prometheus."),
     "rules": ("openai_exporter.cli.rules:rules", "Compile thresholds and raw rules for Prometheus."),
     "page-sink": ("openai_exporter.cli.demo:page_sink", "Receive pages and show them, for demos and tests."),
     "simulate": ("openai_simulator.server:simulate_command", "Run a simulated OpenAI API."),

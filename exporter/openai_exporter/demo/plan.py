@@ -153,7 +153,8 @@ class Planner:
             *_listening(url),
             "--cluster.listen-address=",
         )
-        self._services.append(Service("alertmanager", argv, url, "alerts that fire"))
+        hint = f"alerts that fire: amtool alert --alertmanager.url={url}"
+        self._services.append(Service("alertmanager", argv, url, hint))
 
     def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
         rules = [quickened(path, self._data / "rules") for path in bundled_rules(self._bundle)]
@@ -167,7 +168,7 @@ class Planner:
             "--storage.tsdb.retention.time=60d",
             "--log.level=warn",
         )
-        hint = "targets found through /sd; try openai_probe_outcome == 1"
+        hint = "queries, rules; /alerts: what is pending and fires"
         self._services.append(Service("prometheus", argv, url, hint))
 
     def _past(self, exporter: str) -> Past | None:
@@ -177,9 +178,11 @@ class Planner:
         return Past(
             self._programs[PROMTOOL],
             self._programs[PROMETHEUS],
-            _address(exporter),
-            tuple(past_rules(self._bundle)),
-            self._data,
+            exporter,
+            self._data / "exporter.yml",
+            self._bundle,
+            self._data / "prometheus",
+            self._data / "history",
             self._history_days,
         )
 
@@ -198,11 +201,12 @@ class Planner:
             write(provisioning / "dashboards" / "openai.yml", grafana_dashboards(dashboards))
         binary = self._programs[GRAFANA]
         argv = [binary, "server"] if Path(binary).name == "grafana" else [binary]
-        if Path("/usr/share/grafana/conf/defaults.ini").exists():
-            argv += ["--homepath", "/usr/share/grafana"]
+        if home := grafana_home(Path(binary)):
+            argv += ["--homepath", str(home)]
         env = {
             "GF_PATHS_DATA": str(self._data / "grafana"),
             "GF_PATHS_PROVISIONING": str(provisioning),
+            "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(dashboards / "overview.json"),
             "GF_SERVER_HTTP_ADDR": LOOPBACK,
             "GF_SERVER_HTTP_PORT": url.rsplit(":", 1)[1],
             # Loopback only, and nothing in it but the demo's own data: no login, hence no password to choose.
@@ -228,8 +232,6 @@ def _listening(url: str) -> tuple[str, str]:
 SCRAPE_INTERVAL = "5s"
 _TOO_FINE = {"api_source", "context_level", "vector_store_id"}
 """Dimensions that no page shows."""
-PAST_RULES = ("recording-usage.yml", "recording-anomalies.yml")
-"""Recording rules that the demo evaluates over the past as well."""
 GROWTH_RULES = "recording-growth.yml"
 GROWTH_STEP = "15s"
 """How often the demo records growth instead of every 5m or 10m, so that no page waits for it."""
@@ -292,12 +294,6 @@ def quickened(rules: Path, folder: Path) -> Path:
     return write(folder / rules.name, re.sub(r"\b(5|10)m\b", GROWTH_STEP, rules.read_text(encoding="utf-8")))
 
 
-def past_rules(bundle: Path) -> list[Path]:
-    """Those of the bundle's rule files that record usage and costs, and what is usual of them."""
-    folder = bundle / "prometheus" / "rules"
-    return [path for name in PAST_RULES if (path := folder / name).is_file()]
-
-
 def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence[Path]) -> dict[str, Any]:
     """A Prometheus configuration that finds everything through the exporter's `/sd`."""
     document: dict[str, Any] = {
@@ -344,6 +340,13 @@ def grafana_datasource(prometheus: str) -> dict[str, Any]:
         "jsonData": {"timeInterval": SCRAPE_INTERVAL, "httpMethod": "POST"},
     }
     return {"apiVersion": 1, "datasources": [source]}
+
+
+def grafana_home(binary: Path) -> Path | None:
+    """Grafana's own files, for a binary on PATH: of an archive, of Homebrew, or of a distribution's package."""
+    folder = binary.resolve().parent.parent
+    places = (folder, folder / "share" / "grafana", Path("/usr/share/grafana"))
+    return next((place for place in places if (place / "conf" / "defaults.ini").exists()), None)
 
 
 def grafana_dashboards(folder: Path) -> dict[str, Any]:

@@ -45,7 +45,10 @@ ALERTMANAGER = Program(
     "Alertmanager", ("alertmanager", "prometheus-alertmanager"), "Debian: sudo apt-get install prometheus-alertmanager"
 )
 PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
-GRAFANA = Program("Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` is on PATH")
+GRAFANA = Program(
+    "Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` or `grafana-server` is on PATH"
+)
+DOCKER = Program("Docker", ("docker",), "https://docs.docker.com/engine/install/")
 
 
 def _die_with_parent() -> None:

@@ -98,14 +98,17 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     data = settings.data.resolve()
     installed = (processes.PROMETHEUS, processes.PROMTOOL, processes.ALERTMANAGER, processes.GRAFANA)
     programs = {program: path for program in installed if (path := program.find())}
-    with held(data), _stopping() as stop:
+    began = time.monotonic()
+    with held(data), _stopping(settings.schedule.end) as stop:
         planner = Planner(data, programs, settings.bundle.resolve(), settings.seed, settings.history_days)
         supervisor = processes.Supervisor(data / "logs")
         try:
             plan = planner.plan(real=settings.real, config=settings.config)
             plan = _start(plan, planner.ports, supervisor, stop, console)
             if not stop.is_set():
-                _watch(plan, supervisor, stop, settings.schedule, console)
+                _watch(plan, supervisor, stop, settings.schedule, console, began)
+            elif settings.schedule.end is not None:
+                console.print("the time of --seconds was over before everything ran", markup=False)
             return 0
         finally:
             planner.ports.close()
@@ -129,7 +132,12 @@ def _start(
 
 
 def _watch(
-    plan: Plan, supervisor: processes.Supervisor, stop: threading.Event, schedule: watch.Schedule, console: Console
+    plan: Plan,
+    supervisor: processes.Supervisor,
+    stop: threading.Event,
+    schedule: watch.Schedule,
+    console: Console,
+    began: float,
 ) -> None:
     watch.overview(plan, console)
     scraper = Scraper(plan.exporter)
@@ -139,6 +147,9 @@ def _watch(
             return watch.read_state(plan.prometheus, plan.pages)
         return watch.State(targets=scraper.targets, targets_up=scraper.up)
 
+    def windows() -> Mapping[str, float]:
+        return watch.read_windows(plan.prometheus) if plan.prometheus else {}
+
     def check() -> None:
         for service, status in supervisor.ended():
             raise StartError(f"{service.name} ended by itself with status {status}; see its log")
@@ -146,7 +157,7 @@ def _watch(
     if plan.prometheus is None:
         scraper.start()
     try:
-        watch.Watch(read, check, plan.simulator, schedule, console).run(stop)
+        watch.Watch(read, check, windows, plan.simulator, schedule, console, began).run(stop)
     finally:
         scraper.stop()
 
@@ -167,14 +178,18 @@ def _with_past(plan: Plan, stop: threading.Event, console: Console) -> Plan:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set, instead of ending the process half-way."""
+def _stopping(seconds: float | None) -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM and SIGHUP set, instead of ending the process half-way; or so many seconds do."""
     stop = threading.Event()
+    timer = threading.Timer(seconds or 0, stop.set)
+    if seconds is not None:
+        timer.start()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield stop
     finally:
+        timer.cancel()
         for number, old in before.items():
             signal.signal(number, old)

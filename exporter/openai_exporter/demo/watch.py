@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import select
 import sys
 import termios
@@ -21,7 +22,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from openai_exporter.config.base import format_duration
 from openai_exporter.demo.plan import Plan
+from openai_exporter.demo.processes import DOCKER, GRAFANA
 
 # Values asked of Prometheus, and what happened to alerts since it began.
 
@@ -94,6 +97,29 @@ def read_state(prometheus: str, pages: str | None = None, get: Get = get_json) -
         alerts=None if alerts is None else _states(alerts),
         pages=None if listed is None else tuple(listed["pages"]),
     )
+
+
+_WINDOW = re.compile(r"(?:\[|[a-z_])(\d+)(ms|[smhdw])\b")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def look_back(expression: str) -> float:
+    """Seconds of the shortest window of an alert's expression, 0 without any: after that what is over can be forgotten.
+
+    Windows are ranges, and those that names of recorded series end with, such as `ratio5m`.
+    """
+    return min((int(number) * _SECONDS[unit] for number, unit in _WINDOW.findall(expression)), default=0.0)
+
+
+def read_windows(prometheus: str, get: Get = get_json) -> dict[str, float]:
+    """Seconds that each alert looks back, by its name; the longest where several rules have that name."""
+    answer = get(f"{prometheus}/api/v1/rules", {"type": "alert"})
+    found: dict[str, float] = {}
+    for group in answer["data"]["groups"] if answer else ():
+        for rule in group["rules"]:
+            seconds = look_back(rule["query"]) + float(rule.get("keepFiringFor", 0))
+            found[rule["name"]] = max(seconds, found.get(rule["name"], 0.0))
+    return found
 
 
 def _states(alerts: Series) -> dict[str, str]:
@@ -254,6 +280,8 @@ def overview(plan: Plan, console: Console) -> None:
     console.print(table)
     for program in plan.missing:
         console.print(f"[yellow]without {program.title}[/] ({program.remedy})")
+    if GRAFANA in plan.missing and DOCKER.find():
+        console.print("Docker is here: [cyan]make up PROFILE=demo[/] runs all of this with Grafana.", soft_wrap=True)
     if plan.prometheus is None:
         console.print("The exporter is scraped by the demo itself; nothing is stored.")
     if plan.simulator is None:
@@ -336,7 +364,7 @@ def line(state: State, seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When things happen by themselves, in seconds since the demo runs; None for never."""
+    """When things happen by themselves, in seconds since the demo was started; None for never."""
 
     end: float | None = None
     start_outage: float | None = None
@@ -349,32 +377,38 @@ class Watch:
     Args:
         read: the present state.
         check: raises when a service has ended.
+        windows: seconds that each alert looks back.
         simulator: its root URL; None when there is none to break.
+        began: when the demo was started, by `monotonic`.
     """
 
     def __init__(
         self,
         read: Callable[[], State],
         check: Callable[[], None],
+        windows: Callable[[], Mapping[str, float]],
         simulator: str | None,
         schedule: Schedule,
         console: Console,
+        began: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._check = check
+        self._windows = windows
         self._simulator = simulator
         self._console = console
         self._monotonic = monotonic
-        self._began = monotonic()
-        self._end = schedule.end
+        self._began = began
+        self._active: frozenset[str] = frozenset()
+        self._before: frozenset[str] = frozenset()
         self._due = {"b": schedule.start_outage, "m": schedule.end_outage}
         self._timeline = Timeline()
         self._printed = -PRINTED_EVERY
         self._broken = False
 
     def run(self, stop: threading.Event) -> None:
-        """Go on until `stop` is set or the time is over."""
+        """Go on until `stop` is set."""
         with ExitStack() as opened:
             keys, live = None, None
             if self._console.is_terminal:
@@ -382,8 +416,6 @@ class Watch:
                 live = opened.enter_context(Live(console=self._console, auto_refresh=False, transient=False))
             while not stop.is_set():
                 ran = self._monotonic() - self._began
-                if self._end is not None and ran >= self._end:
-                    return
                 self._check()
                 self._switch_by_time(ran)
                 self._show(self._read(), ran, live)
@@ -411,13 +443,32 @@ class Watch:
         if key == "b" and self._broken:
             return
         self._broken = key == "b"
-        text = set_outage(self._simulator, self._broken)
-        self._timeline.note(ran, text)
+        self._note(ran, set_outage(self._simulator, self._broken))
+        if self._broken:
+            self._before = self._active
+        else:
+            self._explain_healing(ran)
+
+    def _explain_healing(self, ran: float) -> None:
+        """Until when each alert of the outage may still see it; a pending one may even begin to fire."""
+        started = self._active - self._before
+        windows = self._windows() if started else {}
+        for name in sorted(started, key=lambda name: windows.get(name, 0.0)):
+            if seconds := windows.get(name, 0.0):
+                end = f"it may fire until {ran + seconds:.0f} s"
+                self._note(ran, f"{name} looks back {format_duration(seconds)}: {end}", "dim")
+            else:
+                self._note(ran, f"{name} looks at what is now: it ends with the next good probes", "dim")
+
+    def _note(self, ran: float, text: str, style: str = "bold cyan") -> None:
+        self._timeline.note(ran, text, style)
         if not self._console.is_terminal:
             self._print(f"event t={ran:.0f}s {text}")
 
     def _show(self, state: State, ran: float, live: Live | None) -> None:
         events = self._timeline.update(ran, state.alerts, state.pages or ())
+        if state.alerts is not None:
+            self._active = frozenset(state.alerts)
         if live is not None:
             live.update(live_screen(state, ran, self._timeline.events, self._broken), refresh=True)
             return

@@ -13,6 +13,7 @@ from openai_exporter.demo.plan import (
     alertmanager_document,
     bundled_rules,
     faster,
+    grafana_home,
     held,
     prometheus_document,
     quickened,
@@ -61,6 +62,22 @@ def test_prometheus_loads_the_rules_and_alerts_where_there_is_an_alertmanager() 
     assert with_all["rule_files"] == ["a.yml"]
     assert with_all["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": ["127.0.0.1:2"]}]}]
     assert not {"rule_files", "alerting"} & alone.keys()
+
+
+@pytest.mark.parametrize(
+    ("binary", "home"), [("bin/grafana", "."), ("bin/grafana-server", "."), ("bin/grafana", "share/grafana")]
+)
+def test_grafana_s_own_files_are_found_from_its_binary_on_path(tmp_path: Path, binary: str, home: str) -> None:
+    """Of an archive and of Homebrew, also through a link."""
+    files = tmp_path / "grafana 12" / home / "conf" / "defaults.ini"
+    program = tmp_path / "grafana 12" / binary
+    link = tmp_path / "on path"
+    for file in (files, program):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    link.symlink_to(program)
+
+    assert grafana_home(link) == files.parents[1]
 
 
 # The demo's folder: whose it is, and that two demos never share it.

@@ -13,7 +13,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from openai_exporter.demo.watch import Event, Keys, Schedule, State, Timeline, Watch, line, live_screen, read_state
+from openai_exporter.demo.watch import (
+    Event,
+    Keys,
+    Schedule,
+    State,
+    Timeline,
+    Watch,
+    line,
+    live_screen,
+    look_back,
+    read_state,
+    read_windows,
+)
 from openai_exporter.errors import StartError
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.demo.terminal import Terminal
@@ -99,20 +111,31 @@ class Clock:
         return self.now
 
 
-class NeverWaiting(threading.Event):
-    """An event that is waited for in no time."""
+class Until(threading.Event):
+    """An event that is set at a time, and that is waited for in no time."""
+
+    def __init__(self, clock: Clock, end: float) -> None:
+        super().__init__()
+        self._clock, self._end = clock, end
+
+    def is_set(self) -> bool:
+        return self._clock.now >= self._end
 
     def wait(self, timeout: float | None = None) -> bool:
         return self.is_set()
 
 
-def watched(simulator: str | None, schedule: Schedule, states: list[State]) -> str:
+def watched(
+    simulator: str | None, schedule: Schedule, states: list[State], windows: dict[str, float] | None = None
+) -> str:
     """What is printed while the states come one after the other, the last one staying."""
-    out = io.StringIO()
-    seen = iter(states)
-    last = states[-1]
-    watch = Watch(lambda: next(seen, last), lambda: None, simulator, schedule, Console(file=out, width=200), Clock())
-    watch.run(NeverWaiting())
+    out, clock = io.StringIO(), Clock()
+    seen, last = iter(states), states[-1]
+    console = Console(file=out, width=200)
+    watch = Watch(
+        lambda: next(seen, last), lambda: None, lambda: windows or {}, simulator, schedule, console, 0.5, clock
+    )
+    watch.run(Until(clock, schedule.end or 0))
     return out.getvalue()
 
 
@@ -145,6 +168,46 @@ def test_what_alerts_and_pages_do_is_printed_between_the_figures() -> None:
     ]
 
 
+def test_after_the_outage_it_says_which_alert_looks_back_and_until_when(simulator: SimulatorControl) -> None:
+    before, during = (
+        State(alerts={"Old": "firing"}),
+        State(alerts={"Old": "firing", "Burn": "pending", "Down": "firing"}),
+    )
+    states = [*[before] * 4, *[during] * 20]
+
+    said = watched(simulator.base_url, Schedule(5, 1.5, 3), states, {"Burn": 300.0, "Old": 60.0})
+
+    assert [line.partition(" ")[2] for line in said.splitlines() if line.startswith("event") and " look" in line] == [
+        "t=3s Down looks at what is now: it ends with the next good probes",
+        "t=3s Burn looks back 5m: it may fire until 303 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("up == 0", 0),
+        ("max_over_time(up[2m]) == 0", 120),
+        ("probe:openai_sli_error:ratio1h > 0.1 and probe:openai_sli_error:ratio5m > 0.1", 300),
+        ("target_model:openai_api_latency_seconds:p95_20m > 5", 1200),
+        ("rate(x_total[750ms]) > 1", 0.75),
+        ("probe:openai_sli_error:ratio30d > 1", 30 * 86_400),
+    ],
+)
+def test_an_alert_looks_back_over_the_shortest_of_its_windows(expression: str, seconds: float) -> None:
+    assert look_back(expression) == seconds
+
+
+def test_the_rules_that_prometheus_runs_say_how_far_alerts_look_back() -> None:
+    rules = [
+        {"name": "Burn", "query": "a:b:ratio1h > 1 and a:b:ratio5m > 1"},
+        {"name": "Burn", "query": "a:b:ratio6h > 1 and a:b:ratio30m > 1", "keepFiringFor": 60},
+    ]
+
+    assert read_windows("", lambda url, params: {"data": {"groups": [{"rules": rules}]}}) == {"Burn": 1860}
+    assert read_windows("", lambda url, params: None) == {}
+
+
 def test_a_simulator_that_is_gone_is_told() -> None:
     assert "the simulator does not answer" in watched("http://127.0.0.1:9", Schedule(end=2, start_outage=0), [State()])
 
@@ -153,7 +216,7 @@ def test_a_service_that_ended_ends_the_demo() -> None:
     def complain() -> None:
         raise StartError("prometheus ended by itself")
 
-    watch = Watch(State, complain, None, Schedule(), Console(file=io.StringIO()))
+    watch = Watch(State, complain, dict, None, Schedule(), Console(file=io.StringIO()), 0.0)
     with pytest.raises(StartError, match="prometheus ended"):
         watch.run(threading.Event())
 
