@@ -46,8 +46,8 @@ function(config, promql, variables)
       [4, panels.skipped],
     ]),
     g.row.collapsed('Expected range, estimate and limits', 9, [
-      [6, panels.anomaly],
-      [8, panels.drift],
+      [7, panels.anomaly],
+      [7, panels.drift],
       [7, panels.spendLimits],
       [3, panels.credit],
     ]),
