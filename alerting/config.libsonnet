@@ -85,8 +85,8 @@ local slowest = '.*-pro|.*-pro-.*|.*deep-research.*';
       ],
       // A row ends where nothing failed within `window` though `due` failures were due at the ratio of its short window.
       recovered: { window: '10m', due: 2 },
-      // For so long after a page about the same, budgets that it used up are no news.
-      told: { critical: '1h', warning: '10h' },
+      // For so long after a page about the same, budgets that it used up are no news: it takes failures that are new.
+      told: { critical: '6h', warning: '10h' },
     },
 
     // --- Thresholds.

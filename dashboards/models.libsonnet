@@ -30,7 +30,7 @@ function(config, promql, variables)
     ]),
     g.row.new('Limits of projects', 8, [
       [6, panels.limitUsed],
-      [13, panels.limitTable],
-      [5, panels.vectorStores],
+      [18, panels.limitTable],
+      [24, panels.vectorStores],
     ]),
   ])

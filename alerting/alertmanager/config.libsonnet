@@ -32,8 +32,8 @@
     // How long a group waits before its first notification, and what joins it before the next one.
     groupWait: { page: '30s', notify: '2m' },
     groupInterval: '10m',
-    // Alertmanager forgets what it has sent after --data.retention (120h by default), and sends it again.
-    repeat: { page: '4h', notify: '12h', cost: '24h', budget: '31d' },
+    // 744h is a month. Alertmanager forgets what it has sent after --data.retention (120h by default), and sends it again.
+    repeat: { page: '4h', notify: '12h', cost: '24h', budget: '744h' },
     // An alert inhibits others only where job and these labels agree, or both lack them.
     environmentLabels: ['cluster', 'env', 'environment', 'region', 'namespace'],
     // Folder of the templates as Alertmanager sees it, relative to its configuration file.

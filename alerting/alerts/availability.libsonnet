@@ -30,15 +30,27 @@ function(config)
       name: 'OpenAITargetDown',
       // Several results of one probe, for a moment in which all probes fail is no outage.
       expr: duration.anyWindow(config, burn.minDown(config), function(window) text.fill(|||
-        sum by (%(labels)s) (%(valid)s) >= %(minBad)s
-        and max by (%(labels)s) (%(valid)s) >= 2
-        and sum by (%(labels)s) (%(good)s) == 0
-      |||, {
-        labels: target,
-        valid: burn.valid(config, window),
-        good: burn.good(config, window),
-        minBad: t.targetDown.minBad,
-      })),
+              sum by (%(labels)s) (%(valid)s) >= %(minBad)s
+              and max by (%(labels)s) (%(valid)s) >= 2
+              and sum by (%(labels)s) (%(good)s) == 0
+            |||, {
+              labels: target,
+              valid: burn.valid(config, window),
+              good: burn.good(config, window),
+              minBad: t.targetDown.minBad,
+            }))
+            // An outage that comes and goes: once it has come back, it is over when nothing fails any more.
+            + text.fill(|||
+              or
+              max by (%(labels)s) (%(bad)s{slo="availability"}) > 0
+              and on (%(labels)s) %(firing)s
+              and on (%(labels)s) max by (%(labels)s) (changes(ALERTS_FOR_STATE{alertname="OpenAITargetDown"}[%(memory)s])) > 0
+            |||, {
+              labels: target,
+              bad: series.badEvents('target', config.slo.recovered.window),
+              firing: burnAlerts.firing(config, ['OpenAITargetDown'], target, null),
+              memory: duration.scaled(config, config.slo.told.critical),
+            }),
       'for': t.targetDown['for'],
       keep: t.targetDown.keep,
       severity: 'critical',

@@ -21,7 +21,8 @@ local severities = ['critical', 'warning', 'info', 'none'];
     local query = std.join('{' + std.join('', [label + '=%q, ' for label in labels]), parts);
     '{{ with %s | query }}%s{{ end }}' % [std.join(' ', ['printf', '`' + query + '`'] + all), render('. | first | value')],
   usd(value):: '{{ %s | printf "%%.2f" }} USD' % value,
-  share(value):: '{{ %s | humanizePercentage | reReplaceAll `([0-9]{2,})[.][0-9]+%%` `$1%%` | reReplaceAll `([.][0-9])[0-9]+%%` `$1%%` }}' % value,
+  // humanizePercentage writes 5.5e+05% from 10,000 % on; templates cannot multiply, so that whole hundreds are written.
+  share(value):: '{{ if ge (%(it)s) 100.0 }}{{ %(it)s | printf "%%.0f00%%%%" }}{{ else }}{{ %(it)s | humanizePercentage | reReplaceAll `([0-9]{2,})[.][0-9]+%%` `$1%%` | reReplaceAll `([.][0-9])[0-9]+%%` `$1%%` }}{{ end }}' % { it: value },
   // The two largest units.
   duration(value):: '{{ %s | humanizeDuration | reReplaceAll `^(-?[0-9]+[dhm] [0-9]+[hms]).*` `$1` | reReplaceAll ` 0[hms]$` `` }}' % value,
 

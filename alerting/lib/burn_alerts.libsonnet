@@ -25,16 +25,18 @@ local text = import 'text.libsonnet';
     local fill(template, values) = text.fill(template, { slo: slo, budget: series.errorBudget(level) } + values);
     local recovered = config.slo.recovered;
 
-    // A row ends at once where its short window is longer than it takes to see that nothing fails any more.
+    // A row ends at once where its short window is longer than it takes to see that nothing fails any more, and stays
+    // over while that window lasts.
     local over(row) = if seconds(row.short) <= seconds(recovered.window) then '' else fill(|||
       unless (
         %(recent)s{slo="%(slo)s"} == 0
-        and %(short)s{slo="%(slo)s"} * %(events)s{slo="%(slo)s"} >= %(due)s
+        and max_over_time(%(short)s{slo="%(slo)s"}[%(span)s]) * %(events)s{slo="%(slo)s"} >= %(due)s
       )
     |||, {
       recent: series.badEvents(level, recovered.window),
       events: series.events(level, recovered.window),
       short: series.errorRatio(level, row.short),
+      span: duration.scaled(config, row.short),
       due: text.number(recovered.due),
     });
     local burning(row) = fill(|||
@@ -70,31 +72,39 @@ local text = import 'text.libsonnet';
       })
       for w in windows
     ];
-    // What was paged is no news, be it the outage or the same budget, unless it fails anew.
-    local news(severity) =
-      local within = config.slo.told[severity];
-      local names = told + (if severity == 'critical' || !config.slo[slo].pages then [] else [
-                              { names: [fields.name], labels: std.join(', ', ['slo'] + fields.labelsOfSeries), more: ', severity="critical"' },
-                            ]);
-      std.join('', [
-        if severity == 'critical' then fill(|||
-          and (
-            %(events)s{slo="%(slo)s"} unless on (%(labels)s) %(before)s
-            or
-            %(recent)s{slo="%(slo)s"} >= %(least)s unless on (%(labels)s) %(now)s
-          )
-        |||, {
-          events: series.events(level, burn.windows(config.slo)[std.length(burn.windows(config.slo)) - 1]),
-          recent: series.badEvents(level, first.short),
-          least: config.thresholds.targetDown.minBad,
-          labels: it.labels,
-          before: $.firing(config, it.names, it.labels, within),
-          now: $.firing(config, it.names, it.labels, null),
-        }) else text.fill(|||
-          unless on (%s) %s
-        |||, [it.labels, $.firing(config, it.names, it.labels, within, std.get(it, 'more', ''))])
-        for it in names
-      ]);
+    local pages = {
+      names: [fields.name],
+      labels: std.join(', ', ['slo'] + fields.labelsOfSeries),
+      more: ', severity="critical"',
+    };
+    local firing(it, within) = $.firing(config, it.names, it.labels, within, std.get(it, 'more', ''));
+    local unless(it, within) = text.fill('unless on (%s) %s', [it.labels, firing(it, within)]);
+    local any = fill('%(any)s{slo="%(slo)s"}', { any: series.events(level, config.slo.period) });
+    local goesOn = text.fill('%s and on (%s) %s', [any, pages.labels, firing(pages, null)]);
+    // What was paged is no news, be it the outage or the same budget, for long windows still hold its failures. It takes
+    // new ones: some in a short window, or enough in one that began after the page was over.
+    local anew(it) = fill(|||
+      and (
+        %(any)s %(notTold)s
+        or
+        %(long)s{slo="%(slo)s"} >= %(minBad)s %(over)s
+        or
+        %(short)s{slo="%(slo)s"} >= %(least)s%(now)s
+      )
+    |||, {
+      any: any,
+      long: series.badEvents(level, first.long),
+      short: series.badEvents(level, first.short),
+      minBad: first.minBad,
+      least: config.thresholds.targetDown.minBad,
+      notTold: unless(it, config.slo.told.critical),
+      over: unless(it, first.long),
+      now: if it == pages then '\n  or\n  ' + goesOn else ' ' + unless(it, null),
+    });
+    local news(severity) = std.join('', if severity == 'critical' then [anew(it) for it in told + [pages]] else [
+      unless(it, config.slo.told.warning) + '\n'
+      for it in told + (if config.slo[slo].pages then [pages] else [])
+    ]);
     [
       local mine = std.filter(function(row) row.severity == severity, rows);
       local parts = [burning(row) for row in mine] + (if severity == 'critical' then allBad else []);

@@ -18,7 +18,8 @@ function(config)
   local results = [
     {
       record: series.resultTime,
-      // Answers that do not say whose they are come from an exporter that does not say when either.
+      // Answers that do not say whose they are come from an exporter that does not say when either; an age that grows is
+      // that of a result which is known already.
       expr: fill(|||
         %(time)s
         or
@@ -26,9 +27,11 @@ function(config)
           timestamp(openai_probe_availability_valid{%(selector)s})
           or
           timestamp(openai_probe_cached_age_seconds{%(selector)s}) - openai_probe_cached_age_seconds{%(selector)s}
+          unless openai_probe_cached_age_seconds{%(selector)s}
+            > openai_probe_cached_age_seconds{%(selector)s} offset %(interval)s
         )
         unless ignoring (result_source) openai_probe_result_source{%(selector)s, result_source="own"}
-      |||, { time: time }),
+      |||, { time: time, interval: duration.text(interval) }),
     },
     {
       record: series.newResult,

@@ -131,7 +131,7 @@ function(config, promql)
       + panel.withOverrides([override.byName('input', [override.color('blue')]), override.byName('output', [override.color('red')])])
       + to('usage'),
     spend:
-      panel.timeSeries.new('Month and forecast', 'Billed so far this month, and what the full month will cost at the run rate of the last seven days. The last thirty days, or the range of dates that is chosen.', 'currencyUSD', [
+      panel.timeSeries.new('Cost of month', 'Billed so far this month, and what the full month will cost at the run rate of the last seven days. The last thirty days, or the range of dates that is chosen.', 'currencyUSD', [
         query.range('sum(%s)' % organization(series.costMonth), 'month to date'),
         query.range('sum(%s)' % organization(series.forecast), 'forecast'),
       ])

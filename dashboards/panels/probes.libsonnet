@@ -162,7 +162,7 @@ function(config, promql)
       + panel.timeSeries.withStacking
       + panel.withShades('red')
       + panel.withOverrides([
-        override.byRegexp('/^(timeout|connect|dns|tls|network|refused|stalled|truncated)/', [override.color('orange')]),
+        override.byRegexp('/^(timeout|connect|dns|tls|truncated)/', [override.color('orange')]),
         override.byRegexp('/^(%s)/' % std.join('|', outcomes.kinds.rateLimit), [override.color('yellow')]),
         override.byRegexp('/^(%s) /' % std.join('|', ours), [override.shades('blue')]),
         override.byRegexp('/^no failures/', [override.color('green')]),

@@ -65,6 +65,7 @@ function(config, promql)
         query.range('max by (%(by)s) (%(left)s)\nand on (%(by)s) bottomk(10, max by (%(by)s) (%(left)s @ end()))' % { by: byProbe, left: slo(series.budgetRemaining('probe')) }, name),
       ])
       + panel.timeSeries.withFreeMin
+      + panel.withScale('last')
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
       + panel.timeSeries.withLegendTable(smallestFirst=true)
@@ -103,6 +104,7 @@ function(config, promql)
         query.range('max by (target) (%s)' % promql.select(series.budgetRemaining('target'), ['slo="$slo"', 'target=~"$target"']), '{{target}}'),
       ])
       + panel.timeSeries.withFreeMin
+      + panel.withScale('last')
       + panel.withMax(1)
       + panel.timeSeries.withFill(0)
       + panel.withNoValue(words.slo),
@@ -142,6 +144,7 @@ function(config, promql)
         override.byName('Exhausted on', [override.width(140), override.unit('time:YYYY-MM-DD HH:mm')]),
         override.byName('Module', [override.width(115)]),
         override.byRegexp('Objective|Burn rate', [override.width(90)]),
+        override.byName('Budget left', [override.width(100)]),
         override.byName('Model', [override.width(235), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),
       ])
       + panel.withNoValue(words.slo),

@@ -25,7 +25,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,18 +33,30 @@ from urllib.parse import urlsplit
 import yaml
 
 from openai_exporter.cli.common import LEVELS
-from openai_exporter.cli.rules import bundle_root
 from openai_exporter.client.network import parse_proxy
 from openai_exporter.config import load_config
 from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.load import default_document, parse_config
 from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
-from openai_exporter.rules.rule_file import build
+from openai_exporter.rules.bundle import DASHBOARDS, SETTINGS, bundle_root, compile_bundle, load_settings, source
 from openai_exporter.web.routes import DEFAULT_SCRAPE_TIMEOUT
 
-GRAFANA = "http://localhost:3000"
-"""Root of Grafana in the rules as shipped; one that was set otherwise stays."""
+CAUGHT: Mapping[str, Any] = {
+    "alertmanager": {
+        "channels": {
+            "email": {
+                "to": "oncall@example.org", "from": "alerts@example.org", "smarthost": "mailpit:1025",
+                "require_tls": False,
+            },
+        },
+        "audiences": {"info": ["email"]},
+        "groupWait": {"page": "5s", "notify": "5s"},
+        "groupInterval": "1m",
+        "officeHours": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}],
+    }
+}  # fmt: skip
+"""Alerts as the mail catcher takes them: all of them, soon, and by no other channel."""
 SIMULATOR = "http://simulator:8085"
 USER = 65532
 SHARDS = 2
@@ -575,7 +587,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
     Raises:
         OSError: the folder or a file cannot be read.
     """
-    found = {path.name: path for path in folder.iterdir() if path.name == "thresholds.yml"}
+    found = {path.name: path for path in folder.iterdir() if path.name in ("settings.yml", "thresholds.yml")}
     raw = folder / "rules.d"
     if raw.is_dir():
         found |= {f"rules.d/{path.name}": path for path in raw.iterdir() if path.suffix == ".yml"}
@@ -591,32 +603,25 @@ def _compiled(made: Plan, place: Place, folder: Path, grafana: str, caught: bool
         ExporterError: a mistake; raw rule files with one are left out unless `strict`.
     """
     inputs = _inputs(folder)
-    raw = folder / "rules.d"
     files = {}
     for name, path in inputs.items():
         try:
             files[f"accepted/alerting/{name}"] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise ConfigError([Problem(str(path), f"is not a text file: {error.reason}")]) from None
-    built = build(inputs.get("thresholds.yml", place.bundle / "alerting" / "thresholds.yml"), raw)
-    if built.left_out and strict:
-        raise ConfigError(list(built.left_out))
-    made.warnings += built.left_out
-    made.notes += [f"rules: {note}" for note in built.notes]
-    for path in (place.bundle / "prometheus" / "rules").glob("*.yml"):
-        files[f"prometheus/rules/{path.name}"] = _led(path.read_text(encoding="utf-8"), grafana)
-    files["prometheus/rules/user-thresholds.yml"] = _led(built.text, grafana)
-    own = place.bundle / "alerting" / "alertmanager"
-    mail = Path(__file__).with_name("alertmanager-mail.yml")
-    files["alertmanager/alertmanager.yml"] = (mail if caught else own / "alertmanager.yml").read_text("utf-8")
-    for path in (own / "templates").glob("*.tmpl"):
-        files[f"alertmanager/templates/{path.name}"] = path.read_text(encoding="utf-8")
+    settings = load_settings(source(folder, place.bundle, SETTINGS), place.bundle)
+    changes: dict[str, Any] = {} if "grafana" in settings.links else {"grafanaUrl": grafana}
+    if caught:
+        kept = {key: value for key, value in settings.config.items() if key != "alertmanager"}
+        settings, changes = replace(settings, config=kept), {**changes, **CAUGHT}
+    compiled = compile_bundle(folder, place.bundle, settings=settings, changes=changes)
+    if compiled.left_out and strict:
+        raise ConfigError(list(compiled.left_out))
+    made.warnings += compiled.left_out
+    made.notes += [f"rules: {note}" for note in compiled.notes]
+    for path, text in compiled.files.items():
+        files[path.removeprefix("alerting/").replace(DASHBOARDS, "grafana/pages")] = text
     return files
-
-
-def _led(text: str, grafana: str) -> str:
-    """Rules whose links lead to that Grafana."""
-    return text.replace(f"{GRAFANA}/", f"{grafana}/")
 
 
 # ---- Prometheus and Grafana -----------------------------------------------------------------------------------------
@@ -709,10 +714,8 @@ def share(shard: int, shards: int) -> list[dict[str, Any]]:
 
 
 def _grafana(made: Plan, place: Place, interval: str | None, values: Mapping[str, str], scale: bool) -> None:
-    """Data sources, and the pages with the path at which Grafana sees them."""
+    """Data sources, and the path at which Grafana sees the dashboards."""
     pages = place.bundle / "dashboards"
-    for path in (pages / "generated").glob("*.json"):
-        made.files[f"grafana/pages/{path.name}"] = path.read_text(encoding="utf-8")
     for path in (pages / "provisioning" / "dashboards").glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         made.files[f"grafana/dashboards/{path.name}"] = text.replace(

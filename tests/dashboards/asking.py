@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks every query of a page, and tells what was refused or empty."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.grafana import Range, Values, ask, seconds
-from tests.dashboards.pages import Json, Page, Panel
+from tests.dashboards.pages import Json, Page, Panel, strings
 
 _NOTHING = {"NaN", "-2", "-1e-09"}
 """Values that stand for words why there is nothing."""
@@ -60,6 +61,16 @@ def refused(asked: list[Asked]) -> list[str]:
 def empty(asked: list[Asked]) -> list[str]:
     """Names of queries without data."""
     return [each.name for each in asked if not each.has_data]
+
+
+_ID = re.compile(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+)\}")
+
+
+def linked_ids(server: Server, page: Page, panel: Panel, when: Range) -> set[tuple[str, str]]:
+    """What the data links of a panel hand over for what it shows: (variable, id)."""
+    rows = [row for each in panel.targets for row in ask(server, page, panel, each, when, {})["data"]["result"]]
+    links = [found for text in strings(panel.json["fieldConfig"]) for found in _ID.findall(text)]
+    return {(name, row["metric"][label]) for row in rows for name, label in links if row["metric"].get(label)}
 
 
 def without_data(server: Server, pages: Iterable[Page], now: float) -> Iterator[tuple[Panel, str]]:

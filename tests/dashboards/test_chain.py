@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.dashboards.asking import Asked, ask_all, empty, refused
+from tests.dashboards.asking import Asked, ask_all, empty, linked_ids, refused
 from tests.dashboards.conftest import Chain
 from tests.dashboards.grafana import ask, choices, expression
 from tests.dashboards.pages import Page, Panel, pages
@@ -29,7 +29,14 @@ QUIET = {
         "Rejected requests",
         "slo / SLO by probe G",
         "slo / SLI",
+        "overview / Spent today",
+        "overview / Month to date",
+        "overview / Forecast",
+        "costs / Today",
+        "costs / This month",
+        "costs / Forecast",
     ),
+    "has a bar for each day": ("Cost per day",),
     "is compared with days that are not there": ("band", "expected range", "by hour of day"),
     "needs usage that grows, which takes minutes": (
         "overview / Tokens",
@@ -106,6 +113,19 @@ def test_a_budget_is_named_by_whom_it_bounds(settled: Chain) -> None:
     assert len(shown) == len(set(shown)) == int(limits["data"]["result"][0]["value"][1])
     assert "all" in {whose for _, whose in shown}
     assert not [whose for _, whose in shown if whose.startswith(("key_", "proj_", "user-"))]
+
+
+@pytest.mark.parametrize("title", ["This month by project", "This month by API key"])
+def test_a_link_hands_over_ids_that_have_usage(settled: Chain, title: str) -> None:
+    document, panel = _of("costs", title)
+    ids = linked_ids(settled.server, document, panel, settled.so_far)
+    labels = {"project": "project_id", "key": "api_key_id"}
+
+    print(sorted(ids))
+    assert ids
+    for name, value in ids:
+        used = settled.server.ask("/api/v1/query", query=f'openai_usage_requests_total{{{labels[name]}="{value}"}}')
+        assert used["data"]["result"], (name, value)
 
 
 def test_a_chart_of_percentiles_shows_single_probes_with_their_request_ids(settled: Chain) -> None:

@@ -41,6 +41,10 @@ NOT_SHOWN = {
     ),
     "probe_http_version": "does not change; debug=true shows it",
     "probe_failed_due_to_regex": "an outcome (content_mismatch) that the table of last probes shows",
+    **dict.fromkeys(
+        ("openai_exporter_stack_info", "openai_exporter_stack_problems", "openai_exporter_simulated_with_real_key"),
+        "of the Compose stack alone; alerts tell it",
+    ),
     "openai_exporter_config_unreadable_keys": "the outcome no_credentials and failing usage show which, and alert",
     "openai_probe_last_result_timestamp_seconds": "lets rules count each result once",
     "openai_probe_result_source": "says why a result has an age; debug=true shows it",

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.dashboards.asking import ask_all, empty, refused
-from tests.dashboards.conftest import World
+from tests.dashboards.asking import ask_all, empty, linked_ids, refused
+from tests.dashboards.conftest import OUTAGE, World
 from tests.dashboards.data.tsdb import Server
-from tests.dashboards.grafana import Range, Values, ask, choices
-from tests.dashboards.pages import Json, Page, Panel, pages, strings
+from tests.dashboards.grafana import Range, Values, ask, choices, step_of
+from tests.dashboards.pages import Json, Page, Panel, pages
 
 pytestmark = pytest.mark.stack
 
@@ -191,7 +191,17 @@ def test_the_last_bar_is_the_running_step(crowd: tuple[Server, Range]) -> None:
     assert answer["data"]["result"][0]["values"][-1][0] == when.end - when.end % 3600
 
 
-_ID = re.compile(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+)\}")
+def test_bars_of_bad_events_begin_with_their_hour_and_the_running_one_shows(world: World) -> None:
+    """The outage began forty minutes before the end, at twenty minutes past: its first bar is of that hour."""
+    document, panel = _of("slo", "Bad events")
+    week = Range(world.outage.end - 4 * 86400, world.outage.end - 60)
+    rows = ask(world.server, document, panel, panel.targets[0], week, {"slo": "availability"})["data"]["result"]
+    stamps = sorted({int(time) for row in rows if row["metric"].get("model") for time, value in row["values"]})
+    step, _ = step_of(panel, panel.targets[0], week)
+
+    assert (step, panel.defaults["custom"]["barAlignment"]) == (3600, 1)
+    assert {stamp % 3600 for stamp in stamps} == {0}
+    assert stamps[-1] == OUTAGE // 3600 * 3600 == world.outage.end - 3600
 
 
 @pytest.mark.parametrize(
@@ -208,14 +218,11 @@ _ID = re.compile(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+)\}")
 def test_a_link_leads_to_the_usage_of_what_was_clicked(crowd: tuple[Server, Range], page: str, title: str) -> None:
     document, panel = _of(page, title)
     server, when = crowd
-    rows = [row for each in panel.targets for row in ask(server, document, panel, each, when, {})["data"]["result"]]
-    links = [found for text in strings(panel.json["fieldConfig"]) for found in _ID.findall(text)]
-    ids = {(name, row["metric"][label]) for row in rows for name, label in links if label in row["metric"]}
+    ids = linked_ids(server, document, panel, when)
 
     assert ids
     for name, value in ids:
-        if value:
-            assert _total(server, when, "usage", "Requests", {name: [value]}) > 0, (name, value)
+        assert _total(server, when, "usage", "Requests", {name: [value]}) > 0, (name, value)
 
 
 @pytest.mark.parametrize("title", ["API keys", "Tokens by project"])

@@ -9,11 +9,10 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.dashboards.conftest import Chain, running_chain
+from tests.dashboards.conftest import Chain, few_probes, running_chain
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.grafana import Range, ask
 from tests.dashboards.pages import Json, Page, Panel, pages
@@ -162,16 +161,10 @@ def _reached(chain: Chain, state: str, began: float, deadline: float = 200.0) ->
     assert wrong == {}, state
 
 
-def _few_probes(document: dict[str, Any]) -> None:
-    """One of each kind: a busy machine sends them in time."""
-    kinds = {each["module"]: each | {"models": each["models"][:1]} for each in document["probes"] if "models" in each}
-    document["probes"] = [{"target": "openai", "module": "models"}, kinds["chat_stream"], kinds["embeddings"]]
-
-
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """Few probes that are answered at once."""
-    with running_chain(Path(tmp_path_factory.mktemp("healthy")), _few_probes, latency_scale=0) as found:
+    with running_chain(Path(tmp_path_factory.mktemp("healthy")), few_probes, latency_scale=0) as found:
         yield found
 
 

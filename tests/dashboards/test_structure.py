@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pytest
 
+from openai_exporter.probe.judge import OUTCOMES
 from tests.dashboards.grafana import Range, step_of
 from tests.dashboards.pages import (
     DATASOURCE,
@@ -138,10 +139,37 @@ def test_no_series_has_the_classic_palette_in_which_red_and_green_are_chance() -
     assert failing(lambda panel: "palette-classic" not in json.dumps(panel.json), panels()) == []
 
 
+_CONNECTION = {"dns", "connect", "tls", "connection_reset", "truncated"}
+_RATE_LIMITS = {"rate_limited", "rate_limited_requests", "rate_limited_tokens", "slow_down"}
+_API = {
+    "overloaded", "server_error", "edge_error", "stream_error", "empty_response", "malformed", "schema_mismatch",
+    "response_too_large",
+}  # fmt: skip
+
+
+def test_a_failure_has_the_color_of_its_class_of_outcome() -> None:
+    """Red: the API failed; orange: too slow, or no connection; yellow: rate limits; blue: client-side errors."""
+    (panel,) = (panel for panel in panels() if str(panel) == "probes / Failures by type")
+    patterns = {
+        override["matcher"]["options"].strip("/"): override["properties"][0]["value"] for override in panel.overrides
+    }
+    shown = {}
+    for outcome in OUTCOMES:
+        found = {value["fixedColor"] for pattern, value in patterns.items() if re.match(pattern, f"{outcome} 500")}
+        assert len(found) < 2, outcome
+        shown[outcome] = found.pop() if found else panel.defaults["color"]["fixedColor"]
+    colors = {color: {outcome for outcome in shown if shown[outcome] == color} for color in shown.values()}
+    slow = {outcome for outcome in OUTCOMES if outcome.startswith("timeout")}
+
+    assert colors["orange"] == slow | _CONNECTION
+    assert colors["yellow"] == _RATE_LIMITS
+    assert colors["red"] - {"success"} == _API
+
+
 def test_a_panel_with_a_range_of_its_own_says_so() -> None:
     own = [panel for panel in panels() if "timeFrom" in panel.json]
 
-    assert ["overview / Month and forecast"] == [str(panel) for panel in own]
+    assert ["overview / Cost of month"] == [str(panel) for panel in own]
     assert all("last thirty days" in panel.json["description"] for panel in own)
 
 

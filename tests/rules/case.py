@@ -121,20 +121,21 @@ class Case:
         times: dict[str, list[dict[str, Any]]] = {}
         for each in self.data.get("fires", ()):
             if "description" not in each:
-                labels = {"alertname": self.alert, "alertstate": "firing"} | self._all_labels(each)
+                labels = {"alertname": self.alert, "alertstate": "firing"} | self.alert_labels(each)
                 matchers = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
                 times.setdefault(each["at"], []).append({"labels": f"ALERTS{{{matchers}}}", "value": 1})
         for at, samples in times.items():
             expr = f'ALERTS{{alertname="{self.alert}",alertstate="firing"}}'
             yield {"eval_time": at, "expr": expr, "exp_samples": samples}
 
-    def _all_labels(self, firing: Mapping[str, Any]) -> Labels:
+    def alert_labels(self, firing: Mapping[str, Any]) -> Labels:
+        """Labels of an alert that is expected to fire, those of its rule among them."""
         static: Labels = rule_of(self.alert, firing.get("rule", {}))["labels"]
         return self.labels(firing.get("labels", [])) | static
 
     def _expected(self, firing: Mapping[str, Any]) -> dict[str, Any]:
         rule = rule_of(self.alert, firing.get("rule", {}))
-        labels = self._all_labels(firing)
+        labels = self.alert_labels(firing)
         annotations = {name: _linked(text, labels) for name, text in rule["annotations"].items()}
         given = {name: firing[name] for name in ("description", "command") if name in firing}
         return {"exp_labels": labels, "exp_annotations": annotations | given}

@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scenarios of scenarios/*.yml end as their entries say, and docs/scenarios.md shows what came of them."""
 
+import os
+
 import pytest
 
 from tests.mixin.bundle import PROMTOOL
 from tests.mixin.lint.parser import seconds
-from tests.rules.scenarios import HEAD, PAGE, Played, Scenario, batches, notifications, page, play, played, scenarios
+from tests.rules.scenarios import (
+    HEAD,
+    PAGE,
+    PARTS,
+    Played,
+    Scenario,
+    batches,
+    notifications,
+    page,
+    play,
+    played,
+    scenarios,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")]
 ALL = scenarios()
@@ -16,6 +30,14 @@ def test_scenarios_end_as_they_should(batch: list[Scenario]) -> None:
     wrong = [fault for each in played(batch) if (fault := fault_of(each))]
 
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("part", range(1, PARTS) if os.environ.get("EVERY_KEY") else [])
+def test_every_key_of_a_healthy_organization_is_quiet_for_two_weeks(part: int) -> None:
+    entry = next(entry for _, entry in ALL if entry.name.startswith("A healthy organization"))
+    (found,) = played([Scenario({**entry.data, "organization": {**entry.data["organization"], "part": part}})])
+
+    assert not found.sent, found.row()
 
 
 def fault_of(found: Played) -> str:
@@ -48,7 +70,17 @@ MINUTE = 60.0
 
 @pytest.mark.parametrize(
     ("pace", "least"),
-    [("15s", "0s"), ("1m", "0s"), ("2m", "0s"), ("5m", "0s"), ("1m", "2m"), ("1m", "5m"), ("1m", "15m"), ("2m", "60m")],
+    [
+        ("15s", "0s"),
+        ("1m", "0s"),
+        ("2m", "0s"),
+        ("5m", "0s"),
+        ("15m", "0s"),
+        ("1m", "2m"),
+        ("1m", "5m"),
+        ("1m", "15m"),
+        ("2m", "60m"),
+    ],
 )
 def test_a_cause_is_seen_after_five_minutes_or_three_results_at_any_pace(pace: str, least: str) -> None:
     between = max(seconds(pace), seconds(least))

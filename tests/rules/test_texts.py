@@ -82,3 +82,22 @@ def test_an_outage_without_an_answer_has_no_status_and_no_incident(promtool: str
 
     assert texts
     assert all(text.endswith(" Now: timeout_total, 1 of 1 probes, last success at 01:59 UTC.") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("spent", "share"),
+    [("80.4", "80%"), ("104", "104%"), ("1234.5", "1234%"), ("55000", "55000%"), ("5.5e7", "55000000%")],
+)
+def test_a_share_is_readable_at_any_size(spent: str, share: str, promtool: str, tmp_path: Path) -> None:
+    labels = 'job="openai",instance="a",organization="acme",budget="all",scope="organization",period="month"'
+    texts = described(
+        tmp_path, promtool, "OpenAIBudgetSpent", "60m",
+        {
+            f"openai_budget_limit_usd{{{labels}}}": "100x100",
+            f"openai_budget_warn_ratio{{{labels}}}": "0.8x100",
+            f'openai_budget_spent_usd{{{labels},basis="billed"}}': f"1x10 {spent}x90",
+        },
+    )  # fmt: skip
+
+    assert texts
+    assert all(f" {share} of " in text for text in texts), texts

@@ -39,14 +39,14 @@ def scale(engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("scale")
     compose = project(engine, folder, {"services": over}, ("demo", "scale"), DEMO_INTERVAL="2s")
     try:
-        compose("up", "--detach", "--wait", "--wait-timeout", "300")
+        compose("up", "--detach", "--wait", "--wait-timeout", "600")
         yield compose
     finally:
         compose.down()
 
 
 def test_every_service_is_healthy_and_confined(scale: Compose) -> None:
-    ending = {"prepare", "thanos-volumes", "asked-demo", "asked-scale"}
+    ending = {"prepare", "thanos-volumes", "asked-demo", "asked-scale", "history", "history-programs"}
     staying = SERVICES | SCALE | {"simulator", "mailpit"}
     states = {name: scale.state(name) for name in scale.containers()}
 
@@ -86,7 +86,7 @@ def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
     own = {"groups": [{"name": "own", "rules": [{"record": "own:probes:count", "expr": "count(probe_success)"}]}]}
     before = (scale.containers()["thanos-rule"]["ID"], "own:probes:count" in rules())
     (bundle / "rules" / "own.yml").write_text(yaml.safe_dump(own))
-    scale("up", "--detach", "--wait", "--wait-timeout", "300")
+    scale("up", "--detach", "--wait", "--wait-timeout", "600")
 
     wait_for(lambda: "own:probes:count" in rules(), 180, "the new rule is loaded")
     assert before == (scale.containers()["thanos-rule"]["ID"], False)

@@ -27,8 +27,8 @@ local mapping = import '../mapping.libsonnet';
   withMappings(mappings): { fieldConfig+: { defaults+: { mappings+: mappings } } },
   withColor(color): { fieldConfig+: { defaults+: { color: { mode: 'fixed', fixedColor: color } } } },
   withColorScheme(mode): { fieldConfig+: { defaults+: { color: { mode: mode } } } },
-  // From blue to purple by the last value, for what people compare; the classic palette would draw some in the red of failures.
-  withScale: { fieldConfig+: { defaults+: { color: { mode: 'continuous-BlPu', seriesBy: 'last' } } } },
+  // From blue to purple by the largest (or last) value, for what people compare; the classic palette would draw some in the red of failures.
+  withScale(by='max'): { fieldConfig+: { defaults+: { color: { mode: 'continuous-BlPu', seriesBy: by } } } },
   // Shades of one colour, for lines that mean the same.
   withShades(color): { fieldConfig+: { defaults+: { color: { mode: 'shades', fixedColor: color } } } },
   withDataLinks(links): { fieldConfig+: { defaults+: { links: links } } },

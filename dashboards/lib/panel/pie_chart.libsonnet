@@ -5,7 +5,7 @@ local common = import 'common.libsonnet';
 {
   new(title, description, unit, queries):
     common.base('piechart', title, description, unit, queries)
-    + common.withScale
+    + common.withScale()
     + {
       fieldConfig+: { defaults+: { custom: { hideFrom: { viz: false, legend: false, tooltip: false } } } },
       options: {

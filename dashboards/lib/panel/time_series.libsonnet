@@ -11,7 +11,7 @@ local common = import 'common.libsonnet';
     common.base('timeseries', title, description, unit, queries)
     + common.withMin(0)
     + common.withThresholds(threshold.plain('green'))
-    + common.withScale
+    + common.withScale()
     + {
       fieldConfig+: { defaults+: { custom: {
         drawStyle: 'line',

@@ -337,6 +337,8 @@ DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus' own default."""
 DEFAULT_SCRAPE_INTERVAL = 60.0
 """Prometheus' own default."""
+SLOWEST_SCRAPE = 3600.0
+"""Seconds between two results of a probe for which the shipped alerts still have a window."""
 
 Labels = dict[str, str]
 
@@ -428,6 +430,11 @@ def _interval(requested: str | None) -> float:
         raise ValueError(f"parameter scrape_interval: {error}") from None
     if seconds <= 0:
         raise ValueError("parameter scrape_interval: must be longer than zero")
+    if seconds > SLOWEST_SCRAPE:
+        raise ValueError(
+            f"parameter scrape_interval: must be at most {format_duration(SLOWEST_SCRAPE)}, as alerts need a result "
+            f"each {format_duration(SLOWEST_SCRAPE)}: {requested!r}; to call the API less often, set min_interval"
+        )
     return seconds
 
 

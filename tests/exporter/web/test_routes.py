@@ -499,12 +499,20 @@ def test_a_host_that_is_none_is_refused(exporter: Exporter, host: str) -> None:
     assert "--web.external-url" in reply.text
 
 
-@pytest.mark.parametrize(("asked", "expected"), [("10s", "26s"), ("5m", "5m"), ("26s", "26s")])
+@pytest.mark.parametrize(("asked", "expected"), [("10s", "26s"), ("5m", "5m"), ("26s", "26s"), ("1h", "1h")])
 def test_a_slow_module_is_never_scraped_more_often_than_its_timeout(
     exporter: Exporter, asked: str, expected: str
 ) -> None:
     found = [each for each in _labels(exporter, f"/sd?scrape_interval={asked}") if "__scrape_timeout__" in each]
     assert [("26s", expected)] == [(each["__scrape_timeout__"], each["__scrape_interval__"]) for each in found]
+
+
+@pytest.mark.parametrize("asked", ["61m", "2h", "1d"])
+def test_an_interval_beyond_what_alerts_cover_is_refused_with_the_fix(exporter: Exporter, asked: str) -> None:
+    reply = exporter.get(f"/sd?scrape_interval={asked}")
+    assert reply.status == 400
+    assert "must be at most 1h" in reply.text
+    assert "min_interval" in reply.text
 
 
 @pytest.mark.parametrize("asked", ["0", "x", "-5s", ""])

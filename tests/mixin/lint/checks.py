@@ -62,7 +62,7 @@ class Context:
 
 def labels_exist(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
     """promql/series, promql/vector_matching, promql/impossible, alerts/template."""
-    inference = Inference(context.recorded, frozenset({"ALERTS"}))
+    inference = Inference(context.recorded, frozenset({"ALERTS", "ALERTS_FOR_STATE"}))
     labels = (inference.labels(tree) or frozenset()) | set(rule.get("labels", {}))
     yield from dict.fromkeys(inference.problems)
     for name, text in rule.get("annotations", {}).items():
@@ -107,7 +107,7 @@ def annotated(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
             yield f"label {name} changes with the value, so the alert never settles"
     ratio = any(isinstance(each, Binary) and each.op == "/" for each in walk(tree))
     for use in _VALUE.findall(rule.get("annotations", {}).get("description", "")):
-        if ratio and "humanize" not in use:
+        if ratio and not any(each in use for each in ("humanize", "if ge ", "00%%")):
             yield "description shows a ratio without humanize"
 
 

@@ -22,6 +22,7 @@ FOREIGN: Mapping[str, frozenset[str]] = {
     "prometheus_rule_evaluation_failures_total": SCRAPE | {"rule_group"},
     "alertmanager_notifications_failed_total": SCRAPE | {"integration"},
     "ALERTS": frozenset().union(*TARGET_LABELS.values(), {"alertname", "alertstate", "severity", "slo", "dataset"}),
+    "ALERTS_FOR_STATE": frozenset().union(*TARGET_LABELS.values(), {"alertname", "severity"}),
 }
 """Metrics that rules read though the exporter does not define them."""
 
