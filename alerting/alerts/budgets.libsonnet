@@ -80,7 +80,7 @@ function(config)
     'for': t.spendLimit['for'],
     labels: { scope: scope },
     command: alert.limits('show' + (if scope == 'project' then ' --project ' + alert.word('$labels.project_id') else '')),
-    summary: 'A hard spend limit is close; when it is reached the API refuses requests.',
+    summary: 'A hard spend limit is close; the API rejects requests once it is reached.',
     description:
       who + ' has spent ' + alert.share('$value') + ' of its hard monthly limit'
       + alert.ask(
@@ -124,7 +124,7 @@ function(config)
         and %(ratio)s < 1
       |||, { forecast: series.budgetForecast, lower: series.budgetForecastLower, ratio: series.budgetRatio, days: t.forecast.quietDays }),
       'for': t.forecast['for'],
-      summary: 'At the rate of the last days a budget will be exceeded.',
+      summary: 'At the current run rate a budget will be exceeded.',
       description: theBudget + ' will end the month at ' + alert.share('$value') + ' of its limit' + dollars + '.',
     }),
     new({
@@ -134,7 +134,7 @@ function(config)
       'for': '2m',
       severity: 'critical',
       command: alert.limits('show{{ with $labels.project_id }} --project ' + alert.word('.') + '{{ end }}'),
-      summary: 'A hard spend limit is reached and the API refuses requests now.',
+      summary: 'A hard spend limit is reached: the API rejects requests.',
       description: 'The spend limit of {{ $labels.scope }} {{ with $labels.project_id }}{{ . }}{{ else }}{{ $labels.organization }}{{ end }} is enforcing.',
     }),
     credit('warning', t.credit.days),

@@ -3,8 +3,8 @@
 
 FOCUS (FinOps Open Cost and Usage Specification) has one row per charge and day. Columns, values and nulls are those of
 version 1.2, https://focus.finops.org; ServiceProviderName and HostProviderName are those of 1.3, which replace
-ProviderName and PublisherName there. The API tells no discounts, no contract and no unit price: all four costs are what
-is billed, and ListUnitPrice and ContractedUnitPrice are left out.
+ProviderName and PublisherName there. The API reports no discounts, no contract and no unit price: all four costs are
+what is billed, and ListUnitPrice and ContractedUnitPrice are omitted.
 """
 
 import csv

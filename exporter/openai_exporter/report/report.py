@@ -46,9 +46,7 @@ NOT_ATTRIBUTED = ""
 _MOVERS = 5
 _NAMED = 8
 _MEAN_DAYS = 7
-HOW = (
-    "What is billed so far, and for each day that is left the mean of the last seven whole days, as on the dashboards."
-)
+HOW = "Billed so far plus, for each remaining day, the mean of the last seven full days, as on the dashboards."
 """How the forecast is made."""
 
 
@@ -365,9 +363,9 @@ def _read_budgets(source: Source) -> tuple[dataset.BudgetState, ...]:
 
 def _notes(book: Book, period: Period, now: float) -> Iterator[str]:
     if not book.groups(period.start, period.end):
-        yield f"The API tells no {'usage and no costs' if book.billed else 'usage'} of this period."
+        yield f"The API reports no {'usage and no costs' if book.billed else 'usage'} of this period."
     if period.end > now:
-        yield "Today is not over, and is compared with whole days."
+        yield "Today is not over and is compared with full days."
     if book.billed and period.end > day_start(now) - DAY:
         yield "Costs of the last two days are still arriving."
     total = book.total(period.start, period.end)
@@ -442,7 +440,7 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
         if error.status != 400 or not (source.filters or book.by in ("key", "user")):
             raise
         by = ", ".join(sorted({name for name, _ in source.filters})) or book.by
-        book.notes.append(f"The API does not tell costs by {by}; amounts are list prices of the usage.")
+        book.notes.append(f"The API does not report costs by {by}; amounts are list prices of the usage.")
         return
     book.merge(cells)
     book.billed = True

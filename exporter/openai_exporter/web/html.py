@@ -269,7 +269,7 @@ def _dataset(dataset: DatasetState, now: float, interval: float) -> View:
     if dataset.up is None:
         state, word = "none", "not read yet"
     elif not dataset.up:
-        state, word = "bad", "failing" if last is None else "failing; last good figures shown"
+        state, word = "bad", "failing" if last is None else "failing; showing the last successful values"
     elif last is not None and now - last > OLD + OLD_INTERVALS * interval:
         state, word = "none", "old; nothing has scraped it since"
     else:
