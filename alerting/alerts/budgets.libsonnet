@@ -90,6 +90,26 @@ function(config)
         function(value) ' of ' + alert.usd(value)
       ) + '.',
   });
+  local credit(severity, days) = new({
+    name: 'OpenAIPrepaidCreditLow',
+    panel: 'Credit',
+    expr: text.fill('min %s (openai_credit_exhausted_timestamp_seconds{%s}) - time()\n< %s\n', [
+      without,
+      config.selector,
+      text.number(days * 86400),
+    ]),
+    'for': t.credit['for'],
+    severity: severity,
+    summary: 'Prepaid credit runs out; then the API rejects all requests.',
+    description:
+      'The prepaid credit of organization {{ $labels.organization }} is used up {{ if gt $value 0.0 }}in ' + alert.duration('$value') + '{{ else }}now{{ end }}'
+      + alert.ask(
+        config,
+        'min(openai_credit_balance_usd{organization=%q})',
+        ['$labels.organization'],
+        function(value) '; ' + alert.usd(value) + ' are left (computed)'
+      ) + '.',
+  });
   [budgetAlert(budget, step) for budget in budgets for step in budget.steps] + [
     new({
       name: 'OpenAIBudgetForecastExceeded',
@@ -117,6 +137,8 @@ function(config)
       summary: 'A hard spend limit is reached: the API rejects requests.',
       description: 'The spend limit of {{ $labels.scope }} {{ with $labels.project_id }}{{ . }}{{ else }}{{ $labels.organization }}{{ end }} is enforcing.',
     }),
+    credit('warning', t.credit.days),
+    credit('critical', t.credit.pageDays),
     spendLimitNear('organization', 'job, organization', 'Organization {{ $labels.organization }}'),
     spendLimitNear('project', 'job, organization, project_id', 'Project {{ $labels.project_id }}'),
   ]

@@ -261,6 +261,20 @@ class CostDrift(Section):
     refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
+class Credit(Section):
+    """Prepaid credit; the API does not say what is left of it."""
+
+    date: base.Day = Field(description="UTC day from which on costs are paid with it, such as 2026-11-01.")
+    amount_usd: base.Money = Field(description="The amount, in US dollars.")
+    expires: base.Day | None = Field(None, description="UTC day on which the rest expires; null for never.")
+
+    @model_validator(mode="after")
+    def _expires_later(self) -> Self:
+        if self.expires is not None and self.expires <= self.date:
+            raise base.FieldError(f"must be later than date {self.date}", "expires")
+        return self
+
+
 class Organization(Section):
     """An organization whose usage and costs are read with an admin key."""
 
@@ -307,12 +321,21 @@ class Organization(Section):
     cost_drift: CostDrift | None = Field(
         default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
     )
+    credits: Annotated[tuple[Credit, ...], Field(strict=False)] = Field(
+        (), description="Prepaid credits, for the remaining balance: credits less billed costs since."
+    )
     emails: Literal["off", "hashed", "plain"] = Field("off", description="How e-mail addresses become names.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
         if not _gives_one(self, "admin_key_file", "admin_key_env"):
             raise ValueError("has no admin key; give admin_key_file or admin_key_env")
+        if self.admin_key_env == "OPENAI_ADMIN_KEY_WRITE":
+            raise base.FieldError(
+                "is the key that changes limits; the exporter only reads: give another", "admin_key_env"
+            )
+        if self.credits and self.costs is None:
+            raise base.FieldError("need billed costs; remove `costs: null`", "credits")
         return self
 
 

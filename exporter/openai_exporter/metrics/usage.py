@@ -115,6 +115,22 @@ COSTS_DAY = _gauge(
 )
 COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the full previous month (UTC).")
 
+CREDIT_BALANCE = _gauge(
+    "openai_credit_balance_usd",
+    "Remaining prepaid credit: credits of the configuration less billed costs since then and what has expired. "
+    "Computed; the API has no endpoint for it.",
+)
+CREDIT_EXPIRED = _gauge("openai_credit_expired_usd", "Prepaid credit that was not used before it expired. Computed.")
+CREDIT_EXHAUSTED = _gauge(
+    "openai_credit_exhausted_timestamp_seconds",
+    "Unix timestamp at which the prepaid credit is used up at the mean billed cost of the seven days before yesterday. "
+    "Absent without cost in these days.",
+)
+CREDIT_EXPIRES = _gauge(
+    "openai_credit_expires_timestamp_seconds",
+    "Unix timestamp of the next day on which a part of the remaining prepaid credit expires. Absent when none does.",
+)
+
 COSTS_SKIPPED = _gauge(
     "openai_costs_skipped_rows",
     "Rows of the last read of costs in a currency other than usd; they are in no sum.",

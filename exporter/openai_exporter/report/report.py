@@ -16,6 +16,7 @@ from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import FIRST, Progress, Read, Source, TakeUsage
 from openai_exporter.usage import costs, dataset, ledger, refresh, rows, service
+from openai_exporter.usage.credits import Balance, CreditsDataset
 from openai_exporter.usage.ledger import DAY, Range, day_start, month_start, next_month_start, previous_month_start
 from openai_exporter.usage.names import Directory
 
@@ -235,6 +236,7 @@ class Report:
         forecast: None when the period has nothing of the running month, or costs are not read.
         budgets: of the running day or month.
         notes: sentences that a reader should know.
+        credit: prepaid credit that is left; None when the configuration has none.
     """
 
     organization: str
@@ -248,6 +250,7 @@ class Report:
     forecast: Forecast | None
     budgets: tuple[dataset.BudgetState, ...]
     notes: tuple[str, ...]
+    credit: Balance | None = None
 
 
 def read_report(
@@ -277,12 +280,16 @@ def read_report(
         if {by, *(budget.scope for budget in spending)} & {"project", "key", "user"}:
             directory = source.directory(notes)
 
+    credit = CreditsDataset(source.organization, source.context) if source.organization.credits else None
     reads += [lambda source: read_costs(book, source, costs_start, end), read_budgets]
+    if credit:
+        reads.append(lambda source: source.retry(lambda: credit.read(source.calls, seen=True)))
     source.together(reads, progress)
     book.notes += notes
     title = directory.title
     titled = tuple(replace(budget, title=title(budget.scope, budget.id)) for budget in spending)
-    return make_report(book, source.organization.name, period, now, lambda id: title(by, id), titled)
+    made = make_report(book, source.organization.name, period, now, lambda id: title(by, id), titled)
+    return replace(made, credit=credit.balance if credit else None)
 
 
 def make_report(

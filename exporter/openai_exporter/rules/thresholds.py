@@ -325,7 +325,8 @@ _SHIPPED = """
     CostAnomaly CostDrift CredentialsRejected ErrorBudgetExhausted ExporterConfigReloadFailed ExporterDown
     ExporterReplicaDown ExporterRestarting ExporterUpstreamFailing FirstTokenBudgetBurn FreshnessBudgetBurn
     KeyBudgetSpent KeyExpiring KeySpendSpike KeyUnused LatencyAnomaly LatencyBudgetBurn ModelNotListed ModelRetiring
-    ModelUnavailable ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh ProbesMissing
+    ModelUnavailable PrepaidCreditLow ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh
+    ProbesMissing
     ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow RateLimited RuleEvaluationFailing
     SLOMetricAbsent ScrapeFailing ServedModelChanged SpendLimitEnforcing SpendLimitNear SpendLimitReached
     StatusComponentDown StatusIncident StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop

@@ -243,6 +243,7 @@ def _organization(summary: UsageSummary, now: float, organization: Organization 
             ("billed today", dollars(summary.today_usd)),
             ("billed yesterday", dollars(summary.yesterday_usd)),
             ("billed last month", dollars(summary.previous_month_usd)),
+            *([("credit left (computed)", dollars(summary.credit_usd))] if summary.credit_usd is not None else []),
             ("list price of usage", dollars(summary.estimated_usd)),
             ("requests this month", count(summary.requests)),
             ("input tokens", count(summary.input_tokens)),
