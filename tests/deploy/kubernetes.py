@@ -19,6 +19,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
+CHART = ROOT / "deploy/helm"
 SCHEMAS = Path(__file__).parent / "schemas"
 Resource = dict[str, Any]
 
@@ -39,18 +40,38 @@ def build(folder: Path) -> list[Resource]:
     return list(documents(found.stdout))
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML 1.2 where the old version's type of the word `=` gets in the way."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    start: each for start, each in yaml.CSafeLoader.yaml_implicit_resolvers.items() if start != "="
-}
-
-
 def documents(text: str) -> Iterator[Resource]:
     """Every resource of a stream."""
-    yield from (each for each in yaml.load_all(text, _Loader) if each)
+    yield from (each for each in yaml.load_all(text, yaml.CSafeLoader) if each)
+
+
+def layer(folder: Path, **document: Any) -> Path:
+    """A kustomization of a user's own in `folder`; paths in `document` are made relative, as kustomize wants them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("resources", "components"):
+        document[name] = [os.path.relpath(path, folder.resolve()) for path in document.get(name, [])]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run helm; skips where it is missing."""
+    program = os.environ.get("HELM_BINARY") or shutil.which("helm")
+    if program is None:
+        pytest.skip("helm is not installed: nothing builds the chart (tools/versions.sh fetch)")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+
+
+@cache
+def _chart(folder: Path, namespace: str, flags: tuple[str, ...]) -> tuple[Resource, ...]:
+    found = helm("template", "any-name", str(folder), "--namespace", namespace, *flags)
+    assert found.returncode == 0, found.stderr
+    return tuple(documents(found.stdout))
+
+
+def chart(*flags: str, namespace: str = "monitoring", folder: Path = CHART) -> list[Resource]:
+    """The resources of the Helm chart with these flags."""
+    return copy.deepcopy(list(_chart(folder, namespace, flags)))
 
 
 @cache
@@ -71,10 +92,11 @@ def named(resources: list[Resource], kind: str, name: str | None = None) -> Reso
 
 
 def written(pattern: str = "**/*.yaml") -> Iterator[tuple[Path, Resource]]:
-    """Every document of the committed manifests, as they stand in the files."""
+    """Every resource of the committed manifests, as it stands in the files; not what configures kustomize."""
     for path in sorted(FOLDER.glob(pattern)):
         for each in documents(path.read_text(encoding="utf-8")):
-            yield path, each
+            if "kind" in each:
+                yield path, each
 
 
 @cache

@@ -4,23 +4,45 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from openai_exporter import __version__
+from openai_exporter.cli.main import main
 from openai_exporter.config.load import parse_config
+from openai_exporter.errors import StartError
 from openai_exporter.rules.bundle import evaluate
-from tests.deploy.kubernetes import FOLDER, OVERLAYS, ROOT, Resource, build, kubectl, mistakes, named, overlay, written
+from tests.deploy.kubernetes import (
+    CHART,
+    FOLDER,
+    OVERLAYS,
+    ROOT,
+    Resource,
+    build,
+    chart,
+    helm,
+    kubectl,
+    layer,
+    mistakes,
+    named,
+    overlay,
+    written,
+)
 from tests.docs.markdown import shell_blocks
 
 OPERATOR_KINDS = {"AlertmanagerConfig", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"}
 APPLY_LIMIT = 262_144
 """Bytes of annotations: client-side apply keeps the whole resource in one."""
 CONFIGMAP_LIMIT = 1_048_576
+
+VERSIONS = ("1.30", "1.34", "1.37")
+"""The oldest Kubernetes that is supported, one between, and the newest with schemas."""
 
 overlays = pytest.mark.parametrize("name", OVERLAYS)
 
@@ -32,6 +54,19 @@ def test_every_overlay_builds_and_names_each_resource_once(name: str) -> None:
     assert ("Deployment", "openai-exporter") in keys
 
 
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    found = CliRunner().invoke(main, ["bundle", "--only", "kubernetes", str(folder)])
+    assert found.exit_code == 0, found.output
+    return folder
+
+
+@overlays
+def test_the_part_of_the_bundle_is_all_that_an_overlay_needs(name: str, bundled: Path) -> None:
+    assert build(bundled / "deploy/kubernetes/overlays" / name) == overlay(name)
+
+
 @overlays
 def test_the_resources_of_kubernetes_hold_to_its_schemas(name: str) -> None:
     validate = pytest.importorskip(
@@ -39,7 +74,7 @@ def test_the_resources_of_kubernetes_hold_to_its_schemas(name: str) -> None:
     )
     checked = [each for each in overlay(name) if each["kind"] not in OPERATOR_KINDS]
     assert len(checked) > 5
-    for version in ("1.30", "1.34", "1.37"):
+    for version in VERSIONS:
         for each in checked:
             validate.validate(each, version, strict=True)
 
@@ -215,12 +250,50 @@ def test_every_resource_fits_into_what_apply_and_etcd_take(name: str) -> None:
         assert size < limit, (each["kind"], each["metadata"]["name"], size)
 
 
-def test_the_url_of_service_discovery_follows_the_namespace() -> None:
-    resources = overlay("operator")
-    url = named(resources, "ScrapeConfig")["spec"]["httpSDConfigs"][0]["url"]
-    service = named(resources, "Service", "openai-exporter")
-    port = service["spec"]["ports"][0]["port"]
-    assert url == f"http://openai-exporter.{service['metadata']['namespace']}.svc:{port}/sd"
+def discovery(resources: list[Resource]) -> str:
+    url: str = named(resources, "ScrapeConfig")["spec"]["httpSDConfigs"][0]["url"]
+    return url
+
+
+def test_every_resource_and_the_url_of_service_discovery_follow_the_outermost_namespace(tmp_path: Path) -> None:
+    inner = layer(tmp_path / "inner", namespace="team-a", resources=[FOLDER / "overlays/operator"])
+    outer = layer(tmp_path / "outer", namespace="team-b", resources=[inner])
+    own = layer(
+        tmp_path / "own", namespace="team-c",
+        resources=[FOLDER / "base"], components=[FOLDER / "components/operator"],
+    )  # fmt: skip
+    for namespace, resources in (
+        ("monitoring", overlay("operator")),
+        ("team-a", build(inner)),
+        ("team-b", build(outer)),
+        ("team-c", build(own)),
+    ):
+        assert {each["metadata"]["namespace"] for each in resources} == {namespace}
+        assert discovery(resources) == f"http://openai-exporter.{namespace}.svc:9985/sd"
+        assert not [each for each in resources if "$(" in json.dumps(each["metadata"])]
+
+
+def test_without_a_namespace_nothing_is_built_that_would_find_no_exporter(tmp_path: Path) -> None:
+    program = kubectl() or pytest.skip("kubectl is not installed")
+    folder = layer(tmp_path, resources=[FOLDER / "base"], components=[FOLDER / "components/operator"])
+    found = subprocess.run([program, "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    assert (found.returncode != 0, found.stdout) == (True, "")
+    assert "metadata.namespace" in found.stderr
+
+
+def test_the_scrape_job_of_the_plain_overlay_is_that_of_prometheus_yml(tmp_path: Path) -> None:
+    data = named(overlay("plain"), "ConfigMap", "openai-prometheus-scrape")["data"]
+    (job,) = yaml.safe_load(data["openai.yml"])["scrape_configs"]
+    shipped = yaml.safe_load((ROOT / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    (wanted,) = [each for each in shipped["scrape_configs"] if each["job_name"] == "openai"]
+    times = ("scrape_interval", "scrape_timeout")
+    assert job == {**{each: shipped["global"][each] for each in times}, **wanted, "http_sd_configs": [
+        {**wanted["http_sd_configs"][0], "url": "http://openai-exporter:9985/sd"}
+    ]}  # fmt: skip
+    promtool = shutil.which("promtool") or pytest.skip("promtool is not installed")
+    (tmp_path / "openai.yml").write_text(data["openai.yml"])
+    found = subprocess.run([promtool, "check", "config", str(tmp_path / "openai.yml")], capture_output=True)
+    assert found.returncode == 0, found.stderr
 
 
 def test_metrics_pages_are_scraped_per_pod_and_not_through_the_service() -> None:
@@ -284,22 +357,30 @@ def test_pages_carry_the_label_of_grafana_s_sidecar() -> None:
         assert json.loads(text)["uid"]
 
 
-@pytest.mark.parametrize("name", ["plain", "operator", "demo"])
-def test_every_peer_in_the_cluster_is_named_with_its_namespace(name: str) -> None:
+@overlays
+def test_every_peer_in_the_cluster_is_of_this_namespace_or_of_a_named_one(name: str) -> None:
     for policy in [each["spec"] for each in overlay(name) if each["kind"] == "NetworkPolicy"]:
         peers = [peer for rule in policy["ingress"] for peer in rule["from"]]
-        peers += [peer for rule in policy["egress"] for peer in rule["to"] if "namespaceSelector" in peer]
-        assert all(peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in peers)
+        assert [each["podSelector"]["matchLabels"] for each in peers] == [{"app.kubernetes.io/name": "prometheus"}] * 2
+        peers += [peer for rule in policy["egress"] for peer in rule["to"] if "ipBlock" not in peer]
+        for peer in peers:
+            selector = peer.get("namespaceSelector")
+            assert selector is None or selector["matchLabels"]["kubernetes.io/metadata.name"]
+            assert selector or peer["podSelector"]["matchLabels"]
 
 
-def test_one_replica_with_a_volume_can_be_chosen(tmp_path: Path) -> None:
-    if kubectl() is None:
-        pytest.skip("kubectl is not installed: nothing builds the overlays (tools/requirements-deploy.lock)")
-    base, component = (Path("/").joinpath(FOLDER, each) for each in ("overlays/operator", "components/persistent"))
-    up = "../" * (len(tmp_path.resolve().parts) - 1)
-    document = {"resources": [up + str(base).lstrip("/")], "components": [up + str(component).lstrip("/")]}
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    resources = build(tmp_path)
+def persistent(folder: Path, **more: Any) -> list[Resource]:
+    return build(
+        layer(folder, resources=[FOLDER / "overlays/operator"], components=[FOLDER / "components/persistent"], **more)
+    )
+
+
+@pytest.mark.parametrize(("more", "namespace"), [({}, "monitoring"), ({"namespace": "team-a"}, "team-a")])
+def test_one_replica_with_a_volume_beside_it_can_be_chosen(
+    more: dict[str, str], namespace: str, tmp_path: Path
+) -> None:
+    resources = persistent(tmp_path, **more)
+    assert {each["metadata"]["namespace"] for each in resources} == {namespace}
     deployment = named(resources, "Deployment")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     claim = named(resources, "PersistentVolumeClaim")["metadata"]["name"]
@@ -349,5 +430,130 @@ def test_every_channel_becomes_one_of_the_operator_with_its_secrets() -> None:
 
 def test_a_time_zone_is_refused_with_the_remedy() -> None:
     settings = "{alertmanager+: {officeHours: [{location: 'Europe/Berlin'}]}}"
-    with pytest.raises(RuntimeError, match="knows no time zones; give the hours in UTC"):
+    with pytest.raises(StartError, match="knows no time zones; give the hours in UTC"):
         alertmanager_config(settings)
+
+
+def comparable(resources: list[Resource]) -> dict[tuple[str, str], Resource]:
+    """Resources by kind and name, the same configuration under the same name.
+
+    Kustomize starts a rollout by a new name of the ConfigMap, Helm by an annotation of the pods.
+    """
+    found = {}
+    for each in resources:
+        name = re.sub(r"^openai-exporter-[a-z0-9]{10}$", "openai-exporter", each["metadata"]["name"])
+        each["metadata"]["name"] = name
+        if each["kind"] == "Deployment":
+            template = each["spec"]["template"]
+            if annotations := template["metadata"].pop("annotations", {}):
+                assert list(annotations) == ["checksum/config"]
+            template["spec"]["volumes"].sort(key=lambda volume: str(volume["name"]))
+            for volume in template["spec"]["volumes"]:
+                if "configMap" in volume:
+                    volume["configMap"]["name"] = "openai-exporter"
+        found[each["kind"], name] = each
+    return found
+
+
+@pytest.mark.parametrize("namespace", ["monitoring", "team-a"])
+@pytest.mark.parametrize(("name", "flags"), [("plain", ()), ("operator", ("--set=operator.enabled=true",))])
+def test_the_chart_deploys_what_the_overlay_deploys(
+    name: str, flags: tuple[str, ...], namespace: str, tmp_path: Path
+) -> None:
+    built = build(layer(tmp_path, namespace=namespace, resources=[FOLDER / "overlays" / name]))
+    assert comparable(chart(*flags, namespace=namespace)) == comparable(built)
+
+
+def test_the_chart_with_a_volume_deploys_what_the_component_deploys(tmp_path: Path) -> None:
+    flags = ("--set=operator.enabled=true", "--set=persistence.enabled=true")
+    assert comparable(chart(*flags)) == comparable(
+        persistent(tmp_path, labels=[{"pairs": {"release": "kube-prometheus-stack"}}])
+    )
+
+
+SETTINGS: dict[str, Any] = {
+    "image": {"repository": "registry.example.org/exporter", "tag": "0.1.0@sha256:abc"},
+    "replicas": 1,
+    "config": {"targets": [{"name": "openai"}]},
+    "keysSecret": "other-keys",
+    "pod": {"nodeSelector": {"disk": "fast"}},
+    "container": {"resources": {"limits": {"memory": "1Gi"}}},
+    "persistence": {"enabled": True, "size": "2Gi", "storageClass": "fast"},
+    "networkPolicy": {"prometheusNamespace": "observability", "prometheusLabels": {"app": "prometheus"}},
+    "operator": {"enabled": True, "release": "mine"},
+    "dashboards": {"enabled": False},
+}
+
+
+def test_every_setting_of_the_chart_arrives_where_it_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(SETTINGS))
+    assert set(SETTINGS) == set(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))
+    resources = chart(f"--values={tmp_path / 'values.yaml'}")
+    pod = exporter_pod(resources)
+    container = pod["containers"][0]
+    assert container["image"] == "registry.example.org/exporter:0.1.0@sha256:abc"
+    assert container["resources"] == {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "1Gi"}}
+    assert pod["nodeSelector"] == {"disk": "fast"}
+    assert {"name": "secrets", "secret": {"secretName": "other-keys", "defaultMode": 0o440}} in pod["volumes"]
+    data = named(resources, "ConfigMap", "openai-exporter")["data"]
+    assert yaml.safe_load(data["exporter.yml"]) == SETTINGS["config"]
+    claim = named(resources, "PersistentVolumeClaim")["spec"]
+    assert (claim["resources"]["requests"]["storage"], claim["storageClassName"]) == ("2Gi", "fast")
+    peers = named(resources, "NetworkPolicy")["spec"]["ingress"][0]["from"]
+    assert [each["podSelector"]["matchLabels"] for each in peers] == [{"app": "prometheus"}] * 2
+    assert [each["namespaceSelector"]["matchLabels"] for each in peers if "namespaceSelector" in each] == [
+        {"kubernetes.io/metadata.name": "observability"}
+    ]
+    assert {each["metadata"]["labels"]["release"] for each in resources} == {"mine"}
+    assert {each["kind"] for each in resources} >= OPERATOR_KINDS
+    assert [each["metadata"]["name"] for each in resources if each["kind"] == "ConfigMap"] == ["openai-exporter"]
+    assert not [each for each in resources if each["kind"] == "PodDisruptionBudget"]
+
+
+def test_the_chart_without_a_policy_restricts_no_client() -> None:
+    assert not [each for each in chart("--set=networkPolicy.enabled=false") if each["kind"] == "NetworkPolicy"]
+
+
+def test_a_changed_configuration_replaces_the_pods_of_the_chart() -> None:
+    sums = [
+        named(chart(*flags), "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        for flags in ((), (), ("--set=config=targets: []",))
+    ]
+    assert sums[0] == sums[1] != sums[2]
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("dashboard.enabled=false", "additional properties 'dashboard' not allowed"),
+        ("operator.enable=true", "additional properties 'enable' not allowed"),
+        ("replicas=two", "got string, want integer"),
+        ("persistence.enabled=yes", "got string, want boolean"),
+        ("keysSecret=", "minLength"),
+    ],
+)
+def test_a_typo_in_the_settings_of_the_chart_is_rejected(flag: str, said: str) -> None:
+    found = helm("template", "any-name", str(CHART), "--set", flag)
+    assert found.returncode == 1
+    assert said in found.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--set=operator.enabled=true", "--set=persistence.enabled=true")])
+def test_the_resources_of_the_chart_hold_to_the_schemas_of_each_version(flags: tuple[str, ...]) -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    resources = chart(*flags)
+    for each in resources:
+        if each["kind"] in OPERATOR_KINDS:
+            assert mistakes(each) == []
+            continue
+        for version in VERSIONS:
+            validate.validate(each, version, strict=True)
+
+
+def test_the_packaged_chart_is_complete_and_has_the_version_of_the_exporter(tmp_path: Path) -> None:
+    assert helm("lint", "--strict", str(CHART)).returncode == 0
+    assert helm("package", str(CHART), "--destination", str(tmp_path)).returncode == 0
+    package = tmp_path / f"openai-exporter-{__version__}.tgz"
+    assert chart(folder=package) == chart()
+    document = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert document["version"] == document["appVersion"] == __version__
