@@ -614,19 +614,20 @@ def _alerting(made: Plan, place: Place, grafana: str, known: Before, caught: boo
             path = place.bundle / name
             found = [path] if path.is_file() else [each for each in path.iterdir() if each.suffix in (".yml", ".json")]
             made.files |= {_settled(f"{name}/{each.name}" if path.is_dir() else name): _read(each) for each in found}
-        last = "prometheus/rules/user-thresholds.yml"
-        made.files[last] = _text(place.settings / last) or made.files[last]
+        own = "prometheus/rules/user-thresholds.yml"
+        made.files[own] = _text(place.settings / own) or made.files[own]
 
     makers = [of(accepted)] if accepted.is_dir() else []
+    last = [of(place.bundle / "alerting"), *([] if caught else [shipped])]
     try:
         _inputs(place.alerting)
     except OSError as error:
         # As after `git clone` with umask 077: the files may be the shipped ones, but that is not known.
         made.warnings.append(Problem(str(place.alerting), _unreadable(error, str(place.alerting))))
-        makers.append(shipped)
+        makers += last
     else:
         makers.insert(0, of(place.alerting, strict=bool(known.mode)))
-        makers += [of(place.alerting), shipped] if known.mode else []
+        makers += [of(place.alerting), *last] if known.mode else []
     made.first(*makers)
 
 
