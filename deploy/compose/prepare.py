@@ -52,6 +52,8 @@ from openai_exporter.rules.bundle import (
 )
 from openai_exporter.web.routes import DEFAULT_SCRAPE_TIMEOUT
 
+GRAFANA = "http://localhost:3000"
+"""Root of Grafana in the rules as shipped."""
 CAUGHT: Mapping[str, Any] = {
     "alertmanager": {
         "channels": {
@@ -662,7 +664,8 @@ def _compiled(made: Plan, place: Place, folder: Path, grafana: str, caught: bool
         except UnicodeDecodeError as error:
             raise ConfigError([Problem(str(path), f"is not a text file: {error.reason}")]) from None
     settings = load_settings(source(folder, place.bundle, SETTINGS), place.bundle)
-    changes: dict[str, Any] = {} if "grafana" in settings.links else {"grafanaUrl": grafana}
+    # With the address that is shipped, nothing but what the settings change is compiled.
+    changes: dict[str, Any] = {} if "grafana" in settings.links or grafana == GRAFANA else {"grafanaUrl": grafana}
     if caught:
         kept = {key: value for key, value in settings.config.items() if key != "alertmanager"}
         settings, changes = replace(settings, config=kept), {**changes, **CAUGHT}
