@@ -126,7 +126,7 @@ def test_sighup_reloads_too(tmp_path: Path, simulator: SimulatorControl) -> None
         _, status, log = exporter.stop()
         assert status == 0
         assert 'msg="configuration reloaded"' in log
-        assert "not reloaded, the one in force stays" in log
+        assert "config reload failed, keeping the current config" in log
 
 
 def test_what_the_stack_says_of_itself_is_in_metrics_and_on_the_landing_page(
