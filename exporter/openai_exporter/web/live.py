@@ -176,7 +176,7 @@ def read_config(settings: Settings) -> Config:
         ConfigError: every mistake at once.
     """
     file, env = settings.config_file, settings.env
-    config = zero_config(env) if file is None else load_config(file, env)
+    config = zero_config(env) if file is None else load_config(file, env, keyless=settings.stack_file is not None)
     check_proxies(config.urls, settings.proxies)
     return config
 
