@@ -178,7 +178,7 @@ def test_the_readme_counts_right() -> None:
     assert "over forty outcomes" in text
     assert 40 < len(OUTCOMES) < 50
     assert "over fifty alerts" in text
-    assert 50 < len(ALERTS) < 60
+    assert 50 < len(ALERTS) < 70
     assert "**Seven dashboards**" in text
     assert len(list((ROOT / "dashboards/generated").glob("*.json"))) == 7
 
