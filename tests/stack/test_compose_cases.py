@@ -384,7 +384,12 @@ def _image(stack: Stack) -> str:
 
 
 ELSEWHERE = (
-    Case("a demo runs; started without its profile", demo_first, "mode: the volumes of this stack hold simulated data"),
+    Case(
+        "a demo runs; started without its profile",
+        demo_first,
+        "mode: the volumes of this stack hold simulated data",
+        NOTHING,
+    ),
     Case("the volume of the settings is full, and something changes", filled, "No space left on device"),
     Case("an upgrade, with data of before", upgraded, "mode: production"),
     Case("an upgrade, with an error in thresholds.yml", partial(upgraded, mistake=True), "alerting/thresholds.yml:1"),
