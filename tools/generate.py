@@ -18,17 +18,6 @@ from openai_exporter.rules import bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # run as a script, only tools/ itself is on the path
-# Alerts as docker-compose.yml's mail catcher takes them: all of them, soon, and by no other channel.
-_EMAIL = {"to": "oncall@example.org", "from": "alerts@example.org", "smarthost": "mailpit:1025", "require_tls": False}
-CAUGHT = {
-    "alertmanager": {
-        "channels": {"email": _EMAIL},
-        "audiences": {"info": ["email"]},
-        "groupWait": {"page": "5s", "notify": "5s"},
-        "groupInterval": "1m",
-        "officeHours": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}],
-    }
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +49,6 @@ def compiled(root: Path) -> Product:
     return Product(owned, files)
 
 
-def mail(root: Path) -> Product:
-    """The Alertmanager configuration that goes with the mail catcher of docker-compose.yml."""
-    made = bundle.compile_bundle(root / "alerting", root, changes=CAUGHT).files[bundle.ALERTMANAGER]
-    return Product((), {"deploy/compose/alertmanager-mail.yml": made})
-
-
 def alerts(root: Path) -> Product:
     """The catalogue of alerts."""
     from tools import alerts as page
@@ -82,7 +65,7 @@ def reference(root: Path) -> Product:
     return Product(tuple(found), found)
 
 
-PRODUCERS: tuple[Producer, ...] = (compiled, mail, alerts, reference)
+PRODUCERS: tuple[Producer, ...] = (compiled, alerts, reference)
 
 
 def stale(root: Path, products: Iterable[Product]) -> list[str]:

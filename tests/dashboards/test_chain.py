@@ -15,7 +15,7 @@ pytestmark = pytest.mark.stack
 
 SAMPLES = 8
 """Of every target before the pages are asked."""
-DEADLINE = 180.0
+DEADLINE = 300.0
 _BUCKETS = "target_model_endpoint:openai_api_latency_seconds_bucket:growth5m"
 PROBES_GROW = f"count(last_over_time({_BUCKETS}[1h] offset 10s)) > 0"
 USAGE_GROWS = "count(last_over_time(key_user_model:openai_usage_requests:growth10m[1h] offset 10s)) > 0"

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker-compose.yml, the image's build and their documents, without an engine."""
 
+import ctypes
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from packaging.version import Version
 from openai_exporter import __version__
 from openai_exporter.client.network import BUNDLES
 from openai_exporter.config.base import parse_duration
+from openai_exporter.rules.bundle import compile_bundle
 from tests.mixin.bundle import ALERTMANAGER, AMTOOL, evaluate
 from tests.stack.preparation import prepare
 
@@ -307,18 +311,26 @@ def test_no_wheel_and_no_commit_holds_a_key_that_lies_in_its_folder() -> None:
     assert "deploy/compose/secrets/*/*" in ignored
 
 
+@cache
+def caught() -> str:
+    """Alertmanager's configuration as `prepare` writes it beside the mail catcher."""
+    made = compile_bundle(ROOT / "alerting", ROOT, changes=prepare.CAUGHT)
+    return made.files["alerting/alertmanager/alertmanager.yml"]
+
+
 @pytest.mark.stack
 @pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed")
 def test_amtool_accepts_the_configuration_of_the_mail_catcher(tmp_path: Path) -> None:
     shutil.copytree(ALERTMANAGER / "templates", tmp_path / "templates")
-    config = shutil.copy(ROOT / "deploy" / "compose" / "alertmanager-mail.yml", tmp_path)
+    config = tmp_path / "alertmanager.yml"
+    config.write_text(caught())
     found = subprocess.run([str(AMTOOL), "check-config", config], capture_output=True, text=True)
 
     assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_the_mail_catcher_gets_every_alert_and_nobody_else_any() -> None:
-    document = yaml.safe_load((ROOT / "deploy" / "compose" / "alertmanager-mail.yml").read_text())
+    document = yaml.safe_load(caught())
     receivers = {each["name"]: set(each) - {"name"} for each in document["receivers"]}
     mails = [mail for each in document["receivers"] for mail in each.get("email_configs", [])]
 
@@ -326,3 +338,13 @@ def test_the_mail_catcher_gets_every_alert_and_nobody_else_any() -> None:
     assert mailed == {"page", "notify", "cost", "info"}
     assert {name for name, channels in receivers.items() if not channels} == {"watchdog", "nobody"}
     assert {mail["smarthost"] for mail in mails} == {"mailpit:1025"}
+
+
+def test_a_shared_object_of_the_image_loads_without_what_only_debuggers_read(tmp_path: Path) -> None:
+    stripped = runpy.run_path(str(ROOT / "exporter" / "strip.py"))["stripped"]
+    source = Path(yaml._yaml.__file__)
+    (tmp_path / source.name).write_bytes(stripped(source.read_bytes()))
+
+    assert (tmp_path / source.name).stat().st_size < source.stat().st_size / 2
+    assert ctypes.CDLL(str(tmp_path / source.name)).PyInit__yaml
+    assert stripped(b"\x7fELF\1\1 32 bits") == b"\x7fELF\1\1 32 bits"

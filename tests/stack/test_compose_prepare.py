@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the service `prepare` writes for the others, in each profile."""
 
+import dataclasses
 import json
 import shutil
 import stat
@@ -15,9 +16,10 @@ import yaml
 from openai_exporter.config import load_config
 from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError
+from openai_exporter.rules.bundle import PACKAGED
 from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL
-from tests.stack.preparation import SOURCE, prepare
+from tests.stack.preparation import prepare
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,19 +31,34 @@ def by_name(profiles: set[str]) -> str:
     return "+".join(sorted(profiles)) or "none"
 
 
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image carries."""
+    root = tmp_path_factory.mktemp("image") / PACKAGED
+    for part in ("prometheus", "alerting", "dashboards"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("runbooks"))
+    shutil.copy(ROOT / "mixin.libsonnet", root)
+    return root
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Any:
-    names = ("settings", "password", "config", "keys", "alerting", "bundle")
-    found = prepare.Place(*(tmp_path / name for name in names))
+def place(tmp_path: Path, bundle: Path) -> Any:
+    names = ("settings", "password", "config", "keys", "alerting")
+    found = prepare.Place(*(tmp_path / name for name in names), bundle)
     for folder in (found.settings, found.password, found.config, found.keys):
         folder.mkdir()
-    for part in ("prometheus", "alerting", "dashboards"):
-        shutil.copytree(ROOT / part, found.bundle / part, ignore=shutil.ignore_patterns("*.libsonnet", "runbooks"))
-    for part in ("thresholds.yml", "rules.d"):
-        source = ROOT / "alerting" / part
-        found.alerting.mkdir(exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, found.alerting / part)
+    (found.alerting / "rules.d").mkdir(parents=True)
+    for part in ("settings.yml", "thresholds.yml"):
+        shutil.copy(ROOT / "alerting" / part, found.alerting / part)
     return found
+
+
+@pytest.fixture
+def other_version(place: Any, tmp_path: Path) -> Any:
+    """The same with a bundle that a test may change."""
+    own = tmp_path / PACKAGED
+    shutil.copytree(place.bundle, own)
+    return dataclasses.replace(place, bundle=own)
 
 
 def planned(place: Any, env: dict[str, str] | None = None, profiles: frozenset[str] = ALONE) -> Any:
@@ -201,8 +218,7 @@ def test_prometheus_reads_the_shipped_files_of_the_image_and_the_users_rules_com
     rules = place.settings / "prometheus" / "rules"
     shipped = {path.name for path in (ROOT / "prometheus" / "rules").glob("*.yml")}
     found, own = (
-        yaml.safe_load((folder / "prometheus.yml").read_text())
-        for folder in (rules.parent, rules.parents[1].parent / "bundle" / "prometheus")
+        yaml.safe_load((each / "prometheus.yml").read_text()) for each in (rules.parent, place.bundle / "prometheus")
     )
 
     assert found == own
@@ -237,16 +253,39 @@ def test_alerts_lead_to_grafana_where_people_reach_it(place: Any, given: dict[st
     assert links(place) == {expected}
 
 
-def test_a_grafana_that_was_set_in_the_rules_stays(place: Any) -> None:
-    rules = place.bundle / "prometheus" / "rules"
-    for path in [*rules.glob("*.yml"), place.alerting / "thresholds.yml"]:
-        text = path.read_text().replace(prepare.GRAFANA, "https://own.example.org")
-        path.write_text(
-            text.replace("\nthresholds:\n", "\nsettings: {grafana_url: 'https://own.example.org'}\nthresholds:\n")
-        )
+def test_a_grafana_that_is_set_in_the_settings_stays(place: Any) -> None:
+    (place.alerting / "settings.yml").write_text("links: {grafana: 'https://own.example.org'}\n")
     written(place, {"GRAFANA_URL": "http://localhost:3001"})
 
     assert links(place) == {"https://own.example.org"}
+
+
+def test_settings_reach_alertmanager_rules_and_dashboards_and_the_catcher_comes_first(place: Any) -> None:
+    (place.alerting / "settings.yml").write_text(
+        "channels: {webhook: {url: 'http://hook/'}}\nselector: 'job=\"llm\"'\n"
+    )
+    written(place)
+    config = yaml.safe_load((place.settings / "alertmanager" / "alertmanager.yml").read_text())
+    written(place, profiles=frozenset({"mail"}))
+    caught = yaml.safe_load((place.settings / "alertmanager" / "alertmanager.yml").read_text())
+
+    assert config["receivers"][0]["webhook_configs"][0]["url"] == "http://hook/"
+    assert not [each for each in caught["receivers"] if "webhook_configs" in each]
+    for name in ("prometheus/rules/recording-slo.yml", "grafana/pages/probes.json"):
+        text = (place.settings / name).read_text()
+        assert "llm" in text
+        assert "openai|openai-exporter" not in text
+
+
+def test_a_wrong_setting_keeps_the_settings_of_before(place: Any) -> None:
+    path = place.alerting / "settings.yml"
+    path.write_text("channels: {webhook: {url: 'http://hook/'}}\n")
+    written(place)
+    path.write_text("chanels: {webhook: {url: 'http://other/'}}\n")
+    told = "\n".join(written(place))
+
+    assert f"{path}:1: chanels: unknown key 'chanels'; did you mean 'channels'?" in told
+    assert "http://hook/" in (place.settings / "alertmanager" / "alertmanager.yml").read_text()
 
 
 @pytest.mark.parametrize("url", ["grafana.example.org", "https://g.example.org/?a=b", "http://a b", 'http://"'])
@@ -263,7 +302,7 @@ def test_the_catcher_gets_the_mails_when_it_runs(place: Any) -> None:
     written(place, profiles=frozenset({"mail"}))
 
     assert own == (place.bundle / "alerting" / "alertmanager" / "alertmanager.yml").read_text()
-    assert config.read_text() == SOURCE.with_name("alertmanager-mail.yml").read_text()
+    assert "mailpit:1025" in config.read_text()
     assert (place.settings / "alertmanager" / "templates" / "openai.tmpl").is_file()
 
 
@@ -338,7 +377,7 @@ def test_what_does_not_look_for_changes_itself_is_told_of_them() -> None:
     reads = {name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])}
     by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))}
     # What is read at the start only: a new retention makes a new container.
-    by_itself |= {"grafana", "thanos-receive"}
+    by_itself |= {"grafana", "thanos-receive", "simulator", "history"}
 
     assert {url.split("/")[2].partition(".:")[0] for url in prepare.RELOADED} == reads - by_itself
 
@@ -446,7 +485,7 @@ def test_the_mode_is_what_was_asked_for_and_the_first_line_whatever_a_name_serve
     assert not list(place.settings.glob("asked-*"))
 
 
-@pytest.mark.parametrize(("first", "then"), [(("demo",), ()), ((), ("demo",)), (("demo", "mail"), ("mail",))])
+@pytest.mark.parametrize(("first", "then"), [(("demo",), ()), (("demo", "mail"), ("mail",))])
 def test_a_stack_that_was_one_is_not_made_the_other_and_the_ways_out_are_told(
     place: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -464,6 +503,42 @@ def test_a_stack_that_was_one_is_not_made_the_other_and_the_ways_out_are_told(
     assert "docker compose --profile '*' down --volumes" in said
     assert before == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
     assert started(place, monkeypatch, *first) == 0
+
+
+def test_production_goes_on_when_a_demo_is_asked_for_and_the_way_to_have_one_is_told(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.keys / "openai_api_key").write_text("sk-mine")
+    assert started(place, monkeypatch) == 0
+    before = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert started(place, monkeypatch, "demo", "mail") == 0
+    mailed = (place.settings / "alertmanager" / "alertmanager.yml").read_text()
+    said = capsys.readouterr()
+    assert started(place, monkeypatch, "demo") == 0
+    after = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+
+    assert said.out.startswith("mode: production: the real API, with your keys; alerts are mailed")
+    assert "the demo is rejected, and production continues" in said.err
+    assert "COMPOSE_PROJECT_NAME=openai-demo" in said.err
+    assert "mailpit" in mailed
+    assert {path.name for path in before if before[path] != after[path]} == {"stack.json"}
+    assert json.loads((place.settings / "stack.json").read_text())["mode"] == "production"
+    monkeypatch.setattr(prepare, "asked", lambda _: frozenset())
+    monkeypatch.setattr(prepare, "Place", lambda: place)
+    assert prepare.main(["--check", "demo"]) == 1
+
+
+def test_to_run_as_root_is_refused_at_first_and_later_keeps_nothing_but_the_exporter_from_going_on(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "USER", 0)
+    assert started(place, monkeypatch) == 1
+    monkeypatch.setattr(prepare, "USER", 65532)
+    assert started(place, monkeypatch) == 0
+    monkeypatch.setattr(prepare, "USER", 0)
+    assert started(place, monkeypatch) == 0
+    assert "the exporter is not to run as root, and does not" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("keys", "mode"), [(True, "demo"), (False, "production")])
@@ -662,6 +737,7 @@ MISTAKES = {
     "prometheus.yml": ("config", "scrape_configs: {}\n", "prometheus.yml: must be a mapping with scrape_configs"),
     "prometheus.yml, no YAML": ("config", "a: [\n", "prometheus.yml:2"),
     "prometheus.yml, a section": ("config", "scrape_configs: []\nscrape: 1\n", "'scrape': unknown section"),
+    "settings.yml": ("alerting", "chanels: {}\n", "settings.yml:1"),
     "thresholds.yml": ("alerting", "thresholds:\n- {name: slow, metric: p95_latencyy}\n", "thresholds.yml:2"),
     "rules.d/own.yml": ("alerting", "groups:\n- {name: g, rules: [{alert: A, expr: 'sum('}]}\n", "own.yml"),
     "rules.d/bytes.yml": ("alerting", "\udcff\udcfe", "bytes.yml"),
@@ -711,7 +787,8 @@ def test_with_a_mistake_what_was_accepted_before_stays_and_this_is_said_everywhe
     assert state == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
 
 
-def test_an_upgrade_takes_the_new_rules_though_the_users_have_a_mistake(place: Any) -> None:
+def test_an_upgrade_takes_the_new_rules_though_the_users_have_a_mistake(other_version: Any) -> None:
+    place = other_version
     written(place)
     shipped = place.bundle / "prometheus" / "rules" / "recording-slo.yml"
     shipped.write_text(shipped.read_text() + "# of the next version\n")
@@ -765,3 +842,36 @@ def test_a_start_ends_with_where_to_look(
 
     assert addresses == [f"http://localhost:{port}" for port in (3001, 9985, 9090, 8025, 8085, 10902)]
     assert "docker compose exec grafana cat /stack/grafana/admin_password" in said
+
+
+def test_two_directories_of_one_name_are_told_that_they_are_one_project(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for directory in ("/a/openai", "/a/openai", "/b/openai"):
+        monkeypatch.setattr(prepare, "origin", lambda _, directory=directory: f"{directory}/alerting")
+        told.append([str(each) for each in planned(place).warnings])
+
+    assert told[:2] == [[], []]
+    assert "give one of them a COMPOSE_PROJECT_NAME in its .env; it was /a/openai/alerting, it is /b/" in told[2][0]
+
+
+def test_the_kernel_says_which_directory_is_mounted(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "90 80 0:1 / / rw - overlay overlay rw\n"
+        "91 90 254:0 /home/me/open\\040ai/alerting /stack/alerting ro - ext4 /dev/vda rw\n"
+    )
+
+    assert prepare.origin(Path("/stack/alerting"), table) == "/home/me/open ai/alerting"
+    assert prepare.origin(Path("/stack/settings"), table) == ""
+    assert prepare.origin(Path("/stack/alerting"), tmp_path / "gone") == ""
+
+
+def test_of_an_earlier_version_with_a_mistake_now_all_but_the_probes_goes_on(place: Any) -> None:
+    (place.settings / "exporter.yml").symlink_to("/etc/openai-exporter/exporter.yml")
+    (place.config / "exporter.yml").write_text("targts: []\n")
+    made = planned(place)
+
+    assert [each.place.rpartition("/")[2] for each in made.problems] == ["exporter.yml:1: targts"]
+    assert exporter(place) == prepare.LEAST

@@ -135,7 +135,8 @@ def compile_bundle(
         StartError: promtool cannot be run, or refuses what was compiled.
     """
     settings = settings or load_settings(source(alerting, root, SETTINGS), root)
-    patch = _merged(settings.config, changes or {})
+    defaults = facts(root).config
+    patch = {key: each for key, each in _merged(settings.config, changes or {}).items() if each != defaults[key]}
     mixin = _MIXIN % json.dumps(patch)
     # Of a package, what is shipped is what the defaults make.
     shipped = {name for name, keys in _UNTOUCHED.items() if root.name == PACKAGED and keys.issuperset(patch)}
