@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker-compose.yml, the image's build and their documents, without an engine."""
 
+import ctypes
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -262,7 +264,7 @@ def test_the_bot_adds_digests_and_reads_every_lock_file() -> None:
     bot = json.loads((ROOT / ".github/renovate.json").read_text())
     (pattern,) = bot["pip_requirements"]["managerFilePatterns"]
     locks = [*(ROOT / "exporter").glob("*.lock"), *(ROOT / "tools").glob("*.lock")]
-    assert len(locks) == 4
+    assert len(locks) == 5
     assert all(re.search(pattern.strip("/"), path.relative_to(ROOT).as_posix()) for path in locks)
     assert {"docker:pinDigests", "helpers:pinGitHubActionDigests"} <= set(bot["extends"])
 
@@ -288,7 +290,7 @@ def test_the_build_sees_what_it_needs_and_nothing_that_lies_about() -> None:
     seen = tuple(line.removeprefix("!") for line in rules if line.startswith("!"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     bundled = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    needed = [*bundled, project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"]
+    needed = [*bundled, "README.md", *project["project"]["license-files"], "pyproject.toml"]
 
     assert [path for path in needed if not f"{path}/".startswith(tuple(f"{each}/" for each in seen))] == []
 
@@ -336,3 +338,13 @@ def test_the_mail_catcher_gets_every_alert_and_nobody_else_any() -> None:
     assert mailed == {"page", "notify", "cost", "info"}
     assert {name for name, channels in receivers.items() if not channels} == {"watchdog", "nobody"}
     assert {mail["smarthost"] for mail in mails} == {"mailpit:1025"}
+
+
+def test_a_shared_object_of_the_image_loads_without_what_only_debuggers_read(tmp_path: Path) -> None:
+    stripped = runpy.run_path(str(ROOT / "exporter" / "strip.py"))["stripped"]
+    source = Path(yaml._yaml.__file__)
+    (tmp_path / source.name).write_bytes(stripped(source.read_bytes()))
+
+    assert (tmp_path / source.name).stat().st_size < source.stat().st_size / 2
+    assert ctypes.CDLL(str(tmp_path / source.name)).PyInit__yaml
+    assert stripped(b"\x7fELF\1\1 32 bits") == b"\x7fELF\1\1 32 bits"
