@@ -51,6 +51,8 @@ NOT_SHOWN = {
     "openai_probe_token_arrivals": "says why a stream has no gaps; debug=true shows it",
     "openai_probe_tokens": "openai_api_tokens_total adds it up on the page Exporter",
     "openai_probe_time_to_first_token_seconds": "the histogram openai_api_time_to_first_token_seconds shows it",
+    "openai_credit_expired_usd": "what is left is shown",
+    "openai_credit_expires_timestamp_seconds": "the time at which the credit is exhausted counts expiries",
     "openai_budget_spent_ratio": "the recorded ratio, which also has the greater of both ways of counting, is shown",
     "openai_usage_calls_last_hour": "the chart of API calls shows the pace; their alert reads it",
     "openai_usage_calls_limit": "a setting; their alert reads it",

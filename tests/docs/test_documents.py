@@ -27,8 +27,11 @@ documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.rel
 
 NOT_METRICS = {"openai_exporter", "openai_api_key", "openai_admin_key", "probe_cost_per_day"}
 """Words of the same form: the package, files that hold keys, a metric of thresholds.yml."""
-FOREIGN_FLAGS = {"--data.retention", "--storage.tsdb.retention.time", "--enable-feature", "--web.enable-lifecycle"}
-"""Prometheus' own, where the text speaks of it."""
+FOREIGN_FLAGS = {
+    *("--data.retention", "--storage.tsdb.retention.time", "--enable-feature", "--web.enable-lifecycle"),
+    *("--certificate-identity-regexp", "--certificate-oidc-issuer"),
+}
+"""Those of Prometheus and cosign, where the text speaks of them."""
 TARGET_LABELS = {
     *("job", "instance", "le", "target", "module", "model", "endpoint", "provider", "organization", "status_page")
 }

@@ -44,6 +44,7 @@ LABELS: dict[str, str] = {
     "line_item": "What the bill calls it, such as a model and a direction.",
     "list": "A list of names or limits, the last part of its path: `projects`, `users`, `rate_limits` and others.",
     "listed_model": "A model that the configuration probes.",
+    "mode": "Mode of the Compose stack: `demo` or `production`.",
     "model": "Model as the API names it; as the configuration names it for probes.",
     "module": "Name of a module in the configuration.",
     "operation": "Usage endpoint, such as `completions`.",

@@ -83,7 +83,7 @@ CORRECTIONS = Metric(
     "openai_usage_corrections_total",
     Kind.UNKNOWN,  # it falls, and a gauge may not be called _total
     Page.USAGE,
-    "Usage that the API corrected downwards this month, to be subtracted from the counter. It can fall: do not use "
+    "Usage that the API corrected downwards this month, to be subtracted from the counter; it can fall: do not use "
     "rate() or increase().",
     _FIELD,
 )
@@ -117,18 +117,18 @@ COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of
 
 CREDIT_BALANCE = _gauge(
     "openai_credit_balance_usd",
-    "Remaining prepaid credit: credits of the configuration less billed costs since then and what has expired. "
-    "Computed; the API has no endpoint for it.",
+    "Remaining prepaid credit: credits of the configuration less billed costs since then and what has expired; "
+    "computed, as the API has no endpoint for it.",
 )
-CREDIT_EXPIRED = _gauge("openai_credit_expired_usd", "Prepaid credit that was not used before it expired. Computed.")
+CREDIT_EXPIRED = _gauge("openai_credit_expired_usd", "Prepaid credit that was not used before it expired; computed.")
 CREDIT_EXHAUSTED = _gauge(
     "openai_credit_exhausted_timestamp_seconds",
     "Unix timestamp at which the prepaid credit is exhausted at the mean billed cost of the seven days before"
-    " yesterday. Absent without cost in these days.",
+    " yesterday; absent without cost in these days.",
 )
 CREDIT_EXPIRES = _gauge(
     "openai_credit_expires_timestamp_seconds",
-    "Unix timestamp of the next day on which a part of the remaining prepaid credit expires. Absent when none does.",
+    "Unix timestamp of the next day on which a part of the remaining prepaid credit expires; absent when none does.",
 )
 
 COSTS_SKIPPED = _gauge(

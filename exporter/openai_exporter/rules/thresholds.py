@@ -324,14 +324,13 @@ _SHIPPED = """
     AlertDeliveryFailing AvailabilityBudgetBurn BudgetForecastExceeded BudgetSpent CertificateExpiring ClockSkew
     CostAnomaly CostDrift CredentialsRejected ErrorBudgetExhausted ExporterConfigReloadFailed ExporterDown
     ExporterReplicaDown ExporterRestarting ExporterUpstreamFailing FirstTokenBudgetBurn FreshnessBudgetBurn
-    KeyBudgetSpent KeyExpiring KeySpendSpike KeyUnused LatencyAnomaly LatencyBudgetBurn ModelNotListed ModelRetiring
-    ModelUnavailable PrepaidCreditLow ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh
-    ProbesMissing
-    ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow RateLimited RuleEvaluationFailing
-    SLOMetricAbsent ScrapeFailing ServedModelChanged SpendLimitEnforcing SpendLimitNear SpendLimitReached
-    StatusComponentDown StatusIncident StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop
-    UnpricedModel UsageBucketsLate UsageDataStale UsageReadDoubted UsageRefreshFailing UsageSeriesDropped
-    UserBudgetSpent
+    KeyBudgetSpent KeyExpiring KeySpendSpike KeyUnused LatencyAnomaly LatencyBudgetBurn ModelNotListed
+    ModelRetiring ModelUnavailable PrepaidCreditLow ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun
+    ProbeSpendHigh ProbesMissing ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow
+    RateLimited RuleEvaluationFailing SLOMetricAbsent ScrapeFailing ServedModelChanged SimulatedWithRealKey
+    SpendLimitEnforcing SpendLimitNear SpendLimitReached StackSettingsKept StatusComponentDown StatusIncident
+    StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop UnpricedModel UsageBucketsLate
+    UsageDataStale UsageReadDoubted UsageRefreshFailing UsageSeriesDropped UserBudgetSpent
     """
 SHIPPED = frozenset(f"{PREFIX}{name}" for name in re.findall(r"\w+", _SHIPPED)) | {"Watchdog"}
 """Alerts of the rules that ship. Routes, inhibitions and runbooks know them by name, so no other may have it."""

@@ -40,6 +40,8 @@ def money_series(organization: Organization, timeline: Timeline) -> Iterator[Ser
     yield from _budgets(organization, months, totals, timeline)
     yield from _limits(organization, timeline)
     yield series(usage.CREDIT_BALANCE.name, timeline.constant(1_800.0), TARGET)
+    yield series(usage.CREDIT_EXPIRED.name, timeline.constant(0.0), TARGET)
+    yield series(usage.CREDIT_EXPIRES.name, timeline.gauge(lambda t: t + 200 * DAY), TARGET)
     yield series(usage.CREDIT_EXHAUSTED.name, timeline.gauge(lambda t: t + 5 * DAY), TARGET)
 
 
