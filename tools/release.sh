@@ -56,7 +56,8 @@ say "what is installed: the packages of the image, in an environment of their ow
 "$python" -m venv "$work/installed"
 "$work/installed/bin/pip" install --quiet --require-hashes -r exporter/requirements.lock
 "$work/installed/bin/pip" install --quiet --no-deps "$wheel"
-(cd "$work" && installed/bin/openai-exporter --version && installed/bin/openai-exporter bundle bundle > /dev/null)
+(cd "$work" && installed/bin/openai-exporter --version && parts=$(installed/bin/openai-exporter bundle --help | sed -n '/^  Parts:/,$s/^    \([a-z]*\)  .*/--only \1/p') &&
+  installed/bin/openai-exporter bundle $parts bundle > /dev/null)
 "$work/installed/bin/pip" check
 
 say "bundle"
@@ -69,7 +70,7 @@ say "README and metadata as the package index reads them, SBOM"
 "$work/tools/bin/twine" check --strict "$out"/*.whl "$out"/*.tar.gz
 "$work/installed/bin/pip" uninstall --quiet --yes pip setuptools
 "$work/tools/bin/cyclonedx-py" environment --pyproject pyproject.toml --mc-type application --output-reproducible \
-  --output-file "$out/openai-exporter-$version.cdx.json" "$work/installed/bin/python"
+  --output-file "$out/openai-exporter-$version.cdx.json" "$work/installed/bin/python" 2> /dev/null
 
 helm=${HELM_BINARY:-$(command -v helm || true)}
 if [ -n "$helm" ]; then
