@@ -103,6 +103,7 @@ local slowest = '.*-pro|.*-pro-.*|.*deep-research.*';
       budget: { half: 0.5, full: 1, memory: '15m', 'for': '5m' },  // shares of a budget; the middle one is its own warn_ratio
       forecast: { quietDays: 4, 'for': '6h' },  // days of the month on which only what is beyond the band alerts
       spendLimit: { share: 0.9, 'for': '30m' },
+      credit: { days: 7, pageDays: 1, 'for': '15m' },  // days that the prepaid credit still lasts
       costDrift: { share: 0.25, minUsd: 50, minElapsed: 0.2, 'for': '12h' },  // estimated against billed, by model, of the month's settled days; the bill lags, which is much of a young month
       keySpike: {  // US dollars per hour, against the mean and (times peak) the highest hour of the week before
         factor: 5,

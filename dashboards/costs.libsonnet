@@ -47,8 +47,9 @@ function(config, promql, variables)
     ]),
     g.row.collapsed('Expected range, estimate and limits', 9, [
       [7, panels.anomaly],
-      [10, panels.drift],
+      [7, panels.drift],
       [7, panels.spendLimits],
+      [3, panels.credit],
     ]),
     g.row.collapsed('Billed cost in detail', 10, [
       [16, panels.bill],

@@ -80,7 +80,7 @@ function(config)
     'for': t.spendLimit['for'],
     labels: { scope: scope },
     command: alert.limits('show' + (if scope == 'project' then ' --project ' + alert.word('$labels.project_id') else '')),
-    summary: 'A hard spend limit is close; when it is reached the API refuses requests.',
+    summary: 'A hard spend limit is close; the API rejects requests once it is reached.',
     description:
       who + ' has spent ' + alert.share('$value') + ' of its hard monthly limit'
       + alert.ask(
@@ -88,6 +88,26 @@ function(config)
         'max(openai_spend_limit_usd{scope="' + scope + '", ' + std.join(', ', [label + '=%q' for label in std.split(labels, ', ')]) + '})',
         ['$labels.' + label for label in std.split(labels, ', ')],
         function(value) ' of ' + alert.usd(value)
+      ) + '.',
+  });
+  local credit(severity, days) = new({
+    name: 'OpenAIPrepaidCreditLow',
+    panel: 'Credit',
+    expr: text.fill('min %s (openai_credit_exhausted_timestamp_seconds{%s}) - time()\n< %s\n', [
+      without,
+      config.selector,
+      text.number(days * 86400),
+    ]),
+    'for': t.credit['for'],
+    severity: severity,
+    summary: 'Prepaid credit runs out; then the API rejects all requests.',
+    description:
+      'The prepaid credit of organization {{ $labels.organization }} is used up {{ if gt $value 0.0 }}in ' + alert.duration('$value') + '{{ else }}now{{ end }}'
+      + alert.ask(
+        config,
+        'min(openai_credit_balance_usd{organization=%q})',
+        ['$labels.organization'],
+        function(value) '; ' + alert.usd(value) + ' are left (computed)'
       ) + '.',
   });
   [budgetAlert(budget, step) for budget in budgets for step in budget.steps] + [
@@ -104,7 +124,7 @@ function(config)
         and %(ratio)s < 1
       |||, { forecast: series.budgetForecast, lower: series.budgetForecastLower, ratio: series.budgetRatio, days: t.forecast.quietDays }),
       'for': t.forecast['for'],
-      summary: 'At the rate of the last days a budget will be exceeded.',
+      summary: 'At the current run rate a budget will be exceeded.',
       description: theBudget + ' will end the month at ' + alert.share('$value') + ' of its limit' + dollars + '.',
     }),
     new({
@@ -114,9 +134,11 @@ function(config)
       'for': '2m',
       severity: 'critical',
       command: alert.limits('show{{ with $labels.project_id }} --project ' + alert.word('.') + '{{ end }}'),
-      summary: 'A hard spend limit is reached and the API refuses requests now.',
+      summary: 'A hard spend limit is reached: the API rejects requests.',
       description: 'The spend limit of {{ $labels.scope }} {{ with $labels.project_id }}{{ . }}{{ else }}{{ $labels.organization }}{{ end }} is enforcing.',
     }),
+    credit('warning', t.credit.days),
+    credit('critical', t.credit.pageDays),
     spendLimitNear('organization', 'job, organization', 'Organization {{ $labels.organization }}'),
     spendLimitNear('project', 'job, organization, project_id', 'Project {{ $labels.project_id }}'),
   ]

@@ -38,7 +38,7 @@ function(config)
       |||, { up: up, memory: window('6h'), rare: rare(up) }),
       'for': '2m',
       severity: 'critical',
-      summary: 'No exporter can be scraped: nothing is known of the API, usage or cost.',
+      summary: 'All exporter targets are down; API, usage and cost are not monitored.',
       description: 'No target of the exporter has answered Prometheus for 3 minutes.',
     }),
     new({
@@ -72,7 +72,7 @@ function(config)
       |||, [text.indent(allFail(probed, 5), 2), up]),
       'for': '5m',
       severity: 'critical',
-      summary: 'The scrapes of all probes fail: an outage of the API would go unseen.',
+      summary: 'Scrapes of all probes fail: an API outage would not be detected.',
       description: 'Every scrape of a probe of job {{ $labels.job }} fails; each may take longer than scrape_timeout.',
     }),
     new({
@@ -82,7 +82,7 @@ function(config)
         openai_exporter_config_last_reload_successful{%s} == 0
       |||, config.selector),
       'for': '5m',
-      summary: 'The exporter refused its new configuration and runs on the old one.',
+      summary: 'The exporter rejected its new configuration and keeps the previous one.',
       description: 'The last reload on {{ $labels.instance }} failed.',
     }),
     new({
@@ -135,7 +135,7 @@ function(config)
         max %s (openai_probe_cost_limited{%s}) == 1
       |||, [without, config.selector]),
       'for': '5m',
-      summary: 'A probe stands still because its daily cost limit is used up.',
+      summary: 'A probe is paused because its daily cost limit is reached.',
       description: alert.probe + ' does not call the API again before midnight UTC.',
       variables: ['target', 'model'],
     }),
@@ -144,7 +144,7 @@ function(config)
       panel: 'Probes not sent',
       expr: outcomes.count('exporter', 'job, target, provider'),
       'for': t.outcome['for'],
-      summary: 'The exporter does not get to probe.',
+      summary: 'The exporter is not sending probes.',
       description: '{{ $value }} of the probes of {{ $labels.target }} do not leave the exporter: too many are in flight, or it fails itself.',
       variables: ['target'],
     }),
@@ -194,7 +194,7 @@ function(config)
       }),
       'for': '5m',
       severity: 'critical',
-      summary: 'Nothing is probed: an outage of the API would go unseen.',
+      summary: 'No probes are running: an API outage would not be detected.',
       description: 'Prometheus has no new result of any probe{{ with $labels.job }} of job {{ . }}{{ end }}: it knows none, or they call nothing. If nothing is to be probed, set expectProbes: false.',
     }),
   ];

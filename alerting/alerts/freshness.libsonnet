@@ -30,7 +30,7 @@ function(config)
         (%s or %s) > %s
       |||, [series.dataAge, series.dataUnreadAge, series.dataAgeBound]),
       'for': '5m',
-      summary: 'Figures on usage or cost are out of date, or were never read.',
+      summary: 'Usage or cost data is stale, or was never read.',
       description: '{{ $labels.dataset }} of organization {{ $labels.organization }} has not been read for {{ $value | humanizeDuration }}; alerts on spend see nothing newer.',
     }),
     new({
@@ -52,7 +52,7 @@ function(config)
         max %s (openai_usage_loss_ratio{%s}) > 0
       |||, [without, config.selector]),
       'for': '5m',
-      summary: 'A read lacks most of the known usage, or moves it to other labels, so the last values are kept until a second one agrees.',
+      summary: 'A refresh lacks most of the known usage, or moves it to other labels; the last values are kept until a second one agrees.',
       description: '{{ $value | humanizePercentage }} of the known usage of {{ $labels.operation }} in organization {{ $labels.organization }} is missing or under other labels.',
     }),
     new({
@@ -84,7 +84,7 @@ function(config)
       |||, [without, config.selector]),
       'for': '30m',
       severity: 'info',
-      summary: 'Usage series are folded into `other` by the series limit.',
-      description: '{{ $value }} series of {{ $labels.operation }} in organization {{ $labels.organization }} are folded into other.',
+      summary: 'Usage series are aggregated into `other` by the series limit.',
+      description: '{{ $value }} series of {{ $labels.operation }} in organization {{ $labels.organization }} are aggregated into other.',
     }),
   ]

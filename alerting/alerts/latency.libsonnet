@@ -14,15 +14,15 @@ function(config)
   burnAlerts.new(config, 'latency', 'probe', {
     name: 'OpenAILatencyBudgetBurn',
     category: 'latency',
-    summary: 'Too many good probes are slow.',
-    description: '{{ $value | humanizePercentage }} of the good probes of ' + alert.probe + ' took longer than their bound.',
+    summary: 'Too many successful probes are slow.',
+    description: '{{ $value | humanizePercentage }} of the successful probes of ' + alert.probe + ' took longer than their bound.',
     variables: ['target', 'model'],
     labelsOfSeries: labels,
   }) + burnAlerts.new(config, 'first_token', 'probe', {
     name: 'OpenAIFirstTokenBudgetBurn',
     category: 'latency',
     summary: 'Too many streams start late.',
-    description: 'In {{ $value | humanizePercentage }} of the good probes of ' + alert.probe + ' the first token came later than its bound.',
+    description: 'In {{ $value | humanizePercentage }} of the successful probes of ' + alert.probe + ' the first token came later than its bound.',
     variables: ['target', 'model'],
     labelsOfSeries: labels,
   }) + [
@@ -42,8 +42,8 @@ function(config)
       }),
       'for': deadline['for'],
       severity: 'warning',
-      summary: 'Good probes come close to their deadline.',
-      description: 'The good probes of ' + alert.probe + ' use {{ $value | humanizePercentage }} of their deadline; a little more and they count as failed.',
+      summary: 'Successful probes come close to their deadline.',
+      description: 'The successful probes of ' + alert.probe + ' use {{ $value | humanizePercentage }} of their deadline; slower ones would count as failed.',
     }),
     new({
       name: 'OpenAILatencyAnomaly',
@@ -55,6 +55,6 @@ function(config)
       severity: 'warning',
       labels: { anomaly: 'latency' },
       summary: 'Latency is unusual for this hour of the day.',
-      description: 'The good probes of ' + alert.probe + ' took {{ $value | humanizeDuration }} on average in the last hour, above the band of this hour on such days.',
+      description: 'The successful probes of ' + alert.probe + ' took {{ $value | humanizeDuration }} on average in the last hour, above the band of this hour on such days.',
     }),
   ]

@@ -53,7 +53,7 @@ function(config)
       |||, { labels: probe, selector: config.selector }),
       'for': '5m',
       severity: 'info',
-      summary: 'Another snapshot of a model answers.',
+      summary: 'The served model changed.',
       description: '{{ $labels.model }} on {{ $labels.target }} is now served by {{ $labels.served_model }}, which it was not in the day before.',
     }),
   ]

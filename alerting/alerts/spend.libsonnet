@@ -140,7 +140,7 @@ function(config)
         sum by (job, target) (increase(openai_probe_cost_usd_total{%s}[1d])) > %s
       |||, [config.selector, text.number(t.probeSpendUsd)]),
       'for': '15m',
-      summary: 'The probes themselves cost more than planned.',
+      summary: 'Probes cost more than planned.',
       description: 'The probes of {{ $labels.target }} cost an estimated ' + alert.usd('$value') + ' in the last day.',
       dashboard: 'exporter',
       variables: ['target'],

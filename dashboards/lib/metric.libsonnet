@@ -70,6 +70,7 @@ local named(prefix, names, suffix='') = { [name]: prefix + name + suffix for nam
   // Both sides of the same days, by model.
   drift: named('openai_cost_drift_', ['estimated_usd', 'billed_usd', 'unmatched_usd', 'day_timestamp_seconds']),
   budget: named('openai_budget_', ['limit_usd', 'spent_usd', 'remaining_usd', 'warn_ratio']),
+  credit: named('openai_credit_', ['balance_usd', 'exhausted_timestamp_seconds']),
   spend: named('openai_spend_', ['limit_usd', 'limit_enforcing', 'alert_threshold_usd']),
   project: named('openai_project_', ['info', 'rate_limit_requests_per_minute', 'rate_limit_tokens_per_minute', 'peak_requests_per_minute', 'peak_tokens_per_minute']),
   key: named('openai_api_key_', ['info', 'last_used_timestamp_seconds', 'expires_timestamp_seconds', 'created_timestamp_seconds']),

@@ -35,5 +35,6 @@
     rateLimits: 'No rate-limit headers',
     users: 'Not grouped by user_id',
     limits: 'No limits are read',
+    credit: 'No credits set',
   },
 }

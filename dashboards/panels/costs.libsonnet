@@ -165,22 +165,35 @@ function(config, promql)
         override.byRegexp('Used|Forecast', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
       ])
       + panel.withNoValue(words.budgets),
+    credit:
+      panel.stat.new('Credit', 'Credits of the configuration less billed costs since; computed, as the API does not say it. Days are those that it lasts at the mean of the last days.', usd, [
+        query.instant('sum(%s)' % organization(metric.credit.balance_usd), 'left'),
+        query.instant('(min(%s) - time()) / 86400' % organization(metric.credit.exhausted_timestamp_seconds), 'days'),
+      ])
+      + panel.withNoFigure(words.short.credit)
+      + panel.withOverrides([
+        override.byName('left', exact),
+        override.byName('days', [override.unit('d'), override.decimals(0), override.thresholds(threshold.falling(1, 7))]),
+      ]),
     spendLimits:
       local limits = [
         promql.withProject('%s by (scope, project_id) (%s)' % [it[0], organization(it[1])], organization(it[1]), 'all')
         for it in [['max', metric.spend.limit_usd], ['max', metric.spend.limit_enforcing], ['min', metric.spend.alert_threshold_usd]]
       ];
-      panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API sends mail; set in the organization's settings, not here.", usd, [
+      local budget = organization(metric.budget.limit_usd, 'scope=~"organization|project",period="month"');
+      local budgets = 'label_replace(min by (scope, id) (%s), "project_id", "$1", "id", "(.*)")' % budget;
+      panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API sends mail; set with `openai-exporter limits`, beside monthly budgets of the configuration, which block nothing.", usd, [
         query.table(if i == 0 then promql.orWhy(limits[i], 'project', 'No spend limits read') else limits[i])
         for i in std.range(0, std.length(limits) - 1)
-      ])
+      ] + [query.table(promql.withProject('max by (scope, project_id) (%s)' % budgets, budgets, 'all'))])
       + panel.table.withColumns([
         ['project', 'Scope'],
         ['Value #A', 'Limit'],
+        ['Value #D', 'Budget'],
         ['Value #B', 'Blocks'],
         ['Value #C', 'Alerts at'],
       ])
-      + panel.withOverrides([override.byRegexp('Limit|Alerts at', [override.width(90), override.decimals(2)]), override.byName('Blocks', [
+      + panel.withOverrides([override.byRegexp('Limit|Budget|Alerts at', [override.width(90), override.decimals(2)]), override.byName('Blocks', [
         override.width(68),
         override.cell('color-text'),
         override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),

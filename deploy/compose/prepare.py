@@ -39,9 +39,21 @@ from openai_exporter.config.base import format_duration, parse_duration
 from openai_exporter.config.load import default_document, parse_config
 from openai_exporter.demo.plan import exporter_document
 from openai_exporter.errors import ConfigError, ExporterError, Problem
-from openai_exporter.rules.bundle import DASHBOARDS, SETTINGS, bundle_root, compile_bundle, load_settings, source
+from openai_exporter.rules.bundle import (
+    ALERTMANAGER,
+    DASHBOARDS,
+    RULES,
+    SETTINGS,
+    TEMPLATE,
+    bundle_root,
+    compile_bundle,
+    load_settings,
+    source,
+)
 from openai_exporter.web.routes import DEFAULT_SCRAPE_TIMEOUT
 
+GRAFANA = "http://localhost:3000"
+"""Root of Grafana in the rules as shipped."""
 CAUGHT: Mapping[str, Any] = {
     "alertmanager": {
         "channels": {
@@ -75,6 +87,8 @@ DEMO_KEYS = {"openai_api_key": "sk", "openai_admin_key": "sk-admin"}
 PURPOSE = {"openai_api_key": "nothing is probed", "openai_admin_key": "usage and costs are not read"}
 OF_ANOTHER_KIND = {"openai_api_key": ("sk-admin-",), "openai_admin_key": ("sk-proj-", "sk-svcacct-", "sk-service-")}
 """File -> how the keys begin that belong into the other one."""
+LEAST = {"status_pages": [{"name": "openai"}]}
+"""What the exporter reads with no key."""
 AGAIN = "run `docker compose up --detach` again"
 
 
@@ -225,7 +239,7 @@ class Place:
         password: holds Grafana's password; only Grafana sees it.
         config: may hold the user's exporter.yml and prometheus.yml.
         keys: the user's key files.
-        alerting: the user's thresholds.yml and rules.d/.
+        alerting: the user's settings.yml, thresholds.yml and rules.d/.
         bundle: what the image carries: `prometheus/`, `alerting/` and `dashboards/`.
     """
 
@@ -245,11 +259,13 @@ class Before:
         mode: demo or production, empty at the first start.
         values: the variables.
         exporter: the exporter's configuration, None when none was accepted.
+        origin: the directory on the machine from which it was started, empty when it is not known.
     """
 
     mode: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     exporter: str | None = None
+    origin: str = ""
 
 
 @dataclass(slots=True)
@@ -299,7 +315,7 @@ def before(settings: Path) -> Before:
     exporter = _text(settings / "accepted" / "exporter.yml")
     with suppress(ValueError, TypeError, KeyError):
         state = json.loads(_text(settings / "state.json") or "")
-        return Before(str(state["mode"]), dict(state["values"]), exporter)
+        return Before(str(state["mode"]), dict(state["values"]), exporter, str(state.get("origin", "")))
     file = settings / "exporter.yml"
     if not os.path.lexists(file):
         return Before()
@@ -322,40 +338,46 @@ def asked(settings: Path) -> frozenset[str]:
     return found
 
 
-def mode_of(profiles: frozenset[str], known: Before) -> str:
-    """Demo or production.
+REMOVE = "`docker compose --profile '*' down --volumes` removes this stack and its data"
+
+
+def granted(profiles: frozenset[str], known: Before) -> tuple[frozenset[str], list[Problem]]:
+    """The profiles that a stack may have: production stays that, whoever asks for a demo, and goes on.
 
     Raises:
-        ConfigError: the volumes hold data of the other.
+        ConfigError: the volumes hold data of the demo, and production was asked for.
     """
-    mode = DEMO if DEMO in profiles else PRODUCTION
-    if known.mode in ("", mode):
-        return mode
-    remove = "`docker compose --profile '*' down --volumes` removes this stack and its data"
-    if mode == DEMO:
-        text = (
-            "the volumes of this stack hold production data, which simulated data is not to be mixed with; run the "
-            "demo beside it, with COMPOSE_PROJECT_NAME=openai-demo and other ports (GRAFANA_PORT, ...) in front of "
-            f"`docker compose --profile demo up`; or {remove}"
-        )
-    else:
+    if known.mode == DEMO and DEMO not in profiles:
         text = (
             "the volumes of this stack hold simulated data of the demo, and the profile demo was not asked for; "
             "go on with the demo by `docker compose --profile demo up --detach`; "
-            f"or, before production, {remove}"
+            f"or, before production, {REMOVE}"
         )
-    raise ConfigError([Problem("mode", text)])
+        raise ConfigError([Problem("mode", text)])
+    if known.mode == PRODUCTION and DEMO in profiles:
+        text = (
+            "the volumes of this stack hold production data, which simulated data is not to be mixed with; the demo is "
+            "refused, and production goes on; run the demo beside it, with COMPOSE_PROJECT_NAME=openai-demo and other "
+            f"ports (GRAFANA_PORT, ...) in front of `docker compose --profile demo up`; or {REMOVE}"
+        )
+        return profiles - {DEMO}, [Problem("mode", text)]
+    return profiles, []
 
 
-def plan(place: Place, env: Mapping[str, str], profiles: frozenset[str], known: Before | None = None) -> Plan:
+def plan(
+    place: Place, env: Mapping[str, str], profiles: frozenset[str], known: Before | None = None, user: int = USER
+) -> Plan:
     """Everything that the services read.
 
     Raises:
         ExporterError: a file or variable of the user's cannot be used, and none was accepted before.
     """
     known = known or Before()
-    made = Plan(mode_of(profiles, known))
+    profiles, refused = granted(profiles, known)
+    made = Plan(DEMO if DEMO in profiles else PRODUCTION)
+    made.problems += refused
     values, problems = checked(env, known.values)
+    problems += _not_root(user)
     if problems and not known.mode:
         raise ConfigError(problems)
     made.problems += problems
@@ -366,15 +388,31 @@ def plan(place: Place, env: Mapping[str, str], profiles: frozenset[str], known: 
     _prometheus(made, place, pace, known, scale="scale" in profiles)
     _grafana(made, place, pace, values, scale="scale" in profiles)
     _values(made, values)
-    made.files["state.json"] = json.dumps({"mode": made.mode, "values": values}, indent=1) + "\n"
-    made.files["stack.json"] = outside(_stack(made), place, env)
+    here = origin(place.alerting)
+    if known.origin and here and here != known.origin:
+        made.warnings.append(Problem("project", f"{MOVED} it was {known.origin}, it is {here}"))
+    state = {"mode": made.mode, "values": values, "origin": here or known.origin}
+    made.files["state.json"] = json.dumps(state, indent=1) + "\n"
+    made.files["stack.json"] = _stack(made, place, env)
     return made
 
 
-def _stack(made: Plan) -> str:
+MOVED = (
+    "this stack was started from another directory before; if that is another stack, two directories of one name are "
+    "one project: give one of them a COMPOSE_PROJECT_NAME in its .env;"
+)
+
+
+def origin(mounted: Path, table: Path = Path("/proc/self/mountinfo")) -> str:
+    """Which directory of the machine is mounted there, as the kernel names it within its file system."""
+    fields = (line.split(" ") for line in (_text(table) or "").splitlines())
+    return next((each[3].replace("\\040", " ") for each in fields if each[4:5] == [str(mounted)]), "")
+
+
+def _stack(made: Plan, place: Place, env: Mapping[str, str]) -> str:
     """What the exporter says of this on its landing page and in its metrics."""
-    told = [str(each) for each in (*made.problems, *made.warnings)]
-    return json.dumps({"mode": made.mode, "problems": told, "unused_keys": made.unused_keys}, indent=1) + "\n"
+    problems = [told(each, place, env) for each in (*made.problems, *made.warnings)]
+    return json.dumps({"mode": made.mode, "problems": problems, "unused_keys": made.unused_keys}, indent=1) + "\n"
 
 
 def _values(made: Plan, values: Mapping[str, str]) -> None:
@@ -415,7 +453,11 @@ def _exporter(made: Plan, place: Place, env: Mapping[str, str], known: Before) -
             raise ConfigError([Problem("prepare", "no configuration was accepted before")])
         made.files["exporter.yml"] = known.exporter
 
-    made.first(lambda: _current(made, place, env, present), kept)
+    def least() -> None:
+        """Of an earlier version nothing may be kept: all but the probes goes on."""
+        made.files["exporter.yml"] = _yaml(LEAST)
+
+    made.first(lambda: _current(made, place, env, present), kept, *([least] if known.mode else []))
     made.files["accepted/exporter.yml"] = made.files["exporter.yml"]
 
 
@@ -498,7 +540,7 @@ def _of_keys(made: Plan, place: Place, env: Mapping[str, str], present: Sequence
     _usable([place.keys / name for name in present], shown)
     if not present:
         made.notes.append("exporter: to see everything at work without a key: docker compose --profile demo up")
-        return {"status_pages": [{"name": "openai"}]}
+        return LEAST
     given = {KEYS[name]: "set" for name in present} | {"OPENAI_BASE_URL": env.get("OPENAI_BASE_URL", "")}
     document = _with_files(default_document(given) or {}, place.keys)
     # A key that is none is told here, with its file, rather than by an exporter that does not start.
@@ -562,23 +604,36 @@ def _with_files(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _alerting(made: Plan, place: Place, grafana: str, known: Before, caught: bool) -> None:
-    """Rules and Alertmanager's configuration, of the user's files, those accepted before, or as shipped."""
-    accepted, shipped = place.settings / "accepted" / "alerting", place.bundle / "alerting"
+    """Rules, Alertmanager's configuration and dashboards, of the user's files, those accepted before, or as shipped."""
+    accepted = place.settings / "accepted" / "alerting"
 
     def of(folder: Path, strict: bool = False) -> Callable[[], None]:
         return lambda: made.files.update(_compiled(made, place, folder, grafana, caught, strict))
 
+    def shipped() -> None:
+        """What is generated already, and the user's thresholds as they were compiled last."""
+        for name in (RULES, DASHBOARDS, ALERTMANAGER, TEMPLATE):
+            path = place.bundle / name
+            found = [path] if path.is_file() else [each for each in path.iterdir() if each.suffix in (".yml", ".json")]
+            made.files |= {_settled(f"{name}/{each.name}" if path.is_dir() else name): _read(each) for each in found}
+        own = "prometheus/rules/user-thresholds.yml"
+        made.files[own] = _text(place.settings / own) or made.files[own]
+
     makers = [of(accepted)] if accepted.is_dir() else []
+    last = [of(place.bundle / "alerting"), *([] if caught else [shipped])]
     try:
         _inputs(place.alerting)
     except OSError as error:
         # As after `git clone` with umask 077: the files may be the shipped ones, but that is not known.
         made.warnings.append(Problem(str(place.alerting), _unreadable(error, str(place.alerting))))
-        makers.append(of(shipped))
+        makers += last
     else:
         makers.insert(0, of(place.alerting, strict=bool(known.mode)))
-        makers += [of(place.alerting), of(shipped)] if known.mode else []
+        makers += [of(place.alerting), *last] if known.mode else []
     made.first(*makers)
+
+
+INPUTS = ("settings.yml", "thresholds.yml")
 
 
 def _inputs(folder: Path) -> dict[str, Path]:
@@ -587,7 +642,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
     Raises:
         OSError: the folder or a file cannot be read.
     """
-    found = {path.name: path for path in folder.iterdir() if path.name in ("settings.yml", "thresholds.yml")}
+    found = {path.name: path for path in folder.iterdir() if path.name in INPUTS}
     raw = folder / "rules.d"
     if raw.is_dir():
         found |= {f"rules.d/{path.name}": path for path in raw.iterdir() if path.suffix == ".yml"}
@@ -597,20 +652,20 @@ def _inputs(folder: Path) -> dict[str, Path]:
 
 
 def _compiled(made: Plan, place: Place, folder: Path, grafana: str, caught: bool, strict: bool) -> dict[str, str]:
-    """What is made of a folder with thresholds.yml and rules.d/, and the inputs themselves, to go back to.
+    """What is made of a folder with settings, thresholds and rules.d/, and these themselves, to go back to.
 
     Raises:
         ExporterError: a mistake; raw rule files with one are left out unless `strict`.
     """
-    inputs = _inputs(folder)
     files = {}
-    for name, path in inputs.items():
+    for name, path in _inputs(folder).items():
         try:
-            files[f"accepted/alerting/{name}"] = path.read_text(encoding="utf-8")
+            files[f"accepted/alerting/{name}"] = _read(path)
         except UnicodeDecodeError as error:
             raise ConfigError([Problem(str(path), f"is not a text file: {error.reason}")]) from None
     settings = load_settings(source(folder, place.bundle, SETTINGS), place.bundle)
-    changes: dict[str, Any] = {} if "grafana" in settings.links else {"grafanaUrl": grafana}
+    # With the address that is shipped, nothing but what the settings change is compiled.
+    changes: dict[str, Any] = {} if "grafana" in settings.links or grafana == GRAFANA else {"grafanaUrl": grafana}
     if caught:
         kept = {key: value for key, value in settings.config.items() if key != "alertmanager"}
         settings, changes = replace(settings, config=kept), {**changes, **CAUGHT}
@@ -619,9 +674,16 @@ def _compiled(made: Plan, place: Place, folder: Path, grafana: str, caught: bool
         raise ConfigError(list(compiled.left_out))
     made.warnings += compiled.left_out
     made.notes += [f"rules: {note}" for note in compiled.notes]
-    for path, text in compiled.files.items():
-        files[path.removeprefix("alerting/").replace(DASHBOARDS, "grafana/pages")] = text
-    return files
+    return files | {_settled(name): text for name, text in compiled.files.items()}
+
+
+def _settled(name: str) -> str:
+    """Where a file of the bundle goes among the settings."""
+    return name.removeprefix("alerting/").replace(f"{DASHBOARDS}/", "grafana/pages/")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 # ---- Prometheus and Grafana -----------------------------------------------------------------------------------------
@@ -714,7 +776,7 @@ def share(shard: int, shards: int) -> list[dict[str, Any]]:
 
 
 def _grafana(made: Plan, place: Place, interval: str | None, values: Mapping[str, str], scale: bool) -> None:
-    """Data sources, and the path at which Grafana sees the dashboards."""
+    """Data sources, and the path at which Grafana sees the pages."""
     pages = place.bundle / "dashboards"
     for path in (pages / "provisioning" / "dashboards").glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
@@ -835,13 +897,12 @@ def addresses(made: Plan, profiles: frozenset[str], values: Mapping[str, str]) -
         yield f"open: http://{host}:{values['THANOS_PORT']} Thanos, which sees every Prometheus"
 
 
-def _not_root(user: int) -> None:
-    if user == 0:
-        text = (
-            "the exporter is not to run as root; leave the line out and give the key files to its own user: "
-            f"chown {USER} deploy/compose/secrets/exporter/*"
-        )
-        raise ConfigError([Problem("EXPORTER_UID in .env", text)])
+def _not_root(user: int) -> list[Problem]:
+    text = (
+        "the exporter is not to run as root, and does not; leave the line out and give the key files to its own user: "
+        f"chown {USER} deploy/compose/secrets/exporter/*"
+    )
+    return [] if user else [Problem("EXPORTER_UID in .env", text)]
 
 
 def outside(text: str, place: Place, env: Mapping[str, str]) -> str:
@@ -856,6 +917,11 @@ def outside(text: str, place: Place, env: Mapping[str, str]) -> str:
     return text.replace(f"{place.bundle}/", "")
 
 
+def told(problem: Problem, place: Place, env: Mapping[str, str]) -> str:
+    """A problem as a person sees it; the value of a variable stays as it is."""
+    return str(problem) if problem.place.endswith(" in .env") else outside(str(problem), place, env)
+
+
 def main(arguments: Sequence[str] = ()) -> int:
     """Prepare the stack, or look for mistakes; 1 when something cannot be used and nothing was accepted before."""
     os.umask(0o002)
@@ -867,17 +933,17 @@ def main(arguments: Sequence[str] = ()) -> int:
 
     def fail(problems: Iterable[Problem], last: str) -> None:
         for problem in problems:
-            say(f"prepare: {problem}", file=sys.stderr)
+            print(f"prepare: {told(problem, place, env)}", file=sys.stderr, flush=True)
         say(f"prepare: {last}", file=sys.stderr)
 
     again = "try again" if check else AGAIN
     nothing = f"nothing was changed; fix this and {again}"
     try:
         profiles = frozenset(arguments[1:]) if check else asked(place.settings)
-        say(headline(profiles, env))
-        _not_root(os.getuid())
         known = before(place.settings)
-        made = plan(place, env, profiles, known)
+        profiles_granted, _ = granted(profiles, known)
+        say(headline(profiles_granted, env))
+        made = plan(place, env, profiles, known, os.getuid())
     except ExporterError as error:
         fail(problems_of(error), nothing)
         return 1
@@ -895,7 +961,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         return 0 if known.mode and (place.settings / "prometheus" / "prometheus.yml").is_file() else 1
     for note in made.notes:
         say(note)
-    for line in addresses(made, profiles, values):
+    for line in addresses(made, profiles_granted, values):
         say(line)
     for complaint in reload(RELOADED):
         say(complaint)

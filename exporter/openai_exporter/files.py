@@ -186,7 +186,7 @@ class FileLock:
         holder = self.holder
         by = f"another exporter ({holder})" if holder else "another exporter"
         return (
-            f"{by} keeps its state there; this one goes on without keeping its own until that one ends; "
+            f"{by} holds the lock; running without persistence until it exits; "
             "give each exporter its own --storage.path"
         )
 

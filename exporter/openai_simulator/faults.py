@@ -60,7 +60,7 @@ class Status(Fault):
 
 
 class InsufficientQuota(Fault):
-    """A quota or spend limit that is used up."""
+    """A quota or spend limit that is exhausted."""
 
     code: Literal[QUOTA_CODES] = "insufficient_quota"  # type: ignore[valid-type]
     status: Literal[400, 429] = 429
@@ -75,7 +75,7 @@ class RateLimit(Fault):
 
 
 class Drip(Fault):
-    """The reply arrives a few bytes at a time; `part: headers` drips the head as well."""
+    """The reply arrives a few bytes at a time; `part: headers` slows the head as well."""
 
     interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     bytes: Annotated[int, Field(ge=1, le=65_536)] = 1
@@ -83,7 +83,7 @@ class Drip(Fault):
 
 
 class Hang(Fault):
-    """Silence until the client leaves (or for `hold_seconds`, after which the reply goes on)."""
+    """Silence until the client leaves (or for `hold_seconds`, after which the reply continues)."""
 
     when: When = "before_headers"
     after_bytes: Annotated[int, Field(ge=0)] | None = None
@@ -156,7 +156,7 @@ class Huge(Fault):
 
 
 class MissingHeaders(Fault):
-    """Headers left out: those named, or (null) all that are the API's own."""
+    """Headers omitted: those named, or (null) all that are the API's own."""
 
     names: list[str] | None = None
 
@@ -180,7 +180,7 @@ class RepeatedBuckets(Fault):
 
 
 class LostBuckets(Fault):
-    """The bucket that holds the time `seconds_ago` (simulated; null: every bucket) is left out, or has no results."""
+    """The bucket that holds the time `seconds_ago` (simulated; null: every bucket) is omitted, or has no results."""
 
     seconds_ago: Annotated[float, Field(ge=0)] | None = None
     shape: Literal["absent", "empty"] = "absent"

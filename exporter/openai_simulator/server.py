@@ -191,7 +191,7 @@ _option = partial(click.option, show_default=True)
 )  # fmt: skip
 @_option(
     "--users", type=click.IntRange(1, 10_000), default=_SIZE.users,
-    help="Users that own them, beside service accounts.",
+    help="Users that own them, in addition to service accounts.",
 )  # fmt: skip
 @_option(
     "--streams", type=click.IntRange(0), default=None, metavar="N",

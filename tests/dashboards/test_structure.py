@@ -26,7 +26,7 @@ from tests.dashboards.pages import (
 )
 from tests.mixin.bundle import mixin
 
-MOST_QUERIES = 44
+MOST_QUERIES = 48
 MOST_OPEN = 20
 _LETTERS = {4: 10, 5: 14, 6: 20}
 """Columns of a panel to letters that its head has room for beside an open menu in a window of 1280 pixels."""

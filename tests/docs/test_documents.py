@@ -17,7 +17,9 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.metrics import CATALOGUE, Kind
 from openai_exporter.probe.judge import OUTCOMES
 from openai_exporter.rules.bundle import facts
+from openai_exporter.rules.measures import MEASURES
 from openai_exporter.rules.settings import parse_settings, schema_document
+from openai_exporter.rules.thresholds import SCOPES
 from tests.docs.documents import DOCUMENTS, ROOT, dotted_paths, flags, label_names, metric_names, yaml_blocks
 from tests.docs.markdown import without_blocks
 
@@ -202,3 +204,17 @@ def test_a_document_with_mistakes_is_caught(known_flags: set[str]) -> None:
     assert sorted(set(flags(WRONG)) - known_flags) == ["--config.fil"]
     assert unknown_keys(WRONG) == ["targets[].base_ur"]
     assert [len(yaml_mistakes(block)) for block in yaml_blocks(WRONG)] == [1, 0]
+
+
+def narrowing_keys() -> list[str]:
+    """The table of docs/rules.md: which keys narrow a metric of thresholds.yml."""
+    keys = [*SCOPES, "not_model"]
+    rows = [f"| metric | {' | '.join(f'`{key}`' for key in keys)} |", "|" + "---|" * (len(keys) + 1)]
+    for name, measure in MEASURES.items():
+        has = [key in measure.scope or (key == "not_model" and "model" in measure.scope) for key in keys]
+        rows.append(f"| `{name}` | {' | '.join('yes' if each else 'no' for each in has)} |")
+    return rows
+
+
+def test_the_guide_of_rules_says_which_keys_narrow_which_metric() -> None:
+    assert "\n".join(narrowing_keys()) in (ROOT / "docs/rules.md").read_text(encoding="utf-8")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker-compose.yml, the image's build and their documents, without an engine."""
 
+import ctypes
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -336,3 +338,13 @@ def test_the_mail_catcher_gets_every_alert_and_nobody_else_any() -> None:
     assert mailed == {"page", "notify", "cost", "info"}
     assert {name for name, channels in receivers.items() if not channels} == {"watchdog", "nobody"}
     assert {mail["smarthost"] for mail in mails} == {"mailpit:1025"}
+
+
+def test_a_shared_object_of_the_image_loads_without_what_only_debuggers_read(tmp_path: Path) -> None:
+    stripped = runpy.run_path(str(ROOT / "exporter" / "strip.py"))["stripped"]
+    source = Path(yaml._yaml.__file__)
+    (tmp_path / source.name).write_bytes(stripped(source.read_bytes()))
+
+    assert (tmp_path / source.name).stat().st_size < source.stat().st_size / 2
+    assert ctypes.CDLL(str(tmp_path / source.name)).PyInit__yaml
+    assert stripped(b"\x7fELF\1\1 32 bits") == b"\x7fELF\1\1 32 bits"

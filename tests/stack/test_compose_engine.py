@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.dashboards.asking import QUIET_IN_THE_DEMO, without_data
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.pages import pages
 from tests.stack.conftest import NoteLine
-from tests.stack.engine.compose import BUNDLED, CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
+from tests.stack.engine.compose import API, BUNDLED, CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
 from tests.stack.engine.engine import ROOT, Engine, images
 from tests.stack.programs import wait_for
 
@@ -222,9 +221,7 @@ def test_down_leaves_nothing(demo: Compose) -> None:
 @pytest.fixture(scope="module")
 def plain(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """`docker compose up` with no key at first, and a simulated API at some address."""
-    simulator = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["simulator"]
-    kept = ("image", "command", "read_only", "healthcheck")
-    over = {"services": {"api": {name: simulator[name] for name in kept}}}
+    over = {"services": {"api": API}}
     folder = tmp_path_factory.mktemp("plain")
     compose = project(engine, folder, over, OPENAI_BASE_URL="http://api:8085/v1", LOG_LEVEL="debug")
     try:

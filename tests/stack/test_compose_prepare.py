@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the service `prepare` writes for the others, in each profile."""
 
+import dataclasses
 import json
 import shutil
 import stat
 import subprocess
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,14 @@ def by_name(profiles: set[str]) -> str:
     return "+".join(sorted(profiles)) or "none"
 
 
-def bundle_in(folder: Path) -> Path:
-    """The bundle as the image carries it."""
-    for part in ("prometheus", "alerting", "dashboards"):
-        shutil.copytree(ROOT / part, folder / PACKAGED / part, ignore=shutil.ignore_patterns("runbooks"))
-    shutil.copy(ROOT / "mixin.libsonnet", folder / PACKAGED)
-    return folder / PACKAGED
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle_in(tmp_path_factory.mktemp("image"))
+    """What the image carries."""
+    root = tmp_path_factory.mktemp("image") / PACKAGED
+    for part in ("prometheus", "alerting", "dashboards"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("runbooks"))
+    shutil.copy(ROOT / "mixin.libsonnet", root)
+    return root
 
 
 @pytest.fixture
@@ -50,11 +47,18 @@ def place(tmp_path: Path, bundle: Path) -> Any:
     found = prepare.Place(*(tmp_path / name for name in names), bundle)
     for folder in (found.settings, found.password, found.config, found.keys):
         folder.mkdir()
-    for part in ("thresholds.yml", "rules.d"):
-        source = ROOT / "alerting" / part
-        found.alerting.mkdir(exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, found.alerting / part)
+    (found.alerting / "rules.d").mkdir(parents=True)
+    for part in ("settings.yml", "thresholds.yml"):
+        shutil.copy(ROOT / "alerting" / part, found.alerting / part)
     return found
+
+
+@pytest.fixture
+def other_version(place: Any, tmp_path: Path) -> Any:
+    """The same with a bundle that a test may change."""
+    own = tmp_path / PACKAGED
+    shutil.copytree(place.bundle, own)
+    return dataclasses.replace(place, bundle=own)
 
 
 def planned(place: Any, env: dict[str, str] | None = None, profiles: frozenset[str] = ALONE) -> Any:
@@ -214,8 +218,7 @@ def test_prometheus_reads_the_shipped_files_of_the_image_and_the_users_rules_com
     rules = place.settings / "prometheus" / "rules"
     shipped = {path.name for path in (ROOT / "prometheus" / "rules").glob("*.yml")}
     found, own = (
-        yaml.safe_load((folder / "prometheus.yml").read_text())
-        for folder in (rules.parent, place.bundle / "prometheus")
+        yaml.safe_load((each / "prometheus.yml").read_text()) for each in (rules.parent, place.bundle / "prometheus")
     )
 
     assert found == own
@@ -374,7 +377,7 @@ def test_what_does_not_look_for_changes_itself_is_told_of_them() -> None:
     reads = {name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])}
     by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))}
     # What is read at the start only: a new retention makes a new container.
-    by_itself |= {"grafana", "thanos-receive"}
+    by_itself |= {"grafana", "thanos-receive", "simulator"}
 
     assert {url.split("/")[2].partition(".:")[0] for url in prepare.RELOADED} == reads - by_itself
 
@@ -482,7 +485,7 @@ def test_the_mode_is_what_was_asked_for_and_the_first_line_whatever_a_name_serve
     assert not list(place.settings.glob("asked-*"))
 
 
-@pytest.mark.parametrize(("first", "then"), [(("demo",), ()), ((), ("demo",)), (("demo", "mail"), ("mail",))])
+@pytest.mark.parametrize(("first", "then"), [(("demo",), ()), (("demo", "mail"), ("mail",))])
 def test_a_stack_that_was_one_is_not_made_the_other_and_the_ways_out_are_told(
     place: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -500,6 +503,42 @@ def test_a_stack_that_was_one_is_not_made_the_other_and_the_ways_out_are_told(
     assert "docker compose --profile '*' down --volumes" in said
     assert before == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
     assert started(place, monkeypatch, *first) == 0
+
+
+def test_production_goes_on_when_a_demo_is_asked_for_and_the_way_to_have_one_is_told(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place.keys / "openai_api_key").write_text("sk-mine")
+    assert started(place, monkeypatch) == 0
+    before = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert started(place, monkeypatch, "demo", "mail") == 0
+    mailed = (place.settings / "alertmanager" / "alertmanager.yml").read_text()
+    said = capsys.readouterr()
+    assert started(place, monkeypatch, "demo") == 0
+    after = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
+
+    assert said.out.startswith("mode: production: the real API, with your keys; alerts are mailed")
+    assert "the demo is refused, and production goes on" in said.err
+    assert "COMPOSE_PROJECT_NAME=openai-demo" in said.err
+    assert "mailpit" in mailed
+    assert {path.name for path in before if before[path] != after[path]} == {"stack.json"}
+    assert json.loads((place.settings / "stack.json").read_text())["mode"] == "production"
+    monkeypatch.setattr(prepare, "asked", lambda _: frozenset())
+    monkeypatch.setattr(prepare, "Place", lambda: place)
+    assert prepare.main(["--check", "demo"]) == 1
+
+
+def test_to_run_as_root_is_refused_at_first_and_later_keeps_nothing_but_the_exporter_from_going_on(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "USER", 0)
+    assert started(place, monkeypatch) == 1
+    monkeypatch.setattr(prepare, "USER", 65532)
+    assert started(place, monkeypatch) == 0
+    monkeypatch.setattr(prepare, "USER", 0)
+    assert started(place, monkeypatch) == 0
+    assert "the exporter is not to run as root, and does not" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("keys", "mode"), [(True, "demo"), (False, "production")])
@@ -698,6 +737,7 @@ MISTAKES = {
     "prometheus.yml": ("config", "scrape_configs: {}\n", "prometheus.yml: must be a mapping with scrape_configs"),
     "prometheus.yml, no YAML": ("config", "a: [\n", "prometheus.yml:2"),
     "prometheus.yml, a section": ("config", "scrape_configs: []\nscrape: 1\n", "'scrape': unknown section"),
+    "settings.yml": ("alerting", "chanels: {}\n", "settings.yml:1"),
     "thresholds.yml": ("alerting", "thresholds:\n- {name: slow, metric: p95_latencyy}\n", "thresholds.yml:2"),
     "rules.d/own.yml": ("alerting", "groups:\n- {name: g, rules: [{alert: A, expr: 'sum('}]}\n", "own.yml"),
     "rules.d/bytes.yml": ("alerting", "\udcff\udcfe", "bytes.yml"),
@@ -747,9 +787,9 @@ def test_with_a_mistake_what_was_accepted_before_stays_and_this_is_said_everywhe
     assert state == {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
 
 
-def test_an_upgrade_takes_the_new_rules_though_the_users_have_a_mistake(place: Any) -> None:
+def test_an_upgrade_takes_the_new_rules_though_the_users_have_a_mistake(other_version: Any) -> None:
+    place = other_version
     written(place)
-    place = replace(place, bundle=bundle_in(place.settings.parent))
     shipped = place.bundle / "prometheus" / "rules" / "recording-slo.yml"
     shipped.write_text(shipped.read_text() + "# of the next version\n")
     (place.alerting / "thresholds.yml").write_text("thresholds:\n- {name: slow, metric: p95_latencyy}\n")
@@ -802,3 +842,36 @@ def test_a_start_ends_with_where_to_look(
 
     assert addresses == [f"http://localhost:{port}" for port in (3001, 9985, 9090, 8025, 8085, 10902)]
     assert "docker compose exec grafana cat /stack/grafana/admin_password" in said
+
+
+def test_two_directories_of_one_name_are_told_that_they_are_one_project(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for directory in ("/a/openai", "/a/openai", "/b/openai"):
+        monkeypatch.setattr(prepare, "origin", lambda _, directory=directory: f"{directory}/alerting")
+        told.append([str(each) for each in planned(place).warnings])
+
+    assert told[:2] == [[], []]
+    assert "give one of them a COMPOSE_PROJECT_NAME in its .env; it was /a/openai/alerting, it is /b/" in told[2][0]
+
+
+def test_the_kernel_says_which_directory_is_mounted(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "90 80 0:1 / / rw - overlay overlay rw\n"
+        "91 90 254:0 /home/me/open\\040ai/alerting /stack/alerting ro - ext4 /dev/vda rw\n"
+    )
+
+    assert prepare.origin(Path("/stack/alerting"), table) == "/home/me/open ai/alerting"
+    assert prepare.origin(Path("/stack/settings"), table) == ""
+    assert prepare.origin(Path("/stack/alerting"), tmp_path / "gone") == ""
+
+
+def test_of_an_earlier_version_with_a_mistake_now_all_but_the_probes_goes_on(place: Any) -> None:
+    (place.settings / "exporter.yml").symlink_to("/etc/openai-exporter/exporter.yml")
+    (place.config / "exporter.yml").write_text("targts: []\n")
+    made = planned(place)
+
+    assert [each.place.rpartition("/")[2] for each in made.problems] == ["exporter.yml:1: targts"]
+    assert exporter(place) == prepare.LEAST

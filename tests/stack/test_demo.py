@@ -108,7 +108,7 @@ def test_dashboards_have_historical_data_as_soon_as_the_demo_runs(folder: Path) 
         prometheus = Prometheus(line.split()[1])
         used, begin = prometheus.value, "sum(increase(openai_usage_input_tokens_total[1d]))"
 
-        assert demo.said("the past is there, in ")
+        assert demo.said("historical data imported in ")
         assert (used(begin) or 0) > 1e6
         assert used("count(organization:openai_costs_month_to_date_usd:sum offset 1d)") == 1
         recorded = 'sum(sum_over_time(key_user_model:openai_usage_tokens:growth10m{direction="input"}[1d]))'
@@ -182,7 +182,7 @@ def test_a_folder_of_somebody_else_is_not_emptied(folder: Path) -> None:
 
     assert demo.process.wait(DEADLINE) == 1
     wait_for(
-        lambda: demo.said("is not empty and not a folder of the demo"),
+        lambda: demo.said("is not empty and not a directory of the demo"),
         DEADLINE,
         lambda: f"the reason; it said {demo.lines}",
     )

@@ -38,7 +38,7 @@ def check(file: Path, web_config_file: Path | None, without_keys: bool) -> None:
     """Check a configuration FILE and say what it makes the exporter do; calls no API.
 
     \b
-    Exit status: 0 when it can be used, 1 when not; then each line names one mistake:
+    Exit status: 0 when it can be used, 1 when not; then each line names one error:
       exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean 'api_key_file'? ...
     """
     with exit_on_error():
@@ -99,7 +99,7 @@ def _notes(config: Config) -> Iterator[str]:
         if module.min_interval > SLOWEST:
             yield (
                 f"module {name}: min_interval {format_duration(module.min_interval)} is longer than the hour that "
-                "alerts on results in a row cover; OpenAISLOMetricAbsent tells it"
+                "alerts on results in a row cover; OpenAISLOMetricAbsent reports it"
             )
         if module.timeout > LOOKBACK:
             yield (

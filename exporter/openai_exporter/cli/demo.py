@@ -34,12 +34,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".demo"),
     show_default=True,
-    help="Folder for logs and databases; it is emptied at the start.",
+    help="Directory for logs and databases; it is emptied at startup.",
 )
 @click.option(
     "--bundle-dir",
     type=_FOLDER,
-    help="Folder that holds prometheus/rules, alerting/thresholds.yml and dashboards/generated, such as "
+    help="Directory with prometheus/rules, alerting/thresholds.yml and dashboards/generated, such as "
     "`openai-exporter bundle` writes.  [default: the bundle of this version]",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated organization.")
@@ -86,7 +86,7 @@ def demo(
     if config is not None and not real:
         raise click.UsageError("--config.file goes with --real; the simulated demo brings its own configuration")
     if real and (break_after is not None or restore_after is not None):
-        raise click.UsageError("--break-after and --restore-after need the simulator; leave out --real")
+        raise click.UsageError("--break-after and --restore-after need the simulator; remove --real")
     schedule = Schedule(seconds, break_after, restore_after)
     keys = os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_ADMIN_KEY")
     with exit_on_error():
@@ -100,7 +100,7 @@ def demo(
 @click.command("demo-history")
 @click.option("--exporter", required=True, metavar="URL", help="Root of the running exporter, as Prometheus sees it.")
 @click.option("--config.file", "config", type=_FILE, required=True, help="The exporter's configuration.")
-@click.option("--programs", type=_FOLDER, required=True, help="Folder that holds promtool and prometheus.")
+@click.option("--programs", type=_FOLDER, required=True, help="Directory with promtool and prometheus.")
 @click.option("--database", type=_FOLDER, required=True, help="Prometheus' data; it has not started yet.")
 @click.option(
     "--history-days", type=click.IntRange(1, 60), default=30, show_default=True, metavar="N", help="Its length."

@@ -172,7 +172,7 @@ def _say(text: str) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
 @_shared
 def show(project: str | None, form: str, **options: Any) -> None:
-    """Show what is set beside what is used: spend limits and alerts, rate limits and last week's peak minute.
+    """Show limits compared with usage: spend limits and alerts, rate limits and last week's peak.
 
     \b
     --format yaml writes the file that `plan` and `apply` read:
@@ -558,7 +558,7 @@ def _diff(changes: Sequence[Change], spend: Spend, peaks: Peaks) -> Iterator[str
 
 def _folder(storage: Path | None) -> Path:
     if storage is None:
-        raise StartError("changes need a folder for their journal: give --storage.path")
+        raise StartError("changes need a directory for their journal: set --storage.path")
     return storage
 
 

@@ -31,15 +31,15 @@ Line = tuple[str, str]
 
 
 @click.command()
-@click.option("--target", metavar="NAME", help="Target; may be left out when there is one.")
-@click.option("--module", metavar="NAME", help="Module; may be left out when the target has one.")
-@click.option("--model", metavar="NAME", help="Model; may be left out when the module has one, and on a terminal.")
+@click.option("--target", metavar="NAME", help="Target; may be omitted if there is only one.")
+@click.option("--module", metavar="NAME", help="Module; may be omitted if the target has only one.")
+@click.option("--model", metavar="NAME", help="Model; may be omitted if the module has only one, and on a terminal.")
 @common.config_file_option("OPENAI_API_KEY is")
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
     help="Total deadline; the module's own when that is shorter.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the full result as JSON.")
 @click.option(
     "--debug", is_flag=True,
     help="Print all that /probe?debug=true shows: log, metrics, module, request and reply, secrets masked.",
@@ -69,7 +69,7 @@ def probe(
     Exit status: 0 when the probe succeeded, 1 when it failed, 2 for a wrong flag.
     """
     if as_json and debug:
-        raise click.UsageError("--json and --debug are two forms of the same; choose one")
+        raise click.UsageError("--json and --debug cannot be used together")
     masker = Masker()
     common.configure("error", "logfmt", masker)
     with common.exit_on_error():
@@ -244,9 +244,9 @@ def _answer(result: ProbeResult) -> Iterator[Line]:
 def _limits(answer: ProbeAnswer) -> Iterator[Line]:
     for limit in answer.result.rate_limits:
         seconds = limit.reset_seconds
-        reset = f", whole again in {html.seconds(seconds)}" if seconds is not None else ""
+        reset = f", resets in {html.seconds(seconds)}" if seconds is not None else ""
         yield limit.limit_type, f"{html.count(limit.remaining)} of {html.count(limit.limit)} left{reset}"
     if answer.result.retry_after is not None:
         yield "Retry-After", html.span(answer.result.retry_after)
     if answer.backoff > 0:
-        yield "a running exporter", f"would leave the API alone for {html.span(answer.backoff)}"
+        yield "a running exporter", f"would back off for {html.span(answer.backoff)}"

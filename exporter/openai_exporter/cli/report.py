@@ -42,7 +42,7 @@ _BLOCK = "162h"
 _HEAD_SECONDS = 3 * 3600
 """Prometheus holds the last hours in memory; blocks that reach into them would overlap."""
 
-_organization = click.option("--organization", metavar="NAME", help="May be left out when there is one.")
+_organization = click.option("--organization", metavar="NAME", help="May be omitted if there is only one.")
 
 
 @click.command()
@@ -142,22 +142,21 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 
 @click.command()
 @click.option("--from", "first", required=True, metavar="DATE", help="First day (UTC), such as 2026-08-01.")
-@click.option("--to", "last", metavar="DATE", help="Last day (UTC); today when left out.")
+@click.option("--to", "last", metavar="DATE", help="Last day (UTC); default is today.")
 @click.option(
     "--scraped-since", metavar="TIME",
-    help="When Prometheus began to read the exporter, such as 2026-11-21T09:30:00Z: the import ends there. Needed "
-    "wherever that has begun: left out, the time since is counted twice.",
+    help="When Prometheus began to read the exporter, such as 2026-11-21T09:30:00Z: the import ends there. Required "
+    "if that has begun; otherwise the time since then is counted twice.",
 )  # fmt: skip
 @click.option(
     "--prometheus", default="", callback=_prometheus, metavar="URL",
-    help="With --scraped-since: asks that Prometheus what each live series began with, so that the import ends with "
-    "just that. Left out, counters of the three days before (`finalize_after` of the organization, if longer) show as "
-    "one increase where the live series begin, and the recorded increase counts usage twice that the API showed after "
-    "--scraped-since.",
+    help="With --scraped-since: asks that Prometheus for the first value of each live series, so that the import ends "
+    "with it. Without it, counters of the three days before (`finalize_after` if longer) are one increase where the "
+    "live series begin, and the recorded increase counts usage twice that the API reported after --scraped-since.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="FILE",
-    help="Where to write; FILE.parts beside it holds what was read until the end.",
+    help="Where to write; FILE.parts next to it holds data already read until the end.",
 )  # fmt: skip
 @_organization
 @config_file_option("OPENAI_ADMIN_KEY is")
@@ -167,14 +166,16 @@ def _labels(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 )  # fmt: skip
 @click.option(
     "--hourly-days", type=click.IntRange(0, 366), default=14, show_default=True, metavar="N",
-    help="Days before the end that are read by the hour; days before them are read whole.",
+    help="Days before the end that are read by hour; earlier ones are read by day.",
 )  # fmt: skip
 @click.option(
     "--label", "labels", callback=_labels, multiple=True, metavar="NAME=VALUE",
     help="Added to each series; give those of the live series. Always there: organization, job=openai.",
 )  # fmt: skip
-@click.option("--max-calls", type=click.IntRange(1), metavar="N", help="Stop after N API calls; run again to go on.")
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with what an earlier run has read.")
+@click.option("--max-calls", type=click.IntRange(1), metavar="N", help="Stop after N API calls; run again to continue.")
+@click.option(
+    "--resume/--no-resume", default=True, show_default=True, help="Continue with data that an earlier run has read."
+)
 @renamed_option("--live-from", "--scraped-since")
 @renamed_option("--fine-days", "--hourly-days")
 def backfill(
@@ -205,7 +206,7 @@ def backfill(
           --label instance=exporter:9985 --scraped-since 2026-11-21T09:30:00Z
 
     \b
-    Exit status: 0 when the file is written; 1 when not; what was read is kept, and the same command goes on.
+    Exit status: 0 when the file is written; 1 when not; data already read is kept, and the same command resumes.
     """
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):
@@ -234,7 +235,7 @@ def _interruptible(output: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise StartError(
-            f"interrupted; what was read is kept in {output}.parts: run the same command again to go on"
+            f"interrupted; what was read is kept in {output}.parts: run the same command again to continue"
         ) from None
 
 
@@ -278,7 +279,7 @@ def _read(console: Console, planned: Backfill) -> None:
             planned.read(lambda step: progress.update(task, advance=1, description=step.dataset))
         except CallsSpentError as error:
             left = planned.missing
-            raise StartError(f"{error} (--max-calls); {left} left: run the same command again to go on") from None
+            raise StartError(f"{error} (--max-calls); {left} left: run the same command again to continue") from None
 
 
 def _write(console: Console, planned: Backfill) -> int:
@@ -306,6 +307,4 @@ def _explain(planned: Backfill, samples: int, calls: int) -> None:
     if planned.journal.as_of - planned.end < _HEAD_SECONDS:
         click.echo("If Prometheus runs already, wait 3 hours before you move them: it still holds this time in memory.")
     if "instance" not in dict(planned.request.labels):
-        click.echo(
-            "Without --label instance=HOST:PORT these are series of their own beside the live ones; sums join them."
-        )
+        click.echo("Without --label instance=HOST:PORT these are separate series next to the live ones; sums add both.")

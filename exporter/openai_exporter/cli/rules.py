@@ -26,7 +26,7 @@ _thresholds = click.option(
 )  # fmt: skip
 _rules_dir = click.option(
     "--rules-dir", type=click.Path(path_type=Path), default=Path(compiler.RULES_DIR), show_default=True,
-    metavar="FOLDER", help="Folder of raw Prometheus rule files; it need not exist.",
+    metavar="FOLDER", help="Directory of Prometheus rule files; it need not exist.",
 )  # fmt: skip
 
 
@@ -45,10 +45,10 @@ def rules() -> None:
 @_thresholds
 @_rules_dir
 def check(thresholds: Path, rules_dir: Path) -> None:
-    """Check thresholds and raw rules; writes nothing, exits 1 when there is a mistake.
+    """Check thresholds and raw rules; writes nothing, exits 1 if there is an error.
 
     \b
-    Each line names one mistake:
+    Each line names one error:
       alerting/thresholds.yml:12: thresholds[0].threshold: 5: must be a duration with its unit, ...
     """
     promtool = find_promtool()
@@ -107,7 +107,7 @@ def _print_left_out(left_out: tuple[Problem, ...], notes: tuple[str, ...]) -> No
     if left_out:
         print_problems(ConfigError(list(left_out)))
         files = _counted(len({problem.place.partition(".yml")[0] for problem in left_out}), "file")
-        click.echo(f"openai-exporter: {files} of raw rules left out", err=True)
+        click.echo(f"openai-exporter: {files} of raw rules skipped", err=True)
     for note in notes:
         click.echo(printable(f"note: {note}"), err=True)
 
@@ -202,9 +202,7 @@ _PARTS_HELP = "\b\nParts:\n" + "\n".join(f"  {name:<11} {part.use}" for name, pa
 )  # fmt: skip
 @click.option("--grafana-url", metavar="URL", help="Root of Grafana for links, in a new settings.yml.")
 @click.option("--selector", metavar="MATCHERS", help="Label matchers of the exporter's series, in a new settings.yml.")
-@click.option(
-    "--check", "only_check", is_flag=True, help="Write nothing; exit 1 when a file is stale or has a mistake."
-)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 when a file is stale or has an error.")
 @click.option("--force", is_flag=True, help="Replace templates and manifests that you have changed.")
 def bundle(
     directory: Path, only: tuple[str, ...], grafana_url: str | None, selector: str | None, only_check: bool, force: bool

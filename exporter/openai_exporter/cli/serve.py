@@ -24,8 +24,8 @@ Environment:
   OPENAI_API_KEY     key for probes, when there is no configuration file
   OPENAI_ADMIN_KEY   admin key for usage and costs, when there is no configuration file
   OPENAI_BASE_URL    root of the API, when there is no configuration file
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   honoured for every call
-  SSL_CERT_FILE      authorities to trust, for proxies that inspect TLS
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   used for every call
+  SSL_CERT_FILE      CAs to trust, for proxies that inspect TLS
 
 \b
 Examples:
@@ -71,7 +71,8 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 )  # fmt: skip
 @click.option(
     "--web.max-requests", "max_requests", type=click.IntRange(1), default=live.DEFAULT_MAX_REQUESTS,
-    show_default=True, metavar="N", help="Scrapes that wait for an API at once; /metrics and health are never refused.",
+    show_default=True, metavar="N",
+    help="Scrapes that wait for an API at once; /metrics and health checks are never rejected.",
 )  # fmt: skip
 @click.option(
     "--timeout-offset", type=click.FloatRange(0), default=live.DEFAULT_TIMEOUT_OFFSET, show_default=True,
@@ -81,7 +82,9 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     "--history.limit", "history_limit", type=click.IntRange(1, 10_000), metavar="N",
     help="Probe results kept for /history.  [default: history.limit of the configuration]",
 )  # fmt: skip
-@common.storage_option("Keeps usage counters, spend of probes and waits over a restart; empty keeps nothing.")
+@common.storage_option(
+    "Directory for state kept across restarts: usage counters, probe spend, backoff; empty keeps nothing."
+)
 @click.option(
     "--stack.file", "stack_file", type=click.Path(path_type=Path), metavar="FILE",
     help="Mode and problems of the stack around this exporter, as `prepare` of docker-compose.yml writes them.",

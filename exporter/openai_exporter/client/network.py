@@ -492,7 +492,7 @@ async def open_tunnel(connection: Connection, host: str, port: int, proxy: Proxy
         message = f"the proxy {proxy} could not reach the API: status {reply.status}"
         raise StepError(FailureKind.CONNECT, message)
     if not 200 <= reply.status < 300:
-        raise StepError(FailureKind.PROXY, f"the proxy {proxy} refused the tunnel: {_refusal(reply.status)}")
+        raise StepError(FailureKind.PROXY, f"the proxy {proxy} rejected the tunnel: {_refusal(reply.status)}")
 
 
 def _refusal(status: int) -> str:

@@ -330,7 +330,7 @@ class Calls:
         lasting = self._doubt.repeated(self._now(), same=id == self._stranger)
         self._stranger = id
         self.foreign = lasting or self._client.keys != self._own_keys
-        message = f"the API answers for organization {id!r}, the figures so far are of {known!r}"
+        message = f"the API answers for organization {id!r}, the values so far are of {known!r}"
         raise UpstreamError(message, api=api, reason="credential")
 
     def failed(self, api: str, reason: str) -> None:

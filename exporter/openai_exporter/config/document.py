@@ -265,7 +265,7 @@ _REMEDIES = (
     ("that cannot start any token", "has text that starts with a reserved character; quote the text"),
     (
         "mapping values are not allowed",
-        "has a colon where none can be; quote text that holds ': ', or mend the indentation",
+        "has a colon where none can be; quote text that contains ': ', or fix the indentation",
     ),
     ("could not find expected ':'", "has a line without a colon, or a quote that is not closed"),
     ("found unexpected end of stream", "has a quote that is not closed"),

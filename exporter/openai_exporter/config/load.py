@@ -29,13 +29,15 @@ _PRICES_EXAMPLE = (
 )
 
 
-def load_config(path: Path, env: Mapping[str, str], *, absent_keys: bool = True) -> Config:
+def load_config(path: Path, env: Mapping[str, str], *, absent_keys: bool = True, keyless: bool = False) -> Config:
     """Decode, check and bind a configuration file; without `absent_keys` a key may be missing, as in CI.
+
+    With `keyless` it is enough to start without any key that can be read.
 
     Raises:
         ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
     """
-    return parse_config(read_text(path, _WHAT), str(path), env, path.parent, absent_keys=absent_keys)
+    return parse_config(read_text(path, _WHAT), str(path), env, path.parent, absent_keys=absent_keys, keyless=keyless)
 
 
 def zero_config(env: Mapping[str, str]) -> Config:
@@ -63,7 +65,9 @@ def _of_environment(problem: Problem) -> Problem:
     return problem
 
 
-def parse_config(text: str, name: str, env: Mapping[str, str], base: Path, *, absent_keys: bool = True) -> Config:
+def parse_config(
+    text: str, name: str, env: Mapping[str, str], base: Path, *, absent_keys: bool = True, keyless: bool = False
+) -> Config:
     """Decode, check and bind configuration text; `name` is shown in errors.
 
     A key that cannot be read is a mistake when there is nothing to go on with; else it is one of
@@ -84,7 +88,8 @@ def parse_config(text: str, name: str, env: Mapping[str, str], base: Path, *, ab
     more, wrong = _price_file(config, config.prices, document, base)
     config.bind(env, base, more)
     findings, keys = list(cross_check(config)), list(unreadable_keys(config, absent_keys))
-    if findings or wrong or (keys and len(keys) == len(config.targets) + len(config.organizations)):
+    nothing = not keyless and keys and len(keys) == len(config.targets) + len(config.organizations)
+    if findings or wrong or nothing:
         raise ConfigError([*document.problems([*findings, *keys]), *wrong])
     config.lacking(tuple(document.problems(keys)))
     return config

@@ -94,7 +94,7 @@ class Request(Section):
     quality: Literal["low", "medium", "high", "auto"] = Field("low", description="Images only.")
     extra: Annotated[base.JsonObject, AfterValidator(_of_no_other_key)] = Field(
         default_factory=dict,
-        description="More fields of the request body, sent as they are, not model and stream. Null leaves out a field "
+        description="More fields of the request body, sent as they are, not model and stream. Null omits a field "
         "that the probe sends itself, such as stream_options.",
         json_schema_extra={"propertyNames": {"not": {"enum": list(_SET_ELSEWHERE)}}},
     )
@@ -118,17 +118,17 @@ class Module(Section):
 
     endpoint: Endpoint = Field(strict=False, description="What is called.")
     stream: bool = Field(False, description="Ask for a stream; chat and responses only.")
-    timeout: base.PositiveDuration = Field(9.5, description="Total deadline, also of a stream that drips.")
+    timeout: base.PositiveDuration = Field(9.5, description="Total deadline, also of a stream that trickles.")
     connection: Literal["reuse", "fresh"] = Field(
-        "reuse", description="Warm connection or a new one; a warm one is replaced 10 minutes after it was opened."
+        "reuse", description="Reused connection or a new one; a reused one is replaced 10 minutes after it was opened."
     )
     request: Request = Field(default_factory=Request, description="What is sent.")
     expect: Expect = Field(default_factory=Expect, description="What the answer must be like.")
     min_interval: base.Duration = Field(0.0, description="Scrapes closer than this share one probe.")
     short_deadline: Literal["refuse", "probe"] = Field(
         "refuse",
-        description="Of a scrape that leaves less time than the fastest good probe of the last 5 minutes took: "
-        "`refuse` answers it without a call, `probe` calls the API all the same.",
+        description="Of a scrape that leaves less time than the fastest successful probe of the last 5 minutes took: "
+        "`refuse` responds without a request, `probe` sends it anyway.",
     )
     daily_cost_limit_usd: base.Money | None = Field(
         None,
@@ -136,7 +136,7 @@ class Module(Section):
     )
     price_per_call_usd: base.Money | None = Field(
         None,
-        description="Counted for a call whose answer names no price: sound, broken-off streams, compatible servers.",
+        description="Cost assumed for responses without token usage: audio, interrupted streams, compatible servers.",
     )
 
     @model_validator(mode="after")
@@ -155,7 +155,7 @@ class Module(Section):
             wrong.append(base.FieldError(text, "stream"))
         bound, least = self.request.max_output_tokens, _LEAST_OUTPUT_OF_RESPONSES
         if self.endpoint is Endpoint.RESPONSES and bound is not None and bound < least:
-            text = f"must be at least {least}; the API refuses less for endpoint responses"
+            text = f"must be at least {least}; the API rejects less for endpoint responses"
             wrong.append(base.FieldError(text, "request", "max_output_tokens"))
         for section, key in (("request", "dimensions"), ("expect", "vector_length")):
             if getattr(getattr(self, section), key) is not None and self.endpoint is not Endpoint.EMBEDDINGS:
@@ -238,13 +238,13 @@ class Costs(Section):
 
     group_by: Annotated[tuple[CostDimension, ...], base.LIST, base.DISTINCT] = Field(
         ("project_id", "line_item"),
-        description="Dimensions that become labels. The API may refuse user_id together with project_id.",
+        description="Dimensions that become labels. The API may reject user_id together with project_id.",
     )
     refresh_interval: base.PositiveDuration = Field(600.0, description="Least time between two reads.")
 
 
 class PeakUsage(Section):
-    """Usage by the minute, for its peak beside the rate limits of projects."""
+    """Usage by the minute, for its peak compared with the rate limits of projects."""
 
     window: Annotated[base.PositiveDuration, AfterValidator(_at_most_six_hours)] = Field(
         3600.0, description="How far back the peak is looked for, at most 6h; usage arrives late."
@@ -253,12 +253,26 @@ class PeakUsage(Section):
 
 
 class CostDrift(Section):
-    """Estimated cost beside the bill, by model, of days whose bill is complete."""
+    """Estimated compared with billed cost, by model, for days with a complete bill."""
 
     finalize_after: base.PositiveDuration = Field(
         172_800.0, description="Age at which a day's bill counts as complete."
     )
     refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
+
+
+class Credit(Section):
+    """Prepaid credit; the API does not say what is left of it."""
+
+    date: base.Day = Field(description="UTC day from which on costs are paid with it, such as 2026-11-01.")
+    amount_usd: base.Money = Field(description="The amount, in US dollars.")
+    expires: base.Day | None = Field(None, description="UTC day on which the rest expires; null for never.")
+
+    @model_validator(mode="after")
+    def _expires_later(self) -> Self:
+        if self.expires is not None and self.expires <= self.date:
+            raise base.FieldError(f"must be later than date {self.date}", "expires")
+        return self
 
 
 class Organization(Section):
@@ -276,28 +290,27 @@ class Organization(Section):
     admin_key_env: base.Variable | None = Field(None, description="Environment variable that holds the admin key.")
     usage: dict[Operation, Usage] = Field(
         default_factory=default_usage,
-        description="Usage endpoints to read; when left out, completions and embeddings by project, key and model.",
+        description="Usage endpoints to read; default is completions and embeddings by project, key and model.",
     )
     costs: Costs | None = Field(default_factory=Costs, description="Read billed costs; null reads none.")
     refresh_interval: base.PositiveDuration = Field(60.0, description="Least time between two reads of usage.")
     finalize_after: base.PositiveDuration = Field(21_600.0, description="Age at which an hour's usage counts as final.")
     full_refresh_interval: base.PositiveDuration = Field(
-        3600.0, description="Time between two reads of the whole month."
+        3600.0, description="Time between two reads of the full month."
     )
     loss_limit: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of settled usage that a read of the whole month may lack, or that any read may have under "
-        "other labels, and be believed at once; beyond it the last figures stay until two reads of the whole month in "
-        "a row agree; 1 believes all.",
+        description="Ratio of known usage that may be missing from a full refresh, or be under other labels in any "
+        "refresh. Above it the last values are kept until two full refreshes in a row agree; 1 accepts everything.",
     )
     timeout: base.PositiveDuration = Field(20.0, description="Deadline of one API call.")
     calls_per_hour: Annotated[int, Field(ge=60)] = Field(
         6000, description="API calls that may be made in an hour; names and limits get 80 % of them."
     )
     series_limit: Annotated[int, Field(ge=1)] = Field(
-        20_000, description="Usage series per endpoint; the rest folds into `other`."
+        20_000, description="Usage series per endpoint; the rest is aggregated into `other`."
     )
     names: bool = Field(True, description="Read names of projects, keys and users.")
     names_interval: base.PositiveDuration = Field(
@@ -308,12 +321,21 @@ class Organization(Section):
     cost_drift: CostDrift | None = Field(
         default_factory=CostDrift, description="Compare estimated with billed cost by model; null does not."
     )
+    credits: Annotated[tuple[Credit, ...], Field(strict=False)] = Field(
+        (), description="Prepaid credits, for the remaining balance: credits less billed costs since."
+    )
     emails: Literal["off", "hashed", "plain"] = Field("off", description="How e-mail addresses become names.")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
         if not _gives_one(self, "admin_key_file", "admin_key_env"):
             raise ValueError("has no admin key; give admin_key_file or admin_key_env")
+        if self.admin_key_env == "OPENAI_ADMIN_KEY_WRITE":
+            raise base.FieldError(
+                "is the key that changes limits; the exporter only reads: give another", "admin_key_env"
+            )
+        if self.credits and self.costs is None:
+            raise base.FieldError("need billed costs; remove `costs: null`", "credits")
         return self
 
 
@@ -332,13 +354,13 @@ class Scope(Section):
 
 
 class Budget(Section):
-    """A bound on spend in a period, exported beside what was spent.
+    """A limit on spend in a period, exported with what was spent.
 
     For an alert on billed cost alone, a threshold is enough: metric cost_per_day or cost_per_month, with a project.
     """
 
     name: base.Name = Field(description="Name in the label `budget`.")
-    organization: str | None = Field(None, description="Name of the organization; may be left out when there is one.")
+    organization: str | None = Field(None, description="Name of the organization; may be omitted if there is only one.")
     scope: Scope = Field(default_factory=Scope, description="Whose spend it bounds; default is all of it.")
     each: Literal["project_id", "api_key_id", "user_id", "model"] | None = Field(
         None, description="One budget for each value of this dimension; not together with scope."
@@ -374,7 +396,7 @@ Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 class PerMillion(Section):
     """USD per million tokens, or characters, of each kind.
 
-    What is left out is as on the list. What is on no list costs as input or output; audio then has no price.
+    What is omitted is as on the list. What is on no list costs as input or output; audio then has no price.
     """
 
     input: Usd | None = Field(None, description="Uncached text input tokens.")

@@ -375,7 +375,7 @@ def held(data: Path) -> Iterator[None]:
     marker = data / _MARKER
     try:
         if data.exists() and any(data.iterdir()) and not marker.exists():
-            raise StartError(f"{data} is not empty and not a folder of the demo; choose another with --data-dir")
+            raise StartError(f"{data} is not empty and not a directory of the demo; choose another with --data-dir")
         data.mkdir(parents=True, exist_ok=True)
         file = marker.open("a")
     except OSError as error:
@@ -430,7 +430,7 @@ def rule_file(alerting: Path, interval: float, promtool: str | None = None) -> t
         try:
             file = load_thresholds(alerting / NAME)
         except ConfigError as error:
-            notes += [f"{error.problems[0]}; the demo goes on with thresholds of its own"]
+            notes += [f"{error.problems[0]}; the demo continues with its own thresholds"]
     built = build_from(faster(file, interval), NAME, alerting / "rules.d", promtool)
     notes += [f"{problem}; left out" for problem in built.left_out]
     return built.text, (*notes, *built.notes)

@@ -173,7 +173,7 @@ def _with_past(plan: Plan, stop: threading.Event, console: Console) -> Plan:
 
     problem = history.fill(plan.past, report, stop.is_set)
     if not problem:
-        console.print(f"the past is there, in {time.monotonic() - began:.0f} s", style="dim")
+        console.print(f"historical data imported in {time.monotonic() - began:.0f} s", style="dim")
     return replace(plan, notes=(*plan.notes, *([problem] if problem else [])))
 
 

@@ -177,7 +177,7 @@ class Timeline:
             if new is not None and new != old:
                 self.events.append(Event(at, f"{name} {new}", _STYLES.get(new, "")))
             elif new is None and old == FIRING:
-                self.events.append(Event(at, f"{name} fires no more", "green"))
+                self.events.append(Event(at, f"{name} is resolved", "green"))
             elif new is None:
                 self.events.append(Event(at, f"{name} did not last", "dim"))
         self._states = dict(states)
@@ -458,7 +458,7 @@ class Watch:
                 end = f"it may fire until {ran + seconds:.0f} s"
                 self._note(ran, f"{name} looks back {format_duration(seconds)}: {end}", "dim")
             else:
-                self._note(ran, f"{name} looks at what is now: it ends with the next good probes", "dim")
+                self._note(ran, f"{name} looks at what is now: it ends with the next successful probes", "dim")
 
     def _note(self, ran: float, text: str, style: str = "bold cyan") -> None:
         self._timeline.note(ran, text, style)

@@ -26,9 +26,7 @@ UNREADABLE_KEYS = _gauge(
     "openai_exporter_config_unreadable_keys",
     "Keys that could not be read when the configuration was loaded; what needs one of them fails until it is there.",
 )
-STACK_INFO = _gauge(
-    "openai_exporter_stack_info", "Mode of the stack that --stack.file tells of: demo or production.", "mode"
-)
+STACK_INFO = _gauge("openai_exporter_stack_info", "Mode of the stack in --stack.file: demo or production.", "mode")
 STACK_PROBLEMS = _gauge(
     "openai_exporter_stack_problems",
     "Errors in files and variables of the stack; what was accepted before stays active in their place.",
@@ -62,7 +60,7 @@ STORAGE_FAILURES = _counter(
 PROBES_IN_FLIGHT = _gauge("openai_exporter_probes_in_flight", "Probes that wait for their answer now.")
 REQUESTS_REFUSED = _counter(
     "openai_exporter_requests_refused_total",
-    "Requests to the exporter that were refused, and connections of slow clients that were ended, by reason.",
+    "Total number of rejected requests and of closed connections of slow clients, by reason.",
     "reason",
 )
 UNKNOWN_NAMES = _counter(

@@ -81,7 +81,7 @@ AVAILABILITY_GOOD = _gauge(
     "Whether this probe counts as a good event of the availability SLI; absent on a repeated answer.",
 )
 CONNECTION_REUSED = _gauge(
-    "openai_probe_connection_reused", "Whether the probe used a warm connection (1) or opened a new one (0)."
+    "openai_probe_connection_reused", "Whether the probe reused a connection (1) or opened a new one (0)."
 )
 TIME_TO_FIRST_EVENT = _gauge(
     "openai_probe_time_to_first_event_seconds",
@@ -101,8 +101,7 @@ INTER_TOKEN_MAX = _gauge(
 )
 TOKEN_ARRIVALS = _gauge(
     "openai_probe_token_arrivals",
-    "How often visible tokens of the stream came; 1 when something on the way, such as a buffering proxy, "
-    "delivers them in one piece.",
+    "Number of chunks with visible tokens; 1 if something on the way, such as a buffering proxy, sends a single chunk.",
 )
 OUTPUT_TOKENS_PER_SECOND = _gauge(
     "openai_probe_output_tokens_per_second",
@@ -148,7 +147,7 @@ RATE_LIMIT_REMAINING = _gauge(
 )
 RATE_LIMIT_RESET = _gauge(
     "openai_api_rate_limit_reset_seconds",
-    "Time until the window is whole again (header x-ratelimit-reset-*).",
+    "Time until the rate limit window resets (header x-ratelimit-reset-*).",
     "limit_type",
 )
 PROBE_MODEL_INFO = _gauge(
@@ -201,7 +200,11 @@ API_TTFT = _histogram(
     "the exemplar is the request id.",
     *_PROBE_LABELS,
 )
-API_REQUESTS = _counter("openai_api_requests_total", "Probes that called the API, be it in vain.", *_PROBE_LABELS)
+API_REQUESTS = _counter(
+    "openai_api_requests_total",
+    "Total number of probes that sent a request to the API, whether or not it succeeded.",
+    *_PROBE_LABELS,
+)
 API_ERRORS = _counter(
     "openai_api_errors_total",
     "Those of openai_api_requests_total that failed, by outcome (error_type) and HTTP status (0: no answer came).",

@@ -83,13 +83,13 @@ CORRECTIONS = Metric(
     "openai_usage_corrections_total",
     Kind.UNKNOWN,  # it falls, and a gauge may not be called _total
     Page.USAGE,
-    "What the API took back this month and has not reported again, to be subtracted from the counter; "
-    "it falls, so take no rate() or increase() of it.",
+    "Usage that the API corrected downwards this month, to be subtracted from the counter. It can fall: do not use "
+    "rate() or increase().",
     _FIELD,
 )
 PREVIOUS_MONTH = _gauge(
     "openai_usage_previous_month",
-    "Usage of the whole month before (UTC) as the API says it now, what arrived late included.",
+    "Usage of the full previous month (UTC) as the API reports it now, late-arriving usage included.",
     *_FIELD,
 )
 PREVIOUS_MONTH_LATE = _gauge(
@@ -113,7 +113,23 @@ COSTS_DAY = _gauge(
     "window",
     "project_id",
 )
-COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the whole month before (UTC).")
+COSTS_PREVIOUS_MONTH = _gauge("openai_costs_previous_month_usd", "Billed cost of the full previous month (UTC).")
+
+CREDIT_BALANCE = _gauge(
+    "openai_credit_balance_usd",
+    "Remaining prepaid credit: credits of the configuration less billed costs since then and what has expired. "
+    "Computed; the API has no endpoint for it.",
+)
+CREDIT_EXPIRED = _gauge("openai_credit_expired_usd", "Prepaid credit that was not used before it expired. Computed.")
+CREDIT_EXHAUSTED = _gauge(
+    "openai_credit_exhausted_timestamp_seconds",
+    "Unix timestamp at which the prepaid credit is used up at the mean billed cost of the seven days before yesterday. "
+    "Absent without cost in these days.",
+)
+CREDIT_EXPIRES = _gauge(
+    "openai_credit_expires_timestamp_seconds",
+    "Unix timestamp of the next day on which a part of the remaining prepaid credit expires. Absent when none does.",
+)
 
 COSTS_SKIPPED = _gauge(
     "openai_costs_skipped_rows",
@@ -136,7 +152,9 @@ DRIFT_UNMATCHED = _gauge(
     "window",
     "line_item",
 )
-DRIFT_DAY = _gauge("openai_cost_drift_day_timestamp_seconds", "Start of the day that the cost drift figures end with.")
+DRIFT_DAY = _gauge(
+    "openai_cost_drift_day_timestamp_seconds", "Unix timestamp of the start of the last day in the cost drift values."
+)
 
 PROJECT_INFO = _gauge(
     "openai_project_info", "A project and its name; join by project_id.", "project_id", "project", "status"
@@ -208,7 +226,7 @@ UNREAD_SINCE = _gauge(
 )
 LAST_SUCCESS = _gauge(
     "openai_usage_last_success_timestamp_seconds",
-    "Unix time of the last successful refresh of this dataset; scrapes in between share its figures.",
+    "Unix timestamp of the last successful refresh of the dataset.",
     "dataset",
 )
 NEWEST_BUCKET = _gauge(
@@ -218,7 +236,7 @@ NEWEST_BUCKET = _gauge(
 )
 NEGATIVE_ROWS = _gauge(
     "openai_usage_negative_rows",
-    "Rows of the last read with a figure below 0, as if usage were taken back; they are in the corrections.",
+    "Rows of the last refresh with a value below 0; they are counted as corrections.",
     "operation",
 )
 LOSS = _gauge(
@@ -234,7 +252,9 @@ SKIPPED_ENTRIES = _gauge(
 )
 SERIES = _gauge("openai_usage_series", "Usage series exposed, by operation.", "operation")
 SERIES_DROPPED = _gauge(
-    "openai_usage_series_dropped", "Usage series folded into the value other by the series limit.", "operation"
+    "openai_usage_series_dropped",
+    "Usage series aggregated into the label value other by the series limit.",
+    "operation",
 )
 REFRESH_DURATION = _gauge(
     "openai_usage_refresh_duration_seconds", "Duration of the last refresh of this dataset.", "dataset"

@@ -53,7 +53,7 @@ class OutcomeFact:
 
 
 _NETWORK = "Check the network, the proxy and the provider's status page."
-_PROVIDER = "Check the provider's status page; give it the request id when it lasts."
+_PROVIDER = "Check the provider's status page; if it persists, contact the provider with the request ID."
 _LIMIT = "Lower the traffic on this limit, raise the limit, or probe less often (min_interval)."
 _BILLING = "Check plan, credit and billing of the organization."
 
@@ -90,10 +90,10 @@ _TABLE = (
         "Check the name, and its shutdown date on the models page.",
     ),
     _ours("not_found", "There is nothing at this path.", "Check the target's base_url, version included."),
-    _ours("bad_request", "The API refuses the request.", "Read the message; adapt the module's request."),
+    _ours("bad_request", "The API rejects the request.", "Read the message; adapt the module's request."),
     _ours("redirect", "The API redirects elsewhere; keys are not taken along.", "Set base_url to the new place."),
     _ours("no_credentials", "The key cannot be read.", "Check the file or environment variable it names."),
-    _ours("proxy", "The proxy between us and the API refused or failed.", "Check the proxy and its address."),
+    _ours("proxy", "The proxy rejected the connection or failed.", "Check the proxy and its address."),
     _ours(
         "content_mismatch",
         "The API answered, but not with the expected text or vector length.",
@@ -110,7 +110,7 @@ _TABLE = (
     _limit("rate_limited_requests", "The limit of requests per minute or day is reached."),
     _limit("rate_limited_tokens", "The limit of tokens per minute or day is reached."),
     _limit("slow_down", "The API asks to send more slowly; the traffic grew too fast."),
-    _quota("quota_exhausted", "The credit or quota is used up."),
+    _quota("quota_exhausted", "The credit or quota is exhausted."),
     _quota("spend_limit", "The spend limit of the organization or project is reached.", "Raise it, or wait."),
     _quota("usage_limit", "The usage limit that the provider assigned is reached.", "Ask for a higher one."),
     _quota("billing_inactive", "The account is not active."),
@@ -274,7 +274,7 @@ def _mismatch(reading: Reading) -> str:
         instead = f"all {tokens.output} output tokens went into reasoning"
         instead += "; set request.reasoning_effort to none, or to the least that the model knows"
     else:
-        instead = "max_output_tokens was used up before any text"
+        instead = "max_output_tokens was reached before any text"
     return f"the text does not match the expected pattern: {instead}"
 
 

@@ -442,7 +442,9 @@ class Prober:
         fastest = min((took for at, took in state.good if at >= now - OUTDATED), default=0.0)
         if allowed >= fastest:
             return None
-        return self._refused(key, f"the scrape left {allowed:.3g} s; the last good probes took {fastest:.3g} s or more")
+        return self._refused(
+            key, f"the scrape left {allowed:.3g} s; the last successful probes took {fastest:.3g} s or more"
+        )
 
     def _cost_limited(self, key: ProbeKey, module: Module, state: ProbeState, now: float) -> ProbeAnswer:
         answer = state.cached("cost_limit", now, cost_limited=True)
@@ -461,7 +463,7 @@ class Prober:
             answer = state.cached("deadline", now)
             assert answer is not None
             return answer
-        message = f"the scrape left {allowed:.3g} s, and the probe goes on for up to {module.timeout:g} s"
+        message = f"the scrape left {allowed:.3g} s, and the probe continues for up to {module.timeout:g} s"
         return self._refused(key, message, "deadline_too_short" if state.placed else "exporter_busy")
 
     def _refused(self, key: ProbeKey, message: str, outcome: str = "deadline_too_short") -> ProbeAnswer:

@@ -349,8 +349,8 @@ class StateStore:
         reason = error.strerror or str(error)
         self._complain(
             "write",
-            f"cannot be written: {reason}; a restart would begin daily cost limits and waits anew; "
-            "give a folder with --storage.path, or none with --storage.path=",
+            f"cannot be written: {reason}; a restart would reset daily cost limits and backoff; "
+            "set a directory with --storage.path, or none with --storage.path=",
         )
 
     def _complain(self, reason: str, message: str) -> None:
@@ -375,7 +375,7 @@ class StateStore:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            log.error("%s: cannot be read: %s; spend and waits begin anew", path, error.strerror)
+            log.error("%s: cannot be read: %s; spend and backoff start at 0", path, error.strerror)
             self._failed("read")
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             self._set_aside(path, error)
@@ -392,7 +392,7 @@ class StateStore:
 
     def _set_aside(self, path: Path, error: Exception) -> None:
         aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        log.error("%s: damaged (%s); set aside as %s, spend and waits begin anew", path, error, aside.name)
+        log.error("%s: damaged (%s); moved to %s; spend and backoff start at 0", path, error, aside.name)
         self._failed("damaged")
         try:
             path.replace(aside)

@@ -306,11 +306,11 @@ class Journal:
             document = json.loads(self._plan.read_text(encoding="utf-8"))
             self.as_of, planned = float(document["as_of"]), document["request"]
         except (ValueError, KeyError, TypeError):
-            raise StartError(f"{self.folder}: is damaged; give --no-resume to begin anew") from None
+            raise StartError(f"{self.folder}: is damaged; use --no-resume to start again") from None
         if planned != identity:
             raise StartError(
                 f"{self.folder}: belongs to an import with other options or another configuration; "
-                "repeat those, or give --no-resume to begin anew"
+                "repeat those, or use --no-resume to start again"
             )
 
 

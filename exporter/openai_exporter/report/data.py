@@ -3,8 +3,8 @@
 
 FOCUS (FinOps Open Cost and Usage Specification) has one row per charge and day. Columns, values and nulls are those of
 version 1.2, https://focus.finops.org; ServiceProviderName and HostProviderName are those of 1.3, which replace
-ProviderName and PublisherName there. The API tells no discounts, no contract and no unit price: all four costs are what
-is billed, and ListUnitPrice and ContractedUnitPrice are left out.
+ProviderName and PublisherName there. The API reports no discounts, no contract and no unit price: all four costs are
+what is billed, and ListUnitPrice and ContractedUnitPrice are omitted.
 """
 
 import csv
@@ -20,6 +20,7 @@ from openai_exporter.exposition import clean
 from openai_exporter.report.report import COUNTS, Forecast, Part, Period, Report, Totals, format_date, iso
 from openai_exporter.report.source import Source
 from openai_exporter.usage.costs import COST_DAYS
+from openai_exporter.usage.credits import Balance
 from openai_exporter.usage.dataset import BudgetState
 from openai_exporter.usage.ledger import DAY, Range, month_start, next_month_start
 from openai_exporter.usage.rows import CostRow
@@ -45,6 +46,7 @@ def render_json(report: Report) -> str:
             {"id": part.id, "name": part.name, "difference_usd": plain(part.difference)} for part in report.movers
         ],
         "forecast": forecast(report.forecast),
+        **({"credit": _credit(report.credit)} if report.credit else {}),
         "budgets": [budget(state) for state in report.budgets],
         "notes": list(report.notes),
     }
@@ -54,6 +56,11 @@ def render_json(report: Report) -> str:
 def totals(group: Totals) -> dict[str, Any]:
     """Totals as plain data."""
     return {"billed_usd": _usd(group.billed), "list_price_usd": _usd(group.list_price), **_counts_and_ratios(group)}
+
+
+def _credit(left: Balance) -> dict[str, Any]:
+    until = None if left.exhausted_at is None else iso(left.exhausted_at)
+    return {"computed": True, "remaining_usd": _usd(left.remaining), "exhausted_at": until}
 
 
 def forecast(of_month: Forecast | None) -> dict[str, Any] | None:

@@ -57,8 +57,19 @@ def view(report: Report) -> View:
     how = ["Days are UTC. Billed amounts are those of the costs endpoint; list prices are an estimate."]
     if report.forecast:
         how.append(f"Forecast: {HOW}")
+    if report.credit:
+        how.append(f"Prepaid credit is computed: credits of the configuration less billed costs. {_used_up(report)}")
     filled = tuple(table for table in tables if table.rows)
     return View(printable(title), tuple(_lead(report)), filled, (*map(printable, report.notes), *how))
+
+
+def _used_up(report: Report) -> str:
+    until = report.credit.exhausted_at if report.credit else None
+    if until is None:
+        return "Nothing was billed lately."
+    return (
+        "It is used up." if until <= report.as_of else f"At the current run rate it lasts until {format_date(until)}."
+    )
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:
@@ -223,6 +234,8 @@ def _lead(report: Report) -> Iterator[tuple[str, str]]:
     yield "Tokens per request", ratio(now.tokens_per_request)
     if report.forecast is not None:
         yield "Forecast to month's end", dollars(report.forecast.at_end)
+    if report.credit is not None:
+        yield "Prepaid credit left", dollars(report.credit.remaining)
 
 
 Amounts = dict[str, tuple[Decimal, Decimal]]

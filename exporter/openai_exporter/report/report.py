@@ -16,6 +16,7 @@ from openai_exporter.errors import ExporterError, UpstreamError
 from openai_exporter.prices import PICO
 from openai_exporter.report.source import FIRST, Progress, Read, Source, TakeUsage
 from openai_exporter.usage import costs, dataset, ledger, refresh, rows, service
+from openai_exporter.usage.credits import Balance, CreditsDataset
 from openai_exporter.usage.ledger import DAY, Range, day_start, month_start, next_month_start, previous_month_start
 from openai_exporter.usage.names import Directory
 
@@ -45,9 +46,7 @@ NOT_ATTRIBUTED = ""
 _MOVERS = 5
 _NAMED = 8
 _MEAN_DAYS = 7
-HOW = (
-    "What is billed so far, and for each day that is left the mean of the last seven whole days, as on the dashboards."
-)
+HOW = "Billed so far plus, for each remaining day, the mean of the last seven full days, as on the dashboards."
 """How the forecast is made."""
 
 
@@ -237,6 +236,7 @@ class Report:
         forecast: None when the period has nothing of the running month, or costs are not read.
         budgets: of the running day or month.
         notes: sentences that a reader should know.
+        credit: prepaid credit that is left; None when the configuration has none.
     """
 
     organization: str
@@ -250,6 +250,7 @@ class Report:
     forecast: Forecast | None
     budgets: tuple[dataset.BudgetState, ...]
     notes: tuple[str, ...]
+    credit: Balance | None = None
 
 
 def read_report(
@@ -279,12 +280,16 @@ def read_report(
         if {by, *(budget.scope for budget in spending)} & {"project", "key", "user"}:
             directory = source.directory(notes)
 
+    credit = CreditsDataset(source.organization, source.context) if source.organization.credits else None
     reads += [lambda source: read_costs(book, source, costs_start, end), read_budgets]
+    if credit:
+        reads.append(lambda source: source.retry(lambda: credit.read(source.calls, seen=True)))
     source.together(reads, progress)
     book.notes += notes
     title = directory.title
     titled = tuple(replace(budget, title=title(budget.scope, budget.id)) for budget in spending)
-    return make_report(book, source.organization.name, period, now, lambda id: title(by, id), titled)
+    made = make_report(book, source.organization.name, period, now, lambda id: title(by, id), titled)
+    return replace(made, credit=credit.balance if credit else None)
 
 
 def make_report(
@@ -358,9 +363,9 @@ def _read_budgets(source: Source) -> tuple[dataset.BudgetState, ...]:
 
 def _notes(book: Book, period: Period, now: float) -> Iterator[str]:
     if not book.groups(period.start, period.end):
-        yield f"The API tells no {'usage and no costs' if book.billed else 'usage'} of this period."
+        yield f"The API reports no {'usage and no costs' if book.billed else 'usage'} of this period."
     if period.end > now:
-        yield "Today is not over, and is compared with whole days."
+        yield "Today is not over and is compared with full days."
     if book.billed and period.end > day_start(now) - DAY:
         yield "Costs of the last two days are still arriving."
     total = book.total(period.start, period.end)
@@ -435,7 +440,7 @@ def read_costs(book: Book, source: Source, start: int, end: int | None) -> None:
         if error.status != 400 or not (source.filters or book.by in ("key", "user")):
             raise
         by = ", ".join(sorted({name for name, _ in source.filters})) or book.by
-        book.notes.append(f"The API does not tell costs by {by}; amounts are list prices of the usage.")
+        book.notes.append(f"The API does not report costs by {by}; amounts are list prices of the usage.")
         return
     book.merge(cells)
     book.billed = True

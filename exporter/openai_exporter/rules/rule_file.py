@@ -80,7 +80,7 @@ def build_from(file: ThresholdFile, name: str, rules_dir: Path | None = None, pr
             left_out += error.problems
     text = HEAD.format(sources=name + (f" and {rules_dir.name}/" if rules_dir else "")) + as_yaml({"groups": compiled})
     if promtool is not None and (refused := _refused(text, promtool)):
-        raise StartError(f"promtool refuses the compiled rules: {'; '.join(refused)}; nothing is written")
+        raise StartError(f"promtool rejects the compiled rules: {'; '.join(refused)}; nothing is written")
     notes += [_UNCHECKED] if unchecked else []
     count = sum(len(group["rules"]) for group in compiled)
     return Built(text, compiled, file, tuple(names), count, tuple(left_out), tuple(notes))
@@ -299,7 +299,7 @@ def _texts(place: Place, value: Any, *, templates: bool) -> Iterator[Finding]:
         if isinstance(text, float) or not isinstance(text, str | int):
             yield Finding((*place, name), "must be text; put it in quotes")
         if templates and isinstance(text, str) and _is_broken_template(text):
-            yield Doubt((*place, name), "has {{ without }}, or if, with or range without end; Prometheus refuses it")
+            yield Doubt((*place, name), "has {{ without }}, or if, with or range without end; Prometheus rejects it")
 
 
 def _is_broken_template(text: str) -> bool:
@@ -372,7 +372,7 @@ def check_rules(promtool: str, path: Path) -> list[str]:
         return []
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
     messages = [line.removeprefix(f"{path}: ") for line in lines if not line.startswith(_NOISE)]
-    return [line for line in dict.fromkeys(messages) if line and line != _HEADING] or ["promtool refuses it"]
+    return [line for line in dict.fromkeys(messages) if line and line != _HEADING] or ["promtool rejects it"]
 
 
 def test_rules(promtool: str, path: Path) -> bool:

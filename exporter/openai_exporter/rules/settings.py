@@ -286,6 +286,7 @@ class Links(Section):
 
     grafana: Url = Field("http://localhost:3000", description="Root of Grafana.")
     runbooks: Address = Field("", description="Runbooks; %s stands for the name of the alert.")
+    exporter: Url = Field("http://localhost:9985", description="Root of the exporter, in commands to paste.")
     prometheus: Url = Field("", description="Root of Prometheus; without it, its --web.external-url.")
     alertmanager: Url = Field("", description="Root of Alertmanager; without it, its --web.external-url.")
 
@@ -568,7 +569,7 @@ def _config(found: Mapping[str, Any], links: Mapping[str, str], facts: Facts) ->
         for name in holders:
             target = target.setdefault(name, {})
         target[last] = _JOINED[key].join(value) if key in _JOINED else _camel(value, _at(facts.config, _PATHS[key]))
-    for name, path in (("grafana", "grafanaUrl"), ("runbooks", "runbookUrlPattern")):
+    for name, path in (("grafana", "grafanaUrl"), ("runbooks", "runbookUrlPattern"), ("exporter", "exporterUrl")):
         if name in links:
             config[path] = links[name]
     return config

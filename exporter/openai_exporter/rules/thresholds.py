@@ -233,7 +233,7 @@ class Threshold(Section):
     target: Patterns | None = Field(None, description="Targets of the configuration.")
     endpoint: Endpoints | None = Field(None, description="Endpoints.")
     model: Patterns | None = Field(None, description="Models.")
-    not_model: Patterns | None = Field(None, description="Models that are left out.")
+    not_model: Patterns | None = Field(None, description="Models to omit.")
     organization: Patterns | None = Field(None, description="Organizations of the configuration.")
     project: Patterns | None = Field(None, description="Ids of projects.")
     min_events: int | None = Field(None, ge=1, le=1000, description="As in settings.")
@@ -325,7 +325,8 @@ _SHIPPED = """
     CostAnomaly CostDrift CredentialsRejected ErrorBudgetExhausted ExporterConfigReloadFailed ExporterDown
     ExporterReplicaDown ExporterRestarting ExporterUpstreamFailing FirstTokenBudgetBurn FreshnessBudgetBurn
     KeyBudgetSpent KeyExpiring KeySpendSpike KeyUnused LatencyAnomaly LatencyBudgetBurn ModelNotListed ModelRetiring
-    ModelUnavailable ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh ProbesMissing
+    ModelUnavailable PrepaidCreditLow ProbeCostLimited ProbeInvalid ProbeNearDeadline ProbeNotRun ProbeSpendHigh
+    ProbesMissing
     ProjectLimitNear ProjectPeakNearLimit QuotaExhausted RateLimitHeadroomLow RateLimited RuleEvaluationFailing
     SLOMetricAbsent ScrapeFailing ServedModelChanged SpendLimitEnforcing SpendLimitNear SpendLimitReached
     StatusComponentDown StatusIncident StatusPageUnreadable TargetDown TokenUsageAnomaly TokenUsageDrop
@@ -469,7 +470,7 @@ def _window(place: Place, threshold: Threshold, measure: Measure, settings: Sett
     if threshold.severity == "critical" and not measure.is_usage:
         yield from _page(place, threshold, measure, settings)
         if events < PAGE_EVENTS:
-            events, why = PAGE_EVENTS, "else a few bad probes page somebody; or use severity: warning"
+            events, why = PAGE_EVENTS, "else a few failed probes page somebody; or use severity: warning"
     least = events * settings.interval
     if window < least:
         text = (
@@ -496,7 +497,7 @@ def _page(place: Place, threshold: Threshold, measure: Measure, settings: Settin
             most = 60 / settings.interval - PAGE_EVENTS * 60 / window
             if limit > most:
                 text = (
-                    f"fewer than {PAGE_EVENTS} bad probes of {format_duration(window)} would page; use at most "
+                    f"fewer than {PAGE_EVENTS} failed probes of {format_duration(window)} would page; use at most "
                     f"{format_amount(measure.kind, max(round(most, 3), 0))}, a longer window, or severity: warning"
                 )
                 yield Finding((*place, "threshold"), text, threshold.threshold)

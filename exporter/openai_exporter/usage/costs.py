@@ -174,7 +174,8 @@ class CostsDataset(Dataset):
         if bill.now - before.now < self._patience:
             raise UpstreamError(
                 f"{known.whole - bill.whole:.2f} of {known.whole:.2f} USD of this month and the last are missing "
-                f"(loss_limit is {self._loss_limit:.0%}); the last figures stay, and this is taken if it stays so",
+                f"(loss_limit is {self._loss_limit:.0%}); keeping the last values; the new ones "
+                "are accepted if they stay",
                 api=self.name, reason="implausible",
             )  # fmt: skip
         self._doubted = None

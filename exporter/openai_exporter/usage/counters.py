@@ -209,8 +209,8 @@ class CounterDataset(dataset.Dataset):
         raise UpstreamError(
             f"{loss.lost} of {loss.known} {_unit(self.operation)} {what} to other labels ({loss.ratio:.0%}, "
             f"loss_limit is {self._organization.loss_limit:.0%}), in {len(loss.by_series)} series, "
-            f"{loss.by_series[largest]} of them in {labels}; the last figures stay until the next full read, "
-            "and what that says is taken if it is the same",
+            f"{loss.by_series[largest]} of them in {labels}; keeping the last values until the next full "
+            "refresh, which is accepted if it agrees",
             api=self.name, reason="implausible",
         )  # fmt: skip
 
@@ -218,7 +218,7 @@ class CounterDataset(dataset.Dataset):
         """Figures below 0 are taken as the API says them: what they take back is in the corrections."""
         if decoder.negative and not self._negative:
             log.warning(
-                "organization %s: %s has %d rows with figures below 0, such as %s",
+                "organization %s: %s has %d rows with values below 0, such as %s",
                 self._organization.name, self.name, decoder.negative, decoder.example,
             )  # fmt: skip
         self._negative = decoder.negative

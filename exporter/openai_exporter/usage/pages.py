@@ -316,7 +316,7 @@ class JsonText:
         size = 0
         for piece in pieces:
             if self._unfinished > _MOST_OF_A_VALUE or size > _ALLOWANCE + _PER_VALUE * self._values:
-                raise TooLargeError("the answer is far larger than the figures that it holds")
+                raise TooLargeError("the response is far larger than the data in it")
             size += len(piece)
             self._unfinished += len(piece)
             _parse(parser.send, piece)

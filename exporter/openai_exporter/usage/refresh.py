@@ -18,7 +18,7 @@ from openai_exporter.errors import PartialError, UpstreamError
 from openai_exporter.exposition import EncodedPage, Family, family
 from openai_exporter.metrics import CATALOGUE, own, usage as metrics
 from openai_exporter.prices import PICO, SOURCE, PriceTable, price_table, version
-from openai_exporter.usage import costs, counters, rows, storage
+from openai_exporter.usage import costs, counters, credits, rows, storage
 from openai_exporter.usage.dataset import ApiClock, BudgetState, Context, Dataset, DatasetState, UsageSummary, unread
 from openai_exporter.usage.limits import LimitsDataset, PeakDataset
 from openai_exporter.usage.names import Directory, NamesDataset
@@ -319,6 +319,9 @@ class Datasets:
             self.second.append(limits)
         if organization.peak_usage is not None:
             self.second.append(PeakDataset(organization, context, lambda: limits.models))
+        self.credits = credits.CreditsDataset(organization, context) if organization.credits else None
+        if self.credits:
+            self.second.append(self.credits)
         if organization.cost_drift is not None and self.costs:
             self.second.append(costs.DriftDataset(organization, context))
 
@@ -357,6 +360,8 @@ class Datasets:
             today_usd=costs.total(of_day.today) if of_day else None,
             yesterday_usd=costs.total(of_day.yesterday) if of_day else None,
             previous_month_usd=of_month.previous_month if of_month else None,
+            credit_usd=left.remaining if (left := self.credits.balance if self.credits else None) else None,
+            credit_until=left.exhausted_at if left else None,
             estimated_usd=Decimal(sums["estimated_cost_usd"]) / PICO if "estimated_cost_usd" in sums else None,
             requests=sums.get("requests"),
             input_tokens=sums.get("input_tokens"),

@@ -178,7 +178,7 @@ class UsageService:
 
     def _begin_anew(self, reader: "Reader") -> None:
         """Another organization is at the same place: nothing of the one before is mixed with it."""
-        log.warning("organization %s: another organization answers; its figures begin anew", self.organization.name)
+        log.warning("organization %s: another organization responds; counters start at 0", self.organization.name)
         reader.stop()
         reader.release()
         self._reader = type(reader)(self, self.now(), restore=False)

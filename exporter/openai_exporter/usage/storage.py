@@ -77,7 +77,7 @@ class Storage:
             return {}
         except OSError as error:
             self.failed(READ)
-            log.error("%s: cannot be read: %s; the counters begin anew", self.path, error.strerror)
+            log.error("%s: cannot be read: %s; counters are rebuilt from the API", self.path, error.strerror)
         except OtherSourceError as error:
             self._set_aside(error, "other")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
@@ -93,8 +93,8 @@ class Storage:
         except OSError as error:
             self._complain(
                 WRITE,
-                f"cannot be written: {error.strerror or error}; counters may seem to reset at the next start "
-                "if the API takes figures back meanwhile",
+                f"cannot be written: {error.strerror or error}; after a restart, counters may look like a reset "
+                "if the API corrects usage until then",
             )
             return False
         if left:
@@ -130,7 +130,7 @@ class Storage:
         except OSError as failure:
             log.error("%s: %s, cannot be set aside: %s", self.path, cause, failure.strerror)
             return
-        log.error("%s: %s; set aside as %s, the counters begin anew", self.path, cause, aside.name)
+        log.error("%s: %s; moved to %s, counters are rebuilt from the API", self.path, cause, aside.name)
 
 
 def _encoded(usage: Iterable[PersistedUsage], source: str, identity: dict[str, str]) -> Iterator[str]:

@@ -243,6 +243,7 @@ def _organization(summary: UsageSummary, now: float, organization: Organization 
             ("billed today", dollars(summary.today_usd)),
             ("billed yesterday", dollars(summary.yesterday_usd)),
             ("billed last month", dollars(summary.previous_month_usd)),
+            *([("credit left (computed)", dollars(summary.credit_usd))] if summary.credit_usd is not None else []),
             ("list price of usage", dollars(summary.estimated_usd)),
             ("requests this month", count(summary.requests)),
             ("input tokens", count(summary.input_tokens)),
@@ -268,7 +269,7 @@ def _dataset(dataset: DatasetState, now: float, interval: float) -> View:
     if dataset.up is None:
         state, word = "none", "not read yet"
     elif not dataset.up:
-        state, word = "bad", "failing" if last is None else "failing; last good figures shown"
+        state, word = "bad", "failing" if last is None else "failing; showing the last successful values"
     elif last is not None and now - last > OLD + OLD_INTERVALS * interval:
         state, word = "none", "old; nothing has scraped it since"
     else:

@@ -176,7 +176,7 @@ def read_config(settings: Settings) -> Config:
         ConfigError: every mistake at once.
     """
     file, env = settings.config_file, settings.env
-    config = zero_config(env) if file is None else load_config(file, env)
+    config = zero_config(env) if file is None else load_config(file, env, keyless=settings.stack_file is not None)
     check_proxies(config.urls, settings.proxies)
     return config
 
@@ -233,7 +233,7 @@ class Live:
             except Exception as error:
                 self.instruments.set(own.CONFIG_RELOAD_SUCCESSFUL, 0)
                 for problem in error.problems if isinstance(error, ConfigError) else (error,):
-                    log.error("configuration not reloaded, the one in force stays: %s", problem)
+                    log.error("config reload failed, keeping the current config: %s", problem)
                 raise
             await self._replace(new)
         sizes = {
@@ -308,7 +308,7 @@ class Live:
         for text in self.stack.problems:
             log.error("what was accepted before stays active in place of this: %s", text)
         for problem in config.unreadable_keys:
-            log.error("a key cannot be read, what needs it fails until it can: %s", problem)
+            log.error("cannot read key; dependent probes and refreshes fail until it is available: %s", problem)
 
 
 async def _close(*services: Prober | UsageService | StatusService) -> None:

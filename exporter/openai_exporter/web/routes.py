@@ -465,7 +465,7 @@ async def reload(request: Request) -> Response:
     try:
         config = await live.reload()
     except ExporterError as error:
-        return text(live.masker(f"not reloaded, the configuration in force stays:\n{error}"), 500)
+        return text(live.masker(f"config reload failed, keeping the current config:\n{error}"), 500)
     done = f"reloaded: {len(probe_keys(config))} probes, {len(config.organizations)} organizations."
     lacking = [f"this key cannot be read, what needs it fails until it can: {each}" for each in config.unreadable_keys]
     return text(live.masker("\n".join([done, *lacking])))

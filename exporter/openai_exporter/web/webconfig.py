@@ -166,7 +166,7 @@ class RateLimit(Section):
     @model_validator(mode="after")
     def _lets_something_through(self) -> Self:
         if self.interval > 0 and self.burst == 0:
-            raise ValueError("burst must be at least 1 when an interval is given, else every request is refused")
+            raise ValueError("burst must be at least 1 when an interval is given, else every request is rejected")
         return self
 
 
@@ -349,7 +349,7 @@ class WebFile:
             self._load(path)
         except ConfigError as error:
             for problem in error.problems:
-                log.error("web configuration not reloaded, the one in force stays: %s", problem)
+                log.error("web config reload failed, keeping the current config: %s", problem)
         else:
             log.info("web configuration reloaded", extra={"fields": {"file": str(path)}})
 

@@ -39,6 +39,8 @@ def money_series(organization: Organization, timeline: Timeline) -> Iterator[Ser
     totals = [value + _CREDIT for value in _added(months.values())]
     yield from _budgets(organization, months, totals, timeline)
     yield from _limits(organization, timeline)
+    yield series(usage.CREDIT_BALANCE.name, timeline.constant(1_800.0), TARGET)
+    yield series(usage.CREDIT_EXHAUSTED.name, timeline.gauge(lambda t: t + 5 * DAY), TARGET)
 
 
 def _added(parts: Iterable[Sequence[float | None]]) -> list[float]:

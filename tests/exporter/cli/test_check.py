@@ -82,7 +82,7 @@ probes: [{target: a, module: free}, {target: a, module: open, models: [m]}, {tar
         "  note: module bounded: timeout 6m makes scrapes rarer than one in 5m, after which Prometheus takes a sample "
         "for gone; alerts have gaps",
         "  note: module free: min_interval 1h1m is longer than the hour that alerts on results in a row cover; "
-        "OpenAISLOMetricAbsent tells it",
+        "OpenAISLOMetricAbsent reports it",
         "  note: module open has no min_interval and no daily_cost_limit_usd: every scrape is paid",
     ]
 

@@ -40,7 +40,7 @@ def test_a_probe_with_debug_prints_what_the_server_would_show(file: Path) -> Non
 def test_json_and_debug_are_not_given_together(file: Path) -> None:
     found = cli("probe", "--config.file", str(file), "--json", "--debug", env=ENV)
     assert found.status == 2
-    assert "choose one" in found.err
+    assert "cannot be used together" in found.err
 
 
 def test_a_rate_limited_probe_shows_how_long_to_wait(file: Path, simulator: SimulatorControl) -> None:
@@ -49,7 +49,7 @@ def test_a_rate_limited_probe_shows_how_long_to_wait(file: Path, simulator: Simu
     assert found.status == 1
     told = " ".join(found.out.split())
     assert "Retry-After 42 s" in told
-    assert "a running exporter would leave the API alone for 42 s" in told
+    assert "a running exporter would back off for 42 s" in told
 
 
 def test_a_probe_as_json_holds_the_whole_result(file: Path) -> None:

@@ -308,8 +308,8 @@ async def test_plain_http_names_the_whole_url_to_the_proxy() -> None:
     ("refusal", "message"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "status 407, it wants a user and password"),
-        (b"HTTP/1.1 403 Forbidden\r\nX: 1\r\n\r\n<html>", "refused the tunnel: status 403"),
-        (b"\r\n\r\n", "refused the tunnel: not an HTTP answer"),
+        (b"HTTP/1.1 403 Forbidden\r\nX: 1\r\n\r\n<html>", "rejected the tunnel: status 403"),
+        (b"\r\n\r\n", "rejected the tunnel: not an HTTP answer"),
         (b"", "did not answer CONNECT"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "did not answer CONNECT"),
     ],

@@ -103,7 +103,7 @@ def test_a_second_demo_is_refused_and_harms_nothing(tmp_path: Path) -> None:
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
 
-    with pytest.raises(StartError, match="is not empty and not a folder of the demo"), held(tmp_path):
+    with pytest.raises(StartError, match="is not empty and not a directory of the demo"), held(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
@@ -162,7 +162,7 @@ def test_a_mistake_in_the_bundle_is_told_and_does_not_stop_the_demo(tmp_path: Pa
     text, (note,) = rule_file(tmp_path, 5.0)
 
     assert note.startswith(f"{path}:1: thresholds[0].metric: is missing; must be one of ")
-    assert note.endswith("; the demo goes on with thresholds of its own")
+    assert note.endswith("; the demo continues with its own thresholds")
     assert "OpenAIHighErrorRate" in alerts(text)
 
 

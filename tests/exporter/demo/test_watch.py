@@ -178,7 +178,7 @@ def test_after_the_outage_it_says_which_alert_looks_back_and_until_when(simulato
     said = watched(simulator.base_url, Schedule(5, 1.5, 3), states, {"Burn": 300.0, "Old": 60.0})
 
     assert [line.partition(" ")[2] for line in said.splitlines() if line.startswith("event") and " look" in line] == [
-        "t=3s Down looks at what is now: it ends with the next good probes",
+        "t=3s Down looks at what is now: it ends with the next successful probes",
         "t=3s Burn looks back 5m: it may fire until 303 s",
     ]
 
@@ -297,7 +297,7 @@ def test_an_alert_goes_from_pending_to_a_page_and_back() -> None:
     assert texts(timeline.update(3, {"Down": "pending"}, [])) == []
     assert texts(timeline.update(4, {"Down": "firing"}, [])) == ["Down firing"]
     assert texts(timeline.update(5, {"Down": "firing"}, [page(1)])) == ["page delivered: critical Down (1 alert)"]
-    assert texts(timeline.update(6, {}, [page(1)])) == ["Down fires no more"]
+    assert texts(timeline.update(6, {}, [page(1)])) == ["Down is resolved"]
     assert texts(timeline.update(7, {}, [page(2, "resolved", 3), page(1)])) == [
         "page delivered: Down resolved (3 alerts)"
     ]
@@ -323,4 +323,4 @@ def test_what_is_not_known_for_a_moment_has_not_ended() -> None:
     timeline.update(1, {"A": "firing"}, ())
 
     assert timeline.update(2, None, ()) == []
-    assert [each.text for each in timeline.update(3, {}, ())] == ["A fires no more"]
+    assert [each.text for each in timeline.update(3, {}, ())] == ["A is resolved"]

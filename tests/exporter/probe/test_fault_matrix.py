@@ -354,7 +354,7 @@ OUTSIDE = {
     "no money": Outside(spent, "cost_limited", OURS, 0, "the daily cost limit of module chat is reached"),
     "no place": Outside(crowded, "exporter_busy", OURS, 0, "before the exporter came to it"),
     "a scrape with too little time": Outside(
-        hanging, "deadline_too_short", OURS, 0, "the scrape left 0.2 s, and the probe goes on for up to 9.5 s", 0.2,
+        hanging, "deadline_too_short", OURS, 0, "the scrape left 0.2 s, and the probe continues for up to 9.5 s", 0.2,
     ),
     "no authorities": Outside(unreadable_authorities, "exporter_error", OURS, 0, "the exporter failed: "),
 }  # fmt: skip

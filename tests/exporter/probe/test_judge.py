@@ -562,7 +562,7 @@ def test_a_parameter_that_the_model_does_not_take_comes_with_its_remedy(param: s
 
 def test_a_missing_text_says_when_the_bound_was_used_up() -> None:
     found = verdict(exchange(chat("", "length")), setting(Endpoint.CHAT, expect={"text": "pong"}))
-    assert "max_output_tokens was used up before any text" in found.message
+    assert "max_output_tokens was reached before any text" in found.message
 
 
 def test_a_missing_text_says_when_reasoning_took_all_tokens() -> None:

@@ -208,7 +208,7 @@ async def test_a_scrape_with_less_time_is_told_so_alone(simulator: SimulatorCont
         assert not long.done()
         assert (await long).result.success
     assert ("deadline_too_short", False, True) == (short.result.outcome, short.result.valid, short.cached)
-    assert "the scrape left 0.1 s, and the probe goes on for up to 9.5 s. Raise" in short.result.message
+    assert "the scrape left 0.1 s, and the probe continues for up to 9.5 s. Raise" in short.result.message
     assert ["success"] == [entry.answer.result.outcome for entry in history.recent()]
     lines = instruments.render("")[0].decode().splitlines()
     assert not [line for line in lines if "api_errors_total{" in line and not line.endswith(" 0.0")]
@@ -240,9 +240,9 @@ async def test_a_deadline_that_no_probe_has_kept_is_refused_without_a_call(simul
         while len(history.recent()) < 3:
             await asyncio.sleep(0.01)
     assert ("deadline_too_short", "deadline") == (short.result.outcome, short.reason)
-    assert "the scrape left 0.1 s; the last good probes took 0.3" in short.result.message
+    assert "the scrape left 0.1 s; the last successful probes took 0.3" in short.result.message
     assert enough.result.success
-    assert "the probe goes on" in forgotten.result.message, "an API that has become faster is seen again"
+    assert "the probe continues" in forgotten.result.message, "an API that has become faster is seen again"
 
 
 async def test_a_module_may_call_whatever_the_deadline(simulator: SimulatorControl) -> None:
@@ -250,7 +250,7 @@ async def test_a_module_may_call_whatever_the_deadline(simulator: SimulatorContr
     async with prober_for(configuration(simulator.api_url, modules(short_deadline="probe"))) as prober:
         await prober.probe(CHAT)
         short = await prober.probe(CHAT, 0.1)
-    assert "the probe goes on" in short.result.message
+    assert "the probe continues" in short.result.message
 
 
 async def test_a_failure_that_no_scrape_waited_for_is_news_to_the_next_one_and_then_repeated(
@@ -514,8 +514,8 @@ async def test_a_storage_that_cannot_be_written_in_is_told_at_the_start_and_stop
         assert (await prober.probe(CHAT)).result.success
     assert told == (
         f"{folder / 'probe-state.json'}: cannot be written: Not a directory; "
-        "a restart would begin daily cost limits and waits anew; "
-        "give a folder with --storage.path, or none with --storage.path="
+        "a restart would reset daily cost limits and backoff; "
+        "set a directory with --storage.path, or none with --storage.path="
     )
     assert len([each for each in caplog.records if "cannot be" in each.getMessage()]) == 1, "and not repeated"
     lines = instruments.render("")[0].decode().splitlines()

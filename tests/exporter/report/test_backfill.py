@@ -332,7 +332,7 @@ def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
 
     assert 1 == result.exit_code
     assert "stopped after 4 API calls" in result.stderr
-    assert "run the same command again to go on" in result.stderr
+    assert "run the same command again to continue" in result.stderr
     assert 4 == len(simulator.journal_since()) - before
     assert not output.exists()
     tries = 1
@@ -346,7 +346,7 @@ def test_calls_that_are_allowed_are_not_exceeded_and_the_rest_follows(
 
 @pytest.mark.parametrize(
     ("sign", "message"),
-    [(signal.SIGKILL, ""), (signal.SIGINT, "history.om.parts: run the same command again to go on")],
+    [(signal.SIGKILL, ""), (signal.SIGINT, "history.om.parts: run the same command again to continue")],
 )
 def test_a_killed_import_goes_on_to_the_same_file(
     simulator: SimulatorControl, imported: Path, tmp_path: Path, sign: signal.Signals, message: str

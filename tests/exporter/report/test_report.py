@@ -185,7 +185,7 @@ def test_the_month_so_far_has_a_forecast_from_its_days(simulator: SimulatorContr
     expected = sum(per_day) + week / 7 * (11 * 24 + 15) / 24
     assert f"{expected:.2f}" == found["forecast"]["month_end_usd"]
     assert sum(per_day) == Decimal(found["forecast"]["month_to_date_usd"])
-    assert ["Today is not over, and is compared with whole days."] == found["notes"][:1]
+    assert ["Today is not over and is compared with full days."] == found["notes"][:1]
 
 
 def november() -> range:
@@ -248,7 +248,7 @@ def test_a_period_without_usage_is_told_as_such(form: str) -> None:
     if form in ("csv", "focus"):
         assert len(found.splitlines()) == (2 if form == "csv" else 1)
     else:
-        assert "The API tells no usage and no costs of this period." in found
+        assert "The API reports no usage and no costs of this period." in found
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_costs_that_the_api_does_not_group_so_are_list_prices(config: Config, by
     made = book(config, by, UpstreamError("HTTP 400", api="costs", reason="bad_request", status=400))
 
     assert made.total(DAY, DAY + 1).billed is None
-    assert [f"The API does not tell costs by {by}; amounts are list prices of the usage."] == made.notes
+    assert [f"The API does not report costs by {by}; amounts are list prices of the usage."] == made.notes
 
 
 @pytest.mark.parametrize(("by", "status"), [("project", 400), ("key", 500)])

@@ -126,7 +126,7 @@ def test_without_promtool_a_file_with_an_unclosed_template_is_left_out(
 
     assert () == built.raw == built.notes
     assert [problem.message for problem in built.left_out] == [
-        "has {{ without }}, or if, with or range without end; Prometheus refuses it"
+        "has {{ without }}, or if, with or range without end; Prometheus rejects it"
     ]
 
 

@@ -410,7 +410,7 @@ def test_what_cannot_be_understood_is_refused_with_what_to_write(entry: dict[str
         ),
         (
             "metric: throughput, operator: '<', threshold: 0.7/min",
-            "threshold: '0.7/min': fewer than 5 bad probes of 15m would page; use at most 0.667 per minute, a longer window, "
+            "threshold: '0.7/min': fewer than 5 failed probes of 15m would page; use at most 0.667 per minute, a longer window, "
             "or severity: warning",
         ),
     ],

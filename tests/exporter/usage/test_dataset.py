@@ -252,7 +252,7 @@ async def test_one_answer_of_another_organization_is_refused(
             now.advance(61)
         await usage.close()
     assert [(A, 1.0), (A, 0.0), (A, 1.0)] == shown
-    assert "the API answers for organization 'org-B', the figures so far are of 'org-A'" in caplog.text
+    assert "the API answers for organization 'org-B', the values so far are of 'org-A'" in caplog.text
 
 
 async def test_another_organization_under_the_same_key_is_believed_when_it_stays(now: Now, tmp_path: Path) -> None:

@@ -48,6 +48,6 @@ async def test_a_row_below_zero_is_a_correction_and_is_told(caplog: pytest.LogCa
     assert one(after, metrics.CORRECTIONS, operation="completions", field="input_tokens") == 250
     told = [each.getMessage() for each in caplog.records if "below 0" in each.getMessage()]
     assert told == [
-        f"organization acme: completions has 2 rows with figures below 0, such as bucket {HOUR} of "
+        f"organization acme: completions has 2 rows with values below 0, such as bucket {HOUR} of "
         "{'model': 'gpt-6-luna'}: {'input_tokens': -200}"
     ]

@@ -104,7 +104,7 @@ def test_every_cut_is_noticed_and_set_aside(tmp_path: Path, caplog: pytest.LogCa
         assert {} == file.load()
         assert not file.path.exists()
     assert "damaged" in caplog.text
-    assert "set aside" in caplog.text
+    assert "moved to" in caplog.text
 
 
 def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_figures_of_another_api_are_set_aside_but_not_called_damaged(
 
     assert {} == other.load()
     [aside] = tmp_path.glob("*.other-*")
-    assert "is of base_url 'https://one/v1', and 'https://two/v1' is configured now; set aside as" in caplog.text
+    assert "is of base_url 'https://one/v1', and 'https://two/v1' is configured now; moved to" in caplog.text
     assert "damaged" not in caplog.text
     assert [] == failures
     aside.rename(one.path)
@@ -250,7 +250,7 @@ def test_a_damaged_file_of_another_exporter_is_left_to_it(tmp_path: Path, caplog
         file.path.write_text("{")
         assert {} == file.load()
         assert file.path.exists()
-    assert "keeps its state there" in caplog.text
+    assert "holds the lock" in caplog.text
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file_and_nothing_else(

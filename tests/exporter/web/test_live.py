@@ -4,6 +4,7 @@
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -125,7 +126,7 @@ def test_sighup_reloads_too(tmp_path: Path, simulator: SimulatorControl) -> None
         _, status, log = exporter.stop()
         assert status == 0
         assert 'msg="configuration reloaded"' in log
-        assert "not reloaded, the one in force stays" in log
+        assert "config reload failed, keeping the current config" in log
 
 
 def test_what_the_stack_says_of_itself_is_in_metrics_and_on_the_landing_page(
@@ -177,3 +178,24 @@ def test_a_real_key_that_a_simulator_answers_is_counted_and_a_made_up_one_is_not
         after = _metric(exporter.get("/metrics").text, REAL)
 
     assert (before, after) == (0, real)
+
+
+def test_within_a_stack_the_exporter_starts_though_no_key_can_be_read(
+    tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    stack = tmp_path / "stack.json"
+    stack.write_text('{"mode": "production", "problems": ["a key"], "unused_keys": []}')
+    with running(tmp_path, document(simulator.api_url), stack_file=stack) as exporter:
+        exporter.write(_keyless(simulator.api_url))
+        reply = exporter.send("POST", "/-/reload")
+        own = exporter.get("/metrics").text
+
+    assert reply.status == 200, reply.text
+    assert _metric(own, "openai_exporter_config_unreadable_keys") == 2
+
+
+def _keyless(api_url: str) -> dict[str, Any]:
+    changed = document(api_url)
+    changed["targets"][0] = {"name": "sim", "base_url": api_url, "api_key_file": "gone"}
+    changed["organizations"][0] = {"name": "acme", "base_url": api_url, "admin_key_file": "gone"}
+    return changed

@@ -14,7 +14,7 @@ import yaml
 
 from openai_simulator.testing import SimulatorControl
 from tests.mixin.bundle import mixin
-from tests.stack.engine.engine import ROOT, Engine, rows
+from tests.stack.engine.engine import ROOT, Engine, images, rows
 from tests.stack.programs import Prometheus, free_port, get
 
 PORTS = {
@@ -30,6 +30,9 @@ SERVICES = {"exporter", "prometheus", "alertmanager", "grafana"}
 """What runs in every profile."""
 
 
+IMAGE = images()["exporter"]
+API = {"image": IMAGE, "command": ["simulate", "--listen-address=0.0.0.0:8085"], "healthcheck": {"disable": True}}
+"""A service with a simulated API, which no profile is about."""
 BUNDLED = "/opt/openai-exporter/lib/python3.13/site-packages/openai_exporter/_bundle/prometheus"
 """Where the image has the folder `prometheus/`."""
 CONFINED = (False, {0}, "1", "ro")
