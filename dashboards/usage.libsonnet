@@ -27,10 +27,10 @@ function(config, promql, variables)
   ])
   + g.dashboard.withRows([
     g.row.new('Tokens, requests and cost in the time range', 4, [
-      [4, panels.total],
+      [3, panels.total],
       [3, panels.input],
       [3, panels.output],
-      [3, panels.requests],
+      [4, panels.requests],
       [4, panels.cost],
       [4, panels.billed],
       [3, panels.cached],

@@ -87,6 +87,7 @@ function(config, promql)
       + days
       + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.timeSeries.withStacking
+      + panel.withShades('blue')
       + panel.withNoValue(words.days),
     // --- Who and what
     byProject:
@@ -182,7 +183,7 @@ function(config, promql)
       ];
       local budget = organization(metric.budget.limit_usd, 'scope=~"organization|project",period="month"');
       local budgets = 'label_replace(min by (scope, id) (%s), "project_id", "$1", "id", "(.*)")' % budget;
-      panel.table.new('Spend limits at the API', "Hard limits that block requests when they are reached, and thresholds at which the API sends mail; set with `openai-exporter limits`, beside monthly budgets of the configuration, which block nothing.", usd, [
+      panel.table.new('Spend limits at the API', 'Hard limits that block requests when they are reached, and thresholds at which the API sends mail; set with `openai-exporter limits`, beside monthly budgets of the configuration, which block nothing.', usd, [
         query.table(if i == 0 then promql.orWhy(limits[i], 'project', 'No spend limits read') else limits[i])
         for i in std.range(0, std.length(limits) - 1)
       ] + [query.table(promql.withProject('max by (scope, project_id) (%s)' % budgets, budgets, 'all'))])

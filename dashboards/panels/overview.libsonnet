@@ -123,8 +123,8 @@ function(config, promql)
       + to('probes'),
     tokens:
       panel.timeSeries.bars('Tokens', 'Input and output tokens of the organizations. Each bar sums up one step, an hour at least.', 'short', [
-        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.tokensGrowth, 'direction="input"'), 'input'),
-        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.tokensGrowth, 'direction="output"'), 'output'),
+        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.ofProjects(series.tokensGrowth), 'direction="input"'), 'input'),
+        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.ofProjects(series.tokensGrowth), 'direction="output"'), 'output'),
       ])
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage)
@@ -215,7 +215,7 @@ function(config, promql)
         override.byName('Severity', [
           override.width(80),
           override.cell('color-text'),
-          override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] })]),
+          override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] }), g.mapping.none('–')]),
         ]),
       ]),
   }

@@ -36,6 +36,7 @@ function(config, promql)
       query.range(promql.rest(8, label, inputs(label), tokens(label)), 'all others'),
     ])
     + panel.timeSeries.withStacking
+    + panel.withShades('blue')
     + panel.withDataLinks([only(shown, shown, '__field.labels.' + label)])
     + panel.withOverrides([override.byName('all others', [override.color('text'), override.links([])])])
     + panel.withNoValue(words.usage);
@@ -108,7 +109,7 @@ function(config, promql)
     byModel: stacked('Tokens by model', 'Tokens of the eight models that used most input tokens in the time range, and of all others together.', 'model'),
     byProject: stacked('Tokens by project', 'Tokens of the eight projects that used most input tokens in the time range, and of all others together.', 'project_id', 'project', function(expr) promql.withProject(expr, promql.inRange(usage.requests, 'project_id'))),
     models:
-      panel.table.new('Models', 'Each model in the time range. The cost is an estimate by list price; a model without one has none.', 'short', [
+      panel.table.new('Models', 'Each model in the time range; input, cached and output are tokens. The cost is an estimate by list price; a model without one has none.', 'short', [
         query.table(promql.orWhy(grown(usage.requests, 'model', '$__range') + ' > 0', 'model', words.short.usage)),
       ] + [
         query.table(grown(usage[name], 'model', '$__range') + ' > 0')
@@ -117,9 +118,9 @@ function(config, promql)
       + panel.table.withColumns([
         ['model', 'Model'],
         ['Value #A', 'Requests'],
-        ['Value #B', 'Input tokens'],
-        ['Value #C', 'Cached tokens'],
-        ['Value #D', 'Output tokens'],
+        ['Value #B', 'Input'],
+        ['Value #C', 'Cached'],
+        ['Value #D', 'Output'],
         ['Input/req.', 'Input/req.'],
         ['Output/req.', 'Output/req.'],
         ['Value #E', 'Cost'],
@@ -129,7 +130,7 @@ function(config, promql)
         transformation.binary('Output/req.', 'Value #D', '/', 'Value #A'),
         transformation.binary('Cost/req.', 'Value #E', '/', 'Value #A'),
       ])
-      + panel.table.withSort('Input tokens')
+      + panel.table.withSort('Input')
       + panel.withOverrides([
         override.byRegexp('Requests|Input/req.|Output/req.|Cost.*', [override.width(100)]),
         override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
@@ -139,7 +140,7 @@ function(config, promql)
       + panel.withNoValue(words.usage),
     keys:
       local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', monthOf('api_key_id'), grown(name, 'api_key_id, project_id', '$__range'))));
-      panel.table.new('API keys', 'Each API key in the time range; the fifty that used most input tokens this month. The cost is an estimate by list price.', 'short', [
+      panel.table.new('API keys', 'Each API key in the time range, with its input and output tokens; the fifty that used most input tokens this month. The cost is an estimate by list price.', 'short', [
         query.table(promql.orWhy(ofKeys(usage.requests), 'api_key', words.short.usage)),
       ] + [
         query.table(ofKeys(name))
@@ -151,11 +152,11 @@ function(config, promql)
         ['api_key_id', 'api_key_id'],
         ['project_id', 'project_id'],
         ['Value #A', 'Requests'],
-        ['Value #B', 'Input tokens'],
-        ['Value #C', 'Output tokens'],
+        ['Value #B', 'Input'],
+        ['Value #C', 'Output'],
         ['Value #D', 'Cost'],
       ])
-      + panel.table.withSort('Input tokens')
+      + panel.table.withSort('Input')
       + panel.withOverrides([
         override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
         override.byRegexp('Requests|Cost', [override.width(90)]),
