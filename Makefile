@@ -11,7 +11,7 @@ CORES := $(shell nproc 2>/dev/null || echo 2)
 # Each process that runs tests reads compiled modules, whatever the environment says about writing them.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q
 
-.PHONY: help setup demo quick test lint format generate bench screenshots up down clean
+.PHONY: help setup demo quick test lint format generate lowest release bench screenshots up down clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,18 @@ format: setup ## Rewrite the code in house style
 
 generate: setup ## Write the generated files: rules, Alertmanager configuration, schema, tables
 	@$(BIN)/python tools/generate.py
+
+lowest: setup ## Run the quick tests with the lowest allowed version of every direct dependency
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --only-binary :all: --python-version 3.11 \
+		--output-file $(VENV)/lowest.txt pyproject.toml > /dev/null
+	@$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(VENV)/lowest
+	@$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --constraint $(VENV)/lowest.txt --group dev --editable .
+	@PYTHONDONTWRITEBYTECODE= $(VENV)/lowest/bin/python -m pytest -q --quick -n $(CORES) tests/exporter tests/simulator tests/rules
+
+release: setup ## Make and check everything that a release has, into dist/; publish nothing
+	@bash tools/versions.sh fetch
+	@bash tools/versions.sh run bash tools/release.sh
 
 bench: setup ## Measure speed and accuracy against peers in the same run
 	@$(BIN)/python -m bench

@@ -12,7 +12,7 @@ _HEAD = """\
 
 All alerts by category, with severity. Each runbook has meaning, causes, checks and actions.
 
-- Thresholds are settings in [config.libsonnet](../alerting/config.libsonnet).
+- Thresholds are settings in [settings.yml](../alerting/settings.yml).
 - How SLO alerts work: [SLOs](slo.md). Who is notified: [alert routing](routing.md).
 - Your own alerts: [rules in YAML](rules.md).
 

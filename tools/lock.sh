@@ -25,3 +25,5 @@ lock 'What development installs, by version and hash.' tools/requirements-dev.lo
   --constraint exporter/requirements.lock "$@"
 lock 'What checks the manifests, by version and hash.' tools/requirements-deploy.lock 3.11 --group deploy \
   --constraint tools/requirements-dev.lock "$@"
+lock 'What checks and describes a release, by version and hash.' tools/requirements-release.lock 3.11 --group release \
+  --constraint tools/requirements-dev.lock "$@"

@@ -102,7 +102,7 @@ function(config)
     severity: severity,
     summary: 'Prepaid credit runs out; then the API rejects all requests.',
     description:
-      'The prepaid credit of organization {{ $labels.organization }} is used up {{ if gt $value 0.0 }}in ' + alert.duration('$value') + '{{ else }}now{{ end }}'
+      'The prepaid credit of organization {{ $labels.organization }} is exhausted {{ if gt $value 0.0 }}in ' + alert.duration('$value') + '{{ else }}now{{ end }}'
       + alert.ask(
         config,
         'min(openai_credit_balance_usd{organization=%q})',

@@ -207,7 +207,7 @@ function(config, promql)
       + panel.table.withSort('Since', descending=false)
       + panel.withNoValue(words.recorded)
       + panel.withOverrides([
-        override.byName('Alert', [override.width(280), override.links([g.link.url('Runbook', config.runbookUrlPattern % '${__value.raw}')])]),
+        override.byName('Alert', [override.width(280), override.links([g.link.url('Runbook', std.strReplace(config.runbookUrlPattern, '%s', '${__value.raw}'))])]),
         override.byName('Subject', [override.minWidth(130), override.links([g.link.pageOf('Dashboard', 'Dashboard')])]),
         override.byName('Since', [override.width(120), override.unit('dateTimeFromNow')]),
         override.byName('Count', [override.width(65), override.decimals(0)]),

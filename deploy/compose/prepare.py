@@ -357,8 +357,8 @@ def granted(profiles: frozenset[str], known: Before) -> tuple[frozenset[str], li
     if known.mode == PRODUCTION and DEMO in profiles:
         text = (
             "the volumes of this stack hold production data, which simulated data is not to be mixed with; the demo is "
-            "refused, and production goes on; run the demo beside it, with COMPOSE_PROJECT_NAME=openai-demo and other "
-            f"ports (GRAFANA_PORT, ...) in front of `docker compose --profile demo up`; or {REMOVE}"
+            "rejected, and production continues; run the demo next to it, with COMPOSE_PROJECT_NAME=openai-demo"
+            f" and other ports (GRAFANA_PORT, ...) in front of `docker compose --profile demo up`; or {REMOVE}"
         )
         return profiles - {DEMO}, [Problem("mode", text)]
     return profiles, []

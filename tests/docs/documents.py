@@ -26,7 +26,7 @@ _SERIES = re.compile(r"(?<![\w/.:$-])((?:openai|probe)_[a-z0-9_]*[a-z0-9])\{([^{
 _MATCHER = re.compile(r"([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)\s*\"")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]")
 _PROGRAM = re.compile(
-    r"\b(?:openai-exporter|promtool|amtool|prometheus|alertmanager|docker|curl|pip|pytest|git|kubectl|helm|jsonnet|systemctl|python|npm)\b"
+    r"\b(?:openai-exporter|promtool|amtool|prometheus|alertmanager|docker|cosign|curl|pip|pytest|git|kubectl|helm|jsonnet|systemctl|python|npm)\b"
 )
 _YAML = re.compile(r"^```ya?ml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")

@@ -264,7 +264,7 @@ def test_the_bot_adds_digests_and_reads_every_lock_file() -> None:
     bot = json.loads((ROOT / ".github/renovate.json").read_text())
     (pattern,) = bot["pip_requirements"]["managerFilePatterns"]
     locks = [*(ROOT / "exporter").glob("*.lock"), *(ROOT / "tools").glob("*.lock")]
-    assert len(locks) == 4
+    assert len(locks) == 5
     assert all(re.search(pattern.strip("/"), path.relative_to(ROOT).as_posix()) for path in locks)
     assert {"docker:pinDigests", "helpers:pinGitHubActionDigests"} <= set(bot["extends"])
 
@@ -290,7 +290,7 @@ def test_the_build_sees_what_it_needs_and_nothing_that_lies_about() -> None:
     seen = tuple(line.removeprefix("!") for line in rules if line.startswith("!"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     bundled = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    needed = [*bundled, project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"]
+    needed = [*bundled, "README.md", *project["project"]["license-files"], "pyproject.toml"]
 
     assert [path for path in needed if not f"{path}/".startswith(tuple(f"{each}/" for each in seen))] == []
 

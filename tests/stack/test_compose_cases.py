@@ -231,8 +231,8 @@ FIRST = (
     ),
     Case("`EXPORTER_UID=0`", variable("EXPORTER_UID", "0"), "the exporter is not to run as root", NOTHING),
     Case("`CONFIG_DIR` that is not there", gone, "bind source path does not exist", NOTHING),
-    Case("a mistake in exporter.yml", file(exporter="targts: []\n"), "exporter.yml:1: targts", NOTHING),
-    Case("a mistake in thresholds.yml", file(thresholds="thresholds: [{name: a}]\n"), "thresholds.yml:1", NOTHING),
+    Case("an error in exporter.yml", file(exporter="targts: []\n"), "exporter.yml:1: targts", NOTHING),
+    Case("an error in thresholds.yml", file(thresholds="thresholds: [{name: a}]\n"), "thresholds.yml:1", NOTHING),
     Case("an admin key in openai_api_key", file(api_key="sk-admin-1"), "holds an admin key", NOTHING),
     Case("demo after `git clone` with umask 077", modes(0o077), "alerting: cannot be read by user 65532"),
     Case("demo after `git clone` with umask 027", modes(0o027), "alerting: cannot be read by user 65532"),
@@ -250,7 +250,7 @@ def stranger(stack: Stack) -> str:
 
 
 def killed(stack: Stack) -> str:
-    """A crash of the exporter, with a mistake in its configuration since the start."""
+    """A crash of the exporter, with an error in its configuration since the start."""
     stack.put("exporter.yml", "targts: []\n")
     (container,) = (each["Name"] for each in rows(stack.compose("ps", "--format", "json", "exporter")))
     stack.engine.kill(container)
@@ -311,27 +311,29 @@ RUNNING = (
         )
     ),
     Case("`EXPORTER_UID=0`", variable("EXPORTER_UID", "0"), "the exporter is not to run as root", ALL - {"exporter"}),
-    Case("a mistake in thresholds.yml", file(thresholds="thresholds: [{name: a}]\n"), "alerting/thresholds.yml:1"),
+    Case("an error in thresholds.yml", file(thresholds="thresholds: [{name: a}]\n"), "alerting/thresholds.yml:1"),
     Case(
-        "a mistake in rules.d/own.yml", file(raw="groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]\n"), "own.yml"
+        "an error in rules.d/own.yml", file(raw="groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]\n"), "own.yml"
     ),
-    Case("a mistake in exporter.yml", file(exporter="targts: []\n"), "deploy/compose/config/exporter.yml:1: targts"),
-    Case("a mistake in prometheus.yml", file(prom="scrape: []\n"), "must be a mapping with scrape_configs"),
+    Case("an error in exporter.yml", file(exporter="targts: []\n"), "deploy/compose/config/exporter.yml:1: targts"),
+    Case("an error in prometheus.yml", file(prom="scrape: []\n"), "must be a mapping with scrape_configs"),
     Case("`NAME=` before a key", file(api_key="OPENAI_API_KEY=sk-1"), "holds a quote or NAME="),
     Case(
         "an admin key in openai_api_key", file(api_key="sk-admin-1"), "it belongs into deploy/compose/secrets/exporter"
     ),
     Case("a project key in openai_admin_key", file(admin_key="sk-proj-1"), "holds a project key"),
     Case("a key file that only root can read", locked, "cannot be read by user 65532; set EXPORTER_UID in .env"),
-    Case("a key that the API refuses", refused, 'openai_probe_outcome{outcome="auth"} 1'),
+    Case("a key that the API rejects", refused, 'openai_probe_outcome{outcome="auth"} 1'),
     Case("a key in the shell, too", partial(start, env={"OPENAI_API_KEY": "sk-2"}), "is not used; the key is that in"),
-    Case("`docker compose --profile demo up`", stranger, "the demo is refused, and production goes on; run the demo"),
+    Case(
+        "`docker compose --profile demo up`", stranger, "the demo is rejected, and production continues; run the demo"
+    ),
     Case(
         "`docker compose --profile mail up`",
         partial(start, profiles=("mail",)),
         "alerts are mailed to the mail catcher and nowhere else",
     ),
-    Case("a mistake in exporter.yml, and a crash", killed, "(nothing: it reads what was accepted)"),
+    Case("an error in exporter.yml, and a crash", killed, "(nothing: it reads what was accepted)"),
     Case("a port that something else has", taken, "port", ALL - {"grafana"}),
     Case("a second stack in another directory", beside, "mode: demo: a simulated API; no number is real"),
 )
@@ -382,10 +384,15 @@ def _image(stack: Stack) -> str:
 
 
 ELSEWHERE = (
-    Case("a demo runs; started without its profile", demo_first, "mode: the volumes of this stack hold simulated data"),
+    Case(
+        "a demo runs; started without its profile",
+        demo_first,
+        "mode: the volumes of this stack hold simulated data",
+        NOTHING,
+    ),
     Case("the volume of the settings is full, and something changes", filled, "No space left on device"),
     Case("an upgrade, with data of before", upgraded, "mode: production"),
-    Case("an upgrade, with a mistake in thresholds.yml", partial(upgraded, mistake=True), "alerting/thresholds.yml:1"),
+    Case("an upgrade, with an error in thresholds.yml", partial(upgraded, mistake=True), "alerting/thresholds.yml:1"),
 )
 """Of stacks that each case starts itself."""
 HEAD = "| at the start | case | what is said | what runs |\n|---|---|---|---|\n"

@@ -377,7 +377,7 @@ def test_what_does_not_look_for_changes_itself_is_told_of_them() -> None:
     reads = {name for name, each in document.items() if "settings:/stack/settings:ro" in each.get("volumes", [])}
     by_itself = {name for name in reads if "auto-reload-config" in str(document[name].get("command"))}
     # What is read at the start only: a new retention makes a new container.
-    by_itself |= {"grafana", "thanos-receive", "simulator"}
+    by_itself |= {"grafana", "thanos-receive", "simulator", "history"}
 
     assert {url.split("/")[2].partition(".:")[0] for url in prepare.RELOADED} == reads - by_itself
 
@@ -519,7 +519,7 @@ def test_production_goes_on_when_a_demo_is_asked_for_and_the_way_to_have_one_is_
     after = {path: path.read_bytes() for path in place.settings.rglob("*") if path.is_file()}
 
     assert said.out.startswith("mode: production: the real API, with your keys; alerts are mailed")
-    assert "the demo is refused, and production goes on" in said.err
+    assert "the demo is rejected, and production continues" in said.err
     assert "COMPOSE_PROJECT_NAME=openai-demo" in said.err
     assert "mailpit" in mailed
     assert {path.name for path in before if before[path] != after[path]} == {"stack.json"}

@@ -205,6 +205,8 @@ class OrganizationClient:
         kind = UpstreamError
         if 300 <= reply.status < 400:
             text = f"HTTP {reply.status}: the API redirects; set base_url to its true address, ending in /v1"
+        elif reply.status == 404 and message.startswith("Invalid URL"):
+            text += "; base_url (OPENAI_BASE_URL) must have the API's version, such as https://api.openai.com/v1"
         elif reply.status in (401, 403):
             kind = PermissionDeniedError
             text = self._with_advice(text, message, key)

@@ -293,4 +293,7 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     if "end of stream" in problem or "stream end" in problem:
         mark = getattr(error, "context_mark", None) or mark
     remedy = next((words for sign, words in _REMEDIES if sign in problem), f"is not valid YAML: {problem}")
+    context = getattr(error, "context_mark", None)
+    if "expected ',' or" in problem and mark and context and context.line != mark.line:
+        remedy += f"; it starts in line {context.line + 1}"
     return mark.line + 1 if mark else 0, remedy

@@ -46,7 +46,9 @@ ALERTMANAGER = Program(
 )
 PROMTOOL = Program("promtool", ("promtool",), "Debian: part of the package prometheus")
 GRAFANA = Program(
-    "Grafana", ("grafana", "grafana-server"), "it runs here when `grafana` or `grafana-server` is on PATH"
+    "Grafana",
+    ("grafana", "grafana-server"),
+    "alerts link to it; it runs here when `grafana` or `grafana-server` is on PATH",
 )
 DOCKER = Program("Docker", ("docker",), "https://docs.docker.com/engine/install/")
 

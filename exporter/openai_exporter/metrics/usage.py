@@ -123,8 +123,8 @@ CREDIT_BALANCE = _gauge(
 CREDIT_EXPIRED = _gauge("openai_credit_expired_usd", "Prepaid credit that was not used before it expired. Computed.")
 CREDIT_EXHAUSTED = _gauge(
     "openai_credit_exhausted_timestamp_seconds",
-    "Unix timestamp at which the prepaid credit is used up at the mean billed cost of the seven days before yesterday. "
-    "Absent without cost in these days.",
+    "Unix timestamp at which the prepaid credit is exhausted at the mean billed cost of the seven days before"
+    " yesterday. Absent without cost in these days.",
 )
 CREDIT_EXPIRES = _gauge(
     "openai_credit_expires_timestamp_seconds",

@@ -68,7 +68,7 @@ def _used_up(report: Report) -> str:
     if until is None:
         return "Nothing was billed lately."
     return (
-        "It is used up." if until <= report.as_of else f"At the current run rate it lasts until {format_date(until)}."
+        "It is exhausted." if until <= report.as_of else f"At the current run rate it lasts until {format_date(until)}."
     )
 
 

@@ -480,6 +480,8 @@ def parse_period(text: str, now: float) -> Period:
     if text == "month":
         return _of_month(month_start(now), today + DAY)
     if _MONTH.fullmatch(text):
+        if not "01" <= text[5:] <= "12":
+            raise PeriodError(f"--period: {text!r} is not a month such as 2026-10")
         start = parse_day(f"{text}-01", "--period", now)
         return _of_month(start, min(next_month_start(start), today + DAY))
     dates = _RANGE.fullmatch(text)

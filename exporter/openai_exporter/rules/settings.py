@@ -157,7 +157,7 @@ def _share(value: object) -> float:
 def _objective(value: object) -> float:
     share = parse_amount(Kind.RATIO, value)
     if not 0 < share < 1:
-        raise ValueError("must lie between 0% and 100%, such as 99.5% or 0.995")
+        raise ValueError("must be above 0% and below 100%, such as 99.5% or 0.995")
     return share
 
 

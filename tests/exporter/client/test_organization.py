@@ -271,6 +271,18 @@ async def test_a_key_file_is_read_again_for_each_call(tmp_path: Path) -> None:
         made.close()
 
 
+async def test_a_base_url_without_a_version_is_named_as_the_cause() -> None:
+    async def respond(turn: Turn) -> None:
+        body = json.dumps({"error": {"message": "Invalid URL (GET /organization/costs)"}})
+        await turn.send(answer(body, "404 Not Found"))
+
+    async with raw_server(respond) as server:
+        made = OrganizationClient(server.url, Credential("key", value=Secret("sk-admin-1")), PATIENCE)
+        with pytest.raises(UpstreamError, match=r"Invalid URL .*; base_url .* must have the API's version"):
+            await get(made)
+        made.close()
+
+
 REFUSALS = [
     ("sk-proj-1", "Missing scopes: api.usage.read.", "this is not an admin key; it needs the scope api.usage.read"),
     ("sk-admin-1", "Missing scopes: api.usage.read, x.y", "give the admin key the scope api.usage.read, x.y"),

@@ -274,7 +274,7 @@ def test_bad_input_is_one_line_with_the_remedy(
     "command",
     [
         ("report", "--period", "2026-11-05..2026-11-03"),
-        ("report", "--period", "2026-13"),
+        ("report", "--period", "2026-11-05..2026-13-01"),
         ("backfill", "-o", "never.om", "--from", "2026-13-01"),
         ("backfill", "-o", "never.om", "--from", "2026-11-05", "--to", "2026-11-03"),
     ],
@@ -414,7 +414,7 @@ def test_a_long_month_so_far_is_compared_with_a_short_month_at_most() -> None:
         ("2026-11-05..2026-11-03", "2026-11-05 is after --period TO 2026-11-03; swap them"),
         ("2026-11-05..2026-11-22", "2026-11-22 is in the future; today is 2026-11-21"),
         ("2026-11-05..2026-11-31", "'2026-11-31' is not a date such as"),
-        ("2026-13", "'2026-13-01' is not a date"),
+        ("2026-13", "'2026-13' is not a month such as 2026-10"),
         ("1999-01", "is before 2020-01-01"),
         ("2026-W12-1..2026-11-01", "'2026-W12-1' is not a date"),
     ],

@@ -327,11 +327,11 @@ WRONG = [
     ),
     (
         "slo: {availability: {objectives: [{objective: 100%}]}}",
-        "1: slo.availability.objectives[0].objective: '100%': must lie between 0% and 100%, such as 99.5% or 0.995",
+        "1: slo.availability.objectives[0].objective: '100%': must be above 0% and below 100%, such as 99.5% or 0.995",
     ),
     (
         "slo: {availability: {objectives: [{objective: 0}]}}",
-        "1: slo.availability.objectives[0].objective: 0: must lie between 0% and 100%, such as 99.5% or 0.995",
+        "1: slo.availability.objectives[0].objective: 0: must be above 0% and below 100%, such as 99.5% or 0.995",
     ),
     (
         "slo: {availability: {objectives: [{objective: 90%}]}}",
@@ -490,6 +490,10 @@ WRONG = [
         "1: has a mapping in { } that is not closed, or lacks a comma",
     ),
     (
+        "channels:\n  slack: {channel: #x}\nteams:\n",
+        "3: has a mapping in { } that is not closed, or lacks a comma; it starts in line 2",
+    ),
+    (
         "selector: a",
         "1: selector: 'a': must be label matchers as PromQL writes them, in quotes, such as 'job=~\"openai|openai-exporter\"': invalid label matcher, expected label matching operator after 'a'",
     ),
@@ -622,7 +626,7 @@ def test_a_channel_an_objective_and_links_reach_the_files() -> None:
     files = compiled(
         "channels: {slack: {api_url_file: /run/secrets/slack, channel: '#openai'}}\n"
         "slo: {availability: {objectives: [{match: {model: gpt-6.*}, objective: 99.9%}, {objective: 99%}]}}\n"
-        "links: {grafana: 'https://g.example.org', runbooks: 'https://r.example.org/%s', alertmanager: 'https://a.example.org',"
+        "links: {grafana: 'https://g.example.org', runbooks: 'https://r.example.org/a%20b/%s', alertmanager: 'https://a.example.org',"
         " prometheus: 'https://p.example.org/prom'}\n"
     )
     config = yaml.safe_load(files["alerting/alertmanager/alertmanager.yml"])
@@ -641,7 +645,8 @@ def test_a_channel_an_objective_and_links_reach_the_files() -> None:
         for rule in alerts
         if "dashboard_url" in rule["annotations"]
     } == {"https://g.example.org"}
-    assert {rule["annotations"]["runbook_url"].rpartition("/")[0] for rule in alerts} == {"https://r.example.org"}
+    assert {rule["annotations"]["runbook_url"].rpartition("/")[0] for rule in alerts} == {"https://r.example.org/a%20b"}
+    assert "https://r.example.org/a%20b/${__value.raw}" in files["dashboards/generated/overview.json"]
     template = files["alerting/alertmanager/templates/openai.tmpl"]
     assert "https://a.example.org/#/silences/new" in template
     assert ".ExternalURL" not in template
