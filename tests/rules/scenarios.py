@@ -508,8 +508,8 @@ notification. Alerts of one group that start at different times cause at most on
 notification every ten minutes (`groupInterval`).
 
 `tests/stack/test_live_scenarios.py` runs outages, a hang, a revoked key, an exhausted quota, a
-dead exporter, two Prometheus servers and two environments with the real programs, ten times
-faster, and counts the pages.
+leaked key, a dead exporter, two Prometheus servers and two environments with the real programs,
+ten times faster, and counts the pages.
 """
 
 
