@@ -92,7 +92,8 @@ def test_a_plan_names_every_change_and_apply_makes_them_in_a_safe_order(world: W
     assert "spend alert: none -> $3,000.00 to finance@example.com" in planned.output
     assert "project Search\n  spend limit: none -> $300.00" in planned.output
     assert world.run("plan", str(file), "--check").exit_code == 1
-    assert "add --yes" in world.run("apply", str(file)).output, "without a terminal nobody can be asked"
+    unasked = world.run("apply", str(file))
+    assert (unasked.exit_code, "add --yes" in unasked.output) == (1, True), "without a terminal nobody can be asked"
     assert world.snapshot() == before
     applied = world.run("apply", str(file), "--yes")
     assert applied.exit_code == 0, applied.output
@@ -283,3 +284,47 @@ def test_check_says_why_it_could_not_compare(world: World, tmp_path: Path) -> No
     assert (found.exit_code, "api.management.read" in found.output) == (1, True), found.output
     both = CliRunner().invoke(main, ["check", str(path), "--spend-limits", "--without-keys"])
     assert (both.exit_code, "omit --without-keys" in both.output) == (2, True)
+
+
+EMPTY = [("set", "--spend-limit", "5"), ("clear", "--spend-limit"), ("freeze",), ("show",)]
+
+
+@pytest.mark.parametrize("command", EMPTY, ids=[command[0] for command in EMPTY])
+@pytest.mark.parametrize("project", ["", " "])
+def test_a_shell_variable_that_is_not_set_is_not_the_organization(
+    command: Sequence[str], project: str, world: World
+) -> None:
+    apply_ = [] if command[0] == "show" else ["--apply"]
+    result = world.run(*command, "--project", project, *apply_)
+    assert (result.exit_code, "is empty; give the name or id of a project" in result.output) == (2, True)
+    assert world.proxy.sent == []
+
+
+CANARY = "sk-admin-Canary0123456789abcdefABCDEF"
+PLACES = [
+    ("as a project", ("set", "--project", CANARY, "--spend-limit", "5")),
+    ("as an amount", ("set", "--spend-limit", CANARY)),
+    ("as a model", ("set", "--project", SEARCH, "--model", CANARY, "--tokens-per-minute", "5")),
+    ("as an address", ("set", "--spend-alert", "5", "--notify", CANARY)),
+    ("as a currency", ("set", "--spend-limit", "5", CANARY)),
+    ("as a key file", ("set", "--spend-limit", "5", "--apply", "--admin-key-file", CANARY)),
+    ("as an organization", ("show", "--organization", CANARY)),
+    ("as a plan", ("plan", CANARY)),
+    ("as a number", ("undo", CANARY)),
+    ("as a folder", ("journal", "--storage.path", f"/proc/{CANARY}")),
+    ("as a flag", ("show", f"--{CANARY}")),
+    ("as a command", (CANARY,)),
+    ("where it belongs", ("set", "--project", SEARCH, "--spend-limit", "2000", "--apply")),
+    ("in help", ("set", "--help")),
+]
+
+
+@pytest.mark.parametrize(("name", "command"), PLACES, ids=[row[0] for row in PLACES])
+def test_a_key_stands_in_no_output_wherever_it_was_pasted(name: str, command: Sequence[str], world: World) -> None:
+    echo = f'{{"error": {{"message": "Incorrect API key provided: {CANARY}."}}}}'.encode()
+    world.proxy.rules = [Rule("answer", status=400, body=echo)]
+    result = world.run(*command, OPENAI_ADMIN_KEY_WRITE=CANARY)
+    assert "Canary0123456789" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    journal = world.state / "limits.jsonl"
+    assert not journal.exists() or "Canary0123456789" not in journal.read_text()
