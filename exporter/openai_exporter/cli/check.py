@@ -4,8 +4,10 @@
 import json
 import os
 import re
+import shlex
 import urllib.request
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -15,12 +17,15 @@ from openai_exporter.client.network import check_proxies
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.secret import printable
-from openai_exporter.config.sections import DEFAULT_PROMPT
+from openai_exporter.config.sections import DEFAULT_PROMPT, Budget, Scope
 from openai_exporter.errors import ConfigError
+from openai_exporter.limits.setting import ORGANIZATION, Reader
 from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint, Provider
+from openai_exporter.report.source import Source
 from openai_exporter.rules.bundle import bundle_root, facts
 from openai_exporter.rules.settings import schema_document as settings_schema
+from openai_exporter.usage.limits import API
 from openai_exporter.web.webconfig import WebFile
 
 
@@ -34,21 +39,28 @@ from openai_exporter.web.webconfig import WebFile
     "--without-keys", is_flag=True,
     help="Take a key that is not on this machine for one that will be there, as in CI; check all else.",
 )  # fmt: skip
-def check(file: Path, web_config_file: Path | None, without_keys: bool) -> None:
-    """Check a configuration FILE and say what it makes the exporter do; calls no API.
+@click.option(
+    "--spend-limits", is_flag=True,
+    help="Call the API: compare monthly budgets with the spend limits that OpenAI enforces.",
+)  # fmt: skip
+def check(file: Path, web_config_file: Path | None, without_keys: bool, spend_limits: bool) -> None:
+    """Check a configuration FILE and say what it makes the exporter do; calls no API without --spend-limits.
 
     \b
     Exit status: 0 when it can be used, 1 when not; then each line names one error:
       exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean 'api_key_file'? ...
     """
+    if spend_limits and without_keys:
+        raise click.UsageError("--spend-limits calls the API, which needs the keys; omit --without-keys")
     with exit_on_error():
         config = load_config(file, os.environ, absent_keys=not without_keys)
         if config.unreadable_keys:
             raise ConfigError(list(config.unreadable_keys))
         check_proxies(config.urls, urllib.request.getproxies())
         WebFile(web_config_file)
+        compared = list(_compared(config)) if spend_limits else []
     click.echo(f"{file}: can be used" + (", if the keys are there: they were not looked for" if without_keys else ""))
-    for line in _summary(config):
+    for line in (*_summary(config), *compared):
         click.echo(f"  {printable(line)}")
 
 
@@ -65,11 +77,73 @@ def _summary(config: Config) -> Iterator[str]:
         interval = format_duration(organization.refresh_interval)
         yield f"reads organization {organization.name} each {interval}: {usage} {costs}"
     for budget in config.budgets:
-        yield f"watches budget {budget.name}: {budget.limit_usd:g} USD per {budget.period}"
+        yield f"watches budget {budget.name}: {_usd(budget.limit_usd)} USD per {budget.period}"
     for page in config.status_pages:
         yield f"reads status page {page.name}: {page.url}"
     for note in _notes(config):
         yield f"note: {note}"
+
+
+def _compared(config: Config) -> Iterator[str]:
+    """Which monthly budgets, of an organization or of projects, no spend limit enforces, or one does too early."""
+    for organization in config.organizations:
+        budgets = [
+            budget
+            for budget in config.budgets
+            if (budget.organization or organization.name, budget.period) == (organization.name, "month")
+            and budget.each in (None, "project_id")
+            and budget.scope == Scope(project=budget.scope.project)
+        ]
+        yield f"compared with the spend limits of organization {organization.name}: {len(budgets)} monthly budgets"
+        flag = f" --organization {shlex.quote(organization.name)}" if len(config.organizations) > 1 else ""
+        with Source(config, organization, urllib.request.getproxies()) as source:
+            reader = Reader(partial(source.calls.get, api=API))
+            comparison = _Comparison(reader, f"openai-exporter limits set{flag}")
+            for budget in budgets:
+                lines: list[str] = []
+                source.retry(partial(comparison.add, budget, lines))
+                yield from lines
+
+
+class _Comparison:
+    """Budgets of an organization and its spend limits, each of which is read once."""
+
+    def __init__(self, reader: Reader, command: str) -> None:
+        self._limit = cache(lambda project_id: reader.spend_limit(project_id)[0])
+        self._projects = cache(lambda: {project.id: project for project in reader.projects()})
+        self._command = command
+
+    def add(self, budget: Budget, lines: list[str]) -> None:
+        """Add what a budget lacks, of the organization, of a project, or of each active one."""
+        lines[:] = self._lines(budget)
+
+    def _lines(self, budget: Budget) -> Iterator[str]:
+        if budget.each is None and budget.scope.project is None:
+            yield from self._line(budget, ORGANIZATION, "the organization", "")
+            return
+        active = {id: project.name for id, project in self._projects().items() if project.status == "active"}
+        for id in active if budget.each else [budget.scope.project or ""]:
+            if id in active:
+                yield from self._line(budget, id, f"project {active[id] or id}", f" --project {shlex.quote(id)}")
+            else:
+                yield f"budget {budget.name}: project {id} is no active project of the organization"
+
+    def _line(self, budget: Budget, id: str, scope: str, flag: str) -> Iterator[str]:
+        limit, amount = self._limit(id), _usd(budget.limit_usd)
+        if limit is None:
+            yield (
+                f"budget {budget.name} of {scope} has no spend limit: nothing stops spend at {amount} USD; "
+                f"`{self._command}{flag} --spend-limit {amount}`"
+            )
+        elif limit < round(budget.limit_usd * 100):
+            yield (
+                f"budget {budget.name} ({amount} USD) is above the spend limit of {scope} ({_usd(limit / 100)} USD): "
+                "requests are rejected before the budget is spent"
+            )
+
+
+def _usd(amount: float) -> str:
+    return f"{amount:.2f}".removesuffix(".00")
 
 
 _VERSION = re.compile(r"/v[0-9]+(?:/|$)")

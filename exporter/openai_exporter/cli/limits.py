@@ -5,7 +5,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +27,11 @@ from openai_exporter.cli import common
 from openai_exporter.client.organization import HEADER, Params
 from openai_exporter.config import mask_keys
 from openai_exporter.config.secret import Credential, credential, printable
-from openai_exporter.errors import StartError
+from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.limits import change as changing
 from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone, words
 from openai_exporter.limits.change import Change, LimitsFile, Wanted
-from openai_exporter.limits.journal import FILE, Entry, Journal
+from openai_exporter.limits.journal import Entry, Journal
 from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
 from openai_exporter.limits.setting import ORGANIZATION, RATES, RateLimit, Reader, Settings, SpendAlert, find_project
 from openai_exporter.model import Answer
@@ -63,7 +66,18 @@ _USD = _Usd()
 _currency = click.argument(
     "currency", required=False, type=click.Choice(["USD"], case_sensitive=False), metavar="[USD]"
 )
-_project = click.option("--project", metavar="P", help="Name or id of a project; the organization when omitted.")
+
+
+def _not_empty(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """A shell variable that is not set must not become the organization."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("is empty; give the name or id of a project")
+    return value
+
+
+_project = click.option(
+    "--project", metavar="P", callback=_not_empty, help="Name or id of a project; the organization when omitted."
+)
 _apply = click.option("--apply", "apply_", is_flag=True, help="Make the changes; without it they are only shown.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask on a terminal before changes are made.")
 
@@ -101,7 +115,7 @@ def limits() -> None:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Desk:
     """What a subcommand works with.
 
@@ -136,6 +150,26 @@ class _Desk:
         """Read one page."""
         return self.source.calls.get(path, params, api=API)
 
+    @cached_property
+    def spend(self) -> Spend | None:
+        """What is spent; None, and a line on standard error, where it could not be read: limits can be set anyway."""
+        return self._known(lambda: read_spend(self.source, self.now))
+
+    def peaks(self, changes: Sequence[Change]) -> Peaks | None:
+        """The last hour's peaks where rate limits change; None as for `spend`."""
+        models: dict[str, list[str]] = {}
+        for change in changes:
+            if change.what == "rate_limit":
+                models.setdefault(change.project_id, []).append(change.label)
+        return self._known(lambda: read_peaks(self.source, models, _HOUR)) if models else {}
+
+    def _known(self, read: Callable[[], _T]) -> _T | None:
+        try:
+            return read()
+        except UpstreamError as error:
+            _say(f"what this means at the current run rate is unknown: {error}")
+            return None
+
     def _read(self, once: Callable[[], _T]) -> _T:
         found: list[_T] = []
         self.source.retry(lambda: found.append(once()))
@@ -160,7 +194,14 @@ def _desk(
         _say(f"{reason}; trying again in {seconds:.0f} s")
 
     with Source(config, find_organization(config, organization), settings.proxies, on_wait=on_wait) as source:
-        yield _Desk(source, write, storage, source.learn_time())
+        try:
+            now = source.learn_time()
+        except UpstreamError as error:
+            if error.status in (None, 401):
+                raise
+            _say(f"the API's time could not be read, so this machine's is used: {error}")
+            now = source.context.clock.now()
+        yield _Desk(source, write, storage, now)
 
 
 def _say(text: str) -> None:
@@ -377,7 +418,7 @@ def clear(
 
 
 @limits.command()
-@click.option("--project", metavar="P", required=True, help="Name or id of the project.")
+@click.option("--project", metavar="P", required=True, callback=_not_empty, help="Name or id of the project.")
 @_apply
 @_yes
 @_shared
@@ -388,10 +429,13 @@ def freeze(project: str, apply_: bool, yes: bool, **options: Any) -> None:
     later. `undo` brings everything back.
     """
     with common.exit_on_error(), _desk(**options) as desk:
-        settings, spend = desk.settings(project), read_spend(desk.source, desk.now)
-        busy = busy_models(spend, settings.project_id, [rate.model for rate in settings.rates])
-        changes = [*changing.frozen(settings, spend.of_month(settings.project_id), busy)]
-        _propose(desk, changes, "freeze", apply_=apply_, yes=yes, spend=spend)
+        settings, spend = desk.settings(project), desk.spend
+        busy = busy_models(spend or Spend(), settings.project_id, [rate.model for rate in settings.rates])
+        spent = None if spend is None else spend.of_month(settings.project_id)
+        if spent is None:
+            _say("the spend limit is left as it is, as the spend is unknown; rate limits can be changed")
+        changes = [*changing.frozen(settings, spent, busy)]
+        _propose(desk, changes, "freeze", apply_=apply_, yes=yes)
 
 
 @limits.command()
@@ -433,7 +477,10 @@ def apply(file: Path, yes: bool, organization: str | None, **options: Any) -> No
     with common.exit_on_error():
         wanted = changing.load_limits(file)
         with _desk(organization or wanted.organization, **options) as desk:
-            _propose(desk, _planned(desk, wanted), "apply", apply_=yes or sys.stdin.isatty(), yes=yes)
+            changes = _planned(desk, wanted)
+            _propose(desk, changes, "apply", apply_=yes or sys.stdin.isatty(), yes=yes)
+            if changes and not (yes or sys.stdin.isatty()):
+                sys.exit(common.FAILED)
 
 
 def _planned(desk: _Desk, wanted: LimitsFile) -> list[Change]:
@@ -476,8 +523,8 @@ def _still_set(desk: _Desk, journal: Journal, change: Change) -> bool:
 @_shared
 def journal(organization: str | None, storage: Path | None, **options: Any) -> None:
     """Print every change that was made from this machine: when, by whom, from what to what, with what result."""
-    with common.exit_on_error(), Journal.held(_folder(storage), time.time) as held:
-        for entry in held.entries.values():
+    with common.exit_on_error():
+        for entry in Journal.read(_folder(storage)).entries.values():
             if organization in (None, entry.organization):
                 click.echo(printable(mask_keys(_journal_line(entry))))
 
@@ -494,14 +541,7 @@ def _journal_line(entry: Entry) -> str:
 
 
 def _propose(
-    desk: _Desk,
-    changes: Sequence[Change],
-    command: str,
-    *,
-    apply_: bool,
-    yes: bool,
-    spend: Spend | None = None,
-    journal: Journal | None = None,
+    desk: _Desk, changes: Sequence[Change], command: str, *, apply_: bool, yes: bool, journal: Journal | None = None
 ) -> None:
     """Show changes and what they mean; make them where that is asked for.
 
@@ -511,7 +551,7 @@ def _propose(
     if not changes:
         click.echo("Nothing to change: everything is set like that already.")
         return
-    for line in _diff(changes, spend or read_spend(desk.source, desk.now), _peaks(desk, changes)):
+    for line in _diff(changes, desk.spend, desk.peaks(changes)):
         click.echo(printable(line))
     if not apply_:
         how = "run `limits apply`" if command == "plan" else "add --yes" if command == "apply" else "add --apply"
@@ -520,7 +560,7 @@ def _propose(
     if desk.write is None:
         how = f"set {WRITE_KEY}, or give --admin-key-file"
         raise StartError(f"changes need an admin key with scope {SCOPE}: {how}; nothing is changed")
-    if not yes and sys.stdin.isatty() and not click.confirm(f"\nMake {_count(changes)}?"):
+    if not yes and sys.stdin.isatty() and not click.confirm(f"\nMake {_count(changes)}?", err=True):
         raise StartError("nothing is changed")
     if journal is not None:
         _apply_changes(desk, desk.write, journal, changes, command)
@@ -534,15 +574,7 @@ def _count(changes: Sequence[Change]) -> str:
     return "this change" if len(changes) == 1 else f"these {len(changes)} changes"
 
 
-def _peaks(desk: _Desk, changes: Sequence[Change]) -> Peaks:
-    models: dict[str, list[str]] = {}
-    for change in changes:
-        if change.what == "rate_limit":
-            models.setdefault(change.project_id, []).append(change.label)
-    return read_peaks(desk.source, models, _HOUR) if models else {}
-
-
-def _diff(changes: Sequence[Change], spend: Spend, peaks: Peaks) -> Iterator[str]:
+def _diff(changes: Sequence[Change], spend: Spend | None, peaks: Peaks | None) -> Iterator[str]:
     """Lines of a diff, under the title of each project, with what each change means."""
     title = None
     for change in changes:
@@ -582,11 +614,8 @@ def _looking(desk: _Desk, journal: Journal) -> Applier:
 
 
 def _note_open(desk: _Desk) -> None:
-    if desk.storage is None or not (desk.storage / FILE).exists():
-        return
-    with Journal.held(desk.storage, time.time) as held:
-        if waiting := held.open(desk.organization):
-            _say(f"{len(waiting)} changes have no known result; `limits undo` finds it out, without changing anything")
+    if desk.storage is not None and (waiting := Journal.read(desk.storage).open(desk.organization)):
+        _say(f"{len(waiting)} changes have no known result; `limits undo` finds it out, without changing anything")
 
 
 def _apply_changes(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Change], command: str) -> None:
@@ -612,10 +641,35 @@ def _apply_changes(desk: _Desk, key: Credential, journal: Journal, changes: Sequ
 
     try:
         client.check()
-        outcome = Applier(journal, desk.organization, get, client.write, say=told).apply(changes, command)
+        with _signals() as stopped:
+            applier = Applier(journal, desk.organization, get, client.write, say=told, stopped=stopped)
+            outcome = applier.apply(changes, command)
     finally:
         client.close()
     _conclude(outcome, len(changes))
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], str]]:
+    """The name of the signal that asked to stop, empty before: the change that is being made comes to its end first.
+
+    A second one ends the program at once.
+    """
+    names: list[str] = []
+
+    def note(number: int, frame: object) -> None:
+        names.append(signal.Signals(number).name)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        _say(f"{names[0]}: stops after the change that is being made; again: at once")
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM) if main}
+    try:
+        yield lambda: "".join(names[:1])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _conclude(outcome: Outcome, count: int) -> None:

@@ -4,6 +4,7 @@
 import pkgutil
 import platform
 from collections.abc import Mapping
+from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
@@ -53,6 +54,16 @@ class Commands(click.Group):
         if not named and (not args or (args[0].startswith("-") and args[0] not in _OWN_FLAGS)):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a key that was pasted in a wrong place does not come back in an error."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            from openai_exporter.config.secret import mask_keys
+
+            error.message = mask_keys(error.message)  # type: ignore[misc]
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

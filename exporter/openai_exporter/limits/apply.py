@@ -107,6 +107,7 @@ class Applier:
         write: sends one change: method, path and body.
         say: told the number of each change, how many there are, and its entry once that is settled.
         sleep: waits while the API asks to.
+        stopped: what asks to stop before the next change; empty while nothing does.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Applier:
         *,
         say: Callable[[int, int, Entry], None] = lambda number, count, entry: None,
         sleep: Callable[[float], None] = time.sleep,
+        stopped: Callable[[], str] = lambda: "",
     ) -> None:
         self._journal = journal
         self._organization = organization
@@ -125,6 +127,7 @@ class Applier:
         self._write = write
         self._say = say
         self._sleep = sleep
+        self._stopped = stopped
         self._rates: dict[str, dict[str, RateLimit]] = {}
 
     def settle(self) -> Iterator[Entry]:
@@ -141,12 +144,19 @@ class Applier:
         batch, done = self._journal.last + 1, list[Entry]()
         who = f"{_user()}@{socket.gethostname()}"
         for number, change in enumerate(changes, 1):
+            if signal := self._stopped():
+                return Outcome(tuple(done), tuple(changes[number - 1 :]), f"stopped by {signal}")
+            entry = Entry(batch, number, "", who, command, self._organization, change, target=change.target)
             try:
                 self._expect(change)
+                entry = self._journal.sending(entry)
             except (UpstreamError, StartError) as error:
                 return Outcome(tuple(done), tuple(changes[number - 1 :]), f"{change.title}: {error}")
-            entry = Entry(batch, number, "", who, command, self._organization, change, target=change.target)
-            entry = self._send(self._journal.sending(entry))
+            try:
+                entry = self._send(entry)
+            except StartError as error:  # of the journal: what became of it is known, and nowhere written
+                done.append(self._journal.entries[batch, number])
+                return Outcome(tuple(done), tuple(changes[number:]), f"{change.title}: {error}")
             done.append(entry)
             self._say(number, len(changes), entry)
             if not entry.done:
@@ -169,7 +179,9 @@ class Applier:
                 answer = self._write(method, path, body)
                 return self._journal.settled(self._answered(entry, answer))
             except UpstreamError as error:
-                if error.status == 429 and attempt < _ATTEMPTS - 1:  # not done, and to be asked again
+                if (
+                    error.status == 429 and attempt < _ATTEMPTS - 1 and not self._stopped()
+                ):  # not done, and to be asked again
                     wait = 2.0**attempt if error.retry_after is None else error.retry_after
                     self._sleep(min(wait, _LONGEST_WAIT))
                     continue

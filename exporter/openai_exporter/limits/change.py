@@ -317,18 +317,17 @@ def cleared(settings: Settings, *, spend_limit: bool, alerts: Sequence[int]) -> 
         yield Change(*scope, "spend_limit", "", "", {"cents": settings.spend_limit}, None)
 
 
-def frozen(settings: Settings, spent: Decimal, busy: Sequence[str]) -> Iterator[Change]:
+def frozen(settings: Settings, spent: Decimal | None, busy: Sequence[str]) -> Iterator[Change]:
     """What stops a project: the lowest spend limit above what is spent, rate limits at the floor.
 
     Args:
-        spent: US dollars of this month.
+        spent: US dollars of this month; None where that is unknown, and the spend limit stays.
         busy: models in use, those that cost most first: their rate limits are changed first.
     """
-    scope = settings.project_id, settings.name
-    lowest = max(1, int(spent * _CENT) + 1)
-    if settings.spend_limit is None or settings.spend_limit > lowest:
+    lowest = None if spent is None else max(1, int(spent * _CENT) + 1)
+    if lowest is not None and (settings.spend_limit is None or settings.spend_limit > lowest):
         old = None if settings.spend_limit is None else {"cents": settings.spend_limit}
-        yield Change(*scope, "spend_limit", "", "", old, {"cents": lowest})
+        yield Change(settings.project_id, settings.name, "spend_limit", "", "", old, {"cents": lowest})
     rank = {model: place for place, model in enumerate(busy)}
     for rate in sorted(settings.rates, key=lambda rate: rank.get(rate.model, len(rank))):
         new = {field: FLOOR for field, limit in rate.limits.items() if limit > FLOOR}

@@ -3,12 +3,14 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from openai_exporter.config import mask_keys
 from openai_exporter.errors import StartError
 from openai_exporter.files import FileLock, private
 from openai_exporter.limits.change import Change
@@ -96,14 +98,24 @@ class Journal:
         finally:
             lock.release()
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What the journal of a state folder holds, also while a command writes to it; not to be written to.
+
+        Raises:
+            StartError: it cannot be read.
+        """
+        journal = cls(folder / FILE, time.time)
+        try:
+            journal._load()
+        except OSError as error:
+            raise StartError(f"{journal.path}: cannot be read: {error.strerror or error}") from None
+        return journal
+
     @property
     def last(self) -> int:
         """Number of the last batch; 0 where there is none."""
         return max((batch for batch, _ in self.entries), default=0)
-
-    def batch(self, number: int) -> list[Entry]:
-        """The entries of a batch, in the order in which they were sent."""
-        return [entry for (batch, _), entry in sorted(self.entries.items()) if batch == number]
 
     def open(self, organization: str) -> list[Entry]:
         """Entries of an organization whose result is not known."""
@@ -121,13 +133,14 @@ class Journal:
         return entry
 
     def settled(self, entry: Entry) -> Entry:
-        """Write down what became of it."""
+        """Write down what became of it; it is in `entries` even when that fails."""
+        entry = replace(entry, message=mask_keys(entry.message))
+        self.entries[entry.batch, entry.number] = entry
         self._append({
             "version": _VERSION, "batch": entry.batch, "number": entry.number, "time": iso(self._now()),
             "result": entry.result, "target": entry.target, "value": entry.value, "request_id": entry.request_id,
             "message": entry.message,
         })  # fmt: skip
-        self.entries[entry.batch, entry.number] = entry
         return entry
 
     def _append(self, line: Mapping[str, Any]) -> None:
@@ -143,9 +156,10 @@ class Journal:
         self._torn = False
 
     def _load(self) -> None:
-        if not self.path.exists():
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
             return
-        text = self.path.read_text(encoding="utf-8", errors="replace")
         self._torn = bool(text) and not text.endswith("\n")
         for line in text.splitlines():
             self._take(line)

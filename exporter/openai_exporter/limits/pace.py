@@ -110,10 +110,12 @@ def busy_models(spend: Spend, project_id: str, limited: Iterable[str]) -> list[s
     return list(dict.fromkeys(limited_as(model, known) for model in spend.models.get(project_id, ())))
 
 
-def consequence(change: Change, spend: Spend, peaks: Peaks) -> str:
-    """What a change means at the current run rate; empty where it means nothing now."""
+def consequence(change: Change, spend: Spend | None, peaks: Peaks | None) -> str:
+    """What a change means at the current run rate; empty where that is nothing, or unknown."""
     if change.what == "rate_limit":
-        return _rate_consequence(change, peaks)
+        return "" if peaks is None else _rate_consequence(change, peaks)
+    if spend is None:
+        return ""
     spent, hourly = spend.of_month(change.project_id), spend.an_hour(change.project_id)
     so_far = f"{dollars(spent)} spent this month"
     if change.new is None:

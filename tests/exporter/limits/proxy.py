@@ -40,7 +40,7 @@ class Rule:
 
 
 class Proxy:
-    """`writes` are the requests that reached the API and change something: method and path."""
+    """`writes` are the requests that reached the API and change something, `sent` all such, `read` the others."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream).netloc
@@ -48,13 +48,14 @@ class Proxy:
         self.rules: list[Rule] = []
         self.writes: list[tuple[str, str]] = []
         self.sent: list[tuple[str, str]] = []
+        self.read: list[str] = []
         self.release = threading.Event()
         self.url = ""
 
     def reset(self) -> None:
         """Forget rules and requests; let go of what hangs."""
         self.release.set()
-        self.rules, self.writes, self.sent, self.release = [], [], [], threading.Event()
+        self.rules, self.writes, self.sent, self.read, self.release = [], [], [], [], threading.Event()
 
     def rule_for(self, method: str, path: str) -> Rule:
         """What to do with a request."""
@@ -100,6 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         if self.command != "GET":
             self.proxy.sent.append((self.command, self.path))
+        else:
+            self.proxy.read.append(self.path)
         rule = self.proxy.rule_for(self.command, self.path)
         if rule.act in ("pass", "drop", "answer"):
             rule.then()

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from openai_exporter.cli.main import main
+from tests.exporter.limits.proxy import Rule
 from tests.exporter.limits.world import KEY, World
 
 SEARCH = "Search"
@@ -89,7 +92,8 @@ def test_a_plan_names_every_change_and_apply_makes_them_in_a_safe_order(world: W
     assert "spend alert: none -> $3,000.00 to finance@example.com" in planned.output
     assert "project Search\n  spend limit: none -> $300.00" in planned.output
     assert world.run("plan", str(file), "--check").exit_code == 1
-    assert "add --yes" in world.run("apply", str(file)).output, "without a terminal nobody can be asked"
+    unasked = world.run("apply", str(file))
+    assert (unasked.exit_code, "add --yes" in unasked.output) == (1, True), "without a terminal nobody can be asked"
     assert world.snapshot() == before
     applied = world.run("apply", str(file), "--yes")
     assert applied.exit_code == 0, applied.output
@@ -228,3 +232,99 @@ def test_the_key_comes_from_a_file_too_and_stands_nowhere(world: World, tmp_path
     journal = world.state / "limits.jsonl"
     assert KEY not in result.output + journal.read_text()
     assert journal.stat().st_mode & 0o077 == 0
+
+
+BUDGETS = """\
+organizations:
+  - {name: default, base_url: URL, admin_key_env: OPENAI_ADMIN_KEY}
+budgets:
+  - {name: all, limit_usd: 60000}
+  - {name: search, scope: {project: SEARCH}, limit_usd: 1000000}
+  - {name: support, scope: {project: SUPPORT}, limit_usd: 499.5}
+  - {name: former, scope: {project: proj_former}, limit_usd: 5}
+  - {name: each, each: project_id, limit_usd: 400}
+  - {name: daily, period: day, limit_usd: 5}
+"""
+
+
+def test_check_compares_monthly_budgets_with_spend_limits_where_that_is_asked_for(world: World, tmp_path: Path) -> None:
+    search, support = world.projects[SEARCH], world.projects["Customer support"]
+    world.set_limit(search, None)
+    world.set_limit(support, 40_000)
+    path = tmp_path / "exporter.yml"
+    text = BUDGETS.replace("SEARCH", search).replace("SUPPORT", support).replace("URL", f"{world.proxy.url}/v1")
+    path.write_text(text)
+    env = {"OPENAI_ADMIN_KEY": KEY}
+    quiet = CliRunner().invoke(main, ["check", str(path)], env=env)
+    assert (quiet.exit_code, "compared" in quiet.output, world.proxy.read) == (0, False, [])
+    found = CliRunner().invoke(main, ["check", str(path), "--spend-limits"], env=env)
+    assert found.exit_code == 0, found.output
+    lines = found.output.splitlines()
+    start = lines.index("  compared with the spend limits of organization default: 5 monthly budgets")
+    told = [line.strip() for line in lines[start + 1 :]]
+    rejected = "requests are rejected before the budget is spent"
+    assert told[:4] == [
+        f"budget all (60000 USD) is above the spend limit of the organization (50000 USD): {rejected}",
+        "budget search of project Search has no spend limit: nothing stops spend at 1000000 USD; "
+        f"`openai-exporter limits set --project {search} --spend-limit 1000000`",
+        f"budget support (499.50 USD) is above the spend limit of project Customer support (400 USD): {rejected}",
+        "budget former: project proj_former is no active project of the organization",
+    ]
+    assert any(line.startswith("budget each of project Search has no spend limit") for line in told[4:])
+    assert not any("Customer support" in line for line in told[4:]), "its limit is the budget"
+    assert world.proxy.sent == []
+
+
+def test_check_says_why_it_could_not_compare(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text(BUDGETS.replace("URL", f"{world.proxy.url}/v1"))
+    denied = b'{"error": {"message": "You have insufficient permissions. Missing scopes: api.management.read."}}'
+    world.proxy.rules = [Rule("answer", method="GET", path="spend_limit", number=0, status=403, body=denied)]
+    found = CliRunner().invoke(main, ["check", str(path), "--spend-limits"], env={"OPENAI_ADMIN_KEY": KEY})
+    assert (found.exit_code, "api.management.read" in found.output) == (1, True), found.output
+    both = CliRunner().invoke(main, ["check", str(path), "--spend-limits", "--without-keys"])
+    assert (both.exit_code, "omit --without-keys" in both.output) == (2, True)
+
+
+EMPTY = [("set", "--spend-limit", "5"), ("clear", "--spend-limit"), ("freeze",), ("show",)]
+
+
+@pytest.mark.parametrize("command", EMPTY, ids=[command[0] for command in EMPTY])
+@pytest.mark.parametrize("project", ["", " "])
+def test_a_shell_variable_that_is_not_set_is_not_the_organization(
+    command: Sequence[str], project: str, world: World
+) -> None:
+    apply_ = [] if command[0] == "show" else ["--apply"]
+    result = world.run(*command, "--project", project, *apply_)
+    assert (result.exit_code, "is empty; give the name or id of a project" in result.output) == (2, True)
+    assert world.proxy.sent == []
+
+
+CANARY = "sk-admin-Canary0123456789abcdefABCDEF"
+PLACES = [
+    ("as a project", ("set", "--project", CANARY, "--spend-limit", "5")),
+    ("as an amount", ("set", "--spend-limit", CANARY)),
+    ("as a model", ("set", "--project", SEARCH, "--model", CANARY, "--tokens-per-minute", "5")),
+    ("as an address", ("set", "--spend-alert", "5", "--notify", CANARY)),
+    ("as a currency", ("set", "--spend-limit", "5", CANARY)),
+    ("as a key file", ("set", "--spend-limit", "5", "--apply", "--admin-key-file", CANARY)),
+    ("as an organization", ("show", "--organization", CANARY)),
+    ("as a plan", ("plan", CANARY)),
+    ("as a number", ("undo", CANARY)),
+    ("as a folder", ("journal", "--storage.path", f"/proc/{CANARY}")),
+    ("as a flag", ("show", f"--{CANARY}")),
+    ("as a command", (CANARY,)),
+    ("where it belongs", ("set", "--project", SEARCH, "--spend-limit", "2000", "--apply")),
+    ("in help", ("set", "--help")),
+]
+
+
+@pytest.mark.parametrize(("name", "command"), PLACES, ids=[row[0] for row in PLACES])
+def test_a_key_stands_in_no_output_wherever_it_was_pasted(name: str, command: Sequence[str], world: World) -> None:
+    echo = f'{{"error": {{"message": "Incorrect API key provided: {CANARY}."}}}}'.encode()
+    world.proxy.rules = [Rule("answer", status=400, body=echo)]
+    result = world.run(*command, OPENAI_ADMIN_KEY_WRITE=CANARY)
+    assert "Canary0123456789" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    journal = world.state / "limits.jsonl"
+    assert not journal.exists() or "Canary0123456789" not in journal.read_text()

@@ -2,6 +2,7 @@
 """What goes wrong between a change and its answer: nothing half-done without being told, nothing done twice."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -208,3 +209,60 @@ def test_a_line_cut_short_by_a_crash_spoils_neither_the_journal_nor_the_next_lin
     before = world.limit(world.projects[SEARCH])
     assert world.run("undo", "2", "--apply").exit_code == 0
     assert world.limit(world.projects[SEARCH]) == before
+
+
+def test_an_interrupted_command_ends_its_change_and_says_what_was_made(world: World) -> None:
+    before, running = world.snapshot(), list[subprocess.Popen[str]]()
+    world.proxy.rules = [Rule("pass", number=3, then=lambda: running[0].send_signal(signal.SIGTERM))]
+    with world.process(*FREEZE) as process:
+        running.append(process)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "SIGTERM: stops after the change that is being made" in output
+    assert "stopped by SIGTERM. 3 of 40 changes are made, 37 are not; `openai-exporter limits undo 1 --apply`" in output
+    assert len(world.proxy.sent) == 3
+    assert world.run("undo", "1", "--apply").exit_code == 0
+    assert world.snapshot() == before
+
+
+def test_a_full_disk_stops_before_the_next_change_and_says_what_was_made(world: World) -> None:
+    before = world.snapshot()
+    with world.process(*FREEZE, largest_file=2048) as process:
+        output, _ = process.communicate(timeout=120)
+    made = len(world.proxy.writes)
+    assert 0 < made < 40
+    assert "limits.jsonl: cannot be written: File too large; nothing more is sent" in output
+    assert f"{made} of 40 changes are made, {40 - made} are not; `openai-exporter limits undo 1 --apply`" in output
+    assert world.run("undo", "1", "--apply").exit_code == 0
+    assert world.snapshot() == before
+
+
+def test_the_journal_can_be_read_while_another_command_writes_it(world: World) -> None:
+    said: list[str] = []
+    world.proxy.rules = [Rule("pass", then=lambda: said.append(world.run("journal").output))]
+    assert world.run(*LIMIT).exit_code == 0
+    assert ": sent" in said[0]
+
+
+def test_a_journal_of_ten_thousand_lines_is_read_as_fast_as_one(world: World) -> None:
+    assert world.run(*LIMIT).exit_code == 0
+    file = world.state / "limits.jsonl"
+    sent, settled = (json.loads(line) for line in file.read_text().splitlines())
+    lines = (json.dumps({**line, "batch": batch}) for batch in range(1, 5001) for line in (sent, settled))
+    file.write_text("\n".join(lines) + "\n")
+    assert "of 1 changes are made; `openai-exporter limits undo 5001 --apply`" in world.run(*RATE).output
+    assert len(world.run("journal").output.splitlines()) == 5001
+
+
+def test_limits_can_be_set_while_usage_cannot_be_read(world: World) -> None:
+    world.proxy.rules = [
+        Rule("answer", method="GET", path=path, number=0, status=403, body=error("Missing scopes: api.usage.read."))
+        for path in ("/organization/usage/", "/organization/costs")
+    ]
+    result = world.run(*LIMIT)
+    assert result.exit_code == 0, result.output
+    assert "current run rate is unknown: " in result.output
+    frozen = world.run("freeze", "--project", SUPPORT)
+    assert "the spend limit is left as it is, as the spend is unknown" in frozen.output
+    assert "requests per minute: " in frozen.output
+    assert "the last hour's peak was 0" not in frozen.output

@@ -54,9 +54,11 @@ class World:
         """`openai-exporter limits ...`; no terminal."""
         return CliRunner().invoke(main, ["limits", *arguments], env={**self.environment, **environment})
 
-    def process(self, *arguments: str) -> subprocess.Popen[str]:
-        """The same as a process that can be killed."""
+    def process(self, *arguments: str, largest_file: int = 0) -> subprocess.Popen[str]:
+        """The same as a process that can be killed, or that may write no file above so many bytes."""
         command = [sys.executable, "-m", "openai_exporter", "limits", *arguments]
+        if largest_file:
+            command = ["prlimit", f"--fsize={largest_file}", *command]
         env = {**os.environ, **self.environment}
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
