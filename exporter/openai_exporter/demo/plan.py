@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,7 @@ def exporter_document(simulator: str) -> dict[str, Any]:
         ("moderations", (load.MODERATION_MODEL,)),
     )
     budget = {"organization": "acme", "period": "month"}
+    credit = {"date": datetime.now(UTC).strftime("%Y-%m-01"), "amount_usd": 12_000.0}
     return {
         "targets": [{"name": "openai", "base_url": root, "api_key_env": "OPENAI_API_KEY"}],
         "modules": load.builtin_modules(),
@@ -266,6 +268,7 @@ def exporter_document(simulator: str) -> dict[str, Any]:
                 "admin_key_env": "OPENAI_ADMIN_KEY",
                 "refresh_interval": "10s",
                 "names_interval": "1m",
+                "credits": [credit],
                 "costs": {"refresh_interval": "1m", "group_by": ["project_id", "line_item", "api_key_id"]},
                 "usage": {
                     operation: {"group_by": [label for label in labels if label not in _TOO_FINE]}

@@ -42,7 +42,7 @@ def money_series(organization: Organization, timeline: Timeline) -> Iterator[Ser
     yield series(usage.CREDIT_BALANCE.name, timeline.constant(1_800.0), TARGET)
     yield series(usage.CREDIT_EXPIRED.name, timeline.constant(0.0), TARGET)
     yield series(usage.CREDIT_EXPIRES.name, timeline.gauge(lambda t: t + 200 * DAY), TARGET)
-    yield series(usage.CREDIT_EXHAUSTED.name, timeline.gauge(lambda t: t + 5 * DAY), TARGET)
+    yield series(usage.CREDIT_EXHAUSTED.name, timeline.gauge(lambda t: t + 60 * DAY), TARGET)
 
 
 def _added(parts: Iterable[Sequence[float | None]]) -> list[float]:
