@@ -154,12 +154,15 @@ def read_stack(file: Path | None) -> Stack:
 
 MADE_UP = ("sk-demo", "sk-admin-demo")
 """How keys begin that a demo made up."""
+_SHORTEST = 20
+"""Characters of a real key at least; a shorter one, such as sk-any, was typed to try the simulator."""
 
 
 def _is_real(source: Credential | None) -> bool:
     """Whether a key is there that no demo made up."""
     try:
-        return source is not None and not source.read().reveal().startswith(MADE_UP)
+        key = "" if source is None else source.read().reveal()
+        return len(key) >= _SHORTEST and not key.startswith(MADE_UP)
     except CredentialError:
         return False
 

@@ -167,7 +167,9 @@ def test_a_file_of_the_stack_that_says_nothing_claims_nothing(
     assert "Mode: " not in page
 
 
-@pytest.mark.parametrize(("key", "real"), [("sk-proj-1", 2), ("sk-demo", 0), ("sk-demo-3f", 0), ("sk-admin-demo", 0)])
+@pytest.mark.parametrize(
+    ("key", "real"), [("sk-proj-0123456789abcdef", 2), ("sk-any", 0), ("sk-demo-3f", 0), ("sk-admin-demo", 0)]
+)
 def test_a_real_key_that_a_simulator_answers_is_counted_and_a_made_up_one_is_not(
     tmp_path: Path, simulator: SimulatorControl, key: str, real: int
 ) -> None:
