@@ -62,8 +62,7 @@ class Commands(click.Group):
         except click.UsageError as error:
             from openai_exporter.config.secret import mask_keys
 
-            error.message = mask_keys(error.message)  # type: ignore[misc]
-            raise
+            raise click.UsageError(mask_keys(error.format_message()), error.ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
