@@ -231,7 +231,7 @@ def test_a_killed_exporter_pages_and_nothing_else_does(stack: Stack) -> None:
     fired = {page["title"] for page in stack.sink.pages(down.since) if page["status"] == "firing"}
     stack.exporter.start()
 
-    assert paged["annotations"]["summary"].startswith("No exporter can be scraped")
+    assert paged["annotations"]["summary"].startswith("All exporter targets are down")
     assert fired == {"OpenAIExporterDown"}
     down.resolves()
 
