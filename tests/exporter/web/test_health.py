@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import bcrypt
@@ -124,8 +125,14 @@ def test_an_exporter_whose_places_are_all_taken_is_not_ready(simulator: Simulato
         held.close()
 
 
+def keys_are_checked(simulator: SimulatorControl, since: float, targets: int) -> bool:
+    """Whether the check of keys at the start is over: it opens connections, too."""
+    paths = [entry["path"] for entry in simulator.journal_since(since)]
+    return paths.count("/v1/models") >= targets and "/v1/organization/costs" in paths
+
+
 def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorControl, tmp_path: Path) -> None:
-    config = document(simulator.api_url)
+    config, began = document(simulator.api_url), monotonic()
     (tmp_path / "key").write_text("sk-test-0123456789abcdef")
     named = simulator.api_url.replace("127.0.0.1", "localhost")
     config["targets"] += [
@@ -146,6 +153,7 @@ def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorContr
             answer = kept.getresponse()
             return answer.status, answer.read().decode()
 
+        poll(lambda: keys_are_checked(simulator, began, targets=3))
         ask("/probe?target=sim&module=models")  # what a first probe loads is loaded
         pid = exporter.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -171,10 +179,11 @@ def test_without_file_descriptors_the_exporter_says_so(simulator: SimulatorContr
 def test_connections_without_a_descriptor_fill_no_log_and_are_served_later(
     simulator: SimulatorControl, tmp_path: Path
 ) -> None:
-    file = tmp_path / "exporter.yml"
+    file, began = tmp_path / "exporter.yml", monotonic()
     file.write_text(yaml.safe_dump(document(simulator.api_url)))
     with child("--config.file", str(file), env=ENV) as exporter, contextlib.ExitStack() as clients:
         folder, pid = Path(f"/proc/{exporter.process.pid}/fd"), exporter.process.pid
+        poll(lambda: keys_are_checked(simulator, began, targets=1))
         poll(lambda: request(exporter.port, "/probe?target=sim&module=models").status == 200)
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         bound = len(list(folder.iterdir())) + 5
