@@ -142,7 +142,8 @@ def is_exhausted(error: BaseException | None) -> bool:
             return True
         if isinstance(error, RuntimeError) and "start new thread" in str(error):
             return True
-        if isinstance(error, socket.gaierror):  # a resolver does not say why it could not ask
+        # A resolver does not say why it could not ask; glibc's may say EBUSY.
+        if isinstance(error, socket.gaierror) or (isinstance(error, OSError) and error.errno == errno.EBUSY):
             return not _descriptor_left()
         error = error.__cause__
     return False
