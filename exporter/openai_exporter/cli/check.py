@@ -100,9 +100,7 @@ def _compared(config: Config) -> Iterator[str]:
             reader = Reader(partial(source.calls.get, api=API))
             comparison = _Comparison(reader, f"openai-exporter limits set{flag}")
             for budget in budgets:
-                lines: list[str] = []
-                source.retry(partial(comparison.add, budget, lines))
-                yield from lines
+                yield from source.retry(partial(comparison.lines, budget))
 
 
 class _Comparison:
@@ -113,9 +111,9 @@ class _Comparison:
         self._projects = cache(lambda: {project.id: project for project in reader.projects()})
         self._command = command
 
-    def add(self, budget: Budget, lines: list[str]) -> None:
-        """Add what a budget lacks, of the organization, of a project, or of each active one."""
-        lines[:] = self._lines(budget)
+    def lines(self, budget: Budget) -> list[str]:
+        """What a budget lacks, of the organization, of a project, or of each active one."""
+        return list(self._lines(budget))
 
     def _lines(self, budget: Budget) -> Iterator[str]:
         if budget.each is None and budget.scope.project is None:

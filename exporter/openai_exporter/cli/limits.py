@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +23,7 @@ import yaml
 from pydantic import ValidationError
 
 from openai_exporter.cli import common
+from openai_exporter.cli.report import open_source
 from openai_exporter.client.organization import HEADER, Params
 from openai_exporter.config import mask_keys
 from openai_exporter.config.secret import Credential, credential, printable
@@ -36,17 +36,16 @@ from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequ
 from openai_exporter.limits.setting import ORGANIZATION, RATES, RateLimit, Reader, Settings, SpendAlert, find_project
 from openai_exporter.model import Answer
 from openai_exporter.report.documents import UNKNOWN, Grid, TextTable, dollars, percent
-from openai_exporter.report.source import Source, find_organization
+from openai_exporter.report.source import Source
+from openai_exporter.usage.ledger import HOUR
 from openai_exporter.usage.limits import API
 from openai_exporter.usage.names import Project
-from openai_exporter.web import live
 
 WRITE_KEY = "OPENAI_ADMIN_KEY_WRITE"
 _READ_KEY = "OPENAI_ADMIN_KEY"
 _AMOUNT = re.compile(r"\$?(\d{1,3}(?:,\d{3})+|\d{1,12})(\.\d{1,2})?(?:\s*USD)?", re.IGNORECASE)
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_HOUR = 3600.0
 
 
 class _Usd(click.ParamType):  # type: ignore[type-arg]
@@ -136,7 +135,7 @@ class _Desk:
 
     def projects(self) -> tuple[Project, ...]:
         """All projects, archived ones included."""
-        return self._read(Reader(self.get).projects)
+        return self.source.retry(Reader(self.get).projects)
 
     def settings(self, project: str | None) -> Settings:
         """What is set for a project by name or id, or for the organization."""
@@ -144,7 +143,7 @@ class _Desk:
 
     def of(self, project: Project) -> Settings:
         """What is set for a project."""
-        return self._read(lambda: Reader(self.get).settings(project.id, project.name or project.id))
+        return self.source.retry(lambda: Reader(self.get).settings(project.id, project.name or project.id))
 
     def get(self, path: str, params: Params) -> Answer:
         """Read one page."""
@@ -161,7 +160,7 @@ class _Desk:
         for change in changes:
             if change.what == "rate_limit":
                 models.setdefault(change.project_id, []).append(change.label)
-        return self._known(lambda: read_peaks(self.source, models, _HOUR)) if models else {}
+        return self._known(lambda: read_peaks(self.source, models, HOUR)) if models else {}
 
     def _known(self, read: Callable[[], _T]) -> _T | None:
         try:
@@ -169,11 +168,6 @@ class _Desk:
         except UpstreamError as error:
             _say(f"what this means at the current run rate is unknown: {error}")
             return None
-
-    def _read(self, once: Callable[[], _T]) -> _T:
-        found: list[_T] = []
-        self.source.retry(lambda: found.append(once()))
-        return found[-1]
 
 
 @contextmanager
@@ -187,13 +181,7 @@ def _desk(
         write = credential(None, WRITE_KEY, env, Path())
     if write is not None and config_file is None and not env.get(_READ_KEY, "").strip():
         env[_READ_KEY] = write.read().reveal()  # what may write may read
-    settings = live.Settings(env=env, proxies=urllib.request.getproxies(), config_file=config_file)
-    config = live.read_config(settings)
-
-    def on_wait(reason: str, seconds: float) -> None:
-        _say(f"{reason}; trying again in {seconds:.0f} s")
-
-    with Source(config, find_organization(config, organization), settings.proxies, on_wait=on_wait) as source:
+    with open_source(config_file, organization, env, _say) as source:
         try:
             now = source.learn_time()
         except UpstreamError as error:
@@ -500,20 +488,20 @@ def undo(batch: int | None, apply_: bool, yes: bool, **options: Any) -> None:
     What somebody changed since then is shown and left as it is. An undo can be undone, too.
     """
     with common.exit_on_error(), _desk(**options) as desk, _journal(desk) as journal:
-        _settle(desk, journal)
+        looking = _settled(desk, journal)
         ours = [entry for entry in journal.entries.values() if entry.organization == desk.organization]
         number = batch or max((entry.batch for entry in ours if entry.done), default=0)
         entries = [entry for entry in ours if entry.batch == number]
         if not entries:
             known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
             raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
-        changes = [change for change in undone(entries) if _still_set(desk, journal, change)]
+        changes = [change for change in undone(entries) if _still_set(looking, change)]
         _propose(desk, changes, f"undo {number}", apply_=apply_, yes=yes, journal=journal)
 
 
-def _still_set(desk: _Desk, journal: Journal, change: Change) -> bool:
+def _still_set(looking: Applier, change: Change) -> bool:
     """Whether what an undo takes back is still set; says what is, when not."""
-    current = _looking(desk, journal).current(change)
+    current = looking.current(change)
     if current not in (change.old, change.new):
         _say(f"{change.title}: {words(current)} is set now, not {words(change.old)}: left as it is")
     return current == change.old
@@ -566,7 +554,7 @@ def _propose(
         _apply_changes(desk, desk.write, journal, changes, command)
         return
     with _journal(desk) as held:
-        _settle(desk, held)
+        _settled(desk, held)
         _apply_changes(desk, desk.write, held, changes, command)
 
 
@@ -598,19 +586,16 @@ def _journal(desk: _Desk) -> AbstractContextManager[Journal]:
     return Journal.held(_folder(desk.storage), time.time)
 
 
-def _settle(desk: _Desk, journal: Journal) -> None:
-    """Find out and say what became of changes that an earlier command did not see the end of."""
-    for entry in _looking(desk, journal).settle():
-        _say(f"an earlier command ended before it knew: {_journal_line(entry)}")
-
-
-def _looking(desk: _Desk, journal: Journal) -> Applier:
-    """One that only reads."""
+def _settled(desk: _Desk, journal: Journal) -> Applier:
+    """Find out and say what became of changes that an earlier command did not see the end of; what found it out."""
 
     def never(method: str, path: str, body: Any) -> Answer:
         raise AssertionError("this one only reads")
 
-    return Applier(journal, desk.organization, desk.get, never)
+    looking = Applier(journal, desk.organization, desk.get, never)
+    for entry in looking.settle():
+        _say(f"an earlier command ended before it knew: {_journal_line(entry)}")
+    return looking
 
 
 def _note_open(desk: _Desk) -> None:

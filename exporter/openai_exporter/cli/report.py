@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -240,13 +240,25 @@ def _interruptible(output: Path) -> Iterator[None]:
 
 
 def _source(config_file: Path | None, name: str | None, console: Console, max_calls: int | None = None) -> Source:
-    """The API of an organization; the console says why and when a call is retried."""
-
-    def on_wait(reason: str, seconds: float) -> None:
-        text = printable(mask_keys(f"{reason}; trying again in {seconds:.0f} s"))
+    def say(text: str) -> None:
         console.print(Text(text), soft_wrap=True)
 
-    settings = Settings(env=dict(os.environ), proxies=urllib.request.getproxies(), config_file=config_file)
+    return open_source(config_file, name, os.environ, say, max_calls)
+
+
+def open_source(
+    config_file: Path | None,
+    name: str | None,
+    env: Mapping[str, str],
+    say: Callable[[str], object],
+    max_calls: int | None = None,
+) -> Source:
+    """The API of an organization; `say` prints why and when a call is retried."""
+
+    def on_wait(reason: str, seconds: float) -> None:
+        say(printable(mask_keys(f"{reason}; trying again in {seconds:.0f} s")))
+
+    settings = Settings(env=dict(env), proxies=urllib.request.getproxies(), config_file=config_file)
     config = read_config(settings)
     organization = find_organization(config, name)
     return Source(config, organization, settings.proxies, max_calls=max_calls, on_wait=on_wait)

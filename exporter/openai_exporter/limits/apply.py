@@ -90,12 +90,10 @@ class Outcome:
 
     Attributes:
         entries: those that were sent.
-        left: those that were not, because one before them failed.
         problem: why it stopped; empty when all is done.
     """
 
     entries: tuple[Entry, ...]
-    left: tuple[Change, ...] = ()
     problem: str = ""
 
 
@@ -145,22 +143,22 @@ class Applier:
         who = f"{_user()}@{socket.gethostname()}"
         for number, change in enumerate(changes, 1):
             if signal := self._stopped():
-                return Outcome(tuple(done), tuple(changes[number - 1 :]), f"stopped by {signal}")
+                return Outcome(tuple(done), f"stopped by {signal}")
             entry = Entry(batch, number, "", who, command, self._organization, change, target=change.target)
             try:
                 self._expect(change)
                 entry = self._journal.sending(entry)
             except (UpstreamError, StartError) as error:
-                return Outcome(tuple(done), tuple(changes[number - 1 :]), f"{change.title}: {error}")
+                return Outcome(tuple(done), f"{change.title}: {error}")
             try:
                 entry = self._send(entry)
             except StartError as error:  # of the journal: what became of it is known, and nowhere written
                 done.append(self._journal.entries[batch, number])
-                return Outcome(tuple(done), tuple(changes[number:]), f"{change.title}: {error}")
+                return Outcome(tuple(done), f"{change.title}: {error}")
             done.append(entry)
             self._say(number, len(changes), entry)
             if not entry.done:
-                return Outcome(tuple(done), tuple(changes[number:]), f"{change.title}: {entry.message}")
+                return Outcome(tuple(done), f"{change.title}: {entry.message}")
         return Outcome(tuple(done))
 
     def _expect(self, change: Change) -> None:

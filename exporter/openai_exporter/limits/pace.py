@@ -14,12 +14,12 @@ from openai_exporter.report.documents import dollars
 from openai_exporter.report.report import Book, read_costs, usage_reads
 from openai_exporter.report.source import Source
 from openai_exporter.usage import rows
-from openai_exporter.usage.ledger import HOUR, Labels, Range, Values, month_start
+from openai_exporter.usage.ledger import DAY, HOUR, Labels, Range, Values, month_start
 from openai_exporter.usage.limits import PeakDataset, limited_as
 
 _Costs = dict[tuple[str, str], int]
 """Pico-dollars by project and model."""
-WEEK = 7 * 86_400.0
+WEEK = 7 * DAY
 _DAY_HOURS = 24
 
 
@@ -145,7 +145,7 @@ def _rate_consequence(change: Change, peaks: Peaks) -> str:
 
 def duration(seconds: float) -> str:
     """`6 hours`; one unit, rounded."""
-    for unit, size in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+    for unit, size in (("days", DAY), ("hours", HOUR), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
     return "a minute or two"

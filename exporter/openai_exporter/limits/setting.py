@@ -106,10 +106,10 @@ class Reader:
         """All projects, archived ones included."""
         return tuple(self._list("/organization/projects", names.project, [("include_archived", "true")]))
 
-    def settings(self, project_id: str, name: str, *, rates: bool = True) -> Settings:
+    def settings(self, project_id: str, name: str) -> Settings:
         """What is set for a project, or for the organization, which has no rate limits of its own."""
         limit, enforcing = self.spend_limit(project_id)
-        of_models = self.rates(project_id) if project_id and rates else ()
+        of_models = self.rates(project_id) if project_id else ()
         return Settings(project_id, name, limit, enforcing, self.alerts(project_id), of_models)
 
     def spend_limit(self, project_id: str) -> tuple[int | None, bool]:

@@ -188,12 +188,12 @@ class Source:
                 return Directory()
         return names.directory
 
-    def retry(self, action: Callable[[], object]) -> None:
-        """Do it, and again where the failure may pass, after a pause as long as the API asks for."""
-        for attempt in range(self._attempts):
+    def retry(self, action: Callable[[], T]) -> T:
+        """What it returns; done again where the failure may pass, after a pause as long as the API asks for."""
+        attempt = 0
+        while True:
             try:
-                action()
-                return
+                return action()
             except UpstreamError as error:
                 if error.reason not in TRANSIENT or attempt == self._attempts - 1 or self._ended.is_set():
                     raise
@@ -201,6 +201,7 @@ class Source:
                 wait = min(wait, _LONGEST_WAIT)
                 self._on_wait(str(error), wait)
             self._ended.wait(wait)
+            attempt += 1
 
     def _read(self, query: Query, restart: Restart, decode: Decode[T], add: Add[T]) -> None:
         def attempt() -> None:
