@@ -121,17 +121,11 @@ def _interval(value: str) -> None:
         raise ValueError("must be longer than zero")
 
 
-_SPANS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0}
-
-
 def _retention(value: str) -> None:
-    parts = re.fullmatch("".join(rf"(?:(\d{{1,9}}){unit})?" for unit in _SPANS), value)
-    span = (
-        sum(int(number or 0) * each for number, each in zip(parts.groups(), _SPANS.values(), strict=True))
-        if parts
-        else 0
-    )
-    if not 2 * 3600 <= span <= 100 * _SPANS["y"]:
+    span = 0.0
+    with suppress(ValueError):
+        span = parse_duration(value)  # at most 100y
+    if span < 2 * 3600:
         raise ValueError("must be a duration with its unit, such as 40d, from 2h to 100y")
 
 

@@ -147,11 +147,15 @@ def _bound(value: object) -> float:
     return seconds
 
 
-def _share(value: object) -> float:
-    share = parse_amount(Kind.RATIO, value)
-    if not share:
-        raise ValueError("must be a share above 0%, such as 5% or 0.05")
-    return share
+def _above(kind: Kind, words: str) -> BeforeValidator:
+    """An amount of that kind that is not zero."""
+
+    def read(value: object) -> float:
+        if not (amount := parse_amount(kind, value)):
+            raise ValueError(f"must be {words}")
+        return amount
+
+    return BeforeValidator(read, json_schema_input_type=float | str)
 
 
 def _objective(value: object) -> float:
@@ -159,13 +163,6 @@ def _objective(value: object) -> float:
     if not 0 < share < 1:
         raise ValueError("must be above 0% and below 100%, such as 99.5% or 0.995")
     return share
-
-
-def _usd(value: object) -> float:
-    amount = parse_amount(Kind.USD, value)
-    if not amount:
-        raise ValueError("must be an amount above zero, such as 25 USD")
-    return amount
 
 
 def _matchers(value: str) -> str:
@@ -217,9 +214,9 @@ _DAY_OF_MONTH = "-?(?:[1-9]|[12][0-9]|3[01])"
 Time = Annotated[str, BeforeValidator(_time), Field(json_schema_extra={"pattern": PATTERN})]
 PositiveTime = Annotated[Time, AfterValidator(_above_zero)]
 Bound = Annotated[float, BeforeValidator(_bound, json_schema_input_type=str)]
-Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=float | str)]
+Share = Annotated[float, _above(Kind.RATIO, "a share above 0%, such as 5% or 0.05")]
 Objective = Annotated[float, BeforeValidator(_objective, json_schema_input_type=float | str)]
-Usd = Annotated[float, BeforeValidator(_usd, json_schema_input_type=float | str)]
+Usd = Annotated[float, _above(Kind.USD, "an amount above zero, such as 25 USD")]
 Matchers = Annotated[str, AfterValidator(_matchers)]
 Alert = Annotated[str, AfterValidator(_alert)]
 Severity: Any = Literal[_SEVERITIES]
