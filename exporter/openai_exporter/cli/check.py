@@ -17,7 +17,7 @@ from openai_exporter.client.network import check_proxies
 from openai_exporter.config import Config, load_config, schema_document
 from openai_exporter.config.base import format_duration
 from openai_exporter.config.secret import printable
-from openai_exporter.config.sections import DEFAULT_PROMPT, Budget, Scope
+from openai_exporter.config.sections import DEFAULT_PROMPT, SLOWEST_RESULTS, Budget, Scope
 from openai_exporter.errors import ConfigError
 from openai_exporter.limits.setting import ORGANIZATION, Reader
 from openai_exporter.metrics import CATALOGUE, Metric, Page
@@ -154,8 +154,6 @@ _ENDPOINT = re.compile(
 
 LOOKBACK = 300.0
 """Seconds for which Prometheus takes a sample for present by default."""
-SLOWEST = 3600.0
-"""Seconds between two results of a probe for which the shipped rules still have a window."""
 
 
 def _notes(config: Config) -> Iterator[str]:
@@ -168,7 +166,7 @@ def _notes(config: Config) -> Iterator[str]:
         if module.stream and module.request.prompt == DEFAULT_PROMPT:
             yield f"module {name} streams the default prompt's one word: no gaps between tokens to measure"
         free = module.endpoint in (Endpoint.MODELS, Endpoint.MODERATIONS)
-        if module.min_interval > SLOWEST:
+        if module.min_interval > SLOWEST_RESULTS:
             yield (
                 f"module {name}: min_interval {format_duration(module.min_interval)} is longer than the hour that "
                 "alerts on results in a row cover; OpenAISLOMetricAbsent reports it"

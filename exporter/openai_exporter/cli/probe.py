@@ -23,7 +23,6 @@ from openai_exporter.config.secret import Masker, printable
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import ProbeAnswer, ProbeKey, ProbeResult
 from openai_exporter.probe.judge import OUTCOMES
-from openai_exporter.probe.reading import Setting
 from openai_exporter.probe.result import FREE
 from openai_exporter.web import html, live, routes
 
@@ -105,12 +104,9 @@ def _cheapest(config: Config) -> ProbeKey:
 
 def _price(config: Config, key: ProbeKey) -> Decimal:
     """USD of a call at most; without a price, more than any."""
-    from openai_exporter.probe.service import call_price
+    from openai_exporter.probe.service import probe_price
 
-    target = config.target(key.target)
-    assert target is not None
-    setting = Setting(config.modules[key.module], target.provider, key.model, config.all_prices)
-    price = call_price(setting, time.time())
+    price = probe_price(config, key, time.time())
     return Decimal("Infinity") if price is None else price
 
 

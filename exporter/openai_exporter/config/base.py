@@ -5,7 +5,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -231,6 +231,11 @@ def _day(value: str) -> str:
     except ValueError:
         raise ValueError("must be a day of the calendar, such as 2026-11-01") from None
     return value
+
+
+def day_seconds(day: str) -> int:
+    """The start of a day such as 2026-11-01, in Unix seconds (UTC)."""
+    return int(datetime.combine(date.fromisoformat(day), time.min, UTC).timestamp())
 
 
 def _json(value: Any) -> Any:

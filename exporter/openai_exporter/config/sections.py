@@ -2,7 +2,6 @@
 """The sections of the configuration: targets, modules and probes; organizations and budgets; your own prices."""
 
 import re
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -111,6 +110,10 @@ class Expect(Section):
         description="Regular expression (RE2, as in blackbox_exporter) that the reply's text must match somewhere.",
     )
     vector_length: int | None = Field(None, ge=1, description="Embeddings only: length of the vector.")
+
+
+SLOWEST_RESULTS = 3600.0
+"""Seconds between two results of a probe for which the shipped alerts still have a window."""
 
 
 class Module(Section):
@@ -440,9 +443,7 @@ class Price(Section):
     @property
     def since_seconds(self) -> int:
         """The start of day `since` in Unix seconds; 0 when it is not given."""
-        if self.since is None:
-            return 0
-        return int(datetime.combine(date.fromisoformat(self.since), datetime.min.time(), UTC).timestamp())
+        return 0 if self.since is None else base.day_seconds(self.since)
 
     def matches(self, model: str, *, batch: bool | None, service_tier: str | None, day: int) -> bool:
         """Whether it prices usage of a model, or all usage where `batch` or `service_tier` is None.

@@ -22,21 +22,11 @@ from typing import Any
 import requests
 import yaml
 
-from openai_exporter.demo.probe_history import (
-    DAY,
-    HOUR,
-    STEPS,
-    ProbeHistory,
-    Series,
-    Target,
-    Timeline,
-    parse,
-    parts,
-    read_targets,
-)
+from openai_exporter.demo.probe_history import STEPS, ProbeHistory, Series, Target, Timeline, parse, parts, read_targets
 from openai_exporter.demo.processes import KEYS, LOOPBACK, Ports, Service, Supervisor
 from openai_exporter.errors import StartError
 from openai_exporter.metrics import usage
+from openai_exporter.usage.ledger import DAY, HOUR
 
 COARSE_STEP, FINE_STEP = 1800, 300
 """Seconds between samples of usage: far back, and of the last day."""

@@ -19,8 +19,8 @@ import requests
 from openai_exporter.exposition import number
 from openai_exporter.metrics import probe, usage
 from openai_exporter.probe.judge import OUTCOMES
+from openai_exporter.usage.ledger import DAY, HOUR
 
-DAY, HOUR = 86_400, 3600
 STEPS = ((30 * DAY, 1800), (7 * DAY, 900), (2 * DAY, 300), (6 * HOUR, 60))
 """Seconds back from now, and seconds between samples from there on: those of a chart over that time, or less."""
 RECENT = STEPS[-1][0]

@@ -92,6 +92,13 @@ def _cost(exchange: Exchange, verdict: Verdict, setting: Setting, at: float) -> 
     return call_price(setting, at) if _may_be_billed(exchange) else None
 
 
+def probe_price(config: Config, key: ProbeKey, at: float) -> Decimal | None:
+    """`call_price` of a configured probe."""
+    target = config.target(key.target)
+    assert target is not None, "the keys of a configuration have its targets"
+    return call_price(Setting(config.modules[key.module], target.provider, key.model, config.all_prices), at)
+
+
 def call_price(setting: Setting, at: float) -> Decimal | None:
     """What a call may cost whose answer names no tokens: `price_per_call_usd`, else its prompt and all it may bring.
 

@@ -6,11 +6,11 @@ The API has no endpoint for the credit balance; what is said here is only as com
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from openai_exporter.client.organization import Calls
+from openai_exporter.config.base import day_seconds
 from openai_exporter.config.sections import Credit, Organization
 from openai_exporter.exposition import Family, family
 from openai_exporter.metrics import usage as metrics
@@ -71,7 +71,7 @@ def balance(credits: Sequence[Credit], billed: Mapping[int, Decimal], now: float
 
 def first_day(credits: Iterable[Credit]) -> int:
     """The start of the day of the first credit."""
-    return min(_seconds(credit.date) for credit in credits)
+    return min(day_seconds(credit.date) for credit in credits)
 
 
 class _Purse:
@@ -91,8 +91,8 @@ class _Purse:
         for expiry in [expiry for expiry in self.lots if expiry <= day]:
             self.expired += self.lots.pop(expiry)
         for credit in credits:
-            if _seconds(credit.date) == day:
-                expiry = _seconds(credit.expires) if credit.expires else _NEVER
+            if day_seconds(credit.date) == day:
+                expiry = day_seconds(credit.expires) if credit.expires else _NEVER
                 self.lots[expiry] = self.lots.get(expiry, _ZERO) + Decimal(str(credit.amount_usd))
         self.spend(_ZERO)
 
@@ -126,10 +126,6 @@ def _exhausted_at(purse: _Purse, credits: Sequence[Credit], per_day: Decimal, no
         if purse.remaining <= 0:
             return float(day)
     return None
-
-
-def _seconds(day: str) -> int:
-    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
 class CreditsDataset(dataset.Dataset):

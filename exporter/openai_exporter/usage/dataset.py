@@ -214,7 +214,6 @@ class UsageSummary:
     Attributes:
         month_to_date_usd, today_usd, yesterday_usd, previous_month_usd: billed.
         credit_usd: prepaid credit that is left, computed.
-        credit_until: Unix seconds at which it is used up at the run rate.
         estimated_usd: list price of this month's usage.
         requests, input_tokens, output_tokens: this month.
         datasets: how each is.
@@ -228,7 +227,6 @@ class UsageSummary:
     yesterday_usd: Decimal | None = None
     previous_month_usd: Decimal | None = None
     credit_usd: Decimal | None = None
-    credit_until: float | None = None
     estimated_usd: Decimal | None = None
     requests: int | None = None
     input_tokens: int | None = None

@@ -349,6 +349,7 @@ class Datasets:
         bill, now = self.costs.data if self.costs else None, self._clock.now()
         of_month = bill if bill and bill.covers("month", now) else None
         of_day = bill if bill and bill.covers("day", now) else None
+        credit = self.credits.balance if self.credits else None
         # This month's, over all endpoints that have been read.
         sums: Counter[str] = Counter()
         for dataset in self.counters:
@@ -360,8 +361,7 @@ class Datasets:
             today_usd=costs.total(of_day.today) if of_day else None,
             yesterday_usd=costs.total(of_day.yesterday) if of_day else None,
             previous_month_usd=of_month.previous_month if of_month else None,
-            credit_usd=left.remaining if (left := self.credits.balance if self.credits else None) else None,
-            credit_until=left.exhausted_at if left else None,
+            credit_usd=credit.remaining if credit else None,
             estimated_usd=Decimal(sums["estimated_cost_usd"]) / PICO if "estimated_cost_usd" in sums else None,
             requests=sums.get("requests"),
             input_tokens=sums.get("input_tokens"),

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from openai_exporter.config import Config, dump
 from openai_exporter.config.base import format_duration, parse_duration
+from openai_exporter.config.sections import SLOWEST_RESULTS
 from openai_exporter.errors import EXHAUSTED, ExporterError, is_exhausted
 from openai_exporter.exposition import OPENMETRICS, TEXT, EncodedPage, encode, wants_openmetrics
 from openai_exporter.metrics import own
@@ -337,8 +338,6 @@ DEFAULT_SCRAPE_TIMEOUT = 10.0
 """Prometheus' own default."""
 DEFAULT_SCRAPE_INTERVAL = 60.0
 """Prometheus' own default."""
-SLOWEST_SCRAPE = 3600.0
-"""Seconds between two results of a probe for which the shipped alerts still have a window."""
 
 Labels = dict[str, str]
 
@@ -430,10 +429,10 @@ def _interval(requested: str | None) -> float:
         raise ValueError(f"parameter scrape_interval: {error}") from None
     if seconds <= 0:
         raise ValueError("parameter scrape_interval: must be longer than zero")
-    if seconds > SLOWEST_SCRAPE:
+    if seconds > SLOWEST_RESULTS:
         raise ValueError(
-            f"parameter scrape_interval: must be at most {format_duration(SLOWEST_SCRAPE)}, as alerts need a result "
-            f"each {format_duration(SLOWEST_SCRAPE)}: {requested!r}; to call the API less often, set min_interval"
+            f"parameter scrape_interval: must be at most {format_duration(SLOWEST_RESULTS)}, as alerts need a result "
+            f"each {format_duration(SLOWEST_RESULTS)}: {requested!r}; to call the API less often, set min_interval"
         )
     return seconds
 

@@ -17,10 +17,10 @@ from openai_exporter.config.sections import Module, Organization, Probe, Target
 from openai_exporter.errors import ExporterError, PermissionDeniedError
 from openai_exporter.exposition import Instruments
 from openai_exporter.model import Endpoint, ProbeKey, ProbeResult
-from openai_exporter.probe.reading import Setting
 from openai_exporter.probe.result import FREE
-from openai_exporter.probe.service import Prober, call_price
+from openai_exporter.probe.service import Prober, probe_price
 from openai_exporter.probe.state import History
+from openai_exporter.usage.ledger import DAY
 from openai_exporter.web.live import Live, probe_keys
 from openai_exporter.web.routes import DEFAULT_SCRAPE_INTERVAL
 
@@ -30,7 +30,6 @@ _LISTED = 6
 _AT_ONCE = 8
 """Keys that are tried at the same time."""
 _CHECK = "key check"
-_DAY = 86_400
 _REJECTED = ("auth", "no_credentials")
 
 
@@ -39,7 +38,7 @@ async def announce(live: Live) -> None:
     config = live.services.config
     keys = probe_keys(config)
     if keys:
-        log.info("Prometheus' scrapes make %s", _probes(keys), extra={"fields": _daily_cost(config, live.now())})
+        log.info("Prometheus' scrapes make %s", _probes(keys), extra={"fields": _daily_cost(config, keys, live.now())})
     reads = [f"usage and costs of organization {each.name}" for each in config.organizations]
     reads += [f"status page {each.name}" for each in config.status_pages]
     if reads:
@@ -62,18 +61,15 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_LISTED] + more)
 
 
-def _daily_cost(config: Config, now: float) -> dict[str, object]:
+def _daily_cost(config: Config, keys: Iterable[ProbeKey], now: float) -> dict[str, object]:
     """What the probes of a day cost at most, at the interval that /sd announces by default."""
     by_module: dict[str, Decimal] = defaultdict(Decimal)
     unpriced = 0
-    for probe in config.probes:
-        module, target = config.modules[probe.module], config.target(probe.target)
-        assert target is not None
-        calls = _DAY / max(DEFAULT_SCRAPE_INTERVAL, module.min_interval, module.timeout)
-        for model in probe.models or ("",):
-            price = call_price(Setting(module, target.provider, model, config.all_prices), now)
-            unpriced += price is None and module.endpoint not in FREE
-            by_module[probe.module] += (price or Decimal(0)) * Decimal(calls)
+    for key in keys:
+        module, price = config.modules[key.module], probe_price(config, key, now)
+        calls = DAY / max(DEFAULT_SCRAPE_INTERVAL, module.min_interval, module.timeout)
+        unpriced += price is None and module.endpoint not in FREE
+        by_module[key.module] += (price or Decimal(0)) * Decimal(calls)
     limits = {name: config.modules[name].daily_cost_limit_usd for name in by_module}
     total = sum(min(usd, Decimal(str(limits[name] or usd))) for name, usd in by_module.items())
     fields = {"scrape_interval": format_duration(DEFAULT_SCRAPE_INTERVAL), "usd_per_day_at_most": f"{total:.2f}"}
