@@ -294,7 +294,7 @@ def _as_file(shown: Sequence[Settings]) -> dict[str, Any]:
         for name, section in (("spend_alerts", WantedAlert), ("rate_limits", WantedRates)):
             stated = [each for each in entry.get(name, ()) if _valid(section, each)]
             if len(stated) < len(entry.get(name, ())):
-                _say(f"{one.name or 'organization'}: left out {name} that a file of limits cannot state")
+                _say(f"{one.name or 'organization'}: {name} that a file of limits cannot state are omitted")
             entry.update({name: stated} if stated else {})
             if not stated:
                 entry.pop(name, None)

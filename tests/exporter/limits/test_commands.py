@@ -405,9 +405,21 @@ def spend_alerts(*alerts: tuple[int, Sequence[str], str | None]) -> Rule:
 ALERTS = [
     ("nobody is notified", [(50_000, [], None)], ""),
     ("two at one amount", [(50_000, ["a@example.com"], None), (50_000, ["b@example.com"], "[b]")], ""),
-    ("at nothing", [(0, ["a@example.com"], None), (100, ["a@example.com"], None)], "left out spend_alerts"),
-    ("an address with a name", [(100, ["Ops <ops@example.com>"], None)], "left out spend_alerts"),
-    ("a long prefix", [(100, ["a@example.com"], "p" * 101)], "left out spend_alerts"),
+    (
+        "at nothing",
+        [(0, ["a@example.com"], None), (100, ["a@example.com"], None)],
+        "spend_alerts that a file of limits cannot state are omitted",
+    ),
+    (
+        "an address with a name",
+        [(100, ["Ops <ops@example.com>"], None)],
+        "spend_alerts that a file of limits cannot state are omitted",
+    ),
+    (
+        "a long prefix",
+        [(100, ["a@example.com"], "p" * 101)],
+        "spend_alerts that a file of limits cannot state are omitted",
+    ),
 ]
 
 
