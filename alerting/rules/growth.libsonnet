@@ -117,10 +117,10 @@ function(config)
   // A group for each counter, since one reads it fifteen times: no burst of them all, and none delays another.
   local grown(name, growth, direction=null) =
     local labels = if direction == null then {} else { labels: { direction: direction } };
-    local recorded = if direction == null then growth else text.fill('%s{direction="%s"}', [growth, direction]);
     // Read over less than the step, so that what is no longer recorded is not taken again.
-    local without(record, absent) = {
-      record: record,
+    local without(level, absent, of='key_user_model') = {
+      local recorded = series.growthOf(of, growth) + (if direction == null then '' else '{direction="' + direction + '"}'),
+      record: series.growthOf(level, growth),
       expr: text.fill('sum without (%s) (last_over_time(%s[%s]))', [absent, recorded, duration.scaled(config, '5m')]),
     } + labels;
     {
@@ -128,8 +128,10 @@ function(config)
       interval: usageStep,
       rules: [
         { record: growth, expr: usage('openai_usage_' + name + '_total') } + labels,
-        without(series.ofProjects(growth), 'api_key_id, user_id'),
-        without(series.ofKeys(growth), 'model'),
+        without('key_user', 'model'),
+        without('project_model', 'api_key_id, user_id'),
+        without('project', 'model', 'project_model'),
+        without('model', 'project_id', 'project_model'),
       ],
     };
 
