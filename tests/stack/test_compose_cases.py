@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stack.engine.compose import API, IMAGE, PORTS, SERVICES
+from tests.stack.engine.compose import API, IMAGE, LIVES, PORTS, SERVICES
 from tests.stack.engine.engine import ROOT, Engine, rows
 from tests.stack.preparation import prepare
 from tests.stack.programs import Prometheus, free_port, get, wait_for
@@ -161,7 +161,7 @@ def locked(stack: Stack) -> str:
 def wildcard(stack: Stack) -> str:
     """Each name that Docker does not know is looked up in a search domain that has an address for all."""
     stack.put("openai_api_key", "sk-proj-1")
-    server = {"image": IMAGE, "entrypoint": ["python", "-c", WILDCARD], "healthcheck": {"disable": True}}
+    server = {"image": IMAGE, "entrypoint": ["python", "-c", WILDCARD], "healthcheck": LIVES}
     lookup = {"dns": ["10.213.77.53"], "dns_search": ["wildcard.test"]}
     needs = {"depends_on": {"dns": {"condition": "service_started"}}}
     stack.over = {
@@ -184,7 +184,7 @@ def full(stack: Stack, size: str) -> str:
     options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size},uid=65532,gid=65532,mode=2775"}
     holder = {"image": IMAGE, "entrypoint": ["sleep", "3600"], "volumes": ["settings:/stack/settings"]}
     stack.over = {
-        "services": {"holder": holder | {"healthcheck": {"disable": True}, "init": True}},
+        "services": {"holder": holder | {"healthcheck": LIVES, "init": True}},
         "volumes": {"settings": {"driver": "local", "driver_opts": options}},
     }
     return stack.up()

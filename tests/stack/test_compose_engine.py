@@ -20,7 +20,7 @@ from tests.dashboards.asking import QUIET_IN_THE_DEMO, without_data
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.pages import pages
 from tests.stack.conftest import NoteLine
-from tests.stack.engine.compose import API, BUNDLED, CONFINED, PORTS, SERVICES, Compose, faster_bundle, project
+from tests.stack.engine.compose import API, CONFINED, PORTS, SERVICES, Compose, faster, project
 from tests.stack.engine.engine import ROOT, Engine, images
 from tests.stack.programs import wait_for
 
@@ -28,11 +28,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.engine]
 
 ENDED = {"prepare", "asked-demo", "history", "history-programs"}
 """Services of the demo that do their work and end."""
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return faster_bundle(tmp_path_factory.mktemp("bundle") / "prometheus")
 
 
 def test_compose_itself_accepts_every_profile(engine: Engine) -> None:
@@ -87,12 +82,10 @@ def test_a_second_up_imports_nothing(shipped: Compose) -> None:
 
 
 @pytest.fixture(scope="module")
-def demo(
-    engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory, note_engine: NoteLine
-) -> Iterator[Compose]:
+def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory, note_engine: NoteLine) -> Iterator[Compose]:
     """`docker compose --profile demo up` with no key, at thirty times its pace."""
-    over = {"services": {"prepare": {"volumes": [f"{bundle}:{BUNDLED}:ro"]}}}
     folder = tmp_path_factory.mktemp("demo")
+    over = {"services": {"prepare": {"volumes": [faster(folder, 30)]}}}
     compose = project(engine, folder, over, ("demo",), DEMO_INTERVAL="1s")
     began = time.monotonic()
     try:

@@ -5,7 +5,8 @@ Where no registry is, Thanos is a double (tests/stack/engine/doubles/thanos) tha
 """
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from tests.stack.conftest import NoteLine
-from tests.stack.engine.compose import BUNDLED, CONFINED, SERVICES, Compose, faster_bundle, project
+from tests.stack.engine.compose import CONFINED, SERVICES, Compose, project
 from tests.stack.engine.engine import ROOT, Engine
 from tests.stack.programs import Prometheus, wait_for
 
@@ -22,22 +23,36 @@ pytestmark = [pytest.mark.stack, pytest.mark.engine]
 SCALE = {"prometheus-1", "thanos-receive", "thanos-query", "thanos-rule"}
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # The double reads over the network for every rule; all of them each second would be its whole work, and a window
-    # shorter than some batches of remote write has nothing in it.
-    return faster_bundle(tmp_path_factory.mktemp("bundle") / "prometheus", 10, "alerts-availability.yml")
+OWN = {
+    "alert": "OwnOutage",
+    "expr": "count(probe_success == 0) > 7",
+    "labels": {"severity": "critical", "team": "platform"},
+}
+"""A rule of the user, evaluated more often than the shipped ones: the double reads over the network for each."""
+
+
+def put(alerting: Path, name: str, rule: Mapping[str, Any]) -> None:
+    group = {"name": name, "interval": "2s", "rules": [dict(rule)]}
+    (alerting / "rules.d" / f"{name}.yml").write_text(yaml.safe_dump({"groups": [group]}))
 
 
 @pytest.fixture(scope="module")
-def scale(engine: Engine, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+def alerting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `alerting/` of a user, with a rule of their own."""
+    folder = tmp_path_factory.mktemp("scale") / "alerting"
+    (folder / "rules.d").mkdir(parents=True)
+    for name in ("settings.yml", "thresholds.yml"):
+        shutil.copy(ROOT / "alerting" / name, folder)
+    put(folder, "outage", OWN)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scale(engine: Engine, alerting: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The demo at scale, with no key, faster."""
-    shipped = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["thanos-rule"]["command"]
-    faster = [script.replace("--eval-interval=30s", "--eval-interval=2s") for script in shipped]
-    over: dict[str, Any] = {"thanos-rule": {"command": faster}}
-    over["prepare"] = {"volumes": [f"{bundle}:{BUNDLED}:ro"]}
     folder = tmp_path_factory.mktemp("scale")
-    compose = project(engine, folder, {"services": over}, ("demo", "scale"), DEMO_INTERVAL="2s")
+    given = {"DEMO_INTERVAL": "2s", "ALERTING_DIR": str(alerting)}
+    compose = project(engine, folder, {}, ("demo", "scale"), **given)
     try:
         compose("up", "--detach", "--wait", "--wait-timeout", "600")
         yield compose
@@ -72,20 +87,19 @@ def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Com
 
 def test_an_outage_is_alerted_by_the_rules_over_all_servers(scale: Compose) -> None:
     scale.simulator("fault", "outage")
-    wait_for(lambda: scale.mails("OpenAITargetDown"), 300, "a mail about the outage")
+    wait_for(lambda: scale.mails("OwnOutage"), 300, "a mail about the outage")
     scale.simulator("clear")
 
 
 def test_new_rules_are_in_force_after_the_next_up_without_a_restart(
-    scale: Compose, bundle: Path, note_engine: NoteLine
+    scale: Compose, alerting: Path, note_engine: NoteLine
 ) -> None:
     def rules() -> str:
         asked = ("wget", "-q", "-O", "-", "http://127.0.0.1:10902/api/v1/rules")
         return scale("exec", "-T", "thanos-rule", *asked)
 
-    own = {"groups": [{"name": "own", "rules": [{"record": "own:probes:count", "expr": "count(probe_success)"}]}]}
     before = (scale.containers()["thanos-rule"]["ID"], "own:probes:count" in rules())
-    (bundle / "rules" / "own.yml").write_text(yaml.safe_dump(own))
+    put(alerting, "own", {"record": "own:probes:count", "expr": "count(probe_success)"})
     scale("up", "--detach", "--wait", "--wait-timeout", "600")
 
     wait_for(lambda: "own:probes:count" in rules(), 180, "the new rule is loaded")
