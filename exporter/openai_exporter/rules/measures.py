@@ -288,7 +288,7 @@ def _by(query: Query, first: tuple[str, ...] = ("job", "organization")) -> str:
 def _increase(query: Query, metric: str, by: str) -> str:
     """Usage in the window. Replicas read the same organization, so the larger of their figures counts.
 
-    A counter that was not there before the window starts at its first value; VictoriaMetrics' increase() starts it at 0.
+    A counter that was not there before the window starts at its first value: VictoriaMetrics would start it at 0.
     """
     window = f"{query.select(metric)}[{query.span}]"
     known = f"increase({window}) and present_over_time({window} offset {query.span})"
