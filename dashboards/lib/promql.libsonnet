@@ -126,11 +126,11 @@ function(config) {
     )) + ')',
 
   // --- The `k` labels with the largest `ranking`, one value each, keep their line over the whole time range.
-  // What there is at the end of the time range, and the sum of growth in all of it: with the running step of a chart, or
-  // without, for that may have nothing yet and be as long as the range.
+  // What there is at the end of the time range, and the sum of growth in all of it, with the running step of a chart. That
+  // may be as long as the range and have nothing yet: what has none is ranked by the hour before.
   atEnd(selected, label): it.sum(lately(selected), label),
   inRange(name, label):
-    '(' + std.join('\nor ', [it.grown(name, label, '$__range', at=at) for at in [' @ end() offset -$__interval', ' @ end()']]) + ')',
+    '(' + it.grown(name, label, '$__range', at=' @ end() offset -$__interval') + '\nor ' + it.grown(name, label, '1h', at=' @ end()') + ')',
   local largest(k, label, ranking) = 'on (' + label + ') topk(' + k + ', ' + ranking + ')',
   top(k, label, ranking, expr): '(' + expr + ')\nand ' + largest(k, label, ranking),
   rest(k, label, ranking, expr): 'sum(\n(' + expr + ')\nunless ' + largest(k, label, ranking) + '\n)',
@@ -175,7 +175,8 @@ function(config) {
   idsAsNames(id, name, known, absent='not grouped'):
     'label_replace(label_replace(group by (' + id + ') (' + known + '), "' + name + '", "$1", "' + id + '", "(.+)"), "'
     + name + '", "' + absent + '", "' + id + '", "")',
-  local requests = lately(it.organization(metric.usage.requests)),
+  // Ids that usage has now; recorded, which an import writes too and which is quicker to read than each model's counter.
+  local requests = lately(it.organization(series.growthOf('key_user', series.requestsGrowth))),
   withProject(expr, known=requests, absent='not grouped'):
     named('project_id', 'project', latest(it.organization(metric.project.info)), known, expr, absent),
   withKey(expr, known=requests):

@@ -87,7 +87,6 @@ function(config, promql)
       + days
       + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.timeSeries.withStacking
-      + panel.withShades('blue')
       + panel.withNoValue(words.days),
     // --- Who and what
     byProject:

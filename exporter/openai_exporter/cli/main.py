@@ -84,11 +84,13 @@ def main() -> None:
     """Prometheus exporter for the OpenAI API: probes, usage, costs, limits.
 
     \b
-    With nothing but keys in the environment it probes a small set of models and reads the organization:
+    With nothing but keys in the environment it probes a small set of models and
+    reads the organization:
       OPENAI_API_KEY=... OPENAI_ADMIN_KEY=... openai-exporter
     Try it without a key:
       openai-exporter simulate --listen-address 127.0.0.1:8085 &
-      OPENAI_BASE_URL=http://127.0.0.1:8085/v1 OPENAI_API_KEY=sk-any openai-exporter
+      export OPENAI_BASE_URL=http://127.0.0.1:8085/v1
+      OPENAI_API_KEY=sk-any openai-exporter
     With a configuration:
       openai-exporter check exporter.yml
       openai-exporter --config.file=exporter.yml
@@ -105,9 +107,14 @@ def completion(shell: str) -> None:
     """Print the completion script for SHELL.
 
     \b
-    bash  openai-exporter completion bash > ~/.local/share/bash-completion/completions/openai-exporter
-    zsh   openai-exporter completion zsh > "${fpath[1]}/_openai-exporter"
-    fish  openai-exporter completion fish > ~/.config/fish/completions/openai-exporter.fish
+    In bash:
+      openai-exporter completion bash \\
+          > ~/.local/share/bash-completion/completions/openai-exporter
+    In zsh:
+      openai-exporter completion zsh > "${fpath[1]}/_openai-exporter"
+    In fish:
+      openai-exporter completion fish \\
+          > ~/.config/fish/completions/openai-exporter.fish
     For one session of bash: source <(openai-exporter completion bash)
     """
     completer = get_completion_class(shell)
