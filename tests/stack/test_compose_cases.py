@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from variables import KEYS, VARIABLES
 
 from tests.stack.engine.compose import API, IMAGE, LIVES, PORTS, SERVICES
 from tests.stack.engine.engine import ROOT, Engine, rows
-from tests.stack.preparation import prepare
 from tests.stack.programs import Prometheus, free_port, get, wait_for
 
 GUIDE = ROOT / "docs" / "compose.md"
@@ -71,7 +71,7 @@ class Stack:
         lines = (f"{name}={value}\n" for name, value in self.variables.items())
         (self.folder / ".env").write_text("".join(lines))
         (self.folder / "docker-compose.override.yml").write_text(yaml.safe_dump({"services": {}} | self.over))
-        given = {"COMPOSE_PROJECT_NAME": self.name, **dict.fromkeys((*prepare.VARIABLES, *prepare.KEYS.values()), "")}
+        given = {"COMPOSE_PROJECT_NAME": self.name, **dict.fromkeys((*VARIABLES, *KEYS.values()), "")}
         unset = {name: value for name, value in given.items() if name not in self.variables}
         return self.engine.docker(
             "compose", "--project-directory", str(self.folder), *arguments, env=unset | (env or {}), check=False
