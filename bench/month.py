@@ -64,7 +64,13 @@ COLUMNS = (
     "estimated_cost_usd",
     "unpriced_tokens",
 )
-LEVELS = {"key_user_model": (), "key_user": ("model",), "project_model": ("api_key_id", "user_id")}
+LEVELS = {
+    "key_user_model": (),
+    "key_user": ("model",),
+    "project_model": ("api_key_id", "user_id"),
+    "project": ("api_key_id", "user_id", "model"),
+    "model": ("project_id", "api_key_id", "user_id"),
+}
 """Of recorded growth, and the labels of usage that they do not have."""
 GROWING = ("requests", "input_tokens", "input_cached_tokens", "output_tokens", "estimated_cost_usd")
 

@@ -29,8 +29,9 @@
     officeHours: [{ weekdays: ['monday:friday'], times: [{ start_time: '08:00', end_time: '18:00' }], location: 'UTC' }],
     // Times in which nothing below a page is sent, in Alertmanager's form; for planned work.
     quietTimes: [],
-    // How long a group waits before its first notification, and what joins it before the next one.
-    groupWait: { page: '30s', notify: '2m' },
+    // How long a group waits before its first notification, and what joins it before the next one. A page on a share
+    // of failures of one model waits as `notify` does: an outage reaches the models of a target within minutes.
+    groupWait: { page: '30s', notify: '5m' },
     groupInterval: '10m',
     // 744h is a month. Alertmanager forgets what it has sent after --data.retention (120h by default), and sends it again.
     repeat: { page: '4h', notify: '12h', cost: '24h', budget: '744h' },

@@ -9,6 +9,12 @@ function(config)
     group_wait: config.groupWait.page,
     repeat_interval: config.repeat.page,
   };
+  // Members of one outage: each model's share of failures has an alert of its own, and they start within minutes. That a
+  // model is gone is certain at once.
+  local member = page {
+    matchers+: ['model!=""', 'alertname!="OpenAIModelUnavailable"'],
+    group_wait: config.groupWait.notify,
+  };
   local cost = {
     matchers: ['category="cost"', 'severity!="critical"'],
     active_time_intervals: ['office-hours'],
@@ -24,6 +30,7 @@ function(config)
   // Every level of urgency, for one team or (team null) for everybody else. Cost that does not page comes before info.
   local levels(team) = [
     deadline { receiver: receivers.name('page', team) },
+    member { receiver: receivers.name('page', team) },
     page { receiver: receivers.name('page', team) },
     budget { receiver: receivers.name('cost', team) },
     cost { receiver: receivers.name('cost', team) },

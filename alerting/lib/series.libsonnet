@@ -7,7 +7,7 @@
 //   target_model  one model on a target: job, target, model
 //   target        everything probed on a target: job, target, provider
 //   dataset       one dataset of an organization: job, organization, dataset
-//   organization, project_model, key, operation, operation_model, model, budget     usage and costs by these labels
+//   organization, project, project_model, key, operation, operation_model, model, budget     usage and costs by these labels
 //   target_model_endpoint          one model at one endpoint of a target: job, target, model, endpoint
 //   project_model                  usage of a model by a project: job, organization, operation, project_id, model
 //   key_user                       usage of a key and its user: job, organization, operation, project_id, api_key_id, user_id
@@ -73,10 +73,9 @@
   tokensGrowth: 'key_user_model:openai_usage_tokens:growth10m',
   requestsGrowth: 'key_user_model:openai_usage_requests:growth10m',
   costGrowth: 'key_user_model:openai_usage_estimated_cost_usd:growth10m',
-  // The same without keys and users, which has few series however many keys there are.
-  ofProjects(growth):: std.strReplace(growth, 'key_user_model:', 'project_model:'),
-  // The same of all models, which ranks keys and users.
-  ofKeys(growth):: std.strReplace(growth, 'key_user_model:', 'key_user:'),
+  // Sums of it by fewer labels: key_user ranks keys and users; project_model, project and model have few series however
+  // many keys there are.
+  growthOf(level, growth):: std.strReplace(growth, 'key_user_model:', level + ':'),
 
   // --- costs
   costMonth: 'organization:openai_costs_month_to_date_usd:sum',
@@ -122,6 +121,8 @@
     'key_user_model:openai_usage_*': 'usage and costs pages: a month by key and user',
     'key_user:openai_usage_*:growth10m': 'usage and costs pages: a month of every key and user, quickly',
     'project_model:openai_usage_*:growth10m': 'usage page: a month by model and project, quickly',
+    'project:openai_usage_*:growth10m': 'usage page: a month by project, quickly',
+    'model:openai_usage_*:growth10m': 'usage page: a month by model, quickly',
     'organization:openai_costs_forecast_*': 'costs page: forecast to the end of the month with its band',
   },
 }

@@ -105,26 +105,32 @@ function(config) {
     else it.sum('increase(' + it.usage(name, more) + '[' + range + '])' + at, by),
   // Of steps from their start: all but the running one, the last of the chart.
   whole(expr): '(' + expr + ')\nand on () vector(time()) < on () max_over_time(vector(time())[1h:1h] @ end())',
-  // The sum of recorded growth: that of projects and models while all keys and users are chosen, by keys or users that of
-  // them while all models are, and else that of all labels. Only one is read: no series has the label `none`, so All (.*)
-  // matches it and nothing else does.
+  // The sum of recorded growth, of the level with the fewest series that has the labels which are asked for or chosen.
+  // Only one is read: no series has the label `none`, so All (.*) matches it and nothing else does.
   grew(name, by='', range='$__interval', more='', at=''):
-    local read(matchers) = 'sum_over_time(' + matchers + '[' + range + ']' + at + ')';
-    local ofKeys(chosen) = read(it.usage(name, std.join(',', std.filter(function(text) text != '', [more, chosen]))));
-    'sum' + byWhich(by) + ' (' + (
-      if std.length(std.findSubstr('api_key_id', by)) + std.length(std.findSubstr('user_id', by)) > 0
-      then read(selector(series.ofKeys(name), ofWhom + ',none=~"$model"', more)) + '\nor ' + ofKeys('none!~"$model"')
-      else std.join('\nor ', [
-        read(selector(series.ofProjects(name), ofModel + ',none=~"$key",none=~"$user"', more)),
-        ofKeys('none!~"$key"'),
-        ofKeys('none!~"$user"'),
-      ])
-    ) + ')',
+    local level(of, matchers) =
+      'sum_over_time(' + selector(series.growthOf(of, name), matchers, more) + '[' + range + ']' + at + ')';
+    local asked(label) = std.length(std.findSubstr(label, by)) > 0;
+    local byKey = asked('api_key_id') || asked('user_id');
+    assert byKey || !(asked('project_id') && asked('model')) : 'no level for ' + by;
+    // By projects the models decide between two levels, and by models the projects.
+    local few = if asked('project_id') then ['project', ofProject, '$model'] else ['model', ofOrganization + ',' + aliased, '$project'];
+    'sum' + byWhich(by) + ' (' + std.join('\nor ', (
+      if byKey then [level('key_user', ofWhom + ',none=~"$model"'), level('key_user_model', ofUsage + ',none!~"$model"')]
+      else [
+        level(few[0], few[1] + ',none=~"' + few[2] + '",none=~"$key",none=~"$user"'),
+        level('project_model', ofModel + ',none!~"' + few[2] + '",none=~"$key",none=~"$user"'),
+        level('key_user_model', ofUsage + ',none!~"$key"'),
+        level('key_user_model', ofUsage + ',none!~"$user"'),
+      ]
+    )) + ')',
 
   // --- The `k` labels with the largest `ranking`, one value each, keep their line over the whole time range.
-  // What there is at the end of the time range, and the sum of growth in all of it, with the running step of a chart.
+  // What there is at the end of the time range, and the sum of growth in all of it, with the running step of a chart. That
+  // may be as long as the range and have nothing yet: what has none is ranked by the hour before.
   atEnd(selected, label): it.sum(lately(selected), label),
-  inRange(name, label): it.grown(name, label, '$__range', at=' @ end() offset -$__interval'),
+  inRange(name, label):
+    '(' + it.grown(name, label, '$__range', at=' @ end() offset -$__interval') + '\nor ' + it.grown(name, label, '1h', at=' @ end()') + ')',
   local largest(k, label, ranking) = 'on (' + label + ') topk(' + k + ', ' + ranking + ')',
   top(k, label, ranking, expr): '(' + expr + ')\nand ' + largest(k, label, ranking),
   rest(k, label, ranking, expr): 'sum(\n(' + expr + ')\nunless ' + largest(k, label, ranking) + '\n)',
@@ -169,7 +175,8 @@ function(config) {
   idsAsNames(id, name, known, absent='not grouped'):
     'label_replace(label_replace(group by (' + id + ') (' + known + '), "' + name + '", "$1", "' + id + '", "(.+)"), "'
     + name + '", "' + absent + '", "' + id + '", "")',
-  local requests = lately(it.organization(metric.usage.requests)),
+  // Ids that usage has now; recorded, which an import writes too and which is quicker to read than each model's counter.
+  local requests = lately(it.organization(series.growthOf('key_user', series.requestsGrowth))),
   withProject(expr, known=requests, absent='not grouped'):
     named('project_id', 'project', latest(it.organization(metric.project.info)), known, expr, absent),
   withKey(expr, known=requests):

@@ -3,7 +3,7 @@
 {
   probes: 'Too few probes yet: wait some minutes, or check that Prometheus scrapes the exporter',
   streams: 'No streamed probes: set stream: true in a module',
-  pace: 'Streams arrived in a single chunk: request longer output, or check for a buffering proxy',
+  pace: 'No stream of several chunks: set stream: true, request longer output, or check for a buffering proxy',
   rateLimits: 'The API sends no rate-limit headers',
   status: 'No status page is read: configure status_pages',
   usage: 'No usage in this selection and time range, or none is read: configure organizations with an admin key',

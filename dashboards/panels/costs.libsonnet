@@ -24,7 +24,7 @@ function(config, promql)
     + panel.withNoFigure(noValue)
     + (if unit == usd then panel.withDecimals(2) else {});
   local billed(more='') = promql.one(project(costs.month_to_date_usd, more));
-  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.ofKeys(series.costGrowth), 'api_key_id=~"$key"'), range];
+  local spent(by, range) = 'sum by (%s) (sum_over_time(%s[%s]))' % [by, project(series.growthOf('key_user', series.costGrowth), 'api_key_id=~"$key"'), range];
   local largest(k, expr) = 'topk(%d, %s)' % [k, expr];
   // To the page Usage of one project or key.
   local usageOf(what, name, field) =
@@ -87,7 +87,6 @@ function(config, promql)
       + days
       + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.timeSeries.withStacking
-      + panel.withShades('blue')
       + panel.withNoValue(words.days),
     // --- Who and what
     byProject:

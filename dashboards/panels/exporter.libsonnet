@@ -63,7 +63,7 @@ function(config, promql)
         query.table('time() - max by (status_page) (%s)' % own(metric.status.last_success_timestamp_seconds)),
       ])
       + panel.table.withColumns([['status_page', 'Status page'], ['Value #A', 'Read'], ['Value #B', 'Age']])
-      + panel.withOverrides([override.byName('Read', [override.cell('color-text'), override.mappings([g.mapping.values({ '0': ['fails', 'red'], '1': ['succeeds', 'green'] })])])])
+      + panel.withOverrides([override.byName('Read', [override.cell('color-text'), override.mappings([g.mapping.values({ '0': ['fails', 'red'], '1': ['succeeds', 'green'] }), g.mapping.none('–')])])])
       + panel.withNoValue(words.status),
 
     // --- Calls

@@ -92,6 +92,9 @@ function(config, promql)
 
     // --- Keys
     keyTable:
+      // Of a key that is known; where none is, nothing is known of its use.
+      local orNever(expr) = expr + '\nor on (api_key_id) 1e9 * group by (api_key_id) (' + organization(key.created_timestamp_seconds) + ')';
+      local never = g.mapping.range(1e8, null, 'never', 'text');
       panel.table.new('Keys', 'Every key with its project and owner. Unused keys and non-expiring keys are worth a question.', 'none', [
         query.table(promql.orWhy(
           promql.withOwner(promql.withProject('max by (api_key_id, api_key, project_id, owner_id, owner_type) (%s)' % organization(key.info)))
@@ -99,8 +102,8 @@ function(config, promql)
           'api_key',
           'No keys are read'
         )),
-        query.table('(time() - max by (api_key_id) (%s)) / %d' % [organization(key.last_used_timestamp_seconds), day]),
-        query.table('(min by (api_key_id) (%s) - time()) / %d' % [organization(key.expires_timestamp_seconds), day]),
+        query.table(orNever('(time() - max by (api_key_id) (%s)) / %d' % [organization(key.last_used_timestamp_seconds), day])),
+        query.table(orNever('(min by (api_key_id) (%s) - time()) / %d' % [organization(key.expires_timestamp_seconds), day])),
         query.table('(time() - max by (api_key_id) (%s)) / %d' % [organization(key.created_timestamp_seconds), day]),
       ])
       + panel.table.withColumns([
@@ -116,11 +119,11 @@ function(config, promql)
       + panel.table.withSort('Last used')
       + panel.withOverrides([
         override.byRegexp('Last used|Expires in|Age', [override.unit('suffix: days'), override.decimals(0)]),
-        override.byName('Last used', [override.cell('color-text'), override.thresholds(threshold.notice(unused)), override.mappings([g.mapping.none('never')])]),
+        override.byName('Last used', [override.cell('color-text'), override.thresholds(threshold.notice(unused)), override.mappings([never])]),
         override.byName('Expires in', [
           override.cell('color-text'),
           override.thresholds(threshold.falling(2, expiring)),
-          override.mappings([g.mapping.none('never'), g.mapping.range(null, 0, 'expired', 'text')]),
+          override.mappings([never, g.mapping.range(null, 0, 'expired', 'text')]),
         ]),
         override.byRegexp('API key|Id', [override.width(170)]),
         override.byRegexp('Last used|Expires in|Age', [override.width(95)]),

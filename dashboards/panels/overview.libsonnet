@@ -123,8 +123,8 @@ function(config, promql)
       + to('probes'),
     tokens:
       panel.timeSeries.bars('Tokens', 'Input and output tokens of the organizations. Each bar sums up one step, an hour at least.', 'short', [
-        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.ofProjects(series.tokensGrowth), 'direction="input"'), 'input'),
-        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.ofProjects(series.tokensGrowth), 'direction="output"'), 'output'),
+        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.growthOf('model', series.tokensGrowth), 'direction="input"'), 'input'),
+        query.range('sum(sum_over_time(%s[$__interval]))' % organization(series.growthOf('model', series.tokensGrowth), 'direction="output"'), 'output'),
       ])
       + panel.timeSeries.withStacking
       + panel.withNoValue(words.usage)

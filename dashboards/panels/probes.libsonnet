@@ -151,9 +151,9 @@ function(config, promql)
 
     // --- Errors
     errors:
-      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status (0: no response). Red: the API failed; orange: too slow, or no connection; yellow: rate limits; blue: client-side errors. The runbook of an alert says what each outcome means.', 'short', [
+      panel.timeSeries.bars('Failures by type', 'Probes that failed in each step, by outcome and HTTP status. Red: the API failed; orange: too slow, or no connection; yellow: rate limits; blue: client-side errors. The runbook of an alert says what each outcome means.', 'short', [
         query.range(promql.orNone(
-          'round(sum by (error_type, status_code) (increase(%s[$__interval]))) > 0' % probe(metric.api.errors),
+          'label_replace(round(sum by (error_type, status_code) (increase(%s[$__interval]))) > 0, "status_code", "no response", "status_code", "0")' % probe(metric.api.errors),
           'error_type',
           'no failures',
           probe(metric.api.requests)
@@ -263,7 +263,7 @@ function(config, promql)
         override.byName('Model', [override.width(185)]),
         override.byName('Outcome', [override.width(145), override.cell('color-text'), override.mappings([g.mapping.values({ success: ['success', 'green'] })]), override.thresholds(threshold.plain('orange'))]),
         override.byRegexp('Duration|Age|Backoff', [override.unit('s')]),
-        override.byName('HTTP', [override.width(60)]),
+        override.byName('HTTP', [override.width(60), override.mappings([g.mapping.values({ '0': ['–', 'text'] })])]),
         override.byName('Certificate', [override.width(95), override.unit('s'), override.decimals(0)]),
         override.byName('Deadline', [
           override.width(120),

@@ -28,8 +28,8 @@ function(config, promql)
     objective: tile('Objective', 'The ratio of good events that is promised; the strictest of the selected probes.', 'percentunit', 'max(%s)' % slo(series.objective('probe')))
                + panel.withDecimals(2),
     level:
-      local level = '1 - sum(%s) / sum(%s)' % [slo(series.badEvents('probe', period)), slo(series.events('probe', period))];
-      panel.stat.new('SLI', 'Ratio of good events over %s, of all selected probes together; red below the strictest objective.' % period, 'percentunit', [
+      local level = 'min(1 - %s / (%s > 0))' % [slo(series.badEvents('probe', period)), slo(series.events('probe', period))];
+      panel.stat.new('SLI', 'Ratio of good events over %s, of the probe that has least; red below the strictest objective.' % period, 'percentunit', [
         query.instant('(%s) %s on () max(%s)' % [level, side[0], slo(series.objective('probe'))], side[1])
         for side in [['>=', 'objective met'], ['<', 'objective missed']]
       ])

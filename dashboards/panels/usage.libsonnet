@@ -36,7 +36,6 @@ function(config, promql)
       query.range(promql.rest(8, label, inputs(label), tokens(label)), 'all others'),
     ])
     + panel.timeSeries.withStacking
-    + panel.withShades('blue')
     + panel.withDataLinks([only(shown, shown, '__field.labels.' + label)])
     + panel.withOverrides([override.byName('all others', [override.color('text'), override.links([])])])
     + panel.withNoValue(words.usage);

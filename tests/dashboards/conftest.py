@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import pytest
 from openai_exporter.demo.plan import exporter_document
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.dashboards.data import scenarios
-from tests.dashboards.data.rules import needed, recorded_names
+from tests.dashboards.data.organization import small_organization
+from tests.dashboards.data.rules import fill_in, needed, recorded_names
 from tests.dashboards.data.timeline import HOUR
-from tests.dashboards.data.tsdb import PROMTOOL, Server, serving
+from tests.dashboards.data.tsdb import PROMTOOL, Server, load, serving
 from tests.dashboards.grafana import Range
 from tests.dashboards.pages import expressions, pages
 from tests.mixin.bundle import mixin
@@ -73,6 +74,20 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Ra
         yield server, Range(END - 3 * HOUR, END)
 
 
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Three hours of usage of which names are known in the last one only, as where the past was imported."""
+    _needs_programs()
+    folder = tmp_path_factory.mktemp("imported") / "data"
+    when = scenarios.timeline(END, 0.125, fine=3 * HOUR)
+    known = [None if moment < END - HOUR else 1.0 for moment in when.times]
+    found = scenarios.all_series(small_organization(), when, scenarios.NEVER)
+    load(folder, when, (replace(each, values=known) if each.name.endswith("_info") else each for each in found))
+    fill_in(folder, when, [group for group in _groups() if group["name"].startswith("openai-usage-growth")])
+    with serving(folder) as server:
+        yield server
+
+
 @dataclass(frozen=True)
 class Chain:
     """Simulator, exporter and Prometheus with our rules and the alerts on availability, scraped every two seconds."""
@@ -88,11 +103,13 @@ class Chain:
 
 
 @contextmanager
-def running_chain(folder: Path, change: Callable[[dict[str, Any]], object] = dict, **simulated: int) -> Iterator[Chain]:
-    """Args: `change` adapts the exporter's configuration, `simulated` are options of the simulator."""
+def running_chain(
+    folder: Path, change: Callable[[dict[str, Any]], object] = dict, scale: float = 0.02, **simulated: Any
+) -> Iterator[Chain]:
+    """Args: `change` adapts the exporter's configuration, `scale` the rules' times; `simulated`: of the simulator."""
     _needs_programs()
     rules = folder / "rules.yml"
-    hurried = "{ probeInterval: '2s', timeScale: 0.02 }"
+    hurried = f"{{ probeInterval: '2s', timeScale: {scale} }}"
     alerts = [each for each in mixin("prometheusAlerts", hurried)["groups"] if each["name"].endswith("availability")]
     rules.write_text(json.dumps({"groups": mixin("prometheusRules", hurried)["groups"] + alerts}))
     with running_simulator(**simulated) as simulator:

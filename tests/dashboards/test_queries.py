@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.dashboards.asking import ask_all, empty, linked_ids, refused
-from tests.dashboards.conftest import OUTAGE, World
+from tests.dashboards.conftest import END, OUTAGE, World
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.grafana import Range, Values, ask, choices, step_of
 from tests.dashboards.pages import Json, Page, Panel, pages
@@ -237,26 +237,50 @@ def test_people_read_names_where_queries_use_ids(crowd: tuple[Server, Range], ti
     assert not [name for name in names if name.startswith(("key_", "proj_"))]
 
 
-@pytest.mark.parametrize("title", ["API keys", "Users"])
-def test_keys_and_users_use_the_same_whether_all_models_are_chosen_or_each(
-    crowd: tuple[Server, Range], title: str
-) -> None:
+@pytest.mark.parametrize("back", [0, 90 * 60], ids=["first hour", "before names were read"])
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("usage", "Tokens by project"),
+        ("usage", "API keys"),
+        ("usage", "Users"),
+        ("costs", "Top spenders"),
+        ("costs", "This month by project"),
+        ("costs", "This month by API key"),
+    ],
+)
+def test_names_are_read_on_the_first_day_and_over_the_past(imported: Server, page: str, title: str, back: int) -> None:
+    """A service account has no name."""
+    rows = _rows(imported, Range(END - back - 3600, END - back), page, title)
+    names = {row["metric"][label] for row in rows for label in ("api_key", "project", "user") if label in row["metric"]}
+
+    assert names
+    assert not [name for name in names if re.match("key_|proj_|user-(?!svc)", name)]
+
+
+@pytest.mark.parametrize("title", ["API keys", "Users", "Models", "Tokens by model", "Tokens by project", "Tokens"])
+def test_a_panel_shows_the_same_whether_all_are_chosen_or_each(crowd: tuple[Server, Range], title: str) -> None:
+    """Each choice reads sums of growth by other labels."""
     server, when = crowd
     document, panel = _of("usage", title)
-    of = "count by (model) (last_over_time(key_user_model:openai_usage_requests:growth10m[3h]))"
-    found = server.ask("/api/v1/query", query=of, time=when.end)["data"]["result"]
-    models = [row["metric"]["model"] for row in found]
+    every = {}
+    for name, label in (("model", "model"), ("project", "project_id"), ("key", "api_key_id"), ("user", "user_id")):
+        of = f"count by ({label}) (last_over_time(key_user_model:openai_usage_requests:growth10m[3h]))"
+        found = server.ask("/api/v1/query", query=of, time=when.end)["data"]["result"]
+        every[name] = [row["metric"][label] for row in found]
+    choices = [{}, every, *({name: values} for name, values in every.items())]
     shown = [
         {
-            (number, row["metric"].get("api_key_id") or row["metric"]["user_id"]): float(row["value"][1])
+            (number, *sorted(row["metric"].items())): float(row.get("value", row.get("values", [0])[-1])[1])
             for number, target in enumerate(panel.targets)
             for row in ask(server, document, panel, target, when, values)["data"]["result"]
         }
-        for values in ({}, {"model": models})
+        for values in choices
     ]
 
     assert shown[0]
-    assert shown[0] == pytest.approx(shown[1])
+    for chosen, other in zip(choices[1:], shown[1:], strict=True):
+        assert other == pytest.approx(shown[0]), list(chosen)
 
 
 def test_a_selection_without_usage_shows_no_figure_of_others(crowd: tuple[Server, Range]) -> None:

@@ -32,9 +32,19 @@ class Alertmanager:
     url: str
     log: Path
 
-    def post(self, alerts: Sequence[Mapping[str, str]], *, resolved: bool = False, **notes: str) -> None:
-        """Send alerts by their labels, as Prometheus does; `notes` are annotations in place of the usual ones."""
-        times = {"startsAt": "2026-01-01T00:00:00Z"} | ({"endsAt": "2026-01-01T01:00:00Z"} if resolved else {})
+    def post(
+        self,
+        alerts: Sequence[Mapping[str, str]],
+        *,
+        resolved: bool = False,
+        began: str = "2026-01-01T00:00:00Z",
+        **notes: str,
+    ) -> None:
+        """Send alerts by their labels, as Prometheus does; `notes` are annotations in place of the usual ones.
+
+        A group waits for others only if it `began` within its wait.
+        """
+        times = {"startsAt": began} | ({"endsAt": "2026-01-01T01:00:00Z"} if resolved else {})
         body = [{"labels": dict(labels), "annotations": _NOTES | notes, **times} for labels in alerts]
         request = urllib.request.Request(
             f"{self.url}/api/v2/alerts", json.dumps(body).encode(), {"Content-Type": "application/json"}

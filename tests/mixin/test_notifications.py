@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,34 @@ def test_two_models_make_one_notification_and_its_end_is_told(awake: Desk) -> No
     awake.alertmanager.wait(
         lambda: "OpenAIModelUnavailable" in awake.http.alerts("/webhook", "resolved"), "the webhook"
     )
+
+
+def test_models_that_join_an_outage_in_its_first_minutes_are_one_notification(tmp_path: Path) -> None:
+    """A minute is a second; what is more urgent, another problem or a later one is told all the same."""
+    name, began = "OpenAIAvailabilityBudgetBurn", f"{datetime.now(UTC):%FT%TZ}"
+    with ExitStack() as stack:
+        found = desk(tmp_path, stack, groupWait={"page": "0s", "notify": "5s"}, groupInterval="10s")
+        send, wait = found.alertmanager.post, found.alertmanager.wait
+        models = [alert(name, "critical", **PROBE | {"model": model}) for model in ("gpt-6", "gpt-5", "o3", "o4")]
+        burning = [alert(name, severity, **PROBE | OTHER) for severity in ("warning", "critical")]
+        for each in models[:3]:
+            send([each], began=began)
+        send(burning[:1])
+        send([alert("OpenAITargetDown", target="third")], began=began)
+        wait(lambda: slack(found, f"{name} openai"), "the models")
+        wait(lambda: slack(found, "OpenAITargetDown third"), "another problem")
+        wait(lambda: slack(found, f"[warning] {name} azure"), "a warning")
+        send(burning[1:])
+        send(models[3:])
+        wait(lambda: slack(found, f"[critical] {name} azure"), "what is more urgent")
+        wait(lambda: slack(found, f"[critical x4] {name} openai"), "a model that joins later")
+        send(models, resolved=True)
+        wait(lambda: slack(found, f"[resolved x4] {name} openai"), "its end")
+        titles = [each["title"].split(":")[0] for each in slack(found, f"{name} openai")]
+
+    assert titles == [
+        f"[{what} x{count}] {name} openai" for what, count in (("critical", 3), ("critical", 4), ("resolved", 4))
+    ]
 
 
 def test_a_webhook_gets_its_token_and_sms_gets_pages_only(awake: Desk) -> None:

@@ -371,11 +371,12 @@ def notifications(firing: Firing, step: float, end: float, config: Mapping[str, 
         for key in groups.keys() - current.keys():
             del groups[key]
         for key, (route, members, names) in current.items():
-            due, known = groups.get(key, (at, set()))
-            if at >= due:
+            due, known = groups.setdefault(key, (at + seconds(route["group_wait"]), set()))
+            # Alertmanager looks at a group in its own time, which need not be that of a step.
+            if due < at + step:
                 if members - known and route["receiver"] not in _IGNORED:
-                    sent.append(Notification(at, route["receiver"], tuple(sorted(names))))
-                groups[key] = (at + seconds(route["group_interval"]), members or known)
+                    sent.append(Notification(max(at, due), route["receiver"], tuple(sorted(names))))
+                groups[key] = (max(at, due) + seconds(route["group_interval"]), members or known)
     return sent
 
 
@@ -504,8 +505,9 @@ promtool runs each scenario against the generated rules; notifications are what 
 Alertmanager configuration then sends, without reminders and resolved messages. Times count from
 the start of the fault. Probes run once a minute unless the scenario says otherwise. Alerts of
 severity info are omitted where nobody is notified. Inhibited alerts are listed, and count as no
-notification. Alerts of one group that start at different times cause at most one more
-notification every ten minutes (`groupInterval`).
+notification. A page is sent 30 seconds after its alert starts; one on the share of failures of a
+single model after five minutes, with all models of its target that fail by then (`groupWait`). What
+joins later causes at most one more notification every ten minutes (`groupInterval`).
 
 `tests/stack/test_live_scenarios.py` runs outages, a hang, a revoked key, an exhausted quota, a
 leaked key, a dead exporter, two Prometheus servers and two environments with the real programs,

@@ -2,6 +2,7 @@
 """The scenarios of scenarios/*.yml end as their entries say, and docs/scenarios.md shows what came of them."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_cause_is_seen_after_five_minutes_or_three_results_at_any_pace(pace: s
 
 
 OFFICE = [{"weekdays": ["monday:friday"], "times": [{"start_time": "08:00", "end_time": "18:00"}]}]
-ROUTES = {
+ROUTES: dict[str, Any] = {
     "inhibit_rules": [
         {"source_matchers": ['alertname="Down"'], "target_matchers": ['alertname="Burn"'], "equal": ["target"]}
     ],
@@ -123,6 +124,7 @@ ROUTES = {
     "route": {
         "receiver": "notify",
         "group_by": ["alertname"],
+        "group_wait": "0s",
         "group_interval": "5m",
         "routes": [{"matchers": ['severity="cost"'], "receiver": "cost", "active_time_intervals": ["day"]}],
     },
@@ -146,6 +148,13 @@ def test_members_that_join_wait_for_the_next_look_at_their_group() -> None:
     firing = {0: [DOWN], **{60 * minute: [DOWN, other] for minute in range(1, 11)}}
 
     assert [each.at for each in notifications(firing, 60, 600, ROUTES)] == [0, 300]
+
+
+def test_members_that_join_while_their_group_waits_are_in_its_first_notification() -> None:
+    routes = {**ROUTES, "route": {**ROUTES["route"], "group_wait": "2m"}}
+    firing = {0: [DOWN], **{60 * minute: [DOWN, DOWN | {"target": "b"}] for minute in range(1, 11)}}
+
+    assert [each.at for each in notifications(firing, 60, 600, routes)] == [120]
 
 
 def test_office_hours_hold_back_what_waits_for_them() -> None:

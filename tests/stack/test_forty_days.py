@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forty days over a month's end: a real exporter that is broken in every way, its books, and a real Prometheus."""
+"""Forty days over a month's end: a real exporter that is broken in every way, its books, and a real Prometheus.
+
+Prepaid credit goes the same way, with an exporter that nothing breaks.
+"""
 
 import json
 import os
 import random
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from openai_exporter.metrics import usage as metrics
 from openai_exporter.usage.rows import OPERATIONS, Column
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.report.commands import total, unix, usage
+from tests.exporter.usage.test_credits import bill
 from tests.stack.programs import Exporter, running_exporter, wait_for
 from tests.stack.test_books import money, same_money
 from tests.stack.tsdb import MISSING, Recording, make_blocks, prometheus_of
@@ -264,3 +270,54 @@ def test_increase_in_prometheus_is_what_was_used(voyage: Voyage, tmp_path: Path)
             late = figure(last, metrics.PREVIOUS_MONTH_LATE.name, operation, column)
             assert counted is not None
             assert flow == pytest.approx(counted - taken + late, rel=1e-4, abs=2), (operation, column.name)
+
+
+CREDITS = (
+    {"date": "2026-10-26", "amount_usd": 5000},
+    {"date": "2026-10-26", "amount_usd": 6000, "expires": "2026-11-09"},
+    {"date": "2026-11-03", "amount_usd": 1234.56, "expires": "2027-11-03"},
+)
+
+
+def left(billed: Mapping[int, Decimal], moment: float) -> Decimal:
+    """What is left of CREDITS: what is billed before the expiry comes from what expires."""
+    begun = sum((Decimal(str(each["amount_usd"])) for each in CREDITS if unix(str(each["date"])) <= moment), Decimal(0))
+    expiry = unix("2026-11-09")
+    early = sum((usd for day, usd in billed.items() if day < expiry), Decimal(0))
+    lost = max(6000 - early, Decimal(0)) if moment >= expiry else Decimal(0)
+    return begun - sum(billed.values(), Decimal(0)) - lost
+
+
+def test_the_prepaid_credit_in_prometheus_is_what_the_books_leave_of_it_to_the_cent(tmp_path: Path) -> None:
+    """Twice a day over a month's end, an expiry, a further credit, and days that are corrected after their end."""
+    (tmp_path / "sitecustomize.py").write_text(BELIEVING)
+    keys = {"OPENAI_ADMIN_KEY": "sk-admin-test", "PYTHONPATH": str(tmp_path)}
+    recording, books = Recording(job="openai", organization="acme"), list[tuple[float, dict[int, Decimal]]]()
+    with running_simulator(clock="2026-10-26T09:00:00Z", speed=0, late_seconds=0, seed=3) as simulator:
+        organization = document(simulator)["organizations"][0] | {"usage": {}, "credits": [*CREDITS]}
+        with running_exporter(tmp_path, keys, {"organizations": [organization]}) as exporter:
+            while simulator.clock() < unix("2026-11-18"):
+                billed, moment = bill(simulator, unix("2026-10-26"), int(simulator.clock())), simulator.clock()
+                expected = float(left(billed, moment))
+                page = wait_for(partial(shows, exporter, expected), 60, f"{expected} USD")
+                recording.add(moment, page)
+                books.append((moment, billed))
+                simulator.clock(advance=12 * HOUR)
+    blocks = tmp_path / "blocks"
+    make_blocks(recording.write(tmp_path / "scrapes.om"), blocks)
+    with prometheus_of(tmp_path, blocks) as found:
+        for moment, billed in books:
+            value = found.value(f"{metrics.CREDIT_BALANCE.name} @ {moment:.3f}")
+            assert value is not None
+            assert round(value, 2) == float(round(left(billed, moment), 2)), moment
+        expired = found.value(f"max_over_time({metrics.CREDIT_EXPIRED.name}[30d] @ {books[-1][0]:.3f})")
+    early = sum(usd for day, usd in books[-1][1].items() if day < unix("2026-11-09"))
+    assert expired == pytest.approx(float(6000 - early), abs=0.005)
+    corrected = {day for (_, before), (_, after) in pairwise(books) for day in before if after[day] < before[day]}
+    assert corrected == {unix("2026-10-29"), unix("2026-11-11")}, "credits entered after the day has ended"
+
+
+def shows(exporter: Exporter, usd: float) -> dict[str, float]:
+    """The page, once it has that balance."""
+    page = exporter.samples("/usage")
+    return page if page.get(metrics.CREDIT_BALANCE.name) == pytest.approx(usd, abs=0.001) else {}

@@ -47,7 +47,8 @@ local common = import 'common.libsonnet';
   withBarsFromStart: self.withCustom({ barAlignment: 1 }),
 
   withCustom(custom): { fieldConfig+: { defaults+: { custom+: custom } } },
-  withStacking: self.withCustom({ stacking: { mode: 'normal', group: 'A' } }),
+  // Parts of a whole: a shade for each, for the colour of its size is the same for many.
+  withStacking: self.withCustom({ stacking: { mode: 'normal', group: 'A' } }) + common.withShades('blue'),
   withFill(percent): self.withCustom({ fillOpacity: percent }),
   withThresholdLine: self.withCustom({ thresholdsStyle: { mode: 'dashed' } }),
   // A dashed line at `bound`, beyond which an objective is missed.

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,11 +26,12 @@ from openai_exporter.cli import common
 from openai_exporter.cli.report import open_source
 from openai_exporter.client.organization import HEADER, Params
 from openai_exporter.config import mask_keys
+from openai_exporter.config.base import Section
 from openai_exporter.config.secret import Credential, credential, printable
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.limits import change as changing
 from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone, words
-from openai_exporter.limits.change import Change, LimitsFile, Wanted
+from openai_exporter.limits.change import Change, LimitsFile, WantedAlert, WantedRates
 from openai_exporter.limits.journal import Entry, Journal
 from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
 from openai_exporter.limits.setting import ORGANIZATION, RATES, RateLimit, Reader, Settings, SpendAlert, find_project
@@ -79,6 +80,12 @@ _project = click.option(
 )
 _apply = click.option("--apply", "apply_", is_flag=True, help="Make the changes; without it they are only shown.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask on a terminal before changes are made.")
+
+
+_file = click.argument(
+    "file", type=click.Path(path_type=Path), metavar="FILE",
+    callback=lambda context, argument, path: Path("/dev/stdin") if path == Path("-") else path,
+)  # fmt: skip
 
 
 def _shared(command: _Command) -> _Command:
@@ -138,8 +145,16 @@ class _Desk:
         return self.source.retry(Reader(self.get).projects)
 
     def settings(self, project: str | None) -> Settings:
-        """What is set for a project by name or id, or for the organization."""
-        return self.of(find_project(self.projects(), project) if project else Project(ORGANIZATION, "", "active"))
+        """What is set for a project by name or id, or for the organization; an id needs no list of projects."""
+        if project is None:
+            return self.of(Project(ORGANIZATION, "", "active"))
+        try:
+            return self.of(find_project(self.projects(), project))
+        except UpstreamError as error:
+            if not project.startswith("proj_"):
+                raise
+            _say(f"projects cannot be listed, so {project} is taken for an id: {error}")
+            return self.of(Project(project, "", "active"))
 
     def of(self, project: Project) -> Settings:
         """What is set for a project."""
@@ -272,8 +287,26 @@ def _rate_row(rate: RateLimit, peak: tuple[int, int] | None) -> Iterator[str]:
 
 
 def _as_file(shown: Sequence[Settings]) -> dict[str, Any]:
+    """What the file of limits can state; what it cannot is left out, which leaves it as it is."""
     names = Counter(one.name for one in shown)
-    return {"limits": [_entry(one, one.name if names[one.name] == 1 else one.project_id) for one in shown]}
+    entries = [_entry(one, one.name if names[one.name] == 1 else one.project_id) for one in shown]
+    for one, entry in zip(shown, entries, strict=True):
+        for name, section in (("spend_alerts", WantedAlert), ("rate_limits", WantedRates)):
+            stated = [each for each in entry.get(name, ()) if _valid(section, each)]
+            if len(stated) < len(entry.get(name, ())):
+                _say(f"{one.name or 'organization'}: {name} that a file of limits cannot state are omitted")
+            entry.update({name: stated} if stated else {})
+            if not stated:
+                entry.pop(name, None)
+    return {"limits": entries}
+
+
+def _valid(section: type[Section], entry: Mapping[str, Any]) -> bool:
+    try:
+        section.model_validate(entry)
+    except ValidationError:
+        return False
+    return True
 
 
 def _entry(one: Settings, name: str) -> dict[str, Any]:
@@ -364,10 +397,9 @@ def set_(
     if len(wanted) == 1:
         raise click.UsageError("nothing to set; give --spend-limit, --spend-alert, or --model with a rate limit")
     try:
-        entry = Wanted.model_validate(wanted)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise click.UsageError(f"{first['loc'][-1] if first['loc'] else 'limits'}: {first['msg']}") from None
+        entry = changing.wanted(wanted)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     with common.exit_on_error(), _desk(**options) as desk:
         _propose(desk, [*changing.changes(desk.settings(project), entry)], "set", apply_=apply_, yes=yes)
 
@@ -427,7 +459,7 @@ def freeze(project: str, apply_: bool, yes: bool, **options: Any) -> None:
 
 
 @limits.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@_file
 @click.option("--check", is_flag=True, help="Exit with status 1 when something differs, for CI.")
 @_shared
 def plan(file: Path, check: bool, organization: str | None, **options: Any) -> None:
@@ -454,7 +486,7 @@ def plan(file: Path, check: bool, organization: str | None, **options: Any) -> N
 
 
 @limits.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@_file
 @_yes
 @_shared
 def apply(file: Path, yes: bool, organization: str | None, **options: Any) -> None:
@@ -548,7 +580,7 @@ def _propose(
     if desk.write is None:
         how = f"set {WRITE_KEY}, or give --admin-key-file"
         raise StartError(f"changes need an admin key with scope {SCOPE}: {how}; nothing is changed")
-    if not yes and sys.stdin.isatty() and not click.confirm(f"\nMake {_count(changes)}?", err=True):
+    if not yes and sys.stdin.isatty() and not _agreed(f"\nMake {_count(changes)}?"):
         raise StartError("nothing is changed")
     if journal is not None:
         _apply_changes(desk, desk.write, journal, changes, command)
@@ -556,6 +588,15 @@ def _propose(
     with _journal(desk) as held:
         _settled(desk, held)
         _apply_changes(desk, desk.write, held, changes, command)
+
+
+def _agreed(question: str) -> bool:
+    """The answer to a question; end of input and Ctrl-C are a no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 def _count(changes: Sequence[Change]) -> str:

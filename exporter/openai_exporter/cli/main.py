@@ -41,9 +41,15 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the command's module; None for an unknown name."""
+        """Import the command's module; None for an unknown name that a shell completes.
+
+        Raises:
+            click.NoSuchCommand: the name is unknown; it names those that are near.
+        """
         if name not in COMMANDS:
-            return None
+            if ctx.resilient_parsing:
+                return None
+            raise click.exceptions.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
         command: click.Command = pkgutil.resolve_name(COMMANDS[name][0])
         return command
 

@@ -132,14 +132,14 @@ class Shape:
             for detail, path in zip(errors, paths, strict=True)
             if path[-1:] == (_KEY,)
         }
-        parents = {path[:-1] for path in paths}
+        above = {path[:end] for path in paths for end in range(len(path))}
         places = {
             path: f"{shown(str(path[-1]))}: {own}" if own else self._wrong_key(path) for path, own in unknown.items()
         }
         for detail, path in zip(errors, paths, strict=True):
             below_unknown = any(path[:end] in unknown for end in range(1, len(path) + 1))
-            # A list counts as too short, too, when an entry of it is wrong: one message is enough.
-            if not below_unknown and not (detail["type"] == "too_short" and path in parents):
+            # A list counts as too short, too, when something in an entry of it is wrong: one message is enough.
+            if not below_unknown and not (detail["type"] == "too_short" and path in above):
                 own = detail.get("ctx", {}).get("error")
                 for each in (own, *own.others) if isinstance(own, base.FieldError) else (own,):
                     where, message = self._message(detail["type"], each, path, document)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from openai_exporter.config import base
@@ -158,7 +159,7 @@ class WantedRates(base.Section):
 class Wanted(base.Section):
     """The limits of the organization, of a project, or of each project; what is omitted stays as it is."""
 
-    project: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+    project: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Name or id; the organization itself when omitted."
     )
     each: Literal["project_id"] | None = Field(None, description="Every active project that has no entry of its own.")
@@ -191,6 +192,20 @@ class LimitsFile(base.Section):
 @cache
 def _shape() -> Shape:
     return Shape(LimitsFile.model_json_schema())
+
+
+def wanted(options: Mapping[str, Any]) -> Wanted:
+    """The limits of one project, or of the organization, from the options of a command.
+
+    Raises:
+        ValueError: what is wrong with one of them.
+    """
+    document = Document(yaml.safe_dump({"limits": [options]}), "")
+    try:
+        return LimitsFile.model_validate(document.data).limits[0]
+    except ValidationError as error:
+        path, message = next(iter(_shape().mistakes(error, document).items()))
+        raise ValueError(f"{next(name for name in reversed(path) if isinstance(name, str))}: {message}") from None
 
 
 _EXAMPLE = "start with `limits:` and a list, such as `- {project: my-project, spend_limit_usd: 500}`"
@@ -287,16 +302,20 @@ def _rate_change(settings: Settings, rate: RateLimit, new: Mapping[str, int]) ->
 
 def _alert(settings: Settings, wanted: WantedAlert) -> Iterator[Change]:
     amount = cents(wanted.at_usd)
-    there = next((alert for alert in settings.alerts if alert.cents == amount), None)
-    notify = wanted.notify or (there or next(iter(settings.alerts), SpendAlert("", 0, ()))).recipients
+    same = [alert for alert in settings.alerts if alert.cents == amount]
+    there = same[0] if same else None
+    notify = wanted.notify
+    if notify is None:
+        notify = (there or next(iter(settings.alerts), SpendAlert("", 0, ()))).recipients
+    prefix = wanted.subject_prefix if wanted.subject_prefix is not None or there is None else there.subject_prefix
+    new = SpendAlert("", amount, notify, prefix).value
+    if any(alert.value == new for alert in same):
+        return
     if not notify:
         scope = settings.name or "organization"
         raise StartError(f"{scope}: the alert at {wanted.at_usd:g} USD has nobody to notify; give an e-mail address")
-    prefix = wanted.subject_prefix if wanted.subject_prefix is not None or there is None else there.subject_prefix
-    new = SpendAlert("", amount, tuple(notify), prefix).value
-    if there is None or there.value != new:
-        old = None if there is None else there.value
-        yield Change(settings.project_id, settings.name, "spend_alert", there.id if there else "", "", old, new)
+    old = None if there is None else there.value
+    yield Change(settings.project_id, settings.name, "spend_alert", there.id if there else "", "", old, new)
 
 
 def cleared(settings: Settings, *, spend_limit: bool, alerts: Sequence[int]) -> Iterator[Change]:

@@ -14,7 +14,7 @@ from openai_exporter.report.documents import dollars
 from openai_exporter.report.report import Book, read_costs, usage_reads
 from openai_exporter.report.source import Source
 from openai_exporter.usage import rows
-from openai_exporter.usage.ledger import DAY, HOUR, Labels, Range, Values, month_start
+from openai_exporter.usage.ledger import DAY, HOUR, Labels, Range, Values, month_start, next_month_start
 from openai_exporter.usage.limits import PeakDataset, limited_as
 
 _Costs = dict[tuple[str, str], int]
@@ -31,11 +31,13 @@ class Spend:
         month: of this month: billed, or at list prices where that is more, as bills come late.
         hourly: an hour, at list prices, over the last one to two hours.
         models: models in use, by project; those that cost most first.
+        month_left: seconds until the month ends, and with it what counts for a limit.
     """
 
     month: dict[str, Decimal] = field(default_factory=dict)
     hourly: dict[str, Decimal] = field(default_factory=dict)
     models: dict[str, list[str]] = field(default_factory=dict)
+    month_left: float = 0.0
 
     def of_month(self, project_id: str) -> Decimal:
         """Of a project, or of the organization."""
@@ -69,6 +71,7 @@ def read_spend(source: Source, now: float) -> Spend:
     )
     groups = book.groups(start, int(now) + 1)
     spend = Spend({id: max(total.cost, total.list_price or Decimal(0)) for id, total in groups.items()})
+    spend.month_left = next_month_start(now) - now
     hours = Decimal(str(round((now - since) / HOUR, 6)))
     every = sorted((entry for read in costs.values() for entry in read.items()), key=lambda entry: -entry[1])
     for (project_id, model), pico in every:
@@ -127,7 +130,9 @@ def consequence(change: Change, spend: Spend | None, peaks: Peaks | None) -> str
         return f"below what is spent ({dollars(spent)}): {effect}"
     if not hourly:
         return f"{so_far}; nothing was spent in the last hour"
-    return f"{so_far}; at {dollars(hourly)} an hour reached in about {duration(float((limit - spent) / hourly) * HOUR)}"
+    left = float((limit - spent) / hourly) * HOUR
+    when = f"reached in about {duration(left)}" if left < spend.month_left else "not reached before the month ends"
+    return f"{so_far}; at {dollars(hourly)} an hour {when}"
 
 
 def _rate_consequence(change: Change, peaks: Peaks) -> str:

@@ -299,12 +299,14 @@ _WHOSE = ("operation", "project_id", "api_key_id", "user_id", "model")
 
 
 def _growth(name: str, what: str, *more: str) -> tuple[Metric, ...]:
-    """That of keys, users and models, and the sums of them by project and model and by key and user."""
+    """That of keys, users and models, and its sums by fewer labels."""
     text = f"What {what} grew by since the sample before; adds up over a range."
     levels = {
         "key_user_model": _WHOSE,
-        "project_model": ("operation", "project_id", "model"),
         "key_user": ("operation", "project_id", "api_key_id", "user_id"),
+        "project_model": ("operation", "project_id", "model"),
+        "project": ("operation", "project_id"),
+        "model": ("operation", "model"),
     }
     return tuple(
         Metric(f"{level}:openai_usage_{name}:growth10m", Kind.GAUGE, Page.USAGE, text, (*labels, *more))

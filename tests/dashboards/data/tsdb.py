@@ -31,7 +31,7 @@ class Server:
         """The API's JSON document, also of a refusal."""
         body = urllib.parse.urlencode(params).encode()
         try:
-            with _OPENER.open(f"{self.url}{path}", data=body, timeout=60) as answer:
+            with _OPENER.open(f"{self.url}{path}", data=body, timeout=600) as answer:
                 found: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

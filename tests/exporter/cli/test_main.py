@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from openai_exporter import __version__
-from openai_exporter.cli.main import COMMANDS
+from openai_exporter.cli.main import COMMANDS, main
 from tests.exporter.cli.commands import cli
 from tests.exporter.web.exporters import run_cli
 
@@ -52,6 +53,21 @@ def test_a_wrong_flag_is_a_usage_error(arguments: list[str], message: str) -> No
     assert found.status == 2
     assert message in " ".join(found.err.split())
     assert "Traceback" not in found.err
+
+
+MISTYPED = {
+    "limts": "'limits'", "reprt": "'report'", "simulat": "'simulate'", "limits frezee": "'freeze'",
+    "rules chek": "'check'", "--log.levl=info": "'--log.level'", "check --spend-limit": "'--spend-limits'",
+    "limits set --spend-limt=5": "'--spend-limit'", "simulate --sped=3": "'--speed'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "meant"), MISTYPED.items(), ids=MISTYPED)
+def test_what_is_mistyped_is_answered_with_what_is_near(words: str, meant: str) -> None:
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 2
+    assert "Did you mean" in result.output
+    assert meant in result.output.partition("Did you mean")[2]
 
 
 def test_a_simulator_refuses_more_streams_than_keys_can_have() -> None:

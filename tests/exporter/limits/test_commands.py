@@ -2,6 +2,8 @@
 """The subcommands of `limits`: what they show, refuse, and never do."""
 
 import json
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +35,7 @@ CHANGES: Sequence[Sequence[str]] = [
     ("show", "--project", SEARCH, "--format", "json"),
     ("journal",),
 ]
+LIMIT = ("set", "--project", SEARCH, "--spend-limit", "2000", "--apply")
 FILE = """\
 limits:
   - spend_limit_usd: 4000
@@ -74,7 +77,7 @@ def test_a_change_says_from_what_to_what_and_what_it_means_now(world: World) -> 
     assert "Nothing is changed yet. To make this change, add --apply." in output
     output = world.run("set", "--spend-limit", "99,999.99").output
     assert "spend limit: $50,000.00 -> $99,999.99" in output
-    assert "an hour reached in about " in output
+    assert "an hour reached in about " in world.run("set", "--spend-limit", "500").output
     one = ("set", "--project", SEARCH, "--model", "gpt-6-luna", "--requests-per-minute", "1")
     assert "requests per minute: " in world.run(*one).output
 
@@ -155,6 +158,10 @@ REFUSED = [
      "did you mean 'gpt-6-luna'?"),
     ("nobody to notify", ("set", "--project", SEARCH, "--spend-alert", "5"), 1, "nobody to notify; give an e-mail"),
     ("no address", ("set", "--spend-alert", "5", "--notify", "ops"), 2, "must be an e-mail address"),
+    ("an address twice", ("set", "--spend-alert", "5", "--notify", "a@b.example", "--notify", "a@b.example"), 2,
+     "notify: has 'a@b.example' twice"),
+    ("a model of two words", ("set", "--project", SEARCH, "--model", "a b", "--tokens-per-minute", "5"), 2,
+     "model: 'a b': must be a model name"),
     ("nothing to clear", ("clear", "--project", SEARCH), 2, "give --spend-limit or --spend-alert"),
     ("an alert that is not there", ("clear", "--spend-alert", "7"), 1, "there are: 8000, 12000"),
     ("an undo of nothing", ("undo",), 1, "to undo; there are: none"),
@@ -201,6 +208,7 @@ def test_a_file_with_a_mistake_changes_nothing(name: str, text: str, says: str, 
     path.write_text(text.replace("ID", world.projects[SEARCH]))
     result = world.run("apply", str(path), "--yes")
     assert (result.exit_code, says in result.output) == (1, True), result.output
+    assert len(result.output.splitlines()) == 1
     assert world.proxy.sent == []
 
 
@@ -328,3 +336,153 @@ def test_a_key_stands_in_no_output_wherever_it_was_pasted(name: str, command: Se
     assert result.exception is None or isinstance(result.exception, SystemExit)
     journal = world.state / "limits.jsonl"
     assert not journal.exists() or "Canary0123456789" not in journal.read_text()
+
+
+ASKED = [
+    ("yes", LIMIT, "y\n", 0, "1 of 1 changes are made"),
+    ("no", LIMIT, "n\n", 1, "nothing is changed"),
+    ("return", LIMIT, "\n", 1, "nothing is changed"),
+    ("the end of input", LIMIT, "\x04", 1, "nothing is changed"),
+    ("Ctrl-C", LIMIT, "\x03", 1, "nothing is changed"),
+    ("something else, then no", LIMIT, "maybe\nn\n", 1, "nothing is changed"),
+    ("nobody, with --yes", (*LIMIT, "--yes"), "", 0, "1 of 1 changes are made"),
+    ("a plan", ("apply", "FILE"), "n\n", 1, "nothing is changed"),
+    ("a freeze", ("freeze", "--project", SEARCH, "--apply"), "\x03", 1, "nothing is changed"),
+]
+
+
+@pytest.mark.program
+@pytest.mark.parametrize(("name", "command", "answer", "status", "says"), ASKED, ids=[row[0] for row in ASKED])
+def test_on_a_terminal_it_asks_once(
+    name: str, command: Sequence[str], answer: str, status: int, says: str, world: World, file: Path
+) -> None:
+    words = [str(file) if word == "FILE" else word for word in command]
+    found, output = world.terminal(*words, answer=answer)
+    assert (found, says in output.splitlines()[-1]) == (status, True), output
+    assert len(world.proxy.sent) == (1 - status)
+    assert ("[y/N]" in output) is ("--yes" not in command)
+
+
+NAMES = [
+    "Zoë's «Suche» 検索", "quote \" and ' $(reboot) `id` \\", "line\nbreak\x1b[31m", "x" * 250, "null", "- a: b",
+    " padded ", "#no", "*", "", "2026-11-02", "🔥" * 60,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
+def test_a_project_may_have_any_name(name: str, world: World, tmp_path: Path) -> None:
+    world.proxy.rules = [world.projects_named(**{SEARCH: name})]
+    path = tmp_path / "limits.yml"
+    path.write_text(world.run("show", "--format", "yaml").stdout)
+    assert "Nothing to change" in world.run("plan", str(path)).output
+    for command in (("set", "--spend-limit", "2000"), ("freeze",)):
+        output = world.run(*command, "--project", name or world.projects[SEARCH]).output
+        assert "Nothing is changed yet" in output
+        assert "\x1b" not in output
+        assert len([line for line in output.splitlines() if line.startswith("project ")]) == 1
+
+
+@pytest.mark.program
+def test_long_names_are_shown_whole_in_forty_columns(world: World) -> None:
+    name = "検索" * 60 + "\x1b[31m"
+    world.proxy.rules = [world.projects_named(**{SEARCH: name})]
+    status, table = world.terminal("show", columns=40)
+    assert (status, "40 columns have no room for Alerts at" in table, "\x1b" in table) == (0, True, False)
+    assert "検索" * 60 in table
+
+
+def spend_alerts(*alerts: tuple[int, Sequence[str], str | None]) -> Rule:
+    """The API's list of spend alerts: cents, recipients, prefix of the subject."""
+    data = [
+        {"id": f"alert_{number}", "threshold_amount": cents, "currency": "USD", "interval": "month",
+         "notification_channel": {"type": "email", "recipients": [*recipients], "subject_prefix": prefix}}
+        for number, (cents, recipients, prefix) in enumerate(alerts)
+    ]  # fmt: skip
+    body = json.dumps({"object": "list", "data": data, "has_more": False}).encode()
+    return Rule("answer", method="GET", path="/spend_alerts", number=0, status=200, body=body)
+
+
+ALERTS = [
+    ("nobody is notified", [(50_000, [], None)], ""),
+    ("two at one amount", [(50_000, ["a@example.com"], None), (50_000, ["b@example.com"], "[b]")], ""),
+    (
+        "at nothing",
+        [(0, ["a@example.com"], None), (100, ["a@example.com"], None)],
+        "spend_alerts that a file of limits cannot state are omitted",
+    ),
+    (
+        "an address with a name",
+        [(100, ["Ops <ops@example.com>"], None)],
+        "spend_alerts that a file of limits cannot state are omitted",
+    ),
+    (
+        "a long prefix",
+        [(100, ["a@example.com"], "p" * 101)],
+        "spend_alerts that a file of limits cannot state are omitted",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "alerts", "says"), ALERTS, ids=[row[0] for row in ALERTS])
+def test_what_show_writes_is_no_change_whatever_alerts_there_are(
+    name: str, alerts: list[tuple[int, Sequence[str], str | None]], says: str, world: World, tmp_path: Path
+) -> None:
+    world.proxy.rules = [spend_alerts(*alerts)]
+    shown = world.run("show", "--format", "yaml")
+    assert says in shown.stderr
+    path = tmp_path / "limits.yml"
+    path.write_text(shown.stdout)
+    assert "Nothing to change" in world.run("plan", str(path)).output
+
+
+def test_a_project_given_by_id_can_be_frozen_while_projects_cannot_be_listed(world: World) -> None:
+    denied = b'{"error": {"message": "Missing scopes: api.management.read."}}'
+    world.proxy.rules = [Rule("answer", method="GET", path="/projects?", number=0, status=403, body=denied)]
+    by_name = world.run("freeze", "--project", SEARCH)
+    assert (by_name.exit_code, "api.management.read" in by_name.output) == (1, True), by_name.output
+    by_id = world.run("freeze", "--project", world.projects[SEARCH], "--apply")
+    assert by_id.exit_code == 0, by_id.output
+    assert "projects cannot be listed, so proj_" in by_id.output
+    assert world.rate(SEARCH, "gpt-6-luna")["max_requests_per_1_minute"] == 1
+    assert world.run("undo", "--apply").exit_code == 0
+
+
+@pytest.mark.program
+def test_a_file_may_come_from_a_pipe(world: World, file: Path) -> None:
+    for command, status, says in (("plan", 0, "run `limits apply`"), ("apply", 1, "add --yes")):
+        with file.open() as stream, world.process(command, "-", stdin=stream) as process:
+            output, _ = process.communicate(timeout=120)
+        assert (process.returncode, says in output) == (status, True), output
+
+
+def test_a_limit_that_this_month_does_not_reach_is_told_as_that(world: World) -> None:
+    output = world.run("set", "--project", SEARCH, "--spend-limit", "99999").output
+    assert "an hour not reached before the month ends" in output
+
+
+TWO = """\
+organizations:
+  - {name: one, base_url: URL, admin_key_env: OPENAI_ADMIN_KEY}
+  - {name: two, base_url: URL, admin_key_env: OPENAI_ADMIN_KEY}
+"""
+
+
+def test_each_of_two_organizations_is_changed_and_undone_on_its_own(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text(TWO.replace("URL", f"{world.proxy.url}/v1"))
+
+    def run(*arguments: str) -> str:
+        return world.run(*arguments, "--config.file", str(path), OPENAI_ADMIN_KEY=KEY).output
+
+    assert "several organizations are configured; give --organization with one of: one, two" in run(*LIMIT)
+    assert "1 of 1 changes are made" in run(*LIMIT, "--organization", "one")
+    assert "no change of two to undo; there are: none" in run("undo", "--organization", "two")
+    assert "1 of 1 changes are made" in run("undo", "--organization", "one", "--apply")
+    assert run("journal", "--organization", "two") == ""
+
+
+@given(st.text())
+def test_an_id_in_a_command_of_an_alert_is_one_word_of_the_shell(text: str) -> None:
+    """The rules keep these characters of a label."""
+    word = re.sub("[^A-Za-z0-9_.:@/-]", "", text)
+    assert shlex.split(f"openai-exporter limits freeze --project {word}")[4:] == [word] * bool(word)

@@ -98,7 +98,7 @@ def simulator() -> Any:
         yield control
 
 
-def _bill(simulator: SimulatorControl, start: int, end: int) -> dict[int, Decimal]:
+def bill(simulator: SimulatorControl, start: int, end: int) -> dict[int, Decimal]:
     """True costs by day until the simulated time."""
     url = f"{simulator.base_url}/_simulator/organization/bill"
     rows = httpx2.get(url, params={"start": start, "end": end}, timeout=30, trust_env=False).json()["data"]
@@ -115,7 +115,7 @@ def test_the_report_says_what_is_left_to_the_cent(simulator: SimulatorControl, t
     env = {"OPENAI_ADMIN_KEY": "sk-admin-0123456789abcdef"}
     result = CliRunner().invoke(main, ["report", "--config.file", str(path)], env=env)
     assert result.exit_code == 0, result.output
-    rows = _bill(simulator, day("2026-10-20"), int(simulator.clock()))
+    rows = bill(simulator, day("2026-10-20"), int(simulator.clock()))
     spent = sum(rows.values(), Decimal(0))
     early = sum((usd for start, usd in rows.items() if day("2026-10-25") <= start < day("2026-10-30")), Decimal(0))
     expected = Decimal("6334.56") - spent - max(Decimal(0), 100 - early)
