@@ -119,7 +119,7 @@ function(config, promql)
       + panel.table.withSort('Cost')
       + panel.withOverrides([
         override.byName('Cost', [override.width(90), override.decimals(2)]),
-        override.byName('API key', [override.width(155), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
+        override.byName('API key', [override.width(170), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
         override.byName('Project', [override.links([usageOf('project', 'project', '__data.fields.project_id')])]),
         override.byRegexp('.*_id', [override.hidden]),
       ])
@@ -206,17 +206,17 @@ function(config, promql)
       local unmatched = month(metric.drift.unmatched_usd, 'line_item');
       // What belongs to no model stands under the name that the bill gives it.
       local besides(expr) = 'label_replace(%s, "model", "$1", "line_item", "(.+)")' % expr;
-      panel.table.new('Estimated against billed', 'By model: list price of the tokens and billed cost, for the same days of this month, up to the newest whose billing is complete. Line items that belong to no model have no estimate.', usd, [
+      panel.table.new('Estimated against billed', 'By model: list price of the tokens and billed cost, for the same days of this month, up to the newest whose billing is complete; the difference is billed less estimated. Line items that belong to no model have no estimate.', usd, [
         query.table(promql.orWhy(month(metric.drift.billed_usd) + '\nor sum by (model) (' + besides(unmatched) + ')', 'model', words.short.drift)),
         query.table(month(metric.drift.estimated_usd)),
       ])
       + panel.table.withColumns(
-        [['model', 'Model or line item'], ['Value #B', 'Est.'], ['Value #A', 'Billed'], ['Bill - estimate', 'Bill minus est.']],
+        [['model', 'Model or line item'], ['Value #B', 'Est.'], ['Value #A', 'Billed'], ['Bill - estimate', 'Difference']],
         [transformation.binary('Bill - estimate', 'Value #A', '-', 'Value #B')]
       )
       + panel.table.withSort('Billed')
       + panel.withOverrides([
-        override.byRegexp('Est.|Billed|Bill minus est.', exact + [override.width(80)]),
+        override.byRegexp('Est.|Billed|Difference', exact + [override.width(92)]),
         override.byName('Billed', [override.width(98)]),
       ])
       + panel.withNoValue(words.drift),
