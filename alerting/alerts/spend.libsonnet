@@ -4,6 +4,7 @@ local alert = import '../lib/alert.libsonnet';
 local names = import '../lib/names.libsonnet';
 local series = import '../lib/series.libsonnet';
 local spike = import '../lib/spike.libsonnet';
+local steady = import '../lib/steady.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
@@ -93,10 +94,18 @@ function(config)
       expr: std.join('or\n', [
         text.fill(|||
           label_replace(
-            sum by (job, organization, model) (max %(without)s (increase(openai_usage_unpriced_%(unit)s_total{%(selector)s}[1h]))) > 0,
+            sum by (job, organization, model) (
+              max %(without)s (
+                %(used)s
+              )
+            ) > 0,
             "unit", "%(words)s", "", ""
           )
-        |||, { without: without, selector: config.selector, unit: unit, words: std.strReplace(unit, '_', ' ') })
+        |||, {
+          without: without,
+          used: text.indent(steady.increase(text.fill('openai_usage_unpriced_%s_total{%s}', [unit, config.selector]), '1h'), 8),
+          words: std.strReplace(unit, '_', ' '),
+        })
         for unit in ['tokens', 'characters', 'audio_seconds']
       ]),
       'for': '15m',

@@ -4,15 +4,22 @@
 local duration = import '../lib/duration.libsonnet';
 local series = import '../lib/series.libsonnet';
 local spike = import '../lib/spike.libsonnet';
+local steady = import '../lib/steady.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
   local without = text.fill('without (%s)', config.instanceLabels);
   local perHour(metric, labels) = text.fill(|||
     sum by (%s) (
-      max %s (increase(%s{%s}[%s]))
+      max %s (
+        %s
+      )
     )
-  |||, [labels, without, metric, config.selector, duration.scaled(config, '1h')]);
+  |||, [
+    labels,
+    without,
+    text.indent(steady.increase(text.fill('%s{%s}', [metric, config.selector]), duration.scaled(config, '1h')), 4),
+  ]);
 
   // The history of a key leaves out the last day, and is not moved by what OpenAIKeySpendSpike has reported for less than a
   // week: a runaway does not become usual while it lasts. Where an organization is known and its key is not, the key spent 0.

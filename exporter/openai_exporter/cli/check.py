@@ -47,8 +47,8 @@ def check(file: Path, web_config_file: Path | None, without_keys: bool, spend_li
     """Check a configuration FILE and say what it makes the exporter do; calls no API without --spend-limits.
 
     \b
-    Exit status: 0 when it can be used, 1 when not; then each line names one error:
-      exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean 'api_key_file'? ...
+    Exit status: 0 when it can be used, 1 when not; each line names one error:
+      exporter.yml:7: targets[0].api_key_fil: unknown key; did you mean ...
     """
     if spend_limits and without_keys:
         raise click.UsageError("--spend-limits calls the API, which needs the keys; omit --without-keys")

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -30,11 +30,11 @@ from openai_exporter.config.base import Section
 from openai_exporter.config.secret import Credential, credential, printable
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.limits import change as changing
-from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone, words
-from openai_exporter.limits.change import Change, LimitsFile, WantedAlert, WantedRates
+from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone
+from openai_exporter.limits.change import Change, LimitsFile, WantedAlert, WantedRates, words
 from openai_exporter.limits.journal import Entry, Journal
 from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
-from openai_exporter.limits.setting import ORGANIZATION, RATES, RateLimit, Reader, Settings, SpendAlert, find_project
+from openai_exporter.limits.setting import RATES, WHOLE, RateLimit, Reader, Settings, find_project
 from openai_exporter.model import Answer
 from openai_exporter.report.documents import UNKNOWN, Grid, TextTable, dollars, percent
 from openai_exporter.report.source import Source
@@ -64,7 +64,7 @@ class _Usd(click.ParamType):  # type: ignore[type-arg]
 
 _USD = _Usd()
 _currency = click.argument(
-    "currency", required=False, type=click.Choice(["USD"], case_sensitive=False), metavar="[USD]"
+    "currency", required=False, type=click.Choice(["USD"], case_sensitive=False), metavar="[USD]", expose_value=False
 )
 
 
@@ -115,9 +115,9 @@ def limits() -> None:
 
     \b
     In an emergency:
-      openai-exporter limits freeze --project Search            shows what would change
-      openai-exporter limits freeze --project Search --apply    stops the project's spend
-      openai-exporter limits undo --apply                       brings the old limits back
+      openai-exporter limits freeze --project Search           # only shows it
+      openai-exporter limits freeze --project Search --apply   # stops spend
+      openai-exporter limits undo --apply                      # brings it back
     """
 
 
@@ -128,17 +128,28 @@ class _Desk:
     Attributes:
         write: where the key that changes limits is read from; None where none is given.
         now: the API's time.
+        apply: whether changes are made, not only shown.
+        yes: whether they are made without a question.
     """
 
     source: Source
     write: Credential | None
     storage: Path | None
     now: float
+    apply: bool
+    yes: bool
 
     @property
     def organization(self) -> str:
         """Name of the organization in the configuration."""
         return self.source.organization.name
+
+    @property
+    def folder(self) -> Path:
+        """Where the journal is."""
+        if self.storage is None:
+            raise StartError("changes need a directory for their journal: set --storage.path")
+        return self.storage
 
     def projects(self) -> tuple[Project, ...]:
         """All projects, archived ones included."""
@@ -147,7 +158,7 @@ class _Desk:
     def settings(self, project: str | None) -> Settings:
         """What is set for a project by name or id, or for the organization; an id needs no list of projects."""
         if project is None:
-            return self.of(Project(ORGANIZATION, "", "active"))
+            return self.of(WHOLE)
         try:
             return self.of(find_project(self.projects(), project))
         except UpstreamError as error:
@@ -187,7 +198,12 @@ class _Desk:
 
 @contextmanager
 def _desk(
-    organization: str | None, config_file: Path | None, admin_key_file: Path | None, storage: Path | None
+    organization: str | None,
+    config_file: Path | None,
+    admin_key_file: Path | None,
+    storage: Path | None,
+    apply_: bool = False,
+    yes: bool = False,
 ) -> Iterator[_Desk]:
     env, write = dict(os.environ), None
     if admin_key_file is not None:
@@ -204,7 +220,7 @@ def _desk(
                 raise
             _say(f"the API's time could not be read, so this machine's is used: {error}")
             now = source.context.clock.now()
-        yield _Desk(source, write, storage, now)
+        yield _Desk(source, write, storage, now, apply_, yes)
 
 
 def _say(text: str) -> None:
@@ -223,22 +239,21 @@ def show(project: str | None, form: str, **options: Any) -> None:
       openai-exporter limits show --format yaml > limits.yml
     """
     with common.exit_on_error(), _desk(**options) as desk:
-        projects = desk.projects()
         if project is not None:
-            shown = [desk.of(find_project(projects, project))]
+            shown = [desk.settings(project)]
         else:
-            active = [one for one in projects if one.status == "active"]
-            shown = [desk.of(one) for one in (Project(ORGANIZATION, "", "active"), *active)]
+            shown = [desk.of(one) for one in (WHOLE, *desk.projects()) if one.status == "active"]
         if form == "yaml":
-            click.echo(yaml.safe_dump(_as_file(shown), sort_keys=False, allow_unicode=True), nl=False)
+            click.echo(yaml.safe_dump(_as_file(shown, project), sort_keys=False, allow_unicode=True), nl=False)
             return
         spend = read_spend(desk.source, desk.now)
         peaks = read_peaks(desk.source, {one.project_id: [rate.model for rate in one.rates] for one in shown}, WEEK)
         if form == "json":
-            click.echo(json.dumps(_as_json(shown, spend, peaks), indent=2))
+            click.echo(json.dumps([_as_json(one, spend, peaks) for one in shown], indent=2))
             return
         _print_tables(shown, spend, peaks, whole=project is not None)
-        _note_open(desk)
+        if desk.storage is not None and (waiting := Journal.read(desk.storage).open(desk.organization)):
+            _say(f"{len(waiting)} changes have no known result; `limits undo` finds it out, without changing anything")
 
 
 def _print_tables(shown: Sequence[Settings], spend: Spend, peaks: Peaks, *, whole: bool) -> None:
@@ -273,7 +288,7 @@ def _money_row(one: Settings, spend: Spend) -> tuple[str, ...]:
         one.name or "(organization)",
         "none" if limit is None else dollars(limit),
         dollars(spent),
-        UNKNOWN if limit is None else percent(float(spent / limit)),
+        percent(float(spent / limit)) if limit else UNKNOWN,
         "yes" if one.enforcing else "no",
         alerts,
     )
@@ -286,22 +301,26 @@ def _rate_row(rate: RateLimit, peak: tuple[int, int] | None) -> Iterator[str]:
         yield UNKNOWN if peak is None else f"{peak[place]:,}"
 
 
-def _as_file(shown: Sequence[Settings]) -> dict[str, Any]:
-    """What the file of limits can state; what it cannot is left out, which leaves it as it is."""
-    names = Counter(one.name for one in shown)
-    entries = [_entry(one, one.name if names[one.name] == 1 else one.project_id) for one in shown]
-    for one, entry in zip(shown, entries, strict=True):
+def _as_file(shown: Sequence[Settings], project: str | None) -> dict[str, Any]:
+    """What the file of limits can state; what it cannot is omitted, which leaves it as it is.
+
+    Args:
+        project: the name or id that was asked for, which is known to be one project's.
+    """
+    names, entries = Counter(one.name for one in shown), []
+    for one in shown:
+        entry = _entry(one)
         for name, section in (("spend_alerts", WantedAlert), ("rate_limits", WantedRates)):
-            stated = [each for each in entry.get(name, ()) if _valid(section, each)]
-            if len(stated) < len(entry.get(name, ())):
+            stated = [each for each in entry.pop(name) if _is_valid(section, each)]
+            if len(stated) < len(one.alerts if section is WantedAlert else one.rates):
                 _say(f"{one.name or 'organization'}: {name} that a file of limits cannot state are omitted")
-            entry.update({name: stated} if stated else {})
-            if not stated:
-                entry.pop(name, None)
+            entry |= {name: stated} if stated else {}
+        unique = project or (one.name if names[one.name] == 1 else one.project_id)
+        entries.append({"project": unique, **entry} if one.project_id else entry)
     return {"limits": entries}
 
 
-def _valid(section: type[Section], entry: Mapping[str, Any]) -> bool:
+def _is_valid(section: type[Section], entry: Mapping[str, Any]) -> bool:
     try:
         section.model_validate(entry)
     except ValidationError:
@@ -309,41 +328,38 @@ def _valid(section: type[Section], entry: Mapping[str, Any]) -> bool:
     return True
 
 
-def _entry(one: Settings, name: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"project": name} if one.project_id else {}
-    entry["spend_limit_usd"] = None if one.spend_limit is None else _usd(one.spend_limit)
-    if one.alerts:
-        entry["spend_alerts"] = [_alert_entry(alert) for alert in one.alerts]
+def _entry(one: Settings) -> dict[str, Any]:
     ours = {field: name for name, field in RATES.items()}
-    if one.rates:
-        entry["rate_limits"] = [
+    return {
+        "spend_limit_usd": None if one.spend_limit is None else _usd(one.spend_limit),
+        "spend_alerts": [
+            {"at_usd": _usd(alert.cents), "notify": [*alert.recipients]}
+            | ({} if alert.subject_prefix is None else {"subject_prefix": alert.subject_prefix})
+            for alert in one.alerts
+        ],
+        "rate_limits": [
             {"model": rate.model, **{ours[field]: n for field, n in rate.limits.items()}} for rate in one.rates
-        ]
-    return entry
-
-
-def _alert_entry(alert: SpendAlert) -> dict[str, Any]:
-    prefix = {"subject_prefix": alert.subject_prefix} if alert.subject_prefix is not None else {}
-    return {"at_usd": _usd(alert.cents), "notify": [*alert.recipients], **prefix}
+        ],
+    }
 
 
 def _usd(cents: int) -> int | float:
     return cents // 100 if cents % 100 == 0 else cents / 100
 
 
-def _as_json(shown: Sequence[Settings], spend: Spend, peaks: Peaks) -> list[dict[str, Any]]:
-    rows = []
-    for one in shown:
-        row = {"project_id": one.project_id or None, "name": one.name or None, **_entry(one, one.name)}
-        row.pop("project", None)
-        row["enforcing"] = one.enforcing
-        row["spent_usd"] = float(spend.of_month(one.project_id))
-        row["usd_per_hour"] = float(spend.an_hour(one.project_id))
-        for rate in row.get("rate_limits", []):
-            peak = peaks.get((one.project_id, rate["model"]))
-            rate["peak_requests_per_minute"], rate["peak_tokens_per_minute"] = peak or (None, None)
-        rows.append(row)
-    return rows
+def _as_json(one: Settings, spend: Spend, peaks: Peaks) -> dict[str, Any]:
+    entry = {name: value for name, value in _entry(one).items() if value != []}
+    for rate in entry.get("rate_limits", []):
+        peak = peaks.get((one.project_id, rate["model"]))
+        rate["peak_requests_per_minute"], rate["peak_tokens_per_minute"] = peak or (None, None)
+    return {
+        "project_id": one.project_id or None,
+        "name": one.name or None,
+        **entry,
+        "enforcing": one.enforcing,
+        "spent_usd": float(spend.of_month(one.project_id)),
+        "usd_per_hour": float(spend.an_hour(one.project_id)),
+    }
 
 
 @limits.command("set")
@@ -368,9 +384,6 @@ def set_(
     model: str | None,
     requests_per_minute: int | None,
     tokens_per_minute: int | None,
-    currency: str | None,
-    apply_: bool,
-    yes: bool,
     **options: Any,
 ) -> None:
     """Set limits of the organization or of a project: shows from what to what, and what that means now.
@@ -378,30 +391,30 @@ def set_(
     \b
     Examples:
       openai-exporter limits set --project Search --spend-limit 500 USD
-      openai-exporter limits set --project Search --model gpt-6-luna --requests-per-minute 100 --apply
-      openai-exporter limits set --spend-alert 4000 --notify finance@example.com --apply
+      openai-exporter limits set --spend-alert 4000 --notify a@example.com --apply
+      openai-exporter limits set --project Search --model gpt-6-luna \\
+          --requests-per-minute 100 --apply
     """
     rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
-    limited = any(value is not None for value in rates.values())
-    if limited != (model is not None):
+    given = {name: n for name, n in rates.items() if n is not None}
+    if bool(given) != (model is not None):
         raise click.UsageError("--model needs --requests-per-minute or --tokens-per-minute, and these need --model")
-    if limited and project is None:
+    if given and project is None:
         raise click.UsageError("rate limits are set for projects; give --project")
-    wanted: dict[str, Any] = {"project": project}
-    if spend_limit is not None:
-        wanted["spend_limit_usd"] = spend_limit
-    if spend_alert:
-        wanted["spend_alerts"] = [{"at_usd": usd, **({"notify": [*notify]} if notify else {})} for usd in spend_alert]
-    if limited:
-        wanted["rate_limits"] = [{"model": model, **{name: n for name, n in rates.items() if n is not None}}]
-    if len(wanted) == 1:
+    wanted = {
+        "spend_limit_usd": spend_limit,
+        "spend_alerts": [{"at_usd": usd, "notify": [*notify] or None} for usd in spend_alert],
+        "rate_limits": [{"model": model, **given}] if given else [],
+    }
+    wanted = {name: value for name, value in wanted.items() if value}
+    if not wanted:
         raise click.UsageError("nothing to set; give --spend-limit, --spend-alert, or --model with a rate limit")
     try:
-        entry = changing.wanted(wanted)
+        entry = changing.wanted(wanted if project is None else {"project": project, **wanted})
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     with common.exit_on_error(), _desk(**options) as desk:
-        _propose(desk, [*changing.changes(desk.settings(project), entry)], "set", apply_=apply_, yes=yes)
+        _propose(desk, [*changing.changes(desk.settings(project), entry)], "set")
 
 
 @limits.command()
@@ -414,15 +427,7 @@ def set_(
 @_apply
 @_yes
 @_shared
-def clear(
-    project: str | None,
-    spend_limit: bool,
-    spend_alert: tuple[float, ...],
-    currency: str | None,
-    apply_: bool,
-    yes: bool,
-    **options: Any,
-) -> None:
+def clear(project: str | None, spend_limit: bool, spend_alert: tuple[float, ...], **options: Any) -> None:
     """Remove the spend limit or spend alerts. (Rate limits cannot be removed; set them.)
 
     \b
@@ -433,8 +438,7 @@ def clear(
         raise click.UsageError("nothing to remove; give --spend-limit or --spend-alert")
     with common.exit_on_error(), _desk(**options) as desk:
         alerts = [changing.cents(usd) for usd in spend_alert]
-        changes = changing.cleared(desk.settings(project), spend_limit=spend_limit, alerts=alerts)
-        _propose(desk, [*changes], "clear", apply_=apply_, yes=yes)
+        _propose(desk, [*changing.cleared(desk.settings(project), spend_limit=spend_limit, alerts=alerts)], "clear")
 
 
 @limits.command()
@@ -442,7 +446,7 @@ def clear(
 @_apply
 @_yes
 @_shared
-def freeze(project: str, apply_: bool, yes: bool, **options: Any) -> None:
+def freeze(project: str, **options: Any) -> None:
     """Stop a project's spend: a spend limit just above what is spent, and one request a minute for each model.
 
     Rate limits hold at once, those of the models that cost most first; OpenAI enforces spend limits some minutes
@@ -454,8 +458,7 @@ def freeze(project: str, apply_: bool, yes: bool, **options: Any) -> None:
         spent = None if spend is None else spend.of_month(settings.project_id)
         if spent is None:
             _say("the spend limit is left as it is, as the spend is unknown; rate limits can be changed")
-        changes = [*changing.frozen(settings, spent, busy)]
-        _propose(desk, changes, "freeze", apply_=apply_, yes=yes)
+        _propose(desk, [*changing.frozen(settings, spent, busy)], "freeze")
 
 
 @limits.command()
@@ -480,7 +483,7 @@ def plan(file: Path, check: bool, organization: str | None, **options: Any) -> N
         wanted = changing.load_limits(file)
         with _desk(organization or wanted.organization, **options) as desk:
             changes = _planned(desk, wanted)
-            _propose(desk, changes, "plan", apply_=False, yes=False)
+            _propose(desk, changes, "plan")
             if changes and check:
                 sys.exit(common.FAILED)
 
@@ -496,10 +499,10 @@ def apply(file: Path, yes: bool, organization: str | None, **options: Any) -> No
     """
     with common.exit_on_error():
         wanted = changing.load_limits(file)
-        with _desk(organization or wanted.organization, **options) as desk:
+        with _desk(organization or wanted.organization, **options, apply_=yes or sys.stdin.isatty(), yes=yes) as desk:
             changes = _planned(desk, wanted)
-            _propose(desk, changes, "apply", apply_=yes or sys.stdin.isatty(), yes=yes)
-            if changes and not (yes or sys.stdin.isatty()):
+            _propose(desk, changes, "apply")
+            if changes and not desk.apply:
                 sys.exit(common.FAILED)
 
 
@@ -514,21 +517,21 @@ def _planned(desk: _Desk, wanted: LimitsFile) -> list[Change]:
 @_apply
 @_yes
 @_shared
-def undo(batch: int | None, apply_: bool, yes: bool, **options: Any) -> None:
+def undo(batch: int | None, **options: Any) -> None:
     """Bring back the values before change N of the journal; the last change when N is omitted.
 
     What somebody changed since then is shown and left as it is. An undo can be undone, too.
     """
-    with common.exit_on_error(), _desk(**options) as desk, _journal(desk) as journal:
-        looking = _settled(desk, journal)
-        ours = [entry for entry in journal.entries.values() if entry.organization == desk.organization]
-        number = batch or max((entry.batch for entry in ours if entry.done), default=0)
-        entries = [entry for entry in ours if entry.batch == number]
-        if not entries:
-            known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
-            raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
-        changes = [change for change in undone(entries) if _still_set(looking, change)]
-        _propose(desk, changes, f"undo {number}", apply_=apply_, yes=yes, journal=journal)
+    with common.exit_on_error(), _desk(**options) as desk:
+        with _settled(desk) as (journal, looking):
+            ours = [entry for entry in journal.entries.values() if entry.organization == desk.organization]
+            number = batch or max((entry.batch for entry in ours if entry.done), default=0)
+            entries = [entry for entry in ours if entry.batch == number]
+            if not entries:
+                known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
+                raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
+            changes = [change for change in undone(entries) if _still_set(looking, change)]
+        _propose(desk, changes, f"undo {number}")
 
 
 def _still_set(looking: Applier, change: Change) -> bool:
@@ -544,7 +547,9 @@ def _still_set(looking: Applier, change: Change) -> bool:
 def journal(organization: str | None, storage: Path | None, **options: Any) -> None:
     """Print every change that was made from this machine: when, by whom, from what to what, with what result."""
     with common.exit_on_error():
-        for entry in Journal.read(_folder(storage)).entries.values():
+        if storage is None:
+            raise StartError("the journal is in a directory: set --storage.path")
+        for entry in Journal.read(storage).entries.values():
             if organization in (None, entry.organization):
                 click.echo(printable(mask_keys(_journal_line(entry))))
 
@@ -560,9 +565,7 @@ def _journal_line(entry: Entry) -> str:
 # From changes to their result, with a person in between.
 
 
-def _propose(
-    desk: _Desk, changes: Sequence[Change], command: str, *, apply_: bool, yes: bool, journal: Journal | None = None
-) -> None:
+def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     """Show changes and what they mean; make them where that is asked for.
 
     Raises:
@@ -573,21 +576,24 @@ def _propose(
         return
     for line in _diff(changes, desk.spend, desk.peaks(changes)):
         click.echo(printable(line))
-    if not apply_:
-        how = "run `limits apply`" if command == "plan" else "add --yes" if command == "apply" else "add --apply"
-        click.echo(f"\nNothing is changed yet. To make {_count(changes)}, {how}.")
+    these = "this change" if len(changes) == 1 else f"these {len(changes)} changes"
+    if not desk.apply:
+        how = {"plan": "run `limits apply`", "apply": "add --yes"}.get(command, "add --apply")
+        click.echo(f"\nNothing is changed yet. To make {these}, {how}.")
         return
     if desk.write is None:
         how = f"set {WRITE_KEY}, or give --admin-key-file"
         raise StartError(f"changes need an admin key with scope {SCOPE}: {how}; nothing is changed")
-    if not yes and sys.stdin.isatty() and not _agreed(f"\nMake {_count(changes)}?"):
+    if not desk.yes and sys.stdin.isatty() and not _agreed(f"\nMake {these}?"):
         raise StartError("nothing is changed")
-    if journal is not None:
-        _apply_changes(desk, desk.write, journal, changes, command)
-        return
-    with _journal(desk) as held:
-        _settled(desk, held)
-        _apply_changes(desk, desk.write, held, changes, command)
+    with _settled(desk) as (journal, _):
+        outcome = _make(desk, desk.write, journal, changes, command)
+    made = [entry for entry in outcome.entries if entry.done]
+    back = f"; `openai-exporter limits undo {made[0].batch} --apply` brings the old values back" if made else ""
+    count, left = len(changes), len(changes) - len(made)
+    if outcome.problem:
+        raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")
+    click.echo(f"{len(made)} of {count} changes are made{back}.")
 
 
 def _agreed(question: str) -> bool:
@@ -599,53 +605,36 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _count(changes: Sequence[Change]) -> str:
-    return "this change" if len(changes) == 1 else f"these {len(changes)} changes"
-
-
 def _diff(changes: Sequence[Change], spend: Spend | None, peaks: Peaks | None) -> Iterator[str]:
     """Lines of a diff, under the title of each project, with what each change means."""
     title = None
     for change in changes:
-        scope = f"project {change.project}" if change.project_id else "organization"
-        if scope != title:
-            title = scope
-            yield scope
+        if change.scope != title:
+            title = change.scope
+            yield title
         for name, old, new in change.lines():
             yield f"  {f'{change.label}: ' if change.label else ''}{name}: {old} -> {new}"
         if effect := consequence(change, spend, peaks):
             yield f"      {effect}"
 
 
-def _folder(storage: Path | None) -> Path:
-    if storage is None:
-        raise StartError("changes need a directory for their journal: set --storage.path")
-    return storage
-
-
-def _journal(desk: _Desk) -> AbstractContextManager[Journal]:
-    return Journal.held(_folder(desk.storage), time.time)
-
-
-def _settled(desk: _Desk, journal: Journal) -> Applier:
-    """Find out and say what became of changes that an earlier command did not see the end of; what found it out."""
+@contextmanager
+def _settled(desk: _Desk) -> Iterator[tuple[Journal, Applier]]:
+    """The journal, after finding out and saying what became of changes that an earlier command did not see the end
+    of; and what found it out."""
 
     def never(method: str, path: str, body: Any) -> Answer:
         raise AssertionError("this one only reads")
 
-    looking = Applier(journal, desk.organization, desk.get, never)
-    for entry in looking.settle():
-        _say(f"an earlier command ended before it knew: {_journal_line(entry)}")
-    return looking
+    with Journal.held(desk.folder, time.time) as journal:
+        looking = Applier(journal, desk.organization, desk.get, never)
+        for entry in looking.settle():
+            _say(f"an earlier command ended before it knew: {_journal_line(entry)}")
+        yield journal, looking
 
 
-def _note_open(desk: _Desk) -> None:
-    if desk.storage is not None and (waiting := Journal.read(desk.storage).open(desk.organization)):
-        _say(f"{len(waiting)} changes have no known result; `limits undo` finds it out, without changing anything")
-
-
-def _apply_changes(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Change], command: str) -> None:
-    """Send changes, say what became of each, and fail when not all are made."""
+def _make(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Change], command: str) -> Outcome:
+    """Send changes, and say what became of each."""
     organization = desk.source.organization
     client = WritingClient(organization.base_url, key, organization.timeout, desk.source.network)
     identity = desk.source.calls.identity.get(HEADER, "")
@@ -660,19 +649,18 @@ def _apply_changes(desk: _Desk, key: Credential, journal: Journal, changes: Sequ
             )
         return answer
 
-    def told(number: int, count: int, entry: Entry) -> None:
+    def told(number: int, entry: Entry) -> None:
         result = "done" if entry.done else entry.result.replace("_", " ")
         request = f" ({entry.request_id})" if entry.request_id else ""
-        click.echo(printable(f"{number}/{count} {entry.change.title}: {result}{request}"))
+        click.echo(printable(f"{number}/{len(changes)} {entry.change.title}: {result}{request}"))
 
     try:
         client.check()
         with _signals() as stopped:
             applier = Applier(journal, desk.organization, get, client.write, say=told, stopped=stopped)
-            outcome = applier.apply(changes, command)
+            return applier.apply(changes, command)
     finally:
         client.close()
-    _conclude(outcome, len(changes))
 
 
 @contextmanager
@@ -696,12 +684,3 @@ def _signals() -> Iterator[Callable[[], str]]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def _conclude(outcome: Outcome, count: int) -> None:
-    made = [entry for entry in outcome.entries if entry.done]
-    back = f"; `openai-exporter limits undo {made[0].batch} --apply` brings the old values back" if made else ""
-    if outcome.problem:
-        left = count - len(made)
-        raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")
-    click.echo(f"{len(made)} of {count} changes are made{back}.")

@@ -41,17 +41,19 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the command's module; None for an unknown name that a shell completes.
-
-        Raises:
-            click.NoSuchCommand: the name is unknown; it names those that are near.
-        """
+        """Import the command's module; None for an unknown name."""
         if name not in COMMANDS:
-            if ctx.resilient_parsing:
-                return None
-            raise click.exceptions.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
+            return None
         command: click.Command = pkgutil.resolve_name(COMMANDS[name][0])
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with those that are near."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read flags without a command as those of `serve`."""
@@ -84,11 +86,13 @@ def main() -> None:
     """Prometheus exporter for the OpenAI API: probes, usage, costs, limits.
 
     \b
-    With nothing but keys in the environment it probes a small set of models and reads the organization:
+    With nothing but keys in the environment it probes a small set of models and
+    reads the organization:
       OPENAI_API_KEY=... OPENAI_ADMIN_KEY=... openai-exporter
     Try it without a key:
       openai-exporter simulate --listen-address 127.0.0.1:8085 &
-      OPENAI_BASE_URL=http://127.0.0.1:8085/v1 OPENAI_API_KEY=sk-any openai-exporter
+      export OPENAI_BASE_URL=http://127.0.0.1:8085/v1
+      OPENAI_API_KEY=sk-any openai-exporter
     With a configuration:
       openai-exporter check exporter.yml
       openai-exporter --config.file=exporter.yml
@@ -105,9 +109,14 @@ def completion(shell: str) -> None:
     """Print the completion script for SHELL.
 
     \b
-    bash  openai-exporter completion bash > ~/.local/share/bash-completion/completions/openai-exporter
-    zsh   openai-exporter completion zsh > "${fpath[1]}/_openai-exporter"
-    fish  openai-exporter completion fish > ~/.config/fish/completions/openai-exporter.fish
+    In bash:
+      openai-exporter completion bash \\
+          > ~/.local/share/bash-completion/completions/openai-exporter
+    In zsh:
+      openai-exporter completion zsh > "${fpath[1]}/_openai-exporter"
+    In fish:
+      openai-exporter completion fish \\
+          > ~/.config/fish/completions/openai-exporter.fish
     For one session of bash: source <(openai-exporter completion bash)
     """
     completer = get_completion_class(shell)

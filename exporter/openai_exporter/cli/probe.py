@@ -60,8 +60,8 @@ def probe(
     Examples:
       OPENAI_API_KEY=... openai-exporter probe
       OPENAI_API_KEY=... openai-exporter probe --module models
-      openai-exporter probe --config.file exporter.yml --target openai --module chat --model gpt-5.4-mini
-      openai-exporter probe --module chat_stream --model gpt-5.4-mini --json | jq .stream.first_token
+      openai-exporter probe --config.file exporter.yml --module chat
+      openai-exporter probe --module chat_stream --json | jq .stream.first_token
       openai-exporter probe --module chat --model gpt-6-luna --debug
 
     \b

@@ -68,7 +68,8 @@ def report(
     \b
     Examples:
       OPENAI_ADMIN_KEY=... openai-exporter report
-      openai-exporter report --config.file exporter.yml --period 2026-10 --by project --format html -o october.html
+      openai-exporter report --config.file exporter.yml --by project
+      openai-exporter report --period 2026-10 --format html -o october.html
       openai-exporter report --period 2026-10 --format focus -o costs.csv
 
     \b
@@ -202,11 +203,12 @@ def backfill(
 
     \b
     Example:
-      OPENAI_ADMIN_KEY=... openai-exporter backfill --from 2026-08-01 --output history.om \\
+      openai-exporter backfill --from 2026-08-01 --output history.om \\
           --label instance=exporter:9985 --scraped-since 2026-11-21T09:30:00Z
 
     \b
-    Exit status: 0 when the file is written; 1 when not; data already read is kept, and the same command resumes.
+    Exit status: 0 when the file is written, 1 when not; data already read is
+    kept, and the same command resumes.
     """
     console, names = Console(stderr=True), ("--from", "--to")
     with exit_on_error(), _interruptible(output):

@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 _ENVIRONMENT = """\b
 Environment:
   OPENAI_API_KEY     key for probes, when there is no configuration file
-  OPENAI_ADMIN_KEY   admin key for usage and costs, when there is no configuration file
-  OPENAI_BASE_URL    root of the API, when there is no configuration file
+  OPENAI_ADMIN_KEY   admin key for usage and costs, likewise
+  OPENAI_BASE_URL    root of the API, likewise
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY   used for every call
   SSL_CERT_FILE      CAs to trust, for proxies that inspect TLS
 
 \b
 Examples:
   openai-exporter serve --config.file=exporter.yml
-  openai-exporter serve --web.listen-address=127.0.0.1:9985 --web.listen-address='[::1]:9985'
-  openai-exporter serve --web.config.file=web.yml --web.external-url=https://exporter.example.org
-  kill -HUP $(pidof openai-exporter)    # read the configuration again; also: POST /-/reload
+  openai-exporter serve --web.listen-address=127.0.0.1:9985
+  openai-exporter serve --web.config.file=web.yml
+  kill -HUP $(pidof openai-exporter)    # reload; or POST /-/reload
 """
 
 

@@ -5,16 +5,16 @@ import getpass
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from openai_exporter.client.organization import ADMIN_KEYS, MOST_BYTES, OrganizationClient, authorization, is_admin_key
 from openai_exporter.client.session import Network, Session
 from openai_exporter.config.secret import Credential
 from openai_exporter.errors import StartError, UpstreamError
-from openai_exporter.limits.change import Change
+from openai_exporter.limits.change import Change, words
 from openai_exporter.limits.journal import Entry, Journal
-from openai_exporter.limits.setting import Get, RateLimit, Reader, Value, alert, rate_limit
+from openai_exporter.limits.setting import Get, RateLimit, Reader, SpendAlert, Value, alert, rate_limit
 from openai_exporter.model import Answer
 from openai_exporter.usage.limits import API
 from openai_exporter.usage.rows import MalformedError
@@ -97,36 +97,26 @@ class Outcome:
     problem: str = ""
 
 
+@dataclass
 class Applier:
     """Sends changes.
 
-    Args:
+    Attributes:
         get: reads what is set, with the key that the changes are made with.
         write: sends one change: method, path and body.
-        say: told the number of each change, how many there are, and its entry once that is settled.
+        say: called with the number of each change and its entry, once that is settled.
         sleep: waits while the API asks to.
         stopped: what asks to stop before the next change; empty while nothing does.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        organization: str,
-        get: Get,
-        write: Callable[[str, str, Any], Answer],
-        *,
-        say: Callable[[int, int, Entry], None] = lambda number, count, entry: None,
-        sleep: Callable[[float], None] = time.sleep,
-        stopped: Callable[[], str] = lambda: "",
-    ) -> None:
-        self._journal = journal
-        self._organization = organization
-        self._reader = Reader(get)
-        self._write = write
-        self._say = say
-        self._sleep = sleep
-        self._stopped = stopped
-        self._rates: dict[str, dict[str, RateLimit]] = {}
+    journal: Journal
+    organization: str
+    get: Get
+    write: Callable[[str, str, Any], Answer]
+    say: Callable[[int, Entry], None] = lambda number, entry: None
+    sleep: Callable[[float], None] = time.sleep
+    stopped: Callable[[], str] = lambda: ""
+    _rates: dict[str, dict[str, RateLimit]] = field(default_factory=dict)
 
     def settle(self) -> Iterator[Entry]:
         """Find out what became of changes whose result is not known.
@@ -134,31 +124,30 @@ class Applier:
         Raises:
             UpstreamError: what is set could not be read.
         """
-        for entry in self._journal.open(self._organization):
-            yield self._journal.settled(self._judged(entry, self.current(entry.change)))
+        for entry in self.journal.open(self.organization):
+            yield self.journal.settled(self._judged(entry, self.current(entry.change)))
 
     def apply(self, changes: Sequence[Change], command: str) -> Outcome:
         """Send them in this order; stop at the first that fails, or whose old value is not set any more."""
-        batch, done = self._journal.last + 1, list[Entry]()
+        batch, done = self.journal.last + 1, list[Entry]()
         who = f"{_user()}@{socket.gethostname()}"
         for number, change in enumerate(changes, 1):
-            if signal := self._stopped():
+            if signal := self.stopped():
                 return Outcome(tuple(done), f"stopped by {signal}")
-            entry = Entry(batch, number, "", who, command, self._organization, change, target=change.target)
+            problem = ""
             try:
                 self._expect(change)
-                entry = self._journal.sending(entry)
+                self._send(Entry(batch, number, "", who, command, self.organization, change, target=change.target))
             except (UpstreamError, StartError) as error:
-                return Outcome(tuple(done), f"{change.title}: {error}")
-            try:
-                entry = self._send(entry)
-            except StartError as error:  # of the journal: what became of it is known, and nowhere written
-                done.append(self._journal.entries[batch, number])
-                return Outcome(tuple(done), f"{change.title}: {error}")
-            done.append(entry)
-            self._say(number, len(changes), entry)
-            if not entry.done:
-                return Outcome(tuple(done), f"{change.title}: {entry.message}")
+                problem = str(error)
+            entry = self.journal.entries.get((batch, number))  # whatever could be written of it
+            if entry is not None:
+                done.append(entry)
+                if not problem:
+                    self.say(number, entry)
+                    problem = "" if entry.done else entry.message
+            if problem:
+                return Outcome(tuple(done), f"{change.title}: {problem}")
         return Outcome(tuple(done))
 
     def _expect(self, change: Change) -> None:
@@ -169,22 +158,21 @@ class Applier:
                 f"was changed meanwhile, to {words(current)} (not {words(change.old)}); nothing was sent: look again"
             )
 
-    def _send(self, entry: Entry) -> Entry:
-        """Send a change that is in the journal; settle it there, whatever happens."""
-        method, path, body = entry.change.request
+    def _send(self, entry: Entry) -> None:
+        """Send a change that is put in the journal; settle it there, whatever happens."""
+        entry = self.journal.sending(entry)
         for attempt in range(_ATTEMPTS):
             try:
-                answer = self._write(method, path, body)
-                return self._journal.settled(self._answered(entry, answer))
+                answer = self.write(*entry.change.request)
             except UpstreamError as error:
-                if (
-                    error.status == 429 and attempt < _ATTEMPTS - 1 and not self._stopped()
-                ):  # not done, and to be asked again
-                    wait = 2.0**attempt if error.retry_after is None else error.retry_after
-                    self._sleep(min(wait, _LONGEST_WAIT))
-                    continue
-                return self._journal.settled(self._failed(entry, error))
-        raise AssertionError("the last attempt returns")
+                if error.status != 429 or attempt == _ATTEMPTS - 1 or self.stopped():
+                    self.journal.settled(self._failed(entry, error))
+                    return
+                wait = 2.0**attempt if error.retry_after is None else error.retry_after
+                self.sleep(min(wait, _LONGEST_WAIT))
+                continue
+            self.journal.settled(self._answered(entry, answer))
+            return
 
     def _answered(self, entry: Entry, answer: Answer) -> Entry:
         entry = replace(entry, result="applied", request_id=answer.request_id, value=entry.change.new)
@@ -218,9 +206,9 @@ class Applier:
     def _judged(self, entry: Entry, current: Value | None) -> Entry:
         """What became of a change without an answer, by what is set now."""
         if current == entry.change.new:
-            target = entry.target or entry.change.target
-            if entry.change.what == "spend_alert" and not target:
-                target = self._alert_id(entry.change)
+            target = entry.target
+            if entry.change.what == "spend_alert" and not target and (made := self._alert(entry.change)):
+                target = made.id
             return replace(entry, result="applied", value=current, target=target)
         if current == entry.change.old:
             message = entry.message or "the program ended before it had an answer"
@@ -230,40 +218,27 @@ class Applier:
     def current(self, change: Change) -> Value | None:
         """What is set now where a change is to be made."""
         if change.what == "spend_limit":
-            cents, _ = self._reader.spend_limit(change.project_id)
+            cents, _ = Reader(self.get).spend_limit(change.project_id)
             return None if cents is None else {"cents": cents}
         if change.what == "spend_alert":
-            return self._current_alert(change)
-        rates = self._rates.get(change.project_id)
-        if rates is None:
-            rates = {rate.id: rate for rate in self._reader.rates(change.project_id)}
-            self._rates[change.project_id] = rates
-        rate = rates.get(change.target)
+            there = self._alert(change)
+            return None if there is None else there.value
+        if change.project_id not in self._rates:
+            self._rates[change.project_id] = {rate.id: rate for rate in Reader(self.get).rates(change.project_id)}
+        rate = self._rates[change.project_id].get(change.target)
         return None if rate is None else {name: rate.limits.get(name) for name in change.new or {}}
 
-    def _current_alert(self, change: Change) -> Value | None:
+    def _alert(self, change: Change) -> SpendAlert | None:
         """The alert of that id; of a new one, one of the same content, which there is none of before."""
-        for there in self._reader.alerts(change.project_id):
+        for there in Reader(self.get).alerts(change.project_id):
             if there.id == change.target or (not change.target and there.value == change.new):
-                return there.value
+                return there
         return None
-
-    def _alert_id(self, change: Change) -> str:
-        return next((one.id for one in self._reader.alerts(change.project_id) if one.value == change.new), "")
 
 
 def undone(entries: Sequence[Entry]) -> list[Change]:
     """What brings the values before a batch back: its changes that were made, the last one first."""
     return [entry.change.reversed(entry.target, entry.value) for entry in reversed(entries) if entry.done]
-
-
-def words(value: Value | None) -> str:
-    """A setting in words."""
-    if value is None:
-        return "nothing"
-    if "cents" in value:
-        return f"{value['cents'] / 100:,.2f} USD"
-    return ", ".join(f"{number} {name}" for name, number in value.items())
 
 
 def _user() -> str:

@@ -3,7 +3,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,17 @@ from openai_exporter.config.document import Document
 from openai_exporter.config.schema import Shape
 from openai_exporter.errors import ConfigError, Problem, StartError
 from openai_exporter.files import read_text
-from openai_exporter.limits.setting import RATES, RateLimit, Settings, SpendAlert, Value, base as path_of, find_project
+from openai_exporter.limits.setting import (
+    RATES,
+    WHOLE,
+    RateLimit,
+    Settings,
+    SpendAlert,
+    Value,
+    base as path_of,
+    find_project,
+)
+from openai_exporter.report.documents import UNKNOWN
 from openai_exporter.usage.names import Project
 
 What = Literal["spend_limit", "spend_alert", "rate_limit"]
@@ -49,10 +59,14 @@ class Change:
     new: Value | None
 
     @property
+    def scope(self) -> str:
+        """Such as `project Search`."""
+        return f"project {self.project}" if self.project_id else "organization"
+
+    @property
     def title(self) -> str:
         """Such as `project Search: gpt-6-luna`."""
-        scope = f"project {self.project}" if self.project_id else "organization"
-        return f"{scope}: {self.label}" if self.label else scope
+        return f"{self.scope}: {self.label}" if self.label else self.scope
 
     @property
     def request(self) -> tuple[str, str, dict[str, Any] | None]:
@@ -82,7 +96,7 @@ class Change:
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """What is set, from what, to what, in words."""
         if self.what != "rate_limit":
-            yield self.what.replace("_", " "), _money(self.old), _money(self.new)
+            yield self.what.replace("_", " "), words(self.old), words(self.new)
             return
         for field, number in (self.new or {}).items():
             yield _WORDS[field], f"{(self.old or {})[field]:,}", f"{number:,}"
@@ -90,14 +104,17 @@ class Change:
     def reversed(self, target: str, value: Value | None) -> "Change":
         """What brings the old value back, where `value` is set now under the id `target`."""
         target = "" if self.what == "spend_alert" and value is None else target
-        return Change(self.project_id, self.project, self.what, target, self.label, value, self.old)
+        return replace(self, target=target, old=value, new=self.old)
 
 
-def _money(value: Value | None) -> str:
+def words(value: Value | None) -> str:
+    """What is set, in words."""
     if value is None:
         return "none"
+    if "cents" not in value:
+        return ", ".join(f"{UNKNOWN if n is None else f'{n:,}'} {_WORDS[field]}" for field, n in value.items())
     amount = f"${Decimal(value['cents']) / 100:,.2f}"
-    return f"{amount} to {', '.join(value['recipients'])}" if "recipients" in value else amount
+    return f"{amount} to {', '.join(value['recipients']) or 'nobody'}" if "recipients" in value else amount
 
 
 _CENT = Decimal(100)
@@ -237,26 +254,22 @@ def load_limits(path: Path) -> LimitsFile:
     return file
 
 
-def by_project(wanted: Iterable[Wanted], projects: tuple[Project, ...]) -> dict[str, tuple[Project, Wanted]]:
+def by_project(wanted: Sequence[Wanted], projects: tuple[Project, ...]) -> dict[str, tuple[Project, Wanted]]:
     """What is wanted of each project, and of the organization under the empty id.
 
     Raises:
         StartError: a project is unknown, or is named twice.
     """
     found: dict[str, tuple[Project, Wanted]] = {}
-    each = None
+    for entry in wanted:
+        if entry.each is None:
+            project = find_project(projects, entry.project) if entry.project else WHOLE
+            if project.id in found:
+                raise StartError(f"project {project.name} ({project.id}) has two entries; join them")
+            found[project.id] = project, entry
     for entry in wanted:
         if entry.each is not None:
-            each = entry
-            continue
-        project = find_project(projects, entry.project) if entry.project else Project("", "", "active")
-        if project.id in found:
-            raise StartError(f"project {project.name} ({project.id}) has two entries; join them")
-        found[project.id] = project, entry
-    if each is not None:
-        for project in projects:
-            if project.status == "active":
-                found.setdefault(project.id, (project, each))
+            found = {one.id: (one, entry) for one in projects if one.status == "active"} | found
     return found
 
 
@@ -266,56 +279,56 @@ def changes(settings: Settings, wanted: Wanted) -> Iterator[Change]:
     Raises:
         StartError: the project has no rate limit for a model, or an alert has nobody to notify.
     """
-    scope = settings.project_id, settings.name
     if "spend_limit_usd" in wanted.model_fields_set:
-        old = None if settings.spend_limit is None else {"cents": settings.spend_limit}
-        new = None if wanted.spend_limit_usd is None else {"cents": cents(wanted.spend_limit_usd)}
-        if old != new:
-            yield Change(*scope, "spend_limit", "", "", old, new)
+        yield from _limit(settings, None if wanted.spend_limit_usd is None else cents(wanted.spend_limit_usd))
     for alert in wanted.spend_alerts:
         yield from _alert(settings, alert)
     explicit = {rates.model for rates in wanted.rate_limits}
     for rates in wanted.rate_limits:
-        if rates.model != "*":
-            yield from _rates(settings, settings.rate(rates.model), rates)
+        new = {RATES[name]: n for name, n in rates.model_dump(exclude={"model"}, exclude_none=True).items()}
+        if rates.model == "*":  # it skips what a model has no limit on
+            for rate in settings.rates:
+                yield from _rate(settings, rate, new if rate.model not in explicit else {})
             continue
-        for rate in settings.rates:
-            if rate.model not in explicit:
-                yield from _rates(settings, rate, rates)
+        rate = settings.rate(rates.model)
+        if unknown := [_WORDS[field] for field in new if field not in rate.limits]:
+            raise StartError(f"project {settings.name}: the API has no limit of {rate.model} on {', '.join(unknown)}")
+        yield from _rate(settings, rate, new)
 
 
-def _rates(settings: Settings, rate: RateLimit, wanted: WantedRates) -> Iterator[Change]:
-    """A model is changed by one call. `*` skips what a model has no limit on."""
-    named = {RATES[name]: n for name, n in wanted.model_dump(exclude={"model"}, exclude_none=True).items()}
-    unknown = [_WORDS[field] for field in named if field not in rate.limits]
-    if unknown and wanted.model != "*":
-        raise StartError(f"project {settings.name}: the API has no limit of {rate.model} on {', '.join(unknown)}")
-    new = {field: n for field, n in named.items() if rate.limits.get(field, n) != n}
+def _change(
+    settings: Settings, what: What, old: Value | None, new: Value | None, target: str = "", label: str = ""
+) -> Change:
+    return Change(settings.project_id, settings.name, what, target, label, old, new)
+
+
+def _limit(settings: Settings, wanted: int | None) -> Iterator[Change]:
+    """To that spend limit in cents; None for none."""
+    old, new = (None if amount is None else {"cents": amount} for amount in (settings.spend_limit, wanted))
+    if old != new:
+        yield _change(settings, "spend_limit", old, new)
+
+
+def _rate(settings: Settings, rate: RateLimit, wanted: Mapping[str, int]) -> Iterator[Change]:
+    """To those limits of a model, by one call."""
+    new = {field: n for field, n in wanted.items() if rate.limits.get(field, n) != n}
     if new:
-        yield _rate_change(settings, rate, new)
-
-
-def _rate_change(settings: Settings, rate: RateLimit, new: Mapping[str, int]) -> Change:
-    old = {field: rate.limits[field] for field in new}
-    return Change(settings.project_id, settings.name, "rate_limit", rate.id, rate.model, old, new)
+        yield _change(settings, "rate_limit", {field: rate.limits[field] for field in new}, new, rate.id, rate.model)
 
 
 def _alert(settings: Settings, wanted: WantedAlert) -> Iterator[Change]:
     amount = cents(wanted.at_usd)
     same = [alert for alert in settings.alerts if alert.cents == amount]
-    there = same[0] if same else None
-    notify = wanted.notify
-    if notify is None:
-        notify = (there or next(iter(settings.alerts), SpendAlert("", 0, ()))).recipients
-    prefix = wanted.subject_prefix if wanted.subject_prefix is not None or there is None else there.subject_prefix
+    there = same[0] if same else SpendAlert("", 0, settings.alerts[0].recipients if settings.alerts else ())
+    notify = there.recipients if wanted.notify is None else wanted.notify
+    prefix = there.subject_prefix if wanted.subject_prefix is None else wanted.subject_prefix or None
     new = SpendAlert("", amount, notify, prefix).value
     if any(alert.value == new for alert in same):
         return
     if not notify:
         scope = settings.name or "organization"
         raise StartError(f"{scope}: the alert at {wanted.at_usd:g} USD has nobody to notify; give an e-mail address")
-    old = None if there is None else there.value
-    yield Change(settings.project_id, settings.name, "spend_alert", there.id if there else "", "", old, new)
+    yield _change(settings, "spend_alert", there.value if same else None, new, there.id)
 
 
 def cleared(settings: Settings, *, spend_limit: bool, alerts: Sequence[int]) -> Iterator[Change]:
@@ -324,16 +337,15 @@ def cleared(settings: Settings, *, spend_limit: bool, alerts: Sequence[int]) -> 
     Raises:
         StartError: there is no alert at an amount.
     """
-    scope = settings.project_id, settings.name
     for amount in alerts:
         named = [alert for alert in settings.alerts if alert.cents == amount]
         if not named:
             have = ", ".join(f"{alert.cents / 100:g}" for alert in settings.alerts) or "none"
             raise StartError(f"no spend alert is at {amount / 100:g} USD; there are: {have}")
         for alert in named:
-            yield Change(*scope, "spend_alert", alert.id, "", alert.value, None)
-    if spend_limit and settings.spend_limit is not None:
-        yield Change(*scope, "spend_limit", "", "", {"cents": settings.spend_limit}, None)
+            yield _change(settings, "spend_alert", alert.value, None, alert.id)
+    if spend_limit:
+        yield from _limit(settings, None)
 
 
 def frozen(settings: Settings, spent: Decimal | None, busy: Sequence[str]) -> Iterator[Change]:
@@ -345,13 +357,10 @@ def frozen(settings: Settings, spent: Decimal | None, busy: Sequence[str]) -> It
     """
     lowest = None if spent is None else max(1, int(spent * _CENT) + 1)
     if lowest is not None and (settings.spend_limit is None or settings.spend_limit > lowest):
-        old = None if settings.spend_limit is None else {"cents": settings.spend_limit}
-        yield Change(settings.project_id, settings.name, "spend_limit", "", "", old, {"cents": lowest})
+        yield from _limit(settings, lowest)
     rank = {model: place for place, model in enumerate(busy)}
     for rate in sorted(settings.rates, key=lambda rate: rank.get(rate.model, len(rank))):
-        new = {field: FLOOR for field, limit in rate.limits.items() if limit > FLOOR}
-        if new:
-            yield _rate_change(settings, rate, new)
+        yield from _rate(settings, rate, {field: min(limit, FLOOR) for field, limit in rate.limits.items()})
 
 
 def ordered(changes: Iterable[Change]) -> list[Change]:

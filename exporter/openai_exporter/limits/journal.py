@@ -4,7 +4,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ answer, and neither is set; `unknown`: no answer, and what is set could not be r
 OPEN: tuple[Result, ...] = ("sent", "unknown")
 """Results that are still to be found out."""
 _VERSION = 1
+_SENT = ("batch", "number", "time", "who", "command", "organization")
+_SETTLED = ("result", "target", "value", "request_id", "message")
 FILE = "limits.jsonl"
 
 
@@ -124,11 +126,7 @@ class Journal:
     def sending(self, entry: Entry) -> Entry:
         """Write down what is going to be sent, before it is."""
         entry = replace(entry, time=iso(self._now()))
-        change = asdict(entry.change)
-        self._append({
-            "version": _VERSION, "batch": entry.batch, "number": entry.number, "time": entry.time, "who": entry.who,
-            "command": entry.command, "organization": entry.organization, "result": "sent", "change": change,
-        })  # fmt: skip
+        self._append(entry, _SENT, {"result": "sent", "change": asdict(entry.change)})
         self.entries[entry.batch, entry.number] = entry
         return entry
 
@@ -136,14 +134,11 @@ class Journal:
         """Write down what became of it; it is in `entries` even when that fails."""
         entry = replace(entry, message=mask_keys(entry.message))
         self.entries[entry.batch, entry.number] = entry
-        self._append({
-            "version": _VERSION, "batch": entry.batch, "number": entry.number, "time": iso(self._now()),
-            "result": entry.result, "target": entry.target, "value": entry.value, "request_id": entry.request_id,
-            "message": entry.message,
-        })  # fmt: skip
+        self._append(replace(entry, time=iso(self._now())), ("batch", "number", "time", *_SETTLED), {})
         return entry
 
-    def _append(self, line: Mapping[str, Any]) -> None:
+    def _append(self, entry: Entry, names: Sequence[str], more: Mapping[str, Any]) -> None:
+        line = {"version": _VERSION, **{name: getattr(entry, name) for name in names}, **more}
         text = json.dumps(line, separators=(",", ":")) + "\n"
         try:
             with open(self.path, "a", encoding="utf-8", opener=private) as stream:
@@ -171,11 +166,10 @@ class Journal:
             if data["version"] != _VERSION:
                 raise StartError(f"{self.path}: a newer openai-exporter wrote it; use that one")
             if "change" in data:
-                sent = {name: data[name] for name in ("batch", "number", "time", "who", "command", "organization")}
                 change = Change(**data["change"])
+                sent = {name: data[name] for name in _SENT}
                 self.entries[key] = Entry(**sent, change=change, target=change.target)
             else:
-                settled = {name: data[name] for name in ("result", "target", "value", "request_id", "message")}
-                self.entries[key] = replace(self.entries[key], **settled)
+                self.entries[key] = replace(self.entries[key], **{name: data[name] for name in _SETTLED})
         except (ValueError, KeyError, TypeError):
             return  # a line that a crash cut short, before anything was sent

@@ -41,11 +41,14 @@ class Spend:
 
     def of_month(self, project_id: str) -> Decimal:
         """Of a project, or of the organization."""
-        return self.month.get(project_id, Decimal(0)) if project_id else sum(self.month.values(), Decimal(0))
+        return self._of(self.month, project_id)
 
     def an_hour(self, project_id: str) -> Decimal:
         """Of a project, or of the organization."""
-        return self.hourly.get(project_id, Decimal(0)) if project_id else sum(self.hourly.values(), Decimal(0))
+        return self._of(self.hourly, project_id)
+
+    def _of(self, amounts: Mapping[str, Decimal], project_id: str) -> Decimal:
+        return amounts.get(project_id, Decimal(0)) if project_id else sum(amounts.values(), Decimal(0))
 
 
 Peaks = Mapping[tuple[str, str], tuple[int, int]]

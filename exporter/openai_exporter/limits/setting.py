@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 ORGANIZATION = ""
 """In place of a project's id."""
+WHOLE = names.Project(ORGANIZATION, "", "active")
+"""The organization, in place of a project."""
 RATES: Mapping[str, str] = {
     "requests_per_minute": "max_requests_per_1_minute",
     "tokens_per_minute": "max_tokens_per_1_minute",

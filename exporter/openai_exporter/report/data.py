@@ -161,7 +161,7 @@ FOCUS_HEAD = (
     "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingPeriodStart", "BillingPeriodEnd",
     "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription",
     "ChargeFrequency", "ConsumedQuantity", "ConsumedUnit", "PricingQuantity", "PricingUnit",
-    "ProviderName", "PublisherName", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName",
+    "ProviderName", "PublisherName", "InvoiceIssuerName", "InvoiceId", "ServiceProviderName", "HostProviderName",
     "ServiceCategory", "ServiceSubcategory", "ServiceName",
     "SubAccountId", "SubAccountName", "SubAccountType", "SkuId", "SkuPriceId", "SkuMeter",
 )  # fmt: skip

@@ -286,9 +286,14 @@ def _by(query: Query, first: tuple[str, ...] = ("job", "organization")) -> str:
 
 
 def _increase(query: Query, metric: str, by: str) -> str:
-    """Usage in the window. Replicas read the same organization, so the larger of their figures counts."""
-    counter = query.select(metric)
-    return f"sum {by} (max without (instance) (increase({counter}[{query.span}])))"
+    """Usage in the window. Replicas read the same organization, so the larger of their figures counts.
+
+    A counter that was not there before the window starts at its first value: VictoriaMetrics would start it at 0.
+    """
+    window = f"{query.select(metric)}[{query.span}]"
+    known = f"increase({window}) and present_over_time({window} offset {query.span})"
+    new = f"last_over_time({window}) - min_over_time({window})"
+    return f"sum {by} (max without (instance) ({known} or {new}))"
 
 
 def _compared(query: Query, total: str, period: float, metric: str, by: str) -> str:

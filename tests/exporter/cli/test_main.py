@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -28,6 +30,29 @@ def test_help_lists_every_command_with_examples() -> None:
         assert f"  {name} " in found.out
     for text in ("OPENAI_API_KEY=... OPENAI_ADMIN_KEY=... openai-exporter", "http_sd_configs"):
         assert text in found.out
+
+
+def every_command(command: click.Command, name: str) -> Iterator[tuple[str, ...]]:
+    """A command and all below it, as they are typed."""
+    yield tuple(name.split())
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from every_command(found, f"{name} {below}")
+
+
+def test_the_help_of_every_command_fits_in_eighty_columns() -> None:
+    commands = list(every_command(main, ""))
+    wide = [
+        (" ".join(words), line)
+        for words in commands
+        for line in CliRunner().invoke(main, [*words, "--help"], terminal_width=80).output.splitlines()
+        if len(line) > 80
+    ]
+    assert len(commands) > 20
+    assert wide == []
 
 
 @pytest.mark.parametrize("name", ["serve", "check", "probe", "simulate", "schema", "metrics"])

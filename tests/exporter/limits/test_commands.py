@@ -391,6 +391,14 @@ def test_long_names_are_shown_whole_in_forty_columns(world: World) -> None:
     assert "検索" * 60 in table
 
 
+def test_what_show_writes_of_one_of_two_projects_of_a_name_is_a_plan(world: World, tmp_path: Path) -> None:
+    world.proxy.rules = [world.projects_named(**{SEARCH: "Mobile app"})]
+    path = tmp_path / "limits.yml"
+    for project in ([], ["--project", world.projects[SEARCH]]):
+        path.write_text(world.run("show", *project, "--format", "yaml").stdout)
+        assert "Nothing to change" in world.run("plan", str(path)).output
+
+
 def spend_alerts(*alerts: tuple[int, Sequence[str], str | None]) -> Rule:
     """The API's list of spend alerts: cents, recipients, prefix of the subject."""
     data = [

@@ -87,10 +87,10 @@ CASES = [
     Case("somebody else changes it between plan and change", LIMIT,
          lambda world: [Rule("pass", method="GET", path="spend_limit", number=2,
                              then=lambda: world.set_limit(world.projects[SEARCH], 123_400))],
-         ["was changed meanwhile, to 1,234.00 USD", "nothing was sent", "0 of 1"], 0, made=False, result=""),
+         ["was changed meanwhile, to $1,234.00", "nothing was sent", "0 of 1"], 0, made=False, result=""),
     Case("somebody else changes it while the answer is lost", LIMIT,
          lambda world: [Rule("lose", then=lambda: world.set_limit(world.projects[SEARCH], 123_400))],
-         ["1,234.00 USD is set now", "0 of 1"], 1, made=False, result="changed"),
+         ["$1,234.00 is set now", "0 of 1"], 1, made=False, result="changed"),
     Case("the second of two changes is refused", BOTH,
          once(lambda: Rule("answer", number=2, status=403, body=error(SCOPES))),
          ["api.management.write", "1 of 2 changes are made, 1 are not", "limits undo 1 --apply"], 2, made=True,
@@ -186,7 +186,7 @@ def test_two_people_on_two_machines_do_not_overwrite_each_other(world: World) ->
     result = world.run(*command)
     assert "1 of 1 changes are made" in said[0]
     assert result.exit_code == 1
-    assert "was changed meanwhile, to 2,000.00 USD" in result.output
+    assert "was changed meanwhile, to $2,000.00" in result.output
     assert world.limit(world.projects[SEARCH]) == 200_000
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ class World:
         pid, master = pty.fork()
         if pid == 0:
             env = {**os.environ, **self.environment, "COLUMNS": str(columns)}
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it, and so would the child
             os.execve(sys.executable, [sys.executable, "-m", "openai_exporter", "limits", *arguments], env)
         output = b""
         with os.fdopen(master, "r+b", buffering=0) as stream, contextlib.suppress(OSError):  # it ends with EIO

@@ -36,6 +36,7 @@ COLUMNS: dict[str, tuple[str, str, bool]] = {
     "ContractedCost": (MANDATORY, "decimal", False),
     "EffectiveCost": (MANDATORY, "decimal", False),
     "HostProviderName": (MANDATORY, "string", True),
+    "InvoiceId": (RECOMMENDED, "string", True),
     "InvoiceIssuerName": (MANDATORY, "string", False),
     "ListCost": (MANDATORY, "decimal", False),
     "PricingQuantity": (MANDATORY, "decimal", True),
@@ -86,10 +87,14 @@ def values(rows: list[Row], name: str) -> Iterator[str]:
     return (row[name] for row in rows if row[name])
 
 
-def test_its_columns_are_of_the_specification_and_none_that_is_mandatory_lacks(rows: list[Row]) -> None:
+def test_its_columns_are_of_the_specification_and_none_that_is_mandatory_or_recommended_lacks(rows: list[Row]) -> None:
     names = set(rows[0])
     assert names <= COLUMNS.keys()
-    assert {name for name, (level, *_) in COLUMNS.items() if level == MANDATORY} <= names
+    assert {name for name, (level, *_) in COLUMNS.items() if level in (MANDATORY, RECOMMENDED)} <= names
+
+
+def test_no_charge_names_an_invoice_since_the_api_names_none(rows: list[Row]) -> None:
+    assert {row["InvoiceId"] for row in rows} == {""}
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .labels import Inference
-from .nodes import COMPARISONS, SETS, Aggregate, Binary, Call, Node, Selector, selectors, walk
+from .nodes import COMPARISONS, SETS, Aggregate, Binary, Call, Node, Number, Selector, selectors, walk
 from .parser import seconds
 from .schema import EXPOSED, GAUGE_LIKE
 
@@ -32,6 +32,7 @@ FUNCTIONS = frozenset(
             "sqrt",
         ),
         *("avg_over_time", "count_over_time", "last_over_time", "max_over_time", "min_over_time", "sum_over_time"),
+        "present_over_time",
         *("floor", "absent_over_time", "quantile_over_time", "stddev_over_time", "histogram_quantile", "label_replace"),
         *("day_of_month", "day_of_week", "days_in_month", "hour", "minute", "scalar", "time", "timestamp", "vector"),
     }
@@ -129,6 +130,11 @@ def counts(rule: Rule, tree: Node, context: Context) -> Iterator[str]:
             yield f"{call.name}({selector.metric}): is no counter"
         if (selector.range or 0) < 2 * context.interval:
             yield f"{call.name}({selector.metric}): the range is below two scrapes"
+    for each in walk(tree):
+        # Whether a counter was there, or at 0, is no count.
+        is_zero = isinstance(each, Binary) and each.op == "==" and each.right == Number(0.0)
+        if is_zero or (isinstance(each, Call) and each.name == "present_over_time"):
+            inside |= {id(found) for found in selectors(each)}
     for selector in selectors(tree):
         if _is_counter(selector) and id(selector) not in inside and selector.metric not in GAUGE_LIKE:
             yield f"{selector.metric}: is a counter and needs rate or increase"
