@@ -7,7 +7,7 @@ bench/month.py says what is in it. Queries have their variables at All, and the 
 files), `median` that of three after it, `CPU` what it costs the processors, garbage collection with it: on a busy
 machine look at that. Tiles over the whole range are asked, too, where they read recorded growth or
 probes; those of the rarer usage counters (audio, images, tools) are not, as these are only recent here. The rules of
-growth are asked as well, at the end: what one evaluation costs.
+growth that read counters are asked as well, at the end: what one evaluation costs.
 PROMETHEUS_BINARY and PROMTOOL_BINARY choose the programs.
 """
 
@@ -120,9 +120,12 @@ def settle(folder: Path, seconds: float = 900.0) -> None:
 
 
 def growth() -> dict[str, list[str]]:
-    """Expressions of the groups that record growth."""
+    """Expressions of the groups that record growth, without its sums by fewer labels."""
     document = yaml.safe_load((month.RULES / "recording-growth.yml").read_text())
-    return {group["name"]: [rule["expr"] for rule in group["rules"]] for group in document["groups"]}
+    return {
+        group["name"]: [rule["expr"] for rule in group["rules"] if ":growth" not in rule["expr"]]
+        for group in document["groups"]
+    }
 
 
 def evaluated(server: Server, pid: int, expressions: list[str]) -> float:

@@ -46,10 +46,10 @@ function(config, promql, variables)
       [4, panels.skipped],
     ]),
     g.row.collapsed('Expected range, estimate and limits', 9, [
-      [7, panels.anomaly],
-      [7, panels.drift],
-      [7, panels.spendLimits],
-      [3, panels.credit],
+      [12, panels.anomaly],
+      [12, panels.drift],
+      [19, panels.spendLimits],
+      [5, panels.credit],
     ]),
     g.row.collapsed('Billed cost in detail', 10, [
       [16, panels.bill],

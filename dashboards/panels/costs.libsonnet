@@ -119,7 +119,7 @@ function(config, promql)
       + panel.table.withSort('Cost')
       + panel.withOverrides([
         override.byName('Cost', [override.width(90), override.decimals(2)]),
-        override.byName('API key', [override.width(180), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
+        override.byName('API key', [override.width(170), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
         override.byName('Project', [override.links([usageOf('project', 'project', '__data.fields.project_id')])]),
         override.byRegexp('.*_id', [override.hidden]),
       ])
@@ -166,14 +166,14 @@ function(config, promql)
       ])
       + panel.withNoValue(words.budgets),
     credit:
-      panel.stat.new('Credit', 'Credits of the configuration less billed costs since; computed, as the API does not say it. Days are those that it lasts at the mean of the last days.', usd, [
+      panel.stat.new('Credit', 'Credits of the configuration less billed costs since; computed, as the API does not say it. How long it lasts is at the mean of the last days.', usd, [
         query.instant('sum(%s)' % organization(metric.credit.balance_usd), 'left'),
-        query.instant('(min(%s) - time()) / 86400' % organization(metric.credit.exhausted_timestamp_seconds), 'days'),
+        query.instant('(min(%s) - time()) / 86400' % organization(metric.credit.exhausted_timestamp_seconds), 'lasts'),
       ])
       + panel.withNoFigure(words.short.credit)
       + panel.withOverrides([
         override.byName('left', exact),
-        override.byName('days', [override.unit('d'), override.decimals(0), override.thresholds(threshold.falling(1, 7))]),
+        override.byName('lasts', [override.unit('d'), override.decimals(0), override.thresholds(threshold.falling(1, 7))]),
       ]),
     spendLimits:
       local limits = [
@@ -193,7 +193,7 @@ function(config, promql)
         ['Value #B', 'Blocks'],
         ['Value #C', 'Alerts at'],
       ])
-      + panel.withOverrides([override.byRegexp('Limit|Budget|Alerts at', [override.width(90), override.decimals(2)]), override.byName('Blocks', [
+      + panel.withOverrides([override.byRegexp('Limit|Budget|Alerts at', exact + [override.width(110)]), override.byName('Blocks', [
         override.width(68),
         override.cell('color-text'),
         override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),
@@ -206,17 +206,17 @@ function(config, promql)
       local unmatched = month(metric.drift.unmatched_usd, 'line_item');
       // What belongs to no model stands under the name that the bill gives it.
       local besides(expr) = 'label_replace(%s, "model", "$1", "line_item", "(.+)")' % expr;
-      panel.table.new('Estimated against billed', 'By model: list price of the tokens and billed cost, for the same days of this month, up to the newest whose billing is complete. Line items that belong to no model have no estimate.', usd, [
+      panel.table.new('Estimated against billed', 'By model: list price of the tokens and billed cost, for the same days of this month, up to the newest whose billing is complete; the difference is billed less estimated. Line items that belong to no model have no estimate.', usd, [
         query.table(promql.orWhy(month(metric.drift.billed_usd) + '\nor sum by (model) (' + besides(unmatched) + ')', 'model', words.short.drift)),
-        query.table(month(metric.drift.estimated_usd) + '\nor 0 * sum by (model) (' + besides(unmatched) + ')'),
+        query.table(month(metric.drift.estimated_usd)),
       ])
       + panel.table.withColumns(
-        [['model', 'Model or line item'], ['Value #B', 'Est.'], ['Value #A', 'Billed'], ['Bill - estimate', 'Bill minus est.']],
+        [['model', 'Model or line item'], ['Value #B', 'Est.'], ['Value #A', 'Billed'], ['Bill - estimate', 'Difference']],
         [transformation.binary('Bill - estimate', 'Value #A', '-', 'Value #B')]
       )
       + panel.table.withSort('Billed')
       + panel.withOverrides([
-        override.byRegexp('Est.|Billed|Bill minus est.', exact + [override.width(80)]),
+        override.byRegexp('Est.|Billed|Difference', exact + [override.width(92)]),
         override.byName('Billed', [override.width(98)]),
       ])
       + panel.withNoValue(words.drift),

@@ -143,8 +143,8 @@ function(config, promql)
       + panel.withTimeFrom('30d')
       + to('costs'),
     budgets:
-      panel.barGauge.new('Budgets', 'Used ratio of each budget in its period; the ten with the highest use.', 'percentunit', '${__field.labels.budget}', [
-        query.instant('topk(10, max by (organization, budget) (%s))' % organization(series.budgetRatio), '{{budget}}'),
+      panel.barGauge.new('Budgets', 'Used ratio of each budget in its period; the ten with the highest use.', 'percentunit', '${__field.labels.budget}: ${__field.labels.whose}', [
+        query.instant('sort_desc(%s)' % promql.withBounded('topk(10, max by (organization, budget, scope, id, period) (%s))' % organization(series.budgetRatio)), '{{budget}}: {{whose}}'),
       ])
       + panel.withMax(1)
       + panel.withDecimals(0)

@@ -159,7 +159,7 @@ function(config, promql)
       + panel.withOverrides([
         override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
         override.byRegexp('Requests|Cost', [override.width(90)]),
-        override.byName('API key', [override.width(200), override.links([only('API key', 'key', '__data.fields.api_key_id')])]),
+        override.byName('API key', [override.width(165), override.links([only('API key', 'key', '__data.fields.api_key_id')])]),
         override.byName('Project', [override.links([only('project', 'project', '__data.fields.project_id')])]),
         hidden('api_key_id'),
         hidden('project_id'),

@@ -261,6 +261,8 @@ def happen(live: Live) -> None:
         return live.paged == expected
 
     wait_for(all_paged, 300, lambda: f"all but {expected - live.paged} paged")
+    # Staging asks the same API, and would page for what is still down.
+    wait_for(lambda: not live.simulator.faults(), 300, lambda: f"the end of {live.simulator.faults()}")
     live.staging.start()
     last = [time.monotonic(), 0.0]
 

@@ -41,17 +41,19 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the command's module; None for an unknown name that a shell completes.
-
-        Raises:
-            click.NoSuchCommand: the name is unknown; it names those that are near.
-        """
+        """Import the command's module; None for an unknown name."""
         if name not in COMMANDS:
-            if ctx.resilient_parsing:
-                return None
-            raise click.exceptions.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
+            return None
         command: click.Command = pkgutil.resolve_name(COMMANDS[name][0])
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with those that are near."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read flags without a command as those of `serve`."""
