@@ -18,7 +18,13 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/nu
     exit 1
   fi
 fi
-echo "setup: installing openai-exporter and its tools into $venv (about a minute the first time)"
+lock=tools/requirements-dev.lock
+echo "setup: installing openai-exporter and its tools into $venv (a minute the first time, or some on a slow network)"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$venv/bin/python" -m pip install --quiet --require-hashes -r tools/requirements-dev.lock
+"$venv/bin/python" -m pip install --progress-bar off --require-hashes -r "$lock" 2>&1 |
+  awk -v all="$(grep -c '^[a-z].*==' "$lock")" '
+    /^Collecting / && ++count % 10 == 0 { print "setup: " count " of at most " all " packages downloaded" }
+    /^Installing collected/ { print "setup: installing them" }
+    /^ERROR/
+    { fflush() }'
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -98,9 +98,10 @@ class Planner:
             pages = self._page_sink()
             self._alertmanager(alertmanager, pages)
         if prometheus:
-            self._prometheus(prometheus, exporter, alertmanager)
-        if GRAFANA in self._programs and prometheus:
-            self._grafana(prometheus)
+            grafana = self._url(GRAFANA_PORT) if GRAFANA in self._programs else None
+            self._prometheus(prometheus, exporter, alertmanager, grafana)
+            if grafana:
+                self._grafana(grafana, prometheus)
         past = self._past(exporter) if simulator and prometheus and self._history_days else None
         return Plan(
             services=tuple(self._services),
@@ -157,9 +158,9 @@ class Planner:
         hint = f"alerts that fire: amtool alert --alertmanager.url={url}"
         self._services.append(Service("alertmanager", argv, url, hint))
 
-    def _prometheus(self, url: str, exporter: str, alertmanager: str | None) -> None:
-        rules = [quickened(path, self._data / "rules") for path in bundled_rules(self._bundle)]
-        document = prometheus_document(exporter, alertmanager, [*rules, self._thresholds()])
+    def _prometheus(self, url: str, exporter: str, alertmanager: str | None, grafana: str | None) -> None:
+        rules = [fitted(path, self._data / "rules", grafana, url) for path in bundled_rules(self._bundle)]
+        document = prometheus_document(exporter, alertmanager, [*rules, self._thresholds(grafana, url)])
         argv = (
             self._programs[PROMETHEUS],
             f"--config.file={write(self._data / 'prometheus.yml', document)}",
@@ -187,14 +188,13 @@ class Planner:
             self._history_days,
         )
 
-    def _thresholds(self) -> Path:
+    def _thresholds(self, grafana: str | None, prometheus: str) -> Path:
         interval = base.parse_duration(SCRAPE_INTERVAL)
         text, notes = rule_file(self._bundle / "alerting", interval, self._programs.get(PROMTOOL))
         self._notes += notes
-        return write(self._data / "rules" / "thresholds.yml", text)
+        return write(self._data / "rules" / "thresholds.yml", linked(text, grafana, prometheus))
 
-    def _grafana(self, prometheus: str) -> None:
-        url = self._url(GRAFANA_PORT)
+    def _grafana(self, url: str, prometheus: str) -> None:
         provisioning = self._data / "grafana" / "provisioning"
         write(provisioning / "datasources" / "prometheus.yml", grafana_datasource(prometheus))
         dashboards = self._bundle / "dashboards" / "generated"
@@ -290,11 +290,20 @@ def bundled_rules(bundle: Path) -> list[Path]:
     return [path for path in paths if path.name != USER_RULES]
 
 
-def quickened(rules: Path, folder: Path) -> Path:
-    """The rules, those on growth as a copy in `folder` with the demo's step in place of their own (5m and 10m)."""
-    if rules.name != GROWTH_RULES:
-        return rules
-    return write(folder / rules.name, re.sub(r"\b(5|10)m\b", GROWTH_STEP, rules.read_text(encoding="utf-8")))
+def fitted(rules: Path, folder: Path, grafana: str | None, prometheus: str) -> Path:
+    """The rules, or a copy in `folder`: growth at the demo's step (in the file 5m and 10m), links to what runs."""
+    text = rules.read_text(encoding="utf-8")
+    changed = linked(text, grafana, prometheus)
+    if rules.name == GROWTH_RULES:
+        changed = re.sub(r"\b(5|10)m\b", GROWTH_STEP, changed)
+    return rules if changed == text else write(folder / rules.name, changed)
+
+
+def linked(text: str, grafana: str | None, prometheus: str) -> str:
+    """Rules whose links lead to the demo's Grafana, or without one to the alerts in Prometheus."""
+    if grafana is not None:
+        return text.replace(f"http://localhost:{GRAFANA_PORT}", grafana)
+    return re.sub(r"(\bdashboard_url: ).*", rf"\g<1>{prometheus}/alerts", text)
 
 
 def prometheus_document(exporter: str, alertmanager: str | None, rules: Sequence[Path]) -> dict[str, Any]:

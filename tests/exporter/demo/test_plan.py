@@ -13,10 +13,11 @@ from openai_exporter.demo.plan import (
     alertmanager_document,
     bundled_rules,
     faster,
+    fitted,
     grafana_home,
     held,
+    linked,
     prometheus_document,
-    quickened,
     rule_file,
 )
 from openai_exporter.errors import StartError
@@ -37,7 +38,9 @@ def test_the_bundle_s_rules_are_loaded_without_its_compiled_thresholds(tmp_path:
 
 def test_growth_is_recorded_at_the_pace_of_the_demo_under_the_same_names(tmp_path: Path) -> None:
     rules = Path(__file__).parents[3] / "prometheus" / "rules"
-    (copy, same) = (quickened(rules / name, tmp_path) for name in (GROWTH_RULES, "recording-usage.yml"))
+    (copy, same) = (
+        fitted(rules / name, tmp_path, None, "http://127.0.0.1:9090") for name in (GROWTH_RULES, "recording-usage.yml")
+    )
     before, after = (yaml.safe_load(path.read_text())["groups"] for path in (rules / GROWTH_RULES, copy))
 
     assert same == rules / "recording-usage.yml"
@@ -45,6 +48,31 @@ def test_growth_is_recorded_at_the_pace_of_the_demo_under_the_same_names(tmp_pat
     for old, new in zip(before, after, strict=True):
         assert [rule["record"] for rule in old["rules"]] == [rule["record"] for rule in new["rules"]]
         assert not any(re.search(r"\b(5|10)m\b", rule["expr"]) for rule in new["rules"])
+
+
+@pytest.mark.parametrize(
+    ("grafana", "expected"),
+    [
+        (None, "http://127.0.0.1:9091/alerts"),
+        ("http://127.0.0.1:3001", "http://127.0.0.1:3001/d/openai-costs?from=now-6h&var-x={{ .x | urlquery }}"),
+    ],
+)
+def test_links_of_alerts_lead_to_what_runs(grafana: str | None, expected: str) -> None:
+    rule = {
+        "dashboard_url": "http://localhost:3000/d/openai-costs?from=now-6h&var-x={{ .x | urlquery }}",
+        "command": "a",
+    }
+    text = yaml.safe_dump({"annotations": rule}, width=10_000)
+    assert yaml.safe_load(linked(text, grafana, "http://127.0.0.1:9091"))["annotations"] == rule | {
+        "dashboard_url": expected
+    }
+
+
+def test_no_shipped_alert_links_to_a_grafana_that_does_not_run(tmp_path: Path) -> None:
+    for rules in bundled_rules(Path(__file__).parents[3]):
+        text = fitted(rules, tmp_path, None, "http://127.0.0.1:9090").read_text()
+        assert "localhost:3000" not in text
+        assert len(yaml.safe_load(text)["groups"]) == len(yaml.safe_load(rules.read_text())["groups"])
 
 
 def test_every_alert_goes_to_page_sink_but_the_dead_man_s_switch() -> None:
