@@ -14,6 +14,7 @@ All alerts by category, with severity. Each runbook has meaning, causes, checks 
 
 - Thresholds are settings in [settings.yml](../alerting/settings.yml).
 - How SLO alerts work: [SLOs](slo.md). Who is notified: [alert routing](routing.md).
+- What fires in which incident, when, and how often: [scenarios](scenarios.md).
 - Your own alerts: [rules in YAML](rules.md).
 
 | severity | effect |

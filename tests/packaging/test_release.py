@@ -103,3 +103,14 @@ def test_no_link_to_a_directory_pushes_the_directory_out_of_the_sdist() -> None:
     )
     files = {each for each in tracked if each and (ROOT / each).is_file() and "/." not in f"/{each}"}
     assert files - packed == set()
+
+
+def test_the_chart_in_the_sdist_is_whole_without_links() -> None:
+    sdist = pytest.importorskip("hatchling.builders.sdist", reason="hatchling is not installed")
+    packed = {each.distribution_path for each in sdist.SdistBuilder(str(ROOT)).recurse_included_files()}
+    chart = ROOT / "deploy" / "helm"
+    links = [each for each in (chart / "files").iterdir() if each.is_dir()]
+    expected = {f"{link.relative_to(ROOT)}/{each.relative_to(link)}" for link in links for each in link.rglob("*.*")}
+    expected |= {str(each.relative_to(ROOT)) for each in chart.rglob("*") if each.is_file()}
+    assert len(expected) > 30
+    assert expected - packed == set()

@@ -101,7 +101,7 @@ def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -
         names = {name.partition("/")[2] for name in archive.getnames()}
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     # Folders of secrets and settings stay out as a whole, and the files that keep them in git with them.
-    # Links of the Helm chart stay out: a release has the chart itself.
+    # What the links of the Helm chart lead to is in their place.
     lines = [line for line in tracked.stdout.splitlines() if not (ROOT / line).is_symlink()]
     wanted = {line for line in lines if not Path(line).name.startswith(".")}
     assert {name for name in wanted - names if not name.startswith(".")} == set()

@@ -13,17 +13,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import prepare
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
+from services import CAUGHT
+from variables import OF_COMPOSE, VARIABLES
 
 from openai_exporter import __version__
 from openai_exporter.client.network import BUNDLES
 from openai_exporter.config.base import parse_duration
 from openai_exporter.rules.bundle import compile_bundle
 from tests.mixin.bundle import ALERTMANAGER, AMTOOL, evaluate
-from tests.stack.preparation import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -92,7 +94,7 @@ def test_the_image_is_built_on_an_exact_tag() -> None:
 
 def test_the_exporter_trusts_the_authorities_of_its_image_unless_told_otherwise() -> None:
     # Not by the shell's SSL_CERT_FILE, nor by an empty one, with which OpenSSL would load none.
-    assert prepare.VARIABLES["CA_FILE"].default in BUNDLES
+    assert VARIABLES["CA_FILE"].default in BUNDLES
     assert "SSL_CERT_FILE" not in {match[1] for match in VARIABLE.finditer(TEXT)}
 
 
@@ -121,7 +123,7 @@ def test_nothing_starts_before_what_it_needs_is_ready() -> None:
 
 
 def test_data_is_kept_as_long_as_rules_look_back() -> None:
-    kept = prepare.VARIABLES["RETENTION"].default
+    kept = VARIABLES["RETENTION"].default
     config = evaluate("(import 'mixin.libsonnet')._config")
     longest = max(parse_duration(config["slo"]["period"]), parse_duration(f"{config['anomaly']['days'] + 1}d"))
 
@@ -137,7 +139,7 @@ def test_every_variable_stands_in_the_example_with_its_default() -> None:
     )
     used = {match[1]: VARIABLE.sub(r"\2", match[2] or "") for match in VARIABLE.finditer(TEXT)}
     used = {name: value for name, value in used.items() if name not in KEYS}
-    checked = {name: each.default for name, each in prepare.VARIABLES.items() if each.default}
+    checked = {name: each.default for name, each in VARIABLES.items() if each.default}
     defaults = {name: value for name, value in (used | checked).items() if value and name != "PIP_CONFIG_FILE"}
 
     assert example.keys() - {"COMPOSE_PROJECT_NAME"} == used.keys()
@@ -150,8 +152,8 @@ def test_prepare_is_told_every_variable_that_it_checks_and_knows_the_rest_by_nam
     told = set(SERVICES["prepare"]["environment"])
     named = {match[1] for match in VARIABLE.finditer(TEXT)} - KEYS
 
-    assert {*prepare.VARIABLES, *KEYS, "CONFIG_DIR", "SECRETS_DIR", "ALERTING_DIR"} == told
-    assert {*prepare.VARIABLES, *prepare.OF_COMPOSE} == named
+    assert {*VARIABLES, *KEYS, "CONFIG_DIR", "SECRETS_DIR", "ALERTING_DIR"} == told
+    assert {*VARIABLES, *OF_COMPOSE} == named
 
 
 def test_a_variable_that_a_service_reads_from_prepare_makes_a_new_container_when_it_changes() -> None:
@@ -314,7 +316,7 @@ def test_no_wheel_and_no_commit_holds_a_key_that_lies_in_its_folder() -> None:
 @cache
 def caught() -> str:
     """Alertmanager's configuration as `prepare` writes it beside the mail catcher."""
-    made = compile_bundle(ROOT / "alerting", ROOT, changes=prepare.CAUGHT)
+    made = compile_bundle(ROOT / "alerting", ROOT, changes=CAUGHT)
     return made.files["alerting/alertmanager/alertmanager.yml"]
 
 

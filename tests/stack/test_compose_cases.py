@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from variables import KEYS, VARIABLES
 
 from tests.stack.engine.compose import API, IMAGE, LIVES, PORTS, SERVICES
 from tests.stack.engine.engine import ROOT, Engine, rows
-from tests.stack.preparation import prepare
 from tests.stack.programs import Prometheus, free_port, get, wait_for
 
 GUIDE = ROOT / "docs" / "compose.md"
@@ -71,7 +71,7 @@ class Stack:
         lines = (f"{name}={value}\n" for name, value in self.variables.items())
         (self.folder / ".env").write_text("".join(lines))
         (self.folder / "docker-compose.override.yml").write_text(yaml.safe_dump({"services": {}} | self.over))
-        given = {"COMPOSE_PROJECT_NAME": self.name, **dict.fromkeys((*prepare.VARIABLES, *prepare.KEYS.values()), "")}
+        given = {"COMPOSE_PROJECT_NAME": self.name, **dict.fromkeys((*VARIABLES, *KEYS.values()), "")}
         unset = {name: value for name, value in given.items() if name not in self.variables}
         return self.engine.docker(
             "compose", "--project-directory", str(self.folder), *arguments, env=unset | (env or {}), check=False
@@ -198,6 +198,33 @@ def filled(stack: Stack) -> str:
     return stack.up()
 
 
+def crowded(volume: str, service: str) -> Change:
+    """A volume for the data of a service is full, and the service starts anew."""
+
+    def change(stack: Stack) -> str:
+        options = {"type": "tmpfs", "device": "tmpfs", "o": "size=64m,mode=1777"}
+        holder = {"image": IMAGE, "entrypoint": ["sleep", "3600"], "volumes": [f"{volume}:/data"]}
+        stack.over = {
+            "services": {"holder": holder | {"healthcheck": LIVES, "init": True}, "api": API},
+            "volumes": {volume: {"driver": "local", "driver_opts": options}},
+        }
+        stack.variables["OPENAI_BASE_URL"] = "http://api:8085/v1"
+        stack.put("openai_api_key", "sk-first")
+        stack.put("openai_admin_key", "sk-admin-first")
+        stack.up()
+        stack.compose("exec", "-T", "holder", "sh", "-c", "cat /dev/zero > /data/fill || true")
+        moved(stack)
+        said = stack.up()
+        return said + wait_for(lambda: _on_space(stack, service), 180, f"{service} reports that its volume is full")
+
+    return change
+
+
+def _on_space(stack: Stack, service: str) -> str:
+    lines = stack.compose("logs", "--no-log-prefix", "--no-color", service).splitlines()
+    return next((line for line in lines if "no space left on device" in line.lower()), "")
+
+
 def moved(stack: Stack) -> None:
     """Another port: what publishes it is made anew."""
     for name in ("EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"):
@@ -265,12 +292,6 @@ def refused(stack: Stack) -> str:
     return stack.get("exporter", "/probe?target=openai&module=models")
 
 
-def taken(stack: Stack) -> str:
-    """A port that something else has."""
-    stack.variables["GRAFANA_PORT"] = stack.variables["PROMETHEUS_PORT"]
-    return stack.up()
-
-
 def beside(stack: Stack) -> str:
     """A second stack, in another directory."""
     stack.up()
@@ -334,7 +355,6 @@ RUNNING = (
         "alerts are mailed to the mail catcher and nowhere else",
     ),
     Case("an error in exporter.yml, and a crash", killed, "(nothing: it reads what was accepted)"),
-    Case("a port that something else has", taken, "port", ALL - {"grafana"}),
     Case("a second stack in another directory", beside, "mode: demo: a simulated API; no number is real"),
 )
 """Of a stack that runs in production with good settings, and whose ports move at the same time."""
@@ -353,8 +373,8 @@ def upgraded(stack: Stack, mistake: bool = False) -> str:
     shutil.copytree(ROOT, stack.folder, ignore=left_out)
     for key in (stack.folder / "deploy" / "compose" / "secrets" / "exporter").glob("openai_*"):
         key.unlink()
-    rule = stack.folder / "prometheus" / "rules" / "recording-slo.yml"
-    rule.write_text(rule.read_text().replace("- name: openai-", "- name: before-"))
+    rule = stack.folder / "alerting" / "rules" / "samples.libsonnet"
+    rule.write_text(rule.read_text().replace("name: 'openai-samples'", "name: 'before-samples'"))
     stack.over["services"] = {"api": API}
     stack.variables["OPENAI_BASE_URL"] = "http://api:8085/v1"
     stack.put("openai_api_key", "sk-first")
@@ -366,7 +386,7 @@ def upgraded(stack: Stack, mistake: bool = False) -> str:
     password = stack.compose("exec", "-T", "grafana", "cat", "/stack/grafana/admin_password")
     image, groups = _image(stack), stack.get("prometheus", "/api/v1/rules?type=record")
     assert '"name":"before-' in groups
-    shutil.copy(ROOT / "prometheus" / "rules" / "recording-slo.yml", rule)
+    shutil.copy(ROOT / "alerting" / "rules" / rule.name, rule)
     if mistake:
         stack.put("thresholds.yml", "thresholds: [{name: a}]\n")
     said = stack.up(build=True)
@@ -391,6 +411,8 @@ ELSEWHERE = (
         NOTHING,
     ),
     Case("the volume of the settings is full, and something changes", filled, "No space left on device"),
+    Case("the volume of the exporter is full", crowded("exporter-data", "exporter"), "No space left on device"),
+    Case("the volume of Prometheus is full", crowded("prometheus-data", "prometheus"), "no space left on device"),
     Case("an upgrade, with data of before", upgraded, "mode: production"),
     Case("an upgrade, with an error in thresholds.yml", partial(upgraded, mistake=True), "alerting/thresholds.yml:1"),
 )

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -10,8 +11,10 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+import prepare
 import pytest
 import yaml
+from services import LEAST, SHARDS, USER, Place, sharded
 
 from openai_exporter.config import load_config
 from openai_exporter.demo.plan import exporter_document
@@ -19,7 +22,6 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.rules.bundle import PACKAGED
 from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import PROMTOOL
-from tests.stack.preparation import prepare
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, prometheus_on, running_exporter, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +46,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(tmp_path: Path, bundle: Path) -> Any:
     names = ("settings", "password", "config", "keys", "alerting")
-    found = prepare.Place(*(tmp_path / name for name in names), bundle)
+    found = Place(**{name: tmp_path / name for name in names}, bundle=bundle)
     for folder in (found.settings, found.password, found.config, found.keys):
         folder.mkdir()
     (found.alerting / "rules.d").mkdir(parents=True)
@@ -116,7 +118,7 @@ def test_a_key_that_the_exporter_could_not_read_is_refused_with_the_remedy(
 ) -> None:
     (place.keys / "openai_api_key").write_text("sk-test")
     # Root reads everything.
-    monkeypatch.setattr(prepare.os, "access", lambda path, mode: Path(path).parent != place.keys)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).parent != place.keys)
 
     with pytest.raises(ConfigError, match=r"/exporter/openai_api_key: cannot be read by user \d+; set EXPORTER_UID"):
         written(place)
@@ -150,7 +152,7 @@ def test_mistakes_are_found_before_anything_runs_and_told_with_paths_of_this_mac
 ) -> None:
     (place.config / "exporter.yml").write_text("status_pages:\n- nam: mine\n")
     monkeypatch.setattr(prepare, "Place", lambda: place)
-    monkeypatch.setattr(prepare.os, "getuid", lambda: 65532)
+    monkeypatch.setattr(os, "getuid", lambda: 65532)
 
     # The demo does not use the user's own configuration.
     assert prepare.main(["--check", *profiles]) == status
@@ -160,7 +162,7 @@ def test_mistakes_are_found_before_anything_runs_and_told_with_paths_of_this_mac
 
 
 def test_root_is_no_user_for_the_exporter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(prepare.os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
 
     assert prepare.main() == 1
     assert "EXPORTER_UID in .env: the exporter is not to run as root" in capsys.readouterr().err
@@ -399,7 +401,7 @@ def test_two_servers_share_every_target_and_none_twice(place: Any, tmp_path: Pat
             with ExitStack() as servers:
                 started = [
                     servers.enter_context(_server(place, tmp_path / str(shard), running.url, shard))
-                    for shard in range(prepare.SHARDS)
+                    for shard in range(SHARDS)
                 ]
                 shares = [_share(each, len(listed)) for each in started]
 
@@ -409,7 +411,7 @@ def test_two_servers_share_every_target_and_none_twice(place: Any, tmp_path: Pat
 
 def _server(place: Any, folder: Path, url: str, shard: int) -> AbstractContextManager[Prometheus]:
     source = yaml.safe_load((place.bundle / "prometheus" / "prometheus.yml").read_text())
-    document = prepare.sharded(source, shard, prepare.SHARDS)
+    document = sharded(source, shard, SHARDS)
     document["scrape_configs"] = document["scrape_configs"][:1]
     document["scrape_configs"][0]["http_sd_configs"] = [{"url": f"{url}/sd"}]
     folder.mkdir()
@@ -437,11 +439,11 @@ def _page(labels: dict[str, str]) -> str:
 # ---- Which mode -------------------------------------------------------------------------------------------------
 
 
-def started(place: Any, monkeypatch: pytest.MonkeyPatch, *asked: str, **env: str) -> int:
+def started(place: Any, monkeypatch: pytest.MonkeyPatch, *asked: str, user: int = USER, **env: str) -> int:
     """One start as the service makes it, with the markers of these profiles."""
     monkeypatch.setattr(prepare, "Place", lambda: place)
-    monkeypatch.setattr(prepare.os, "getuid", lambda: prepare.USER)
-    monkeypatch.setattr(prepare.os, "environ", env)
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    monkeypatch.setattr(os, "environ", env)
     monkeypatch.setattr(prepare, "RELOADED", ())
     for profile in asked:
         (place.settings / f"asked-{profile}").touch()
@@ -532,12 +534,9 @@ def test_production_goes_on_when_a_demo_is_asked_for_and_the_way_to_have_one_is_
 def test_to_run_as_root_is_refused_at_first_and_later_keeps_nothing_but_the_exporter_from_going_on(
     place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prepare, "USER", 0)
-    assert started(place, monkeypatch) == 1
-    monkeypatch.setattr(prepare, "USER", 65532)
+    assert started(place, monkeypatch, user=0) == 1
     assert started(place, monkeypatch) == 0
-    monkeypatch.setattr(prepare, "USER", 0)
-    assert started(place, monkeypatch) == 0
+    assert started(place, monkeypatch, user=0) == 0
     assert "the exporter is not to run as root, and does not" in capsys.readouterr().err
 
 
@@ -874,4 +873,4 @@ def test_of_an_earlier_version_with_a_mistake_now_all_but_the_probes_goes_on(pla
     made = planned(place)
 
     assert [each.place.rpartition("/")[2] for each in made.problems] == ["exporter.yml:1: targts"]
-    assert exporter(place) == prepare.LEAST
+    assert exporter(place) == LEAST

@@ -4,7 +4,6 @@
 The engines are Prometheus itself as a receiver, and VictoriaMetrics where that is installed.
 """
 
-import importlib.util
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from services import SHARDS, sharded
 
 from openai_simulator.testing import running_simulator
 from tests.stack.programs import (
@@ -33,16 +33,6 @@ from tests.stack.programs import (
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "prometheus" / "remote-write").glob("*.yml"))
 VICTORIA = shutil.which("victoria-metrics")
-SHARDS = 2
-
-
-def _prepare() -> Any:
-    spec = importlib.util.spec_from_file_location("prepare", ROOT / "deploy" / "compose" / "prepare.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _section(path: Path) -> dict[str, Any]:
@@ -106,7 +96,7 @@ def _shard(exporter: Exporter, shard: int, write_to: str) -> dict[str, Any]:
     """The configuration that profile `scale` gives one of its servers, with the addresses of this test."""
     shipped = _section(ROOT / "prometheus" / "prometheus.yml")
     shipped["global"] |= {"scrape_interval": "2s", "scrape_timeout": "2s"}
-    document: dict[str, Any] = _prepare().sharded(shipped, shard, SHARDS)
+    document: dict[str, Any] = sharded(shipped, shard, SHARDS)
     document["scrape_configs"] = [job for job in document["scrape_configs"] if job["job_name"] == "openai"]
     document["scrape_configs"][0]["http_sd_configs"] = [{"url": f"{exporter.url}/sd", "refresh_interval": "2s"}]
     remote = _section(ROOT / "prometheus" / "remote-write" / "thanos.yml")

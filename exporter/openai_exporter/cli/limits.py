@@ -574,8 +574,9 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     if not changes:
         click.echo("Nothing to change: everything is set like that already.")
         return
+    say = _tell if desk.apply else click.echo
     for line in _diff(changes, desk.spend, desk.peaks(changes)):
-        click.echo(printable(line))
+        say(printable(line))
     these = "this change" if len(changes) == 1 else f"these {len(changes)} changes"
     if not desk.apply:
         how = {"plan": "run `limits apply`", "apply": "add --yes"}.get(command, "add --apply")
@@ -593,7 +594,16 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     count, left = len(changes), len(changes) - len(made)
     if outcome.problem:
         raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")
-    click.echo(f"{len(made)} of {count} changes are made{back}.")
+    _tell(f"{len(made)} of {count} changes are made{back}.")
+
+
+def _tell(line: str) -> None:
+    """Print what belongs to changes that are made: on standard error once nobody reads standard output any more."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        sys.stdout.flush()
 
 
 def _agreed(question: str) -> bool:
@@ -652,7 +662,7 @@ def _make(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Chan
     def told(number: int, entry: Entry) -> None:
         result = "done" if entry.done else entry.result.replace("_", " ")
         request = f" ({entry.request_id})" if entry.request_id else ""
-        click.echo(printable(f"{number}/{len(changes)} {entry.change.title}: {result}{request}"))
+        _tell(printable(f"{number}/{len(changes)} {entry.change.title}: {result}{request}"))
 
     try:
         client.check()

@@ -72,6 +72,11 @@ class Commands(click.Group):
 
             raise click.UsageError(mask_keys(error.format_message()), error.ctx) from None
 
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The version, then the usage line."""
+        formatter.write(f"openai-exporter {__version__}\n\n")
+        super().format_usage(ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):

@@ -91,11 +91,11 @@ class Journal:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not lock.acquire():
                 raise StartError(f"another `limits` command is running ({lock.holder}); run this one when it has ended")
-            journal._load()
         except OSError as error:
             problem = f"{journal.path}: {error.strerror or error}; changes need a journal: give --storage.path"
             raise StartError(problem) from None
         try:
+            journal._load()
             yield journal
         finally:
             lock.release()
@@ -108,10 +108,7 @@ class Journal:
             StartError: it cannot be read.
         """
         journal = cls(folder / FILE, time.time)
-        try:
-            journal._load()
-        except OSError as error:
-            raise StartError(f"{journal.path}: cannot be read: {error.strerror or error}") from None
+        journal._load()
         return journal
 
     @property
@@ -155,6 +152,8 @@ class Journal:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise StartError(f"{self.path}: cannot be read: {error.strerror or error}") from None
         self._torn = bool(text) and not text.endswith("\n")
         for line in text.splitlines():
             self._take(line)

@@ -425,7 +425,7 @@ def parse_settings(text: str, name: str, facts: Facts) -> Settings:
     except ValidationError as error:
         raise ConfigError(_shape(facts).problems(error, document)) from None
     found = read.model_dump(exclude_unset=True, mode="json")
-    if findings := [*_channels(found, facts), *_lists(found), *_times(found)]:
+    if findings := [*_channels(found, facts), *_lists(found), *_times(found), *_orders(found, facts)]:
         raise ConfigError(document.problems(findings))
     links = found.pop("links", {})
     return Settings(_config(found, links, facts), links, document)
@@ -538,6 +538,34 @@ def _times(found: Mapping[str, Any]) -> Iterator[Finding]:
                     if end and _order(start) >= _order(end) and (key == "times" or start != end):
                         text = f"{start} is not before {end}; write two entries for what goes round"
                         yield Finding(place, text)
+
+
+_AT_MOST: Mapping[Place, Place] = {
+    ("thresholds", "budget", "half"): ("thresholds", "budget", "full"),
+    ("thresholds", "credit", "page_days"): ("thresholds", "credit", "days"),
+    ("thresholds", "key_spike", "min_usd"): ("thresholds", "key_spike", "page", "min_usd"),
+    ("thresholds", "key_spike", "factor"): ("thresholds", "key_spike", "page", "factor"),
+    ("anomaly", "min_days"): ("anomaly", "days"),
+}
+"""Setting -> the one that it must not exceed."""
+
+
+def _orders(found: Mapping[str, Any], facts: Facts) -> Iterator[Finding]:
+    for low, high in _AT_MOST.items():
+        lower, upper = (_value(found, facts.config, place) for place in (low, high))
+        if lower[0] > upper[0]:
+            if lower[1]:
+                yield Finding(low, f"must not exceed {'.'.join(map(str, high))}, which is {upper[0]:g}", lower[0])
+            else:
+                yield Finding(high, f"must not be below {'.'.join(map(str, low))}, which is {lower[0]:g}", upper[0])
+
+
+def _value(found: Any, defaults: Any, place: Place) -> tuple[float, bool]:
+    """A setting, and whether it is given rather than the default."""
+    for key in place:
+        found = found.get(key, {}) if isinstance(found, dict) else found
+        defaults = {_snake(name): value for name, value in defaults.items()}[str(key)]
+    return (defaults, False) if found == {} else (found, True)
 
 
 def _order(value: str) -> Any:

@@ -136,3 +136,7 @@ def test_an_unknown_shell_is_answered_with_those_there_are() -> None:
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in error
+
+
+def test_the_help_begins_with_the_version() -> None:
+    assert CliRunner().invoke(main, ["--help"]).output.startswith(f"openai-exporter {__version__}\n")

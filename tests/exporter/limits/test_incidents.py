@@ -2,8 +2,10 @@
 """What goes wrong between a change and its answer: nothing half-done without being told, nothing done twice."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -235,6 +237,29 @@ def test_a_full_disk_stops_before_the_next_change_and_says_what_was_made(world: 
     assert f"{made} of 40 changes are made, {40 - made} are not; `openai-exporter limits undo 1 --apply`" in output
     assert world.run("undo", "1", "--apply").exit_code == 0
     assert world.snapshot() == before
+
+
+def test_changes_go_on_when_nobody_reads_the_output_any_more(world: World) -> None:
+    before = world.snapshot()
+    command = f"{sys.executable} -m openai_exporter limits {' '.join(FREEZE)} | head -n 1"
+    env = {**os.environ, **world.environment}
+    result = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=120)
+    assert result.stdout == "project Search\n"
+    assert "40/40 project Search: " in result.stderr
+    assert result.stderr.splitlines()[-1].startswith(
+        "40 of 40 changes are made; `openai-exporter limits undo 1 --apply`"
+    )
+    assert len(world.proxy.sent) == 40
+    assert world.run("undo", "--apply").exit_code == 0
+    assert world.snapshot() == before
+
+
+def test_a_journal_that_cannot_be_read_is_named_and_nothing_is_sent(world: World) -> None:
+    (world.state / "limits.jsonl").mkdir(parents=True)
+    for command in (LIMIT, ("undo", "--apply"), ("journal",)):
+        result = world.run(*command)
+        assert (result.exit_code, "limits.jsonl: cannot be read: Is a directory" in result.output) == (1, True)
+    assert world.proxy.sent == []
 
 
 def test_the_journal_can_be_read_while_another_command_writes_it(world: World) -> None:

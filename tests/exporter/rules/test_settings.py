@@ -57,6 +57,23 @@ WRONG = [
     ),
     ("channels: {slack: {api_url_file: /run/secrets/s}}", "1: channels.slack: channel is missing"),
     ("channels: {slack: {channel: '#x'}}", "1: channels.slack: api_url_file is missing"),
+    (
+        "thresholds: {budget: {half: 100%, full: 50%}}",
+        "1: thresholds.budget.half: 100%: must not exceed thresholds.budget.full, which is 0.5",
+    ),
+    (
+        "thresholds: {budget: {full: 0.4}}",
+        "1: thresholds.budget.full: 0.4: must not be below thresholds.budget.half, which is 0.5",
+    ),
+    (
+        "thresholds: {credit: {page_days: 8}}",
+        "1: thresholds.credit.page_days: 8: must not exceed thresholds.credit.days, which is 7",
+    ),
+    (
+        "thresholds: {key_spike: {min_usd: 60}}",
+        "1: thresholds.key_spike.min_usd: 60: must not exceed thresholds.key_spike.page.min_usd, which is 50",
+    ),
+    ("anomaly: {days: 2}", "1: anomaly.days: 2: must not be below anomaly.min_days, which is 3"),
     ("channels: {slack: '#alerts'}", "1: channels.slack: '#alerts': must be a mapping with keys of"),
     ("channels: [slack]", "1: channels: must be a mapping with keys of"),
     (
