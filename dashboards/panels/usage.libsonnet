@@ -14,9 +14,8 @@ local transformation = g.transformation;
 function(config, promql)
   local usage = metric.usage;
   local grown = promql.grown;
-  // What ranks models and projects, and what ranks keys and users.
+  // What ranks models and projects.
   local inputs(label) = promql.inRange(usage.input_tokens, label);
-  local monthOf(label) = promql.atEnd(promql.usage(usage.input_tokens), label);
   local tokens(by='', range='$__interval') = promql.grew(series.tokensGrowth, by, range, 'direction=~"input|output"');
   local tile(title, description, unit, expr, noValue=words.short.usage) =
     panel.stat.new(title, description, unit, [query.instant(promql.orUnmatched(expr), std.asciiLower(title))]) + panel.withNoFigure(noValue) + panel.stat.withSelection;
@@ -138,7 +137,7 @@ function(config, promql)
       ])
       + panel.withNoValue(words.usage),
     keys:
-      local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', monthOf('api_key_id'), grown(name, 'api_key_id, project_id', '$__range'))));
+      local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', promql.atEnd(promql.usage(usage.input_tokens), 'api_key_id'), grown(name, 'api_key_id, project_id', '$__range'))));
       panel.table.new('API keys', 'Each API key in the time range, with its input and output tokens; the fifty that used most input tokens this month. The cost is an estimate by list price.', 'short', [
         query.table(promql.orWhy(ofKeys(usage.requests), 'api_key', words.short.usage)),
       ] + [
@@ -166,8 +165,8 @@ function(config, promql)
       ])
       + panel.withNoValue(words.keys),
     users:
-      panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most input tokens this month.', 'short', '${__field.labels.user}', [
-        query.instant('sort_desc(%s)' % promql.withUser(promql.top(10, 'user_id', monthOf('user_id'), tokens('user_id', '$__range'))), '{{user}}'),
+      panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most.', 'short', '${__field.labels.user}', [
+        query.instant('sort_desc(%s)' % promql.withUser('topk(10, ' + tokens('user_id', '$__range') + ')'), '{{user}}'),
       ])
       + panel.withDataLinks([only('user', 'user', '__field.labels.user_id')])
       + panel.withNoFigure(words.short.users),

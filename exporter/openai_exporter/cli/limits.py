@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -154,6 +154,13 @@ class _Desk:
     def projects(self) -> tuple[Project, ...]:
         """All projects, archived ones included."""
         return self.source.retry(Reader(self.get).projects)
+
+    def archived(self) -> set[str]:
+        """Ids of projects of which nothing can be changed, as far as they can be listed."""
+        try:
+            return {one.id for one in self.projects() if one.status != "active"}
+        except UpstreamError:
+            return set()
 
     def settings(self, project: str | None) -> Settings:
         """What is set for a project by name or id, or for the organization; an id needs no list of projects."""
@@ -530,12 +537,16 @@ def undo(batch: int | None, **options: Any) -> None:
             if not entries:
                 known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
                 raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
-            changes = [change for change in undone(entries) if _still_set(looking, change)]
+            archived = desk.archived()
+            changes = [change for change in undone(entries) if _still_set(looking, change, archived)]
         _propose(desk, changes, f"undo {number}")
 
 
-def _still_set(looking: Applier, change: Change) -> bool:
-    """Whether what an undo takes back is still set; says what is, when not."""
+def _still_set(looking: Applier, change: Change, archived: Collection[str]) -> bool:
+    """Whether what an undo takes back is still set, and can be; says what is, when not."""
+    if change.project_id in archived:
+        _say(f"{change.title}: this project is archived: left as it is")
+        return False
     current = looking.current(change)
     if current not in (change.old, change.new):
         _say(f"{change.title}: {words(current)} is set now, not {words(change.old)}: left as it is")
@@ -668,7 +679,7 @@ def _make(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Chan
         client.check()
         with _signals() as stopped:
             applier = Applier(journal, desk.organization, get, client.write, say=told, stopped=stopped)
-            return applier.apply(changes, command)
+            return applier.apply(changes, command, skip=command.startswith("undo"))
     finally:
         client.close()
 

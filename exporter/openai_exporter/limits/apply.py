@@ -24,6 +24,8 @@ _ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
 _NO_ANSWER = (408, 409)
 """HTTP statuses, besides 2xx and 5xx, after which it is not certain that nothing was changed."""
+_OF_THIS_ALONE = (400, 404, 422)
+"""HTTP statuses that say nothing of other changes, such as for a project that is archived."""
 _NOT_SENT = ("credential", "connect", "dns", "proxy", "tls")
 """Reasons of failures before the request is sent."""
 
@@ -117,24 +119,34 @@ class Applier:
     sleep: Callable[[float], None] = time.sleep
     stopped: Callable[[], str] = lambda: ""
     _rates: dict[str, dict[str, RateLimit]] = field(default_factory=dict)
+    _status: int | None = None
 
     def settle(self) -> Iterator[Entry]:
-        """Find out what became of changes whose result is not known.
+        """Find out what became of changes whose result is not known; it stays unknown where the setting is gone.
 
         Raises:
             UpstreamError: what is set could not be read.
         """
         for entry in self.journal.open(self.organization):
-            yield self.journal.settled(self._judged(entry, self.current(entry.change)))
+            try:
+                yield self.journal.settled(self._judged(entry, self.current(entry.change)))
+            except UpstreamError as error:
+                if error.status not in _OF_THIS_ALONE:
+                    raise
+                yield replace(entry, result="unknown", message=str(error))
 
-    def apply(self, changes: Sequence[Change], command: str) -> Outcome:
-        """Send them in this order; stop at the first that fails, or whose old value is not set any more."""
-        batch, done = self.journal.last + 1, list[Entry]()
+    def apply(self, changes: Sequence[Change], command: str, *, skip: bool = False) -> Outcome:
+        """Send them in this order; stop at the first that fails, or whose old value is not set any more.
+
+        Args:
+            skip: go on after a change that the API rejects for itself alone.
+        """
+        batch, done, problems = self.journal.last + 1, list[Entry](), list[str]()
         who = f"{_user()}@{socket.gethostname()}"
         for number, change in enumerate(changes, 1):
             if signal := self.stopped():
-                return Outcome(tuple(done), f"stopped by {signal}")
-            problem = ""
+                return Outcome(tuple(done), "; ".join([*problems, f"stopped by {signal}"]))
+            problem, self._status = "", None
             try:
                 self._expect(change)
                 self._send(Entry(batch, number, "", who, command, self.organization, change, target=change.target))
@@ -147,8 +159,10 @@ class Applier:
                     self.say(number, entry)
                     problem = "" if entry.done else entry.message
             if problem:
-                return Outcome(tuple(done), f"{change.title}: {problem}")
-        return Outcome(tuple(done))
+                problems.append(f"{change.title}: {problem}")
+                if not skip or self._status not in _OF_THIS_ALONE:
+                    break
+        return Outcome(tuple(done), "; ".join(problems))
 
     def _expect(self, change: Change) -> None:
         """Check that what is set is what the change was planned on."""
@@ -191,6 +205,7 @@ class Applier:
         return entry
 
     def _failed(self, entry: Entry, error: UpstreamError) -> Entry:
+        self._status = error.status
         entry = replace(entry, message=str(error), request_id=error.request_id or "")
         if error.status is not None and 300 <= error.status < 500 and error.status not in _NO_ANSWER:
             return replace(entry, result="rejected")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -260,6 +261,70 @@ def test_a_journal_that_cannot_be_read_is_named_and_nothing_is_sent(world: World
         result = world.run(*command)
         assert (result.exit_code, "limits.jsonl: cannot be read: Is a directory" in result.output) == (1, True)
     assert world.proxy.sent == []
+
+
+def test_an_undo_goes_on_after_a_change_that_is_rejected_for_itself_alone(world: World) -> None:
+    before = world.snapshot()
+    assert world.run(*FREEZE).exit_code == 0
+    world.proxy.rules = [answer(400, "This model is retired.")]
+    undone = world.run("undo", "--apply")
+    assert undone.exit_code == 1
+    assert "HTTP 400: This model is retired" in undone.output
+    assert "39 of 40 changes are made, 1 are not" in undone.output
+    world.proxy.rules = []
+    assert world.run("undo", "1", "--apply").exit_code == 0
+    assert world.snapshot() == before
+
+
+def test_an_undo_stops_where_every_change_would_be_rejected(world: World) -> None:
+    assert world.run(*FREEZE).exit_code == 0
+    world.proxy.reset()
+    world.proxy.rules = [Rule("answer", number=0, status=403, body=error(SCOPES))]
+    assert "0 of 40 changes are made" in world.run("undo", "--apply").output
+    assert len(world.proxy.sent) == 1
+    world.proxy.rules = []
+    assert world.run("undo", "1", "--apply").exit_code == 0
+
+
+def test_a_project_that_is_archived_meanwhile_keeps_nobody_from_undoing_the_rest(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "limits.yml"
+    file.write_text("limits: [{project: Search, spend_limit_usd: 7}, {project: Customer support, spend_limit_usd: 8}]")
+    before = world.limit(world.projects[SUPPORT])
+    assert world.run("apply", str(file), "--yes").exit_code == 0
+    listed = world.projects_named()
+    listed.body = archived(listed.body, world.projects[SEARCH])
+    world.proxy.rules = [listed]
+    undone = world.run("undo", "--apply")
+    assert undone.exit_code == 0, undone.output
+    assert "project Search: this project is archived: left as it is" in undone.output
+    assert (world.limit(world.projects[SEARCH]), world.limit(world.projects[SUPPORT])) == (700, before)
+
+
+def archived(projects: bytes, project_id: str) -> bytes:
+    """A list of projects of which one is archived."""
+    body = json.loads(projects)
+    for one in body["data"]:
+        if one["id"] == project_id:
+            one.update(status="archived", archived_at=1)
+    return json.dumps(body).encode()
+
+
+def test_a_change_whose_project_is_gone_stays_unknown_and_keeps_nobody_from_others(world: World) -> None:
+    running = list[subprocess.Popen[str]]()
+    world.proxy.rules = [Rule("lose", then=lambda: running[0].kill())]
+    with world.process(*RATE) as process:
+        running.append(process)
+        process.communicate(timeout=120)
+    gone = Rule("answer", method="GET", path=f"{world.projects[SEARCH]}/rate_limits", number=0, status=404,
+                body=error("No such project"))  # fmt: skip
+    world.proxy.rules = [gone]
+    output = world.run(*CLEAR).output
+    assert "an earlier command ended before it knew: " in output
+    assert "unknown (HTTP 404: No such project" in output
+    assert "1 of 1 changes are made" in output
+    world.proxy.rules = []
+    assert "an earlier command ended before it knew: 1.1 " in world.run("undo", "--apply").output
+    assert world.run("undo", "1", "--apply").exit_code == 0
 
 
 def test_the_journal_can_be_read_while_another_command_writes_it(world: World) -> None:
