@@ -123,6 +123,8 @@ def _probes() -> Iterator[Family]:
     by_endpoint = _each(by_model, "endpoint", sorted(set(MODULES.values())))
     name = "target_model_endpoint:openai_api_latency_seconds_bucket:growth5m"
     yield Family(name, _each(by_endpoint, "le", bounds))
+    by_target = _each([{"job": "openai", "target": "openai"}], "endpoint", sorted(set(MODULES.values())))
+    yield Family("target_endpoint:openai_api_latency_seconds_bucket:growth5m", _each(by_target, "le", bounds))
     name = "target_model:openai_api_time_to_first_token_seconds_bucket:growth5m"
     yield Family(name, _each(by_model, "le", bounds))
     yield Family("target_model:openai_api_latency_seconds:p95_20m", by_model)

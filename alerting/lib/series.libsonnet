@@ -68,6 +68,8 @@
   // --- growth: what counters grew by since the evaluation before, that of usage every ten
   // minutes and that of buckets every five. Read over ranges, with sum_over_time.
   latencyGrowth: 'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m',
+  // The sum of it over models, which is quick to read however many there are.
+  endpointLatencyGrowth: 'target_endpoint:openai_api_latency_seconds_bucket:growth5m',
   firstTokenGrowth: 'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m',
   // Label direction: input, cached (a part of it), output. An import writes these three as well (metrics/usage.py).
   tokensGrowth: 'key_user_model:openai_usage_tokens:growth10m',
@@ -117,6 +119,7 @@
     'probe:openai_error_budget_exhaustion_timestamp_seconds:projection': 'SLO page: when the budget will be gone',
     'target_model:openai_api_latency_seconds:p95_20m': 'overview and probes page: a month of it without reading every bucket',
     'target_model_endpoint:openai_api_latency_seconds_bucket:growth5m': 'probes page: percentiles over a month',
+    'target_endpoint:openai_api_latency_seconds_bucket:growth5m': 'probes page: percentiles of all models over a month, quickly',
     'target_model:openai_api_time_to_first_token_seconds_bucket:growth5m': 'probes page: time to first token over a month',
     'key_user_model:openai_usage_*': 'usage and costs pages: a month by key and user',
     'key_user:openai_usage_*:growth10m': 'usage and costs pages: a month of every key and user, quickly',

@@ -146,6 +146,11 @@ function(config)
           expr: buckets('openai_api_latency_seconds_bucket', 'job, target, model, endpoint', ', status_code=~"2.."'),
         },
         {
+          record: series.endpointLatencyGrowth,
+          // Over less than the step, as of usage.
+          expr: text.fill('sum without (model) (last_over_time(%s[%s]))', [series.latencyGrowth, duration.scaled(config, '2m')]),
+        },
+        {
           record: series.firstTokenGrowth,
           expr: buckets('openai_api_time_to_first_token_seconds_bucket', 'job, target, model'),
         },

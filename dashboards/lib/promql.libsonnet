@@ -27,7 +27,8 @@ function(config) {
   local ofWhom = ofProject + ',api_key_id=~"$key",user_id=~"$user"',
   local ofUsage = ofWhom + ',' + aliased,
   local ofModel = ofProject + ',' + aliased,
-  local ofProbe = 'target=~"$target",model=~"$model"',
+  local ofTarget = 'target=~"$target"',
+  local ofProbe = ofTarget + ',model=~"$model"',
   local selector(name, matchers, more) =
     name + '{' + config.selector
     + (if matchers == '' then '' else ',' + matchers)
@@ -217,7 +218,16 @@ function(config) {
 
   // --- Histograms and dates. Percentiles over the page's ranges come from recorded growth of the buckets; a fixed
   // range such as 15m reads the buckets themselves, which are up to the minute.
-  buckets(name, by, range): 'sum by (' + by + ') (sum_over_time(' + it.probe(growth[name][0]) + '[' + range + ']))',
+  // While all models are chosen, latency is read from its sum over them; as with `grew`, only one of the two is.
+  buckets(name, by, range):
+    local read(selected) = 'sum_over_time(' + selected + '[' + range + '])';
+    local each(more) = read(it.probe(growth[name][0], more));
+    'sum by (' + by + ') ('
+    + (
+      if name == metric.api.latency_seconds
+      then read(selector(series.endpointLatencyGrowth, ofTarget + ',none=~"$model"', '')) + ' or ' + each('none!~"$model"')
+      else each('')
+    ) + ')',
   // Latency is that of good answers: an outage would make it look fast. What is recorded has no others.
   quantile(q, name, by='', range='$window'):
     local labels = 'le' + (if by == '' then '' else ', ' + by);

@@ -25,6 +25,8 @@ function(config, promql)
   // The bound of what no other entry matches.
   local bound(slo) = config.slo[slo].bounds[std.length(config.slo[slo].bounds) - 1].bound;
   local objective(slo) = panel.withThresholds(threshold.rising(0.8 * bound(slo), bound(slo)));
+  // A line of windows that are a hundredth of the range: more points would only read each sample more often.
+  local rolling = panel.withMaxDataPoints(200);
   local compared = panel.timeSeries.withFill(0) + panel.timeSeries.withLegendTable();
   // Outcomes of probes by who has to act, in the colour of the timelines; what matches none is the API's failure.
   local outcomes = import '../../alerting/lib/outcomes.libsonnet';
@@ -69,6 +71,7 @@ function(config, promql)
         query.range(percentile(0.999), 'p99.9'),
       ])
       + percentileColors
+      + rolling
       + panel.timeSeries.withFill(0)
       + panel.timeSeries.withLegendTable()
       + panel.timeSeries.withObjective(bound('latency'))
@@ -89,6 +92,7 @@ function(config, promql)
       panel.timeSeries.new('Latency by endpoint, p95', '95th percentile of the duration of successful probes by endpoint.', 's', [
         query.range(promql.quantile(0.95, metric.api.latency_seconds, by='endpoint'), '{{endpoint}}'),
       ])
+      + rolling
       + compared
       + panel.withNoValue(words.probes),
     anomaly:
@@ -108,6 +112,7 @@ function(config, promql)
         query.range(promql.models(promql.quantile(q, metric.api.time_to_first_token_seconds, by='model'), 6), '{{model}} p%g' % (100 * q))
         for q in [0.5, 0.95]
       ])
+      + rolling
       + compared
       + panel.withNoValue(words.streams),
     tokensPerSecond:
