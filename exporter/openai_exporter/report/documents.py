@@ -265,11 +265,15 @@ def _parts(report: Report, amounts: Amounts) -> TextTable:
 def _usage(totals: Totals, billed: bool) -> tuple[str, ...]:
     return (
         *((dollars(totals.list_price),) if billed else ()),
-        *(f"{totals.count(name):,}" for name in ("requests", "input_tokens", "output_tokens")),
+        *(_number(totals.known_count(name)) for name in ("requests", "input_tokens", "output_tokens")),
         percent(totals.cached_share),
         ratio(totals.output_per_input),
         ratio(totals.tokens_per_request),
     )
+
+
+def _number(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count:,}"
 
 
 def _movers(report: Report, amounts: Amounts) -> TextTable:

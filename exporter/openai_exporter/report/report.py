@@ -76,6 +76,10 @@ class Totals:
         """One of the counts."""
         return self.counts.get(name, 0)
 
+    def known_count(self, name: str) -> int | None:
+        """One of the counts; None where something is billed and no usage was read for it, as of web searches."""
+        return None if self.billed and not any(self.counts.values()) else self.count(name)
+
     @property
     def cost(self) -> Decimal:
         """USD: as billed where that is known, else at list prices."""
