@@ -5,26 +5,19 @@
 // - of buckets, what an exporter counted between the last evaluation and its end is lost, for they begin at 0 again;
 // - where Prometheus misses evaluations, the readings of one step (the one before the stop) are in none;
 // - after a gap of more than a day (usage) or an hour (buckets) growth begins anew.
-// All is read a minute late: a scrape has the time of its start, so one that is under way at an evaluation would be
-// missing in the step that ends then, and be the reading before in the next one.
 local duration = import '../lib/duration.libsonnet';
 local series = import '../lib/series.libsonnet';
 local text = import '../lib/text.libsonnet';
 
 function(config)
   local without = text.fill('without (%s)', config.instanceLabels);
-  local settled = '1m';
-  // A selector or range as it was a minute ago, or that long before a moment.
-  local ago(read, more='0s') =
-    read + ' offset ' + duration.scaled(config, duration.text(duration.seconds(settled) + duration.seconds(more)));
 
   // Buckets begin at 0 with the exporter's process: a fall is a restart, and what appears beside others is new.
   local bucketStep = duration.scaled(config, '5m');
   local buckets(metric, labels, matchers='') =
     local step = bucketStep;
-    local it = text.fill('%s{%s%s}', [metric, config.selector, matchers]);
-    local now = ago(it);
-    local before = text.fill('last_over_time(%s)', ago(text.fill('%s[%s]', [it, duration.scaled(config, '1h')]), '5m'));
+    local now = text.fill('%s{%s%s}', [metric, config.selector, matchers]);
+    local before = text.fill('last_over_time(%s[%s] offset %s)', [now, duration.scaled(config, '1h'), step]);
     text.fill(|||
       sum by (%(labels)s, le) (
         (
@@ -34,18 +27,11 @@ function(config)
         or
         %(now)s < %(before)s
         or
-        %(now)s and on (job, %(instance)s) %(known)s
+        %(now)s and on (job, %(instance)s) %(now)s offset %(step)s
         or
-        %(now)s - min_over_time(%(within)s)
+        %(now)s - min_over_time(%(now)s[%(step)s])
       )
-    |||, {
-      labels: labels,
-      now: now,
-      before: before,
-      instance: config.instanceLabels,
-      known: ago(it, '5m'),
-      within: ago(text.fill('%s[%s]', [it, step])),
-    });
+    |||, { labels: labels, now: now, before: before, instance: config.instanceLabels, step: step });
 
   // Usage begins at 0 with the month (UTC). On its first day any fall is a new month, on the second one below half is
   // (nothing could be read before), and later none: that is a correction. Where one replica goes on, nothing fell: another
@@ -55,28 +41,22 @@ function(config)
   local usage(metric) =
     local step = usageStep;
     local it = text.fill('%s{%s}', [metric, config.selector]);
-    local range(window) = text.fill('%s[%s]', [it, window]);
-    local within = ago(range(step));
-    local readings = text.fill('max_over_time(%s)', within);
-    local readingsBefore = text.fill('max_over_time(%s)', ago(range(step), '10m'));
+    local readings = text.fill('max_over_time(%s[%s])', [it, step]);
+    local readingsBefore = text.fill('max_over_time(%s[%s] offset %s)', [it, step, step]);
     local now = text.fill('max %s (%s)', [without, readings]);
     // Of replicas that are gone since long only where there is no other: they may end with the month before.
     local before = text.fill(|||
       max %(without)s (%(readingsBefore)s)
       or
-      max %(without)s (last_over_time(%(remembered)s))
-    |||, {
-      without: without,
-      readingsBefore: readingsBefore,
-      remembered: ago(range(duration.scaled(config, '1d')), '10m'),
-    });
+      max %(without)s (last_over_time(%(it)s[%(memory)s] offset %(step)s))
+    |||, { without: without, readingsBefore: readingsBefore, it: it, step: step, memory: duration.scaled(config, '1d') });
     // In this order: a month that was seen to begin (0) and has passed the old one already; what was added; a new month;
     // and what a series grew by within the step, where there is no reading before or it is not to be compared with.
     text.fill(|||
       sum by (job, organization, operation, project_id, api_key_id, user_id, model) (
         max %(without)s (
-          last_over_time(%(within)s) == %(readings)s
-          and min_over_time(%(within)s) == 0
+          last_over_time(%(it)s[%(step)s]) == %(readings)s
+          and min_over_time(%(it)s[%(step)s]) == 0
           and %(readingsBefore)s > 0
         )
         or
@@ -98,10 +78,10 @@ function(config)
             )
           )
           unless
-          max %(without)s (%(readings)s >= max_over_time(%(twice)s))
+          max %(without)s (%(readings)s >= max_over_time(%(it)s[%(twice)s] offset %(step)s))
         )
         or
-        max %(without)s (last_over_time(%(within)s) - min_over_time(%(within)s))
+        max %(without)s (last_over_time(%(it)s[%(step)s]) - min_over_time(%(it)s[%(step)s]))
       )
     |||, {
       now: now,
@@ -109,8 +89,9 @@ function(config)
       readings: readings,
       readingsBefore: readingsBefore,
       without: without,
-      within: within,
-      twice: ago(range(duration.scaled(config, '20m')), '10m'),
+      it: it,
+      step: step,
+      twice: duration.scaled(config, '20m'),
     });
   // Cached tokens are a part of the input.
   local counters = { input: 'input_tokens', cached: 'input_cached_tokens', output: 'output_tokens' };

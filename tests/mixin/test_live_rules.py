@@ -2,18 +2,13 @@
 """The rules in a real Prometheus, on what the real exporter exposes of a healthy API, one minute as one second."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openai_simulator.testing import running_simulator
 from tests.mixin.bundle import mixin
-from tests.mixin.sinks import running
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, running_exporter, running_prometheus, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")]
@@ -92,55 +87,3 @@ def test_usage_and_models_are_recorded(prometheus: Prometheus) -> None:
         "probe:openai_api_rate_limit_remaining_per_limit:ratio",
         "dataset:openai_usage_data_age_seconds:min",
     }
-
-
-class SlowPage(ThreadingHTTPServer):
-    """A usage page whose counter rises with each scrape, and whose scrapes are nearly always under way."""
-
-    daemon_threads = True
-    labels = 'organization="acme",operation="completions",project_id="p",api_key_id="k",user_id="u",model="m"'
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Page)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.scrapes = 0
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scrape that timed out."""
-
-
-class _Page(BaseHTTPRequestHandler):
-    server: SlowPage
-
-    def do_GET(self) -> None:
-        if self.path == "/sd":
-            body, kind = json.dumps([{"targets": [self.server.url[7:]]}]), "application/json"
-        else:
-            self.server.scrapes += 1
-            body, kind = f"openai_usage_requests_total{{{self.server.labels}}} {self.server.scrapes}\n", "text/plain"
-            threading.Event().wait(0.8)
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-
-def test_what_a_counter_grew_by_is_recorded_though_each_evaluation_finds_a_scrape_under_way(tmp_path: Path) -> None:
-    """Ten minutes are twenty seconds here, and the minute in which a scrape ends is two."""
-    rules = tmp_path / "recording-growth.yml"
-    rules.write_text(json.dumps(mixin("prometheusRuleFiles", "{ timeScale: 1 / 30 }")[rules.name]))
-    name = "key_user_model:openai_usage_requests:growth10m"
-    page = SlowPage()
-    with running(page), running_prometheus(tmp_path, f"{page.url}/sd", "1s", [rules]) as prometheus:
-        wait_for(lambda: prometheus.value(f"count_over_time({name}[1h])") == 4, PATIENCE, "four evaluations")
-        read, recorded = (
-            [(at, float(value)) for at, value in prometheus.query(f"{each}[1h]")[0]["values"]]
-            for each in ("openai_usage_requests_total", name)
-        )
-    settled = [max(value for at, value in read if at <= moment - 2) for moment, _ in recorded]
-
-    assert [growth for _, growth in recorded[1:]] == [now - before for before, now in pairwise(settled)]

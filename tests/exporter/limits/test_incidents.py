@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -242,7 +243,7 @@ def test_a_full_disk_stops_before_the_next_change_and_says_what_was_made(world: 
 
 def test_changes_go_on_when_nobody_reads_the_output_any_more(world: World) -> None:
     before = world.snapshot()
-    command = f"{sys.executable} -m openai_exporter limits {' '.join(FREEZE)} | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m openai_exporter limits {' '.join(FREEZE)} | head -n 1"
     env = {**os.environ, **world.environment}
     result = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=120)
     assert result.stdout == "project Search\n"
