@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,18 @@ def evaluate(expression: str) -> Any:
 def mixin(field: str, settings: str = "{}") -> Any:
     """A field of the mixin, with settings laid over `_config`."""
     return evaluate(f"((import 'mixin.libsonnet') + {{ _config+:: {settings} }}).{field}")
+
+
+def write_rules(folder: Path, settings: str, only: Collection[str] = ()) -> list[Path]:
+    """The shipped rule files, or those of some names, in a folder, with settings laid over `_config`."""
+    found = {
+        folder / name: rules
+        for name, rules in mixin("prometheusRuleFiles", settings).items()
+        if not only or name in only
+    }
+    for path, rules in found.items():
+        path.write_text(yaml.safe_dump(rules))
+    return list(found)
 
 
 def errors_of(settings: str, field: str = "prometheusAlerts") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openai_simulator.testing import running_simulator
-from tests.mixin.bundle import mixin
+from tests.mixin.bundle import write_rules
 from tests.stack.programs import KEYS, PROMETHEUS, Prometheus, get, running_exporter, running_prometheus, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")]
@@ -20,10 +20,7 @@ PATIENCE = 180.0
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("live")
-    paths = []
-    for name, content in mixin("prometheusRuleFiles", "{ timeScale: 1 / 60 }").items():
-        paths.append(folder / name)
-        paths[-1].write_text(json.dumps(content))
+    paths = write_rules(folder, "{ timeScale: 1 / 60 }")
     with (
         running_simulator() as simulator,
         running_exporter(folder, KEYS | {"OPENAI_BASE_URL": simulator.api_url}) as exporter,

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import yaml
 
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.conftest import Note
 from tests.mixin.alerting import configured, written
-from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin
+from tests.mixin.bundle import ALERTMANAGER_BINARY, write_rules
 from tests.mixin.live import running_alertmanager
 from tests.stack.programs import (
     KEYS,
@@ -157,9 +156,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             "costs": {"refresh_interval": "1s"},
         }
         exporter = stack.enter_context(running_exporter(tmp_path, KEYS, {"organizations": [organization]}))
-        rules = [tmp_path / name for name in mixin("prometheusRuleFiles", RULES)]
-        for path, document in zip(rules, mixin("prometheusRuleFiles", RULES).values(), strict=True):
-            path.write_text(yaml.safe_dump(document))
+        rules = write_rules(tmp_path, RULES)
         projects = dict(keys_in_use(simulator))
         now = time.time()
         make_blocks(history(now - 9 * 24 * HOUR, now, projects).write(tmp_path / "usage.om"), tmp_path / "tsdb")

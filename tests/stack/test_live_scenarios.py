@@ -22,7 +22,7 @@ import yaml
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.conftest import Note
 from tests.mixin.alerting import configured, written
-from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin
+from tests.mixin.bundle import ALERTMANAGER_BINARY, write_rules
 from tests.mixin.live import running_alertmanager
 from tests.stack.programs import (
     KEYS,
@@ -211,8 +211,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, note: Note) -> Iterator[Live]
     folder = tmp_path_factory.mktemp("live")
     rules = folder / "rules"
     rules.mkdir()
-    for name, document in mixin("prometheusRuleFiles", RULES).items():
-        (rules / name).write_text(yaml.safe_dump(document))
+    write_rules(rules, RULES)
     with ExitStack() as stack:
         simulator = stack.enter_context(running_simulator(latency_scale=0.1))
         sink = stack.enter_context(running_page_sink())
@@ -335,9 +334,7 @@ def test_a_key_that_leaks_outside_office_hours_is_one_page_and_nothing_waits_for
 ) -> None:
     rules = tmp_path / "rules"
     rules.mkdir()
-    for name, document in mixin("prometheusRuleFiles", RULES).items():
-        if name in ("alerts-spend.yml", "recording-usage.yml", "recording-slo.yml"):
-            (rules / name).write_text(yaml.safe_dump(document))
+    write_rules(rules, RULES, ("alerts-spend.yml", "recording-usage.yml", "recording-slo.yml"))
     another_day = f"{datetime.now(UTC) + timedelta(days=3):%A}".lower()
     with ExitStack() as stack:
         sink = stack.enter_context(running_page_sink())

@@ -19,7 +19,7 @@ from openai_exporter.rules.rule_file import build, find_promtool
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.conftest import Note
 from tests.mixin.alerting import configured, written
-from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin
+from tests.mixin.bundle import ALERTMANAGER_BINARY, write_rules
 from tests.mixin.live import Alertmanager, running_alertmanager
 from tests.stack.programs import (
     KEYS,
@@ -174,14 +174,10 @@ class Watched:
 
 def rule_files(folder: Path) -> list[Path]:
     """The shipped rules at speed, and compiled thresholds."""
-    found = []
-    for name, document in mixin("prometheusRuleFiles", RULES).items():
-        found.append(folder / name)
-        found[-1].write_text(yaml.safe_dump(document))
     (folder / "thresholds.yml").write_text(THRESHOLDS)
-    found.append(folder / "user-thresholds.yml")
-    found[-1].write_text(build(folder / "thresholds.yml", promtool=find_promtool()).text)
-    return found
+    own = folder / "user-thresholds.yml"
+    own.write_text(build(folder / "thresholds.yml", promtool=find_promtool()).text)
+    return [*write_rules(folder, RULES), own]
 
 
 @pytest.fixture(scope="module")
