@@ -75,10 +75,11 @@ def test_every_target_is_scraped_by_one_server_and_found_in_one_place(scale: Com
     wait_for(lambda: scale.value(f"count({answered})", "thanos-query") == len(listed), 180, "all targets arrive")
     everywhere = scale.engine.there(Prometheus(scale.url("thanos-query")).query, answered)
     shares = {each["metric"].get("shard") for each in everywhere}
-    first = scale.value(f"count({answered})")
+    active = json.loads(scale.get("prometheus", "/api/v1/targets?state=active")[1])["data"]["activeTargets"]
+    first = [each for each in active if each["scrapePool"] == "openai"]
 
-    assert first is not None
-    assert 0 < first < len(listed)
+    # Its samples tell nothing: the demo's past, which this server has imported, ends a moment ago.
+    assert 0 < len(first) < len(listed)
     # Thanos leaves out of its answers what tells servers apart; the double does not.
     assert shares in ({"0", "1"}, {None})
     # Rules run over all of it, not in a server that sees a share.
