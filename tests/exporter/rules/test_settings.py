@@ -685,7 +685,7 @@ def test_an_editor_takes_what_is_taken_and_marks_what_is_not() -> None:
 def test_a_channel_an_objective_and_links_reach_the_files() -> None:
     files = compiled(
         "channels: {slack: {api_url_file: /run/secrets/slack, channel: '#openai'}}\n"
-        "slo: {availability: {objectives: [{match: {model: gpt-6.*}, objective: 99.9%}, {objective: 99%}]}}\n"
+        "slo: {availability: {objectives: [{match: {model: 'gpt-6\\.1.*'}, objective: 99.9%}, {objective: 99%}]}}\n"
         "links: {grafana: 'https://g.example.org', runbooks: 'https://r.example.org/a%20b/%s', alertmanager: 'https://a.example.org',"
         " prometheus: 'https://p.example.org/prom'}\n"
     )
@@ -700,6 +700,7 @@ def test_a_channel_an_objective_and_links_reach_the_files() -> None:
 
     assert config["receivers"][0]["slack_configs"][0]["channel"] == "#openai"
     assert "0.999" in objectives
+    assert r'model=~"gpt-6\\.1.*"' in objectives, "a backslash is doubled in a text of PromQL"
     assert {
         rule["annotations"]["dashboard_url"].partition("/d/")[0]
         for rule in alerts
