@@ -37,7 +37,7 @@ from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequ
 from openai_exporter.limits.setting import RATES, WHOLE, RateLimit, Reader, Settings, find_project
 from openai_exporter.model import Answer
 from openai_exporter.report.documents import UNKNOWN, Grid, TextTable, dollars, percent
-from openai_exporter.report.source import Source
+from openai_exporter.report.source import Source, organization_flag
 from openai_exporter.usage.ledger import HOUR
 from openai_exporter.usage.limits import API
 from openai_exporter.usage.names import Project
@@ -99,7 +99,11 @@ def _shared(command: _Command) -> _Command:
             help=f"Admin key with scope api.management.write; also: environment variable {WRITE_KEY}.",
         ),
         common.config_file_option(f"{_READ_KEY} or {WRITE_KEY} is"),
-        click.option("--organization", metavar="NAME", help="May be omitted when there is one."),
+        click.option(
+            "--organization",
+            metavar="NAME",
+            help="May be omitted when there is one; without a configuration, any name.",
+        ),
     ):
         command = option(command)
     return command
@@ -211,6 +215,7 @@ def _desk(
     storage: Path | None,
     apply_: bool = False,
     yes: bool = False,
+    of_file: str | None = None,
 ) -> Iterator[_Desk]:
     env, write = dict(os.environ), None
     if admin_key_file is not None:
@@ -219,7 +224,10 @@ def _desk(
         write = credential(None, WRITE_KEY, env, Path())
     if write is not None and config_file is None and not env.get(_READ_KEY, "").strip():
         env[_READ_KEY] = write.read().reveal()  # what may write may read
-    with open_source(config_file, organization, env, _say) as source:
+    if config_file is None and organization:  # as the exporter's configuration names it, in an alert's command
+        _say(f"no configuration is given: organization {organization} is that of the key")
+        organization = of_file = None
+    with open_source(config_file, organization or of_file, env, _say) as source:
         try:
             now = source.learn_time()
         except UpstreamError as error:
@@ -472,7 +480,7 @@ def freeze(project: str, **options: Any) -> None:
 @_file
 @click.option("--check", is_flag=True, help="Exit with status 1 when something differs, for CI.")
 @_shared
-def plan(file: Path, check: bool, organization: str | None, **options: Any) -> None:
+def plan(file: Path, check: bool, **options: Any) -> None:
     """Show what FILE would change. Nothing that the file does not name is touched.
 
     \b
@@ -488,7 +496,7 @@ def plan(file: Path, check: bool, organization: str | None, **options: Any) -> N
     """
     with common.exit_on_error():
         wanted = changing.load_limits(file)
-        with _desk(organization or wanted.organization, **options) as desk:
+        with _desk(**options, of_file=wanted.organization) as desk:
             changes = _planned(desk, wanted)
             _propose(desk, changes, "plan")
             if changes and check:
@@ -499,14 +507,14 @@ def plan(file: Path, check: bool, organization: str | None, **options: Any) -> N
 @_file
 @_yes
 @_shared
-def apply(file: Path, yes: bool, organization: str | None, **options: Any) -> None:
+def apply(file: Path, yes: bool, **options: Any) -> None:
     """Make the changes that `plan FILE` shows: alerts first, then what allows more, then what allows less.
 
     It shows them and asks; without a terminal it needs --yes. It stops at the first failure and says what was done.
     """
     with common.exit_on_error():
         wanted = changing.load_limits(file)
-        with _desk(organization or wanted.organization, **options, apply_=yes or sys.stdin.isatty(), yes=yes) as desk:
+        with _desk(**options, of_file=wanted.organization, apply_=yes or sys.stdin.isatty(), yes=yes) as desk:
             changes = _planned(desk, wanted)
             _propose(desk, changes, "apply")
             if changes and not desk.apply:
@@ -601,7 +609,8 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     with _settled(desk) as (journal, _):
         outcome = _make(desk, desk.write, journal, changes, command)
     made = [entry for entry in outcome.entries if entry.done]
-    back = f"; `openai-exporter limits undo {made[0].batch} --apply` brings the old values back" if made else ""
+    flag = organization_flag(desk.source.config, desk.organization)
+    back = f"; `openai-exporter limits undo {made[0].batch}{flag} --apply` brings the old values back" if made else ""
     count, left = len(changes), len(changes) - len(made)
     if outcome.problem:
         raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")
