@@ -544,7 +544,9 @@ def undo(batch: int | None, **options: Any) -> None:
             entries = [entry for entry in ours if entry.batch == number]
             if not entries:
                 known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
-                raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
+                lines = ", ".join(map(str, journal.unreadable))
+                lost = f"; lines that cannot be read in {journal.path}: {lines}" if lines else ""
+                raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}{lost}")
             archived = desk.archived()
             changes = [change for change in undone(entries) if _still_set(looking, change, archived)]
         _propose(desk, changes, f"undo {number}")
@@ -591,7 +593,10 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
         StartError: they cannot be made, or not all of them were.
     """
     if not changes:
-        click.echo("Nothing to change: everything is set like that already.")
+        why = "everything is set like that already"
+        if command.startswith("undo"):
+            why = "nothing that this change set is still set, or can be taken back"
+        click.echo(f"Nothing to change: {why}.")
         return
     say = _tell if desk.apply else click.echo
     for line in _diff(changes, desk.spend, desk.peaks(changes)):
