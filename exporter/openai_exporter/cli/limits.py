@@ -595,7 +595,7 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     if not changes:
         why = "everything is set like that already"
         if command.startswith("undo"):
-            why = "nothing that this change set is still set, or can be taken back"
+            why = "nothing of this change is left to undo"
         click.echo(f"Nothing to change: {why}.")
         return
     say = _tell if desk.apply else click.echo
