@@ -30,7 +30,7 @@ from openai_exporter.config.base import Section
 from openai_exporter.config.secret import Credential, credential, printable
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.limits import change as changing
-from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone
+from openai_exporter.limits.apply import OF_THIS_ALONE, SCOPE, Applier, Outcome, WritingClient, undone
 from openai_exporter.limits.change import Change, LimitsFile, WantedAlert, WantedRates, words
 from openai_exporter.limits.journal import Entry, Journal
 from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
@@ -557,7 +557,13 @@ def _still_set(looking: Applier, change: Change, archived: Collection[str]) -> b
     if change.project_id in archived:
         _say(f"{change.title}: this project is archived: left as it is")
         return False
-    current = looking.current(change)
+    try:
+        current = looking.current(change)
+    except UpstreamError as error:
+        if error.status not in OF_THIS_ALONE:
+            raise
+        _say(f"{change.title}: {error}: left as it is")
+        return False
     if current not in (change.old, change.new):
         _say(f"{change.title}: {words(current)} is set now, not {words(change.old)}: left as it is")
     return current == change.old

@@ -354,6 +354,21 @@ def archived(projects: bytes, project_id: str) -> bytes:
     return json.dumps(body).encode()
 
 
+def test_a_project_that_is_deleted_keeps_nobody_from_undoing_the_rest(world: World, tmp_path: Path) -> None:
+    before, gone, path = world.snapshot(), world.projects["Mobile app"], tmp_path / "limits.yml"
+    rates = "rate_limits: [{model: gpt-6-luna, requests_per_minute: 7}]"
+    path.write_text(f"limits: [{{project: Search, {rates}}}, {{project: Mobile app, {rates}}}]")
+    assert world.run("apply", str(path), "--yes").exit_code == 0
+    deleted = error("No such project")
+    world.proxy.rules = [Rule("answer", method="GET", path=f"/{gone}/", number=0, status=404, body=deleted)]
+    undone = world.run("undo", "--apply")
+    assert "project Mobile app: gpt-6-luna: HTTP 404: No such project: left as it is" in undone.output
+    assert "1 of 1 changes are made" in undone.output
+    assert world.snapshot() == before
+    world.proxy.rules = []
+    assert world.run("undo", "1", "--apply").exit_code == 0
+
+
 def test_a_change_whose_project_is_gone_stays_unknown_and_keeps_nobody_from_others(world: World) -> None:
     running = list[subprocess.Popen[str]]()
     world.proxy.rules = [Rule("lose", then=lambda: running[0].kill())]
