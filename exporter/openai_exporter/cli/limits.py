@@ -217,6 +217,8 @@ def _desk(
     yes: bool = False,
     of_file: str | None = None,
 ) -> Iterator[_Desk]:
+    if organization and of_file not in (None, organization):
+        raise StartError(f"the file is for organization {of_file}, not {organization}; omit --organization")
     env, write = dict(os.environ), None
     if admin_key_file is not None:
         write = Credential(f"--admin-key-file {admin_key_file}", str(admin_key_file), admin_key_file)

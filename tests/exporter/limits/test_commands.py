@@ -538,6 +538,8 @@ def test_without_a_configuration_the_organization_of_an_alert_is_that_of_the_key
     planned = world.run("plan", str(path))
     assert (planned.exit_code, "unknown organization 'acme'" in planned.output) == (1, True), "a file is of one"
     assert world.run("plan", str(path), "--organization", "acme").exit_code == 0
+    other = world.run("plan", str(path), "--organization", "umbrella")
+    assert (other.exit_code, "the file is for organization acme, not umbrella" in other.output) == (1, True)
 
 
 @given(st.text())
