@@ -51,8 +51,8 @@ local severities = ['critical', 'warning', 'info', 'none'];
       function(value) ' At this rate the error budget of %s lasts %s.' % [config.slo.period, lib.duration(value)]
     ),
 
-  // A call of `openai-exporter limits`, with values of labels as quoted words of a shell.
-  limits(words):: 'openai-exporter limits ' + words,
+  // A call of `openai-exporter limits` for the alert's organization, with values of labels as words of a shell.
+  limits(words):: 'openai-exporter limits ' + words + ' --organization ' + lib.word('$labels.organization'),
   word(value):: '{{ %s | reReplaceAll `[^A-Za-z0-9_.:@/-]` `` }}' % value,
 
   // What fails now: the most frequent outcome, its status code, of how many probes, since when, and what the provider says.

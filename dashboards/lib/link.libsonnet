@@ -41,15 +41,16 @@
   // From a value to another page. `variables` maps its variables to fields of the value's row or labels of its series,
   // `kept` are those that it gets from this page; without any, it gets all.
   data(uid, title, variables={}, kept=[]): {
-    local pairs = ['var-' + name + '=${' + variables[name] + '}' for name in std.objectFields(variables)]
+    // Grafana would leave the & and + of a value as they are.
+    local pairs = ['var-' + name + '=${' + variables[name] + ':percentencode}' for name in std.objectFields(variables)]
                   + ['${' + name + ':queryparam}' for name in kept if !std.objectHas(variables, name)],
     title: title,
     url: std.join('&', ['/d/' + uid + '?${__url_time_range}'] + (if pairs == [] then ['${__all_variables}'] else pairs)),
     targetBlank: false,
   },
 
-  // To the page whose uid is in a field of the value's row.
-  pageOf(field, title): { title: title, url: '/d/${__data.fields.' + field + '}?${__url_time_range}', targetBlank: false },
+  // To the page whose uid is in a field of the value's row; of this page's variables only the data source fits there.
+  pageOf(field, title): { title: title, url: '/d/${__data.fields.' + field + '}?${__url_time_range}&${datasource:queryparam}', targetBlank: false },
 
   url(title, url): { title: title, url: url, targetBlank: true },
 }

@@ -52,8 +52,9 @@ function(config) {
   // Over time: a line of zeros that says so where there is none.
   orNone(expr, label, text, proof): expr + '\nor on () label_replace(0 * group(' + proof + '), "' + label + '", "' + text + '", "", "")',
   noneWhere(expr, proof): '(' + expr + ') or on () 0 * group(' + proof + ')',
-  // Where usage is read and a selection has none: a trace below zero, for which panel.stat.withSelection has the words.
-  orUnmatched(expr): expr + '\nor on () 0 * group(' + it.organization(metric.refresh.up) + ') - 1e-9',
+  // Where usage (or other `proof`) is read and a selection has none: a trace below zero, for which panel.stat.withSelection
+  // has the words.
+  orUnmatched(expr, proof=metric.refresh.up): expr + '\nor on () 0 * group(' + it.organization(proof) + ') - 1e-9',
   // Facts that change in weeks, such as the list of models, stay known for a day after their last reading.
   lasting(expr): 'last_over_time(' + expr + '[1d])',
   // Seconds since the last reading where that is more than ten minutes ago.
@@ -138,13 +139,15 @@ function(config) {
   // The models that are probed most.
   models(expr, k=12): '(' + expr + ')\nand on (model) topk(' + k + ', sum by (model) (' + it.probe(metric.api.requests) + ' @ end()))',
 
-  // For sparklines: that a figure has ended shows, in place of its last value.
+  // For sparklines: the newest value of each step, stamped with its start, so that a tile over a long range shows what is
+  // so now, not hours ago; and that a figure has ended, in place of its last value.
+  current(selected, at=''): 'last_over_time(' + selected + '[$__interval]' + at + ' offset -$__interval) or ' + selected + at,
   course(expr): '(' + expr + ') or vector(NaN)',
 
   // The organizations' cost in two lines of which one is there: within the budget, or over it, by the ratio of their own
   // budgets of that period at the end of the time range.
-  byBudget(expr, ratio, period):
-    local over = 'max(' + it.organization(ratio, 'scope="organization",period="' + period + '"') + ' @ end()) >= 1';
+  byBudget(expr, ratio, period, valueOf=function(selected) selected + ' @ end()'):
+    local over = 'max(' + valueOf(it.organization(ratio, 'scope="organization",period="' + period + '"')) + ') >= 1';
     ['(' + it.course(expr) + ')\n' + side + ' on () (' + over + ')' for side in ['unless', 'and']],
 
   // The share of ones, with a label that says it in words: text="5 of 8".

@@ -17,8 +17,6 @@ function(config, promql)
   local costs = metric.costs;
   local usage = metric.usage;
   local usd = 'currencyUSD';
-  // Dollars to the cent, where money is compared.
-  local exact = [override.unit('prefix:$'), override.decimals(2)];
   local tile(title, description, expr, unit=usd, noValue=words.short.costs) =
     panel.stat.new(title, description, unit, [query.instant(expr, std.asciiLower(title))])
     + panel.withNoFigure(noValue)
@@ -90,21 +88,21 @@ function(config, promql)
       + panel.withNoValue(words.days),
     // --- Who and what
     byProject:
-      panel.pieChart.new('This month by project', 'Billed since the first of the month; the eight largest projects.', usd, [
+      panel.pieChart.new('This month by project', 'Billed since the first of the month; the eight largest projects.', 'prefix:$', [
         query.instant(largest(8, promql.withProject('sum by (project_id) (%s) > 0' % billed(), project(costs.month_to_date_usd))), '{{project}}'),
       ])
       + panel.withDecimals(2)
       + panel.withDataLinks([usageOf('project', 'project', '__field.labels.project_id')])
       + panel.withNoValue(words.costs),
     byLineItem:
-      panel.barGauge.new('This month by line item', 'Billed since the first of the month, by the names of the invoice; the eight largest.', usd, '${__field.labels.line_item}', [
+      panel.barGauge.new('This month by line item', 'Billed since the first of the month, by the names of the invoice; the eight largest.', 'prefix:$', '${__field.labels.line_item}', [
         query.instant('sort_desc(%s)' % largest(8, 'sum by (line_item) (%s) > 0' % billed('line_item!=""')), '{{line_item}}'),
       ])
       + panel.barGauge.withNamesAbove
       + panel.withDecimals(2)
-      + panel.withNoFigure(words.short.costs),
+      + panel.withNoFigure(words.short.unmatchedCosts),
     byKey:
-      panel.barGauge.new('This month by API key', 'Billed since the first of the month, where costs are grouped by api_key_id; the ten largest.', usd, '${__field.labels.api_key}', [
+      panel.barGauge.new('This month by API key', 'Billed since the first of the month, where costs are grouped by api_key_id; the ten largest.', 'prefix:$', '${__field.labels.api_key}', [
         query.instant('sort_desc(%s)' % promql.withKey(largest(10, 'sum by (api_key_id) (%s) > 0' % billed('api_key_id=~"$key",api_key_id!=""')), project(costs.month_to_date_usd)), '{{api_key}}'),
       ])
       + panel.barGauge.withNamesAbove
@@ -118,8 +116,8 @@ function(config, promql)
       + panel.table.withColumns([['api_key', 'API key'], ['project', 'Project'], ['api_key_id', 'api_key_id'], ['project_id', 'project_id'], ['Value', 'Cost']])
       + panel.table.withSort('Cost')
       + panel.withOverrides([
-        override.byName('Cost', [override.width(90), override.decimals(2)]),
-        override.byName('API key', [override.width(170), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
+        override.byName('Cost', override.dollars + [override.width(85)]),
+        override.byName('API key', [override.width(165), override.links([usageOf('API key', 'key', '__data.fields.api_key_id')])]),
         override.byName('Project', [override.links([usageOf('project', 'project', '__data.fields.project_id')])]),
         override.byRegexp('.*_id', [override.hidden]),
       ])
@@ -130,7 +128,7 @@ function(config, promql)
       ])
       + panel.table.withColumns([['project', 'Project'], ['line_item', 'Line item'], ['Value', 'Billed']])
       + panel.table.withSort('Billed')
-      + panel.withOverrides([override.byName('Billed', exact), override.byName('Line item', [override.width(420)])])
+      + panel.withOverrides([override.byName('Billed', override.dollars), override.byName('Line item', [override.width(420)])])
       + panel.withNoValue(words.costs),
 
     // --- Budgets and limits
@@ -159,7 +157,7 @@ function(config, promql)
       ])
       + panel.table.withSort('Used')
       + panel.withOverrides([
-        override.byRegexp('Limit|Billed|Est.|Left', exact),
+        override.byRegexp('Limit|Billed|Est.|Left', override.dollars),
         override.byRegexp('Used|Forecast|Warns at', [override.unit('percentunit'), override.decimals(0)]),
         override.byName('Left', [override.cell('color-text'), override.thresholds(threshold.steps([['red', null], ['text', 0]]))]),
         override.byRegexp('Used|Forecast', [override.cell('color-text'), override.thresholds(threshold.rising(0.8, 1))]),
@@ -172,8 +170,8 @@ function(config, promql)
       ])
       + panel.withNoFigure(words.short.credit)
       + panel.withOverrides([
-        override.byName('left', exact),
-        override.byName('lasts', [override.unit('d'), override.decimals(0), override.thresholds(threshold.falling(1, 7))]),
+        override.byName('left', override.dollars + [override.thresholds(threshold.steps([['red', null], ['text', 0]]))]),
+        override.byName('lasts', [override.unit('suffix: days'), override.decimals(0), override.thresholds(threshold.falling(1, 7))]),
       ]),
     spendLimits:
       local limits = [
@@ -193,7 +191,7 @@ function(config, promql)
         ['Value #B', 'Blocks'],
         ['Value #C', 'Alerts at'],
       ])
-      + panel.withOverrides([override.byRegexp('Limit|Budget|Alerts at', exact + [override.width(110)]), override.byName('Blocks', [
+      + panel.withOverrides([override.byRegexp('Limit|Budget|Alerts at', override.dollars + [override.width(110)]), override.byName('Blocks', [
         override.width(68),
         override.cell('color-text'),
         override.mappings([g.mapping.values({ '0': ['no', 'green'], '1': ['BLOCKING', 'red'] })]),
@@ -216,7 +214,7 @@ function(config, promql)
       )
       + panel.table.withSort('Billed')
       + panel.withOverrides([
-        override.byRegexp('Est.|Billed|Difference', exact + [override.width(92)]),
+        override.byRegexp('Est.|Billed|Difference', override.dollars + [override.width(92)]),
         override.byName('Billed', [override.width(98)]),
       ])
       + panel.withNoValue(words.drift),
@@ -261,7 +259,8 @@ function(config, promql)
         ['orange', 1 + config.thresholds.costDrift.share],
       ])),
     unpriced:
-      tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', '%s or 0 * %s' % [promql.sum(project(usage.unpriced_tokens)), promql.sum(project(usage.requests))], 'short', words.short.usage)
+      tile('Unpriced', 'Tokens of this month whose model has no list price; they are missing from the estimate.', promql.orUnmatched('%s or 0 * %s' % [promql.sum(project(usage.unpriced_tokens)), promql.sum(project(usage.requests))]), 'short', words.short.usage)
+      + panel.stat.withSelection()
       + panel.withThresholds(threshold.notice(1)),
     skipped:
       tile('Non-USD', 'Billed rows in a currency other than US dollars; they are in no sum.', '%s or 0 * sum(%s)' % [promql.sum(organization(costs.skipped_rows)), organization(series.costMonth)], 'short', words.short.costs)

@@ -43,8 +43,7 @@ function(config, promql)
       panel.stat.new('Price list', 'Version of the list prices that estimates are made of.', 'string', [query.instant(promql.orWhy('max by (version) (%s)' % own(exporter.price_table_info), 'version', words.short.unknown), '{{version}}')])
       + panel.stat.withTextMode('name')
       + panel.withNoFigure(words.short.unknown),
-    uptime: tile('Uptime', "Time since the exporter's process started.", 's', 'time() - max(%s)' % own(metric.process.start_time_seconds))
-            + panel.withDecimals(0),
+    uptime: tile('Uptime', "Time since the exporter's process started.", 'dtdhms', 'time() - max(%s)' % own(metric.process.start_time_seconds)),
 
     // --- Freshness
     age:
@@ -63,7 +62,7 @@ function(config, promql)
         query.table('time() - max by (status_page) (%s)' % own(metric.status.last_success_timestamp_seconds)),
       ])
       + panel.table.withColumns([['status_page', 'Status page'], ['Value #A', 'Read'], ['Value #B', 'Age']])
-      + panel.withOverrides([override.byName('Read', [override.cell('color-text'), override.mappings([g.mapping.values({ '0': ['fails', 'red'], '1': ['succeeds', 'green'] }), g.mapping.none('–')])])])
+      + panel.withOverrides([override.byName('Read', [override.cell('color-text'), override.mappings([g.mapping.values({ '0': ['fails', 'red'], '1': ['succeeds', 'green'] })])])])
       + panel.withNoValue(words.status),
 
     // --- Calls

@@ -126,7 +126,7 @@ function(config, promql)
           override.mappings([never, g.mapping.range(null, 0, 'expired', 'text')]),
         ]),
         override.byRegexp('API key|Id', [override.width(170)]),
-        override.byRegexp('Last used|Expires in|Age', [override.width(95)]),
+        override.byRegexp('Last used|Expires in|Age', [override.width(105)]),
       ])
       + panel.withNoValue(words.keyInfo),
 
@@ -143,7 +143,7 @@ function(config, promql)
     limitTable:
       local ofProjects(name) = promql.withProject('max by (project_id, model) (%s)' % promql.project(name), promql.project(name));
       panel.table.new('Project limits', 'Limits per minute that are configured for each project and model, and the busiest minutes, where the exporter reads them.', 'short', [
-        query.table(promql.orWhy(ofProjects(metric.project.rate_limit_requests_per_minute), 'model', 'No limits are read')),
+        query.table(promql.orWhy(ofProjects(metric.project.rate_limit_requests_per_minute), 'model', words.short.limits)),
         query.table(ofProjects(metric.project.rate_limit_tokens_per_minute)),
         query.table(ofProjects(metric.project.peak_requests_per_minute)),
         query.table(ofProjects(metric.project.peak_tokens_per_minute)),

@@ -30,7 +30,9 @@ function(config, promql)
     ], words.short.good)
     + panel.withThresholds(threshold.rising(0.8 * bound(slo), bound(slo)));
 
-  local spending(title, description, exprs) = panel.stat.ofBudget(title, description, exprs, query.range) + panel.stat.withSparkline + linked('costs');
+  local spending(title, description, expr, ratio, period) =
+    local exprs = promql.byBudget(expr, ratio, period, function(selected) promql.current(selected, ' @ end()'));
+    panel.stat.ofBudget(title, description, exprs, query.range) + panel.stat.withSparkline + linked('costs');
 
   {
     // --- Is it up, is it fast?
@@ -50,7 +52,7 @@ function(config, promql)
     firstToken: latency('TTFT p95', '95th percentile of the time to the first visible token of streamed probes over the last 15 minutes.', 'first_token', metric.api.time_to_first_token_seconds),
     budgetLeft:
       tile('slo', 'Error budget left', 'What is left of the availability error budget of the probe that has least of it. Below zero the objective is missed.', 'percentunit', [
-        query.range(promql.course('min(%s)' % probe(series.budgetRemaining('probe'), 'slo="availability"')), 'left'),
+        query.range(promql.course('min(%s)' % promql.current(probe(series.budgetRemaining('probe'), 'slo="availability"'))), 'left'),
       ], words.short.recorded)
       + panel.stat.withSparkline
       + panel.withDecimals(0)
@@ -75,13 +77,11 @@ function(config, promql)
 
     // --- What does it cost, what is near a limit?
     today:
-      spending('Spent today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.byBudget(
-        promql.sum(organization(metric.costs.day_usd, 'window="today"')), series.budgetRatio, 'day'
-      )),
+      spending('Spent today', 'Billed since midnight UTC. The API books costs with a delay of hours.', promql.sum(promql.current(organization(metric.costs.day_usd, 'window="today"'))), series.budgetRatio, 'day'),
     month:
-      spending('Month to date', 'Billed since the first of the month (UTC).', promql.byBudget('sum(%s)' % organization(series.costMonth), series.budgetRatio, 'month')),
+      spending('Month to date', 'Billed since the first of the month (UTC).', 'sum(%s)' % promql.current(organization(series.costMonth)), series.budgetRatio, 'month'),
     forecast:
-      spending('Forecast', 'What the month will cost at the mean of the last seven full days.', promql.byBudget('sum(%s)' % organization(series.forecast), series.budgetForecast, 'month')),
+      spending('Forecast', 'What the month will cost at the mean of the last seven full days.', 'sum(%s)' % promql.current(organization(series.forecast)), series.budgetForecast, 'month'),
     fullestBudget:
       tile('costs', 'Highest budget use', 'Used ratio of the budget that is closest to its limit.', 'percentunit', [
         query.instant('max(%s)' % organization(series.budgetRatio), 'used'),
@@ -119,7 +119,7 @@ function(config, promql)
       + panel.withNoValue(words.probes)
       + panel.timeSeries.withFill(0)
       + panel.timeSeries.withObjective(bound('latency'))
-      + panel.withDataLinks([g.link.data(page.probes, 'Probes of this model', { model: '__field.labels.model' })])
+      + panel.withDataLinks([g.link.data(page.probes, 'Probes of this model', { model: '__field.labels.model' }, ['datasource', 'target'])])
       + to('probes'),
     tokens:
       panel.timeSeries.bars('Tokens', 'Input and output tokens of the organizations. Each bar sums up one step, an hour at least.', 'short', [
@@ -179,6 +179,7 @@ function(config, promql)
       + to('models'),
     firing:
       local labels = 'alertname, severity, category, ' + std.join(', ', promql.telling);
+      local nothing = ['Nothing fires', 'as of now'];
       local by(severity) = 'count by (%s) (%s)' % [labels, promql.firing(severity)];
       local named(expr) = 'label_join(\n%s,\n"what", " ", %s\n)' % [expr, std.join(', ', ['"%s"' % label for label in promql.telling])];
       local paged(expr) = std.foldl(
@@ -189,7 +190,7 @@ function(config, promql)
       panel.table.new('Firing alerts', 'Alerts that fire now: the most severe first, and of those the oldest. Each row is what one alert is about, with the number of its windows and thresholds. The name leads to the runbook, its subject to the dashboard.', 'none', [
         query.table(
           paged(named('1 + 0 * %s\nor 2 + 0 * %s\nor 3 + 0 * %s' % [by('severity="critical"'), by('severity="warning"'), by('severity!~"critical|warning"')]))
-          + '\nor on ()\nlabel_replace(label_replace(vector(4), "alertname", "Nothing fires", "", "") and on () %s, "what", "as of now", "", "")' % promql.rulesLoaded
+          + '\nor on ()\nlabel_replace(label_replace(vector(4), "alertname", "%s", "", "") and on () %s, "what", "%s", "", "")' % [nothing[0], promql.rulesLoaded, nothing[1]]
           + '\nor on () label_replace(vector(NaN), "alertname", "%s", "", "")' % words.short.rules
         ),
         query.table(promql.date('min by (%s) (%s and ignoring (alertstate) %s)' % [labels, metric.scrape.active + '{alertname=~"OpenAI.*"}', promql.firing()])),
@@ -215,7 +216,8 @@ function(config, promql)
         override.byName('Severity', [
           override.width(80),
           override.cell('color-text'),
-          override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] }), g.mapping.none('–')]),
+          override.mappings([g.mapping.values({ '1': ['critical', 'red'], '2': ['warning', 'orange'], '3': ['info', 'blue'], '4': ['–', 'green'] })]),
         ]),
-      ]),
+      ])
+      + panel.table.withoutLinks(nothing + [words.short.rules]),
   }

@@ -78,7 +78,7 @@ function(config, promql)
       + panel.withNoValue(words.probes),
     heatmap:
       panel.heatmap.new('Latency, distribution', 'How many successful probes took how long, in windows of twenty minutes or more; a second band shows what percentiles hide.', 's', [
-        query.heatmap(promql.buckets(metric.api.latency_seconds, 'le', '$window')),
+        query.heatmap(promql.orWhyAllTheTime(promql.buckets(metric.api.latency_seconds, 'le', '$window'), probe(metric.api.latency_seconds), 'le', words.short.good)),
       ])
       + panel.withMaxDataPoints(100)
       + panel.withNoValue(words.probes),
@@ -249,7 +249,7 @@ function(config, promql)
         query.table('max by (%s) (%s / %s)' % [byProbe, probe(metric.probe.duration_seconds), probe(metric.probe.timeout_seconds)]),
         query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.cached_age_seconds)]),
         query.table('max by (%s) (%s)' % [byProbe, probe(metric.probe.backoff_seconds)]),
-        query.table('min by (%s) (%s - time())' % [byProbe, probe(metric.probe.ssl_earliest_cert_expiry)]),
+        query.table('(min by (%s) (%s) - time()) / 86400' % [byProbe, probe(metric.probe.ssl_earliest_cert_expiry)]),
       ])
       + panel.table.withColumns([
         ['target', 'Target'],
@@ -269,12 +269,12 @@ function(config, promql)
         override.byName('Outcome', [override.width(145), override.cell('color-text'), override.mappings([g.mapping.values({ success: ['success', 'green'] })]), override.thresholds(threshold.plain('orange'))]),
         override.byRegexp('Duration|Age|Backoff', [override.unit('s')]),
         override.byName('HTTP', [override.width(60), override.mappings([g.mapping.values({ '0': ['–', 'text'] })])]),
-        override.byName('Certificate', [override.width(95), override.unit('s'), override.decimals(0)]),
+        override.byName('Certificate', [override.width(95), override.unit('suffix: days'), override.decimals(0)]),
         override.byName('Deadline', [
           override.width(120),
           override.unit('percentunit'),
           override.max(1),
-          override.cell('gradient-gauge'),
+          override.cell('gauge'),
           override.thresholds(threshold.rising(config.thresholds.nearDeadline.share, 1)),
         ]),
       ])

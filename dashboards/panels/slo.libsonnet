@@ -49,10 +49,11 @@ function(config, promql)
              + panel.withDecimals(0)
              + panel.withThresholds(threshold.steps([['red', null], ['text', 0]])),
     gone:
-      tile('Runs out', 'When the first error budget is exhausted at the current burn rate; not in sight where that is more than a year away or nothing burns.', 'dateTimeFromNow', promql.date(
-        '0 * (min(%s) <= 0) or on () (min(%s) < time() + 31536000) or on () 0 * group(%s) + Inf' % [
+      tile('Runs out', 'When the first error budget is exhausted at the current burn rate; not in sight where that is more than %s away, in which a budget recovers, or nothing burns.' % period, 'dateTimeFromNow', promql.date(
+        '0 * (min(%s) <= 0) or on () (min(%s) < time() + %d) or on () 0 * group(%s) + Inf' % [
           slo(series.budgetRemaining('probe')),
           slo(series.budgetExhaustion('probe')),
+          duration.seconds(period),
           slo(series.objective('probe')),
         ]
       ))
@@ -145,8 +146,9 @@ function(config, promql)
         override.byName('Module', [override.width(115)]),
         override.byRegexp('Objective|Burn rate', [override.width(90)]),
         override.byName('Budget left', [override.width(100)]),
-        override.byName('Model', [override.width(235), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' })])]),
+        override.byName('Model', [override.width(235), override.links([g.link.data(config.dashboards.probes, 'Probes of this model', { model: '__value.raw' }, ['datasource', 'target'])])]),
       ])
+      + panel.table.withoutLinks([words.short.recorded])
       + panel.withNoValue(words.slo),
 
     // --- The figures behind the alerts

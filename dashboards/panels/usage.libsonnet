@@ -18,12 +18,12 @@ function(config, promql)
   local inputs(label) = promql.inRange(usage.input_tokens, label);
   local tokens(by='', range='$__interval') = promql.grew(series.tokensGrowth, by, range, 'direction=~"input|output"');
   local tile(title, description, unit, expr, noValue=words.short.usage) =
-    panel.stat.new(title, description, unit, [query.instant(promql.orUnmatched(expr), std.asciiLower(title))]) + panel.withNoFigure(noValue) + panel.stat.withSelection;
+    panel.stat.new(title, description, unit, [query.instant(promql.orUnmatched(expr), std.asciiLower(title))]) + panel.withNoFigure(noValue) + panel.stat.withSelection();
   // The sum of a chart's bars, which begin and end with their step.
   local sum(title, description, expr, unit='short') =
     panel.stat.ofBars(title, description + ' The sum of the bars below: full hours, or their longer steps.', unit, [query.range(promql.orUnmatched(expr), std.asciiLower(title))])
     + panel.withNoFigure(words.short.usage)
-    + panel.stat.withSelection;
+    + panel.stat.withSelection();
   // To this page with one more choice, which keeps the others.
   local only(what, name, field) =
     g.link.data(config.dashboards.usage, 'Only this ' + what, { [name]: field }, ['datasource', 'organization', 'project', 'key', 'user', 'model']);
@@ -58,10 +58,11 @@ function(config, promql)
     cost: sum('Est. cost', 'List price of the tokens in the time range.', grown(usage.estimated_cost_usd), 'currencyUSD') + panel.withDecimals(2),
     billed:
       panel.stat.ofBars('Billed', 'Billed for the days (UTC) of the time range, the first one in full. Bills know projects only: the filters by API key, user and model do not apply.', 'currencyUSD', [
-        query.range(promql.daily(), 'billed'),
+        query.range(promql.orUnmatched(promql.daily(), metric.costs.month_to_date_usd), 'billed'),
       ], '1d')
       + panel.withDecimals(2)
-      + panel.withNoFigure(words.short.costs),
+      + panel.withNoFigure(words.short.costs)
+      + panel.stat.withSelection(words.short.unmatchedCosts),
     cached: tile('Cached', 'Ratio of the input tokens in the time range that came from the cache, at a lower price.', 'percentunit', '%s / %s' % [
       grown(usage.input_cached_tokens, range='$__range'),
       grown(usage.input_tokens, range='$__range'),
@@ -131,10 +132,11 @@ function(config, promql)
       + panel.table.withSort('Input')
       + panel.withOverrides([
         override.byRegexp('Requests|Input/req.|Output/req.|Cost.*', [override.width(100)]),
-        override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
+        override.byRegexp('Cost.*', override.dollars),
         override.byName('Cost/req.', [override.decimals(5)]),
         override.byName('Model', [override.width(245), override.links([only('model', 'model', '__value.raw')])]),
       ])
+      + panel.table.withoutLinks([words.short.usage])
       + panel.withNoValue(words.usage),
     keys:
       local ofKeys(name) = promql.withProject(promql.withKey(promql.top(50, 'api_key_id', promql.atEnd(promql.usage(usage.input_tokens), 'api_key_id'), grown(name, 'api_key_id, project_id', '$__range'))));
@@ -156,13 +158,14 @@ function(config, promql)
       ])
       + panel.table.withSort('Input')
       + panel.withOverrides([
-        override.byRegexp('Cost.*', [override.unit('currencyUSD'), override.decimals(2)]),
+        override.byName('Cost', override.dollars),
         override.byRegexp('Requests|Cost', [override.width(90)]),
         override.byName('API key', [override.width(165), override.links([only('API key', 'key', '__data.fields.api_key_id')])]),
         override.byName('Project', [override.links([only('project', 'project', '__data.fields.project_id')])]),
         hidden('api_key_id'),
         hidden('project_id'),
       ])
+      + panel.table.withoutLinks([words.short.usage])
       + panel.withNoValue(words.keys),
     users:
       panel.barGauge.new('Users', 'Tokens of each user in the time range; the ten that used most.', 'short', '${__field.labels.user}', [
@@ -223,7 +226,7 @@ function(config, promql)
     ]),
     images: tile('Images', 'Images made or edited in the time range.', 'short', grown(usage.images, range='$__range')),
     speech: tile('TTS chars', 'Characters turned into speech in the time range.', 'short', grown(usage.characters, range='$__range')),
-    transcribed: tile('STT audio', 'Audio transcribed in the time range.', 's', grown(usage.audio_seconds, range='$__range')),
+    transcribed: tile('STT audio', 'Audio transcribed in the time range, as hours:minutes:seconds.', 'dthms', grown(usage.audio_seconds, range='$__range')),
     tools: tile('Tool calls', 'File searches, web searches and code interpreter sessions in the time range.', 'short', '(%(calls)s or 0 * %(sessions)s) + (%(sessions)s or 0 * %(calls)s)' % {
       calls: grown(usage.tool_calls, range='$__range'),
       sessions: grown(usage.sessions, range='$__range'),

@@ -63,7 +63,7 @@ def empty(asked: list[Asked]) -> list[str]:
     return [each.name for each in asked if not each.has_data]
 
 
-_ID = re.compile(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+)\}")
+_ID = re.compile(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+):percentencode\}")
 
 
 def linked_ids(server: Server, page: Page, panel: Panel, when: Range) -> set[tuple[str, str]]:

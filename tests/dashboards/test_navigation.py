@@ -47,6 +47,17 @@ def test_links_lead_to_pages_that_exist_and_set_variables_that_these_have(page: 
 
 
 @each_page
+def test_links_of_values_keep_the_data_source_and_encode_what_they_hand_over(page: Page) -> None:
+    """A model such as `vendor/a+b&c` would else become another, and end the variable."""
+    for panel in page.panels:
+        for url in strings(panel.json["fieldConfig"] if panel.kind != "text" else {}):
+            if url.startswith("/d/"):
+                handed = re.findall(r"var-\w+=\$\{([^}]+)\}", url)
+                assert "${datasource:queryparam}" in url or "${__all_variables}" in url, panel
+                assert all(each.endswith(":percentencode") for each in handed), url
+
+
+@each_page
 def test_the_head_of_a_page_leads_to_all_others_and_keeps_time_and_variables(page: Page) -> None:
     menu, *_ = page.json["links"]
 

@@ -305,6 +305,24 @@ def test_a_range_of_hours_asks_for_a_day_and_a_month_has_its_days(world: World) 
         )
 
 
+@pytest.mark.parametrize("title", ["Spent today", "Month to date", "Forecast", "Error budget left"])
+def test_a_tile_with_a_sparkline_shows_over_two_days_what_is_so_now(world: World, title: str) -> None:
+    """The last step of two days began fourteen minutes before."""
+    document, panel = _of("overview", title)
+    days, minutes = Range(END - 2 * 86400, END - 60), Range(END - 1800, END)
+    of_days, of_minutes = (
+        {
+            row["values"][-1][1]
+            for target in panel.targets
+            for row in ask(world.server, document, panel, target, when, {})["data"]["result"]
+        }
+        for when in (days, minutes)
+    )
+
+    assert (step_of(panel, panel.targets[0], days)[0], days.end % 900) == (900, 840)
+    assert {"NaN"} != of_days == of_minutes
+
+
 def test_an_amount_over_its_budget_is_a_line_of_its_own(world: World) -> None:
     """Two organizations' amounts would be one; the budget of the first is a month's."""
     _, panel = _of("costs", "Forecast")

@@ -243,6 +243,34 @@ def test_settings_of_columns_name_headers_that_the_table_has() -> None:
             assert all(any(re.fullmatch(p, header) for header in headers) for p in patterns), panel
 
 
+def test_a_row_that_says_why_there_is_nothing_leads_nowhere() -> None:
+    said = re.compile(r'label_replace\(vector\((?:NaN|4)\), "\w+", "([^"]+)"')
+    linking = set()
+    for panel in drawn():
+        if panel.kind == "table":
+            links = {p["id"]: p["value"] for o in panel.overrides for p in o["properties"]}.get("links")
+            words = {word for target in panel.targets for word in said.findall(target["expr"])}
+            silent = {
+                o["matcher"]["options"]["value"]
+                for o in panel.overrides
+                if (o["matcher"]["id"], o["properties"]) == ("byValue", [{"id": "links", "value": []}])
+            }
+            assert links is None or words <= silent, panel
+            linking |= {str(panel)} if links is not None and words else set()
+
+    assert {"overview / Firing alerts", "slo / SLO by probe", "usage / API keys", "usage / Models"} == linking
+
+
+def test_what_is_unknown_takes_no_color_of_a_threshold() -> None:
+    """Mappings of a column replace those of its table, by which a dash has the color of text."""
+    unknown = {"match": "null+nan", "result": {"text": "\N{EN DASH}", "color": "text", "index": 2}}
+    columns = [(panel, each) for panel in drawn() for override in panel.overrides for each in override["properties"]]
+    own = [(panel, each["value"]) for panel, each in columns if each["id"] == "mappings"]
+
+    assert len(own) > 4
+    assert [str(panel) for panel, mappings in own if unknown not in [each["options"] for each in mappings]] == []
+
+
 def test_settings_of_lines_name_legends_that_the_chart_has() -> None:
     for panel in drawn():
         if panel.kind != "table":

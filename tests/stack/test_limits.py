@@ -202,7 +202,7 @@ def test_a_leaked_key_pages_is_frozen_by_the_command_of_its_page_and_set_free(wo
         undone = time.time()
         again = wait_for(lambda: world.leak.first(undone, 200), 120, "it is accepted again")
 
-    assert command == f"openai-exporter limits freeze --project {world.project}"
+    assert command == f"openai-exporter limits freeze --project {world.project} --organization acme"
     assert "brings the old values back" in said
     assert {status for _, status, _ in world.other.answers} == {200}, "the other project never notices"
     for at, what in (

@@ -13,7 +13,7 @@ local common = import 'common.libsonnet';
     + common.withColorScheme('thresholds')
     + {
       options: {
-        displayMode: 'gradient',
+        displayMode: 'basic',
         orientation: 'horizontal',
         namePlacement: 'auto',
         showUnfilled: true,

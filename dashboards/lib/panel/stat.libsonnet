@@ -43,7 +43,7 @@ local common = import 'common.libsonnet';
     + common.withOverrides([override.byName('over budget', [override.thresholds(threshold.plain('red'))])]),
 
   // Words for a selection without usage (promql.orUnmatched), which is neither unknown nor zero.
-  withSelection: common.withMappings([mapping.range(null, -1e-12, words.short.unmatched, 'text')]),
+  withSelection(text=words.short.unmatched): common.withMappings([mapping.range(null, -1e-12, text, 'text')]),
 
   // `name`: the legend in place of the value; its query has a row also where there is nothing (promql.orWhy).
   withTextMode(mode): { options+: { textMode: mode } },

@@ -22,5 +22,7 @@ local common = import 'common.libsonnet';
   // Joins the queries' rows and shows these columns: [['field', 'Header'], ...]; `computed` adds columns before.
   withColumns(pairs, computed=[]):
     common.withTransformations([transformation.merge] + computed + transformation.columns(pairs)),
+  // Rows that say why there is nothing lead nowhere: the columns that begin with one of these words have no links.
+  withoutLinks(words): common.withOverrides([override.byFirst(each, [override.links([])]) for each in words]),
   withSort(header, descending=true): { options+: { sortBy+: [{ displayName: header, desc: descending }] } },
 }

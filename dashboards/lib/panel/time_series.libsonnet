@@ -43,7 +43,7 @@ local common = import 'common.libsonnet';
     local started = std.all([std.length(std.findSubstr('[$__interval]', it.expr)) > 0 for it in queries]);
     self.new(title, description, unit, [query.fromStart(it) { interval: step } for it in queries])
     + common.withMaxDataPoints(100)
-    + self.withCustom({ drawStyle: 'bars', lineWidth: 0, fillOpacity: 75, barAlignment: if started then 1 else -1, showPoints: 'never' }),
+    + self.withCustom({ drawStyle: 'bars', lineWidth: 0, fillOpacity: 75, barAlignment: if started then 1 else -1, barWidthFactor: 0.9, showPoints: 'never' }),
   withBarsFromStart: self.withCustom({ barAlignment: 1 }),
 
   withCustom(custom): { fieldConfig+: { defaults+: { custom+: custom } } },

@@ -22,7 +22,7 @@ from openai_exporter.errors import ConfigError
 from openai_exporter.limits.setting import ORGANIZATION, Reader
 from openai_exporter.metrics import CATALOGUE, Metric, Page
 from openai_exporter.model import Endpoint, Provider
-from openai_exporter.report.source import Source
+from openai_exporter.report.source import Source, organization_flag
 from openai_exporter.rules.bundle import bundle_root, facts
 from openai_exporter.rules.settings import schema_document as settings_schema
 from openai_exporter.usage.limits import API
@@ -95,7 +95,7 @@ def _compared(config: Config) -> Iterator[str]:
             and budget.scope == Scope(project=budget.scope.project)
         ]
         yield f"compared with the spend limits of organization {organization.name}: {len(budgets)} monthly budgets"
-        flag = f" --organization {shlex.quote(organization.name)}" if len(config.organizations) > 1 else ""
+        flag = organization_flag(config, organization.name)
         with Source(config, organization, urllib.request.getproxies()) as source:
             reader = Reader(partial(source.calls.get, api=API))
             comparison = _Comparison(reader, f"openai-exporter limits set{flag}")

@@ -30,14 +30,14 @@ from openai_exporter.config.base import Section
 from openai_exporter.config.secret import Credential, credential, printable
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.limits import change as changing
-from openai_exporter.limits.apply import SCOPE, Applier, Outcome, WritingClient, undone
+from openai_exporter.limits.apply import OF_THIS_ALONE, SCOPE, Applier, Outcome, WritingClient, undone
 from openai_exporter.limits.change import Change, LimitsFile, WantedAlert, WantedRates, words
 from openai_exporter.limits.journal import Entry, Journal
 from openai_exporter.limits.pace import WEEK, Peaks, Spend, busy_models, consequence, read_peaks, read_spend
 from openai_exporter.limits.setting import RATES, WHOLE, RateLimit, Reader, Settings, find_project
 from openai_exporter.model import Answer
 from openai_exporter.report.documents import UNKNOWN, Grid, TextTable, dollars, percent
-from openai_exporter.report.source import Source
+from openai_exporter.report.source import Source, organization_flag
 from openai_exporter.usage.ledger import HOUR
 from openai_exporter.usage.limits import API
 from openai_exporter.usage.names import Project
@@ -99,7 +99,11 @@ def _shared(command: _Command) -> _Command:
             help=f"Admin key with scope api.management.write; also: environment variable {WRITE_KEY}.",
         ),
         common.config_file_option(f"{_READ_KEY} or {WRITE_KEY} is"),
-        click.option("--organization", metavar="NAME", help="May be omitted when there is one."),
+        click.option(
+            "--organization",
+            metavar="NAME",
+            help="May be omitted when there is one; without a configuration, any name.",
+        ),
     ):
         command = option(command)
     return command
@@ -211,7 +215,10 @@ def _desk(
     storage: Path | None,
     apply_: bool = False,
     yes: bool = False,
+    of_file: str | None = None,
 ) -> Iterator[_Desk]:
+    if organization and of_file not in (None, organization):
+        raise StartError(f"the file is for organization {of_file}, not {organization}; omit --organization")
     env, write = dict(os.environ), None
     if admin_key_file is not None:
         write = Credential(f"--admin-key-file {admin_key_file}", str(admin_key_file), admin_key_file)
@@ -219,7 +226,10 @@ def _desk(
         write = credential(None, WRITE_KEY, env, Path())
     if write is not None and config_file is None and not env.get(_READ_KEY, "").strip():
         env[_READ_KEY] = write.read().reveal()  # what may write may read
-    with open_source(config_file, organization, env, _say) as source:
+    if config_file is None and organization:  # as the exporter's configuration names it, in an alert's command
+        _say(f"no configuration is given: organization {organization} is that of the key")
+        organization = of_file = None
+    with open_source(config_file, organization or of_file, env, _say) as source:
         try:
             now = source.learn_time()
         except UpstreamError as error:
@@ -264,7 +274,7 @@ def show(project: str | None, form: str, **options: Any) -> None:
 
 
 def _print_tables(shown: Sequence[Settings], spend: Spend, peaks: Peaks, *, whole: bool) -> None:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
     money = TextTable(
         "Spend limits (USD a month)",
         ("", "Limit", "Spent", "Used", "Enforced", "Alerts at"),
@@ -472,7 +482,7 @@ def freeze(project: str, **options: Any) -> None:
 @_file
 @click.option("--check", is_flag=True, help="Exit with status 1 when something differs, for CI.")
 @_shared
-def plan(file: Path, check: bool, organization: str | None, **options: Any) -> None:
+def plan(file: Path, check: bool, **options: Any) -> None:
     """Show what FILE would change. Nothing that the file does not name is touched.
 
     \b
@@ -488,7 +498,7 @@ def plan(file: Path, check: bool, organization: str | None, **options: Any) -> N
     """
     with common.exit_on_error():
         wanted = changing.load_limits(file)
-        with _desk(organization or wanted.organization, **options) as desk:
+        with _desk(**options, of_file=wanted.organization) as desk:
             changes = _planned(desk, wanted)
             _propose(desk, changes, "plan")
             if changes and check:
@@ -499,14 +509,14 @@ def plan(file: Path, check: bool, organization: str | None, **options: Any) -> N
 @_file
 @_yes
 @_shared
-def apply(file: Path, yes: bool, organization: str | None, **options: Any) -> None:
+def apply(file: Path, yes: bool, **options: Any) -> None:
     """Make the changes that `plan FILE` shows: alerts first, then what allows more, then what allows less.
 
     It shows them and asks; without a terminal it needs --yes. It stops at the first failure and says what was done.
     """
     with common.exit_on_error():
         wanted = changing.load_limits(file)
-        with _desk(organization or wanted.organization, **options, apply_=yes or sys.stdin.isatty(), yes=yes) as desk:
+        with _desk(**options, of_file=wanted.organization, apply_=yes or sys.stdin.isatty(), yes=yes) as desk:
             changes = _planned(desk, wanted)
             _propose(desk, changes, "apply")
             if changes and not desk.apply:
@@ -536,7 +546,9 @@ def undo(batch: int | None, **options: Any) -> None:
             entries = [entry for entry in ours if entry.batch == number]
             if not entries:
                 known = ", ".join(str(n) for n in sorted({entry.batch for entry in ours})) or "none"
-                raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}")
+                lines = ", ".join(map(str, journal.unreadable))
+                lost = f"; lines that cannot be read in {journal.path}: {lines}" if lines else ""
+                raise StartError(f"no change {number or ''} of {desk.organization} to undo; there are: {known}{lost}")
             archived = desk.archived()
             changes = [change for change in undone(entries) if _still_set(looking, change, archived)]
         _propose(desk, changes, f"undo {number}")
@@ -547,7 +559,13 @@ def _still_set(looking: Applier, change: Change, archived: Collection[str]) -> b
     if change.project_id in archived:
         _say(f"{change.title}: this project is archived: left as it is")
         return False
-    current = looking.current(change)
+    try:
+        current = looking.current(change)
+    except UpstreamError as error:
+        if error.status not in OF_THIS_ALONE:
+            raise
+        _say(f"{change.title}: {error}: left as it is")
+        return False
     if current not in (change.old, change.new):
         _say(f"{change.title}: {words(current)} is set now, not {words(change.old)}: left as it is")
     return current == change.old
@@ -583,7 +601,10 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
         StartError: they cannot be made, or not all of them were.
     """
     if not changes:
-        click.echo("Nothing to change: everything is set like that already.")
+        why = "everything is set like that already"
+        if command.startswith("undo"):
+            why = "nothing of this change is left to undo"
+        click.echo(f"Nothing to change: {why}.")
         return
     say = _tell if desk.apply else click.echo
     for line in _diff(changes, desk.spend, desk.peaks(changes)):
@@ -601,7 +622,8 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     with _settled(desk) as (journal, _):
         outcome = _make(desk, desk.write, journal, changes, command)
     made = [entry for entry in outcome.entries if entry.done]
-    back = f"; `openai-exporter limits undo {made[0].batch} --apply` brings the old values back" if made else ""
+    flag = organization_flag(desk.source.config, desk.organization)
+    back = f"; `openai-exporter limits undo {made[0].batch}{flag} --apply` brings the old values back" if made else ""
     count, left = len(changes), len(changes) - len(made)
     if outcome.problem:
         raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")

@@ -116,7 +116,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _MODEL = r"^[\x21-\x7e]{1,200}$"
 _TOKEN = r"^[\x21-\x7e]{1,256}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-_URL = r"^https?://[^\s/?#@\\]+(/[^\s?#\\]*)?$"
+_URL = r"""^https?://[^\s/?#@\\"<>^`{|}]+(/[^\s?#\\"<>^`{|}]*)?$"""
 _FILE = r"^[^\x00]+$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
@@ -180,12 +180,16 @@ def _regular_expression(value: str) -> str:
     return value
 
 
-def _base_url(value: str) -> str:
+def has_host(value: str) -> bool:
+    """Whether a URL has a host, and a port that there is if it has one."""
     try:
-        host, port = urlsplit(value).hostname, urlsplit(value).port
+        return bool(urlsplit(value).hostname) and urlsplit(value).port != 0
     except ValueError:
-        host, port = None, None
-    if not host or port == 0 or not value.isascii() or not value.isprintable():
+        return False
+
+
+def _base_url(value: str) -> str:
+    if not has_host(value) or not value.isascii() or not value.isprintable():
         raise ValueError(f"must be {WORDS[_URL]}, such as https://api.openai.com/v1; host or port is wrong")
     return value.rstrip("/")
 

@@ -107,6 +107,8 @@ class Shape:
             return base.WORDS[base.DURATION_SCHEMA["anyOf"][-1]["pattern"]]
         if "enum" in node:
             return f"one of {', '.join(node['enum'])}"
+        if "const" in node:
+            return str(node["const"])
         kind = node.get("type")
         if kind == "object":
             keys = self._keys_of(node)

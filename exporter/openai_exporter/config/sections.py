@@ -264,15 +264,20 @@ class CostDrift(Section):
     refresh_interval: base.PositiveDuration = Field(21_600.0, description="Least time between two reads.")
 
 
+_FIRST_CREDIT = "2020-01-01"
+
+
 class Credit(Section):
     """Prepaid credit; the API does not say what is left of it."""
 
     date: base.Day = Field(description="UTC day from which on costs are paid with it, such as 2026-11-01.")
-    amount_usd: base.Money = Field(description="The amount, in US dollars.")
+    amount_usd: Annotated[base.Money, Field(le=10**12)] = Field(description="The amount, in US dollars.")
     expires: base.Day | None = Field(None, description="UTC day on which the rest expires; null for never.")
 
     @model_validator(mode="after")
-    def _expires_later(self) -> Self:
+    def _possible(self) -> Self:
+        if self.date < _FIRST_CREDIT:
+            raise base.FieldError(f"must not be before {_FIRST_CREDIT}; no API key is older", "date")
         if self.expires is not None and self.expires <= self.date:
             raise base.FieldError(f"must be later than date {self.date}", "expires")
         return self

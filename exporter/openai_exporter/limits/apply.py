@@ -24,7 +24,7 @@ _ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
 _NO_ANSWER = (408, 409)
 """HTTP statuses, besides 2xx and 5xx, after which it is not certain that nothing was changed."""
-_OF_THIS_ALONE = (400, 404, 422)
+OF_THIS_ALONE = (400, 404, 422)
 """HTTP statuses that say nothing of other changes, such as for a project that is archived."""
 _NOT_SENT = ("credential", "connect", "dns", "proxy", "tls")
 """Reasons of failures before the request is sent."""
@@ -131,7 +131,7 @@ class Applier:
             try:
                 yield self.journal.settled(self._judged(entry, self.current(entry.change)))
             except UpstreamError as error:
-                if error.status not in _OF_THIS_ALONE:
+                if error.status not in OF_THIS_ALONE:
                     raise
                 yield replace(entry, result="unknown", message=str(error))
 
@@ -151,7 +151,7 @@ class Applier:
                 self._expect(change)
                 self._send(Entry(batch, number, "", who, command, self.organization, change, target=change.target))
             except (UpstreamError, StartError) as error:
-                problem = str(error)
+                problem, self._status = str(error), error.status if isinstance(error, UpstreamError) else None
             entry = self.journal.entries.get((batch, number))  # whatever could be written of it
             if entry is not None:
                 done.append(entry)
@@ -160,7 +160,7 @@ class Applier:
                     problem = "" if entry.done else entry.message
             if problem:
                 problems.append(f"{change.title}: {problem}")
-                if not skip or self._status not in _OF_THIS_ALONE:
+                if not skip or self._status not in OF_THIS_ALONE:
                     break
         return Outcome(tuple(done), "; ".join(problems))
 

@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from openai_exporter.config import base
-from openai_exporter.config.document import Document
+from openai_exporter.config.document import Document, Finding, Place
 from openai_exporter.config.schema import Shape
 from openai_exporter.errors import ConfigError, Problem, StartError
 from openai_exporter.files import read_text
@@ -114,10 +114,14 @@ def words(value: Value | None) -> str:
     if "cents" not in value:
         return ", ".join(f"{UNKNOWN if n is None else f'{n:,}'} {_WORDS[field]}" for field, n in value.items())
     amount = f"${Decimal(value['cents']) / 100:,.2f}"
-    return f"{amount} to {', '.join(value['recipients']) or 'nobody'}" if "recipients" in value else amount
+    if "recipients" not in value:
+        return amount
+    prefix = value["subject_prefix"]
+    return f"{amount} to {', '.join(value['recipients']) or 'nobody'}" + (f", subject '{prefix}'" if prefix else "")
 
 
 _CENT = Decimal(100)
+_MOST_USD = 10**12
 
 
 def cents(usd: float) -> int:
@@ -137,7 +141,7 @@ def _in_cents(usd: float) -> float:
     return usd
 
 
-Usd = Annotated[base.Money, AfterValidator(_in_cents)]
+Usd = Annotated[base.Money, Field(le=_MOST_USD), AfterValidator(_in_cents)]
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 
 
@@ -172,11 +176,17 @@ class WantedRates(base.Section):
     requests_per_day: Count | None = Field(None, description="Requests a day.")
     batch_input_tokens_per_day: Count | None = Field(None, description="Input tokens of the Batch API a day.")
 
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if all(getattr(self, name) is None for name in RATES):
+            raise ValueError(f"gives no limit; give one of {', '.join(RATES)}")
+        return self
+
 
 class Wanted(base.Section):
     """The limits of the organization, of a project, or of each project; what is omitted stays as it is."""
 
-    project: Annotated[str, Field(min_length=1)] | None = Field(
+    project: Annotated[str, Field(min_length=1, max_length=1000)] | None = Field(
         None, description="Name or id; the organization itself when omitted."
     )
     each: Literal["project_id"] | None = Field(None, description="Every active project that has no entry of its own.")
@@ -190,6 +200,9 @@ class Wanted(base.Section):
 
     @model_validator(mode="after")
     def _one_scope(self) -> Self:
+        for name in {"project", "each"} & self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is empty (null); give a value, or remove the key for the organization")
         if self.project is not None and self.each is not None:
             raise ValueError("gives project and each; keep one of them")
         if self.rate_limits and self.project is None and self.each is None:
@@ -241,17 +254,19 @@ def load_limits(path: Path) -> LimitsFile:
         file = LimitsFile.model_validate(document.data)
     except ValidationError as error:
         raise ConfigError(_shape().problems(error, document)) from None
-    scopes = [(wanted.project, wanted.each) for wanted in file.limits]
-    twice = list(base.repeated(scopes))
-    if twice:
-        text = "is there twice; join the entries"
-        raise ConfigError(
-            [
-                document.problem(("limits", later), f"{text}; first on line {document.line(('limits', first))}")
-                for later, first in twice
-            ]
-        )
+    if twice := document.problems(_twice(file)):
+        raise ConfigError(twice)
     return file
+
+
+def _twice(file: LimitsFile) -> Iterator[Finding]:
+    """Entries for one scope, and rate limits for one model, that an earlier one is for."""
+    lists: dict[Place, list[Any]] = {("limits",): [(wanted.project, wanted.each) for wanted in file.limits]}
+    for index, wanted in enumerate(file.limits):
+        lists["limits", index, "rate_limits"] = [rates.model for rates in wanted.rate_limits]
+    for place, keys in lists.items():
+        for later, first in base.repeated(keys):
+            yield Finding((*place, later), "is there twice; join the entries", first=(*place, first))
 
 
 def by_project(wanted: Sequence[Wanted], projects: tuple[Project, ...]) -> dict[str, tuple[Project, Wanted]]:
@@ -281,8 +296,7 @@ def changes(settings: Settings, wanted: Wanted) -> Iterator[Change]:
     """
     if "spend_limit_usd" in wanted.model_fields_set:
         yield from _limit(settings, None if wanted.spend_limit_usd is None else cents(wanted.spend_limit_usd))
-    for alert in wanted.spend_alerts:
-        yield from _alert(settings, alert)
+    yield from _alerts(settings, wanted.spend_alerts)
     explicit = {rates.model for rates in wanted.rate_limits}
     for rates in wanted.rate_limits:
         new = {RATES[name]: n for name, n in rates.model_dump(exclude={"model"}, exclude_none=True).items()}
@@ -316,19 +330,33 @@ def _rate(settings: Settings, rate: RateLimit, wanted: Mapping[str, int]) -> Ite
         yield _change(settings, "rate_limit", {field: rate.limits[field] for field in new}, new, rate.id, rate.model)
 
 
-def _alert(settings: Settings, wanted: WantedAlert) -> Iterator[Change]:
+def _alerts(settings: Settings, wanted: Sequence[WantedAlert]) -> Iterator[Change]:
+    """To those alerts; one of the same amount that nobody wants becomes the new one."""
+    news = [_alert(settings, alert) for alert in wanted]
+    spare = [alert for alert in settings.alerts if alert.value not in news]
+    for place, new in enumerate(news):
+        if new in news[:place] or any(alert.value == new for alert in settings.alerts):
+            continue
+        if not new["recipients"]:
+            scope = settings.name or "organization"
+            usd = wanted[place].at_usd
+            raise StartError(f"{scope}: the alert at {usd:g} USD has nobody to notify; give an e-mail address")
+        there = next((alert for alert in spare if alert.cents == new["cents"]), None)
+        if there is None:
+            yield _change(settings, "spend_alert", None, new)
+        else:
+            spare.remove(there)
+            yield _change(settings, "spend_alert", there.value, new, there.id)
+
+
+def _alert(settings: Settings, wanted: WantedAlert) -> Value:
+    """What is stated, and for the rest what an alert of this amount, or the first one, has."""
     amount = cents(wanted.at_usd)
-    same = [alert for alert in settings.alerts if alert.cents == amount]
-    there = same[0] if same else SpendAlert("", 0, settings.alerts[0].recipients if settings.alerts else ())
+    none = SpendAlert("", 0, settings.alerts[0].recipients if settings.alerts else ())
+    there = next((alert for alert in settings.alerts if alert.cents == amount), none)
     notify = there.recipients if wanted.notify is None else wanted.notify
     prefix = there.subject_prefix if wanted.subject_prefix is None else wanted.subject_prefix or None
-    new = SpendAlert("", amount, notify, prefix).value
-    if any(alert.value == new for alert in same):
-        return
-    if not notify:
-        scope = settings.name or "organization"
-        raise StartError(f"{scope}: the alert at {wanted.at_usd:g} USD has nobody to notify; give an e-mail address")
-    yield _change(settings, "spend_alert", there.value if same else None, new, there.id)
+    return SpendAlert("", amount, notify, prefix).value
 
 
 def cleared(settings: Settings, *, spend_limit: bool, alerts: Sequence[int]) -> Iterator[Change]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from openai_exporter.config import mask_keys
 from openai_exporter.errors import StartError
 from openai_exporter.files import FileLock, private
-from openai_exporter.limits.change import Change
+from openai_exporter.limits.change import Change, words
 from openai_exporter.limits.setting import Value
 from openai_exporter.report.report import iso
 
@@ -69,11 +69,13 @@ class Journal:
     Attributes:
         path: the file.
         entries: what it holds, by batch and number.
+        unreadable: numbers of lines that are no entries, such as one that a crash cut short before anything was sent.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self.path = path
         self.entries: dict[tuple[int, int], Entry] = {}
+        self.unreadable: list[int] = []
         self._now = now
         self._torn = False
 
@@ -149,26 +151,33 @@ class Journal:
 
     def _load(self) -> None:
         try:
+            if self.path.is_char_device() or self.path.is_fifo():
+                raise OSError("not a regular file")
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
         except OSError as error:
             raise StartError(f"{self.path}: cannot be read: {error.strerror or error}") from None
         self._torn = bool(text) and not text.endswith("\n")
-        for line in text.splitlines():
-            self._take(line)
+        for number, line in enumerate(text.split("\n"), 1):
+            try:
+                self._take(line)
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+                if line.strip():
+                    self.unreadable.append(number)
 
     def _take(self, line: str) -> None:
-        try:
-            data = json.loads(line)
-            key = int(data["batch"]), int(data["number"])
-            if data["version"] != _VERSION:
-                raise StartError(f"{self.path}: a newer openai-exporter wrote it; use that one")
-            if "change" in data:
-                change = Change(**data["change"])
-                sent = {name: data[name] for name in _SENT}
-                self.entries[key] = Entry(**sent, change=change, target=change.target)
-            else:
-                self.entries[key] = replace(self.entries[key], **{name: data[name] for name in _SETTLED})
-        except (ValueError, KeyError, TypeError):
-            return  # a line that a crash cut short, before anything was sent
+        data = json.loads(line)
+        key = int(data["batch"]), int(data["number"])
+        if data["version"] != _VERSION:
+            raise StartError(f"{self.path}: a newer openai-exporter wrote it; use that one")
+        if "change" in data:
+            change = Change(**data["change"])
+            for each in (change, change.reversed(change.target, change.new)):
+                if not (each.request and [*each.lines()]):
+                    raise ValueError("it changes nothing")
+            sent = {name: data[name] for name in _SENT}
+            self.entries[key] = Entry(**sent, change=change, target=change.target)
+        else:
+            words(data["value"])
+            self.entries[key] = replace(self.entries[key], **{name: data[name] for name in _SETTLED})

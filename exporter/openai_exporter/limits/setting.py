@@ -2,8 +2,8 @@
 """What is set at the API for the organization and each project: spend limit, spend alerts, rate limits."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from openai_exporter.client.organization import Params
@@ -13,7 +13,7 @@ from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.model import Answer
 from openai_exporter.usage import names
 from openai_exporter.usage.limits import API
-from openai_exporter.usage.pages import Item, inner, number, read_list, text
+from openai_exporter.usage.pages import Item, identified, inner, number, read_list, text
 from openai_exporter.usage.rows import MalformedError
 
 Value = Mapping[str, Any]
@@ -123,7 +123,8 @@ class Reader:
             if error.status == 404:
                 return None, False
             raise
-        return self._decoded(path, lambda: (_cents(body), text(inner(body, "enforcement"), "status") == "enforcing"))
+        with _described(path):
+            return _cents(body), text(inner(body, "enforcement"), "status") == "enforcing"
 
     def alerts(self, project_id: str) -> tuple[SpendAlert, ...]:
         """The spend alerts, cheapest first."""
@@ -135,15 +136,18 @@ class Reader:
         return tuple(self._list(f"{base(project_id)}/rate_limits", rate_limit))
 
     def _list(self, path: str, take: Callable[[Item], T], params: Params = ()) -> Iterator[T]:
-        for page in read_list(lambda query: self._get(path, query).body, API, params):
-            for item in page:
-                yield self._decoded(path, partial(take, item))
+        with _described(path):
+            for page in read_list(lambda query: self._get(path, query).body, API, params):
+                yield from (take(identified(item)) for item in page)
 
-    def _decoded(self, path: str, take: Callable[[], T]) -> T:
-        try:
-            return take()
-        except MalformedError as error:
-            raise UpstreamError(f"{path}: {error}", api=API, reason="malformed") from None
+
+@contextmanager
+def _described(path: str) -> Iterator[None]:
+    """Turn an answer that is not as described into a failure of the API."""
+    try:
+        yield
+    except MalformedError as error:
+        raise UpstreamError(f"{path}: {error}", api=API, reason="malformed") from None
 
 
 def alert(item: Item) -> SpendAlert:

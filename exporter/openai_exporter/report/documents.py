@@ -13,6 +13,7 @@ from openai_exporter.config.secret import printable
 from openai_exporter.exposition import clean
 from openai_exporter.files import template_environment
 from openai_exporter.report.report import HOW, Part, Report, Totals, format_date, iso
+from openai_exporter.usage.credits import Balance
 
 UNKNOWN = "\N{EN DASH}"
 CENT = Decimal("0.01")
@@ -58,18 +59,19 @@ def view(report: Report) -> View:
     if report.forecast:
         how.append(f"Forecast: {HOW}")
     if report.credit:
-        how.append(f"Prepaid credit is computed: credits of the configuration less billed costs. {_used_up(report)}")
+        how.append(
+            f"Prepaid credit is computed: credits of the configuration less billed costs. {_used_up(report.credit)}"
+        )
     filled = tuple(table for table in tables if table.rows)
     return View(printable(title), tuple(_lead(report)), filled, (*map(printable, report.notes), *how))
 
 
-def _used_up(report: Report) -> str:
-    until = report.credit.exhausted_at if report.credit else None
-    if until is None:
-        return "Nothing was billed lately."
-    return (
-        "It is exhausted." if until <= report.as_of else f"At the current run rate it lasts until {format_date(until)}."
-    )
+def _used_up(left: Balance) -> str:
+    if left.remaining <= 0:
+        return "It is exhausted."
+    if left.exhausted_at is not None:
+        return f"At the current run rate it lasts until {format_date(left.exhausted_at)}."
+    return "At the current run rate it lasts for years." if left.per_day > 0 else "Nothing was billed lately."
 
 
 def render_terminal(report: Report, width: int | None = None, *, color: bool = False) -> str:

@@ -230,3 +230,8 @@ def find_organization(config: Config, name: str | None) -> Organization:
         problem = f"unknown organization {name!r}" if name else "several organizations are configured"
         raise StartError(f"{problem}; give --organization with one of: {', '.join(names)}")
     return organization
+
+
+def organization_flag(config: Config, name: str) -> str:
+    """What a command needs so that it reads this organization; nothing when there is only one."""
+    return f" --organization {name}" if len(config.organizations) > 1 else ""

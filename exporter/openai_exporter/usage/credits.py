@@ -113,11 +113,11 @@ def _exhausted_at(purse: _Purse, credits: Sequence[Credit], per_day: Decimal, no
     """When nothing remains, if each day costs the mean; the rest of today its part."""
     if purse.remaining <= 0:
         return now
-    if per_day <= 0:
+    if per_day <= 0 and all(credit.expires is None for credit in credits):
         return None
     day, part = day_start(now), Decimal(day_start(now) + DAY - int(now)) / DAY
     for number in range(_FARTHEST):
-        cost = per_day * part
+        cost = max(per_day, _ZERO) * part
         if purse.remaining <= cost:
             return (now if number == 0 else day) + float(purse.remaining / per_day) * DAY
         purse.spend(cost)
@@ -132,7 +132,7 @@ class CreditsDataset(dataset.Dataset):
     """Billed costs since the first credit, and the balance.
 
     Attributes:
-        data: billed USD by the start of the day, as last read; None before.
+        data: billed USD by the start of the day, as last read; None before, and before the first credit.
     """
 
     name = "credits"
@@ -145,7 +145,10 @@ class CreditsDataset(dataset.Dataset):
         self._context = context
 
     def read(self, calls: Calls, *, seen: bool) -> bool:
-        """Read the costs of each day since the first credit."""
+        """Read the costs of each day since the first credit, and of those whose mean is the run rate."""
+        first, now = first_day(self._credits), self._context.clock.now()
+        if now < first:
+            return True  # nothing is prepaid yet
         billed: dict[int, Decimal] = {}
 
         def decode(result: Any, start: int) -> CostRow:
@@ -154,7 +157,8 @@ class CreditsDataset(dataset.Dataset):
         def add(start: int, rows: Iterable[CostRow]) -> None:
             billed[start] = billed.get(start, _ZERO) + sum((row.usd for row in rows if row.usd is not None), _ZERO)
 
-        span = Range(first_day(self._credits), None, "1d", costs.COST_DAYS)
+        start = min(first, day_start(now) - DAY * (1 + _MEAN_DAYS))
+        span = Range(start, None, "1d", costs.COST_DAYS)
         read(calls, self._context, Query(costs.PATH, self.name, span), decode, add)
         self.data = billed
         return True

@@ -62,7 +62,9 @@ class ApiClock:
         same = abs(offset - self._doubted) <= _BOUND
         self._doubted = offset
         if self.doubt.repeated(now, same=same):
-            log.warning("the API's clock (header Date) is %.0f s ahead of this machine's; it is followed now", offset)
+            order = "ahead of" if offset > 0 else "behind"
+            text = "the API's clock (header Date) is %.0f s %s this machine's; it is followed now"
+            log.warning(text, abs(offset), order)
             self._believe(offset, date)
 
     def adopt(self, other: "ApiClock") -> None:

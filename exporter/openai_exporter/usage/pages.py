@@ -389,7 +389,7 @@ class Lists:
                 for index, item in enumerate(page):
                     self._place = kind, f"{path}: data[{index}]"
                     try:
-                        made.append(take(_identified(item)))
+                        made.append(take(identified(item)))
                     except MalformedError as error:
                         odd = odd or error
                         self.note(error)
@@ -535,7 +535,8 @@ def read_list(
     raise UpstreamError(f"more than {_MOST_LIST_PAGES} pages", api=api, reason="page_loop")
 
 
-def _identified(item: Any) -> Item:
+def identified(item: Any) -> Item:
+    """An entry of a list; raises MalformedError for what is no object with an id."""
     if not (isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]):
         raise MalformedError(f"expected an object with an id, got {abbreviated(item)}")
     return item

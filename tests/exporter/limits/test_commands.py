@@ -146,6 +146,7 @@ def test_a_freeze_leaves_one_request_a_minute_and_comes_back_with_one_undo(world
 
 
 REFUSED = [
+    ("an amount with an exponent", ("set", "--spend-limit", "1e3"), 2, "is not an amount in US dollars"),
     ("an unknown project", ("set", "--project", "Serch", "--spend-limit", "5"), 1, "did you mean 'Search'?"),
     ("an amount that is none", ("set", "--spend-limit", "much"), 2, "is not an amount in US dollars, such as 500"),
     ("a negative amount", ("set", "--spend-limit", "-5"), 2, "is not an amount in US dollars"),
@@ -188,7 +189,16 @@ FILES = [
     ("negative", "limits: [{spend_limit_usd: -5}]", "must be a number above 0"),
     ("text for an amount", "limits: [{spend_limit_usd: 500 USD}]", "must be a number above 0"),
     ("no address", "limits: [{spend_alerts: [{at_usd: 5, notify: [me]}]}]", "must be an e-mail address"),
-    ("twice", "limits: [{spend_limit_usd: 5}, {spend_limit_usd: 6}]", "is there twice"),
+    ("no model's limit", "limits: [{project: Search, rate_limits: [{model: m, requests_per_minute: null}]}]",
+     "rate_limits[0]: gives no limit; give one of requests_per_minute, "),
+    ("an empty project", "limits: [{project: null, spend_limit_usd: 5}]", "project is empty (null); give a value"),
+    ("an empty each", "limits: [{each: null, spend_limit_usd: 5}]", "each is empty (null)"),
+    ("a project without a name", "limits: [{project: '', spend_limit_usd: 5}]", "'': must be text of 1 to 1000"),
+    ("each of something else", "limits: [{each: user_id, spend_limit_usd: 5}]", "'user_id': must be project_id"),
+    ("more money than there is", "limits: [{spend_limit_usd: 1.0e+13}]", "at most 1000000000000"),
+    ("twice", "limits: [{spend_limit_usd: 5}, {spend_limit_usd: 6}]", "is there twice; join the entries; first on li"),
+    ("a model twice", "limits: [{project: Search, rate_limits: [{model: m, requests_per_minute: 1}, "
+     "{model: m, tokens_per_minute: 1}]}]", "limits[0].rate_limits[1]: is there twice; join the entries"),
     ("name and id of one", "limits: [{project: Search, spend_limit_usd: 5}, {project: ID, spend_limit_usd: 6}]",
      "has two entries"),
     ("rate without a model", "limits: [{project: Search, rate_limits: [{requests_per_minute: 1}]}]",
@@ -210,6 +220,34 @@ def test_a_file_with_a_mistake_changes_nothing(name: str, text: str, says: str, 
     assert (result.exit_code, says in result.output) == (1, True), result.output
     assert len(result.output.splitlines()) == 1
     assert world.proxy.sent == []
+
+
+WANTED = [
+    ("the same twice", "{at_usd: 5, notify: [a@b.c]}, {at_usd: 5.0, notify: [a@b.c]}", ["none -> $5.00 to a@b.c"]),
+    ("two at one amount", "{at_usd: 5, notify: [a@b.c]}, {at_usd: 5, notify: [d@b.c]}",
+     ["none -> $5.00 to a@b.c", "none -> $5.00 to d@b.c"]),
+    ("two in place of one", "{at_usd: 8000, notify: [a@b.c]}, {at_usd: 8000, notify: [d@b.c]}",
+     ["$8,000.00 to OLD, subject '[OpenAI]' -> $8,000.00 to a@b.c, subject '[OpenAI]'",
+      "none -> $8,000.00 to d@b.c, subject '[OpenAI]'"]),
+    ("one more", "{at_usd: 8000}, {at_usd: 8000, notify: [d@b.c]}",
+     ["none -> $8,000.00 to d@b.c, subject '[OpenAI]'"]),
+    ("no subject", "{at_usd: 8000, subject_prefix: ''}",
+     ["$8,000.00 to OLD, subject '[OpenAI]' -> $8,000.00 to OLD"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "alerts", "diff"), WANTED, ids=[row[0] for row in WANTED])
+def test_alerts_at_one_amount_are_each_made_once(
+    name: str, alerts: str, diff: list[str], world: World, tmp_path: Path
+) -> None:
+    before, path = world.snapshot(), tmp_path / "limits.yml"
+    path.write_text(f"limits: [{{spend_alerts: [{alerts}]}}]")
+    old = "ada.osei@example.com, finance@example.com"
+    lines = [line.strip() for line in world.run("apply", str(path), "--yes").stdout.splitlines()]
+    assert [line for line in lines if " -> " in line] == [f"spend alert: {line.replace('OLD', old)}" for line in diff]
+    assert "Nothing to change" in world.run("plan", str(path)).output
+    assert world.run("undo", "--apply").exit_code == 0
+    assert world.snapshot() == before
 
 
 KEYS = [
@@ -483,10 +521,25 @@ def test_each_of_two_organizations_is_changed_and_undone_on_its_own(world: World
         return world.run(*arguments, "--config.file", str(path), OPENAI_ADMIN_KEY=KEY).output
 
     assert "several organizations are configured; give --organization with one of: one, two" in run(*LIMIT)
-    assert "1 of 1 changes are made" in run(*LIMIT, "--organization", "one")
+    made = run(*LIMIT, "--organization", "one")
+    assert "1 of 1 changes are made; `openai-exporter limits undo 1 --organization one --apply` brings" in made
     assert "no change of two to undo; there are: none" in run("undo", "--organization", "two")
     assert "1 of 1 changes are made" in run("undo", "--organization", "one", "--apply")
     assert run("journal", "--organization", "two") == ""
+
+
+def test_without_a_configuration_the_organization_of_an_alert_is_that_of_the_key(world: World, tmp_path: Path) -> None:
+    named = world.run(*LIMIT, "--organization", "acme")
+    assert "no configuration is given: organization acme is that of the key" in named.output
+    assert "1 of 1 changes are made; `openai-exporter limits undo 1 --apply`" in named.output
+    assert world.run("undo", "--apply").exit_code == 0
+    path = tmp_path / "limits.yml"
+    path.write_text(f"organization: acme\n{FILE}")
+    planned = world.run("plan", str(path))
+    assert (planned.exit_code, "unknown organization 'acme'" in planned.output) == (1, True), "a file is of one"
+    assert world.run("plan", str(path), "--organization", "acme").exit_code == 0
+    other = world.run("plan", str(path), "--organization", "umbrella")
+    assert (other.exit_code, "the file is for organization acme, not umbrella" in other.output) == (1, True)
 
 
 @given(st.text())

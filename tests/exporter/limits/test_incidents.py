@@ -140,6 +140,22 @@ def test_an_incident_is_told_and_can_be_undone(case: Case, world: World) -> None
         assert world.limit(world.projects[SEARCH]) == others, "what somebody else set is left as it is"
 
 
+READS = ["/rate_limits", "/spend_alerts", "/spend_limit", "/organization/projects?"]
+BODIES = ["{}", "[]", '{"data": null}', '{"data": [5]}', '{"data": [{}]}', '{"data": [{"id": 5}]}',
+          '{"data": [{"id": "a"}], "has_more": 1}', '{"data": [], "has_more": true}']  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("path", READS)
+def test_a_setting_that_is_not_as_described_is_told_and_nothing_is_sent(path: str, body: str, world: World) -> None:
+    world.proxy.rules = [Rule("answer", method="GET", path=path, number=0, status=200, body=body.encode())]
+    result = world.run(*RATE)
+    *_, said = result.output.splitlines()
+    assert (result.exit_code, said[:17]) == (1, "openai-exporter: "), result.output
+    assert "expected" in said
+    assert world.proxy.sent == []
+
+
 KILLED = [
     ("before the request arrived", "drop", "the old value is still set"),
     ("before the answer", "lose", "applied"),
@@ -215,6 +231,29 @@ def test_a_line_cut_short_by_a_crash_spoils_neither_the_journal_nor_the_next_lin
     assert world.limit(world.projects[SEARCH]) == before
 
 
+SPOILT = [
+    ("no number", '"batch":1', '"batch":1e400'),
+    ("no text", '"old":null', '"old":"none"'),
+    ("no amount", '"old":null', '"old":{}'),
+    ("no change", '"change":{', '"change":{"more":1,'),
+    ("no object", '{"version"', '[{"version"'),
+    ("no end", '"change":{', '"change":' + "[" * 100_000),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), SPOILT, ids=[row[0] for row in SPOILT])
+def test_a_line_that_is_no_entry_is_named_and_keeps_nobody_from_others(
+    name: str, old: str, new: str, world: World
+) -> None:
+    assert world.run(*LIMIT).exit_code == 0
+    file = world.state / "limits.jsonl"
+    file.write_text(file.read_text().replace(old, new))
+    undone = world.run("undo", "--apply")
+    assert (undone.exit_code, f"in {file}: 1" in undone.output) == (1, True), undone.output
+    assert world.run(*RATE).exit_code == 0
+    assert world.run("undo", "--apply").exit_code == 0
+
+
 def test_an_interrupted_command_ends_its_change_and_says_what_was_made(world: World) -> None:
     before, running = world.snapshot(), list[subprocess.Popen[str]]()
     world.proxy.rules = [Rule("pass", number=3, then=lambda: running[0].send_signal(signal.SIGTERM))]
@@ -258,9 +297,14 @@ def test_changes_go_on_when_nobody_reads_the_output_any_more(world: World) -> No
 
 def test_a_journal_that_cannot_be_read_is_named_and_nothing_is_sent(world: World) -> None:
     (world.state / "limits.jsonl").mkdir(parents=True)
-    for command in (LIMIT, ("undo", "--apply"), ("journal",)):
-        result = world.run(*command)
-        assert (result.exit_code, "limits.jsonl: cannot be read: Is a directory" in result.output) == (1, True)
+    journal = world.state / "limits.jsonl"
+    for reason in ("Is a directory", "not a regular file"):
+        for command in (LIMIT, ("undo", "--apply"), ("journal",)):
+            result = world.run(*command)
+            assert (result.exit_code, f"limits.jsonl: cannot be read: {reason}" in result.output) == (1, True)
+        if journal.is_dir():
+            journal.rmdir()
+            journal.symlink_to("/dev/full")
     assert world.proxy.sent == []
 
 
@@ -308,6 +352,21 @@ def archived(projects: bytes, project_id: str) -> bytes:
         if one["id"] == project_id:
             one.update(status="archived", archived_at=1)
     return json.dumps(body).encode()
+
+
+def test_a_project_that_is_deleted_keeps_nobody_from_undoing_the_rest(world: World, tmp_path: Path) -> None:
+    before, gone, path = world.snapshot(), world.projects["Mobile app"], tmp_path / "limits.yml"
+    rates = "rate_limits: [{model: gpt-6-luna, requests_per_minute: 7}]"
+    path.write_text(f"limits: [{{project: Search, {rates}}}, {{project: Mobile app, {rates}}}]")
+    assert world.run("apply", str(path), "--yes").exit_code == 0
+    deleted = error("No such project")
+    world.proxy.rules = [Rule("answer", method="GET", path=f"/{gone}/", number=0, status=404, body=deleted)]
+    undone = world.run("undo", "--apply")
+    assert "project Mobile app: gpt-6-luna: HTTP 404: No such project: left as it is" in undone.output
+    assert "1 of 1 changes are made" in undone.output
+    assert world.snapshot() == before
+    world.proxy.rules = []
+    assert world.run("undo", "1", "--apply").exit_code == 0
 
 
 def test_a_change_whose_project_is_gone_stays_unknown_and_keeps_nobody_from_others(world: World) -> None:

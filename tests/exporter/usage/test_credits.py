@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The balance of prepaid credit, by hand and against the simulator's books."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -78,6 +79,28 @@ def test_credit_that_expires_before_it_is_used_up_lasts_until_then() -> None:
     assert left.exhausted_at == day("2026-11-20")
     assert left.next_expiry == day("2026-11-20")
     assert balance(credits(("2026-11-01", 500, None)), {}, day("2026-11-12")).exhausted_at is None
+    unused = balance(credits(("2026-11-01", 500, "2026-11-20")), {}, day("2026-11-12"))
+    assert unused.exhausted_at == day("2026-11-20")
+
+
+LASTING = [
+    ("exhausted", "{date: 2026-11-01, amount_usd: 5}", "It is exhausted."),
+    ("expired", "{date: 2026-11-01, amount_usd: 5000, expires: 2026-11-03}", "It is exhausted."),
+    ("of today", "{date: 2026-11-04, amount_usd: 1000}", "At the current run rate it lasts until 2026-11-"),
+    ("plenty", "{date: 2026-11-01, amount_usd: 1.0e+12}", "At the current run rate it lasts for years."),
+]
+
+
+@pytest.mark.parametrize(("name", "credit", "says"), LASTING, ids=[row[0] for row in LASTING])
+def test_the_report_says_how_long_it_lasts(
+    name: str, credit: str, says: str, simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    path = tmp_path / "exporter.yml"
+    head = CONFIGURATION.partition("    credits:")[0].format(url=simulator.api_url)
+    path.write_text(f"{head}    credits: [{credit}]\n")
+    env = {"OPENAI_ADMIN_KEY": "sk-admin-0123456789abcdef"}
+    result = CliRunner().invoke(main, ["report", "--config.file", str(path)], env=env)
+    assert f"less billed costs. {says}" in result.output
 
 
 CONFIGURATION = """\
@@ -123,7 +146,25 @@ def test_the_report_says_what_is_left_to_the_cent(simulator: SimulatorControl, t
     assert "Prepaid credit is computed: credits of the configuration less billed costs." in result.output
 
 
+def test_the_run_rate_is_that_of_a_week_also_where_the_credit_is_of_today(
+    simulator: SimulatorControl, tmp_path: Path
+) -> None:
+    path = tmp_path / "exporter.yml"
+    text = CONFIGURATION.partition("    credits:")[0] + "    credits: [{{date: 2026-11-0{day}, amount_usd: 5000}}]\n"
+    env = {"OPENAI_ADMIN_KEY": "sk-admin-0123456789abcdef"}
+    left = []
+    for number in (1, 4, 5):
+        path.write_text(text.format(url=simulator.api_url, day=number))
+        result = CliRunner().invoke(main, ["report", "--config.file", str(path), "--format", "json"], env=env)
+        left.append(json.loads(result.stdout).get("credit"))
+    assert left[2] is None, "nothing is prepaid before the day of the first credit"
+    rates = [float(each["remaining_usd"]) / (day(each["exhausted_at"]) - simulator.clock()) for each in left[:2]]
+    assert rates[0] == pytest.approx(rates[1], rel=0.01)
+
+
 WRONG = [
+    ("{date: 2019-12-31, amount_usd: 5}", "credits[0].date: '2019-12-31': must not be before 2020-01-01"),
+    ("{date: 2026-11-01, amount_usd: 1.0e+300}", "at most 1000000000000"),
     ("{date: 2026-11-01, amount_usd: 0}", "credits[0].amount_usd"),
     ("{date: 2026-11-01, amount_usd: 10, expires: 2026-11-01}", "must be later than date 2026-11-01"),
     ("{date: 2026-02-30, amount_usd: 10}", "must be a day of the calendar"),
