@@ -151,5 +151,6 @@ def misspelt(env: Mapping[str, str]) -> Iterator[Problem]:
     """Names that are nearly those of variables; .env is read whole by this service for that."""
     known = (*VARIABLES, *OF_COMPOSE)
     for name in sorted(env.keys() - {*known, *NOT_OURS}):
-        if name.isupper() and (near := difflib.get_close_matches(name, known, 1, 0.85)):
+        injected = name.endswith("_proxy")  # by Docker, of the proxy that its own client uses
+        if not injected and (near := difflib.get_close_matches(name.upper(), known, 1, 0.85)):
             yield Problem(f"{name} in .env", f"is not known, and has no effect; did you mean {near[0]}?")

@@ -651,6 +651,7 @@ def test_values_reach_a_shell_as_they_are(place: Any) -> None:
         ("RETENTON", "RETENTION"), ("RETENTION_SIZES", "RETENTION_SIZE"), ("GRAFANA_PORTS", "GRAFANA_PORT"),
         ("LOGLEVEL", "LOG_LEVEL"), ("EXPORTER_UIDS", "EXPORTER_UID"), ("GRAFNA_URL", "GRAFANA_URL"),
         ("SECRET_DIR", "SECRETS_DIR"), ("OPENAI_BASEURL", "OPENAI_BASE_URL"), ("BIND_ADRESS", "BIND_ADDRESS"),
+        ("grafana_port", "GRAFANA_PORT"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_nearly_one_is_told_with_the_right_one_and_nothing_else_suffers(
@@ -662,7 +663,7 @@ def test_a_name_that_is_nearly_one_is_told_with_the_right_one_and_nothing_else_s
         f"{name} in .env: is not known, and has no effect; did you mean {near}?"
     ]
     assert "debug" in made.files["values/exporter"]
-    assert "RETENTON in .env" not in " ".join(written(place, {"PATH": "/bin", "HTTP_PROXY": "x", "HOSTNAME": "x"}))
+    assert "RETENTON in .env" not in " ".join(written(place, {"PATH": "/bin", "HTTP_PROXY": "x", "https_proxy": "x"}))
 
 
 # ---- Keys -------------------------------------------------------------------------------------------------------

@@ -299,7 +299,8 @@ def nearest(name: str, allowed: Sequence[str]) -> str:
     """`did you mean 'x'? `, or nothing when no name is near."""
     near = difflib.get_close_matches(name, allowed, n=1) if len(name) <= 100 else []
     if not near:
-        near = [known for known in allowed if len(name) > 2 and (name in known or known in name)]
+        word = name.lower()
+        near = [known for known in allowed if len(word) > 2 and (word in known.lower() or known.lower() in word)]
     return f"did you mean {shown(near[0])}? " if near else ""
 
 

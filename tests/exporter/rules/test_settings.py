@@ -172,6 +172,7 @@ WRONG = [
         "links: {prometheus: ftp://x}",
         "1: links.prometheus: 'ftp://x': must be an http:// or https:// URL without user, query or fragment",
     ),
+    ("LINKS: {}", "1: LINKS: unknown key 'LINKS'; did you mean 'links'? allowed: links, selector,"),
     ("links: https://g.example.org", "1: links: 'https://g.example.org': must be a mapping with keys of"),
     (
         "business_hours: 8-18",
