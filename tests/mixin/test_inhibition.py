@@ -183,19 +183,19 @@ INHIBITED = {
     "old figures mute what they say of cost, not what the API does": (
         alert("OpenAIUsageDataStale", organization="acme", dataset="costs"),
         [
-            alert("OpenAICostAnomaly", organization="acme"),
+            alert("OpenAICostAnomaly", "warning", organization="acme"),
             alert("OpenAIFreshnessBudgetBurn", organization="acme", dataset="costs"),
         ],
         [
             alert("OpenAISpendLimitEnforcing", organization="acme"),
-            alert("OpenAICostAnomaly", organization="other"),
+            alert("OpenAICostAnomaly", "warning", organization="other"),
             alert("OpenAIFreshnessBudgetBurn", organization="acme", dataset="completions"),
         ],
     ),
     "old names of projects mute nothing": (
         alert("OpenAIUsageDataStale", organization="acme", dataset="names"),
         [],
-        [alert("OpenAICostAnomaly", organization="acme")],
+        [alert("OpenAICostAnomaly", "warning", organization="acme")],
     ),
 }
 
@@ -239,7 +239,7 @@ def test_the_same_alerts_in_another_environment_are_not_inhibited(quiet: Desk, l
 
 
 def test_outside_office_hours_cost_waits_and_in_quiet_times_warnings_do_while_pages_come(quiet: Desk) -> None:
-    cost = alert("OpenAICostAnomaly", cluster="night", organization="acme")
+    cost = alert("OpenAICostAnomaly", "warning", cluster="night", organization="acme")
     warning = alert("OpenAIRateLimited", cluster="night", **PROBE)
     page = alert("OpenAISpendLimitEnforcing", cluster="night", organization="acme")
     quiet.alertmanager.post([cost, warning, page])
