@@ -35,7 +35,7 @@
     groupInterval: '10m',
     // 744h is a month. Alertmanager forgets what it has sent after --data.retention (120h by default), and sends it again.
     repeat: { page: '4h', notify: '12h', cost: '24h', budget: '744h' },
-    // An alert inhibits others only where job and these labels agree, or both lack them.
+    // An alert inhibits others, or shares a notification with them, only where job and these labels agree, or both lack them.
     environmentLabels: ['cluster', 'env', 'environment', 'region', 'namespace'],
     // Folder of the templates as Alertmanager sees it, relative to its configuration file.
     templates: 'templates/*.tmpl',

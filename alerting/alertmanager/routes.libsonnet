@@ -40,7 +40,8 @@ function(config)
 
   {
     receiver: 'notify',
-    group_by: ['alertname', 'organization', 'target', 'slo'],
+    // Environments share no notification: what joins another's group would wait for its interval.
+    group_by: std.set(['alertname', 'organization', 'target', 'slo', 'job'] + config.environmentLabels),
     group_wait: config.groupWait.notify,
     group_interval: config.groupInterval,
     repeat_interval: config.repeat.notify,

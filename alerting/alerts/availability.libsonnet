@@ -39,18 +39,7 @@ function(config)
               good: burn.good(config, window),
               minBad: t.targetDown.minBad,
             }))
-            // An outage that comes and goes: once it has come back, it is over when nothing fails any more.
-            + text.fill(|||
-              or
-              max by (%(labels)s) (%(bad)s{slo="availability"}) > 0
-              and on (%(labels)s) %(firing)s
-              and on (%(labels)s) max by (%(labels)s) (changes(ALERTS_FOR_STATE{alertname="OpenAITargetDown"}[%(memory)s])) > 0
-            |||, {
-              labels: target,
-              bad: series.badEvents('target', config.slo.recovered.window),
-              firing: burnAlerts.firing(config, ['OpenAITargetDown'], target, null),
-              memory: duration.scaled(config, config.slo.told.critical),
-            }),
+            + 'or\n' + burnAlerts.recurring(config, { names: ['OpenAITargetDown'], labels: target }, 'target', 'availability'),
       'for': t.targetDown['for'],
       keep: t.targetDown.keep,
       severity: 'critical',

@@ -93,7 +93,7 @@ function(config)
       |||, [config.instanceLabels, config.selector]),
       'for': '5m',
       summary: 'The stack has errors in its files or variables and runs on what it accepted before.',
-      description: '{{ $value }} errors keep a change of the stack on {{ $labels.instance }} from taking effect; the landing page of the exporter lists them.',
+      description: alert.count('error keeps', 'errors keep') + ' a change of the stack on {{ $labels.instance }} from taking effect; the landing page of the exporter lists them.',
     }),
     new({
       name: 'OpenAISimulatedWithRealKey',
@@ -102,7 +102,7 @@ function(config)
       |||, [config.instanceLabels, config.selector]),
       'for': '5m',
       summary: 'A real key is configured, but the API is simulated: the real API is not monitored.',
-      description: '{{ $labels.instance }} has {{ $value }} real keys, and values from a simulator.',
+      description: '{{ $labels.instance }} has ' + alert.count('real key', 'real keys') + ', and values from a simulator.',
     }),
     new({
       name: 'OpenAIExporterUpstreamFailing',
@@ -145,7 +145,7 @@ function(config)
       expr: outcomes.count('exporter', 'job, target, provider'),
       'for': t.outcome['for'],
       summary: 'The exporter is not sending probes.',
-      description: '{{ $value }} of the probes of {{ $labels.target }} do not leave the exporter: too many are in flight, or it fails itself.',
+      description: alert.count('probe', 'probes') + ' of {{ $labels.target }} cannot leave the exporter: too many are in flight, or it fails itself.',
       variables: ['target'],
     }),
     new({
@@ -195,7 +195,7 @@ function(config)
       'for': '5m',
       severity: 'critical',
       summary: 'No probes are running: an API outage would not be detected.',
-      description: 'Prometheus has no new result of any probe{{ with $labels.job }} of job {{ . }}{{ end }}: it knows none, or they call nothing. If nothing is to be probed, set expectProbes: false.',
+      description: 'Prometheus has no new result of any probe{{ with $labels.job }} of job {{ . }}{{ end }}: it has no probe targets, or the probes send no requests. If nothing is to be probed, set expectProbes: false.',
     }),
   ];
 
@@ -207,7 +207,7 @@ function(config)
       |||, config.prometheusSelector),
       'for': '5m',
       summary: 'Prometheus cannot evaluate rules of this bundle.',
-      description: '{{ $value | humanize }} evaluations of {{ $labels.rule_group }} failed on {{ $labels.instance }} in 15 minutes; alerts may be blind.',
+      description: alert.count('evaluation', 'evaluations') + ' of {{ $labels.rule_group }} failed on {{ $labels.instance }} in 15 minutes; alerts may be blind.',
     }),
   ];
 
@@ -220,7 +220,7 @@ function(config)
       'for': '10m',
       severity: 'critical',
       summary: 'Alertmanager cannot deliver notifications.',
-      description: '{{ $value | humanize }} notifications by {{ $labels.integration }} failed on {{ $labels.instance }} in 15 minutes.',
+      description: alert.count('notification', 'notifications') + ' by {{ $labels.integration }} failed on {{ $labels.instance }} in 15 minutes.',
     }),
   ];
 

@@ -18,7 +18,7 @@ function(config)
     name: 'OpenAIFreshnessBudgetBurn',
     category: 'freshness',
     summary: 'Usage data is stale too much of the time.',
-    description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was older than its bound in {{ $value | humanizePercentage }} of the time.',
+    description: '{{ $labels.dataset }} of organization {{ $labels.organization }} was older than its limit in {{ $value | humanizePercentage }} of the time.',
     variables: ['organization'],
     told: [{ names: ['OpenAIUsageDataStale', 'OpenAIUsageRefreshFailing'], labels: 'job, organization' }],
     labelsOfSeries: ['job', 'organization', 'dataset'],
@@ -85,6 +85,6 @@ function(config)
       'for': '30m',
       severity: 'info',
       summary: 'Usage series are aggregated into `other` by the series limit.',
-      description: '{{ $value }} series of {{ $labels.operation }} in organization {{ $labels.organization }} are aggregated into other.',
+      description: 'The series limit aggregates {{ $value }} series of {{ $labels.operation }} in organization {{ $labels.organization }} into other.',
     }),
   ]

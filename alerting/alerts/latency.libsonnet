@@ -15,14 +15,14 @@ function(config)
     name: 'OpenAILatencyBudgetBurn',
     category: 'latency',
     summary: 'Too many successful probes are slow.',
-    description: '{{ $value | humanizePercentage }} of the successful probes of ' + alert.probe + ' took longer than their bound.',
+    description: '{{ $value | humanizePercentage }} of the successful probes of ' + alert.probe + ' took longer than their limit.',
     variables: ['target', 'model'],
     labelsOfSeries: labels,
   }) + burnAlerts.new(config, 'first_token', 'probe', {
     name: 'OpenAIFirstTokenBudgetBurn',
     category: 'latency',
     summary: 'Too many streams start late.',
-    description: 'In {{ $value | humanizePercentage }} of the successful probes of ' + alert.probe + ' the first token came later than its bound.',
+    description: 'In {{ $value | humanizePercentage }} of the successful probes of ' + alert.probe + ' the first token came later than its limit.',
     variables: ['target', 'model'],
     labelsOfSeries: labels,
   }) + [
@@ -55,6 +55,6 @@ function(config)
       severity: 'warning',
       labels: { anomaly: 'latency' },
       summary: 'Latency is unusual for this hour of the day.',
-      description: 'The successful probes of ' + alert.probe + ' took {{ $value | humanizeDuration }} on average in the last hour, above the band of this hour on such days.',
+      description: 'The successful probes of ' + alert.probe + ' took {{ $value | humanizeDuration }} on average in the last hour, above the expected range for this hour of the day.',
     }),
   ]

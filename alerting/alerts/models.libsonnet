@@ -54,6 +54,6 @@ function(config)
       'for': '5m',
       severity: 'info',
       summary: 'The served model changed.',
-      description: '{{ $labels.model }} on {{ $labels.target }} is now served by {{ $labels.served_model }}, which it was not in the day before.',
+      description: '{{ $labels.model }} on {{ $labels.target }} is now served by {{ $labels.served_model }}, which did not serve it on the day before.',
     }),
   ]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What it costs: anomalies, spikes of keys, and how far the estimate can be trusted.
 local alert = import '../lib/alert.libsonnet';
+local burnAlerts = import '../lib/burn_alerts.libsonnet';
 local names = import '../lib/names.libsonnet';
 local series = import '../lib/series.libsonnet';
 local spike = import '../lib/spike.libsonnet';
@@ -12,6 +13,11 @@ function(config)
   local new(fields) = alert.new(config, { category: 'cost', severity: 'warning', dashboard: 'costs', variables: ['organization'] } + fields);
   local without = text.fill('without (%s)', config.instanceLabels);
 
+  // The hour that these alerts look back to holds what a page was about for some time after its end.
+  local notPaged(alerts, labels) =
+    local firing(within) = burnAlerts.firing(config, alerts, labels, within, ', severity="critical"');
+    text.fill('unless on (%s) (\n  %s\n  unless on (%s) %s\n)\n', [labels, firing('2h'), labels, firing(null)]);
+  local ofOrganization = notPaged([spike.alert, 'OpenAICostAnomaly'], 'job, organization');
   local anomaly(fields, signal, operator, band) = new({
     expr: text.fill('%s{anomaly="%s"} %s %s\n', [series.anomalyLevel, signal, operator, std.rstripChars(band, '\n')]),
     'for': config.anomaly['for'],
@@ -24,7 +30,7 @@ function(config)
     and count without (lookback) (%(days)s) >= %(least)s
     and min without (lookback) (%(days)s{anomaly="tokens"}) >= %(tokens)s
   |||, { level: series.anomalyLevel, days: series.anomalyLookback, least: config.anomaly.minDays, tokens: t.stoppedTokens });
-  local sameHour = ' the band of this hour on such days.';
+  local sameHour = ' the expected range for this hour of the day.';
   local costAnomaly = {
     name: 'OpenAICostAnomaly',
     panel: 'Spend and expected range',
@@ -48,12 +54,18 @@ function(config)
         config,
         series.keyUsual + '{organization=%q, project_id=%q, api_key_id=%q}',
         ['$labels.organization', '$labels.project_id', '$labels.api_key_id'],
-        function(value) '; its mean hour of the week before: ' + alert.usd(value)
+        function(value) '; its hourly average in the week before: ' + alert.usd(value)
       ) + '.',
   });
 
   [
-    anomaly(costAnomaly, 'cost', '>', series.anomalyUpper),
+    // What pages comes first: warnings read whether it fires.
+    keySpike('critical', runaway['for'], spike.ofBudget(config, runaway.budgetShare) + 'or\n' + spike.ofHistory(runaway.factor, runaway.minUsd)),
+    keySpike(
+      'warning',
+      t.keySpike['for'],
+      spike.ofHistory(t.keySpike.factor, t.keySpike.minUsd) + notPaged([spike.alert], 'job, organization, project_id, api_key_id'),
+    ),
     // Spend that no single key explains.
     anomaly(costAnomaly { severity: 'critical', 'for': runaway['for'] }, 'cost', '>', text.fill(|||
       %(upper)s
@@ -71,12 +83,13 @@ function(config)
       factor: text.number(runaway.factor),
       min: text.number(runaway.minUsd),
     })),
+    anomaly(costAnomaly, 'cost', '>', series.anomalyUpper + '\n' + ofOrganization),
     anomaly({
       name: 'OpenAITokenUsageAnomaly',
       summary: 'Token usage is unusually high for this hour of the day.',
       description: 'Organization {{ $labels.organization }} used {{ $value | humanize }} tokens in the last hour, above' + sameHour,
       dashboard: 'usage',
-    }, 'tokens', '>', series.anomalyUpper),
+    }, 'tokens', '>', series.anomalyUpper + '\n' + ofOrganization),
     anomaly({
       name: 'OpenAITokenUsageDrop',
       summary: 'Token usage is unusually low for this hour of the day.',
@@ -85,8 +98,6 @@ function(config)
       // Traffic that stops is an outage of the application, whatever it saves.
       category: 'usage',
     }, 'tokens', '<', series.anomalyLower + '\n' + stopped),
-    keySpike('critical', runaway['for'], spike.ofBudget(config, runaway.budgetShare) + 'or\n' + spike.ofHistory(runaway.factor, runaway.minUsd)),
-    keySpike('warning', t.keySpike['for'], spike.ofHistory(t.keySpike.factor, t.keySpike.minUsd)),
     new({
       name: 'OpenAIUnpricedModel',
       panel: 'Estimated against billed',

@@ -15,7 +15,7 @@ function(config)
       |||, [without, config.selector]),
       'for': '2m',
       summary: 'The provider reports a serious incident.',
-      description: 'The status page lists {{ $value }} unresolved incidents of impact {{ $labels.impact }}.',
+      description: 'The status page lists ' + alert.count('unresolved incident', 'unresolved incidents') + ' of impact {{ $labels.impact }}.',
     }),
     new({
       name: 'OpenAIStatusComponentDown',

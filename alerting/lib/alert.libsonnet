@@ -23,6 +23,8 @@ local severities = ['critical', 'warning', 'info', 'none'];
   usd(value):: '{{ %s | printf "%%.2f" }} USD' % value,
   // humanizePercentage writes 5.5e+05% from 10,000 % on; templates cannot multiply, so that whole hundreds are written.
   share(value):: '{{ if ge (%(it)s) 100.0 }}{{ %(it)s | printf "%%.0f00%%%%" }}{{ else }}{{ %(it)s | humanizePercentage | reReplaceAll `([0-9]{2,})[.][0-9]+%%` `$1%%` | reReplaceAll `([.][0-9])[0-9]+%%` `$1%%` }}{{ end }}' % { it: value },
+  // '1 key' or '3 keys'; what an increase extrapolates is rounded.
+  count(one, many):: '{{ $value }} {{ if lt $value 1.5 }}' + one + '{{ else }}' + many + '{{ end }}',
   // The two largest units.
   duration(value):: '{{ %s | humanizeDuration | reReplaceAll `^(-?[0-9]+[dhm] [0-9]+[hms]).*` `$1` | reReplaceAll ` 0[hms]$` `` }}' % value,
 

@@ -7,6 +7,9 @@ local match = import 'match.libsonnet';
 local series = import 'series.libsonnet';
 local text = import 'text.libsonnet';
 
+// Share of the results of ten minutes.
+local burst = 0.2;
+
 {
   // ALERTS of some names by labels that were firing within a time, or (null) are.
   firing(config, names, labels, within, more='')::
@@ -15,6 +18,26 @@ local text = import 'text.libsonnet';
       labels,
       if within == null then selector else text.fill('max_over_time(%s[%s])', [selector, duration.scaled(config, within)]),
     ]),
+
+  // Of an alert that fires for the second time within `told`: what failed in bursts within half an hour, by labels. An
+  // outage that comes and goes is one, and a failure here and there does not prolong it.
+  recurring(config, it, level, slo):: text.fill(|||
+    max by (%(labels)s) (
+      max_over_time(%(bad)s{slo="%(slo)s"}[%(span)s]) >= %(share)s * %(events)s{slo="%(slo)s"}
+    ) > 0
+    and on (%(labels)s) %(firing)s
+    and on (%(labels)s) max by (%(labels)s) (changes(ALERTS_FOR_STATE{%(name)s}[%(memory)s])) > 0
+  |||, {
+    labels: it.labels,
+    bad: series.badEvents(level, config.slo.recovered.window),
+    events: series.events(level, config.slo.recovered.window),
+    slo: slo,
+    span: duration.scaled(config, '20m'),
+    share: text.number(burst),
+    firing: $.firing(config, it.names, it.labels, null, std.get(it, 'more', '')),
+    name: match.matcher('alertname', std.join('|', it.names)) + std.get(it, 'more', ''),
+    memory: duration.scaled(config, config.slo.told.critical),
+  }),
 
   // new(config, slo, level, fields): `fields` are those of an alert, and told: [{ names, labels }], other alerts that
   // have said it before, by the labels that they share.
@@ -79,6 +102,11 @@ local text = import 'text.libsonnet';
     };
     local firing(it, within) = $.firing(config, it.names, it.labels, within, std.get(it, 'more', ''));
     local unless(it, within) = text.fill('unless on (%s) %s', [it.labels, firing(it, within)]);
+    local recurs = fill('%(ratio)s{slo="%(slo)s"} and on (%(labels)s) (\n  %(since)s\n)\n', {
+      ratio: series.errorRatio(level, first.long),
+      labels: pages.labels,
+      since: text.indent($.recurring(config, pages, level, slo), 2),
+    });
     local any = fill('%(any)s{slo="%(slo)s"}', { any: series.events(level, config.slo.period) });
     local goesOn = text.fill('%s and on (%s) %s', [any, pages.labels, firing(pages, null)]);
     // What was paged is no news, be it the outage or the same budget, for long windows still hold its failures. It takes
@@ -107,7 +135,7 @@ local text = import 'text.libsonnet';
     ]);
     [
       local mine = std.filter(function(row) row.severity == severity, rows);
-      local parts = [burning(row) for row in mine] + (if severity == 'critical' then allBad else []);
+      local parts = [burning(row) for row in mine] + (if severity == 'critical' then allBad + [recurs] else []);
       local keeps = [row.keep for row in mine if std.objectHas(row, 'keep')];
       alert.new(config, fields {
         'for': std.sort([row['for'] for row in mine], duration.seconds)[0],

@@ -3,10 +3,10 @@
 local meta = std.set(std.stringChars('.*+?|()[]{}^$\\'));
 
 {
-  // One label matcher; a plain word needs no regex.
+  // One label matcher; a plain word needs no regex. A backslash is doubled, as in any text of PromQL.
   matcher(label, pattern)::
     local plain = std.setInter(std.set(std.stringChars(pattern)), meta) == [];
-    label + (if plain then '="' else '=~"') + pattern + '"',
+    label + (if plain then '=' else '=~') + std.escapeStringJson(pattern),
 
   // Label matchers of a selector, joined: selector(config.selector, { model: 'a|b' }) -> 'job="x", model=~"a|b"'.
   selector(base, match)::

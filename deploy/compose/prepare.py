@@ -42,7 +42,7 @@ from services import (
     secrets_folder,
     text_of,
 )
-from variables import checked, misspelt
+from variables import bare, checked, misspelt
 
 from openai_exporter.errors import ConfigError, ExporterError, Problem
 
@@ -255,8 +255,10 @@ def headline(profiles: frozenset[str], env: Mapping[str, str]) -> str:
 
 def addresses(made: Plan, profiles: frozenset[str], values: Mapping[str, str]) -> Iterator[str]:
     """Where to look."""
-    host = values["BIND_ADDRESS"]
-    host = "localhost" if ipaddress.ip_address(host).is_unspecified or host == "127.0.0.1" else host
+    host = bare(values["BIND_ADDRESS"])
+    if ipaddress.ip_address(host).is_unspecified or host == "127.0.0.1":
+        host = "localhost"
+    host = f"[{host}]" if ":" in host else host
     password = "user admin, password: docker compose exec grafana cat /stack/grafana/admin_password"
     yield f"open: {values['GRAFANA_URL']} Grafana; {password}"
     yield f"open: http://{host}:{values['EXPORTER_PORT']} exporter: what is probed, recent failures"

@@ -41,16 +41,18 @@ def _port(value: str) -> None:
 
 
 def _interval(value: str) -> None:
-    if not parse_duration(value):
-        raise ValueError("must be longer than zero")
+    if not 1 <= parse_duration(value) <= 300:
+        raise ValueError("must be a duration from 1s to 5m; Prometheus takes an older sample for gone")
 
 
 def _retention(value: str) -> None:
     span = 0.0
     with suppress(ValueError):
         span = parse_duration(value)  # at most 100y
-    if span < 2 * 3600:
-        raise ValueError("must be a duration with its unit, such as 40d, from 2h to 100y")
+    if span < 31 * 86400:
+        raise ValueError(
+            "must be a duration with its unit, such as 40d, from 31d to 100y; service levels look back 30d"
+        )
 
 
 def _size(value: str) -> None:
@@ -71,12 +73,20 @@ def _authorities(value: str) -> None:
     try:
         ssl.create_default_context(cafile=value)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no certificate in it"
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError | ValueError) else error.strerror
         raise ValueError(f"must be a PEM file as the exporter sees it, such as /run/secrets/ca.pem: {reason}") from None
 
 
+def bare(address: str) -> str:
+    """An IPv6 address without the brackets that it may have."""
+    return address[1:-1] if re.fullmatch(r"\[.*:.*\]", address) else address
+
+
 def _address(value: str) -> None:
-    ipaddress.ip_address(value)
+    try:
+        ipaddress.ip_address(bare(value))
+    except ValueError:
+        raise ValueError("must be an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +151,6 @@ def misspelt(env: Mapping[str, str]) -> Iterator[Problem]:
     """Names that are nearly those of variables; .env is read whole by this service for that."""
     known = (*VARIABLES, *OF_COMPOSE)
     for name in sorted(env.keys() - {*known, *NOT_OURS}):
-        if name.isupper() and (near := difflib.get_close_matches(name, known, 1, 0.85)):
+        injected = name.endswith("_proxy")  # by Docker, of the proxy that its own client uses
+        if not injected and (near := difflib.get_close_matches(name.upper(), known, 1, 0.85)):
             yield Problem(f"{name} in .env", f"is not known, and has no effect; did you mean {near[0]}?")

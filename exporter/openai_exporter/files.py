@@ -61,6 +61,18 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags, PRIVATE)
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse what no file may take the place of: a directory, a device, a pipe.
+
+    Raises:
+        OSError: the path is one.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | None = None) -> None:
     """Replace a file in one step: a reader, or a machine that stops, finds the old text or the new one.
 
@@ -71,6 +83,7 @@ def write_atomically(path: Path, content: str | Iterable[str], *, mode: int | No
     Raises:
         OSError: it cannot be written; the old file stays, and nothing lies beside it.
     """
+    check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode)
     try:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import math
 import signal
 import socket
 import sys
@@ -162,6 +163,15 @@ class Time(click.ParamType[float]):
 _option = partial(click.option, show_default=True)
 
 
+class Finite(click.FloatRange):
+    """A number in a range; `nan`, which is in none, and `inf` are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
+
+
 @click.command("simulate")
 @_option(
     "--listen-address", type=ListenAddress(), default="127.0.0.1:8085",
@@ -170,7 +180,7 @@ _option = partial(click.option, show_default=True)
 @_option("--seed", type=int, default=1, help="Same seed, same organization and replies.")
 @_option("--clock", type=Time(), default=None, help="Simulated time at the start (default: now).")
 @_option(
-    "--speed", type=click.FloatRange(0, 1e6), default=1.0,
+    "--speed", type=Finite(0, 1e6), default=1.0,
     help="Simulated seconds per real second; latencies stay real.",
 )  # fmt: skip
 @_option(
@@ -178,7 +188,7 @@ _option = partial(click.option, show_default=True)
     help="How /organization/costs gives amounts: as described, or as the live API does.",
 )  # fmt: skip
 @_option(
-    "--late-seconds", type=click.FloatRange(0), default=300.0,
+    "--late-seconds", type=Finite(0), default=300.0,
     help="How late usage becomes visible, in simulated seconds.",
 )  # fmt: skip
 @_option(
@@ -198,11 +208,11 @@ _option = partial(click.option, show_default=True)
     help="Usage streams: one per key, model, batch and service tier (default: five per key).",
 )  # fmt: skip
 @_option(
-    "--latency-scale", type=click.FloatRange(0, 1000), default=1.0,
+    "--latency-scale", type=Finite(0, 1000), default=1.0,
     help="Multiplies the models' latencies; 0 answers at once.",
 )  # fmt: skip
 @_option(
-    "--jitter", type=click.FloatRange(0, 1), default=None,
+    "--jitter", type=Finite(0, 1), default=None,
     help="Relative spread of latencies, drawn once per request (default: the model's own).",
 )  # fmt: skip
 @_option("--accept-key", multiple=True, metavar="KEY", help="Accept only these keys (default: any sk-...).")

@@ -530,6 +530,11 @@ def test_a_changed_configuration_replaces_the_pods_of_the_chart() -> None:
         ("replicas=two", "got string, want integer"),
         ("persistence.enabled=yes", "got string, want boolean"),
         ("keysSecret=", "minLength"),
+        ("keysSecret=My_Keys", "'My_Keys' does not match pattern"),
+        ("persistence.size=1GB", "'1GB' does not match pattern"),
+        ("persistence.storageClass=a b", "'a b' does not match pattern"),
+        ("networkPolicy.prometheusNamespace=A", "'A' does not match pattern"),
+        ("operator.release=a b", "'a b' does not match pattern"),
     ],
 )
 def test_a_typo_in_the_settings_of_the_chart_is_rejected(flag: str, said: str) -> None:

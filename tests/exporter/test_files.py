@@ -74,6 +74,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> 
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
+def test_no_file_takes_the_place_of_a_pipe_or_a_directory(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(OSError, match="not a regular file"):
+        write_atomically(tmp_path / "pipe", "text")
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_a_directory_that_is_missing_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "none" / "a", "text")

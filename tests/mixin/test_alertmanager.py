@@ -76,6 +76,12 @@ def test_the_watchdog_goes_where_it_is_told_and_never_says_resolved() -> None:
     assert document["route"]["routes"][0]["repeat_interval"] == "1m"
 
 
+def test_groups_have_each_label_once_whatever_tells_environments_apart() -> None:
+    grouped = configured(environmentLabels=["env", "target", "job", "env"])["route"]["group_by"]
+
+    assert sorted(grouped) == ["alertname", "env", "job", "organization", "slo", "target"]
+
+
 def test_secrets_are_absolute_paths_of_files() -> None:
     text = json.dumps(configured(version="0.28", channels=EXAMPLES))
     files = re.findall(r'"(\w+_file)": "([^"]+)"', text)

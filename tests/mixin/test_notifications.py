@@ -136,6 +136,28 @@ def test_models_that_join_an_outage_in_its_first_minutes_are_one_notification(tm
     ]
 
 
+def test_environments_share_no_notification_and_none_waits_for_the_group_of_another(tmp_path: Path) -> None:
+    """An hour lies between two notifications of one group."""
+    labels, name = ("job", "cluster", "env", "environment", "region", "namespace"), "OpenAIAvailabilityBudgetBurn"
+    expected: list[str] = []
+    with ExitStack() as stack:
+        found = desk(tmp_path, stack, groupWait={"page": "0s", "notify": "5s"}, groupInterval="1h")
+
+        def sent() -> bool:
+            return len(slack(found, name)) == len(expected)
+
+        for environment in ("staging", "production"):
+            probes = [PROBE | {"target": f"of-{each}", each: environment} for each in labels]
+            models = [alert(name, "critical", **probe | {"model": model}) for probe in probes for model in ("a", "b")]
+            shown = [f"{each}={environment} of-{each}" if each != "job" else "of-job" for each in labels]
+            expected += [f"[critical x2] {name} {each}: It is wrong." for each in shown]
+            found.alertmanager.post(models, began=f"{datetime.now(UTC):%FT%TZ}")
+            found.alertmanager.wait(sent, environment)
+        titles = [each["title"] for each in slack(found, name)]
+
+    assert sorted(titles) == sorted(expected)
+
+
 def test_a_webhook_gets_its_token_and_sms_gets_pages_only(awake: Desk) -> None:
     awake.alertmanager.post([alert("OpenAIQuotaExhausted", target="openai"), alert("OpenAIProbeInvalid", **PROBE)])
     awake.alertmanager.wait(

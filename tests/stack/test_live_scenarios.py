@@ -22,7 +22,8 @@ import yaml
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.conftest import Note
 from tests.mixin.alerting import configured, written
-from tests.mixin.bundle import ALERTMANAGER_BINARY, write_rules
+from tests.mixin.bundle import ALERTMANAGER_BINARY, mixin, write_rules
+from tests.mixin.lint.parser import seconds
 from tests.mixin.live import running_alertmanager
 from tests.stack.programs import (
     KEYS,
@@ -106,6 +107,13 @@ def exporter_document(simulator: SimulatorControl, prompt: str = "pong") -> dict
     }
     probes = [{"target": name, "module": name, "models": list(row.models)} for name, row in ROWS.items()]
     return {"targets": targets, "modules": modules, "probes": probes}
+
+
+def waits() -> dict[str, Any]:
+    """How long groups of alerts wait, as shipped."""
+    shipped = mixin("_config.alertmanager")
+    wait = {name: f"{seconds(text) / SCALE:g}s" for name, text in shipped["groupWait"].items()}
+    return {"groupWait": wait, "groupInterval": f"{seconds(shipped['groupInterval']) / SCALE:g}s"}
 
 
 def prometheus_document(urls: Mapping[str, str], replica: str, rules: Path, alertmanager: str) -> dict[str, Any]:
@@ -215,11 +223,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, note: Note) -> Iterator[Live]
     with ExitStack() as stack:
         simulator = stack.enter_context(running_simulator(latency_scale=0.1))
         sink = stack.enter_context(running_page_sink())
-        config = configured(
-            {"webhook": {"url": f"{sink.url}/"}},
-            groupWait={"page": f"{30 / SCALE:.0f}s", "notify": f"{120 / SCALE:.0f}s"},
-            groupInterval=f"{600 / SCALE:.0f}s",
-        )
+        config = configured({"webhook": {"url": f"{sink.url}/"}}, **waits())
         alertmanager = stack.enter_context(running_alertmanager(written(config, folder)))
         exporters = {
             name: stack.enter_context(running_exporter(folder, KEYS, exporter_document(simulator)))
@@ -248,8 +252,8 @@ def happen(live: Live) -> None:
     live.began = time.time()
     for row in ROWS.values():
         if row.fault:
-            seconds = row.minutes * 60 / SCALE
-            live.simulator.fault(path="/v1/chat/completions", model=row.models[0], seconds=seconds, **row.fault)
+            lasts = row.minutes * 60 / SCALE
+            live.simulator.fault(path="/v1/chat/completions", model=row.models[0], seconds=lasts, **row.fault)
     live.staging.kill()
     expected = {name for name, row in ROWS.items() if row.fault} | {"staging"}
 
@@ -340,8 +344,7 @@ def test_a_key_that_leaks_outside_office_hours_is_one_page_and_nothing_waits_for
         sink = stack.enter_context(running_page_sink())
         config = configured(
             {"webhook": {"url": f"{sink.url}/"}},
-            groupWait={"page": f"{30 / SCALE:.0f}s"},
-            groupInterval=f"{600 / SCALE:.0f}s",
+            **waits(),
             officeHours=[{"weekdays": [another_day], "times": [{"start_time": "08:00", "end_time": "18:00"}]}],
         )
         alertmanager = stack.enter_context(running_alertmanager(written(config, tmp_path)))

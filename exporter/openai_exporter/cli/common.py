@@ -2,6 +2,7 @@
 """What commands share: options, and standard error with structured logs or one line per problem."""
 
 import logging
+import math
 import os
 import sys
 import traceback
@@ -60,6 +61,15 @@ def _state_folder() -> str:
 
 def _folder(ctx: click.Context, param: click.Parameter, value: str) -> Path | None:
     return Path(value) if value else None
+
+
+class Finite(click.FloatRange):
+    """A number in a range; `nan`, which is in none, and `inf` are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
 def renamed_option(earlier: str, name: str) -> Callable[[_Command], _Command]:

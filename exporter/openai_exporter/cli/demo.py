@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from openai_exporter.cli.common import exit_on_error, renamed_option
+from openai_exporter.cli.common import Finite, exit_on_error, renamed_option
 from openai_exporter.demo.history import Past, fill_new
 from openai_exporter.demo.page_sink import run
 from openai_exporter.demo.run import DemoSettings, run_demo
@@ -51,16 +51,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="N",
     help="Days of the simulated organization's usage and costs to fill in at the start (needs promtool).",
 )
-@click.option("--seconds", type=click.FloatRange(1), help="End by itself that long after the start.")
+@click.option("--seconds", type=Finite(1), help="End by itself that long after the start.")
 @click.option(
-    "--break-after",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="Break the simulated API that long after the start.",
+    "--break-after", type=Finite(0), metavar="SECONDS", help="Break the simulated API that long after the start."
 )
-@click.option(
-    "--restore-after", type=click.FloatRange(0), metavar="SECONDS", help="Restore it after that long, counted alike."
-)
+@click.option("--restore-after", type=Finite(0), metavar="SECONDS", help="Restore it after that long, counted alike.")
 @renamed_option("--mend-after", "--restore-after")
 def demo(
     real: bool,

@@ -274,7 +274,7 @@ def show(project: str | None, form: str, **options: Any) -> None:
 
 
 def _print_tables(shown: Sequence[Settings], spend: Spend, peaks: Peaks, *, whole: bool) -> None:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
     money = TextTable(
         "Spend limits (USD a month)",
         ("", "Limit", "Spent", "Used", "Enforced", "Alerts at"),

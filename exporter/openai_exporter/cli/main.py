@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `openai-exporter`: finds the subcommand and loads only that one's code."""
 
+import errno
 import pkgutil
 import platform
 from collections.abc import Mapping
@@ -71,6 +72,10 @@ class Commands(click.Group):
             from openai_exporter.config.secret import mask_keys
 
             raise click.UsageError(mask_keys(error.format_message()), error.ctx) from None
+        except OSError as error:
+            if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            raise click.ClickException(f"the output cannot be written: {error.strerror}") from None
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The version, then the usage line."""

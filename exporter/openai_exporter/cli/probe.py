@@ -35,7 +35,7 @@ Line = tuple[str, str]
 @click.option("--model", metavar="NAME", help="Model; may be omitted if the module has only one, and on a terminal.")
 @common.config_file_option("OPENAI_API_KEY is")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+    "--timeout", type=common.Finite(0, min_open=True), metavar="SECONDS",
     help="Total deadline; the module's own when that is shorter.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the full result as JSON.")

@@ -106,7 +106,7 @@ def _rendered(source: Source, span: str, by: reports.By, form: str, progress: Pr
     )
     if form in _RENDERERS:
         return _RENDERERS[form](made)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
     color = width is not None and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
     return documents.render_terminal(made, width, color=color)
 

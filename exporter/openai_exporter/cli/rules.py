@@ -100,7 +100,7 @@ def test(thresholds: Path) -> None:
 
 def _loaded(thresholds: Path) -> ThresholdFile:
     """The thresholds, with what settings.yml beside them says for all rules."""
-    root, path = bundle_root(), thresholds.with_name("settings.yml")
+    root, path = bundle_root(), thresholds.parent / "settings.yml"
     settings = compiler.load_settings(path, root) if path.exists() else None
     return load_thresholds(thresholds, compiler.shared(root, settings.config if settings else {}))
 

@@ -75,7 +75,7 @@ def _prefix(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     help="Scrapes that wait for an API at once; /metrics and health checks are never rejected.",
 )  # fmt: skip
 @click.option(
-    "--timeout-offset", type=click.FloatRange(0), default=live.DEFAULT_TIMEOUT_OFFSET, show_default=True,
+    "--timeout-offset", type=common.Finite(0), default=live.DEFAULT_TIMEOUT_OFFSET, show_default=True,
     metavar="SECONDS", help="Taken off the scrape timeout that Prometheus announces.",
 )  # fmt: skip
 @click.option(

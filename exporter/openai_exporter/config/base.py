@@ -116,7 +116,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _MODEL = r"^[\x21-\x7e]{1,200}$"
 _TOKEN = r"^[\x21-\x7e]{1,256}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-_URL = r"^https?://[^\s/?#@\\]+(/[^\s?#\\]*)?$"
+_URL = r"""^https?://[^\s/?#@\\"<>^`{|}]+(/[^\s?#\\"<>^`{|}]*)?$"""
 _FILE = r"^[^\x00]+$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
@@ -180,12 +180,16 @@ def _regular_expression(value: str) -> str:
     return value
 
 
-def _base_url(value: str) -> str:
+def has_host(value: str) -> bool:
+    """Whether a URL has a host, and a port that there is if it has one."""
     try:
-        host, port = urlsplit(value).hostname, urlsplit(value).port
+        return bool(urlsplit(value).hostname) and urlsplit(value).port != 0
     except ValueError:
-        host, port = None, None
-    if not host or port == 0 or not value.isascii() or not value.isprintable():
+        return False
+
+
+def _base_url(value: str) -> str:
+    if not has_host(value) or not value.isascii() or not value.isprintable():
         raise ValueError(f"must be {WORDS[_URL]}, such as https://api.openai.com/v1; host or port is wrong")
     return value.rstrip("/")
 
@@ -295,7 +299,8 @@ def nearest(name: str, allowed: Sequence[str]) -> str:
     """`did you mean 'x'? `, or nothing when no name is near."""
     near = difflib.get_close_matches(name, allowed, n=1) if len(name) <= 100 else []
     if not near:
-        near = [known for known in allowed if len(name) > 2 and (name in known or known in name)]
+        word = name.lower()
+        near = [known for known in allowed if len(word) > 2 and (word in known.lower() or known.lower() in word)]
     return f"did you mean {shown(near[0])}? " if near else ""
 
 

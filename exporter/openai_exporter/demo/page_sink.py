@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from openai_exporter.config.secret import printable
 from openai_exporter.errors import StartError
-from openai_exporter.files import template_environment, write_atomically
+from openai_exporter.files import check_replaceable, template_environment, write_atomically
 
 SEVERITIES = ("critical", "warning", "info")
 FIRING, RESOLVED = "firing", "resolved"
@@ -174,6 +174,7 @@ class Store:
     def _restore(self, file: Path) -> None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            check_replaceable(file)
             file.touch()
             lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
             lines = [line for line in lines if line]

@@ -4,7 +4,6 @@
 import errno
 import functools
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from openai_exporter.client.session import Session
 from openai_exporter.config.sections import Organization
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.exposition import LabelWriter
-from openai_exporter.files import write_atomically
+from openai_exporter.files import check_replaceable, write_atomically
 from openai_exporter.metrics import Metric, usage as metrics
 from openai_exporter.prices import version
 from openai_exporter.report.series import MARGIN, CostGauges, Counters, Families, Grid, Joint, Line, Slot
@@ -252,8 +251,8 @@ class Journal:
     """
 
     def __init__(self, output: Path) -> None:
-        self.output = output
-        self.folder = output.parent / f"{output.name}.parts"
+        self.output = output.resolve() if output.is_symlink() else output
+        self.folder = self.output.parent / f"{self.output.name}.parts"
         self.as_of = 0.0
         self._plan = self.folder / "plan.json"
 
@@ -269,8 +268,7 @@ class Journal:
             if self._plan.exists():
                 self._check(identity)
                 return True
-            if self.output.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            check_replaceable(self.output)
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self.as_of = now
             write_atomically(self._plan, json.dumps({"as_of": now, "request": identity}))

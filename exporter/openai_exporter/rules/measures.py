@@ -409,7 +409,7 @@ def parse_amount(kind: Kind, value: object) -> float:
         more = f"; {error}" if str(error) else ""
         raise ValueError(f"must be {expected}{more}") from None
     if not math.isfinite(amount) or amount < 0:
-        raise ValueError(f"must be {expected}, not negative")
+        raise ValueError(f"must be {expected}" + (", not negative" if amount < 0 else ""))
     return amount
 
 
@@ -437,7 +437,7 @@ def _number(text: str | float) -> float:
 
 
 def _seconds(text: str | float) -> float:
-    if isinstance(text, float) and not math.isfinite(text):
+    if not isinstance(text, str) and not 0 <= text < math.inf:
         raise ValueError
     if not isinstance(text, str) or _NUMBER.fullmatch(text):
         raise ValueError(

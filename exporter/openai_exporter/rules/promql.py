@@ -9,6 +9,7 @@ from typing import Any
 import promql_parser
 
 from openai_exporter.config.base import compiled
+from openai_exporter.config.secret import printable
 from openai_exporter.metrics import RENAMED_VALUES
 
 SCALAR, VECTOR, MATRIX, STRING = "scalar", "instant vector", "range vector", "string"
@@ -85,11 +86,22 @@ def check(expression: str) -> str:
         # The parser drops a plus before anything; a minus goes where a plus does, and is checked.
         root = promql_parser.parse(_PLUS.sub(lambda match: "-" if match[0] == "+" else match[0], expression))
     except ValueError as error:
-        raise PromQLError(_one_line(str(error))) from None
+        raise PromQLError("is not UTF-8 text" if isinstance(error, UnicodeError) else _one_line(str(error))) from None
     _check_syntax(bare)
     for node in _nodes(root):
         _check_node(node)
     return _type_of(root)
+
+
+def check_matchers(text: str) -> None:
+    """Check label matchers as they stand in every selector of the rules.
+
+    Raises:
+        PromQLError: they are not matchers alone, or cannot stand in the query of a notification.
+    """
+    check(f"present_over_time(up{{{text}}}[1m])")
+    if "`" in text:
+        raise PromQLError("write texts in double quotes, not between backticks")
 
 
 _MATCHER = re.compile(r"""\b(?:outcome|error_type|reason|dataset)\s*(?:!=|=~|!~|=)\s*(["'`])(.*?)\1""")
@@ -109,7 +121,7 @@ def renamed_value(expression: str) -> str | None:
 def _one_line(message: str) -> str:
     if message == "invalid promql query":
         return "is not valid PromQL"
-    return " ".join(message.split())[:150]
+    return printable(" ".join(message.split())[:150])
 
 
 def _check_syntax(bare: str) -> None:

@@ -5,21 +5,25 @@ Keys are those of the mixin's `_config` in snake case, so that a setting is spel
 """
 
 import functools
+import math
 import re
 import zoneinfo
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
 from openai_exporter.config.base import (
     DISTINCT,
     PATTERN,
+    RESERVED_LABELS,
     Pattern,
     Section,
     Url,
+    has_host,
     nearest,
     parse_duration,
     unknown_key,
@@ -28,7 +32,7 @@ from openai_exporter.config.document import Document, Finding, Place
 from openai_exporter.config.schema import Node, Shape, schema_head
 from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.rules.measures import Kind, parse_amount
-from openai_exporter.rules.promql import PromQLError, check
+from openai_exporter.rules.promql import PromQLError, check_matchers
 from openai_exporter.rules.thresholds import SHIPPED
 
 SCHEMA_ID = "urn:openai-exporter:schema:settings"
@@ -66,6 +70,8 @@ _PATHS: Mapping[str, Place] = {
 _KEYS = ("links", *_PATHS)
 _JOINED = {"instance_labels": ", ", "cluster_labels": ", ", "status_components": "|"}
 """Lists that `_config` has as one text."""
+_SPECIAL = re.compile(r"""[()\[\]{}^$+?\\"`]|(?<!\.)\*""")
+"""Characters of names that have a meaning in a regular expression; any character stands for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +121,7 @@ _TIME = "a duration in whole seconds, such as 30s, 5m or 1d"
 
 def _time(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool) and value:
-        raise ValueError(f"must be {_TIME}; write {value:g}s or {value:g}m")
+        raise ValueError(f"must be {_TIME}" + (f"; write {value:g}s or {value:g}m" if 0 < value < math.inf else ""))
     if not isinstance(value, str):
         return "0s" if value == 0 and not isinstance(value, bool) else value
     with suppress(ValueError):
@@ -140,7 +146,8 @@ def _above_zero(value: str) -> str:
 
 def _bound(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"must be a duration such as 2.5s or 800ms; write {value:g}s")
+        fix = f"; write {value:g}s" if 0 < value < math.inf else ""
+        raise ValueError(f"must be a duration such as 2.5s or 800ms{fix}")
     seconds = parse_amount(Kind.SECONDS, value)
     if not seconds:
         raise ValueError("must be longer than zero")
@@ -167,7 +174,7 @@ def _objective(value: object) -> float:
 
 def _matchers(value: str) -> str:
     try:
-        check(f"up{{{value}}}")
+        check_matchers(value)
     except PromQLError as error:
         raise ValueError(f"must be {MUST_BE['selector']}: {error}") from None
     return value
@@ -196,6 +203,29 @@ def _matching(pattern: str, words: str) -> Any:
     return Annotated[str, AfterValidator(matches)]
 
 
+def _added(label: str) -> str:
+    if label in RESERVED_LABELS - {"job", "instance"}:
+        raise ValueError("is a label of the exporter's own series; give one that Prometheus adds, such as cluster")
+    return label
+
+
+def _address(value: str) -> str:
+    """A URL that Alertmanager calls; what is secret of it does not stand here."""
+    if not re.fullmatch(r"""https?://([^\s"<>\\^`{|}%]|%[0-9A-Fa-f]{2})+""", value) or not has_host(value):
+        raise ValueError("must be an http:// or https:// URL")
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("must be an http:// or https:// URL without user; put the full URL into a file: url_file")
+    return value
+
+
+def _runbooks(value: str) -> str:
+    try:
+        _address(value.replace("%s", "name"))
+    except ValueError:
+        raise ValueError("must be an http:// or https:// URL, where %s may stand for the name of the alert") from None
+    return value
+
+
 def _zone(name: str) -> str:
     zones = zoneinfo.available_timezones()
     if zones and name not in zones:
@@ -222,13 +252,15 @@ Alert = Annotated[str, AfterValidator(_alert)]
 Severity: Any = Literal[_SEVERITIES]
 File = Annotated[str, AfterValidator(_file)]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
-Address: Any = _matching(r"https?://[^\s/]\S*", "an http:// or https:// URL")
+Address = Annotated[str, AfterValidator(_address)]
+Runbooks = Annotated[str, AfterValidator(_runbooks)]
 Mail: Any = _matching(
     rf"(?:{_ADDRESS})(?:\s*,\s*(?:{_ADDRESS}))*", "an e-mail address such as oncall@example.org, or several with commas"
 )
 Host: Any = _matching(r"[^\s:/@]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", "host:port, such as mail.example.org:587")
 TeamName: Any = _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of letters, digits, dots, dashes and underscores")
 LabelName: Any = _matching(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", "a label name of letters, digits and underscores")
+AddedLabel = Annotated[LabelName, AfterValidator(_added)]
 Clock: Any = _matching(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00", "a time in quotes from '00:00' to '24:00'")
 Weekdays: Any = _matching(f"{_WEEKDAY}(:{_WEEKDAY})?", "a day such as monday, or days such as monday:friday")
 MonthDays: Any = _matching(
@@ -282,7 +314,7 @@ class Links(Section):
     """Where links of notifications lead."""
 
     grafana: Url = Field("http://localhost:3000", description="Root of Grafana.")
-    runbooks: Address = Field("", description="Runbooks; %s stands for the name of the alert.")
+    runbooks: Runbooks = Field("", description="Runbooks; %s stands for the name of the alert.")
     exporter: Url = Field("http://localhost:9985", description="Root of the exporter, in commands to paste.")
     prometheus: Url = Field("", description="Root of Prometheus; without it, its --web.external-url.")
     alertmanager: Url = Field("", description="Root of Alertmanager; without it, its --web.external-url.")
@@ -298,8 +330,8 @@ _TYPES: Mapping[str, Any] = {
     "selector": Matchers,
     "prometheus_selector": Matchers,
     "alertmanager_selector": Matchers,
-    "instance_labels": Annotated[tuple[LabelName, ...], DISTINCT],
-    "cluster_labels": Annotated[tuple[LabelName, ...], DISTINCT],
+    "instance_labels": Annotated[tuple[AddedLabel, ...], DISTINCT],
+    "cluster_labels": Annotated[tuple[AddedLabel, ...], DISTINCT],
     "environment_labels": Annotated[tuple[LabelName, ...], DISTINCT],
     "status_components": Annotated[tuple[Text, ...], DISTINCT],
     "business_hours": tuple[TimeInterval, ...],
@@ -307,6 +339,8 @@ _TYPES: Mapping[str, Any] = {
     "weekend": tuple[Annotated[int, Field(ge=0, le=6)], ...],
     "settings_anomaly_floors_cost": Usd,
     "settings_anomaly_floors_latency": Bound,
+    "settings_repeat_page": PositiveTime,
+    "settings_repeat_notify": PositiveTime,
     "alertmanager_version": Version,
     # Settings of channels.
     "to": Mail,
@@ -535,7 +569,7 @@ def _times(found: Mapping[str, Any]) -> Iterator[Finding]:
                     start, end = (
                         (value["start_time"], value["end_time"]) if key == "times" else value.partition(":")[::2]
                     )
-                    if end and _order(start) >= _order(end) and (key == "times" or start != end):
+                    if end and _order(key, start) > _order(key, end) - (key == "times"):
                         text = f"{start} is not before {end}; write two entries for what goes round"
                         yield Finding(place, text)
 
@@ -568,12 +602,12 @@ def _value(found: Any, defaults: Any, place: Place) -> tuple[float, bool]:
     return (defaults, False) if found == {} else (found, True)
 
 
-def _order(value: str) -> Any:
-    if value in _WEEK:
-        return _WEEK.index(value)
-    if value in _YEAR:
-        return _YEAR.index(value) + 1
-    return int(value.replace(":", ""))
+def _order(key: str, value: str) -> int:
+    if key in ("weekdays", "months") and value.isalpha():
+        return _WEEK.index(value) if key == "weekdays" else _YEAR.index(value) + 1
+    number = int(value.replace(":", ""))
+    # As Alertmanager counts days from the end: a month has 28 for certain.
+    return number + 28 if key == "days_of_month" and number < 0 else number
 
 
 # To and from the mixin's `_config`.
@@ -593,7 +627,10 @@ def _config(found: Mapping[str, Any], links: Mapping[str, str], facts: Facts) ->
         target = config
         for name in holders:
             target = target.setdefault(name, {})
-        target[last] = _JOINED[key].join(value) if key in _JOINED else _camel(value, _at(facts.config, _PATHS[key]))
+        if key in _JOINED:
+            target[last] = _SPECIAL.sub(".", _JOINED[key].join(value))
+        else:
+            target[last] = _camel(value, _at(facts.config, _PATHS[key]))
     for name, path in (("grafana", "grafanaUrl"), ("runbooks", "runbookUrlPattern"), ("exporter", "exporterUrl")):
         if name in links:
             config[path] = links[name]

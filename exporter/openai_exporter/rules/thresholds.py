@@ -2,6 +2,7 @@
 """thresholds.yml: its keys, the checks that need more than one of them, and its messages."""
 
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from openai_exporter.errors import ConfigError, Problem
 from openai_exporter.files import read_text
 from openai_exporter.model import Endpoint
 from openai_exporter.rules.measures import MEASURES, NAMES, Kind, Measure, format_amount, parse_amount
-from openai_exporter.rules.promql import PromQLError, check, renamed_value
+from openai_exporter.rules.promql import PromQLError, check_matchers, renamed_value
 
 Severity = Literal["critical", "warning", "info"]
 OPERATORS = (">", ">=", "<", "<=")
@@ -160,7 +161,8 @@ def _enabled(value: Any) -> Any:
 
 def _with_unit(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool) and value != 0:
-        raise ValueError(f"must be {MUST_BE['window']}; write {value:g}m or {value:g}s")
+        fix = f"; write {value:g}m or {value:g}s" if 0 < value < math.inf else ""
+        raise ValueError(f"must be {MUST_BE['window']}{fix}")
     return value
 
 
@@ -384,7 +386,7 @@ def _labels_of(threshold: Threshold, measure: Measure) -> tuple[str, ...]:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     try:
-        check(f"up{{{settings.selector}}}")
+        check_matchers(settings.selector)
     except PromQLError as error:
         yield Finding(("settings", "selector"), f"must be {MUST_BE['selector']}: {error}", settings.selector)
     if renamed := renamed_value(f"openai{{{settings.selector}}}"):

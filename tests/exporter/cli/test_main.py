@@ -71,6 +71,11 @@ def test_each_command_explains_itself(name: str) -> None:
         (["serve", "--web.max-requests=0"], "0 is not in the range x>=1"),
         (["serve", "--web.external-url=example.org"], "'example.org' is not a URL such as https://"),
         (["serve", "--timeout-offset=-1"], "-1.0 is not in the range x>=0"),
+        (["serve", "--timeout-offset=nan"], "nan is not a finite number"),
+        (["probe", "--timeout=nan"], "nan is not a finite number"),
+        (["demo", "--seconds=inf"], "inf is not a finite number"),
+        (["simulate", "--speed=nan"], "nan is not a finite number"),
+        (["simulate", "--late-seconds=inf"], "inf is not a finite number"),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(arguments: list[str], message: str) -> None:
@@ -78,6 +83,14 @@ def test_a_wrong_flag_is_a_usage_error(arguments: list[str], message: str) -> No
     assert found.status == 2
     assert message in " ".join(found.err.split())
     assert "Traceback" not in found.err
+
+
+@pytest.mark.parametrize("command", ["metrics", "schema", "completion bash"])
+def test_output_that_cannot_be_written_is_one_sentence(command: str) -> None:
+    program = Path(sys.executable).with_name("openai-exporter")
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run([program, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (found.returncode, found.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
 
 
 MISTYPED = {

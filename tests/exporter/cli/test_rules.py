@@ -97,6 +97,13 @@ def test_test_without_promtool_fails_and_says_how_to_get_it(without_promtool: No
     assert (found.exit_code, found.stderr) == (1, f"openai-exporter: {MISSING}\n")
 
 
+def test_a_folder_in_place_of_the_file_is_named(bundle: Path) -> None:
+    found = run("check", "--thresholds", ".")
+
+    assert found.exit_code == 1
+    assert found.stderr == "openai-exporter: .: cannot be read: Is a directory; name an existing file\n"
+
+
 def test_without_a_bundle_the_missing_file_is_named(bundle: Path) -> None:
     (bundle / "alerting" / "thresholds.yml").unlink()
 

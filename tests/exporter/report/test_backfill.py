@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Imports against the books and the live page: whole, interrupted, refused."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -461,6 +462,21 @@ def test_bad_input_is_one_line_with_the_remedy(
     assert message in result.stderr
     assert 1 == len(result.stderr.splitlines())
     assert [] == list(tmp_path.iterdir())
+
+
+def test_no_file_takes_the_place_of_a_pipe(simulator: SimulatorControl, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for output in (pipe, link):
+        result = run(simulator, "backfill", "--from", "2026-11-18", "-o", str(output))
+
+        assert 1 == result.exit_code
+        assert (
+            f"openai-exporter: {pipe}: cannot be written: not a regular file; choose another --output\n"
+            == result.stderr
+        )
+    assert {pipe, link} == set(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ WRONG = [
         "links: {prometheus: ftp://x}",
         "1: links.prometheus: 'ftp://x': must be an http:// or https:// URL without user, query or fragment",
     ),
+    ("LINKS: {}", "1: LINKS: unknown key 'LINKS'; did you mean 'links'? allowed: links, selector,"),
     ("links: https://g.example.org", "1: links: 'https://g.example.org': must be a mapping with keys of"),
     (
         "business_hours: 8-18",
@@ -549,6 +550,49 @@ WRONG = [
         "slo: {freshness: {bounds: [{match: {model: x}, bound: 1h}, {bound: 15m}]}}",
         "1: slo.freshness.bounds[0].match.model: unknown key 'model';",
     ),
+    ("quiet_times: [{days_of_month: ['-1:1']}]", "1: quiet_times[0].days_of_month[0]: -1 is not before 1; write two"),
+    ("quiet_times: [{days_of_month: ['28:-1']}]", "1: quiet_times[0].days_of_month[0]: 28 is not before -1; write two"),
+    ("probe_interval: .nan", "1: probe_interval: .nan: must be a duration in whole seconds, such as 30s, 5m or 1d\n"),
+    ("probe_interval: -60", "1: probe_interval: -60: must be a duration in whole seconds, such as 30s, 5m or 1d\n"),
+    (
+        "slo: {latency: {bounds: [{bound: .inf}]}}",
+        "1: slo.latency.bounds[0].bound: .inf: must be a duration such as 2.5s or 800ms\n",
+    ),
+    (
+        "thresholds: {headroom: {share: .nan}}",
+        "1: thresholds.headroom.share: .nan: must be a share such as 5% or 0.05\n",
+    ),
+    ("repeat: {page: 0s}", "1: repeat.page: '0s': must be longer than zero"),
+    ("links: {grafana: 'http://g{{x}}'}", "1: links.grafana: 'http://g{{x}}': must be an http:// or https:// URL"),
+    ("links: {prometheus: 'http://p\"'}", "1: links.prometheus: 'http://p\"': must be an http:// or https:// URL"),
+    (
+        "links: {runbooks: 'http://r/100%'}",
+        "1: links.runbooks: 'http://r/100%': must be an http:// or https:// URL, where %s",
+    ),
+    ("channels: {webhook: {url: 'http://r/%zz'}}", "1: channels.webhook.url: 'http://r/%zz': must be an http:// or"),
+    (
+        "channels: {webhook: {url: 'http://r:99999'}}",
+        "1: channels.webhook.url: 'http://r:99999': must be an http:// or",
+    ),
+    ("channels: {webhook: {url: 'http://[::1/'}}", "1: channels.webhook.url: 'http://[::1/': must be an http:// or"),
+    (
+        "channels: {webhook: {url: 'http://user:word@r/'}}",
+        "1: channels.webhook.url: 'http://<secret>@r/': must be an http:// or https:// URL without user; put the full URL into a file: url_file",
+    ),
+    ('selector: \'job="x"} or up{job="y"\'', '1: selector: \'job="x"} or up{job="y"\': must be label matchers'),
+    (
+        "selector: 'job=`x`'",
+        "1: selector: 'job=`x`': must be label matchers as PromQL writes them, in quotes, such as 'job=~\"openai|openai-exporter\"': write texts in double quotes, not between backticks\n",
+    ),
+    (
+        'selector: "a\\x07b"',
+        "1: selector: 'a\\x07b': must be label matchers as PromQL writes them, in quotes, such as 'job=~\"openai|openai-exporter\"': unexpected character inside braces: '\\x07'\n",
+    ),
+    (
+        'selector: "\\ud83d"',
+        "1: selector: '\\ud83d': must be label matchers as PromQL writes them, in quotes, such as 'job=~\"openai|openai-exporter\"': is not UTF-8 text\n",
+    ),
+    ("instance_labels: [model]", "1: instance_labels[0]: 'model': is a label of the exporter's own series; give one"),
     (
         "quiet_times: [{days_of_month: ['5:1']}]",
         "1: quiet_times[0].days_of_month[0]: 5 is not before 1; write two entries for what goes round",
@@ -571,7 +615,7 @@ def test_a_wrong_setting_is_one_sentence_with_its_line(text: str, message: str) 
         compiled(text)
     (problem,) = caught.value.problems
 
-    assert str(problem).startswith(f"settings.yml:{message}")
+    assert f"{problem}\n".startswith(f"settings.yml:{message}")
 
 
 def test_every_mistake_is_told_at_once() -> None:
@@ -642,7 +686,7 @@ def test_an_editor_takes_what_is_taken_and_marks_what_is_not() -> None:
 def test_a_channel_an_objective_and_links_reach_the_files() -> None:
     files = compiled(
         "channels: {slack: {api_url_file: /run/secrets/slack, channel: '#openai'}}\n"
-        "slo: {availability: {objectives: [{match: {model: gpt-6.*}, objective: 99.9%}, {objective: 99%}]}}\n"
+        "slo: {availability: {objectives: [{match: {model: 'gpt-6\\.1.*'}, objective: 99.9%}, {objective: 99%}]}}\n"
         "links: {grafana: 'https://g.example.org', runbooks: 'https://r.example.org/a%20b/%s', alertmanager: 'https://a.example.org',"
         " prometheus: 'https://p.example.org/prom'}\n"
     )
@@ -657,6 +701,7 @@ def test_a_channel_an_objective_and_links_reach_the_files() -> None:
 
     assert config["receivers"][0]["slack_configs"][0]["channel"] == "#openai"
     assert "0.999" in objectives
+    assert r'model=~"gpt-6\\.1.*"' in objectives, "a backslash is doubled in a text of PromQL"
     assert {
         rule["annotations"]["dashboard_url"].partition("/d/")[0]
         for rule in alerts
@@ -684,6 +729,9 @@ def test_alerts_can_be_disabled_and_get_another_severity_and_team() -> None:
     assert 'job="llm"' in files["prometheus/rules/user-thresholds.yml"]
 
 
+LATE = [{"days_of_month": ["15:-1", "-3:-1", "3:3"]}]
+
+
 @pytest.mark.parametrize(
     ("text", "path", "expected"),
     [
@@ -691,9 +739,11 @@ def test_alerts_can_be_disabled_and_get_another_severity_and_team() -> None:
         ("repeat: {cost: 1h30m}", ("alertmanager", "repeat", "cost"), "90m"),
         ("thresholds: {target_down: {keep: 0}}", ("thresholds", "targetDown", "keep"), "0s"),
         ("thresholds: {probe_spend_usd: 1000 USD}", ("thresholds", "probeSpendUsd"), 1000.0),
+        ("quiet_times: [{days_of_month: ['15:-1', '-3:-1', '3:3']}]", ("alertmanager", "quietTimes"), LATE),
         ("cluster_labels: []", ("clusterLabels",), ""),
         ("cluster_labels: [cluster, region]", ("clusterLabels",), "cluster, region"),
         ("status_components: [Responses, Batch]", ("statusComponents",), "Responses|Batch"),
+        ("status_components: ['Chat (beta)', 'a\"b']", ("statusComponents",), "Chat .beta.|a.b"),
         ("links: {grafana: 'https://g.example.org/grafana/'}", ("grafanaUrl",), "https://g.example.org/grafana"),
         ("channels:\nteams:\nlinks:\n", (), {}),
     ],
