@@ -28,6 +28,7 @@ local mapping = import '../mapping.libsonnet';
   withColor(color): { fieldConfig+: { defaults+: { color: { mode: 'fixed', fixedColor: color } } } },
   withColorScheme(mode): { fieldConfig+: { defaults+: { color: { mode: mode } } } },
   // From blue to purple by the largest (or last) value, for what people compare; the classic palette would draw some in the red of failures.
+  // Two of the same size share a color: Grafana has no palette without red, and none by order but shades of one color.
   withScale(by='max'): { fieldConfig+: { defaults+: { color: { mode: 'continuous-BlPu', seriesBy: by } } } },
   // Shades of one colour, for lines that mean the same.
   withShades(color): { fieldConfig+: { defaults+: { color: { mode: 'shades', fixedColor: color } } } },
