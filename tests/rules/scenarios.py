@@ -60,6 +60,8 @@ MOST = 20
 """Scenarios of a batch, at most."""
 LONG = 420
 """Steps of a short scenario, at most."""
+LOOKBACK = 300
+"""Seconds after which promtool takes a sample for gone."""
 _IGNORED = ("info", "nobody", "watchdog")
 _PHASE = re.compile(r"(\w+)(?:@([\d.]+)s)? (\w+)")
 
@@ -184,7 +186,7 @@ class Scenario:
                         wanted |= set(re.findall(r"\w+:[\w:]+", rule["expr"]))
                 if kept:
                     groups.append({"name": group["name"], "rules": kept[::-1]})
-        return groups[::-1]
+        return groups[::-1] if self.step <= LOOKBACK else _ordered(groups[::-1])
 
     @property
     def batch(self) -> str:
@@ -192,6 +194,26 @@ class Scenario:
         rules = f"{self.data.get('areas', AREAS)}, thresholds {self.data.get('thresholds', True)}"
         rules += f", {self.data['alerts']}" if "alerts" in self.data else ""
         return f"{rules}, step {self.step:g}s, {'long' if self.steps > LONG else 'short'}"
+
+
+def _ordered(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each group after those that it reads, for what they wrote in the step before is gone."""
+    left, found = list(groups), list[dict[str, Any]]()
+    while left:
+        written = {each["name"]: {rule.get("record") for rule in each["rules"]} for each in left}
+        read = {
+            each["name"]: {name for rule in each["rules"] for name in re.findall(r"\w+:[\w:]+", rule["expr"])}
+            for each in left
+        }
+        ready = [
+            each
+            for each in left
+            if not any(read[each["name"]] & names for other, names in written.items() if other != each["name"])
+        ]
+        found += ready
+        left = [each for each in left if each not in ready]
+        assert ready, f"groups of rules read each other: {[*written]}"
+    return found
 
 
 def all_rule_files() -> dict[str, Any]:
