@@ -239,7 +239,7 @@ def test_the_same_alerts_in_another_environment_are_not_inhibited(quiet: Desk, l
 
 
 def test_outside_office_hours_cost_waits_and_in_quiet_times_warnings_do_while_pages_come(quiet: Desk) -> None:
-    cost = alert("OpenAICostAnomaly", "warning", cluster="night", organization="acme")
+    cost = alert("OpenAIBudgetForecastExceeded", cluster="night", organization="acme")
     warning = alert("OpenAIRateLimited", cluster="night", **PROBE)
     page = alert("OpenAISpendLimitEnforcing", cluster="night", organization="acme")
     quiet.alertmanager.post([cost, warning, page])
@@ -251,8 +251,8 @@ def test_outside_office_hours_cost_waits_and_in_quiet_times_warnings_do_while_pa
         "both looked at",
     )
 
-    assert {"OpenAICostAnomaly", "OpenAIRateLimited"} & quiet.http.alerts("/webhook", "firing") == set()
-    assert [each for each in quiet.mail.messages if "OpenAICostAnomaly" in str(each["Subject"])] == []
+    assert {"OpenAIBudgetForecastExceeded", "OpenAIRateLimited"} & quiet.http.alerts("/webhook", "firing") == set()
+    assert [each for each in quiet.mail.messages if "OpenAIBudgetForecastExceeded" in str(each["Subject"])] == []
 
 
 def flushed(log: Path, name: str) -> int:
