@@ -297,7 +297,10 @@ _MOST = 20
 
 def nearest(name: str, allowed: Sequence[str]) -> str:
     """`did you mean 'x'? `, or nothing when no name is near."""
-    near = difflib.get_close_matches(name, allowed, n=1) if len(name) <= 100 else []
+    words = sorted(name.lower().split("_"))
+    near = [known for known in allowed if sorted(known.split("_")) == words]
+    if not near and len(name) <= 100:
+        near = difflib.get_close_matches(name, allowed, n=1)
     if not near:
         word = name.lower()
         near = [known for known in allowed if len(word) > 2 and (word in known.lower() or known.lower() in word)]
@@ -318,10 +321,14 @@ def unknown(kind: str, name: str, configured: Iterable[str]) -> str:
 
 RENAMED_KEYS = {"settle": "finalize_after", "audit_interval": "full_refresh_interval", "peak_minute": "peak_usage"}
 """Earlier spelling of a key -> its name."""
+FOR_SECONDS = ("duration_seconds", "for_seconds")
+"""Other names of the key `for`, with a number of seconds."""
 
 
 def unknown_key(key: str, allowed: Sequence[str], hint: str = "") -> str:
     """`unknown key 'x'; did you mean 'y'? allowed: y, z`; the hint stands where no key is near."""
     if RENAMED_KEYS.get(key) in allowed:
         return f"unknown key {shown(key)}; it was renamed to {RENAMED_KEYS[key]}"
+    if key in FOR_SECONDS and "for" in allowed:
+        return f"unknown key {shown(key)}; write only a duration with its unit: for: 5m"
     return f"unknown key {shown(key)}; {nearest(key, allowed) or hint}allowed: {listing(allowed)}"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from openai_exporter.config.base import Duration, PositiveDuration, Section, Url, format_duration, repeated
+from openai_exporter.config.base import FOR_SECONDS, Duration, PositiveDuration, Section, Url, format_duration, repeated
 from openai_exporter.config.document import Document, Finding, Place
 from openai_exporter.config.schema import Shape
 from openai_exporter.config.secret import shown
@@ -74,8 +74,6 @@ _PATHS = {
     "images/generations": "images",
 }  # fmt: skip
 """Paths of the API -> our endpoint, where they differ."""
-_SECONDS = ("duration_seconds", "for_seconds")
-"""Other names of the key `for`, with a number of seconds."""
 
 
 _SPECIAL = re.compile(r"[.+*?()|\[\]{}^$\\]")
@@ -248,12 +246,18 @@ class Threshold(Section):
     @classmethod
     def _read_seconds(cls, data: Any) -> Any:
         """`duration_seconds: 120` is `for: 120s`."""
-        names = [name for name in _SECONDS if isinstance(data, dict) and name in data]
-        seconds = data[names[0]] if len(names) == 1 and "for" not in data else None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < LONGEST * 1000:
-            return data
-        rest = {key: value for key, value in data.items() if key != names[0]}
-        return rest | {"for": f"{round(seconds * 1000)}ms" if isinstance(seconds, float) else f"{seconds}s"}
+        names = [name for name in FOR_SECONDS if isinstance(data, dict) and name in data]
+        hold = _as_duration(data[names[0]]) if len(names) == 1 and "for" not in data else None
+        return data if hold is None else {key: data[key] for key in data if key != names[0]} | {"for": hold}
+
+
+def _as_duration(seconds: object) -> str | None:
+    """`120s` of 120 and of "120", and a text with a unit as it is; None of what is no number of seconds."""
+    if isinstance(seconds, str):
+        return f"{seconds}s" if seconds.isdecimal() else seconds
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < LONGEST * 1000:
+        return None
+    return f"{round(seconds * 1000)}ms" if isinstance(seconds, float) else f"{seconds}s"
 
 
 class ThresholdFile(Section):
