@@ -112,11 +112,13 @@ def look_back(expression: str) -> float:
 
 
 def read_windows(prometheus: str, get: Get = get_json) -> dict[str, float]:
-    """Seconds that each alert looks back, by its name; the longest where several rules have that name."""
+    """Seconds that each active alert about probes looks back, by its name; the longest of rules of one name."""
     answer = get(f"{prometheus}/api/v1/rules", {"type": "alert"})
     found: dict[str, float] = {}
     for group in answer["data"]["groups"] if answer else ():
         for rule in group["rules"]:
+            if not any("target" in alert["labels"] for alert in rule["alerts"]):
+                continue
             seconds = look_back(rule["query"]) + float(rule.get("keepFiringFor", 0))
             found[rule["name"]] = max(seconds, found.get(rule["name"], 0.0))
     return found
@@ -453,8 +455,8 @@ class Watch:
         """Until when each alert of the outage may still see it; a pending one may even begin to fire."""
         started = self._active - self._before
         windows = self._windows() if started else {}
-        for name in sorted(started, key=lambda name: windows.get(name, 0.0)):
-            if seconds := windows.get(name, 0.0):
+        for name in sorted(started & windows.keys(), key=lambda name: (windows[name], name)):
+            if seconds := windows[name]:
                 end = f"it may fire until {ran + seconds:.0f} s"
                 self._note(ran, f"{name} looks back {format_duration(seconds)}: {end}", "dim")
             else:

@@ -171,11 +171,11 @@ def test_what_alerts_and_pages_do_is_printed_between_the_figures() -> None:
 def test_after_the_outage_it_says_which_alert_looks_back_and_until_when(simulator: SimulatorControl) -> None:
     before, during = (
         State(alerts={"Old": "firing"}),
-        State(alerts={"Old": "firing", "Burn": "pending", "Down": "firing"}),
+        State(alerts={"Old": "firing", "Burn": "pending", "Down": "firing", "OfUsage": "firing"}),
     )
     states = [*[before] * 4, *[during] * 20]
 
-    said = watched(simulator.base_url, Schedule(5, 1.5, 3), states, {"Burn": 300.0, "Old": 60.0})
+    said = watched(simulator.base_url, Schedule(5, 1.5, 3), states, {"Burn": 300.0, "Old": 60.0, "Down": 0.0})
 
     assert [line.partition(" ")[2] for line in said.splitlines() if line.startswith("event") and " look" in line] == [
         "t=3s Down looks at what is now: it ends with the next successful probes",
@@ -199,9 +199,12 @@ def test_an_alert_looks_back_over_the_shortest_of_its_windows(expression: str, s
 
 
 def test_the_rules_that_prometheus_runs_say_how_far_alerts_look_back() -> None:
+    of_probes, of_usage = [{"labels": {"target": "openai"}}], [{"labels": {"organization": "acme"}}]
     rules = [
-        {"name": "Burn", "query": "a:b:ratio1h > 1 and a:b:ratio5m > 1"},
-        {"name": "Burn", "query": "a:b:ratio6h > 1 and a:b:ratio30m > 1", "keepFiringFor": 60},
+        {"name": "Burn", "query": "a:b:ratio1h > 1 and a:b:ratio5m > 1", "alerts": of_probes},
+        {"name": "Burn", "query": "a:b:ratio6h > 1 and a:b:ratio30m > 1", "keepFiringFor": 60, "alerts": of_probes},
+        {"name": "Unused", "query": "a > 1", "alerts": of_usage},
+        {"name": "Silent", "query": "a > 1", "alerts": []},
     ]
 
     assert read_windows("", lambda url, params: {"data": {"groups": [{"rules": rules}]}}) == {"Burn": 1860}
