@@ -120,13 +120,14 @@ def test_a_streams_stamps_lie_between_those_of_its_client(client: httpx2.Client,
 
 def test_the_waits_are_those_of_the_models_profile(client: httpx2.Client, paced: SimulatorControl) -> None:
     client.get("/v1/models")
-    lateness = []
-    for _ in range(3):
+    lateness, gaps = [], []
+    for _ in range(5):
         reply = client.post(CHAT, json={**ASKED, "stream": True})
         stamps = paced.journal(reply.headers["x-request-id"])
         lateness.append(stamps["first_token"] - stamps["received"] - 0.12)
-        gaps = (stamps["tokens"][-1] - stamps["tokens"][0]) / (len(stamps["tokens"]) - 1)
-        assert gaps == pytest.approx(0.004, abs=0.0005)
+        gaps.append((stamps["tokens"][-1] - stamps["tokens"][0]) / (len(stamps["tokens"]) - 1))
+    # A busy machine makes some late, and none early.
+    assert min(gaps) == pytest.approx(0.004, abs=0.0005)
     assert 0 <= min(lateness) < 0.005
 
 

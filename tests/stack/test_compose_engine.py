@@ -141,7 +141,7 @@ def test_an_outage_of_the_api_ends_as_a_mail(demo: Compose, note_engine: NoteLin
     note_engine(f"outage of the API to mail: {time.monotonic() - began:.0f} s, rules thirty times faster than shipped")
     demo.simulator("clear")
 
-    assert "[critical] OpenAITargetDown openai: Every probe of a target fails." == found[0]
+    assert "[critical] OpenAITargetDown env=demo openai: Every probe of a target fails." == found[0]
 
 
 @pytest.mark.parametrize("service", ["exporter", "prometheus", "alertmanager", "grafana", "simulator", "mailpit"])

@@ -4,7 +4,9 @@
 import errno
 import pkgutil
 import platform
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -64,6 +66,18 @@ class Commands(click.Group):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run; output that cannot be written is one sentence."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            with suppress(OSError):
+                sys.stdout.close()  # or what it holds is tried once more at the exit
+            click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a key that was pasted in a wrong place does not come back in an error."""
         try:
@@ -72,10 +86,6 @@ class Commands(click.Group):
             from openai_exporter.config.secret import mask_keys
 
             raise click.UsageError(mask_keys(error.format_message()), error.ctx) from None
-        except OSError as error:
-            if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            raise click.ClickException(f"the output cannot be written: {error.strerror}") from None
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The version, then the usage line."""

@@ -85,11 +85,13 @@ def test_a_wrong_flag_is_a_usage_error(arguments: list[str], message: str) -> No
     assert "Traceback" not in found.err
 
 
-@pytest.mark.parametrize("command", ["metrics", "schema", "completion bash"])
-def test_output_that_cannot_be_written_is_one_sentence(command: str) -> None:
-    program = Path(sys.executable).with_name("openai-exporter")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["metrics", "schema", "completion bash", "--version", "report --help"])
+def test_output_that_cannot_be_written_is_one_sentence(command: str, unbuffered: str) -> None:
+    argv = [str(Path(sys.executable).with_name("openai-exporter")), *command.split()]
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
-        found = subprocess.run([program, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        found = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=env)
     assert (found.returncode, found.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
 
 

@@ -62,7 +62,7 @@ def test_an_amount_is_read_in_the_base_unit(kind: Kind, written: str | float, ex
         (Kind.USD, "25 EUR", "in US dollars"),
         (Kind.USD, "1,00", "in US dollars"),
         (Kind.USD, -1, "not negative"),
-        (Kind.USD, float("nan"), "not negative"),
+        (Kind.USD, float("nan"), "in US dollars, such as 25 USD"),
         (Kind.PER_SECOND, float("inf"), "a number per second"),
         (Kind.RATIO, True, "such as 5% or 0.05"),
         (Kind.RATIO, None, "such as 5% or 0.05"),
