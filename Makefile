@@ -30,8 +30,8 @@ quick: lint ## Lint, then run every test that starts no program (under a minute)
 	@$(PYTEST) --quick -n $(CORES) $(PYTEST_FLAGS)
 
 # Half of the tests wait for a program at any time, so there are two processes per core.
-test: lint ## Lint, then run every test, with coverage
-	@bash tools/versions.sh run $(PYTEST) -n $$(($(CORES) * 2)) --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
+test: lint ## Lint, then run every test
+	@bash tools/versions.sh run $(PYTEST) -n $$(($(CORES) * 2)) --durations=10 --durations-min=20 $(PYTEST_FLAGS)
 
 lint: setup ## Check style, types, imports and generated files
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@
 # Where neither can be, it says why and exits 77.
 #
 #   ENGINE_HOME   what is kept between runs: packages, images, build cache (some 2 GB) [~/.cache/openai-exporter/engine]
+#   ENGINE        none: no engine is looked for
 #   ENGINE_FRESH  when set, images and build cache are made anew
 set -euo pipefail
 home=${ENGINE_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/openai-exporter/engine}
@@ -228,6 +229,7 @@ busybox_root() {
   sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$self"
   exit 2
 }
+[ "${ENGINE:-}" != none ] || skip "ENGINE=none"
 if [ -n "${INSIDE:-}" ]; then
   unset INSIDE
   inside "$@"
