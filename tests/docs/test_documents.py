@@ -28,6 +28,7 @@ documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.rel
 NOT_METRICS = {"openai_exporter", "openai_api_key", "openai_admin_key", "probe_cost_per_day"}
 """Words of the same form: the package, files that hold keys, a metric of thresholds.yml."""
 FOREIGN_FLAGS = {
+    "--cov",
     *("--data.retention", "--storage.tsdb.retention.time", "--enable-feature", "--web.enable-lifecycle"),
     *("--certificate-identity-regexp", "--certificate-oidc-issuer"),
 }
