@@ -99,7 +99,7 @@ def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
 def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     # Folders of secrets and settings stay out as a whole, and the files that keep them in git with them.
     # What the links of the Helm chart lead to is in their place.
     lines = [line for line in tracked.stdout.splitlines() if not (ROOT / line).is_symlink()]
@@ -155,5 +155,7 @@ def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
 
 def test_types_reach_those_who_import_it(installed: Installed) -> None:
     code = "from importlib.resources import files; print(files('openai_exporter').joinpath('py.typed').is_file())"
-    found = subprocess.run([installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder)
+    found = subprocess.run(
+        [installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder, timeout=120
+    )
     assert found.stdout == "True\n", found.stderr

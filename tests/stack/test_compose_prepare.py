@@ -354,7 +354,7 @@ def test_the_password_is_made_once_and_for_the_group_alone(place: Any) -> None:
 def test_promtool_accepts_what_prometheus_reads(place: Any, profiles: set[str]) -> None:
     written(place, profiles=frozenset(profiles))
     for path in sorted((place.settings / "prometheus").glob("*.yml")):
-        found = subprocess.run([str(PROMTOOL), "check", "config", path], capture_output=True, text=True)
+        found = subprocess.run([str(PROMTOOL), "check", "config", path], capture_output=True, text=True, timeout=120)
         assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -642,7 +642,10 @@ def test_values_reach_a_shell_as_they_are(place: Any) -> None:
     written(place, {"NO_PROXY": value})
     script = f'. {place.settings}/values/exporter && printf %s "$NO_PROXY"'
 
-    assert subprocess.run(["/bin/sh", "-euc", script], capture_output=True, text=True, check=True).stdout == value
+    assert (
+        subprocess.run(["/bin/sh", "-euc", script], capture_output=True, text=True, check=True, timeout=120).stdout
+        == value
+    )
 
 
 @pytest.mark.parametrize(

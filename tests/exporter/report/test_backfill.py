@@ -367,7 +367,7 @@ def test_a_killed_import_goes_on_to_the_same_file(
         assert message in child.communicate(timeout=30)[1]
     finally:
         child.kill()
-        child.wait()
+        child.wait(60)
     simulator.clear()
     assert not output.exists()
 

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from tests.deadlines import at_most
+
 Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[3]
 DOUBLES = Path(__file__).resolve().parent / "doubles"
@@ -55,14 +57,14 @@ class Engine:
 
     def there(self, what: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in the engine's network."""
-        return self._there.submit(what, *arguments).result()
+        return self._there.submit(what, *arguments).result(600)
 
     def kill(self, container: str) -> None:
         """SIGKILL the first process of a container, as a crash or the kernel would; the engine is not told."""
         number = self.docker("inspect", "-f", "{{.State.Pid}}", container).strip()
         assert int(number) > 0, f"{container} does not run"
         enter = [] if self.process is None else ["nsenter", "-t", str(self.process), "-p", "-m", "--"]
-        subprocess.run([*enter, "kill", "-KILL", number], check=True)
+        subprocess.run([*enter, "kill", "-KILL", number], check=True, timeout=120)
 
     def build_double(self, name: str, image: str, **arguments: str) -> None:
         """Build a double under the name of the image that it stands for."""
@@ -80,10 +82,11 @@ def running_engine(log: Path) -> Iterator[Engine]:
     ):
         assert held.stdin is not None
         assert held.stdout is not None
-        kind, client, host, config = (held.stdout.readline().rstrip("\n") for _ in range(4))
+        with at_most(held, 840):  # less than the limit of a test: this failure shows the log
+            kind, client, host, config = (held.stdout.readline().rstrip("\n") for _ in range(4))
         if not kind:
             said = log.read_text().strip().splitlines()[-1:] or ["nothing said"]
-            if held.wait() == _NOT_POSSIBLE:
+            if held.wait(60) == _NOT_POSSIBLE:
                 pytest.skip(said[0])
             raise AssertionError(f"tools/engine.sh failed: {log.read_text()}")
         private = kind == "private"
