@@ -267,11 +267,9 @@ def test_an_interrupted_command_ends_its_change_and_says_what_was_made(signals: 
 
     world.proxy.rules = [Rule("pass", number=3, then=interrupt)]
     inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored under `nohup`
-    try:
-        running.append(world.process(*FREEZE))
-    finally:
+    with world.process(*FREEZE) as process:
         signal.signal(signal.SIGHUP, inherited)
-    with running[0] as process:
+        running.append(process)
         output, _ = process.communicate(timeout=120)
     stopped = f"stopped by {signals[0]}. 3 of 40 changes are made, 37 are not"
     assert process.returncode == 1
