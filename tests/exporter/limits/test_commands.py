@@ -209,6 +209,8 @@ FILES = [
     ("a limit that the model has not",
      "limits: [{project: Search, rate_limits: [{model: gpt-6-luna, images_per_minute: 1}]}]",
      "has no limit of gpt-6-luna on images per minute"),
+    ("an unknown project", "limits:\n  - spend_limit_usd: 5\n  - {project: Serch, spend_limit_usd: 5}",
+     "limits.yml:3: limits[1].project: 'Serch': unknown project; did you mean 'Search'?"),
     ("not YAML", "limits: [", "limits.yml:1"),
 ]  # fmt: skip
 
@@ -523,11 +525,13 @@ def test_each_of_two_organizations_is_changed_and_undone_on_its_own(world: World
         return world.run(*arguments, "--config.file", str(path), OPENAI_ADMIN_KEY=KEY).output
 
     assert "several organizations are configured; give --organization with one of: one, two" in run(*LIMIT)
-    made = run(*LIMIT, "--organization", "one")
-    assert "1 of 1 changes are made; `openai-exporter limits undo 1 --organization one --apply` brings" in made
+    made = run(*LIMIT, "--organization", "one", "--storage.path", str(world.state))
+    flags = f"--organization one --config.file {shlex.quote(str(path))} --storage.path {shlex.quote(str(world.state))}"
+    assert f"1 of 1 changes are made; `openai-exporter limits undo 1 {flags} --apply` brings" in made
     assert "no change of two to undo; there are: none" in run("undo", "--organization", "two")
     assert "1 of 1 changes are made" in run("undo", "--organization", "one", "--apply")
     assert run("journal", "--organization", "two") == ""
+    assert " set: one: project Search: spend limit none -> $2,000.00: applied" in run("journal")
 
 
 def test_without_a_configuration_the_organization_of_an_alert_is_that_of_the_key(world: World, tmp_path: Path) -> None:
