@@ -19,16 +19,13 @@ from tests.deadlines import SECONDS
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _ON_IT = """\
-import fcntl, os, signal, sys, termios
+import fcntl, os, sys, termios
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-for each in (signal.SIGINT, signal.SIGHUP):
-    signal.signal(each, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-"""Makes the terminal the program's own, and signals what they are for a person: a run of tests may ignore SIGINT, as a
-shell's background job does, and what it starts would. No `preexec_fn`: between fork and exec, Python's own code may
-wait for ever for a lock that another thread held."""
+"""Makes the terminal the program's own. No `preexec_fn`: between fork and exec, Python's own code may wait for ever for
+a lock that another thread held."""
 
 
 class Terminal:
