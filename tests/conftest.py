@@ -2,6 +2,7 @@
 """Settings that every test shares; fixtures of one package stand in its own folder."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SECTIONS] = {}
+    # A shell's background job ignores Ctrl-C, and every program that a test interrupts would, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["OPENAI_EXPORTER_STORAGE_PATH"] = ""  # a test that keeps state names a folder of its own
     quick = config.getoption("--quick")
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if quick else "full"))

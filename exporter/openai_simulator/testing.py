@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+START_SECONDS = 120.0
 STOP_SECONDS = 5.0
 
 
@@ -100,9 +102,15 @@ def running_simulator(*options: str, seed: int = 1, **settings: Any) -> Iterator
 
 def _base_url(child: subprocess.Popen[str]) -> str:
     assert child.stdout is not None
+    # A pipe has no timeout of its own: reading ends with the child.
+    late = threading.Timer(START_SECONDS, child.kill)
+    late.daemon = True
+    late.start()
     line = child.stdout.readline()
+    late.cancel()
     if not line.startswith("listening on "):
-        raise SimulatorError(f"the simulator did not start (exit status {child.wait()}); its output is above")
+        status = child.wait(START_SECONDS)
+        raise SimulatorError(f"the simulator did not start (exit status {status}); its output is above")
     return line.split()[2]
 
 

@@ -68,7 +68,7 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(60)
         self.process = None
 
     def _serves(self) -> bool:
@@ -148,5 +148,5 @@ def _model(folder: Path) -> Path:
     path = folder / "nonsense.gguf"
     if not path.exists():
         maker = Path(__file__).with_name("tiny_model.py")
-        subprocess.run([_installed("llama/bin/python"), maker, path], check=True, env=environment())
+        subprocess.run([_installed("llama/bin/python"), maker, path], check=True, env=environment(), timeout=300)
     return path

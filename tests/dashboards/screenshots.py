@@ -64,7 +64,7 @@ def take(grafana: str, page: Page, view: View, out: Path) -> None:
         argv = [CHROMIUM, *flags, f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={out}", url]
         subprocess.run(argv, check=True, capture_output=True, timeout=120)
     if PNGQUANT is not None:
-        subprocess.run([PNGQUANT, "--force", "--output", str(out), "250", str(out)], check=True)
+        subprocess.run([PNGQUANT, "--force", "--output", str(out), "250", str(out)], check=True, timeout=120)
 
 
 def missing(grafana: str) -> str:

@@ -16,6 +16,9 @@ from tests.mixin.bundle import alert_rules
 _END = 1_795_000_000
 _WHEN = Timeline(_END - 2 * HOUR, _END, _END - HOUR)
 _OUTAGE = _END - 600
+_MONTH = 1_793_491_200
+_FIRST_HOURS = Timeline(_MONTH + 7200, _MONTH + 7500, _MONTH + 7200)
+"""A few moments of a month that is young: its counters are made hour by hour."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def test_every_metric_of_the_catalogue_has_a_series(small: list[Series]) -> None
 
 @pytest.mark.parametrize("organization", [small_organization(), large_organization()], ids=["small", "large"])
 def test_no_series_is_written_twice(organization: Organization) -> None:
-    found = scenarios.all_series(organization, _WHEN, _OUTAGE)
+    found = scenarios.all_series(organization, _FIRST_HOURS, _FIRST_HOURS.end - 120)
     seen = Counter((each.name, tuple(sorted(each.labels.items()))) for each in found)
 
     assert [key for key, times in seen.items() if times > 1] == []
@@ -50,8 +53,7 @@ def test_alerts_are_some_that_the_rules_can_raise(small: list[Series]) -> None:
 
 
 def test_a_month_counter_starts_anew_on_the_first() -> None:
-    first = 1_793_491_200
-    values = Timeline(first - 240, first + 120, first).month_counter(lambda hour: 3600.0)
+    values = Timeline(_MONTH - 240, _MONTH + 120, _MONTH).month_counter(lambda hour: 3600.0)
 
     # The sample before midnight holds a month of one event a second, those after it a minute each.
     assert values == [31 * 86400 - 240, 0.0, 60.0, 120.0]

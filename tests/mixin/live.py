@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.deadlines import stop
 from tests.mixin.bundle import ALERTMANAGER_BINARY
 from tests.stack.programs import free_port, get, wait_for
 
@@ -85,9 +86,4 @@ def running_alertmanager(config: Path) -> Iterator[Alertmanager]:
             found.wait(lambda: get(f"{found.url}/-/ready")[0] == 200, "Alertmanager ready")
             yield found
         finally:
-            process.terminate()
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(timeout=60)
+            stop(process)

@@ -192,7 +192,11 @@ def test_long_ranges_read_few_series() -> None:
 @pytest.mark.skipif(JSONNETFMT is None, reason="jsonnetfmt is not installed")
 def test_sources_are_formatted() -> None:
     style = ["-n", "2", "--max-blank-lines", "2", "--string-style", "s", "--comment-style", "s", "--test"]
-    wrong = [path.name for path in SOURCES if subprocess.run([str(JSONNETFMT), *style, path], check=False).returncode]
+    wrong = [
+        path.name
+        for path in SOURCES
+        if subprocess.run([str(JSONNETFMT), *style, path], check=False, timeout=120).returncode
+    ]
 
     assert wrong == []
 

@@ -18,6 +18,8 @@ import pytest
 from openai_exporter import __version__
 from openai_exporter.cli.main import COMMANDS
 from openai_exporter.cli.rules import PARTS, part_files
+from tests.deadlines import stop
+from tests.stack.programs import wait_for
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
@@ -58,13 +60,20 @@ class Installed:
     python: Path
     folder: Path
 
-    def run(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command, away from the checkout and without its environment."""
-        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return subprocess.run(
-            [self.python.with_name("openai-exporter"), *arguments],
-            cwd=self.folder, env=env, capture_output=True, text=True, timeout=seconds,
+            [self.command, *arguments],
+            cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
+
+    @property
+    def command(self) -> Path:
+        return self.python.with_name("openai-exporter")
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +81,10 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Install
     """Install the wheel alone into an empty environment, in a folder with a space in its name."""
     folder = tmp_path_factory.mktemp("a folder") / "with a space"
     folder.mkdir()
-    venv.create(folder / "environment", with_pip=True)
+    venv.create(folder / "environment")
     python = folder / "environment/bin/python"
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", str(built.wheel)]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    pip += ["install", "--quiet", str(built.wheel)]
     found = subprocess.run(pip, capture_output=True, text=True, timeout=600, cwd=folder)
     if found.returncode and "Could not find a version that satisfies" in found.stderr:
         pytest.skip("no package index can be reached for the dependencies")
@@ -99,7 +109,7 @@ def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
 def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     # Folders of secrets and settings stay out as a whole, and the files that keep them in git with them.
     # What the links of the Helm chart lead to is in their place.
     lines = [line for line in tracked.stdout.splitlines() if not (ROOT / line).is_symlink()]
@@ -109,11 +119,23 @@ def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -
     assert ".env" not in names
 
 
+EXPLAIN = """
+import sys
+from click.testing import CliRunner
+from openai_exporter.cli.main import main
+for name in sys.argv[1:]:
+    print(name, CliRunner().invoke(main, [name, "--help"]).exit_code)
+"""
+
+
 def test_the_installed_command_knows_its_version_and_explains_itself(installed: Installed) -> None:
     found = installed.run("--version")
     assert (found.returncode, found.stdout.split(" (")[0]) == (0, f"openai-exporter {__version__}")
-    for name in COMMANDS:
-        assert installed.run(name, "--help").returncode == 0, name
+    explained = subprocess.run(
+        [installed.python, "-c", EXPLAIN, *COMMANDS], cwd=installed.folder, env=installed.env,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert explained.stdout.splitlines() == [f"{name} 0" for name in COMMANDS], explained.stderr
 
 
 def test_the_bundle_comes_out_as_it_is_in_the_checkout(installed: Installed) -> None:
@@ -143,17 +165,26 @@ def test_the_bundle_comes_out_as_it_is_in_the_checkout(installed: Installed) -> 
 
 
 def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
-    found = installed.run("demo", "--seconds", "100", "--history-days", "0", "--data-dir", "demo data", seconds=300)
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "simulator" in found.stdout
+    said = installed.folder / "demo.txt"
+    argv = [str(installed.command), "demo", "--history-days", "0", "--data-dir", "demo data"]
+    with said.open("w") as out:
+        demo = subprocess.Popen(argv, cwd=installed.folder, env=installed.env, stdout=out, stderr=out)
+    try:
+        wait_for(lambda: " up=11/11 " in said.read_text(), 180, lambda: f"targets answer: {said.read_text()}")
+    finally:
+        stop(demo)
+    assert demo.returncode == 0, said.read_text()
+    assert "simulator" in said.read_text()
     config = installed.folder / "demo data" / "prometheus.yml"
     if not config.is_file():
         pytest.skip("Prometheus is not installed: the demo ran without it")
     assert "_bundle/prometheus/rules/recording-slo.yml" in config.read_text()
-    assert "demo --bundle-dir DIR" in found.stdout, "nobody is told to edit an installed package"
+    assert "demo --bundle-dir DIR" in said.read_text(), "nobody is told to edit an installed package"
 
 
 def test_types_reach_those_who_import_it(installed: Installed) -> None:
     code = "from importlib.resources import files; print(files('openai_exporter').joinpath('py.typed').is_file())"
-    found = subprocess.run([installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder)
+    found = subprocess.run(
+        [installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder, timeout=120
+    )
     assert found.stdout == "True\n", found.stderr

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from openai_simulator.testing import SimulatorControl, SimulatorError, running_simulator
+from tests.deadlines import next_line
 
 # What is on every response, and what is not.
 
@@ -123,8 +124,7 @@ def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [*COMMAND, "--listen-address", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
-            assert child.stdout is not None
-            yield child, child.stdout.readline()
+            yield child, next_line(child)
         finally:
             child.kill()
 

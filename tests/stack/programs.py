@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from tests.deadlines import at_most, stop
+
 Found = TypeVar("Found")
 PROMETHEUS = os.environ.get("PROMETHEUS_BINARY") or shutil.which("prometheus")
 KEYS = {"OPENAI_API_KEY": "sk-test", "OPENAI_ADMIN_KEY": "sk-admin-test"}
@@ -127,7 +129,7 @@ class Exporter:
     def kill(self) -> None:
         """`kill -9`."""
         self.process.kill()
-        self.process.wait()
+        self.process.wait(60)
 
     def samples(self, path: str) -> dict[str, float]:
         """Every sample of a page: `name{labels}` -> value."""
@@ -201,8 +203,7 @@ def running_program(argv: Sequence[str], log: Path, ready: str) -> Iterator[None
         wait_until_ready(process, ready, log)
         yield
     finally:
-        process.terminate()
-        process.wait(60)
+        stop(process)
 
 
 @contextmanager
@@ -268,10 +269,10 @@ def running_page_sink(*flags: str) -> Iterator[PageSink]:
     with subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            line = next(line for line in process.stdout if line.startswith("listening on "))
+            with at_most(process):
+                line = next(line for line in process.stdout if line.startswith("listening on "))
             # Nobody reads on: what it prints must not fill the pipe.
             threading.Thread(target=process.stdout.read, daemon=True).start()
             yield PageSink(line.split()[2])
         finally:
-            process.terminate()
-            process.wait(60)
+            stop(process)

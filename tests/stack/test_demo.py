@@ -18,6 +18,7 @@ from openai_exporter.demo.probe_history import INCIDENTS
 from tests.dashboards.asking import QUIET_IN_THE_DEMO, without_data
 from tests.dashboards.data.tsdb import Server
 from tests.dashboards.pages import pages
+from tests.deadlines import stop
 from tests.docs.markdown import shell_blocks
 from tests.exporter.demo.terminal import Terminal
 from tests.stack.programs import PROMETHEUS, Prometheus, environment, wait_for
@@ -65,8 +66,7 @@ def running_demo(folder: Path, history_days: int = 0, **env: str) -> Iterator[De
     try:
         yield demo
     finally:
-        demo.process.terminate()
-        demo.process.wait(DEADLINE)
+        stop(demo.process, DEADLINE)
 
 
 @pytest.fixture

@@ -80,13 +80,13 @@ class Caller:
                     code = "" if reply.status_code == 200 else str(reply.json()["error"]["code"])
                     self.answers.append((time.time(), reply.status_code, code))
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
-            thread.join()
+            thread.join(60)
 
     def first(self, since: float, status: int, code: str = "") -> float:
         """When it had that answer, the first time since then; 0 where it has not yet."""

@@ -55,7 +55,9 @@ def test_promtool_finds_nothing_to_say_about_any_page(exporter: Exporter) -> Non
         params = "&".join(f"{k.removeprefix('__param_')}={v}" for k, v in labels.items() if k.startswith("__param_"))
         path = f"{labels['__metrics_path__']}?{params}"
         status, text = get(f"{exporter.url}{path}")
-        found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+        found = subprocess.run(
+            ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=120
+        )
         said[path] = (status, found.returncode, found.stderr)
 
     assert len(said) == len(exporter.targets())

@@ -104,7 +104,7 @@ def _bundle(folder: Path) -> Path:
 def _without_keeping(folder: Path) -> None:
     """Run the documented command for an old vmalert."""
     (words,) = [words for words in COMMANDS if words[0] == "sed"]
-    subprocess.run(["bash", "-c", f"{shlex.join(words[:3])} {words[3]}"], cwd=folder, check=True, timeout=60)
+    subprocess.run(["bash", "-c", f"{shlex.join(words[:3])} {words[3]}"], cwd=folder, check=True, timeout=120)
 
 
 @every_version

@@ -11,15 +11,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import click
 import yaml
+from click.core import ParameterSource
 from pydantic import ValidationError
 
 from openai_exporter.cli import common
@@ -27,6 +29,7 @@ from openai_exporter.cli.report import open_source
 from openai_exporter.client.organization import HEADER, Params
 from openai_exporter.config import mask_keys
 from openai_exporter.config.base import Section
+from openai_exporter.config.document import Document
 from openai_exporter.config.secret import Credential, credential, printable
 from openai_exporter.errors import StartError, UpstreamError
 from openai_exporter.limits import change as changing
@@ -497,9 +500,9 @@ def plan(file: Path, check: bool, **options: Any) -> None:
           spend_limit_usd: 200
     """
     with common.exit_on_error():
-        wanted = changing.load_limits(file)
+        wanted, document = changing.load_limits(file)
         with _desk(**options, of_file=wanted.organization) as desk:
-            changes = _planned(desk, wanted)
+            changes = _planned(desk, wanted, document)
             _propose(desk, changes, "plan")
             if changes and check:
                 sys.exit(common.FAILED)
@@ -515,16 +518,16 @@ def apply(file: Path, yes: bool, **options: Any) -> None:
     It shows them and asks; without a terminal it needs --yes. It stops at the first failure and says what was done.
     """
     with common.exit_on_error():
-        wanted = changing.load_limits(file)
+        wanted, document = changing.load_limits(file)
         with _desk(**options, of_file=wanted.organization, apply_=yes or sys.stdin.isatty(), yes=yes) as desk:
-            changes = _planned(desk, wanted)
+            changes = _planned(desk, wanted, document)
             _propose(desk, changes, "apply")
             if changes and not desk.apply:
                 sys.exit(common.FAILED)
 
 
-def _planned(desk: _Desk, wanted: LimitsFile) -> list[Change]:
-    scopes = changing.by_project(wanted.limits, desk.projects())
+def _planned(desk: _Desk, wanted: LimitsFile, document: Document) -> list[Change]:
+    scopes = changing.by_project(wanted.limits, document, desk.projects())
     found = (changing.changes(desk.of(project), entry) for project, entry in scopes.values())
     return changing.ordered(change for changes in found for change in changes)
 
@@ -587,7 +590,7 @@ def _journal_line(entry: Entry) -> str:
     what = "; ".join(f"{name} {old} -> {new}" for name, old, new in entry.change.lines())
     more = f" ({entry.message})" if entry.message else ""
     request = f" {entry.request_id}" if entry.request_id else ""
-    head = f"{entry.batch}.{entry.number} {entry.time} {entry.who} {entry.command}"
+    head = f"{entry.batch}.{entry.number} {entry.time} {entry.who} {entry.command}: {entry.organization}"
     return f"{head}: {entry.change.title}: {what}: {entry.result}{request}{more}"
 
 
@@ -622,12 +625,23 @@ def _propose(desk: _Desk, changes: Sequence[Change], command: str) -> None:
     with _settled(desk) as (journal, _):
         outcome = _make(desk, desk.write, journal, changes, command)
     made = [entry for entry in outcome.entries if entry.done]
-    flag = organization_flag(desk.source.config, desk.organization)
-    back = f"; `openai-exporter limits undo {made[0].batch}{flag} --apply` brings the old values back" if made else ""
+    flags = organization_flag(desk.source.config, desk.organization) + _given()
+    back = f"; `openai-exporter limits undo {made[0].batch}{flags} --apply` brings the old values back" if made else ""
     count, left = len(changes), len(changes) - len(made)
     if outcome.problem:
         raise StartError(f"{outcome.problem}. {len(made)} of {count} changes are made, {left} are not{back}")
     _tell(f"{len(made)} of {count} changes are made{back}.")
+
+
+def _given() -> str:
+    """The flags of this command that its `undo` needs, too."""
+    context = click.get_current_context()
+    flags = (("--config.file", "config_file"), ("--storage.path", "storage"), ("--admin-key-file", "admin_key_file"))
+    return "".join(
+        f" {flag} {quote(str(context.params[name]))}"
+        for flag, name in flags
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
 
 
 def _tell(line: str) -> None:
@@ -710,18 +724,22 @@ def _make(desk: _Desk, key: Credential, journal: Journal, changes: Sequence[Chan
 def _signals() -> Iterator[Callable[[], str]]:
     """The name of the signal that asked to stop, empty before: the change that is being made comes to its end first.
 
-    A second one ends the program at once.
+    A second one ends the program at once; but not SIGHUP, which a shell and the kernel both send.
     """
     names: list[str] = []
 
     def note(number: int, frame: object) -> None:
         names.append(signal.Signals(number).name)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        _say(f"{names[0]}: stops after the change that is being made; again: at once")
+        for each in before.keys() - {signal.SIGHUP}:
+            signal.signal(each, before[each])
+        with suppress(OSError):  # the terminal is gone
+            _say(f"{names[0]}: stops after the change that is being made; again: at once")
 
+    handled = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under `nohup`
+        handled.append(signal.SIGHUP)
     main = threading.current_thread() is threading.main_thread()
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM) if main}
+    before = {each: signal.signal(each, note) for each in handled if main}
     try:
         yield lambda: "".join(names[:1])
     finally:

@@ -22,7 +22,7 @@ from openai_exporter.cli.common import config_file_option, exit_on_error, rename
 from openai_exporter.config import mask_keys
 from openai_exporter.config.base import parse_duration
 from openai_exporter.config.secret import printable
-from openai_exporter.errors import StartError
+from openai_exporter.errors import ExporterError, StartError
 from openai_exporter.files import private
 from openai_exporter.metrics import CATALOGUE
 from openai_exporter.report import data, documents, report as reports
@@ -76,8 +76,9 @@ def report(
     Exit status: 0 when it is made, 1 when not, 2 for a wrong flag.
     """
     console = Console(stderr=True)
+    with _wrong_flag():  # before anything is read
+        reports.parse_period(span, reports.ANY_TIME)
     with exit_on_error():
-        reports.parse_period(span, reports.ANY_TIME)  # a typo is reported before anything is read
         with _progress(console) as progress, _source(config_file, organization, console) as source:
             text = _rendered(source, span, by, form, progress)
         if output is None:
@@ -98,7 +99,8 @@ def report(
 def _rendered(source: Source, span: str, by: reports.By, form: str, progress: Progress) -> str:
     task = progress.add_task("reading usage and costs", total=None)
     now = source.learn_time()
-    period = reports.parse_period(span, now)
+    with _wrong_flag():
+        period = reports.parse_period(span, now)
     if form == "focus":
         return data.render_focus(source, period, now)
     made = reports.read_report(
@@ -207,27 +209,38 @@ def backfill(
           --label instance=exporter:9985 --scraped-since 2026-11-21T09:30:00Z
 
     \b
-    Exit status: 0 when the file is written, 1 when not; data already read is
-    kept, and the same command resumes.
+    Exit status: 0 when the file is written, 1 when not, 2 for a wrong flag;
+    data already read is kept, and the same command resumes.
     """
     console, names = Console(stderr=True), ("--from", "--to")
-    with exit_on_error(), _interruptible(output):
-        reports.parse_days(first, last or first, names, reports.ANY_TIME)  # a typo is reported before anything is read
-        if prometheus and scraped_since is None:
+    with _wrong_flag():  # before anything is read
+        reports.parse_days(first, last or first, names, reports.ANY_TIME)
+        if scraped_since is not None:
+            reports.parse_time(scraped_since, "--scraped-since", reports.ANY_TIME)
+        elif prometheus:
             raise StartError("--prometheus needs --scraped-since: when that Prometheus began to read the exporter")
-        with _source(config_file, organization, console, max_calls) as source:
-            now = source.learn_time()
+    with exit_on_error(), _interruptible(output), _source(config_file, organization, console, max_calls) as source:
+        now = source.learn_time()
+        with _wrong_flag():
             start, end = reports.parse_days(first, last or reports.format_date(now), names, now)
             began = None if scraped_since is None else reports.parse_time(scraped_since, "--scraped-since", now)
             if began is not None and began <= start:
-                raise StartError(f"--scraped-since: {scraped_since} is not after --from, so there is no past to import")
-            named = {"job": "openai", "organization": source.organization.name} | labels
-            request = Request(start, end, step, hourly_days, tuple(sorted(named.items())), began, prometheus)
-            planned = Backfill(source, request, output, now, resume=resume)
-            _announce(console, planned, source.organization.name, max_calls)
-            _read(console, planned)
-            samples = _write(console, planned)
+                raise StartError(f"--scraped-since: {scraped_since} is not after --from: there is no past to import")
+        named = {"job": "openai", "organization": source.organization.name} | labels
+        request = Request(start, end, step, hourly_days, tuple(sorted(named.items())), began, prometheus)
+        planned = Backfill(source, request, output, now, resume=resume)
+        _announce(console, planned, source.organization.name, max_calls)
+        _read(console, planned)
+        samples = _write(console, planned)
     _explain(planned, samples, source.calls.made)
+
+
+@contextmanager
+def _wrong_flag() -> Iterator[None]:
+    try:
+        yield
+    except ExporterError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @contextmanager

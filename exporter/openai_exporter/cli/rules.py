@@ -330,7 +330,8 @@ def _write(directory: Path, texts: Mapping[str, str | None]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text, mode=0o644)  # Prometheus reads it as another user
         except OSError as error:
-            raise StartError(f"{path}: cannot be written: {error.strerror}") from error
+            problem = f"{path}: cannot be written: {error.strerror}; choose a DIR that this user may write to"
+            raise StartError(problem) from error
 
 
 def _report(directory: Path, changes: Mapping[str, str], parts: tuple[str, ...], only_check: bool) -> None:

@@ -22,6 +22,8 @@ from openai_exporter.usage.rows import MalformedError
 SCOPE = "api.management.write"
 _ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
+_GLANCE = 0.2
+"""Seconds of a wait after which is looked whether something asked to stop."""
 _NO_ANSWER = (408, 409)
 """HTTP statuses, besides 2xx and 5xx, after which it is not certain that nothing was changed."""
 OF_THIS_ALONE = (400, 404, 422)
@@ -107,7 +109,6 @@ class Applier:
         get: reads what is set, with the key that the changes are made with.
         write: sends one change: method, path and body.
         say: called with the number of each change and its entry, once that is settled.
-        sleep: waits while the API asks to.
         stopped: what asks to stop before the next change; empty while nothing does.
     """
 
@@ -116,7 +117,6 @@ class Applier:
     get: Get
     write: Callable[[str, str, Any], Answer]
     say: Callable[[int, Entry], None] = lambda number, entry: None
-    sleep: Callable[[float], None] = time.sleep
     stopped: Callable[[], str] = lambda: ""
     _rates: dict[str, dict[str, RateLimit]] = field(default_factory=dict)
     _status: int | None = None
@@ -161,6 +161,7 @@ class Applier:
             if problem:
                 problems.append(f"{change.title}: {problem}")
                 if not skip or self._status not in OF_THIS_ALONE:
+                    problems += [f"stopped by {signal}" for signal in [self.stopped()] if signal]
                     break
         return Outcome(tuple(done), "; ".join(problems))
 
@@ -179,14 +180,20 @@ class Applier:
             try:
                 answer = self.write(*entry.change.request)
             except UpstreamError as error:
-                if error.status != 429 or attempt == _ATTEMPTS - 1 or self.stopped():
+                wait = 2.0**attempt if error.retry_after is None else error.retry_after
+                if error.status != 429 or attempt == _ATTEMPTS - 1 or not self._waited(min(wait, _LONGEST_WAIT)):
                     self.journal.settled(self._failed(entry, error))
                     return
-                wait = 2.0**attempt if error.retry_after is None else error.retry_after
-                self.sleep(min(wait, _LONGEST_WAIT))
                 continue
             self.journal.settled(self._answered(entry, answer))
             return
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait while the API asks to; whether nothing asked to stop meanwhile."""
+        end = time.monotonic() + seconds
+        while not self.stopped() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _GLANCE))
+        return not self.stopped()
 
     def _answered(self, entry: Entry, answer: Answer) -> Entry:
         entry = replace(entry, result="applied", request_id=answer.request_id, value=entry.change.new)

@@ -241,8 +241,8 @@ def wanted(options: Mapping[str, Any]) -> Wanted:
 _EXAMPLE = "start with `limits:` and a list, such as `- {project: my-project, spend_limit_usd: 500}`"
 
 
-def load_limits(path: Path) -> LimitsFile:
-    """The file of wanted limits.
+def load_limits(path: Path) -> tuple[LimitsFile, Document]:
+    """The file of wanted limits, and where its parts stand.
 
     Raises:
         ConfigError: every mistake at once, each with file, line, path, value and what is allowed.
@@ -256,7 +256,7 @@ def load_limits(path: Path) -> LimitsFile:
         raise ConfigError(_shape().problems(error, document)) from None
     if twice := document.problems(_twice(file)):
         raise ConfigError(twice)
-    return file
+    return file, document
 
 
 def _twice(file: LimitsFile) -> Iterator[Finding]:
@@ -269,19 +269,28 @@ def _twice(file: LimitsFile) -> Iterator[Finding]:
             yield Finding((*place, later), "is there twice; join the entries", first=(*place, first))
 
 
-def by_project(wanted: Sequence[Wanted], projects: tuple[Project, ...]) -> dict[str, tuple[Project, Wanted]]:
+def by_project(
+    wanted: Sequence[Wanted], document: Document, projects: tuple[Project, ...]
+) -> dict[str, tuple[Project, Wanted]]:
     """What is wanted of each project, and of the organization under the empty id.
 
     Raises:
-        StartError: a project is unknown, or is named twice.
+        ConfigError: projects are unknown, or named twice.
     """
     found: dict[str, tuple[Project, Wanted]] = {}
-    for entry in wanted:
-        if entry.each is None:
+    problems = []
+    for index, entry in enumerate(wanted):
+        if entry.each is not None:
+            continue
+        try:
             project = find_project(projects, entry.project) if entry.project else WHOLE
             if project.id in found:
                 raise StartError(f"project {project.name} ({project.id}) has two entries; join them")
             found[project.id] = project, entry
+        except StartError as error:
+            problems.append(document.problem(("limits", index, "project"), str(error)))
+    if problems:
+        raise ConfigError(problems)
     for entry in wanted:
         if entry.each is not None:
             found = {one.id: (one, entry) for one in projects if one.status == "active"} | found

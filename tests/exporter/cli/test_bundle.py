@@ -198,6 +198,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     found = run("--only", "prometheus", tmp_path)
     assert found.exit_code == 1
     assert "cannot be written: " in found.output
+    assert "; choose a DIR that this user may write to" in found.output
     assert "Traceback" not in found.output
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from openai_simulator.testing import SimulatorControl
+from tests.deadlines import at_most
 from tests.exporter.cli.commands import cli
 from tests.exporter.web.exporters import ENV, KEY, MODEL, document
 
@@ -118,12 +119,13 @@ def test_on_a_terminal_the_model_is_asked_for(file: Path) -> None:
     process = subprocess.Popen(
         command, env={**os.environ, **ENV}, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal, text=True
     )
+    os.close(terminal)  # the program's alone, so that reading fails when that ends
     shown = ""
-    while "gpt-5.4-mini): " not in shown:
-        shown += os.read(ours, 1000).decode()
+    with at_most(process):
+        while "gpt-5.4-mini): " not in shown:
+            shown += os.read(ours, 1000).decode()
     os.write(ours, b"gpt-5.4-mini\n")
     out, _ = process.communicate(timeout=60)
-    os.close(terminal)
     os.close(ours)
 
     assert f"Model ({MODEL}, gpt-5.4-mini): " in shown

@@ -43,6 +43,7 @@ def test_the_lag_is_what_the_stamp_says_if_it_can_be_believed(ancillary: Ancilla
 @pytest.fixture
 def pair() -> Iterator[tuple[StampedSocket, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as listening, StampedSocket() as reading:
+        listening.settimeout(30)
         reading.stamp()
         reading.connect(listening.getsockname())
         writing, _ = listening.accept()

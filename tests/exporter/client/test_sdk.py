@@ -192,5 +192,7 @@ def test_the_environment_cannot_make_the_sdk_log_requests() -> None:
         "logging.getLogger('httpx2').info('HTTP Request')"
     )
     environment = {**os.environ, "OPENAI_LOG": "debug"}
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
     assert (run.stdout, run.stderr) == ("", "")

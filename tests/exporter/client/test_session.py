@@ -13,6 +13,7 @@ import pytest
 from openai_exporter.client.session import Network
 from openai_exporter.errors import UpstreamError
 from tests.exporter.attempts import at_best
+from tests.exporter.client.exchanges import until
 
 from .calling import TIMEOUT, client, failure, get
 from .conftest import Certificates
@@ -185,8 +186,7 @@ async def test_closing_ends_a_call_that_waits() -> None:
     async with raw_server(silence) as server:
         made = client(server.url, timeout=60)
         waiting = asyncio.create_task(get(made))
-        while not server.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(server.requests))
         start = time.monotonic()
         made.close()
         with pytest.raises(UpstreamError):

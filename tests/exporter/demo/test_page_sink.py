@@ -21,6 +21,7 @@ from rich.console import Console
 
 from openai_exporter.demo.page_sink import Alert, Page, Store, parse_webhook, show
 from openai_exporter.errors import StartError
+from tests.deadlines import next_line
 
 # Posted JSON to pages.
 
@@ -122,8 +123,7 @@ class Sink:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        assert process.stdout is not None
-        line = process.stdout.readline()
+        line = next_line(process)
         assert line.startswith("listening on http://"), line
         self.url = line.split()[2]
 

@@ -14,6 +14,7 @@ import pytest
 
 from openai_exporter.demo.processes import LOOPBACK, Ports, Service, Supervisor
 from openai_exporter.errors import StartError
+from tests.deadlines import next_line
 
 # Ports of the demo.
 
@@ -148,12 +149,11 @@ def test_services_die_with_a_killed_demo(tmp_path: Path) -> None:
         f"s.start(Service('child',(sys.executable,'-c',{child!r}),'x'),timeout=30,stopping=lambda: False)\n"
         "print('started',flush=True)\ntime.sleep(600)\n"
     )
-    demo = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-    assert demo.stdout is not None
-    with demo.stdout:
-        assert demo.stdout.readline() == b"started\n"
-
-        demo.send_signal(signal.SIGKILL)
-        demo.wait()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as demo:
+        try:
+            assert next_line(demo) == "started\n"
+        finally:
+            demo.send_signal(signal.SIGKILL)
+            demo.wait(60)
 
     assert wait_until_gone(int(pid_file.read_text()))

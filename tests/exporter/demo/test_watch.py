@@ -29,7 +29,6 @@ from openai_exporter.demo.watch import (
 from openai_exporter.errors import StartError
 from openai_simulator.testing import SimulatorControl, running_simulator
 from tests.exporter.demo.terminal import Terminal
-from tests.stack.programs import wait_for
 
 # Key presses: a real pseudo-terminal.
 
@@ -47,16 +46,12 @@ with pressed() as keys:
 ARGV = [sys.executable, "-c", PROGRAM]
 
 
-def shows(terminal: Terminal, wanted: str) -> None:
-    wait_for(lambda: wanted in terminal.text, 20, f"{wanted}; it shows {terminal.text!r}")
-
-
 def test_a_key_is_read_without_enter() -> None:
     terminal = Terminal(ARGV)
-    shows(terminal, "ready")
+    terminal.shows("ready")
 
     terminal.press("b")
-    shows(terminal, "key b")
+    terminal.shows("key b")
     terminal.press("q")
 
     assert terminal.end() == 0
@@ -64,7 +59,7 @@ def test_a_key_is_read_without_enter() -> None:
 
 def test_ctrl_c_stays_a_signal() -> None:
     terminal = Terminal(ARGV)
-    shows(terminal, "ready")
+    terminal.shows("ready")
 
     terminal.press("\x03")
 

@@ -199,7 +199,7 @@ def test_scrapes_at_once_share_one_encoding() -> None:
     page, barrier = page_of(20_000), threading.Barrier(8)
 
     def scrape(_: int) -> bytes:
-        barrier.wait()
+        barrier.wait(60)
         return page.body(compressed=True)
 
     with ThreadPoolExecutor(8) as pool:
@@ -354,7 +354,7 @@ def test_first_uses_at_once_make_one_metric() -> None:
     instruments, barrier = Instruments(process=False), threading.Barrier(8)
 
     def use(_: int) -> None:
-        barrier.wait()
+        barrier.wait(60)
         for metric in OURS:
             if metric.kind is Kind.COUNTER:
                 instruments.count(metric, tuple("v" for _ in metric.labels))

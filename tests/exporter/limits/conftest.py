@@ -13,7 +13,7 @@ from tests.exporter.limits.world import NOW, World
 
 @pytest.fixture(scope="session")
 def limits_simulator() -> Iterator[SimulatorControl]:
-    with running_simulator(latency_scale=0, late_seconds=0, seed=7, clock=NOW, speed=0) as control:
+    with running_simulator(streams=8, latency_scale=0, late_seconds=0, seed=7, clock=NOW, speed=0) as control:
         yield control
 
 

@@ -7,6 +7,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -254,16 +256,45 @@ def test_a_line_that_is_no_entry_is_named_and_keeps_nobody_from_others(
     assert world.run("undo", "--apply").exit_code == 0
 
 
-def test_an_interrupted_command_ends_its_change_and_says_what_was_made(world: World) -> None:
+@pytest.mark.parametrize("signals", [["SIGTERM"], ["SIGHUP", "SIGHUP"]], ids=" ".join)
+def test_an_interrupted_command_ends_its_change_and_says_what_was_made(signals: Sequence[str], world: World) -> None:
+    """A terminal that is closed sends one signal, its shell another."""
     before, running = world.snapshot(), list[subprocess.Popen[str]]()
-    world.proxy.rules = [Rule("pass", number=3, then=lambda: running[0].send_signal(signal.SIGTERM))]
+
+    def interrupt() -> None:
+        for name in signals:
+            running[0].send_signal(signal.Signals[name])
+
+    world.proxy.rules = [Rule("pass", number=3, then=interrupt)]
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored under `nohup`
+    with world.process(*FREEZE) as process:
+        signal.signal(signal.SIGHUP, inherited)
+        running.append(process)
+        output, _ = process.communicate(timeout=120)
+    stopped = f"stopped by {signals[0]}. 3 of 40 changes are made, 37 are not"
+    assert process.returncode == 1
+    assert f"{signals[0]}: stops after the change that is being made" in output
+    assert f"{stopped}; `openai-exporter limits undo 1 --apply`" in output
+    assert len(world.proxy.sent) == 3
+    assert world.run("undo", "1", "--apply").exit_code == 0
+    assert world.snapshot() == before
+
+
+def test_an_interruption_ends_the_wait_that_the_api_asks_for(world: World) -> None:
+    before, running = world.snapshot(), list[subprocess.Popen[str]]()
+    full = answer(429, "slow down", **{"retry-after": "60"})
+    # Before the wait or in it: both end at once.
+    full.number, full.then = 3, lambda: threading.Timer(0.5, running[0].send_signal, [signal.SIGINT]).start()
+    world.proxy.rules = [full]
+    began = time.monotonic()
     with world.process(*FREEZE) as process:
         running.append(process)
         output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "SIGTERM: stops after the change that is being made" in output
-    assert "stopped by SIGTERM. 3 of 40 changes are made, 37 are not; `openai-exporter limits undo 1 --apply`" in output
-    assert len(world.proxy.sent) == 3
+    assert time.monotonic() - began < 50
+    assert (process.returncode, len(world.proxy.sent)) == (1, 3)
+    assert "stopped by SIGINT. 2 of 40 changes are made, 38 are not; `openai-exporter limits undo 1 --apply`" in output
+    assert [": applied" in line for line in world.run("journal").output.splitlines()] == [True, True, False]
+    world.proxy.rules = []
     assert world.run("undo", "1", "--apply").exit_code == 0
     assert world.snapshot() == before
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command against the proxy, and what is set at the API."""
 
-import contextlib
 import json
 import os
-import pty
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from openai_exporter.cli.main import main
 from openai_simulator.testing import SimulatorControl
+from tests.exporter.demo.terminal import Terminal
 from tests.exporter.limits.proxy import Proxy, Rule
 
 NOW = "2026-11-02T09:00:00Z"
@@ -58,31 +58,31 @@ class World:
         """`openai-exporter limits ...`; no terminal."""
         return CliRunner().invoke(main, ["limits", *arguments], env={**self.environment, **environment})
 
-    def process(self, *arguments: str, largest_file: int = 0, stdin: IO[str] | None = None) -> subprocess.Popen[str]:
+    @contextmanager
+    def process(
+        self, *arguments: str, largest_file: int = 0, stdin: IO[str] | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
         """The same as a process that can be killed, or that may write no file above so many bytes."""
         command = [sys.executable, "-m", "openai_exporter", "limits", *arguments]
         if largest_file:
             command = ["prlimit", f"--fsize={largest_file}", *command]
         env = {**os.environ, **self.environment}
-        return subprocess.Popen(
+        with subprocess.Popen(
             command, env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def terminal(self, *arguments: str, answer: str = "", columns: int = 80) -> tuple[int, str]:
         """Exit status and output on a terminal on which somebody types `answer` when asked."""
-        pid, master = pty.fork()
-        if pid == 0:
-            env = {**os.environ, **self.environment, "COLUMNS": str(columns)}
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it, and so would the child
-            os.execve(sys.executable, [sys.executable, "-m", "openai_exporter", "limits", *arguments], env)
-        output = b""
-        with os.fdopen(master, "r+b", buffering=0) as stream, contextlib.suppress(OSError):  # it ends with EIO
-            while part := stream.read(65536):
-                output += part
-                if answer and b"[y/N]" in output:
-                    stream.write(answer.encode())
-                    answer = ""
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode().replace("\r\n", "\n")
+        env = {**os.environ, **self.environment, "COLUMNS": str(columns)}
+        terminal = Terminal([sys.executable, "-m", "openai_exporter", "limits", *arguments], env=env)
+        if answer:
+            terminal.shows("[y/N]")
+            terminal.press(answer)
+        return terminal.end(), terminal.raw.replace("\r\n", "\n")
 
     def projects_named(self, **names: str) -> Rule:
         """Others as the API's list of projects has them, these by other names."""

@@ -26,6 +26,7 @@ from openai_exporter.metrics import CATALOGUE, Page
 from openai_exporter.model import Endpoint, ModelCard, Phases, ProbeAnswer, RateLimit, StreamTiming, TlsPeer, Tokens
 from openai_exporter.probe.judge import OUTCOMES
 from openai_exporter.probe.result import ResultLog, explain, families, fnv1a, log_line
+from tests.deadlines import stop
 from tests.exporter.client.rawserver import Turn, answer, raw_server
 from tests.exporter.probe.probers import MODULES, configuration, key_of, prober_for
 from tests.exporter.probe.results import result
@@ -165,7 +166,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-set_serial 0x0a1b2c",
     ):
         arguments = [part.replace("\\,", ",") for part in command.split()]
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=120)
     return folder
 
 
@@ -211,7 +212,7 @@ def blackbox_exporter(chain: Path) -> Iterator[str]:
             wait_until_healthy(f"http://{address}/-/healthy")
             yield f"http://{address}"
         finally:
-            process.terminate()
+            stop(process)
 
 
 def wait_until_healthy(url: str) -> None:

@@ -26,6 +26,7 @@ from openai_exporter.probe.service import Clients, located, proxy_secrets, run_p
 from openai_exporter.probe.state import History, StateStore
 from openai_simulator.testing import SimulatorControl
 from tests.exporter.attempts import at_best
+from tests.exporter.client.exchanges import until
 from tests.exporter.client.rawserver import Turn, answer, raw_server
 from tests.exporter.probe.exchanges import exchange, setting, timeout
 from tests.exporter.probe.probers import KEY, MODULES, QUIET, configuration, key_of, prober_for, within
@@ -237,8 +238,7 @@ async def test_a_deadline_that_no_probe_has_kept_is_refused_without_a_call(simul
         enough = await prober.probe(CHAT, 5)
         clock.now += 301
         forgotten = await prober.probe(CHAT, 0.1)
-        while len(history.recent()) < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(history.recent()) >= 3)
     assert ("deadline_too_short", "deadline") == (short.result.outcome, short.reason)
     assert "the scrape left 0.1 s; the last successful probes took 0.3" in short.result.message
     assert enough.result.success
@@ -261,8 +261,7 @@ async def test_a_failure_that_no_scrape_waited_for_is_news_to_the_next_one_and_t
     async with prober_for(configuration(simulator.api_url, within(0.5)), history=history) as prober:
         await prober.warm()
         first = await prober.probe(CHAT, 0.05)
-        while not history.recent():
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(history.recent()))
         second = await prober.probe(CHAT, 0.05)
         third = await prober.probe(CHAT, 0.05)
     assert ["deadline_too_short", "timeout_headers", "timeout_headers"] == [
@@ -481,8 +480,7 @@ async def test_of_two_exporters_with_one_folder_the_second_keeps_no_spend_until_
 
     first, second = (StateStore(tmp_path, lambda: 1e9) for _ in range(2))
     first.remember(CHAT, Decimal(1), None)
-    while not (tmp_path / "probe-state.json").exists():
-        await asyncio.sleep(0)
+    await until((tmp_path / "probe-state.json").exists)
     second.remember(CHAT, Decimal(5), None)
     await second.close()
     assert {"chat": "1"} == spent()

@@ -16,6 +16,7 @@ from hypothesis import given, strategies as st
 
 from openai_exporter.usage.ledger import Ledger, PersistedUsage, Rows, SeriesLimit
 from openai_exporter.usage.storage import VERSION, Storage
+from tests.deadlines import next_line
 
 labels_ = st.tuples(st.text(max_size=10), st.text(max_size=10))
 values_ = st.tuples(st.integers(0, 10**20), st.integers(0, 10**20))
@@ -159,7 +160,7 @@ def test_a_newer_version_that_kept_its_counters_meanwhile_is_not_overwritten(tmp
         assert not file.save([EXAMPLE])
         text = newer_file(file.path)
         newer.kill()
-        newer.wait()
+        newer.wait(60)
     assert not file.save([EXAMPLE])
     assert text == file.path.read_text()
 
@@ -215,9 +216,8 @@ def another_exporter(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that has kept its counters in the folder and goes on."""
     argv = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "True\n" == process.stdout.readline()
         try:
+            assert "True\n" == next_line(process)
             yield process
         finally:
             process.kill()
@@ -237,7 +237,7 @@ def test_two_processes_do_not_write_one_file_and_a_killed_one_lets_go(
         assert 1 == len(caplog.records)
         assert f"another exporter (process {other.pid} on " in caplog.text
         other.send_signal(signal.SIGKILL)
-        other.wait()
+        other.wait(60)
         with caplog.at_level(logging.INFO):
             assert file.save([EXAMPLE])
     assert "counters are kept again" in caplog.text

@@ -209,12 +209,12 @@ def child(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Chi
     process = run_cli("serve", "--web.listen-address", f"127.0.0.1:{port}", *arguments, env=env)
     try:
         poll(lambda: process.poll() is not None or _healthy(port), seconds=60)
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.communicate(timeout=60)[1]
         yield Child(port, process)
     finally:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=60)
 
 
 def run_cli(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

@@ -96,7 +96,7 @@ def test_a_probe_in_flight_survives_a_reload(tmp_path: Path, simulator: Simulato
     with running(tmp_path, document(simulator.api_url)) as exporter:
         simulator.fault("latency", "/v1/chat/completions", seconds=3.0)
         found: list[str] = []
-        scrape = threading.Thread(target=lambda: found.append(exporter.get(CHAT).text))
+        scrape = threading.Thread(target=lambda: found.append(exporter.get(CHAT).text), daemon=True)
         scrape.start()
         poll(lambda: exporter.server.limits.waiting == 1)
         assert exporter.send("POST", "/-/reload").status == 200

@@ -32,6 +32,7 @@ from openai_exporter.web.limits import protocol_factory, text
 from openai_exporter.web.routes import PIECE, TIMEOUT_HEADER, Pieces, document as sd_document, exposition, time_left
 from openai_exporter.web.webconfig import WebFile
 from openai_simulator.testing import SimulatorControl
+from tests.deadlines import stop
 from tests.exporter.web.exporters import ENV, MODEL, Exporter, document, free_port, poll, request, running
 
 PROBE = f"/probe?target=sim&module=chat&model={MODEL}"
@@ -157,7 +158,7 @@ def test_clients_with_too_little_time_are_told_so_and_nobody_else(
     with slow_api(simulator, tmp_path, min_interval=interval) as exporter, ThreadPoolExecutor(8) as pool:
         hasty = [pool.submit(_scraped, exporter, short) for _ in range(20)]
         patient = [_scraped(exporter, 10) for _ in range(4)]
-        hurried = [each.result() for each in hasty]
+        hurried = [each.result(60) for each in hasty]
         metrics = exporter.get("/metrics").text
     assert {"success"} == {_outcome(page) for page in patient}
     assert {_outcome(page) for page in hurried} <= {"success", "deadline_too_short"}
@@ -236,7 +237,7 @@ def test_gzip_can_be_declined(exporter: Exporter, path: str) -> None:
 @pytest.mark.parametrize("path", PAGES)
 def test_promtool_finds_nothing_to_say(exporter: Exporter, path: str) -> None:
     found = subprocess.run(
-        ["promtool", "check", "metrics"], input=exporter.get(path).body, capture_output=True, check=False
+        ["promtool", "check", "metrics"], input=exporter.get(path).body, capture_output=True, check=False, timeout=120
     )
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
@@ -365,7 +366,10 @@ def test_head_names_its_length_and_sends_nothing(port: int) -> None:
 
 
 def test_clients_that_do_not_read_on_hold_up_nobody(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as one, socket.create_connection(("127.0.0.1", port)) as other:
+    with (
+        socket.create_connection(("127.0.0.1", port), 30) as one,
+        socket.create_connection(("127.0.0.1", port), 30) as other,
+    ):
         for each in (one, other):
             each.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
             assert each.recv(100).startswith(b"HTTP/1.1 200")
@@ -570,8 +574,7 @@ def test_prometheus_scrapes_all_that_it_finds(tmp_path: Path, exporter: Exporter
         poll(lambda: _discovered(port) == len(exporter.get("/sd").json()), 60)
         assert set() == _dropped(port)
     finally:
-        process.terminate()
-        process.wait(20)
+        stop(process)
 
 
 def _discovered(port: int) -> int:

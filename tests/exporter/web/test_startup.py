@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from openai_simulator.testing import SimulatorControl
+from tests.deadlines import at_most
 from tests.exporter.web.exporters import ADMIN_KEY, ENV, KEY, document, free_port, poll, request, run_cli, running
 
 VERDICTS = ("accepted", "rejected", "not checked")
@@ -107,9 +108,10 @@ def test_the_program_says_it_in_both_formats_and_shows_no_key(
     process = run_cli("serve", *arguments, env=ENV)
     assert process.stderr is not None
     lines: list[str] = []
-    while sum("accepted" in line for line in lines) < 2:
-        lines.append(process.stderr.readline())
-        assert lines[-1], lines
+    with at_most(process):
+        while sum("accepted" in line for line in lines) < 2:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
     assert 200 == request(int(address.rpartition(":")[2]), "/-/ready").status
     process.terminate()
     process.communicate(timeout=60)

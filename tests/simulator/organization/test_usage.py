@@ -59,16 +59,17 @@ def added(
 @settings(max_examples=60, deadline=None)
 @given(
     operation=st.sampled_from(NAMES),
-    hours=st.tuples(st.integers(0, 400), st.integers(1, 30)),
+    back=st.integers(0, 400),
+    count=st.integers(1, 120),
     width=st.sampled_from([60, 3600, 7200]),
     shrunk=st.sampled_from([1.0, 0.6]),
     asked=st.floats(0, 2 * DAY),
 )
 def test_narrow_buckets_add_up_to_wide_ones(
-    operation: str, hours: tuple[int, int], width: int, shrunk: float, asked: float
+    operation: str, back: int, count: int, width: int, shrunk: float, asked: float
 ) -> None:
-    end = MIDNIGHT + DAY - hours[0] * 3600
-    start = end - hours[1] * 7200
+    end = MIDNIGHT + DAY - back * 3600
+    start = end - count * width
     view = LATENESS.view(NOW + asked, shrunk)
     pieces = [added(BOOKS, operation, at, at + width, view, frozenset()) for at in range(start, end, width)]
     assert added(BOOKS, operation, start, end, view, frozenset()) == [sum(c) for c in zip(*pieces, strict=True)]
