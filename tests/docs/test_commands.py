@@ -68,7 +68,7 @@ def test_the_commands_of_a_document_run_one_after_the_other(
     }
     found = subprocess.run(
         ["bash", "-euo", "pipefail"], input=text.replace(SIMULATOR, simulator.base_url), cwd=folder, env=env,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     simulator.clear()
     assert found.returncode == 0, found.stdout + found.stderr
