@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.docs.markdown import shell_blocks
+from tests.stack.engine.compose import NO_HISTORY
 from tests.stack.engine.engine import ROOT, Engine
 from tests.stack.programs import environment
 
@@ -36,7 +38,7 @@ class Newcomer:
     def _run(self, commands: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-euo", "pipefail"], input=commands, cwd=self.folder, env=env, text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
         )  # fmt: skip
 
 
@@ -49,6 +51,8 @@ def newcomer(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     shutil.copytree(ROOT, folder, ignore=left_out)
     for key in (folder / "deploy" / "compose" / "secrets" / "exporter").glob("openai_*"):
         key.unlink()
+    # test_compose_engine.py imports the past of a demo; here it would take most of the time.
+    (folder / "docker-compose.override.yml").write_text(yaml.safe_dump({"services": dict(NO_HISTORY)}))
     found = Newcomer(engine, folder)
     try:
         yield found
@@ -91,7 +95,7 @@ def test_a_port_that_is_taken_is_told_with_its_number_and_the_variable(newcomer:
     found = newcomer.types(
         'exec 3< <(exec python3 -uc \'import socket, time; s = socket.create_server(("127.0.0.1", 3000));'
         'print("taken"); time.sleep(900)\')\n'
-        "read -u 3; status=0; make up || status=$?; kill $!; exit $status"
+        "read -t 60 -u 3; status=0; make up || status=$?; kill $!; exit $status"
     )
     newcomer.types("make down")
 

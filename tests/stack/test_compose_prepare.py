@@ -574,15 +574,15 @@ WRONG = {
     "RETENTION": ["30", "40 d", "0d", "1h", "1w", "30d", "d", "40D", "1.5d", "101y", "-1d", "40days"],
     "RETENTION_SIZE": ["20", "20 GB", "0GB", "20G", "all", "-1GB"],
     "DEMO_INTERVAL": ["15", "0s", "fast", "1ms", "1h"],
-    "HTTPS_PROXY": ["ftp://proxy:3128", "http://", "http://proxy:0x"],
+    "HTTPS_PROXY": ["ftp://proxy", "http://", "http://proxy:0x"],
     "NO_PROXY": ["a, b"],
     "CA_FILE": ["/run/secrets/gone.pem", "/etc/hostname", "/etc"],
     "BIND_ADDRESS": ["localhost", "127.0.0", "0.0.0.0/0", "[127.0.0.1]"],
     "GRAFANA_PORT": ["0", "65536", "http", "-1", "3000-3010"],
     "OPENAI_BASE_URL": ["api.openai.com", "ftp://x", "https://", "https://u:p@x", "https://x/?a"],
-    "GRAFANA_URL": ["grafana.example.org", "http://a b"],
+    "GRAFANA_URL": ["grafana", "http://a b"],
     "PROMETHEUS_URL": ["prometheus", "http://x:99999"],
-    "ALERTMANAGER_URL": ["//x", "http:///path"],
+    "ALERTMANAGER_URL": ["alerts", "http:///path"],
 }
 
 

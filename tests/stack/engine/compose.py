@@ -34,6 +34,8 @@ API = {"image": IMAGE, "command": ["simulate", "--listen-address=0.0.0.0:8085"],
 """A service with a simulated API, which no profile is about."""
 BUNDLED = "/opt/openai-exporter/lib/python3.13/site-packages/openai_exporter/_bundle"
 """Where the image has what rules and pages are made of."""
+NO_HISTORY: Mapping[str, Any] = {"history": {"entrypoint": ["true"]}}
+"""Laid over a demo whose past is not the point: 30 days of it take half a minute of each start."""
 CONFINED = (False, {0}, "1", "ro")
 """What `confinement` says of a container that can do nothing."""
 
@@ -72,9 +74,9 @@ class Compose:
         """Service -> what `ps` says."""
         return {each["Service"]: each for each in rows(self("ps", "--all", "--format", "json"))}
 
-    def state(self, service: str) -> tuple[str, str]:
-        found = self.containers().get(service, {})
-        return found.get("State", "none"), found.get("Health", "")
+    def states(self) -> dict[str, tuple[str, str]]:
+        """Service -> whether it runs, and whether it is healthy."""
+        return {name: (each["State"], each["Health"]) for name, each in self.containers().items()}
 
     def down(self) -> None:
         self("down", "--volumes", "--timeout", "2", check=False)
@@ -94,10 +96,10 @@ class Compose:
         """Service -> whether its first process is root, the capabilities that has, NoNewPrivs, how / is mounted."""
         found = {}
         for service in sorted(services):
-            lines = self("exec", "-T", service, "cat", "/proc/1/status").splitlines()
-            status = dict(line.split(":", 1) for line in lines)
-            mounts = self("exec", "-T", service, "cat", "/proc/1/mounts").splitlines()
-            root = next(line.split()[3].split(",")[0] for line in mounts if line.split()[1] == "/")
+            container = f"{self.name}-{service}-1"
+            lines = self.engine.docker("exec", container, "cat", "/proc/1/status", "/proc/1/mounts").splitlines()
+            status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+            root = next(line.split()[3].split(",")[0] for line in lines if line.split()[1] == "/")
             privileges = {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}
             is_root = 0 in map(int, status["Uid"].split())
             found[service] = (is_root, privileges, status["NoNewPrivs"].strip(), root)
