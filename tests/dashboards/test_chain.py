@@ -20,6 +20,8 @@ _BUCKETS = "target_model_endpoint:openai_api_latency_seconds_bucket:growth5m"
 PROBES_GROW = f"count(last_over_time({_BUCKETS}[1h] offset 10s)) > 0"
 USAGE_GROWS = "count(last_over_time(key_user_model:openai_usage_requests:growth10m[1h] offset 10s)) > 0"
 """What is recorded at a pace of its own is there, a step of the charts ago."""
+ALL_SUCCEED = "min(max_over_time(probe_success[1m])) == 1"
+"""Each probe did within a minute: on a busy machine they hardly do all at once."""
 MOST_LINES = 12
 QUIET = {
     "nothing fails or burns": (
@@ -68,13 +70,14 @@ QUIET = {
 
 @pytest.fixture(scope="module")
 def settled(chain: Chain) -> Chain:
-    _wait(chain, f"min(probe_success) == 1 and {USAGE_GROWS}")
+    _wait(chain, f"{ALL_SUCCEED} and {USAGE_GROWS}")
     return chain
 
 
 def _wait(chain: Chain, state: str, samples: int = SAMPLES) -> None:
     """Until every target has its samples and the state is reached."""
-    wanted = f"min(count_over_time(up[5m])) >= {samples} and min(up) == 1 and {PROBES_GROW} and {state}"
+    scraped = f"min(count_over_time(up[5m])) >= {samples} and min(max_over_time(up[1m])) == 1"
+    wanted = f"{scraped} and {PROBES_GROW} and {state}"
     end = time.monotonic() + DEADLINE
     while not chain.server.ask("/api/v1/query", query=wanted)["data"]["result"]:
         assert time.monotonic() < end, f"{wanted}: not within {DEADLINE} s"
@@ -90,13 +93,28 @@ def _ask(chain: Chain) -> list[Asked]:
     return asked
 
 
-def _unexpected(asked: list[Asked], more: tuple[str, ...] = ()) -> list[str]:
-    quiet = [*more, *(part for parts in QUIET.values() for part in parts)]
+def _unexpected(asked: list[Asked]) -> list[str]:
+    quiet = [part for parts in QUIET.values() for part in parts]
     return [name for name in empty(asked) if not any(part in name for part in quiet)]
 
 
+def _stay_empty(chain: Chain, asked: list[Asked], names: list[str]) -> list[str]:
+    """Those of the queries that have no data later, either: on a busy machine a scrape may be late."""
+    waiting, end = set(names), time.monotonic() + DEADLINE
+    while waiting and time.monotonic() < end:
+        time.sleep(1)
+        for each in asked:
+            if each.name in waiting:
+                page = next(page for page in pages() if page.name == each.panel.page)
+                answer = ask(chain.server, page, each.panel, each.target, chain.so_far, {})
+                waiting -= {each.name} if Asked(each.panel, each.target, answer).has_data else set()
+    return sorted(waiting)
+
+
 def test_every_query_has_data_of_the_real_exporter(settled: Chain) -> None:
-    assert _unexpected(_ask(settled)) == []
+    asked = _ask(settled)
+
+    assert _stay_empty(settled, asked, _unexpected(asked)) == []
 
 
 def _of(page: str, title: str) -> tuple[Page, Panel]:
@@ -153,7 +171,7 @@ def test_every_variable_offers_what_the_real_exporter_names(settled: Chain) -> N
 
 
 def test_with_many_keys_every_query_is_answered_and_no_chart_drowns(many_keys: Chain) -> None:
-    _wait(many_keys, "min(probe_success) == 1 and count(organization:openai_costs_month_to_date_usd:sum) > 0")
+    _wait(many_keys, f"{ALL_SUCCEED} and count(organization:openai_costs_month_to_date_usd:sum) > 0")
     asked = _ask(many_keys)
     lines: Counter[str] = Counter()
     for each in asked:
@@ -164,10 +182,11 @@ def test_with_many_keys_every_query_is_answered_and_no_chart_drowns(many_keys: C
 
 
 def test_without_an_organization_the_pages_of_probes_have_data_and_the_others_are_empty(probes_only: Chain) -> None:
-    _wait(probes_only, "min(probe_success) == 1")
+    _wait(probes_only, ALL_SUCCEED)
     asked = _ask(probes_only)
 
-    assert [name for name in _unexpected(asked) if name.startswith("probes / ")] == []
+    due = [name for name in _unexpected(asked) if name.startswith("probes / ")]
+    assert _stay_empty(probes_only, asked, due) == []
     assert [each.name for each in asked if each.panel.page == "usage" and each.has_data] == []
 
 
@@ -175,6 +194,5 @@ def test_in_an_outage_every_query_is_answered_and_failures_show(settled: Chain) 
     settled.simulator.fault("outage", scope="inference", mode="503")
     _wait(settled, "max(probe_success{module!='models'}) == 0", samples=2 * SAMPLES)
     asked = _ask(settled)
-    shown = {each.name for each in asked if each.has_data}
 
-    assert "probes / Each probe A" in shown
+    assert _stay_empty(settled, asked, [name for name in empty(asked) if name == "probes / Each probe A"]) == []

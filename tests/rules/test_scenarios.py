@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.mixin.bundle import PROMTOOL
+from tests.mixin.bundle import PROMTOOLS
 from tests.mixin.lint.parser import seconds
 from tests.rules.scenarios import (
     HEAD,
@@ -22,11 +22,11 @@ from tests.rules.scenarios import (
     scenarios,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")]
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(not PROMTOOLS, reason="promtool is not installed")]
 ALL = scenarios()
 
 
-@pytest.mark.parametrize("batch", batches().values(), ids=batches())
+@pytest.mark.parametrize("batch", batches("Probes").values(), ids=batches("Probes"))
 def test_scenarios_end_as_they_should(batch: list[Scenario]) -> None:
     wrong = [fault for each in played(batch) if (fault := fault_of(each))]
 

@@ -15,17 +15,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-import yaml
 
 from openai_simulator.testing import running_simulator
 from tests.docs.markdown import shell_blocks
 from tests.exporter.report.commands import done, run
+from tests.mixin.bundle import load_yaml
 from tests.stack.programs import Prometheus, free_port, get, running_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,14 +188,15 @@ HOURS, STEP = 27, 1200
 """Of history: the exporter gets another address in hour 24, and a key that spent little leaks in the last one."""
 
 
-def _spend_rules() -> Iterator[dict[str, Any]]:
+@cache
+def _spend_rules() -> tuple[dict[str, Any], ...]:
     """The rules on what keys spend, in the order of evaluation."""
-    groups = [group for path in RULES for group in yaml.safe_load(path.read_text()).get("groups", [])]
-    for name in ("openai-usage", "openai-key-history", "openai-alerts-spend"):
-        (group,) = [each for each in groups if each["name"] == name]
-        for rule in group["rules"]:
-            if re.search("cost_usd:|KeySpend|Unpriced", rule.get("record") or rule["alert"]):
-                yield rule
+    groups = {group["name"]: group for path in RULES for group in load_yaml(path).get("groups", [])}
+    ordered = ("openai-usage", "openai-key-history", "openai-alerts-spend")
+    rules = [rule for name in ordered for rule in groups[name]["rules"]]
+    return tuple(
+        each for each in rules if re.search("cost_usd:|KeySpend|Unpriced", each.get("record") or each["alert"])
+    )
 
 
 def _spending(start: int) -> Iterator[tuple[str, float, int]]:

@@ -51,10 +51,11 @@ def fill_in(folder: Path, timeline: Timeline, groups: Sequence[Mapping[str, Any]
     samples = 0
     for level in levels([group for group in groups if group not in slow]):
         samples += _record(folder, timeline, level, _parts(timeline))
-    for group in slow:
-        paced = Paced(timeline.start, timeline.end, timeline.fine_from, int(_pace(group)))
+    # Each level starts a server: groups of one pace are filled in together.
+    for pace in dict.fromkeys(map(_pace, slow)):
+        paced = Paced(timeline.start, timeline.end, timeline.fine_from, int(pace))
         parts = [(paced.times[0], paced.times[-1], paced.pace)]
-        for level in levels([group]):
+        for level in levels([group for group in slow if _pace(group) == pace]):
             samples += _record(folder, paced, level, parts)
     return samples
 

@@ -2,6 +2,7 @@
 """A usage service against a simulator, and what a scrape of it shows."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,17 @@ def document(api_url: str, more: str = "", tail: str = "") -> str:
 
 def scrape(page: EncodedPage) -> Scrape:
     """Every sample of a page, parsed from its text."""
-    found: Scrape = {}
-    for family in text_string_to_metric_families(page.body().decode()):
-        for sample in family.samples:
-            found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
-    return found
+    lines = [line for line in page.body().decode().split("\n") if line and not line.startswith("#")]
+    return {series(text): float(value) for text, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@lru_cache(100_000)
+def series(text: str) -> Series:
+    """What prometheus_client reads in `name{labels}`; most of a page was on the one before."""
+    (family,) = text_string_to_metric_families(f"{text} 0")
+    (sample,) = family.samples
+    assert sample.timestamp is None, text
+    return sample.name, tuple(sorted(sample.labels.items()))
 
 
 def one(found: Scrape, metric: Metric, **labels: str) -> float:
@@ -101,8 +108,8 @@ def books(rows: list[dict[str, Any]], operation: str, group_by: tuple[str, ...])
             names = column.metric.labels
             kept = {name: value for name, value in labels.items() if name in names and value}
             kept |= dict(zip(names[len(names) - len(column.more) :], column.more, strict=True))
-            series = (column.metric.name, tuple(sorted(kept.items())))
-            found[series] = found.get(series, 0) + row[column.source]
+            name = (column.metric.name, tuple(sorted(kept.items())))
+            found[name] = found.get(name, 0) + row[column.source]
     return found
 
 
