@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SECONDS = 120.0
+SECONDS = 300.0
 """No measure of speed: far more than what is waited for takes on a busy machine."""
 
 

@@ -42,7 +42,7 @@ class Bench:
         """Exit status and document of one `openai-exporter probe --json`."""
         argv = [sys.executable, "-m", "openai_exporter", "probe", "--json", "--config.file", str(self.config)]
         argv += ["--target", target, "--module", module] + (["--model", model] if model else [])
-        done = subprocess.run(argv, capture_output=True, text=True, env=environment(**_keys(self.server)), timeout=300)
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment(**_keys(self.server)), timeout=800)
         assert done.stdout, done.stderr
         document: dict[str, Any] = json.loads(done.stdout)
         return done.returncode, document

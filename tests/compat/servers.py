@@ -148,5 +148,5 @@ def _model(folder: Path) -> Path:
     path = folder / "nonsense.gguf"
     if not path.exists():
         maker = Path(__file__).with_name("tiny_model.py")
-        subprocess.run([_installed("llama/bin/python"), maker, path], check=True, env=environment(), timeout=300)
+        subprocess.run([_installed("llama/bin/python"), maker, path], check=True, env=environment(), timeout=800)
     return path

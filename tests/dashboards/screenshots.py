@@ -62,9 +62,9 @@ def take(grafana: str, page: Page, view: View, out: Path) -> None:
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *waits]
     with tempfile.TemporaryDirectory() as profile:
         argv = [CHROMIUM, *flags, f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={out}", url]
-        subprocess.run(argv, check=True, capture_output=True, timeout=120)
+        subprocess.run(argv, check=True, capture_output=True, timeout=600)
     if PNGQUANT is not None:
-        subprocess.run([PNGQUANT, "--force", "--output", str(out), "250", str(out)], check=True, timeout=120)
+        subprocess.run([PNGQUANT, "--force", "--output", str(out), "250", str(out)], check=True, timeout=600)
 
 
 def missing(grafana: str) -> str:

@@ -55,7 +55,7 @@ def _check(folder: Path, lines: list[str]) -> str:
     assert FOLDER is not None
     compiler = Path(FOLDER) / "node_modules" / "typescript" / "bin" / "tsc"
     flags = ["--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext"]
-    done = subprocess.run([str(NODE), str(compiler), *flags, str(source)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(NODE), str(compiler), *flags, str(source)], capture_output=True, text=True, timeout=600)
     return done.stdout + done.stderr
 
 

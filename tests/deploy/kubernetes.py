@@ -59,7 +59,7 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = os.environ.get("HELM_BINARY") or shutil.which("helm")
     if program is None:
         pytest.skip("helm is not installed: nothing builds the chart (tools/versions.sh fetch)")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=600)
 
 
 @cache

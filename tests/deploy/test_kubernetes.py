@@ -156,7 +156,7 @@ def _commands_of_the_guide() -> list[str]:
     return [
         subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block.text],
-            cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=120
+            cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=600
         ).stdout
         for block in shell_blocks(guide)
         if block.mark == mark
@@ -293,7 +293,7 @@ def test_the_scrape_job_of_the_plain_overlay_is_that_of_prometheus_yml(tmp_path:
     promtool = shutil.which("promtool") or pytest.skip("promtool is not installed")
     (tmp_path / "openai.yml").write_text(data["openai.yml"])
     found = subprocess.run(
-        [promtool, "check", "config", str(tmp_path / "openai.yml")], capture_output=True, timeout=120
+        [promtool, "check", "config", str(tmp_path / "openai.yml")], capture_output=True, timeout=600
     )
     assert found.returncode == 0, found.stderr
 

@@ -46,7 +46,7 @@ FRUGAL = {"GOGC": "800", "GOMAXPROCS": "1"}
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a tool to its end; its output is text."""
     return subprocess.run(
-        [str(each) for each in command], capture_output=True, text=True, timeout=300, env=os.environ | FRUGAL
+        [str(each) for each in command], capture_output=True, text=True, timeout=800, env=os.environ | FRUGAL
     )
 
 

@@ -195,7 +195,7 @@ def test_sources_are_formatted() -> None:
     wrong = [
         path.name
         for path in SOURCES
-        if subprocess.run([str(JSONNETFMT), *style, path], check=False, timeout=120).returncode
+        if subprocess.run([str(JSONNETFMT), *style, path], check=False, timeout=600).returncode
     ]
 
     assert wrong == []

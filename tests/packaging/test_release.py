@@ -93,7 +93,7 @@ def test_a_tag_that_is_not_the_version_ends_before_anything_is_built(tag: str, s
         env=env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=800,
     )
     assert (found.returncode, found.stdout) == (1, "")
     assert said in found.stderr
@@ -104,7 +104,7 @@ def test_no_link_to_a_directory_pushes_the_directory_out_of_the_sdist() -> None:
     sdist = pytest.importorskip("hatchling.builders.sdist", reason="hatchling is not installed")
     packed = {each.distribution_path for each in sdist.SdistBuilder(str(ROOT)).recurse_included_files()}
     tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=800
     ).stdout.split("\n")
     files = {each for each in tracked if each and (ROOT / each).is_file() and "/." not in f"/{each}"}
     assert files - packed == set()

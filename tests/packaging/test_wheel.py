@@ -64,7 +64,7 @@ class Installed:
         """Run the installed command, away from the checkout and without its environment."""
         return subprocess.run(
             [self.command, *arguments],
-            cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120,
+            cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
 
     @property
@@ -109,7 +109,7 @@ def test_the_wheel_holds_the_package_and_the_whole_bundle(built: Built) -> None:
 def test_the_sdist_holds_what_it_takes_to_build_test_and_read_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=600)
     # Folders of secrets and settings stay out as a whole, and the files that keep them in git with them.
     # What the links of the Helm chart lead to is in their place.
     lines = [line for line in tracked.stdout.splitlines() if not (ROOT / line).is_symlink()]
@@ -133,7 +133,7 @@ def test_the_installed_command_knows_its_version_and_explains_itself(installed: 
     assert (found.returncode, found.stdout.split(" (")[0]) == (0, f"openai-exporter {__version__}")
     explained = subprocess.run(
         [installed.python, "-c", EXPLAIN, *COMMANDS], cwd=installed.folder, env=installed.env,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert explained.stdout.splitlines() == [f"{name} 0" for name in COMMANDS], explained.stderr
 
@@ -185,6 +185,6 @@ def test_the_demo_runs_with_the_packaged_rules(installed: Installed) -> None:
 def test_types_reach_those_who_import_it(installed: Installed) -> None:
     code = "from importlib.resources import files; print(files('openai_exporter').joinpath('py.typed').is_file())"
     found = subprocess.run(
-        [installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder, timeout=120
+        [installed.python, "-c", code], capture_output=True, text=True, cwd=installed.folder, timeout=600
     )
     assert found.stdout == "True\n", found.stderr

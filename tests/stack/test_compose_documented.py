@@ -38,7 +38,7 @@ class Newcomer:
     def _run(self, commands: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-euo", "pipefail"], input=commands, cwd=self.folder, env=env, text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=800,
         )  # fmt: skip
 
 

@@ -350,7 +350,7 @@ def test_the_password_is_made_once_and_for_the_group_alone(place: Any) -> None:
 def test_promtool_accepts_what_prometheus_reads(place: Any, profiles: set[str]) -> None:
     written(place, profiles=frozenset(profiles))
     for path in sorted((place.settings / "prometheus").glob("*.yml")):
-        found = subprocess.run([str(PROMTOOL), "check", "config", path], capture_output=True, text=True, timeout=120)
+        found = subprocess.run([str(PROMTOOL), "check", "config", path], capture_output=True, text=True, timeout=600)
         assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -639,7 +639,7 @@ def test_values_reach_a_shell_as_they_are(place: Any) -> None:
     script = f'. {place.settings}/values/exporter && printf %s "$NO_PROXY"'
 
     assert (
-        subprocess.run(["/bin/sh", "-euc", script], capture_output=True, text=True, check=True, timeout=120).stdout
+        subprocess.run(["/bin/sh", "-euc", script], capture_output=True, text=True, check=True, timeout=600).stdout
         == value
     )
 

@@ -103,7 +103,7 @@ def _scraped(python: Path, url: str, instance: dict[str, Any], **other: Any) -> 
     given["openmetrics_endpoint"] = given["openmetrics_endpoint"].replace("http://exporter:9985", url)
     argv = [str(python), "-c", SCRIPT, json.dumps(given)]
     env = {"PATH": os.environ["PATH"], "DDEV_SKIP_GENERIC_TAGS_CHECK": "1"}
-    found = subprocess.run(argv, capture_output=True, text=True, timeout=300, env=env)
+    found = subprocess.run(argv, capture_output=True, text=True, timeout=800, env=env)
     assert found.returncode == 0, found.stderr
     document = json.loads(found.stdout)
     assert not document["error"], document["error"]

@@ -180,7 +180,7 @@ def test_promtool_fills_growth_in_where_no_rule_ran(joined: Joined, tmp_path: Pa
     ends = (f"--start={joined.first}", f"--end={joined.last + 599}")
     argv = [str(PROMTOOL), "tsdb", "create-blocks-from", "rules", "--url", joined.prometheus.url, *ends]
     made = subprocess.run(
-        [*argv, "--output-dir", str(tmp_path / "growth"), rules], capture_output=True, text=True, timeout=120
+        [*argv, "--output-dir", str(tmp_path / "growth"), rules], capture_output=True, text=True, timeout=600
     )
     window = f"[{joined.last - joined.first}s] @ {joined.last}"
     begun = f"(sum(min_over_time({counter}{window}) unless {counter} @ {JOINT}) or vector(0))"

@@ -130,7 +130,7 @@ class World:
             OPENAI_EXPORTER_STORAGE_PATH=str(self.state),
         )
         made = subprocess.run(
-            ["sh", "-c", command], env=env | {"PATH": path}, capture_output=True, text=True, timeout=300
+            ["sh", "-c", command], env=env | {"PATH": path}, capture_output=True, text=True, timeout=800
         )
         assert made.returncode == 0, made.stdout + made.stderr
         return made.stdout

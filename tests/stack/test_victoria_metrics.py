@@ -69,7 +69,7 @@ def _documented(program: str) -> list[str]:
 
 def _told(argv: Sequence[object], folder: Path) -> str:
     """What a program prints that rejects its files; empty where it takes them."""
-    found = subprocess.run([str(each) for each in argv], cwd=folder, capture_output=True, text=True, timeout=120)
+    found = subprocess.run([str(each) for each in argv], cwd=folder, capture_output=True, text=True, timeout=600)
     return found.stdout + found.stderr if found.returncode else ""
 
 
@@ -104,7 +104,7 @@ def _bundle(folder: Path) -> Path:
 def _without_keeping(folder: Path) -> None:
     """Run the documented command for an old vmalert."""
     (words,) = [words for words in COMMANDS if words[0] == "sed"]
-    subprocess.run(["bash", "-c", f"{shlex.join(words[:3])} {words[3]}"], cwd=folder, check=True, timeout=120)
+    subprocess.run(["bash", "-c", f"{shlex.join(words[:3])} {words[3]}"], cwd=folder, check=True, timeout=600)
 
 
 @every_version

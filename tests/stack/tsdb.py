@@ -52,7 +52,7 @@ def make_blocks(openmetrics: Path, folder: Path) -> None:
         PROMTOOL, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=162h",
         str(openmetrics), str(folder),
     ]  # fmt: skip
-    made = subprocess.run(argv, capture_output=True, timeout=300, text=True)
+    made = subprocess.run(argv, capture_output=True, timeout=800, text=True)
     assert made.returncode == 0, made.stderr
 
 

@@ -46,7 +46,7 @@ def load(folder: Path, timeline: Timeline, found: Iterable[Series]) -> int:
     samples = write(text, timeline, found)
     # One block per three weeks: promtool reads the file once for each block.
     argv = [PROMTOOL, "tsdb", "create-blocks-from", "--quiet", "openmetrics", "--max-block-duration=486h"]
-    done = subprocess.run([*argv, str(text), str(folder)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*argv, str(text), str(folder)], capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     text.unlink()
     return samples

@@ -147,4 +147,4 @@ def test_each_level_is_evaluated_on_what_the_one_before_recorded(tmp_path: Path)
 def _imported(text: str, folder: Path) -> None:
     (folder / "import.om").write_text(text)
     argv = [str(RECORDED_PROMTOOL), "tsdb", "create-blocks-from", "openmetrics", "import.om", "data"]
-    subprocess.run(argv, cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run(argv, cwd=folder, check=True, capture_output=True, timeout=800)

@@ -501,7 +501,7 @@ def test_a_project_given_by_id_can_be_frozen_while_projects_cannot_be_listed(wor
 def test_a_file_may_come_from_a_pipe(world: World, file: Path) -> None:
     for command, status, says in (("plan", 0, "run `limits apply`"), ("apply", 1, "add --yes")):
         with file.open() as stream, world.process(command, "-", stdin=stream) as process:
-            output, _ = process.communicate(timeout=120)
+            output, _ = process.communicate(timeout=600)
         assert (process.returncode, says in output) == (status, True), output
 
 

@@ -173,7 +173,7 @@ def test_a_command_that_is_killed_is_found_out_and_can_be_undone(
     world.proxy.rules = [Rule("lose" if act == "lose" else "drop", then=lambda: running[0].kill())]
     with world.process(*command) as process:
         running.append(process)
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
     assert process.returncode == -9
     assert (world.snapshot() != before) is (act == "lose")
     world.proxy.rules = []
@@ -270,7 +270,7 @@ def test_an_interrupted_command_ends_its_change_and_says_what_was_made(signals: 
     with world.process(*FREEZE) as process:
         signal.signal(signal.SIGHUP, inherited)
         running.append(process)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
     stopped = f"stopped by {signals[0]}. 3 of 40 changes are made, 37 are not"
     assert process.returncode == 1
     assert f"{signals[0]}: stops after the change that is being made" in output
@@ -289,7 +289,7 @@ def test_an_interruption_ends_the_wait_that_the_api_asks_for(world: World) -> No
     began = time.monotonic()
     with world.process(*FREEZE) as process:
         running.append(process)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
     assert time.monotonic() - began < 50
     assert (process.returncode, len(world.proxy.sent)) == (1, 3)
     assert "stopped by SIGINT. 2 of 40 changes are made, 38 are not; `openai-exporter limits undo 1 --apply`" in output
@@ -302,7 +302,7 @@ def test_an_interruption_ends_the_wait_that_the_api_asks_for(world: World) -> No
 def test_a_full_disk_stops_before_the_next_change_and_says_what_was_made(world: World) -> None:
     before = world.snapshot()
     with world.process(*FREEZE, largest_file=2048) as process:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
     made = len(world.proxy.writes)
     assert 0 < made < 40
     assert "limits.jsonl: cannot be written: File too large; nothing more is sent" in output
@@ -315,7 +315,7 @@ def test_changes_go_on_when_nobody_reads_the_output_any_more(world: World) -> No
     before = world.snapshot()
     command = f"{shlex.quote(sys.executable)} -m openai_exporter limits {' '.join(FREEZE)} | head -n 1"
     env = {**os.environ, **world.environment}
-    result = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=600)
     assert result.stdout == "project Search\n"
     assert "40/40 project Search: " in result.stderr
     assert result.stderr.splitlines()[-1].startswith(
@@ -405,7 +405,7 @@ def test_a_change_whose_project_is_gone_stays_unknown_and_keeps_nobody_from_othe
     world.proxy.rules = [Rule("lose", then=lambda: running[0].kill())]
     with world.process(*RATE) as process:
         running.append(process)
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
     gone = Rule("answer", method="GET", path=f"{world.projects[SEARCH]}/rate_limits", number=0, status=404,
                 body=error("No such project"))  # fmt: skip
     world.proxy.rules = [gone]

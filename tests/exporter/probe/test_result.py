@@ -166,7 +166,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-set_serial 0x0a1b2c",
     ):
         arguments = [part.replace("\\,", ",") for part in command.split()]
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=120)
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=600)
     return folder
 
 

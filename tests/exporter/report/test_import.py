@@ -44,7 +44,7 @@ def test_ninety_days_are_imported_and_totals_agree(simulator: SimulatorControl, 
     message = done(run(simulator, "backfill", "--config.file", str(config), "--from", FROM, "-o", str(output)))
     command = shlex.split(next(line for line in message.splitlines() if "promtool" in line))
     assert "promtool" == command[0]
-    subprocess.run([str(PROMTOOL), *command[1:]], check=True, capture_output=True, timeout=300)
+    subprocess.run([str(PROMTOOL), *command[1:]], check=True, capture_output=True, timeout=800)
 
     with prometheus_of(tmp_path, Path(command[-1])) as found:
         for start, end in (("2026-09-01", "2026-10-01"), ("2026-10-01", "2026-11-01")):
@@ -144,7 +144,7 @@ def record_growth(folder: Path, start: int, end: int) -> None:
                 str(PROMTOOL), "tsdb", "create-blocks-from", "rules", "--url", found.url, "--start", str(begin),
                 "--end", str(end), "--output-dir", str(folder / "growth"), str(file),
             ]  # fmt: skip
-            subprocess.run(argv, check=True, capture_output=True, timeout=300)
+            subprocess.run(argv, check=True, capture_output=True, timeout=800)
         for block in (folder / "growth").iterdir():
             if block.is_dir():
                 block.rename(folder / "data" / block.name)

@@ -40,7 +40,7 @@ def peak_mib(url: str, folder: Path, days: int) -> float:
         "-o", str(output), "--step", "1d", "--hourly-days", "2",
     ]  # fmt: skip
     ended = subprocess.run(
-        argv, env=environment(KEY=ADMIN_KEY), capture_output=True, text=True, check=True, timeout=120
+        argv, env=environment(KEY=ADMIN_KEY), capture_output=True, text=True, check=True, timeout=600
     )
     assert output.stat().st_size > days * ROWS * 9 * 150
     peak = re.search(r"VmHWM:\s+(\d+) kB", ended.stdout)

@@ -25,7 +25,7 @@ def refused(folder: Path, rules: Sequence[dict[str, Any]]) -> list[bool]:
         paths[-1].write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": [rule]}]}), encoding="utf-8")
     bad: set[str] = set()
     for part in _parts(paths):
-        done = subprocess.run([PROMTOOL, "check", "rules", *part], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([PROMTOOL, "check", "rules", *part], capture_output=True, text=True, timeout=800)
         found = re.findall(rf"^{re.escape(str(folder))}/(\d+)\.yml:", done.stdout + done.stderr, re.MULTILINE)
         bad.update(found)
     return [str(number) in bad for number in range(len(rules))]
@@ -42,6 +42,6 @@ def passes(folder: Path, rules: str, tests: Sequence[dict[str, Any]], interval: 
     document = {"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": list(tests)}
     (folder / "test.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
     done = subprocess.run(
-        [PROMTOOL, "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, timeout=300
+        [PROMTOOL, "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, timeout=800
     )
     return "" if done.returncode == 0 else done.stdout + done.stderr

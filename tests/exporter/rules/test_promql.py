@@ -106,7 +106,7 @@ def test_no_expression_ends_the_process(made: str) -> None:
         "for n in (900, 3000, 9000, 40_000):\n"
         f"    try:\n        check({made})\n    except PromQLError:\n        pass"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
 
     assert (0, "") == (done.returncode, done.stderr)
 

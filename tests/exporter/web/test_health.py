@@ -55,7 +55,7 @@ def _certificate(folder: Path) -> None:
         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
         "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem"),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
 
 
 def _image_check(port: int) -> int:

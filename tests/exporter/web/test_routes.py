@@ -237,7 +237,7 @@ def test_gzip_can_be_declined(exporter: Exporter, path: str) -> None:
 @pytest.mark.parametrize("path", PAGES)
 def test_promtool_finds_nothing_to_say(exporter: Exporter, path: str) -> None:
     found = subprocess.run(
-        ["promtool", "check", "metrics"], input=exporter.get(path).body, capture_output=True, check=False, timeout=120
+        ["promtool", "check", "metrics"], input=exporter.get(path).body, capture_output=True, check=False, timeout=600
     )
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 

@@ -163,7 +163,7 @@ def _promtool(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
         openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
         "-subj", "/CN=localhost", "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem"),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     shutil.copy(folder / "c.pem", folder / "ca.pem")
     file = folder / "web.yml"
     file.write_text(text)
@@ -173,7 +173,7 @@ def _promtool(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
         "web-config",
         str(file),
     ]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=list(BAD))
@@ -218,7 +218,7 @@ def _certificate(folder: Path, name: str, issuer: str | None = None) -> None:
     if issuer:
         command += ["-CA", str(folder / f"{issuer}.pem"), "-CAkey", str(folder / f"{issuer}.key")]
         command += ["-addext", "basicConstraints=critical,CA:FALSE"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
 
 
 @pytest.fixture

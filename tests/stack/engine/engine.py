@@ -53,7 +53,7 @@ class Engine:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=500,
+            timeout=800,
         )
         assert found.returncode == 0 or not check, f"docker {arguments}: {found.stdout}\n{found.stderr}"
         return found.stdout + ("" if found.returncode == 0 else found.stderr)
